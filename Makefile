@@ -1,0 +1,71 @@
+# Everything a person or a CI needs. Only Python 3.11+ and make are required; the rest is fetched from package registries.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+INSTANCE ?= default
+
+.PHONY: help setup run up down status check test fmt gen lock bench clean
+
+help: ## What there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# uv comes from the same lock as everything else, checked by its hashes; it then installs the rest in parallel.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || { echo "Making .venv"; $(PYTHON) -m venv .venv; }
+	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@echo "Installing the locked packages"
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: .venv/.ready ## Fetch and prepare everything, start nothing
+	@$(BIN)/python -m local setup
+
+run: .venv/.ready ## The whole stack in the foreground, a sample loaded; Ctrl-C stops it
+	@$(BIN)/python -m local run --instance $(INSTANCE)
+
+up: .venv/.ready ## The same in the background; returns when all is healthy
+	@$(BIN)/python -m local up --instance $(INSTANCE)
+
+down: .venv/.ready ## Stop what `make up` started; data is kept
+	@$(BIN)/python -m local down --instance $(INSTANCE)
+
+status: .venv/.ready ## What runs, its memory and its health
+	@$(BIN)/python -m local status --instance $(INSTANCE)
+
+test: .venv/.ready ## All rings on real parts (at most 20 minutes)
+	@$(BIN)/python -m tests.rings unit contract integration e2e
+
+check: .venv/.ready ## Format, lint, types, contracts, imports, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code --exclude-path protos/buf
+	$(BIN)/buf breaking --against protos/released.binpb
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m gateway.schema --check
+
+fmt: .venv/.ready ## Put code and protos into their form
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+	$(BIN)/buf format --write --exclude-path protos/buf
+
+gen: .venv/.ready ## Generate the Python of the protos and the GraphQL schema file
+	$(BIN)/python protos/generate.py
+	$(BIN)/python -m gateway.schema
+
+lock: ## Resolve the dependencies of pyproject.toml again (free of registry addresses, so that any mirror serves it)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+		--custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
+
+bench: .venv/.ready ## The measurements of bench/, in their short form
+	$(BIN)/python -m bench memory --pairs 3
+	$(BIN)/python -m bench ingest --pairs 1
+
+clean: ## Forget the local stack with all its data
+	@if test -x $(BIN)/python; then $(BIN)/python -m local down; $(BIN)/python -m local down --instance test; fi
+	rm -rf .local

@@ -1,0 +1,151 @@
+"""Errors that carry a stable code, a place and what to do, and their way through gRPC and HTTP."""
+
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from sluice.common.v1 import errors_pb2
+from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem, ReasonInfo
+
+DOMAIN = "sluice"
+"""`domain` of our google.rpc.ErrorInfo."""
+
+MAX_VALUE_CHARS = 200
+"""Longest offending value that is repeated to a person."""
+
+_PREFIX = "ERROR_REASON_"
+
+
+def code_of(reason: "ErrorReason.ValueType") -> str:
+    """The code as users see it, for example FILE_TOO_LARGE."""
+    return ErrorReason.Name(reason).removeprefix(_PREFIX)
+
+
+def reason_of(code: str) -> "ErrorReason.ValueType":
+    """The reason of a code; INTERNAL for a code that this build does not know."""
+    try:
+        return ErrorReason.Value(_PREFIX + code)
+    except ValueError:
+        return ErrorReason.ERROR_REASON_INTERNAL
+
+
+def info_of(reason: "ErrorReason.ValueType") -> ReasonInfo:
+    """Statuses, actor and default action of a reason, as its comment in errors.proto declares them."""
+    value = ErrorReason.DESCRIPTOR.values_by_number[reason]
+    return value.GetOptions().Extensions[errors_pb2.reason]
+
+
+def actor_name(actor: "Actor.ValueType") -> str:
+    """you, admin or nobody."""
+    return Actor.Name(actor).removeprefix("ACTOR_").lower()
+
+
+def problem(
+    reason: "ErrorReason.ValueType",
+    message: str,
+    *,
+    line: int | None = None,
+    column: str = "",
+    value: object = "",
+    action: str = "",
+) -> Problem:
+    """A Problem with the reason's own action and actor where no better action is given."""
+    info = info_of(reason)
+    return Problem(
+        code=reason,
+        message=message,
+        line=line,
+        column=column,
+        value=str(value)[:MAX_VALUE_CHARS],
+        action=action or info.action,
+        actor=info.actor,
+    )
+
+
+@dataclass
+class SluiceError(Exception):
+    """Something that a caller is told about.
+
+    `metadata` are further facts for programs, such as limit_bytes; keys as the reason's comment in errors.proto names them.
+    """
+
+    problem: Problem
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.problem.message}"
+
+    @property
+    def reason(self) -> "ErrorReason.ValueType":
+        return self.problem.code
+
+    @property
+    def code(self) -> str:
+        return code_of(self.problem.code)
+
+
+def error(
+    reason: "ErrorReason.ValueType",
+    message: str,
+    *,
+    line: int | None = None,
+    column: str = "",
+    value: object = "",
+    action: str = "",
+    metadata: dict[str, str] | None = None,
+) -> SluiceError:
+    """A SluiceError, ready to be raised."""
+    return SluiceError(problem(reason, message, line=line, column=column, value=value, action=action), metadata or {})
+
+
+def to_status(failure: SluiceError) -> grpc.Status:
+    """The error as a gRPC status with ErrorInfo (code, metadata) and the whole Problem as details."""
+    info = info_of(failure.reason)
+    details = [
+        error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata={**_places(failure.problem), **failure.metadata}),
+        failure.problem,
+    ]
+    packed = []
+    for detail in details:
+        wrapped = any_pb2.Any()
+        wrapped.Pack(detail)
+        packed.append(wrapped)
+    status = status_pb2.Status(code=info.grpc or grpc.StatusCode.INTERNAL.value[0], message=failure.problem.message, details=packed)
+    return rpc_status.to_status(status)  # type: ignore[no-any-return]
+
+
+def _places(found: Problem) -> dict[str, str]:
+    places = {"column": found.column, "value": found.value, "action": found.action, "actor": actor_name(found.actor)}
+    if found.HasField("line"):
+        places["line"] = str(found.line)
+    return {key: value for key, value in places.items() if value}
+
+
+def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
+    """What a call of another service failed with. A failure that carries no Problem becomes SERVICE_UNAVAILABLE, DEADLINE_EXCEEDED,
+    CANCELLED or INTERNAL and names `service`."""
+    status = rpc_status.from_call(failure)
+    if status is not None:
+        found, metadata = Problem(), {}
+        for detail in status.details:
+            if detail.Is(Problem.DESCRIPTOR):
+                detail.Unpack(found)
+            elif detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                info = error_details_pb2.ErrorInfo()
+                detail.Unpack(info)
+                metadata = dict(info.metadata)
+        if found.code:
+            return SluiceError(found, {k: v for k, v in metadata.items() if k not in {"line", "column", "value", "action", "actor"}})
+    status_code = failure.code() if isinstance(failure, grpc.Call | grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
+    named = {"service": service}
+    match status_code:
+        case grpc.StatusCode.UNAVAILABLE:
+            return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, f"The {service} service does not answer.", metadata=named)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, f"The {service} service did not answer in time.", metadata=named)
+        case grpc.StatusCode.CANCELLED:
+            return error(ErrorReason.ERROR_REASON_CANCELLED, f"The call of the {service} service was cancelled.", metadata=named)
+        case _:
+            return error(ErrorReason.ERROR_REASON_INTERNAL, f"The {service} service failed ({status_code.name}).", metadata=named)
