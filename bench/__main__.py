@@ -1,0 +1,28 @@
+"""`python -m bench NAME`: one measurement. Starts its own stack unless the named instance is up already."""
+
+from typing import Annotated
+
+import typer
+
+from bench import ingest, memory
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Pairs = Annotated[int, typer.Option(help="Runs of each contender, in turn.", min=1)]
+InstanceName = Annotated[str, typer.Option("--instance", help="The stack to measure: bench, default or test.")]
+
+
+@app.command("memory")
+def memory_command(pairs: Pairs = 3, big_mib: int = 300, instance: InstanceName = "bench") -> None:
+    """Peak memory of gateway and upload: a big upload against one of 5 MiB."""
+    memory.main(pairs, big_mib, instance)
+
+
+@app.command("ingest")
+def ingest_command(pairs: Pairs = 3, rows: int = 2_300_000, month: bool = False, instance: InstanceName = "bench") -> None:
+    """Loading 2.3 M rows: Sluice against the seed's spec on the raw file."""
+    ingest.main(pairs, rows, instance, month)
+
+
+if __name__ == "__main__":
+    app()

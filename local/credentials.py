@@ -1,0 +1,36 @@
+"""Passwords and keys of one instance: generated once, kept in a file of mode 0600."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from local.paths import write_private
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the stores of one instance ask for; the values are safe in URLs and quotes."""
+
+    postgres_admin_password: str
+    postgres_password: str
+    s3_access_key: str
+    s3_secret_key: str
+    supervisor_password: str
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Credentials:
+        """Read the credentials at `path`, making new ones when there are none."""
+        if path.exists():
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        made = cls(
+            postgres_admin_password=secrets.token_hex(20),
+            postgres_password=secrets.token_hex(20),
+            s3_access_key=secrets.token_hex(10).upper(),
+            s3_secret_key=secrets.token_hex(20),
+            supervisor_password=secrets.token_hex(20),
+        )
+        write_private(path, json.dumps(asdict(made), indent=2) + "\n")
+        return made

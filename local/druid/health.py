@@ -1,0 +1,91 @@
+"""Whether each of Druid's processes can do its work, asked over the ports that it serves."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from local.ports import HOST, Ports
+
+TIMEOUT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class DruidHealth:
+    """Questions to the Druid that listens on `ports`."""
+
+    ports: Ports
+
+    def checks(self) -> dict[str, Callable[[], str | None]]:
+        """Return for each program a question; its answer is what is wrong, or None."""
+        return {
+            "zookeeper": self._zookeeper,
+            "druid_coordinator": _says(self._coordinator),
+            "druid_broker": _says(self._broker),
+            "druid_historical": _says(self._historical),
+            "druid_indexer": _says(self._indexer),
+            "druid_router": _says(self._router),
+        }
+
+    def _zookeeper(self) -> str | None:
+        try:
+            address = (HOST, self.ports["ZOOKEEPER"])
+            with socket.create_connection(address, timeout=TIMEOUT_SECONDS) as link:
+                link.sendall(b"ruok")
+                answer = link.recv(16)
+        except OSError as error:
+            return str(error)
+        return None if answer == b"imok" else f"it answers {answer!r}"
+
+    def _coordinator(self, client: httpx.Client) -> str | None:
+        self._get(client, "DRUID_COORDINATOR", "/druid/coordinator/v1/leader")
+        self._get(client, "DRUID_COORDINATOR", "/druid/indexer/v1/leader")
+        return None
+
+    def _broker(self, client: httpx.Client) -> str | None:
+        self._get(client, "DRUID_BROKER", "/druid/broker/v1/readiness")
+        return None
+
+    def _historical(self, client: httpx.Client) -> str | None:
+        self._get(client, "DRUID_HISTORICAL", "/druid/historical/v1/readiness")
+        return None
+
+    def _indexer(self, client: httpx.Client) -> str | None:
+        mine = self.ports.address("DRUID_INDEXER")
+        workers = self._get(client, "DRUID_COORDINATOR", "/druid/indexer/v1/workers").json()
+        for entry in workers:
+            if entry["worker"]["host"] == mine:
+                return None if entry["worker"]["capacity"] > 0 else "it offers no task slot"
+        return "the overlord does not know it yet"
+
+    def _router(self, client: httpx.Client) -> str | None:
+        question = {
+            "query": "SELECT COUNT(*) FROM sys.servers WHERE server_type = 'historical'",
+            "resultFormat": "array",
+        }
+        url = f"http://{self.ports.address('DRUID_ROUTER')}"
+        answer = client.post(f"{url}/druid/v2/sql", json=question).raise_for_status().json()
+        self._get(client, "DRUID_ROUTER", "/druid/indexer/v1/leader")
+        return None if answer[0][0] > 0 else "the broker sees no historical yet"
+
+    def _get(self, client: httpx.Client, port: str, path: str) -> httpx.Response:
+        return client.get(f"http://{self.ports.address(port)}{path}").raise_for_status()
+
+
+def _says(ask: Callable[[httpx.Client], str | None]) -> Callable[[], str | None]:
+    """Turn an HTTP failure of `ask` into a sentence."""
+
+    def check() -> str | None:
+        try:
+            # trust_env: the proxy of the person's shell has no business on the loopback.
+            with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+                return ask(client)
+        except httpx.HTTPStatusError as error:
+            return f"{error.request.url.path} answers {error.response.status_code}"
+        except (httpx.HTTPError, ValueError) as error:
+            return str(error) or type(error).__name__
+
+    return check

@@ -1,0 +1,28 @@
+"""For maintainers: `python -m local.druid.record FOLDER` makes `classes.lst`.
+
+FOLDER holds what the roles wrote while `SLUICE_RECORD_CLASSES=FOLDER make up`, a load, a query and
+`make down` ran. Needed when Druid's or Java's version changes; without it starts are only slower.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from local.druid.classes import CLASS_LIST
+
+
+def merge(folder: Path) -> list[str]:
+    """Return the names of all classes in the lists of `folder`, each once, in order."""
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.lst")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            # Lambdas and call sites ("@...") and generated or relocated classes (with "source:")
+            # depend on one run; plain names do not.
+            if line and not line.startswith(("#", "@")) and "source:" not in line:
+                names.add(line.split()[0])
+    return sorted(names)
+
+
+if __name__ == "__main__":
+    CLASS_LIST.write_text("\n".join(merge(Path(sys.argv[1]))) + "\n", encoding="utf-8")

@@ -1,0 +1,288 @@
+"""One stack: set it up, start it, wait for it, look at it, hurt it, stop it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from local import health, ports, processes, setup
+from local.credentials import Credentials
+from local.druid.cluster import Druid
+from local.druid.health import DruidHealth
+from local.errors import LocalStackError
+from local.filelock import exclusive
+from local.paths import PROJECT, CachePaths, InstancePaths
+from local.postgres import Postgres
+from local.programs import Program
+from local.seaweed import BUCKET, REGION, Seaweed
+from local.services import EDGE, PORTS, Services
+from local.stack import Stack
+from local.supervision import ProcessState, Supervisor
+from local.waiting import wait_until_healthy
+
+HEALTHY_SECONDS = 240.0
+STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+
+_DRUID = frozenset(
+    {
+        "zookeeper",
+        "druid_coordinator",
+        "druid_broker",
+        "druid_historical",
+        "druid_indexer",
+        "druid_router",
+    }
+)
+
+FAMILIES: Mapping[str, Callable[[str], bool]] = {
+    "druid": lambda name: name in _DRUID,
+    "services": lambda name: name in PORTS,
+    "stores": lambda name: name not in PORTS,
+}
+"""What `only` accepts beside the names of programs."""
+
+
+class Instance:
+    """A stack of its own ports and data; `name` is one of `local.ports.INSTANCE_OFFSETS`.
+
+    `only` names the programs (or families: druid, services, stores) to start; everything when
+    it is empty.
+
+    Raises:
+        LocalStackError: the name is unknown, or the project lies where programs cannot run.
+
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        only: Iterable[str] = (),
+        console: Console | None = None,
+    ) -> None:
+        _require_usable(PROJECT)
+        self.name = name
+        self.paths = InstancePaths.of(name)
+        self.console = console or Console(stderr=True)
+        self.supervisor = Supervisor(self.paths)
+        self._only = tuple(only)
+        self._ports = ports.choose(name)
+        self._cache = CachePaths.of()
+
+    @property
+    def stack(self) -> Stack:
+        """The addresses and settings of the running stack.
+
+        Raises:
+            LocalStackError: it is not up.
+
+        """
+        return Stack.read(self.paths.stack)
+
+    def set_up(self) -> None:
+        """Prepare everything without starting it; does only what is still to be done."""
+        with exclusive(self.paths.lock):
+            self._prepare()
+
+    def start(self, timeout_seconds: float = HEALTHY_SECONDS) -> bool:
+        """Set up, start and wait until all is healthy; return False when it was running already.
+
+        Raises:
+            LocalStackError: a port is taken, or something did not become healthy in time.
+
+        """
+        with exclusive(self.paths.lock):
+            fresh = not self.supervisor.running()
+            if fresh:
+                # What a killed process manager left would hold the ports and the data.
+                processes.end_all(self.paths.root, seconds=8)
+                self._prepare()
+                programs = self._programs()
+                ports.require_free(self._ports, [port for p in programs for port in p.ports])
+                self._describe(programs).write(self.paths.stack)
+                self.supervisor.start(programs)
+            self.wait_healthy(timeout_seconds)
+        return fresh
+
+    def stop(self) -> bool:
+        """Stop everything, by force after 15 s; return False when nothing was running."""
+        with exclusive(self.paths.lock):
+            was_running = self.supervisor.running()
+            if was_running:
+                self.supervisor.shut_down()
+                deadline = time.monotonic() + STOP_SECONDS
+                while processes.of_instance(self.paths.root) and time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
+            left = processes.end_all(self.paths.root, seconds=3)
+            if was_running and left:
+                self.console.print(f"ended by force: {', '.join(left)}")
+            self.paths.stack.unlink(missing_ok=True)
+            return was_running or bool(left)
+
+    def wait_healthy(self, timeout_seconds: float = HEALTHY_SECONDS) -> None:
+        """Wait until every program of the running stack is healthy.
+
+        Raises:
+            LocalStackError: one is not when the time is over, or cannot be started; names it,
+                the reason and its log.
+
+        """
+        stack = self.stack
+        checks = {name: check for name, check in self._checks(stack).items()
+                  if name in stack.programs}
+        wait_until_healthy(
+            checks, self.supervisor, self.paths.logs, timeout_seconds, self.console
+        )
+
+    def problems(self) -> dict[str, str | None]:
+        """Ask each program of the running stack once: what is wrong with it, or None."""
+        stack = self.stack
+        return {
+            name: check() for name, check in self._checks(stack).items() if name in stack.programs
+        }
+
+    def states(self) -> list[ProcessState]:
+        """Return what the process manager says of each program."""
+        return self.supervisor.states()
+
+    def pid(self, program: str) -> int:
+        """Return the process id of `program`.
+
+        Raises:
+            LocalStackError: there is no such program, or it does not run at the moment.
+
+        """
+        state = self.supervisor.state(program)
+        if state.pid == 0:
+            raise LocalStackError(f"{program} does not run: it is {state.state}")
+        return state.pid
+
+    def kill(self, program: str, signal_number: int) -> int:
+        """Send a signal (`signal.SIGKILL`, `SIGSTOP`, ...) to `program`; return its process id.
+
+        A program that dies of it is started again by the process manager.
+        """
+        pid = self.pid(program)
+        os.kill(pid, signal_number)
+        return pid
+
+    def stop_program(self, program: str) -> None:
+        """Stop one program and keep it stopped."""
+        self.supervisor.stop_program(program)
+
+    def start_program(self, program: str) -> None:
+        """Start a program that was stopped; returns at once (see `wait_healthy`)."""
+        self.supervisor.start_program(program)
+
+    def restart(self, program: str) -> None:
+        """Stop one program cleanly and start it again; returns when it was started."""
+        self.supervisor.stop_program(program)
+        self.supervisor.start_program(program)
+
+    def log(self, program: str) -> Path:
+        """Return the log file of `program`."""
+        return self.paths.logs / f"{program}.log"
+
+    def environment(self, program: str) -> dict[str, str]:
+        """Return the environment of one of our own processes, to start another one by hand."""
+        return Services(self.stack, self.paths.spool).environment(program)
+
+    def _prepare(self) -> None:
+        self.paths.root.mkdir(parents=True, exist_ok=True)
+        for folder in (self.paths.data, self.paths.config, self.paths.logs, self.paths.spool):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        setup.fill_caches(self._cache, self.console)
+        self._postgres().prepare()
+        self._seaweed().prepare()
+        self._druid().prepare()
+
+    def _programs(self) -> list[Program]:
+        services = Services(self._describe([]), self.paths.spool)
+        programs = [
+            self._postgres().program(),
+            self._seaweed().program(),
+            *self._druid().programs(),
+            *services.programs(),
+        ]
+        if not self._only:
+            return programs
+        names = {program.name for program in programs}
+        for word in self._only:
+            if word not in names and word not in FAMILIES:
+                known = ", ".join([*FAMILIES, *sorted(names)])
+                raise LocalStackError(f"nothing is called {word!r}: choose from {known}")
+        return [program for program in programs if self._wanted(program.name)]
+
+    def _wanted(self, name: str) -> bool:
+        return any(
+            word == name or (word in FAMILIES and FAMILIES[word](name)) for word in self._only
+        )
+
+    def _checks(self, stack: Stack) -> dict[str, Callable[[], str | None]]:
+        checks: dict[str, Callable[[], str | None]] = {
+            "postgres": self._postgres().problem,
+            "s3": self._seaweed().problem,
+            **DruidHealth(self._ports_of(stack)).checks(),
+        }
+        for name in PORTS:
+            if name != EDGE:
+                checks[name] = _service_check(stack.addresses[name])
+        checks[EDGE] = lambda: health.edge_problem(stack.gateway_url)
+        return checks
+
+    def _ports_of(self, stack: Stack) -> ports.Ports:
+        # A running stack keeps the ports it was started with, whatever the shell says now.
+        return ports.Ports(stack.instance, stack.ports)
+
+    def _describe(self, programs: Iterable[Program]) -> Stack:
+        seaweed = self._seaweed()
+        credentials = self._credentials()
+        return Stack(
+            instance=self.name,
+            gateway_url=f"http://{self._ports.address('GATEWAY')}",
+            addresses={name: self._ports.address(port) for name, port in PORTS.items()},
+            database_url=self._postgres().url,
+            s3_endpoint=seaweed.endpoint,
+            s3_region=REGION,
+            s3_bucket=BUCKET,
+            s3_access_key=credentials.s3_access_key,
+            s3_secret_key=credentials.s3_secret_key,
+            druid_url=self._druid().url,
+            supervisor_socket=str(self.supervisor.socket),
+            logs=str(self.paths.logs),
+            programs=tuple(program.name for program in programs),
+            ports=dict(self._ports.numbers),
+        )
+
+    def _credentials(self) -> Credentials:
+        return Credentials.load_or_create(self.paths.credentials)
+
+    def _postgres(self) -> Postgres:
+        return Postgres(self.paths, self._active_ports(), self._credentials())
+
+    def _seaweed(self) -> Seaweed:
+        return Seaweed(self.paths, self._active_ports(), self._credentials())
+
+    def _druid(self) -> Druid:
+        return Druid(self.paths, self._cache, self._active_ports())
+
+    def _active_ports(self) -> ports.Ports:
+        return self._ports
+
+
+def _service_check(address: str) -> Callable[[], str | None]:
+    return lambda: health.service_problem(address)
+
+
+def _require_usable(project: Path) -> None:
+    """Java's class path and supervisord's settings have no way to write these in a path."""
+    found = sorted({letter for letter in str(project) if letter in ":;#\"'\n"})
+    if found:
+        raise LocalStackError(
+            f"the project lies in {str(project)!r}, and {' '.join(found)} cannot stand in a path "
+            "that Java reads: move it to another folder"
+        )

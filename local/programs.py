@@ -1,0 +1,29 @@
+"""What the process manager starts: one `Program` per process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Group = Literal["services", "stores"]
+"""`services` (our own processes) are stopped before `stores`, so that they can finish their work."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process that is kept running.
+
+    `ports` are the names (see `local.ports`) that it listens on. `stop_signal` asks it to end;
+    after `stop_seconds` it is killed.
+    """
+
+    name: str
+    group: Group
+    command: Sequence[str]
+    directory: Path
+    ports: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: Literal["TERM", "INT"] = "TERM"
+    stop_seconds: int = 5

@@ -1,0 +1,70 @@
+"""Loads the project's sample through the edge, as a person would, when its datasource is new."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from local.paths import PROJECT
+
+SAMPLE = PROJECT / "examples" / "sales.csv"
+DATASOURCE = "sales"
+TERMINAL = frozenset({"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"})
+TIMEOUT_SECONDS = 120.0
+_POLL_SECONDS = 0.5
+
+
+def load_if_new(gateway_url: str, console: Console, sample: Path = SAMPLE) -> None:
+    """Upload `sample` and wait for its end; what goes wrong is said, and the stack stays up."""
+    if not sample.exists():
+        console.print(f"There is no sample at {sample}: nothing is loaded.")
+        return
+    try:
+        with httpx.Client(base_url=gateway_url, timeout=30, trust_env=False) as client:
+            if _rows(client) > 0:
+                console.print(f"The datasource {DATASOURCE} has its rows already.")
+                return
+            with console.status(f"Loading {sample.name} into {DATASOURCE}"):
+                task = _load(client, sample)
+    except httpx.HTTPError as error:
+        console.print(f"The sample was not loaded: {error}", style="yellow")
+        return
+    if task.get("status") == "SUCCEEDED":
+        console.print(f"Loaded {task.get('row_count')} rows of {sample.name} into {DATASOURCE}.")
+    else:
+        console.print(
+            f"The sample was not loaded: task {task.get('task_id')} is {task.get('status')}: "
+            f"{task.get('message')}",
+            style="yellow",
+        )
+
+
+def _rows(client: httpx.Client) -> int:
+    question = {"sql": f'SELECT COUNT(*) AS n FROM "{DATASOURCE}"'}  # noqa: S608
+    answer = client.post("/api/query", json=question)
+    # A datasource that does not exist is an error of the query: it is new then.
+    if answer.status_code != httpx.codes.OK:
+        return 0
+    return int(answer.json()["rows"][0][0])
+
+
+def _load(client: httpx.Client, sample: Path) -> dict[str, object]:
+    with sample.open("rb") as file:
+        answer = client.post(
+            "/api/ingest/upload",
+            # The datasource goes first: the server starts before the file has arrived.
+            data={"datasource_name": DATASOURCE},
+            files={"file": (sample.name, file, "text/csv")},
+        ).raise_for_status()
+    task_id = answer.json()["task_id"]
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        task: dict[str, object] = (
+            client.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
+        )
+        if task.get("status") in TERMINAL or time.monotonic() > deadline:
+            return task
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,252 @@
+"""The process manager: supervisord's settings file, its start, and its remote calls.
+
+supervisord starts the programs, restarts what dies, keeps their logs bounded, and stops them by
+signal, then by kill. It is asked over a unix socket that only its owner can open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.errors import LocalStackError
+from local.paths import InstancePaths, write_private
+from local.programs import Group, Program
+
+MARKER = "SLUICE_INSTANCE_ROOT"
+"""Every process of an instance carries its root in this environment variable."""
+
+# A socket's path may have 108 bytes on Linux and 104 elsewhere, with the final zero.
+_LONGEST_SOCKET = 100
+
+# Settings of the person's shell that would lead a process astray or give it what it must not have.
+_NOT_INHERITED = ("AWS_", "PG", "JAVA_", "JDK_", "_JAVA", "DRUID_", "PYTHON", "COVERAGE_")
+_NOT_INHERITED_EXACTLY = ("DATABASE_URL", "S3_BUCKET_NAME", "CLASSPATH", "BIND_ADDR")
+
+_RUNNING = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What supervisord says of one program; `pid` is 0 when it does not run."""
+
+    name: str
+    group: str
+    state: str
+    pid: int
+    started: int
+    description: str
+
+
+class Supervisor:
+    """The supervisord of one instance."""
+
+    def __init__(self, paths: InstancePaths) -> None:
+        self._paths = paths
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket; below the instance where its path is short enough."""
+        beside = self._paths.root / "supervisor.sock"
+        if len(os.fsencode(beside)) <= _LONGEST_SOCKET:
+            return beside
+        identity = hashlib.sha256(os.fsencode(self._paths.root)).hexdigest()[:16]
+        name = f"sluice-{os.getuid()}-{identity}"
+        for folder in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108
+            candidate = folder / name / "supervisor.sock"
+            if len(os.fsencode(candidate)) <= _LONGEST_SOCKET:
+                return candidate
+        raise LocalStackError("no folder with a path short enough for a socket: set TMPDIR to one")
+
+    @property
+    def log(self) -> Path:
+        """supervisord's own log."""
+        return self._paths.logs / "supervisord.log"
+
+    def running(self) -> bool:
+        """Tell whether supervisord answers."""
+        return self.pid() is not None
+
+    def pid(self) -> int | None:
+        """Return supervisord's process id, or None when it does not run."""
+        if not self.socket.exists():
+            return None
+        try:
+            return int(self._call("getPID"))
+        except httpx.TransportError:
+            return None
+
+    def start(self, programs: Sequence[Program]) -> None:
+        """Start supervisord, which starts `programs` all at once, in a session of its own."""
+        _private_folder(self.socket.parent, self._paths.root)
+        self._paths.logs.mkdir(parents=True, exist_ok=True)
+        settings = self._paths.config / "supervisord.conf"
+        # The services' settings hold passwords.
+        write_private(settings, self._settings(programs))
+        command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(settings)]
+        subprocess.Popen(
+            [*command, "--nodaemon", "--silent"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self._paths.root,
+            env=_inherited({MARKER: str(self._paths.root)}),
+            # So that Ctrl-C reaches the command line only, which then stops all in order.
+            start_new_session=True,
+        )
+
+    def shut_down(self) -> None:
+        """Ask supervisord to stop everything and end; returns at once."""
+        self._call("shutdown")
+
+    def states(self) -> list[ProcessState]:
+        """Return the state of every program."""
+        return [
+            ProcessState(
+                name=entry["name"],
+                group=entry["group"],
+                state=entry["statename"],
+                pid=entry["pid"],
+                started=entry["start"],
+                description=entry["description"],
+            )
+            for entry in self._call("getAllProcessInfo")
+        ]
+
+    def state(self, program: str) -> ProcessState:
+        """Return the state of `program`.
+
+        Raises:
+            LocalStackError: the stack has no such program.
+
+        """
+        states = self.states()
+        for state in states:
+            if state.name == program:
+                return state
+        known = ", ".join(state.name for state in states)
+        raise LocalStackError(f"no program {program!r} in this stack; it has {known}")
+
+    def stop_program(self, program: str) -> None:
+        """Stop one program and wait for its end; it stays stopped."""
+        state = self.state(program)
+        if state.state in _RUNNING:
+            self._call("stopProcess", f"{state.group}:{state.name}", True)
+
+    def start_program(self, program: str) -> None:
+        """Start one stopped program; returns at once."""
+        state = self.state(program)
+        if state.state not in _RUNNING:
+            self._call("startProcess", f"{state.group}:{state.name}", False)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        # Stopping a program answers when it has ended.
+        with httpx.Client(transport=transport, timeout=30, trust_env=False) as client:
+            answer = client.post(
+                "http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"}
+            )
+        answer.raise_for_status()
+        (value,), _ = xmlrpc.client.loads(answer.text)
+        return value
+
+    def _settings(self, programs: Sequence[Program]) -> str:
+        lines = [
+            "[supervisord]",
+            f"logfile={_escape(self.log)}",
+            "logfile_maxbytes=5MB",
+            "logfile_backups=1",
+            "loglevel=info",
+            f"pidfile={_escape(self._paths.root / 'supervisord.pid')}",
+            f"childlogdir={_escape(self._paths.logs)}",
+            "umask=077",
+            # It asks for this to be said when root starts it.
+            *(["user=root"] if os.geteuid() == 0 else []),
+            "",
+            "[unix_http_server]",
+            f"file={_escape(self.socket)}",
+            "chmod=0600",
+            "",
+            "[rpcinterface:supervisor]",
+            "supervisor.rpcinterface_factory="
+            "supervisor.rpcinterface:make_main_rpcinterface",
+            "",
+        ]
+        # Groups are stopped one after the other, the highest priority first.
+        groups: Mapping[Group, int] = {"services": 900, "stores": 100}
+        for group, priority in groups.items():
+            members = [program.name for program in programs if program.group == group]
+            if members:
+                names = ",".join(members)
+                lines += [f"[group:{group}]", f"programs={names}", f"priority={priority}", ""]
+        for program in programs:
+            lines += self._program(program)
+        return "\n".join(lines) + "\n"
+
+    def _program(self, program: Program) -> list[str]:
+        variables = ",".join(
+            f'{name}="{_escape(value)}"' for name, value in program.environment.items()
+        )
+        return [
+            f"[program:{program.name}]",
+            f"command={_escape(shlex.join(program.command))}",
+            f"directory={_escape(program.directory)}",
+            *([f"environment={variables}"] if variables else []),
+            "autostart=true",
+            "autorestart=true",
+            "startsecs=1",
+            # One more second of waiting after each failure to start: two hours' worth of tries.
+            "startretries=120",
+            f"stopsignal={program.stop_signal}",
+            f"stopwaitsecs={program.stop_seconds}",
+            "stopasgroup=false",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            f"stdout_logfile={_escape(self._paths.logs / program.name)}.log",
+            "stdout_logfile_maxbytes=20MB",
+            "stdout_logfile_backups=1",
+            "",
+        ]
+
+
+def end(pid: int) -> None:
+    """Kill process `pid`, which may be gone already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _inherited(extra: Mapping[str, str]) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY
+    }
+    # The loopback is never reached through a proxy.
+    return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **extra}
+
+
+def _private_folder(folder: Path, root: Path) -> None:
+    """Make the socket's folder; one outside the instance must be ours alone."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder != root and folder.stat().st_uid != os.getuid():
+        raise LocalStackError(f"{folder} belongs to another user: remove it, or set TMPDIR")
+
+
+def _escape(value: object) -> str:
+    """Return `value` for supervisord's settings, where % starts an expansion."""
+    return str(value).replace("%", "%%")

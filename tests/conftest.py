@@ -1,0 +1,37 @@
+"""What all rings share: the stack of real parts, and where the hard files are."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.instance import Instance
+from local.stack import Stack
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[Instance]:
+    """The stack of the instance `test`, healthy. Stopped at the end only if it was not up before."""
+    made = Instance("test")
+    fresh = made.start()
+    yield made
+    if fresh:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(instance: Instance) -> Stack:
+    """Addresses and keys of the running stack."""
+    return instance.stack
+
+
+@pytest.fixture(scope="session")
+def hard_files() -> Path:
+    """The folder of real, polluted and hostile files; what needs it is skipped where it is not there."""
+    folder = Path(os.environ.get("HARD_FILES", ROOT.parent / "shared" / "hard-files"))
+    if not folder.is_dir():
+        pytest.skip(f"no hard files at {folder}: set HARD_FILES")
+    return folder

@@ -1,0 +1,78 @@
+"""The REST door with the few things that the tests do again and again."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import httpx
+
+TERMINAL = {"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"}
+
+
+@dataclass
+class Edge:
+    """Talks HTTP to the gateway."""
+
+    http: httpx.AsyncClient
+
+    async def post_file(
+        self, name: str, content: bytes, datasource: str, fields: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Sends a file as a browser or curl does; the answer as it comes."""
+        return await self.http.post(
+            "/api/ingest/upload",
+            data={"datasource_name": datasource, **(fields or {})},
+            files={"file": (name, content)},
+            headers=headers,
+        )
+
+    async def upload(self, name: str, content: bytes | Path, datasource: str, **fields: str) -> str:
+        """Sends a file that must be accepted; its task id."""
+        data = await asyncio.to_thread(content.read_bytes) if isinstance(content, Path) else content
+        answer = await self.post_file(name, data, datasource, fields)
+        assert answer.status_code == 202, answer.text
+        body = answer.json()
+        assert list(body) == ["task_id", "status"]
+        assert body["status"] == "ACCEPTED"
+        assert answer.headers["location"] == f"/api/ingest/tasks/{body['task_id']}"
+        return str(body["task_id"])
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        """The task as GET shows it."""
+        answer = await self.http.get(f"/api/ingest/tasks/{task_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def until(self, task_id: str, states: set[str], seconds: float = 120) -> dict[str, Any]:
+        """The task once it is in one of the states (or terminal, which fails the test if that was not asked for)."""
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                task = await self.task(task_id)
+            except (AssertionError, httpx.TransportError):
+                # One of our services may be down on purpose; the deadline still holds.
+                if monotonic() > deadline:
+                    raise
+                task = {"status": "unknown"}
+            if task["status"] in states:
+                return task
+            assert task["status"] not in TERMINAL, task
+            assert monotonic() < deadline, f"still {task['status']} after {seconds:g} s, not in {states}: {task}"
+            await asyncio.sleep(0.05)
+
+    async def succeeded(self, task_id: str, seconds: float = 120) -> dict[str, Any]:
+        """The task once it is SUCCEEDED."""
+        return await self.until(task_id, {"SUCCEEDED"}, seconds)
+
+    async def query(self, sql: str) -> list[list[Any]]:
+        """Rows of a query that must succeed."""
+        answer = await self.http.post("/api/query", json={"sql": sql})
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["rows"])
+
+    async def rows_in_druid(self, datasource: str) -> int:
+        """Rows that a query counts; 0 where Druid does not know the datasource."""
+        known = await self.query(f"SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = '{datasource}'")
+        return int((await self.query(f'SELECT COUNT(*) FROM "{datasource}"'))[0][0]) if known[0][0] else 0
