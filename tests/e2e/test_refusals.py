@@ -40,10 +40,8 @@ def with_nulls() -> bytes:
 
 def with_rejects() -> bytes:
     """`quantity` is not a number in 4 of 100 rows and the time is missing in 4 others."""
-    lines = ["date,quantity,price,region,note"]
-    for n in range(100):
-        lines.append(f"{'' if n % 25 == 1 else '2024-01-02'},{'many' if n % 25 == 2 else n},{n}.5,north,x")
-    return "\n".join([*lines, ""]).encode()
+    rows = [f"{'' if n % 25 == 1 else '2024-01-02'},{'many' if n % 25 == 2 else n},{n}.5,north,x" for n in range(100)]
+    return "\n".join(["date,quantity,price,region,note", *rows, ""]).encode()
 
 
 REJECTED = [

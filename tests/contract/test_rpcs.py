@@ -1,0 +1,133 @@
+"""Every rpc of every service, called on the running stack as a foreign client would."""
+
+import uuid
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+from sluice.common.v1.errors_pb2 import Problem
+
+from local.stack import Stack
+from tests.contract.services import SERVICES, path_of
+
+METHODS = [(process, method) for process, service in SERVICES.items() for method in service.methods]
+IDS = [path_of(method)[1:] for _, method in METHODS]
+NOBODY = str(uuid.UUID(int=0))
+
+BREAKS_A_RULE: dict[str, dict[str, Any]] = {
+    "CreateUpload": {"request_id": "", "filename": "a.csv"},
+    "WriteUpload": {"chunk": {"data": b""}},
+    "GetUpload": {"upload_id": "x"},
+    "AbortUpload": {"upload_id": "x"},
+    "DeleteObjects": {"task_id": "x"},
+    "ValidateObject": {"task_id": "x"},
+    "GetReport": {"task_id": NOBODY, "attempt": 0},
+    "GetRejects": {"task_id": "x", "attempt": 1},
+    "SubmitLoad": {"task_id": NOBODY, "attempt": 0},
+    "WatchLoad": {"druid_task_id": ""},
+    "VerifyLoad": {"task_id": "x"},
+    "RemoveLoad": {"task_id": NOBODY, "datasource": "x", "wait_ms": -1},
+    "Query": {"sql": ""},
+    "CreateTask": {"request_id": ""},
+    "ReportReceiving": {"task_id": NOBODY, "received_size": -1},
+    "CompleteUpload": {"task_id": NOBODY, "file_size": 0},
+    "EndUpload": {"task_id": NOBODY, "state": 3},
+    "GetTask": {"task_id": ""},
+    "ListTasks": {"page_size": 501},
+    "CancelTask": {"task_id": "x"},
+    "WatchTask": {"task_id": ""},
+    "WatchTasks": {"from_position": -1},
+}
+"""A request of each rpc that its rules forbid."""
+
+KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
+    "GetUpload": ({"upload_id": NOBODY}, "TASK_NOT_FOUND"),
+    "WriteUpload": ({"header": {"upload_id": NOBODY}}, "TASK_NOT_FOUND"),
+    "AbortUpload": ({"upload_id": NOBODY}, "TASK_NOT_FOUND"),
+    "DeleteObjects": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "GetReport": ({"task_id": NOBODY, "attempt": 1}, "REPORT_NOT_FOUND"),
+    "GetRejects": ({"task_id": NOBODY, "attempt": 1}, "REPORT_NOT_FOUND"),
+    "ReportReceiving": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "CompleteUpload": ({"task_id": NOBODY, "file_size": 1}, "TASK_NOT_FOUND"),
+    "EndUpload": ({"task_id": NOBODY, "state": 9, "problem": {"code": 12}}, "TASK_NOT_FOUND"),
+    "GetTask": ({"task_id": "never seen"}, "TASK_NOT_FOUND"),
+    "CancelTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "WatchTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "ListTasks": ({"page_token": "made up"}, "PAGE_TOKEN_INVALID"),
+    "Query": ({"sql": "DROP TABLE x"}, "QUERY_FORBIDDEN"),
+    "CreateUpload": ({"request_id": "r", "datasource": "no spaces", "filename": "a.csv"}, "DATASOURCE_NAME_INVALID"),
+}
+"""A valid request that must fail, and its code."""
+
+
+async def call(channel: aio.Channel, method: MethodDescriptor, fields: dict[str, Any]) -> Message:
+    """First answer of an rpc, called by its descriptor alone."""
+    kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
+    request = GetMessageClass(method.input_type)(**fields)
+    rpc = getattr(channel, kind)(
+        path_of(method),
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=GetMessageClass(method.output_type).FromString,
+    )
+    running = rpc(iter([request]) if method.client_streaming else request, timeout=20)
+    if method.server_streaming:
+        async for answer in running:
+            return answer
+        raise AssertionError("the stream ended without an answer")
+    return await running
+
+
+async def failure(stack: Stack, process: str, method: MethodDescriptor, fields: dict[str, Any]) -> tuple[str, Problem]:
+    """Code and Problem that the call fails with."""
+    async with aio.insecure_channel(stack.addresses[process]) as channel:
+        with pytest.raises(grpc.RpcError) as raised:
+            await call(channel, method, fields)
+    status = rpc_status.from_call(raised.value)
+    assert status is not None, raised.value
+    info, problem = error_details_pb2.ErrorInfo(), Problem()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(problem)
+    assert info.domain == "sluice"
+    assert problem.action
+    return info.reason, problem
+
+
+def test_the_tables_name_every_rpc() -> None:
+    assert set(BREAKS_A_RULE) == {method.name for _, method in METHODS}
+
+
+@pytest.mark.parametrize(("process", "method"), METHODS, ids=IDS)
+async def test_a_broken_rule_is_named(stack: Stack, process: str, method: MethodDescriptor) -> None:
+    code, problem = await failure(stack, process, method, BREAKS_A_RULE[method.name])
+    assert code == "REQUEST_INVALID"
+    assert problem.column
+    assert problem.column.split(".")[0] in {field.name for field in method.input_type.fields}
+
+
+@pytest.mark.parametrize(("process", "method"), [(p, m) for p, m in METHODS if m.name in KNOWS_NOBODY], ids=lambda x: getattr(x, "name", x))
+async def test_codes_of_what_is_not_there(stack: Stack, process: str, method: MethodDescriptor) -> None:
+    fields, expected = KNOWS_NOBODY[method.name]
+    code, problem = await failure(stack, process, method, fields)
+    assert code == expected
+    assert problem.message
+
+
+@pytest.mark.parametrize("process", SERVICES)
+async def test_health_and_reflection(stack: Stack, process: str) -> None:
+    name = SERVICES[process].full_name
+    async with aio.insecure_channel(stack.addresses[process]) as channel:
+        for service in ("", name):
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        async for reply in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(asked, timeout=5):
+            assert name in {service.name for service in reply.list_services_response.service}
+            break
