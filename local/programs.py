@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Group = Literal["services", "stores"]
-"""`services` (our own processes) are stopped before `stores`, so that they can finish their work."""
+Group = Literal["services", "stores", "base"]
+"""Groups are stopped in this order, so that each can finish its work on the ones after it: our own
+processes, the stores that answer them, and what the stores stand on."""
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ class Seaweed:
             "master.port": ports["S3_MASTER"],
             "master.port.grpc": ports["S3_MASTER_GRPC"],
             "master.telemetry": "false",
+            # It is alone: nobody's vote is waited for.
+            "master.electionTimeout": "1s",
             "master.volumeSizeLimitMB": 1024,
             "volume.port": ports["S3_VOLUME"],
             "volume.port.grpc": ports["S3_VOLUME_GRPC"],

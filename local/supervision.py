@@ -186,7 +186,7 @@ class Supervisor:
             "",
         ]
         # Groups are stopped one after the other, the highest priority first.
-        groups: Mapping[Group, int] = {"services": 900, "stores": 100}
+        groups: Mapping[Group, int] = {"services": 900, "stores": 500, "base": 100}
         for group, priority in groups.items():
             members = [program.name for program in programs if program.group == group]
             if members:

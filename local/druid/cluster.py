@@ -12,7 +12,7 @@ from local.druid.java import COMMON, MAIN_CLASS, OPENED, argument_file, class_pa
 from local.druid.roles import Role, common_settings, roles
 from local.paths import CachePaths, InstancePaths
 from local.ports import HOST, Ports
-from local.programs import Program
+from local.programs import Group, Program
 
 ZOOKEEPER_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _LOG_SETTINGS = Path(__file__).with_name("log4j2.xml")
@@ -47,11 +47,11 @@ class Druid:
 
     def programs(self) -> list[Program]:
         """Return ZooKeeper and Druid's roles as programs that are kept running."""
-        programs = [self._program("zookeeper", "zookeeper", ("ZOOKEEPER",))]
+        programs = [self._program("zookeeper", "zookeeper", ("ZOOKEEPER",), "base")]
         for role in self._roles():
             # The coordinator serves the metadata database to itself, on a port of its own.
             ports = (role.port, "DERBY") if role.druid_name == "coordinator" else (role.port,)
-            programs.append(self._program(role.program, role.druid_name, ports))
+            programs.append(self._program(role.program, role.druid_name, ports, "stores"))
         return programs
 
     @property
@@ -69,10 +69,10 @@ class Druid:
     def _roles(self) -> list[Role]:
         return roles(self._data, self._scratch)
 
-    def _program(self, name: str, folder: str, ports: Sequence[str]) -> Program:
+    def _program(self, name: str, folder: str, ports: Sequence[str], group: Group) -> Program:
         return Program(
             name=name,
-            group="stores",
+            group=group,
             command=(str(java()), f"@{self._config / folder / 'java.args'}"),
             directory=self._config / folder,
             ports=ports,

@@ -1,0 +1,50 @@
+"""Druid's addresses and names that differ between its versions, tried on 33.0.0. All are asked at the router (management proxy on)."""
+
+from urllib.parse import quote
+
+ROUTER_HEALTH = "/status/health"
+OVERLORD_LEADER = "/druid/indexer/v1/leader"
+COORDINATOR_LEADER = "/druid/coordinator/v1/leader"
+WORKERS = "/druid/indexer/v1/workers"
+
+SUBMIT_TASK = "/druid/indexer/v1/task"
+TASK_STATUSES = "/druid/indexer/v1/taskStatus"
+
+SQL = "/druid/v2/sql"
+NATIVE_QUERY = "/druid/v2/"
+
+TASK_EXISTS = "entryAlreadyExists"
+"""`errorCode` of a submit under an id that Druid knows."""
+
+FORBIDDEN_SCHEMAS = frozenset({"sys", "lookup", "view", "ext"})
+"""SQL schemas beside `druid` and INFORMATION_SCHEMA, in lower case: server internals, lookups, views and external inputs."""
+
+
+def task(task_id: str) -> str:
+    """The task as it was submitted."""
+    return f"/druid/indexer/v1/task/{quote(task_id, safe='')}"
+
+
+def task_reports(task_id: str) -> str:
+    """The task's reports, live ones while it runs."""
+    return f"{task(task_id)}/reports"
+
+
+def task_shutdown(task_id: str) -> str:
+    """Stops the task."""
+    return f"{task(task_id)}/shutdown"
+
+
+def load_status(datasource: str) -> str:
+    """Share of the used segments that are loaded."""
+    return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/loadstatus"
+
+
+def mark_unused(datasource: str) -> str:
+    """Makes segments disappear from queries."""
+    return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/markUnused"
+
+
+def sql_query(query_id: str) -> str:
+    """A running SQL query."""
+    return f"{SQL}/{quote(query_id, safe='')}"

@@ -1,0 +1,90 @@
+"""The words of a load: what goes into Druid, and what Druid tells of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ColumnType(Enum):
+    """How Druid stores a column; the values are Druid's names."""
+
+    STRING = "string"
+    LONG = "long"
+    DOUBLE = "double"
+
+
+class Mode(Enum):
+    """How a load meets the rows that are there."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the parts, `__time` excepted."""
+
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class Part:
+    """A CSV file of the load, as s3://bucket/key, and its data rows."""
+
+    uri: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of time in milliseconds since 1970-01-01T00:00:00Z; the end is the first moment after it."""
+
+    start_millis: int
+    end_millis: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """Everything that Druid must be told. `min_millis` and `max_millis` are the smallest and the largest time of the rows."""
+
+    task_id: str
+    attempt: int
+    datasource: str
+    mode: Mode
+    columns: Sequence[Column]
+    parts: Sequence[Part]
+    min_millis: int
+    max_millis: int
+    rows: int
+
+    @property
+    def druid_task_id(self) -> str:
+        """The fixed id: submitting twice under it is harmless."""
+        return f"sluice-{self.task_id}-{self.attempt}"
+
+
+class TaskState(Enum):
+    """Druid's own words for a task's state."""
+
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """What the overlord tells of a task. `started`: a worker has it, so it no longer waits for locks or a slot. `duration_ms`: 0 until it ends."""
+
+    state: TaskState
+    started: bool
+    duration_ms: int
+    error: str
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What a task tells of itself. `rows_processed`: None where it does not tell; `error`: empty unless it failed."""
+
+    rows_processed: int | None
+    error: str

@@ -1,0 +1,22 @@
+"""What the service reads from its environment."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from services.common.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """The settings of one druid_gateway. With DRUID_INPUT=http the object store's (S3Settings) are read too, to sign addresses."""
+
+    druid_url: str = Field(pattern=r"^https?://", description="Address of Druid's router, for example http://127.0.0.1:8888.")
+    druid_input: Literal["http", "s3"] = Field(
+        "http",
+        description="How Druid reads the parts. http: by signed addresses, needs no extension; s3: with druid-s3-extensions and its own keys.",
+    )
+    druid_timeout_s: float = Field(10.0, gt=0, description="Seconds that one request to Druid may take, queries of users excepted.")
+    druid_outage_s: float = Field(
+        30.0, ge=0, description="Seconds without an answer of Druid after which a watched load is given up with DRUID_UNAVAILABLE."
+    )
+    query_max_bytes: int = Field(512 * 1024 * 1024, gt=0, description="Most bytes that one query may answer.")
