@@ -1,0 +1,34 @@
+"""Work that has to come to its end even when the call that began it is cancelled."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from services.common import logs
+
+Result = TypeVar("Result")
+
+
+class Background:
+    """Runs such work, and waits for it when the process ends."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Waits for `work`. When the waiting call is cancelled, the work goes on."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits for everything that still runs; cancels it after the timeout."""
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+        if late:
+            logs.get().warning("background.cancelled", tasks=len(late))
+            await asyncio.wait(late)

@@ -1,0 +1,90 @@
+"""What the upload service needs of the world: an object store and the tasks."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part that the object store has taken."""
+
+    number: int
+    etag: str
+    crc32c: int
+
+
+class ObjectStore(Protocol):
+    """Objects by s3://bucket/key. Every method has a deadline, retries within it, and raises SluiceError STORAGE_UNAVAILABLE."""
+
+    def uri(self, key: str) -> str:
+        """The URI of a key in our bucket."""
+        ...
+
+    async def put(self, uri: str, data: bytearray, crc32c: int) -> None:
+        """Writes a whole object; the store checks the CRC-32C."""
+        ...
+
+    async def open_multipart(self, uri: str) -> str:
+        """Begins a multipart upload and returns its id."""
+        ...
+
+    async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int) -> StoredPart:
+        """Writes one part, from 1 to 10,000; the store checks the CRC-32C."""
+        ...
+
+    async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
+        """Makes the object of its parts, given in order. Idempotent."""
+        ...
+
+    async def abort_multipart(self, uri: str, multipart_id: str) -> None:
+        """Frees the parts. Idempotent: one that is not there counts as aborted."""
+        ...
+
+    async def delete(self, uri: str) -> None:
+        """Deletes an object. Idempotent: one that is not there counts as deleted."""
+        ...
+
+    async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
+        """URI and id of every multipart upload that is open below a key prefix of our bucket."""
+        ...
+
+    async def check(self) -> None:
+        """Returns while our bucket answers."""
+        ...
+
+
+class Tasks(Protocol):
+    """The tasks, kept by the status service.
+
+    Every method raises SluiceError with the code that the rpc names, or SERVICE_UNAVAILABLE, DATABASE_UNAVAILABLE or DEADLINE_EXCEEDED
+    after its own budget of retries is used up.
+    """
+
+    async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
+        """The task, new or found by its request id, and whether it is new."""
+        ...
+
+    async def get(self, task_id: str) -> Task:
+        """One task."""
+        ...
+
+    async def report(self, task_id: str, received: int, multipart_id: str) -> None:
+        """A sign of life with the bytes so far. Tried once: the next one follows."""
+        ...
+
+    async def complete(self, task_id: str, size: int, sha256: bytes) -> Task:
+        """PENDING -> UPLOADED."""
+        ...
+
+    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem) -> Task:
+        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so."""
+        ...
+
+    def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
+        """All PENDING tasks, or those that nothing has changed for so many seconds."""
+        ...
