@@ -28,14 +28,10 @@ app = typer.Typer(
 )
 console = Console(stderr=True, soft_wrap=True)
 
-InstanceName = Annotated[
-    str, typer.Option("--instance", help="default, test or bench: own ports, own data.")
-]
+InstanceName = Annotated[str, typer.Option("--instance", help="default, test or bench: own ports, own data.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option(
-        "--only", help="Start these alone: program names, or druid, stores, services. Repeatable."
-    ),
+    typer.Option("--only", help="Start these alone: program names, or druid, stores, services. Repeatable."),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds until all must be healthy.")]
 
@@ -61,9 +57,7 @@ def up(
         stack = Instance(instance, only or (), console)
         fresh = stack.start(timeout)
         word = "is up" if fresh else "was up already, and is healthy"
-        console.print(
-            f"The stack {word}: {stack.stack.gateway_url} ({_resident(stack) // MIB} MiB resident)"
-        )
+        console.print(f"The stack {word}: {stack.stack.gateway_url} ({_resident(stack) // MIB} MiB resident)")
 
 
 @app.command()
@@ -84,20 +78,18 @@ def run(
     with _plain_errors(), _ended_by_signal() as ended:
         stack = Instance(instance, only or (), console)
         if stack.supervisor.running():
-            raise LocalStackError(
-                "the stack is up already: use it as it is, or stop it first with `make down`"
-            )
+            raise LocalStackError("the stack is up already: use it as it is, or stop it first with `make down`")
         try:
             stack.start(timeout)
             if services.EDGE in stack.stack.programs:
                 sample.load_if_new(stack.stack.gateway_url, console)
             _greet(stack.stack)
             _watch(stack, ended)
-        except _Ended:
+        except _EndedError:
             console.print("Stopping.")
         finally:
-            stack.stop()
-            console.print("The stack is down; its data stay for the next start.")
+            if stack.stop():
+                console.print("The stack is down; its data stay for the next start.")
 
 
 @app.command()
@@ -112,9 +104,7 @@ def status(instance: InstanceName = "default") -> None:
         for state in stack.states():
             memory = processes.resident_bytes(state.pid) if state.pid else 0
             health = problems[state.name] or "healthy"
-            table.add_row(
-                state.name, state.state, str(state.pid or ""), str(memory // MIB), health
-            )
+            table.add_row(state.name, state.state, str(state.pid or ""), str(memory // MIB), health)
         table.add_section()
         table.add_row("all", "", "", str(_resident(stack) // MIB), "")
         Console().print(table)
@@ -131,7 +121,7 @@ def env(instance: InstanceName = "default") -> None:
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
-class _Ended(Exception):
+class _EndedError(Exception):
     """Somebody wants the foreground stack to end."""
 
 
@@ -146,13 +136,13 @@ def _plain_errors() -> Iterator[None]:
 
 @contextmanager
 def _ended_by_signal() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C, SIGTERM or hang-up into `_Ended`; further ones change nothing."""
+    """Turn the first Ctrl-C, SIGTERM or hang-up into `_EndedError`; further ones change nothing."""
     ended = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         if not ended.is_set():
             ended.set()
-            raise _Ended
+            raise _EndedError
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, end) for number in numbers}
@@ -164,7 +154,7 @@ def _ended_by_signal() -> Iterator[threading.Event]:
 
 
 def _watch(stack: Instance, ended: threading.Event) -> None:
-    """Say when a program was started again, until `_Ended` is raised."""
+    """Say when a program was started again, until `_EndedError` is raised."""
     known = {state.name: state.pid for state in stack.states()}
     while not ended.wait(1.0):
         if not stack.supervisor.running():
@@ -182,7 +172,7 @@ def _greet(stack: Stack) -> None:
         f"  curl -F datasource_name=mine -F file=@your.csv {url}/api/ingest/upload\n"
         f"  .venv/bin/grpcurl -plaintext {stack.addresses['status']} list\n"
         f"  curl -H 'Content-Type: application/json' -d "
-        f"'{{\"sql\": \"SELECT COUNT(*) FROM {sample.DATASOURCE}\"}}' {url}/api/query\n\n"
+        f'\'{{"sql": "{sample.COUNT}"}}\' {url}/api/query\n\n'
         "Ctrl-C stops everything; the data stay.",
         markup=False,
         highlight=False,

@@ -70,7 +70,7 @@ class Instance:
         self.console = console or Console(stderr=True)
         self.supervisor = Supervisor(self.paths)
         self._only = tuple(only)
-        self._ports = ports.choose(name)
+        self._ports = _running_ports(self.paths.stack) or ports.choose(name)
         self._cache = CachePaths.of()
 
     @property
@@ -98,6 +98,8 @@ class Instance:
         with exclusive(self.paths.lock):
             fresh = not self.supervisor.running()
             if fresh:
+                # A stack.json that a crash left behind says nothing about this start.
+                self._ports = ports.choose(self.name)
                 # What a killed process manager left would hold the ports and the data.
                 processes.end_all(self.paths.root, seconds=8)
                 self._prepare()
@@ -105,7 +107,8 @@ class Instance:
                 ports.require_free(self._ports, [port for p in programs for port in p.ports])
                 self._describe(programs).write(self.paths.stack)
                 self.supervisor.start(programs)
-            self.wait_healthy(timeout_seconds)
+        # Without the lock: `make down` must be able to end a start that does not get healthy.
+        self.wait_healthy(timeout_seconds=timeout_seconds)
         return fresh
 
     def stop(self) -> bool:
@@ -123,8 +126,8 @@ class Instance:
             self.paths.stack.unlink(missing_ok=True)
             return was_running or bool(left)
 
-    def wait_healthy(self, timeout_seconds: float = HEALTHY_SECONDS) -> None:
-        """Wait until every program of the running stack is healthy.
+    def wait_healthy(self, *programs: str, timeout_seconds: float = HEALTHY_SECONDS) -> None:
+        """Wait until the named programs of the running stack (default: all) are healthy.
 
         Raises:
             LocalStackError: one is not when the time is over, or cannot be started; names it,
@@ -132,18 +135,15 @@ class Instance:
 
         """
         stack = self.stack
-        checks = {name: check for name, check in self._checks(stack).items()
-                  if name in stack.programs}
-        wait_until_healthy(
-            checks, self.supervisor, self.paths.logs, timeout_seconds, self.console
-        )
+        every = self._checks(stack)
+        checks = {name: every[name] for name in programs or stack.programs}
+        wait_until_healthy(checks, self.supervisor, self.paths.logs, timeout_seconds, self.console)
 
     def problems(self) -> dict[str, str | None]:
         """Ask each program of the running stack once: what is wrong with it, or None."""
         stack = self.stack
-        return {
-            name: check() for name, check in self._checks(stack).items() if name in stack.programs
-        }
+        checks = self._checks(stack)
+        return {name: checks[name]() for name in stack.programs}
 
     def states(self) -> list[ProcessState]:
         """Return what the process manager says of each program."""
@@ -218,25 +218,19 @@ class Instance:
         return [program for program in programs if self._wanted(program.name)]
 
     def _wanted(self, name: str) -> bool:
-        return any(
-            word == name or (word in FAMILIES and FAMILIES[word](name)) for word in self._only
-        )
+        return any(word == name or (word in FAMILIES and FAMILIES[word](name)) for word in self._only)
 
     def _checks(self, stack: Stack) -> dict[str, Callable[[], str | None]]:
         checks: dict[str, Callable[[], str | None]] = {
             "postgres": self._postgres().problem,
             "s3": self._seaweed().problem,
-            **DruidHealth(self._ports_of(stack)).checks(),
+            **DruidHealth(self._ports).checks(),
         }
         for name in PORTS:
             if name != EDGE:
                 checks[name] = _service_check(stack.addresses[name])
         checks[EDGE] = lambda: health.edge_problem(stack.gateway_url)
         return checks
-
-    def _ports_of(self, stack: Stack) -> ports.Ports:
-        # A running stack keeps the ports it was started with, whatever the shell says now.
-        return ports.Ports(stack.instance, stack.ports)
 
     def _describe(self, programs: Iterable[Program]) -> Stack:
         seaweed = self._seaweed()
@@ -262,16 +256,21 @@ class Instance:
         return Credentials.load_or_create(self.paths.credentials)
 
     def _postgres(self) -> Postgres:
-        return Postgres(self.paths, self._active_ports(), self._credentials())
+        return Postgres(self.paths, self._ports, self._credentials())
 
     def _seaweed(self) -> Seaweed:
-        return Seaweed(self.paths, self._active_ports(), self._credentials())
+        return Seaweed(self.paths, self._ports, self._credentials())
 
     def _druid(self) -> Druid:
-        return Druid(self.paths, self._cache, self._active_ports())
+        return Druid(self.paths, self._cache, self._ports)
 
-    def _active_ports(self) -> ports.Ports:
-        return self._ports
+
+def _running_ports(stack: Path) -> ports.Ports | None:
+    """Return the ports of a running stack: it keeps them, whatever the shell's variables say now."""
+    if not stack.exists():
+        return None
+    running = Stack.read(stack)
+    return ports.Ports(running.instance, running.ports)
 
 
 def _service_check(address: str) -> Callable[[], str | None]:
@@ -283,6 +282,5 @@ def _require_usable(project: Path) -> None:
     found = sorted({letter for letter in str(project) if letter in ":;#\"'\n"})
     if found:
         raise LocalStackError(
-            f"the project lies in {str(project)!r}, and {' '.join(found)} cannot stand in a path "
-            "that Java reads: move it to another folder"
+            f"the project lies in {str(project)!r}, and {' '.join(found)} cannot stand in a path that Java reads: move it to another folder"
         )

@@ -12,6 +12,7 @@ from local.paths import PROJECT
 
 SAMPLE = PROJECT / "examples" / "sales.csv"
 DATASOURCE = "sales"
+COUNT = "SELECT COUNT(*) FROM sales"
 TERMINAL = frozenset({"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"})
 TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 0.5
@@ -36,15 +37,13 @@ def load_if_new(gateway_url: str, console: Console, sample: Path = SAMPLE) -> No
         console.print(f"Loaded {task.get('row_count')} rows of {sample.name} into {DATASOURCE}.")
     else:
         console.print(
-            f"The sample was not loaded: task {task.get('task_id')} is {task.get('status')}: "
-            f"{task.get('message')}",
+            f"The sample was not loaded: task {task.get('task_id')} is {task.get('status')}: {task.get('message')}",
             style="yellow",
         )
 
 
 def _rows(client: httpx.Client) -> int:
-    question = {"sql": f'SELECT COUNT(*) AS n FROM "{DATASOURCE}"'}  # noqa: S608
-    answer = client.post("/api/query", json=question)
+    answer = client.post("/api/query", json={"sql": COUNT})
     # A datasource that does not exist is an error of the query: it is new then.
     if answer.status_code != httpx.codes.OK:
         return 0
@@ -62,9 +61,7 @@ def _load(client: httpx.Client, sample: Path) -> dict[str, object]:
     task_id = answer.json()["task_id"]
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        task: dict[str, object] = (
-            client.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
-        )
+        task: dict[str, object] = client.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
         if task.get("status") in TERMINAL or time.monotonic() > deadline:
             return task
         time.sleep(_POLL_SECONDS)

@@ -48,9 +48,5 @@ def _download(jars: list[Jar], cache: CachePaths, console: Console) -> None:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(
-            f"Druid {DRUID_VERSION}, {len(jars)} jars", total=sum(jar.size for jar in jars)
-        )
-        fetch.fetch(
-            jars, cache.jars, cache.incoming, lambda count: progress.advance(task, count)
-        )
+        task = progress.add_task(f"Druid {DRUID_VERSION}, {len(jars)} jars", total=sum(jar.size for jar in jars))
+        fetch.fetch(jars, cache.jars, cache.incoming, lambda count: progress.advance(task, count))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -89,23 +88,32 @@ class Supervisor:
             return None
 
     def start(self, programs: Sequence[Program]) -> None:
-        """Start supervisord, which starts `programs` all at once, in a session of its own."""
+        """Start supervisord in the background, which starts `programs` all at once.
+
+        Raises:
+            LocalStackError: it cannot be started.
+
+        """
         _private_folder(self.socket.parent, self._paths.root)
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         settings = self._paths.config / "supervisord.conf"
         # The services' settings hold passwords.
         write_private(settings, self._settings(programs))
-        command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(settings)]
-        subprocess.Popen(
-            [*command, "--nodaemon", "--silent"],
+        # It goes into the background by itself, in a session of its own: Ctrl-C then reaches the
+        # command line only, which stops everything in order.
+        answer = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(settings)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
             cwd=self._paths.root,
             env=_inherited({MARKER: str(self._paths.root)}),
-            # So that Ctrl-C reaches the command line only, which then stops all in order.
-            start_new_session=True,
+            check=False,
         )
+        if answer.returncode != 0:
+            raise LocalStackError(
+                f"the process manager did not start (exit code {answer.returncode}): {(answer.stderr + answer.stdout).strip()}"
+            )
 
     def shut_down(self) -> None:
         """Ask supervisord to stop everything and end; returns at once."""
@@ -156,9 +164,7 @@ class Supervisor:
         transport = httpx.HTTPTransport(uds=str(self.socket))
         # Stopping a program answers when it has ended.
         with httpx.Client(transport=transport, timeout=30, trust_env=False) as client:
-            answer = client.post(
-                "http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"}
-            )
+            answer = client.post("http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"})
         answer.raise_for_status()
         (value,), _ = xmlrpc.client.loads(answer.text)
         return value
@@ -181,8 +187,7 @@ class Supervisor:
             "chmod=0600",
             "",
             "[rpcinterface:supervisor]",
-            "supervisor.rpcinterface_factory="
-            "supervisor.rpcinterface:make_main_rpcinterface",
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
             "",
         ]
         # Groups are stopped one after the other, the highest priority first.
@@ -197,9 +202,7 @@ class Supervisor:
         return "\n".join(lines) + "\n"
 
     def _program(self, program: Program) -> list[str]:
-        variables = ",".join(
-            f'{name}="{_escape(value)}"' for name, value in program.environment.items()
-        )
+        variables = ",".join(f'{name}="{_escape(value)}"' for name, value in program.environment.items())
         return [
             f"[program:{program.name}]",
             f"command={_escape(shlex.join(program.command))}",
@@ -222,20 +225,8 @@ class Supervisor:
         ]
 
 
-def end(pid: int) -> None:
-    """Kill process `pid`, which may be gone already."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 def _inherited(extra: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY}
     # The loopback is never reached through a proxy.
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **extra}
 

@@ -51,34 +51,20 @@ def wait_until_healthy(
             if not problems:
                 return
             status.update(f"Waiting for {', '.join(problems)}")
-            _give_up_early(problems, supervisor, logs, elapsed=time.monotonic() - began)
+            _give_up_early(problems, supervisor, logs)
             if time.monotonic() - began > timeout_seconds:
-                raise LocalStackError(
-                    f"not healthy after {timeout_seconds:.0f} s:\n{_list(problems, logs)}"
-                )
+                raise LocalStackError(f"not healthy after {timeout_seconds:.0f} s:\n{_list(problems, logs)}")
             time.sleep(POLL_SECONDS)
 
 
-def _give_up_early(
-    problems: Mapping[str, str], supervisor: Supervisor, logs: Path, elapsed: float
-) -> None:
-    if supervisor.pid() is None:
-        # It needs a moment to open its socket.
-        if elapsed > _SUPERVISOR_SECONDS:
-            raise LocalStackError(f"the process manager does not run: see {supervisor.log}")
-        return
+def _give_up_early(problems: Mapping[str, str], supervisor: Supervisor, logs: Path) -> None:
+    if not supervisor.running():
+        raise LocalStackError(f"the process manager does not run: see {supervisor.log}")
     states = {state.name: state.state for state in supervisor.states()}
-    hopeless = {
-        name: problem for name, problem in problems.items() if states.get(name) == "FATAL"
-    }
+    hopeless = {name: problem for name, problem in problems.items() if states.get(name) == "FATAL"}
     if hopeless:
         raise LocalStackError(f"cannot be started:\n{_list(hopeless, logs)}")
 
 
 def _list(problems: Mapping[str, str], logs: Path) -> str:
-    return "\n".join(
-        f"  {name}: {problem}\n    log: {logs / name}.log" for name, problem in problems.items()
-    )
-
-
-_SUPERVISOR_SECONDS = 10.0
+    return "\n".join(f"  {name}: {problem}\n    log: {logs / name}.log" for name, problem in problems.items())

@@ -71,8 +71,7 @@ def make(jars: Sequence[Jar], cache: CachePaths) -> None:
     )
     if answer.returncode != 0 or not partial.exists():
         raise LocalStackError(
-            f"Java could not archive Druid's classes (exit code {answer.returncode}):\n"
-            f"{(answer.stdout + answer.stderr).strip()[-2000:]}"
+            f"Java could not archive Druid's classes (exit code {answer.returncode}):\n{(answer.stdout + answer.stderr).strip()[-2000:]}"
         )
     partial.replace(target)
     for old in target.parent.glob("*.jsa"):

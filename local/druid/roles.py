@@ -132,9 +132,7 @@ def common_settings(ports: Ports, data: Path) -> dict[str, str]:
         "druid.metadata.storage.type": "derby",
         "druid.metadata.storage.connector.host": HOST,
         "druid.metadata.storage.connector.port": str(ports["DERBY"]),
-        "druid.metadata.storage.connector.connectURI": (
-            f"jdbc:derby://{HOST}:{ports['DERBY']}/{derby};create=true"
-        ),
+        "druid.metadata.storage.connector.connectURI": (f"jdbc:derby://{HOST}:{ports['DERBY']}/{derby};create=true"),
         "druid.storage.type": "local",
         "druid.storage.storageDirectory": str(data / "segments"),
         "druid.indexer.logs.type": "file",

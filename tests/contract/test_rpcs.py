@@ -6,7 +6,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc import aio
@@ -68,7 +67,7 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
 """A valid request that must fail, and its code."""
 
 
-async def call(channel: aio.Channel, method: MethodDescriptor, fields: dict[str, Any]) -> Message:
+async def call(channel: aio.Channel, method: MethodDescriptor, fields: dict[str, Any]) -> Any:
     """First answer of an rpc, called by its descriptor alone."""
     kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
     request = GetMessageClass(method.input_type)(**fields)

@@ -116,6 +116,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The credentials are valid and do not allow this."""
     ERROR_REASON_UPLOAD_STALLED: _ErrorReason.ValueType  # 28
     """The client sent nothing for too long while its upload was open."""
+    ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 29
+    """The address exists and does not take this HTTP method."""
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -285,6 +287,8 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 27
 """The credentials are valid and do not allow this."""
 ERROR_REASON_UPLOAD_STALLED: ErrorReason.ValueType  # 28
 """The client sent nothing for too long while its upload was open."""
+ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 29
+"""The address exists and does not take this HTTP method."""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 

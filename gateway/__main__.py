@@ -1,0 +1,22 @@
+"""`python -m gateway`: the HTTP and GraphQL edge."""
+
+from contextlib import AsyncExitStack
+
+from gateway.app import build
+from gateway.settings import Settings
+from services.common.server import run
+from services.common.settings import load
+
+
+def main() -> None:
+    """Runs until SIGTERM or SIGINT."""
+    settings = load(Settings)
+
+    async def start(stack: AsyncExitStack) -> None:
+        await build(stack, settings)
+
+    run("gateway", settings, start)
+
+
+if __name__ == "__main__":
+    main()

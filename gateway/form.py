@@ -1,0 +1,192 @@
+"""A multipart/form-data body, read while it arrives: fields first, then one file. Nothing is spooled."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from sluice.common.v1.errors_pb2 import ErrorReason
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from services.common.errors import SluiceError, error
+
+MAX_PARTS = 32
+"""Parts of a form. A well-made one has at most five."""
+
+MAX_PREAMBLE_BYTES = 64 * 1024
+"""Bytes before the first boundary; a body without any is given up after so many."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of a form is taken."""
+
+    file_bytes: int
+    field_bytes: int
+    part_header_bytes: int
+    idle_s: float
+
+    @property
+    def body_bytes(self) -> int:
+        """Largest body that can still hold a file within its limit."""
+        return self.file_bytes + MAX_PARTS * (self.field_bytes + self.part_header_bytes)
+
+
+class Body:
+    """The bytes of a request as the client sends them."""
+
+    def __init__(self, receive: Receive, limits: Limits) -> None:
+        self._receive = receive
+        self._limits = limits
+        self._ended = False
+        self.received = 0
+
+    async def read(self) -> bytes:
+        """The next bytes; none at the end.
+
+        Raises:
+            ClientDisconnect: the client went away.
+            SluiceError: UPLOAD_STALLED, FILE_TOO_LARGE.
+        """
+        while not self._ended:
+            try:
+                async with asyncio.timeout(self._limits.idle_s):
+                    message = await self._receive()
+            except TimeoutError:
+                text = f"No byte came for {self._limits.idle_s:g} seconds."
+                raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text) from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            self._ended = not message.get("more_body", False)
+            chunk: bytes = message.get("body", b"")
+            self.received += len(chunk)
+            if self.received > self._limits.body_bytes:
+                raise too_large(self._limits.file_bytes)
+            if chunk:
+                return chunk
+        return b""
+
+
+class _End:
+    pass
+
+
+END: Final = _End()
+
+Event = MultipartSegment | bytes | None | _End
+"""Headers of a part, some of its bytes, its end, the end of the form."""
+
+
+@dataclass
+class Form:
+    """The parts of a body, one after the other."""
+
+    body: Body
+    content_type: str
+    limits: Limits
+    _parser: PushMultipartParser = field(init=False)
+    _events: Iterator[MultipartSegment | bytes | None] = field(init=False, default_factory=lambda: iter(()))
+    _began: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        kind, options = parse_options_header(self.content_type)
+        if kind != "multipart/form-data" or not options.get("boundary"):
+            raise _malformed(f"The Content-Type is {self.content_type[:100] or 'missing'}, not multipart/form-data with a boundary.")
+        try:
+            self._parser = PushMultipartParser(
+                options["boundary"],
+                max_header_size=self.limits.part_header_bytes,
+                max_segment_count=MAX_PARTS,
+            )
+        except MultipartError as failure:
+            raise _malformed(f"The boundary of the form cannot be used: {failure}.") from None
+
+    async def next(self) -> Event:
+        """What comes next.
+
+        Raises:
+            ClientDisconnect: the client went away.
+            SluiceError: MULTIPART_MALFORMED, UPLOAD_STALLED, FILE_TOO_LARGE.
+        """
+        while not self._parser.closed:
+            try:
+                event = next(self._events)
+            except StopIteration:
+                chunk = await self.body.read()
+                if not self._began and self.body.received > MAX_PREAMBLE_BYTES:
+                    raise _malformed("The body does not begin with the boundary that its Content-Type names.") from None
+                self._events = self._parser.parse(chunk)
+            except MultipartError as failure:
+                raise _malformed(f"The form cannot be read: {failure}.") from None
+            else:
+                self._began = True
+                return event
+        return END
+
+    async def field(self, part: MultipartSegment) -> str:
+        """The text of a part whose headers were read just now.
+
+        Raises:
+            SluiceError: REQUEST_INVALID when it is too long or not UTF-8; see next.
+        """
+        value = bytearray()
+        while isinstance(piece := await self.next(), bytes):
+            value += piece
+            if len(value) > self.limits.field_bytes:
+                text = f"The field {part.name} is longer than {self.limits.field_bytes} bytes."
+                raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=part.name)
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            text = f"The field {part.name} is not UTF-8 text."
+            raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=part.name) from None
+
+
+@dataclass
+class IncomingFile:
+    """A file that is on its way: its name is known, its bytes are read once, as they arrive."""
+
+    form: Form
+    filename: str
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Its bytes. Ends only when the whole form has ended and nothing was wrong with what came after the file.
+
+        Raises:
+            ClientDisconnect: the client went away.
+            SluiceError: FILE_EMPTY, FILE_TOO_LARGE, SECOND_FILE, FIELD_ORDER; see Form.next.
+        """
+        size = 0
+        while isinstance(piece := await self.form.next(), bytes):
+            size += len(piece)
+            if size > self.form.limits.file_bytes:
+                raise too_large(self.form.limits.file_bytes)
+            yield piece
+        if size == 0:
+            raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, f"{self.filename} has no byte.")
+        while not isinstance(later := await self.form.next(), _End):
+            if not isinstance(later, MultipartSegment):
+                continue
+            if later.filename is not None:
+                text = f"A second file, {later.filename or 'without a name'}, came in the same request; nothing was kept."
+                raise error(ErrorReason.ERROR_REASON_SECOND_FILE, text, column=later.name)
+            text = f"The field {later.name} came after the file; nothing was kept."
+            raise error(
+                ErrorReason.ERROR_REASON_FIELD_ORDER, text, column=later.name, action="Send every other field before the file."
+            )
+
+
+def too_large(limit_bytes: int) -> SluiceError:
+    """FILE_TOO_LARGE, naming the limit."""
+    text = f"The file is larger than the {_readable(limit_bytes)} that this server takes."
+    return error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, metadata={"limit_bytes": str(limit_bytes)})
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1024 / 1024:.4g} MiB" if size >= 1024 * 1024 else f"{size} bytes"
+
+
+def _malformed(text: str) -> SluiceError:
+    return error(ErrorReason.ERROR_REASON_MULTIPART_MALFORMED, text)

@@ -1,0 +1,138 @@
+"""The JSON that clients see, field by field in its order."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+StatusName = Literal[
+    "PENDING",
+    "UPLOADED",
+    "VALIDATING",
+    "PLANNED",
+    "INGESTING",
+    "VERIFYING",
+    "CLEANING",
+    "SUCCEEDED",
+    "REJECTED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+]
+
+
+class Problem(BaseModel):
+    """What is wrong, where, and what to do about it. Every refused request has this body."""
+
+    code: str = Field(description="Stable code, for example FILE_TOO_LARGE.")
+    message: str = Field(description="One sentence for a person.")
+    line: int | None = Field(None, description="Line of the file, from 1; row of the sheet in a workbook.")
+    column: str | None = Field(None, description="Column of the file, or field of the request.")
+    value: str | None = Field(None, description="The offending value, cut to 200 characters.")
+    action: str = Field(description="What to do, one sentence.")
+    actor: str = Field(description="Who has to do it: you, admin, or nobody (Sluice retries).")
+
+
+class StageTiming(BaseModel):
+    """How long one stage took."""
+
+    stage: str = Field(description="receive, validate, ingest, verify or clean.")
+    seconds: float = Field(description="Seconds so far, or in all once it has ended.")
+    started_at: str | None = Field(description="ISO 8601, UTC.")
+    completed_at: str | None = Field(description="ISO 8601, UTC; null while it runs.")
+
+
+class Task(BaseModel):
+    """A file on its way into a datasource."""
+
+    task_id: str = Field(description="UUID of the task.")
+    status: StatusName = Field(description="Where it is. SUCCEEDED, REJECTED, FAILED, CANCELLED and TIMEOUT are final.")
+    datasource_name: str = Field(description="The Druid datasource.")
+    original_filename: str = Field(description="The file's name as it was sent.")
+    file_uri: str | None = Field(description="Where the file is kept, as s3://bucket/key.")
+    druid_task_id: str | None = Field(description="Druid's id of the load; null before INGESTING.")
+    created_at: str | None = Field(description="ISO 8601, UTC.")
+    updated_at: str | None = Field(description="ISO 8601, UTC.")
+    started_at: str | None = Field(description="When validation began. ISO 8601, UTC.")
+    completed_at: str | None = Field(description="When it reached its final status. ISO 8601, UTC.")
+    error_message: str | None = Field(description="Why it ended badly; null while all is well.")
+    validation_errors: list[Problem] = Field(description="What speaks against the file, worst first, at most 100.")
+    file_size: int | None = Field(description="Bytes of the file; null while unknown.")
+    row_count: int | None = Field(description="Rows that a query counted in Druid; set at SUCCEEDED.")
+    rows_read: int | None = Field(description="Rows read; read = loaded + rejected + skipped.")
+    rows_rejected: int | None = Field(description="Rows refused, each with its reason.")
+    rows_skipped: int | None = Field(description="Rows left out by a rule, such as blank lines.")
+    message: str | None = Field(description="What is happening or how it ended, one sentence.")
+    error: Problem | None = Field(description="Why it ended badly and what to do.")
+    received_size: int = Field(description="Bytes received so far.")
+    load_state: str | None = Field(description="What became of the rows of a SUCCEEDED task: LIVE, PARTLY_REPLACED, REPLACED, REVERTED.")
+    mode: Literal["append", "replace"] = Field(description="How the load meets the rows that are there already.")
+    allow_duplicate: bool = Field(description="Whether the same bytes may be loaded twice.")
+    sha256: str | None = Field(description="Checksum of the file, 64 hexadecimal digits.")
+    attempt: int = Field(description="How many times a worker took the task.")
+    retry_of: str | None = Field(description="The task whose file this one loads again.")
+    duplicate_of: str | None = Field(description="The task that loaded the same bytes before.")
+    last_sequence: int = Field(description="Number of its newest event.")
+    trace_id: str | None = Field(description="Id that all log lines about it carry.")
+    timings: list[StageTiming] = Field(description="How long each stage took, in order.")
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first."""
+
+    tasks: list[Task]
+    next_page_token: str | None = Field(description="Send it as page_token for the next page; null on the last.")
+
+
+class TaskEvent(BaseModel):
+    """Something that happened to a task."""
+
+    task_id: str
+    sequence: int = Field(description="1, 2, 3 ... within the task.")
+    time: str | None = Field(description="ISO 8601, UTC.")
+    kind: Literal["state", "progress", "retry", "takeover"]
+    status: StatusName = Field(description="The task's status after it.")
+    message: str | None
+    attempt: int = Field(description="0 while the file is received.")
+    done: int | None = Field(description="How much is done, in `unit`.")
+    total: int | None = Field(description="How much there is, in `unit`; null where unknown.")
+    unit: str | None = Field(description="bytes, rows or segments.")
+    error: Problem | None
+
+
+class Accepted(BaseModel):
+    """The file is stored and will be loaded; follow the task to its end."""
+
+    task_id: str
+    status: Literal["ACCEPTED"] = "ACCEPTED"
+
+
+class Question(BaseModel):
+    """One SQL statement."""
+
+    sql: str = Field(min_length=1, max_length=100_000, description="One SELECT, WITH or EXPLAIN PLAN FOR statement.")
+    limit: int = Field(1000, ge=1, le=1_000_000, description="Most rows to answer.")
+
+
+class QueryColumn(BaseModel):
+    """A column of an answer."""
+
+    name: str
+    type: str = Field(description="SQL type: BIGINT, DOUBLE, VARCHAR, TIMESTAMP, ...")
+
+
+class Answer(BaseModel):
+    """What a query found."""
+
+    columns: list[QueryColumn]
+    rows: list[list[Any]] = Field(description="One array of values per row, in the columns' order.")
+    row_count: int
+    truncated: bool = Field(description="True where the limit cut the answer.")
+    elapsed_ms: int
+    query_id: str = Field(description="Druid's id of the query.")
+
+
+class Readiness(BaseModel):
+    """Which services answer."""
+
+    ready: bool
+    services: dict[str, Literal["SERVING", "NOT_SERVING", "UNREACHABLE"]]

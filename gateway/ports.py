@@ -1,0 +1,67 @@
+"""What the gateway needs of the four services. Every method raises SluiceError, and nothing of gRPC shows through."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.druid.v1.druid_pb2 import QueryResponse
+from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
+from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
+from sluice.validation.v1.validation_pb2 import Report
+
+
+class Tasks(Protocol):
+    """Reading, watching and cancelling tasks."""
+
+    async def get(self, task_id: str) -> Task: ...
+
+    async def list(
+        self, *, limit: int, offset: int = 0, page_token: str = "", datasource: str = "", states: "Sequence[TaskState.ValueType]" = ()
+    ) -> ListTasksResponse:
+        """A page, newest first."""
+        ...
+
+    async def cancel(self, task_id: str) -> Task: ...
+
+    def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
+        """Events from a sequence number on; ends after the terminal one. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again."""
+        ...
+
+
+class Uploads(Protocol):
+    """Taking a file in."""
+
+    async def create(self, request: CreateUploadRequest) -> CreateUploadResponse: ...
+
+    async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
+        """Sends the messages, each after the one before was taken; returns once the task is UPLOADED. Cancelling it breaks the upload."""
+        ...
+
+
+class Reports(Protocol):
+    """What validation found."""
+
+    async def report(self, task_id: str, attempt: int) -> Report: ...
+
+    def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
+        """The refused rows as pieces of a UTF-8 CSV file."""
+        ...
+
+
+class Queries(Protocol):
+    """Asking Druid."""
+
+    def query(self, sql: str, limit: int) -> AsyncIterator[QueryResponse]:
+        """Header, rows, rows, ..., summary. Closing the iterator cancels the query."""
+        ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """The four services."""
+
+    tasks: Tasks
+    uploads: Uploads
+    reports: Reports
+    queries: Queries

@@ -1,0 +1,184 @@
+"""From the client's connection into the upload service, without keeping more than a few chunks."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.upload.v1.upload_pb2 import CreateUploadRequest, Upload, WriteAbort, WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
+
+from gateway import wire
+from gateway.form import IncomingFile
+from gateway.ports import Uploads
+from services.common import logs
+from services.common.errors import SluiceError, error, problem
+from services.common.timing import Timings
+
+CHUNK_BYTES = 512 * 1024
+"""A message is sent as soon as it holds so much; gRPC is fastest from here to 1 MiB."""
+
+MAX_CHUNK_BYTES = 1024 * 1024
+
+STALL_S = 60.0
+"""Longest that the upload service may take for one chunk."""
+
+COMMIT_S = 120.0
+"""Longest that the upload service may take for its answer after the last byte."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What a client says of its file."""
+
+    request_id: str
+    datasource: str
+    mode: "LoadMode.ValueType"
+    allow_duplicate: bool
+
+
+async def receive(uploads: Uploads, file: IncomingFile, destination: Destination) -> Upload:
+    """Makes the task, hands on the file's bytes as they arrive, and returns the upload once the task is UPLOADED.
+
+    A request that came before with the same request id, and got through, is answered without reading a byte.
+
+    Raises:
+        ClientDisconnect: the client went away; the upload service has been told by a broken stream.
+        SluiceError: whatever is wrong with the form, or what the upload service refuses. Nothing is kept.
+    """
+    timings = Timings()
+    with timings.step("create"):
+        created = await uploads.create(
+            CreateUploadRequest(
+                request_id=destination.request_id,
+                datasource=destination.datasource,
+                filename=file.filename,
+                mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
+                load_mode=destination.mode,
+                allow_duplicate=destination.allow_duplicate,
+            )
+        )
+    logs.bind(task_id=created.upload.upload_id)
+    if not created.created and created.upload.state != TaskState.TASK_STATE_PENDING:
+        return _answered_before(created.upload)
+    upload = await _Transfer(uploads, created.upload.upload_id, file, timings).run()
+    timings.log("upload.accepted", bytes=upload.committed_size)
+    return upload
+
+
+def _answered_before(upload: Upload) -> Upload:
+    """The outcome of the earlier request: an upload that ended badly while its bytes arrived was refused, every other one accepted."""
+    if upload.state in wire.TERMINAL and upload.problem.code and not upload.committed_size:
+        raise SluiceError(upload.problem)
+    return upload
+
+
+class _Transfer:
+    """Two tasks: one reads the client, one writes to the upload service. Between them waits at most one message, so that a slow service
+    slows the client and memory stays as it is."""
+
+    def __init__(self, uploads: Uploads, upload_id: str, file: IncomingFile, timings: Timings) -> None:
+        self._uploads = uploads
+        self._upload_id = upload_id
+        self._file = file
+        self._timings = timings
+        self._queue: asyncio.Queue[WriteUploadRequest] = asyncio.Queue(maxsize=1)
+
+    async def run(self) -> Upload:
+        writing = asyncio.create_task(self._uploads.write(self._messages()), name="upload.write")
+        reading = asyncio.create_task(self._read(), name="upload.read")
+        try:
+            with self._timings.step("receive"):
+                await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                return self._ended_early(writing)
+            # Raises what was wrong with the request; a client that has gone away leaves the stream without an end.
+            refused = await reading
+            with self._timings.step("commit"):
+                async with asyncio.timeout(COMMIT_S):
+                    return await self._outcome(writing, refused)
+        except TimeoutError:
+            text = f"The upload service did not answer within {COMMIT_S:g} seconds after the last byte."
+            raise error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, text, metadata={"service": "upload"}) from None
+        finally:
+            writing.cancel()
+            reading.cancel()
+            await asyncio.gather(writing, reading, return_exceptions=True)
+
+    @staticmethod
+    def _ended_early(writing: "asyncio.Task[Upload]") -> NoReturn:
+        writing.result()
+        raise error(ErrorReason.ERROR_REASON_INTERNAL, "The upload service ended the upload before its last byte.")
+
+    @staticmethod
+    async def _outcome(writing: "asyncio.Task[Upload]", refused: SluiceError | None) -> Upload:
+        """The upload service's answer; what is wrong with the request comes first."""
+        try:
+            upload = await writing
+        except SluiceError as failure:
+            if refused is None:
+                raise
+            if failure.code != refused.code:
+                logs.get().warning("upload.abort_failed", code=failure.code, reason=failure.problem.message)
+            raise refused from None
+        if refused is not None:
+            raise refused
+        return upload
+
+    async def _messages(self) -> AsyncIterator[WriteUploadRequest]:
+        yield WriteUploadRequest(header=WriteHeader(upload_id=self._upload_id, offset=0))
+        last = False
+        while not last:
+            message = await self._queue.get()
+            last = message.WhichOneof("step") in ("finish", "abort")
+            yield message
+
+    async def _read(self) -> SluiceError | None:
+        """Hands on the whole file, then its end. Returns what was wrong with the request, after the upload service was told."""
+        size = 0
+        refused = None
+        try:
+            async with aclosing(rechunked(self._file.pieces())) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    await self._put(WriteUploadRequest(chunk=WriteChunk(data=chunk)))
+            last = WriteUploadRequest(finish=WriteFinish(size=size))
+        except _StallError:
+            raise
+        except SluiceError as failure:
+            refused = failure
+            last = WriteUploadRequest(abort=WriteAbort(problem=failure.problem))
+        await self._put(last)
+        return refused
+
+    async def _put(self, message: WriteUploadRequest) -> None:
+        try:
+            async with asyncio.timeout(STALL_S):
+                await self._queue.put(message)
+        except TimeoutError:
+            text = f"The upload service took no byte for {STALL_S:g} seconds."
+            raise _StallError(problem(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text), {"service": "upload"}) from None
+
+
+class _StallError(SluiceError):
+    """The upload service's fault, which it cannot be told of."""
+
+
+async def rechunked(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES; the last one may be smaller."""
+    waiting: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size < CHUNK_BYTES:
+            continue
+        whole = b"".join(waiting)
+        while len(whole) >= CHUNK_BYTES:
+            yield whole[:MAX_CHUNK_BYTES]
+            whole = whole[MAX_CHUNK_BYTES:]
+        waiting, size = ([whole], len(whole)) if whole else ([], 0)
+    if size:
+        yield b"".join(waiting)

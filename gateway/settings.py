@@ -1,0 +1,46 @@
+"""Settings of the gateway."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from services.common.settings import Address, ServiceSettings
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""A list in one variable, separated by commas."""
+
+
+class Settings(ServiceSettings):
+    """What the gateway reads from its environment."""
+
+    bind_addr: Address = Field("127.0.0.1:8000", description="Address that the gateway listens on, host:port.")
+    upload_addr: Address = Field(description="Address of the upload service, host:port.")
+    validation_addr: Address = Field(description="Address of the validation service, host:port.")
+    druid_gateway_addr: Address = Field(description="Address of the Druid gateway, host:port.")
+    status_addr: Address = Field(description="Address of the status service, host:port.")
+    allowed_hosts: Names = Field(
+        ("localhost", "127.0.0.1", "[::1]"),
+        description="Host names that requests may be sent to, on any port, separated by commas. The host of BIND_ADDR always may.",
+    )
+    allowed_origins: Names = Field(
+        (),
+        description="Pages of other origins that may call us from a browser, such as http://localhost:3000, separated by commas.",
+    )
+    max_file_size_bytes: int = Field(500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes.")
+    max_form_field_bytes: int = Field(64 * 1024, gt=0, description="Largest form field other than the file, in bytes.")
+    max_part_header_bytes: int = Field(8 * 1024, gt=0, description="Longest header line of a part of a multipart form, in bytes.")
+    max_json_body_bytes: int = Field(1024 * 1024, gt=0, description="Largest JSON body of a request, in bytes.")
+    upload_idle_s: float = Field(60.0, gt=0, description="Seconds without a byte after which an upload is given up.")
+    upload_deadline_s: float = Field(3600.0, gt=0, description="Seconds that one upload may take in all.")
+    query_deadline_s: float = Field(60.0, gt=0, description="Seconds that one query may take in all.")
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host name that is answered to."""
+        return (*self.allowed_hosts, self.bind_addr.rpartition(":")[0])

@@ -1,0 +1,29 @@
+"""Uploads, to UploadService."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+from sluice.upload.v1 import upload_pb2_grpc
+from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
+
+from services.common import errors
+
+
+class UploadRpc:
+    """Implements ports.Uploads."""
+
+    def __init__(self, channel: grpc.aio.Channel, deadline_s: float) -> None:
+        self._stub = upload_pb2_grpc.UploadServiceStub(channel)
+        self._deadline_s = deadline_s
+
+    async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
+        try:
+            return await self._stub.CreateUpload(request)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure
+
+    async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
+        try:
+            return (await self._stub.WriteUpload(messages, timeout=self._deadline_s)).upload
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure

@@ -1,0 +1,36 @@
+"""Reports and rejects, from ValidationService."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
+from sluice.validation.v1.validation_pb2 import Report
+
+from services.common import errors
+
+REJECTS_DEADLINE_S = 600.0
+"""A rejects file of hundreds of megabytes over a slow line still arrives."""
+
+
+class ValidationRpc:
+    """Implements ports.Reports."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = validation_pb2_grpc.ValidationServiceStub(channel)
+
+    async def report(self, task_id: str, attempt: int) -> Report:
+        try:
+            return (await self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt))).report
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "validation") from failure
+
+    async def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
+        request = validation_pb2.GetRejectsRequest(task_id=task_id, attempt=attempt)
+        call = self._stub.GetRejects(request, timeout=REJECTS_DEADLINE_S)
+        try:
+            async for piece in call:
+                yield piece.data
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "validation") from failure
+        finally:
+            call.cancel()

@@ -1,0 +1,176 @@
+"""From our protobuf messages to the JSON that clients see."""
+
+import math
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from sluice.common.v1 import errors_pb2, task_pb2
+from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
+from sluice.status.v1 import status_pb2
+from sluice.status.v1.status_pb2 import EventKind
+
+from gateway import models
+from services.common import errors
+
+TERMINAL = frozenset(
+    {
+        TaskState.TASK_STATE_SUCCEEDED,
+        TaskState.TASK_STATE_REJECTED,
+        TaskState.TASK_STATE_FAILED,
+        TaskState.TASK_STATE_CANCELLED,
+        TaskState.TASK_STATE_TIMEOUT,
+    }
+)
+"""States without exits."""
+
+
+def time(moment: Timestamp) -> str:
+    """ISO 8601 in UTC with milliseconds and Z."""
+    return moment.ToDatetime(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def problem(found: errors_pb2.Problem) -> models.Problem:
+    return models.Problem(
+        code=errors.code_of(found.code),
+        message=found.message,
+        line=found.line if found.HasField("line") else None,
+        column=found.column or None,
+        value=found.value or None,
+        action=found.action,
+        actor=errors.actor_name(found.actor),
+    )
+
+
+def state_name(state: "TaskState.ValueType") -> models.StatusName:
+    return TaskState.Name(state).removeprefix("TASK_STATE_")  # type: ignore[return-value]
+
+
+def state_of(name: models.StatusName) -> "TaskState.ValueType":
+    return TaskState.Value(f"TASK_STATE_{name}")
+
+
+def task(found: status_pb2.Task) -> models.Task:
+    def moment(field: str) -> str | None:
+        return time(getattr(found, field)) if found.HasField(field) else None
+
+    def count(field: str) -> int | None:
+        return getattr(found, field) if found.HasField(field) else None
+
+    failed = found.problem.code != errors_pb2.ERROR_REASON_UNSPECIFIED
+    return models.Task(
+        task_id=found.task_id,
+        status=state_name(found.state),
+        datasource_name=found.datasource,
+        original_filename=found.filename,
+        file_uri=found.file_uri or None,
+        druid_task_id=found.druid_task_id or None,
+        created_at=moment("create_time"),
+        updated_at=moment("update_time"),
+        started_at=moment("start_time"),
+        completed_at=moment("complete_time"),
+        error_message=found.problem.message if failed else None,
+        validation_errors=[problem(each) for each in found.validation_errors],
+        file_size=count("file_size"),
+        row_count=count("rows_loaded"),
+        rows_read=count("rows_read"),
+        rows_rejected=count("rows_rejected"),
+        rows_skipped=count("rows_skipped"),
+        message=found.message or None,
+        error=problem(found.problem) if failed else None,
+        received_size=found.received_size,
+        load_state=LoadState.Name(found.load_state).removeprefix("LOAD_STATE_") if found.load_state else None,
+        mode="replace" if found.load_mode == LoadMode.LOAD_MODE_REPLACE else "append",
+        allow_duplicate=found.allow_duplicate,
+        sha256=found.sha256.hex() or None,
+        attempt=found.attempt,
+        retry_of=found.retry_of or None,
+        duplicate_of=found.duplicate_of or None,
+        last_sequence=found.last_sequence,
+        trace_id=found.trace_id or None,
+        timings=[_timing(each) for each in found.timings],
+    )
+
+
+def _timing(stage: status_pb2.StageTiming) -> models.StageTiming:
+    return models.StageTiming(
+        stage=stage.stage,
+        seconds=round(stage.seconds, 3),
+        started_at=time(stage.start_time) if stage.HasField("start_time") else None,
+        completed_at=time(stage.end_time) if stage.HasField("end_time") else None,
+    )
+
+
+def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
+    return models.TaskEvent(
+        task_id=happened.task_id,
+        sequence=happened.sequence,
+        time=time(happened.time) if happened.HasField("time") else None,
+        kind=EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower(),  # type: ignore[arg-type]
+        status=state_name(happened.state),
+        message=happened.message or None,
+        attempt=happened.attempt,
+        done=happened.done if happened.HasField("done") else None,
+        total=happened.total if happened.HasField("total") else None,
+        unit=happened.unit or None,
+        error=problem(happened.problem) if happened.problem.code else None,
+    )
+
+
+def message(found: Message) -> dict[str, Any]:
+    """Any other message, such as the report: snake_case, 64-bit integers as numbers, enums by their short name, bytes as hexadecimal digits,
+    null for what is not set or not a finite number."""
+    return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields}
+
+
+def _field(owner: Message, field: FieldDescriptor) -> Any:
+    value = getattr(owner, field.name)
+    if field.is_repeated:
+        return [_value(each, field) for each in value]
+    return _value(value, field) if not field.has_presence or owner.HasField(field.name) else None
+
+
+def _value(value: Any, field: FieldDescriptor) -> Any:
+    match value:
+        case errors_pb2.Problem():
+            return problem(value).model_dump()
+        case Timestamp():
+            return time(value)
+        case Message():
+            return message(value)
+        case bytes():
+            return value.hex() or None
+        case float() if not math.isfinite(value):
+            return None
+        case int() if field.enum_type is not None:
+            return _enum_name(field.enum_type, value)
+        case _:
+            return value
+
+
+def _enum_name(kind: EnumDescriptor, number: int) -> str | None:
+    """Short name of an enum value: without the prefix that its siblings share. Null for the unspecified one."""
+    if number == 0:
+        return None
+    prefix = kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    known = kind.values_by_number.get(number)
+    return known.name.removeprefix(prefix) if known else str(number)
+
+
+def load_mode(name: str) -> "LoadMode.ValueType":
+    """The mode of `append` or `replace`.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    match name:
+        case "append":
+            return task_pb2.LOAD_MODE_APPEND
+        case "replace":
+            return task_pb2.LOAD_MODE_REPLACE
+        case _:
+            raise errors.error(
+                errors_pb2.ERROR_REASON_REQUEST_INVALID, "mode must be `append` or `replace`.", column="mode", value=name
+            )

@@ -1,0 +1,72 @@
+"""What the domain needs from outside."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from services.druid_gateway.loads import Interval, Part, TaskReport, TaskStatus
+
+Value = str | int | float | bool | None
+
+
+class Druid(Protocol):
+    """Druid, as far as it is asked here. Every method raises SluiceError DRUID_UNAVAILABLE when it does not answer, after its retries."""
+
+    async def submit(self, spec: dict[str, Any]) -> bool:
+        """Posts a task with a fixed id. False where Druid knew it already. Raises DRUID_SPEC_REFUSED, DRUID_NO_CAPACITY."""
+        ...
+
+    async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
+        """The tasks that the overlord knows."""
+        ...
+
+    async def task_report(self, task_id: str) -> TaskReport | None:
+        """The task's report; None where there is none (yet)."""
+        ...
+
+    async def task_interval(self, task_id: str) -> Interval | None:
+        """The interval that the task was given; None where the overlord does not know the task."""
+        ...
+
+    async def shut_down(self, task_id: str) -> None:
+        """Stops a task; nothing happens where it has ended or never was."""
+        ...
+
+    async def free_slots(self) -> int | None:
+        """Tasks that could start now; None where Druid does not tell."""
+        ...
+
+    async def loaded_percent(self, datasource: str, interval: Interval | None) -> float | None:
+        """Share of the used segments (of `interval`, or all) that queries reach; None where Druid knows no such segments."""
+        ...
+
+    async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+        """The rows of a small answer. Raises QUERY_INVALID where Druid does not know a table or column (yet)."""
+        ...
+
+    async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
+        """The segments that queries reach and that hold rows of the load, with their number."""
+        ...
+
+    async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
+        """Makes the segments disappear from queries, a little later."""
+        ...
+
+    def query(self, sql: str, query_id: str, limit: int, timeout_ms: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The answer's lines: column names, native types, SQL types, then rows, each a JSON array.
+
+        Raises QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE; an answer that was cut off raises DRUID_UNAVAILABLE.
+        """
+        ...
+
+    async def cancel_query(self, query_id: str) -> None:
+        """Ends a running query. Never raises."""
+        ...
+
+
+class InputSource(Protocol):
+    """How Druid reads the parts."""
+
+    async def of(self, parts: Sequence[Part], lifetime_s: int) -> dict[str, Any]:
+        """The spec's `inputSource`, usable for `lifetime_s` from now."""
+        ...

@@ -1,0 +1,191 @@
+"""Following submitted loads: one poller asks Druid for all watched tasks at once, every watcher takes the news of its own."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import Enum
+from time import monotonic
+
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+
+from services.common import errors, logs
+from services.druid_gateway.failures import problem_of_task
+from services.druid_gateway.loads import TaskState, TaskStatus
+from services.druid_gateway.ports import Druid
+
+FAST_S = 0.05
+"""Seconds between two polls while the youngest watch is young: a small load takes less than a second."""
+FAST_FOR_S = 5.0
+SLOWEST_S = 2.0
+
+UNKNOWN_POLLS = 5
+UNKNOWN_FOR_S = 1.0
+"""A task is called unknown when the overlord said so that often, over that many seconds, in a row."""
+
+PROGRESS_S = 2.0
+"""Seconds between two questions for the rows that a running task has read."""
+
+
+class Phase(Enum):
+    """Where a load is."""
+
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """News of a load; the last has phase SUCCEEDED, FAILED (with a problem) or UNKNOWN."""
+
+    phase: Phase
+    duration_ms: int = 0
+    rows_processed: int | None = None
+    problem: Problem | None = None
+
+
+def pause_s(age_s: float) -> float:
+    """Seconds until the next poll of a watch of that age: 50 ms for 5 s, then 4 % of the age, 0.2 s to 2 s."""
+    return FAST_S if age_s < FAST_FOR_S else min(SLOWEST_S, age_s / 25)
+
+
+@dataclass(eq=False)
+class _Watch:
+    """One watcher. `news` holds the latest answer only: the status, None for a task that the overlord does not know, or a failure."""
+
+    started: float = field(default_factory=monotonic)
+    news: "asyncio.Queue[TaskStatus | None | errors.SluiceError]" = field(default_factory=lambda: asyncio.Queue(1))
+
+    def tell(self, news: TaskStatus | errors.SluiceError | None) -> None:
+        if self.news.full():
+            self.news.get_nowait()
+        self.news.put_nowait(news)
+
+
+class TaskPoller:
+    """Asks for the statuses of all watched tasks with one request. `run` belongs into a task of its own.
+
+    An outage of Druid is waited for up to `outage_s` seconds; then every watcher gets DRUID_UNAVAILABLE.
+    """
+
+    def __init__(self, druid: Druid, outage_s: float) -> None:
+        self._druid = druid
+        self._outage_s = outage_s
+        self._watches: defaultdict[str, set[_Watch]] = defaultdict(set)
+        self._added = asyncio.Event()
+
+    async def follow(self, task_id: str) -> AsyncIterator[TaskStatus | None]:
+        """The task's status after every poll, None where the overlord does not know it. Ends never by itself."""
+        watch = _Watch()
+        self._watches[task_id].add(watch)
+        self._added.set()
+        try:
+            while True:
+                news = await watch.news.get()
+                if isinstance(news, errors.SluiceError):
+                    raise news
+                yield news
+        finally:
+            self._watches[task_id].discard(watch)
+            if not self._watches[task_id]:
+                del self._watches[task_id]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        answered = monotonic()
+        while True:
+            if not self._watches:
+                self._added.clear()
+                await self._added.wait()
+                answered = monotonic()
+            self._added.clear()
+            task_ids = sorted(self._watches)
+            try:
+                statuses = await self._druid.task_statuses(task_ids)
+            except errors.SluiceError as failure:
+                silent_s = monotonic() - answered
+                logs.get().warning("druid.poll_failed", reason=str(failure), silent_s=round(silent_s, 1), tasks=len(task_ids))
+                if silent_s >= self._outage_s:
+                    self._tell_all(failure)
+            else:
+                answered = monotonic()
+                for task_id in task_ids:
+                    for watch in self._watches.get(task_id, ()):
+                        watch.tell(statuses.get(task_id))
+            await self._pause()
+
+    def _tell_all(self, failure: errors.SluiceError) -> None:
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.tell(failure)
+
+    async def _pause(self) -> None:
+        """As long as the youngest watch allows, cut short by a new one."""
+        now = monotonic()
+        ages = [now - watch.started for watches in self._watches.values() for watch in watches]
+        try:
+            async with asyncio.timeout(min(map(pause_s, ages), default=0)):
+                await self._added.wait()
+        except TimeoutError:
+            return
+
+
+async def watch_load(druid: Druid, poller: TaskPoller, task_id: str) -> AsyncIterator[Progress]:
+    """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the rows read so far.
+
+    Raises:
+        SluiceError: DRUID_UNAVAILABLE when Druid was away for longer than the poller waits.
+    """
+    phase: Phase | None = None
+    unknown_polls, unknown_since = 0, 0.0
+    asked = monotonic()
+    async for status in poller.follow(task_id):
+        now = monotonic()
+        if status is None:
+            unknown_since = unknown_since if unknown_polls else now
+            unknown_polls += 1
+            if unknown_polls >= UNKNOWN_POLLS and now - unknown_since >= UNKNOWN_FOR_S:
+                yield Progress(Phase.UNKNOWN)
+                return
+            continue
+        unknown_polls = 0
+        match status.state:
+            case TaskState.SUCCESS:
+                yield Progress(Phase.SUCCEEDED, status.duration_ms)
+                return
+            case TaskState.FAILED:
+                yield Progress(Phase.FAILED, status.duration_ms, problem=await _why_failed(druid, task_id, status))
+                return
+            case TaskState.RUNNING:
+                current = Phase.RUNNING if status.started else Phase.WAITING
+                if current is not phase:
+                    yield Progress(current)
+                elif current is Phase.RUNNING and now - asked >= PROGRESS_S:
+                    yield Progress(current, rows_processed=await _rows_so_far(druid, task_id))
+                    asked = monotonic()
+                phase = current
+
+
+async def _rows_so_far(druid: Druid, task_id: str) -> int | None:
+    try:
+        report = await druid.task_report(task_id)
+    except errors.SluiceError as failure:
+        # A figure on the way is not worth a failed watch; the poller decides when Druid is gone.
+        logs.get().debug("druid.no_progress", reason=str(failure))
+        return None
+    return report.rows_processed if report else None
+
+
+async def _why_failed(druid: Druid, task_id: str, status: TaskStatus) -> Problem:
+    """The status has Druid's text cut to 100 characters or so; the report, where there is one, has all of it."""
+    try:
+        report = await druid.task_report(task_id)
+    except errors.SluiceError as failure:
+        if failure.reason != ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE:
+            raise
+        report = None
+    full = report.error if report and len(report.error) > len(status.error) else status.error
+    return problem_of_task(full)

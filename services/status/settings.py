@@ -1,0 +1,37 @@
+"""What the status service reads from its environment."""
+
+from pydantic import Field, PostgresDsn, field_validator
+
+from services.common.settings import Address, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Units are in the names: `_s` are seconds."""
+
+    database_url: str = Field(description="The PostgreSQL database, postgresql://user:password@host:port/name.", repr=False)
+    validation_addr: Address = Field(description="Address of the validation service, host:port.")
+    druid_gateway_addr: Address = Field(description="Address of the Druid gateway service, host:port.")
+
+    database_connections: int = Field(10, ge=2, le=200, description="Most connections to PostgreSQL, without the two of watch and heartbeat.")
+
+    pipeline_workers: int = Field(4, ge=0, le=100, description="Tasks that this process moves on at once. 0: it only answers calls.")
+    lease_s: float = Field(10.0, ge=1, description="Seconds after the last heartbeat (every third of it) until others take a task over.")
+    stage_attempts: int = Field(5, ge=1, description="Real failures that a stage of a task may have before the task ends FAILED.")
+    stage_takeovers: int = Field(20, ge=1, description="Workers that may die in one stage of a task before the task ends FAILED.")
+    retry_first_s: float = Field(1.0, gt=0, description="Longest wait before the first retry of a stage; each further one doubles it.")
+    retry_max_s: float = Field(8.0, gt=0, description="Longest wait before any retry, in seconds.")
+
+    validate_deadline_s: float = Field(1800, gt=0, description="Seconds that VALIDATING may take, waiting for services included.")
+    ingest_deadline_s: float = Field(1800, gt=0, description="Seconds that INGESTING may take, before what is added for the file's size.")
+    ingest_deadline_s_per_mib: float = Field(6.0, ge=0, description="Seconds that INGESTING may take longer for each MiB of the file.")
+    verify_deadline_s: float = Field(1800, gt=0, description="Seconds that VERIFYING may take before the load is removed again.")
+    verify_settle_s: float = Field(
+        120, gt=0, description="Seconds that the count may be wrong, with all segments loaded, before the load is removed again."
+    )
+    clean_deadline_s: float = Field(1800, gt=0, description="Seconds after which a CLEANING that goes on asks for an administrator.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str) -> str:
+        PostgresDsn(value)
+        return value
