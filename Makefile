@@ -42,21 +42,23 @@ test: .venv/.ready ## All rings on real parts (at most 20 minutes)
 check: .venv/.ready ## Format, lint, types, contracts, imports, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py
+	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py docs/generate.py
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --exclude-path protos/buf
 	$(BIN)/buf breaking --against protos/released.binpb
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m gateway.schema --check
+	$(BIN)/python docs/generate.py --check
 
 fmt: .venv/.ready ## Put code and protos into their form
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	$(BIN)/buf format --write --exclude-path protos/buf
 
-gen: .venv/.ready ## Generate the Python of the protos and the GraphQL schema file
+gen: .venv/.ready ## Generate the Python of the protos, the GraphQL schema file and the derived pages
 	$(BIN)/python protos/generate.py
 	$(BIN)/python -m gateway.schema
+	$(BIN)/python docs/generate.py
 
 lock: ## Resolve the dependencies of pyproject.toml again (free of registry addresses, so that any mirror serves it)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \

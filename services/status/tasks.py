@@ -49,7 +49,7 @@ class Task:
     report_attempt: int
     load_attempt: int | None
     """Attempt that names the load in Druid; None where the next worker has to begin a new load."""
-    druid_task_id: str
+    druid_task_id: str | None
     """Druid's id of the current load, once Druid has confirmed it."""
     druid_task_ids: list[str]
     """Ids of all loads that were ever begun."""

@@ -15,7 +15,7 @@ CREATE TABLE ingestion_tasks (
     file_uri              TEXT NOT NULL,
     status                VARCHAR(50) NOT NULL DEFAULT 'PENDING',
     message               TEXT NOT NULL DEFAULT '',
-    druid_task_id         VARCHAR(255) NOT NULL DEFAULT '',
+    druid_task_id         VARCHAR(255),
     created_at            TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     updated_at            TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     started_at            TIMESTAMPTZ,

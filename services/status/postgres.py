@@ -1,0 +1,126 @@
+"""Connections to PostgreSQL: a pool that outlives restarts of the server, and work on it that is tried again within a budget."""
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from time import monotonic
+from typing import Any, TypeVar
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sqlalchemy.exc import DBAPIError
+
+from services.common import errors, logs
+from services.status.migrate import migrate
+
+CONNECT_TIMEOUT_S = 3.0
+STATEMENT_TIMEOUT_S = 5.0
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
+
+Connection = PoolConnectionProxy[asyncpg.Record]
+Result = TypeVar("Result")
+
+AWAY: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidTransactionStateError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InternalClientError,
+)
+"""What a query raises because the server is away, is restarting, is full, or gave another transaction the way: worth another try."""
+
+
+async def connect(database_url: str, name: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection of its own, outside of the pool; `name` is how pg_stat_activity shows it."""
+    return await asyncpg.connect(
+        database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S, server_settings={"application_name": name}
+    )
+
+
+class Database:
+    """The pool. It exists before the server answers, and connections that died are replaced when they are next asked for."""
+
+    def __init__(self, database_url: str, connections: int) -> None:
+        self._url = database_url
+        self._connections = connections
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self.migrated = asyncio.Event()
+        """Set once the tables are there."""
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Opens the pool without connecting, and migrates as soon as the server answers."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            init=_use_json,
+            # A process that was frozen inside a transaction does not hold its locks for longer than this.
+            server_settings={"application_name": "sluice-status", "idle_in_transaction_session_timeout": "5000"},
+        )
+        stack.callback(self._pool.terminate)
+        migrating = asyncio.create_task(self._migrate(), name="migrate")
+        stack.push_async_callback(_cancelled, migrating)
+
+    async def check(self) -> None:
+        """For readiness: returns when the server answers and the tables are there."""
+        if not self.migrated.is_set():
+            raise ConnectionError("the tables are not there yet: PostgreSQL has not answered, or a migration failed")
+        async with self._acquired() as connection:
+            await connection.fetchval("SELECT 1")
+
+    async def run(self, work: Callable[[Connection], Awaitable[Result]], patience_s: float) -> Result:
+        """What `work` returns. While the server is away it is tried again for `patience_s` seconds, so it must be harmless twice.
+
+        Raises:
+            SluiceError: DATABASE_UNAVAILABLE when the time is over.
+        """
+        until = monotonic() + patience_s
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                await asyncio.wait_for(self.migrated.wait(), max(until - monotonic(), 0.001))
+                async with self._acquired() as connection:
+                    return await work(connection)
+            except AWAY as failure:
+                if monotonic() + delay >= until:
+                    logs.get().warning("database.away", reason=f"{type(failure).__name__}: {failure}"[:300])
+                    raise errors.error(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer.") from failure
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            delay = min(delay * 2, RETRY_MAX_S)
+
+    def _acquired(self) -> Any:
+        if self._pool is None:
+            raise RuntimeError("Database.open was not called")
+        return self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+
+    async def _migrate(self) -> None:
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                await migrate(self._url)
+                break
+            except (*AWAY, asyncpg.PostgresError, DBAPIError) as failure:
+                logs.get().warning("database.migration_waits", reason=f"{type(failure).__name__}: {failure}"[:300])
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_MAX_S)
+        self.migrated.set()
+        logs.get().info("database.migrated")
+
+
+async def _use_json(connection: Connection) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,293 @@
+"""Every statement on `ingestion_tasks` and `task_events`, but for the lease (jobs.py).
+
+A write is one statement: it changes the row, takes the next sequence number under the row's lock and appends the event. Its WHERE
+names the state that it starts from and, in the pipeline, the claim that it is made under; where the row has moved on it changes
+nothing and says so. The clock is always the database's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from sluice.common.v1.errors_pb2 import Problem
+
+from services.status import problems
+from services.status.machine import TERMINAL, Move, State, check, is_run
+from services.status.postgres import Connection, Database
+from services.status.tasks import Event, NewTask, Owner, Progress, Task
+
+EVENTS_PAGE = 200
+"""Most events that one read gives."""
+
+_TASK = """
+SELECT t.*, clock_timestamp() AS now, extract(epoch FROM clock_timestamp() - t.stage_started_at)::float8 AS stage_seconds,
+    (SELECT jsonb_agg(jsonb_build_array(e.state, e.created_at) ORDER BY e.sequence)
+     FROM task_events e WHERE e.task_id = t.task_id AND e.kind = 'STATE') AS entered
+FROM ingestion_tasks t
+"""
+
+_APPEND = """
+SELECT append_task_event(task_id, last_sequence, {kind}, status, {message}, attempt, {progress}::jsonb, {problem}::jsonb) AS position
+FROM changed
+"""
+
+
+class Parameters(list[Any]):
+    """Values of a statement, in the order of their numbers."""
+
+    def __call__(self, value: object) -> str:
+        """Takes the value; returns its place, such as $3."""
+        self.append(value)
+        return f"${len(self)}"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which tasks to list. None and empty do not narrow."""
+
+    datasource: str = ""
+    states: Sequence[State] = ()
+    idle_s: int = 0
+    before: tuple[datetime, str] | None = None
+    """Only tasks after this one in the order newest first: (created_at, task_id)."""
+    skip: int = 0
+
+
+class Store:
+    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises DATABASE_UNAVAILABLE."""
+
+    def __init__(self, database: Database, patience_s: float) -> None:
+        self._database = database
+        self._patience_s = patience_s
+
+    async def create(self, new: NewTask) -> bool:
+        """Makes a task in PENDING with its first event. False where its request_id, or its task_id, is there already."""
+        p = Parameters()
+        columns = ", ".join(vars(new))
+        values = ", ".join(p(value) for value in vars(new).values())
+        sql = f"""
+            WITH changed AS (
+                INSERT INTO ingestion_tasks ({columns}, message, last_sequence) VALUES ({values}, {p(_RECEIVING)}, 1)
+                ON CONFLICT DO NOTHING RETURNING *)
+            {_append(p, "STATE", _RECEIVING)}"""
+        return await self._changed(sql, p)
+
+    async def get(self, task_id: str) -> Task | None:
+        """The task, None where there is none."""
+        return (await self.get_all([task_id])).get(task_id)
+
+    async def get_all(self, task_ids: Sequence[str]) -> dict[str, Task]:
+        """Those of the tasks that there are, by id."""
+        rows = await self._fetch(f"{_TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
+        return {row["task_id"]: Task.of(row) for row in rows}
+
+    async def by_request(self, request_id: str) -> Task | None:
+        """The task that the request made."""
+        rows = await self._fetch(f"{_TASK} WHERE t.request_id = $1", [request_id])
+        return Task.of(rows[0]) if rows else None
+
+    async def owned(self, owner: Owner) -> Task | None:
+        """The task while the claim holds, None when it was lost or the task has ended."""
+        sql = f"{_TASK} WHERE t.task_id = $1 AND t.attempt = $2 AND t.worker = $3"
+        rows = await self._fetch(sql, [owner.task_id, owner.attempt, owner.worker])
+        return Task.of(rows[0]) if rows else None
+
+    async def list(self, wanted: Filter, limit: int) -> list[Task]:
+        """At most `limit` tasks, newest first."""
+        p = Parameters()
+        conditions = ["true"]
+        if wanted.datasource:
+            conditions.append(f"t.datasource_name = {p(wanted.datasource)}")
+        if wanted.states:
+            conditions.append(f"t.status = ANY({p(list(wanted.states))}::text[])")
+        if wanted.idle_s:
+            conditions.append(f"t.updated_at < now() - make_interval(secs => {p(wanted.idle_s)})")
+        if wanted.before:
+            conditions.append(f"(t.created_at, t.task_id) < ({p(wanted.before[0])}, {p(wanted.before[1])})")
+        order = f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
+        return [Task.of(row) for row in await self._fetch(f"{_TASK} WHERE {' AND '.join(conditions)} {order}", p)]
+
+    async def receive(self, task_id: str, received_size: int, multipart_id: str) -> bool:
+        """Notes a sign of life of an upload. False when no longer PENDING."""
+        sql = """
+            UPDATE ingestion_tasks SET received_size = greatest(received_size, $2), updated_at = clock_timestamp(),
+                multipart_id = CASE WHEN $3 = '' THEN multipart_id ELSE $3 END
+            WHERE task_id = $1 AND status = 'PENDING' RETURNING 1"""
+        return await self._changed(sql, [task_id, received_size, multipart_id])
+
+    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool:
+        """Makes the transition from `state`. False where the task is no longer in it, or the claim is lost.
+
+        Raises:
+            TransitionError: the graph has no such transition.
+        """
+        sql, parameters = _move(task_id, state, move, owner)
+        return await self._changed(sql, parameters)
+
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None:
+        """Like `move`, except where the same bytes are in the datasource, or on their way into it, under another task: then nothing
+        changes and that task's id is returned. Two tasks with the same bytes cannot pass at the same time.
+
+        Returns the empty string when moved, None where the claim is lost.
+        """
+        sql, parameters = _move(task.task_id, task.status, move, owner)
+        sha256 = move.columns["sha256"]
+        find = """
+            SELECT task_id FROM ingestion_tasks
+            WHERE datasource_name = $1 AND sha256 = $2 AND sha256 <> '' AND task_id <> $3
+                AND (status IN ('INGESTING', 'VERIFYING') OR status = 'SUCCEEDED' AND load_state IN ('LIVE', 'PARTLY_REPLACED'))
+            ORDER BY created_at LIMIT 1"""
+
+        async def work(connection: Connection) -> str | None:
+            async with connection.transaction():
+                lock = "SELECT pg_advisory_xact_lock(7303015, hashtext($1 || encode($2, 'hex')))"
+                await connection.execute(lock, task.datasource_name, sha256)
+                found = await connection.fetchval(find, task.datasource_name, sha256, task.task_id)
+                if found is not None:
+                    return str(found)
+                return "" if await connection.fetchrow(sql, *parameters) else None
+
+        return await self._database.run(work, self._patience_s)
+
+    async def retry(
+        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+    ) -> bool:
+        """Gives the claim back: the task is due again after `delay_s`. `failed` counts it among the stage's failures, else among its
+        waits; `new_load` makes the next worker begin a new load."""
+        p = Parameters()
+        counter = "stage_attempts" if failed else "stage_waits"
+        sets = [
+            "worker = NULL",
+            "lease_until = NULL",
+            f"next_run_at = clock_timestamp() + make_interval(secs => {p(delay_s)})",
+            f"{counter} = {counter} + 1",
+        ]
+        if new_load:
+            sets += ["load_attempt = NULL", "druid_task_id = NULL", "interval_start_millis = NULL", "interval_end_millis = NULL"]
+        return await self._event(owner, task.status, p, sets, "RETRY", message, problem=problem)
+
+    async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool:
+        """Appends how far the stage is."""
+        kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        return await self._event(owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=kept)
+
+    async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool:
+        """Sets columns without an event: what the next worker has to know."""
+        p = Parameters()
+        sets = ", ".join(f"{name} = {p(value)}" for name, value in columns.items())
+        sql = f"""UPDATE ingestion_tasks SET {sets}, updated_at = clock_timestamp()
+            WHERE {_held(p, owner.task_id, task.status, owner)} RETURNING 1"""
+        return await self._changed(sql, p)
+
+    async def request_cancel(self, task_id: str) -> None:
+        """Tells the worker that has the task, if there is one, to look at it again."""
+        await self._fetch("UPDATE ingestion_tasks SET cancel_requested = true WHERE task_id = $1 AND NOT cancel_requested", [task_id])
+        await self._fetch("SELECT pg_notify('sluice_cancel', $1), pg_notify('sluice_due', '')", [task_id])
+
+    async def events(self, task_id: str, from_sequence: int) -> list[Event]:
+        """A page of the task's events."""
+        sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
+        return [Event.of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])]
+
+    async def newer_events(self, after: Mapping[str, int]) -> list[Event]:
+        """The events of several tasks after the given sequence numbers, in order; at most a page for each task."""
+        sql = """
+            SELECT e.* FROM unnest($1::text[], $2::bigint[]) AS w (task_id, sequence)
+            CROSS JOIN LATERAL (
+                SELECT * FROM task_events WHERE task_id = w.task_id AND sequence > w.sequence ORDER BY sequence LIMIT $3) AS e
+            ORDER BY e.task_id, e.sequence"""
+        return [Event.of(row) for row in await self._fetch(sql, [list(after), list(after.values()), EVENTS_PAGE])]
+
+    async def events_from(self, position: int, datasource: str) -> list[Event]:
+        """A page of all tasks' events, or of one datasource's."""
+        sql = """
+            SELECT e.* FROM task_events e JOIN ingestion_tasks t USING (task_id)
+            WHERE e.position >= $1 AND ($2 = '' OR t.datasource_name = $2) ORDER BY e.position LIMIT $3"""
+        return [Event.of(row) for row in await self._fetch(sql, [position, datasource, EVENTS_PAGE])]
+
+    async def last_position(self) -> int:
+        """Position of the newest event; 0 where there is none."""
+        return int((await self._fetch("SELECT coalesce(max(position), 0) AS position FROM task_events", []))[0]["position"])
+
+    async def overlapping_loads(self, task: Task) -> list[Task]:
+        """Older loads of the datasource that may have rows in the task's interval."""
+        sql = f"""{_TASK} WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
+            AND t.interval_start_millis < $4 AND t.interval_end_millis > $3"""
+        parameters = [task.datasource_name, task.task_id, task.interval_start_millis, task.interval_end_millis]
+        return [Task.of(row) for row in await self._fetch(sql, parameters)]
+
+    async def set_load_state(self, task_id: str, load_state: str) -> None:
+        """What has become of the rows of a SUCCEEDED task."""
+        sql = "UPDATE ingestion_tasks SET load_state = $2, updated_at = clock_timestamp() WHERE task_id = $1 AND status = 'SUCCEEDED'"
+        await self._fetch(sql, [task_id, load_state])
+
+    async def _event(
+        self,
+        owner: Owner,
+        state: State,
+        p: Parameters,
+        sets: list[str],
+        kind: str,
+        message: str,
+        *,
+        progress: dict[str, Any] | None = None,
+        problem: Problem | None = None,
+    ) -> bool:
+        message = problems.clean(message)
+        sets = [*sets, f"message = {p(message)}"]
+        update = _update(sets, _held(p, owner.task_id, state, owner))
+        return await self._changed(f"{update} {_append(p, kind, message, progress, problem)}", p)
+
+    async def _changed(self, sql: str, parameters: Sequence[object]) -> bool:
+        return bool(await self._fetch(sql, parameters))
+
+    async def _fetch(self, sql: str, parameters: Sequence[object]) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(sql, *parameters)
+
+        return await self._database.run(work, self._patience_s)
+
+
+_RECEIVING = "The file is being received."
+
+
+def _move(task_id: str, state: State, move: Move, owner: Owner | None) -> tuple[str, Parameters]:
+    check(state, move)
+    p = Parameters()
+    message = problems.clean(move.message)
+    sets = [
+        f"status = {p(move.to)}",
+        f"message = {p(message)}",
+        "stage_started_at = clock_timestamp()",
+        "stage_attempts = 0",
+        "stage_waits = 0",
+        "stage_takeovers = 0",
+        *(f"{name} = {p(value)}" for name, value in move.columns.items()),
+    ]
+    if move.problem:
+        sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
+    if move.to in TERMINAL:
+        sets += ["completed_at = clock_timestamp()", "next_run_at = NULL", "worker = NULL", "lease_until = NULL", "multipart_id = ''"]
+    elif is_run(move.to):
+        sets.append("next_run_at = clock_timestamp()")
+    sql = f"{_update(sets, _held(p, task_id, state, owner))} {_append(p, 'STATE', message, None, move.problem)}"
+    return sql, p
+
+
+def _held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
+    condition = f"task_id = {p(task_id)} AND status = {p(state)}"
+    if owner:
+        condition += f" AND attempt = {p(owner.attempt)} AND worker = {p(owner.worker)}"
+    return condition
+
+
+def _update(sets: list[str], where: str) -> str:
+    assignments = ", ".join([*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"])
+    return f"WITH changed AS (UPDATE ingestion_tasks SET {assignments} WHERE {where} RETURNING *)"
+
+
+def _append(p: Parameters, kind: str, message: str, progress: dict[str, Any] | None = None, problem: Problem | None = None) -> str:
+    kept = problems.to_json(problem) if problem else None
+    return _APPEND.format(kind=p(kind), message=p(message), progress=p(progress), problem=p(kept))
