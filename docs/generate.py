@@ -44,7 +44,7 @@ def reasons() -> Iterator[str]:
     """One row per code, in the order and with the comments of errors.proto."""
     comments = _comments()
     yield "# Error codes\n"
-    yield "Made by `make gen` from `protos/sluice/common/v1/errors.proto`. A code without statuses is a finding in a report and never ends a call.\n"
+    yield "Made by `make gen` from `protos/sluice/common/v1/errors.proto`. A code without statuses is a finding and ends no call.\n"
     yield "| Code | HTTP | gRPC | Who acts | Meaning | What to do |"
     yield "|---|---|---|---|---|---|"
     for reason in ErrorReason.values():

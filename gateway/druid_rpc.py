@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import grpc
-from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
-from sluice.druid.v1.druid_pb2 import QueryResponse
 
 from services.common import errors
+from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
+from sluice.druid.v1.druid_pb2 import QueryResponse
 
 
 class DruidRpc:

@@ -1,16 +1,20 @@
 """A multipart/form-data body, read while it arrives: fields first, then one file. Nothing is spooled."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
+from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from sluice.common.v1.errors_pb2 import ErrorReason
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from services.common.errors import SluiceError, error
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.IGNORECASE)
 
 MAX_PARTS = 32
 """Parts of a form. A well-made one has at most five."""
@@ -75,7 +79,7 @@ class _End:
 
 END: Final = _End()
 
-Event = MultipartSegment | bytes | None | _End
+Event: TypeAlias = MultipartSegment | bytes | _End | None
 """Headers of a part, some of its bytes, its end, the end of the form."""
 
 
@@ -114,14 +118,15 @@ class Form:
             try:
                 event = next(self._events)
             except StopIteration:
-                chunk = await self.body.read()
                 if not self._began and self.body.received > MAX_PREAMBLE_BYTES:
                     raise _malformed("The body does not begin with the boundary that its Content-Type names.") from None
-                self._events = self._parser.parse(chunk)
+                self._events = self._parser.parse(await self.body.read())
             except MultipartError as failure:
                 raise _malformed(f"The form cannot be read: {failure}.") from None
             else:
                 self._began = True
+                if isinstance(event, MultipartSegment) and event.filename is None:
+                    event.filename = _extended_filename(event.header("Content-Disposition", ""))
                 return event
         return END
 
@@ -173,9 +178,13 @@ class IncomingFile:
                 text = f"A second file, {later.filename or 'without a name'}, came in the same request; nothing was kept."
                 raise error(ErrorReason.ERROR_REASON_SECOND_FILE, text, column=later.name)
             text = f"The field {later.name} came after the file; nothing was kept."
-            raise error(
-                ErrorReason.ERROR_REASON_FIELD_ORDER, text, column=later.name, action="Send every other field before the file."
-            )
+            raise error(ErrorReason.ERROR_REASON_FIELD_ORDER, text, column=later.name, action="Send every other field before the file.")
+
+
+def _extended_filename(disposition: str) -> str | None:
+    """The name in `filename*=utf-8''...`, which some clients send instead of `filename` and the parser leaves out."""
+    found = _EXTENDED.search(disposition)
+    return unquote(found[2], encoding=found[1]) if found else None
 
 
 def too_large(limit_bytes: int) -> SluiceError:

@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sluice.common.v1.errors_pb2 import ErrorReason
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -12,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from gateway import models, wire
 from services.common import trace
 from services.common.errors import SluiceError, error, info_of
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 GRAPHQL_PATH = "/graphql"
 

@@ -6,16 +6,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, Upload, WriteAbort, WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
-
 from gateway import wire
 from gateway.form import IncomingFile
 from gateway.ports import Uploads
 from services.common import logs
 from services.common.errors import SluiceError, error, problem
 from services.common.timing import Timings
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.upload.v1.upload_pb2 import CreateUploadRequest, Upload, WriteAbort, WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
 
 CHUNK_BYTES = 512 * 1024
 """A message is sent as soon as it holds so much; gRPC is fastest from here to 1 MiB."""

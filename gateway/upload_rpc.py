@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import grpc
-from sluice.upload.v1 import upload_pb2_grpc
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
 
 from services.common import errors
+from sluice.upload.v1 import upload_pb2_grpc
+from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest, WriteUploadResponse
 
 
 class UploadRpc:
@@ -18,12 +18,14 @@ class UploadRpc:
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
         try:
-            return await self._stub.CreateUpload(request)
+            answer: CreateUploadResponse = await self._stub.CreateUpload(request)
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "upload") from failure
+        return answer
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
         try:
-            return (await self._stub.WriteUpload(messages, timeout=self._deadline_s)).upload
+            answer: WriteUploadResponse = await self._stub.WriteUpload(messages, timeout=self._deadline_s)
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "upload") from failure
+        return answer.upload

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import grpc
-from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
-from sluice.validation.v1.validation_pb2 import Report
 
 from services.common import errors
+from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
+from sluice.validation.v1.validation_pb2 import GetReportResponse, Report
 
 REJECTS_DEADLINE_S = 600.0
 """A rejects file of hundreds of megabytes over a slow line still arrives."""
@@ -20,9 +20,10 @@ class ValidationRpc:
 
     async def report(self, task_id: str, attempt: int) -> Report:
         try:
-            return (await self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt))).report
+            answer: GetReportResponse = await self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt))
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "validation") from failure
+        return answer.report
 
     async def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
         request = validation_pb2.GetRejectsRequest(task_id=task_id, attempt=attempt)

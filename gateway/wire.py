@@ -7,13 +7,13 @@ from typing import Any
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway import models
+from services.common import errors
 from sluice.common.v1 import errors_pb2, task_pb2
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2 import EventKind
-
-from gateway import models
-from services.common import errors
 
 TERMINAL = frozenset(
     {
@@ -54,10 +54,10 @@ def state_of(name: models.StatusName) -> "TaskState.ValueType":
 
 def task(found: status_pb2.Task) -> models.Task:
     def moment(field: str) -> str | None:
-        return time(getattr(found, field)) if found.HasField(field) else None
+        return time(getattr(found, field)) if found.HasField(field) else None  # type: ignore[arg-type]
 
     def count(field: str) -> int | None:
-        return getattr(found, field) if found.HasField(field) else None
+        return getattr(found, field) if found.HasField(field) else None  # type: ignore[arg-type]
 
     failed = found.problem.code != errors_pb2.ERROR_REASON_UNSPECIFIED
     return models.Task(
@@ -108,7 +108,7 @@ def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
         task_id=happened.task_id,
         sequence=happened.sequence,
         time=time(happened.time) if happened.HasField("time") else None,
-        kind=EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower(),  # type: ignore[arg-type]
+        kind=EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower(),
         status=state_name(happened.state),
         message=happened.message or None,
         attempt=happened.attempt,
@@ -120,9 +120,9 @@ def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
 
 
 def message(found: Message) -> dict[str, Any]:
-    """Any other message, such as the report: snake_case, 64-bit integers as numbers, enums by their short name, bytes as hexadecimal digits,
-    null for what is not set or not a finite number."""
-    return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields}
+    """Any other message, such as the report: snake_case, 64-bit integers as numbers, enums by their short name, bytes as hexadecimal
+    digits, null for what is not set or not a finite number."""
+    return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields}  # type: ignore[arg-type]
 
 
 def _field(owner: Message, field: FieldDescriptor) -> Any:
@@ -171,6 +171,4 @@ def load_mode(name: str) -> "LoadMode.ValueType":
         case "replace":
             return task_pb2.LOAD_MODE_REPLACE
         case _:
-            raise errors.error(
-                errors_pb2.ERROR_REASON_REQUEST_INVALID, "mode must be `append` or `replace`.", column="mode", value=name
-            )
+            raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, "mode must be `append` or `replace`.", column="mode", value=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from local.paths import write_private
@@ -18,19 +18,18 @@ class Credentials:
     postgres_password: str
     s3_access_key: str
     s3_secret_key: str
-    supervisor_password: str
 
     @classmethod
     def load_or_create(cls, path: Path) -> Credentials:
         """Read the credentials at `path`, making new ones when there are none."""
         if path.exists():
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{field.name: kept[field.name] for field in fields(cls)})
         made = cls(
             postgres_admin_password=secrets.token_hex(20),
             postgres_password=secrets.token_hex(20),
             s3_access_key=secrets.token_hex(10).upper(),
             s3_secret_key=secrets.token_hex(20),
-            supervisor_password=secrets.token_hex(20),
         )
         write_private(path, json.dumps(asdict(made), indent=2) + "\n")
         return made

@@ -6,6 +6,8 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from local import loopback
+
 TIMEOUT_SECONDS = 3.0
 
 
@@ -27,8 +29,8 @@ def service_problem(address: str) -> str | None:
 def edge_problem(url: str) -> str | None:
     """Ask the edge at `url` whether it is ready; return what is wrong, or None."""
     try:
-        # trust_env: the proxy of the person's shell has no business on the loopback.
-        answer = httpx.get(f"{url}/readyz", timeout=TIMEOUT_SECONDS, trust_env=False)
+        with loopback.client(TIMEOUT_SECONDS) as client:
+            answer = client.get(f"{url}/readyz")
     except httpx.HTTPError as error:
         return str(error) or type(error).__name__
     if answer.status_code == httpx.codes.OK:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local import health, ports, processes, setup
+from local import health, ports, processes, setup, sockets
 from local.credentials import Credentials
 from local.druid.cluster import Druid
 from local.druid.health import DruidHealth
@@ -124,6 +124,8 @@ class Instance:
             if was_running and left:
                 self.console.print(f"ended by force: {', '.join(left)}")
             self.paths.stack.unlink(missing_ok=True)
+            sockets.remove_folder(self.paths.root)
+            self._seaweed().remove_sockets()
             return was_running or bool(left)
 
     def wait_healthy(self, *programs: str, timeout_seconds: float = HEALTHY_SECONDS) -> None:

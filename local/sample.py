@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from local import loopback
 from local.paths import PROJECT
 
 SAMPLE = PROJECT / "examples" / "sales.csv"
@@ -24,7 +25,7 @@ def load_if_new(gateway_url: str, console: Console, sample: Path = SAMPLE) -> No
         console.print(f"There is no sample at {sample}: nothing is loaded.")
         return
     try:
-        with httpx.Client(base_url=gateway_url, timeout=30, trust_env=False) as client:
+        with loopback.client(30, gateway_url) as client:
             if _rows(client) > 0:
                 console.print(f"The datasource {DATASOURCE} has its rows already.")
                 return

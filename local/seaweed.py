@@ -6,16 +6,19 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import boto3  # type: ignore[import-untyped, unused-ignore]
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local import sockets
 from local.credentials import Credentials
 from local.errors import LocalStackError
 from local.paths import InstancePaths, write_private
-from local.ports import HOST, Ports
+from local.ports import HOST, Ports, variable
 from local.programs import Program
 
 BUCKET = "sluice"
@@ -41,7 +44,13 @@ class Seaweed:
         return self.paths.data / "s3"
 
     def prepare(self) -> None:
-        """Make the folder and the file of identities."""
+        """Make the folder and the file of identities.
+
+        Raises:
+            LocalStackError: another user's server left its sockets behind.
+
+        """
+        self.remove_sockets()
         self.data.mkdir(parents=True, exist_ok=True)
         identity = {
             "name": "sluice",
@@ -75,9 +84,11 @@ class Seaweed:
             "volume.max": 0,
             "volume.preStopSeconds": 0,
             "filer": "true",
+            "filer.localSocket": str(sockets.folder(self.paths.root) / "filer.sock"),
             "filer.port": ports["S3_FILER"],
             "filer.port.grpc": ports["S3_FILER_GRPC"],
             "s3": "true",
+            "s3.localSocket": str(sockets.folder(self.paths.root) / "s3.sock"),
             "s3.port": ports["S3"],
             "s3.port.grpc": ports["S3_GRPC"],
             "s3.port.iceberg": 0,
@@ -110,30 +121,55 @@ class Seaweed:
             stop_seconds=5,
         )
 
+    def remove_sockets(self) -> None:
+        """Remove the sockets that a killed server leaves in the system's temporary folder.
+
+        Their place is fixed in the program, and it cannot start when they are another user's.
+
+        Raises:
+            LocalStackError: they are.
+
+        """
+        for part in ("master", "volume", "filer", "s3"):
+            name = f"S3_{part.upper()}_GRPC" if part != "s3" else "S3_GRPC"
+            path = Path(f"/tmp/seaweedfs-{part}-grpc-{self.ports[name]}.sock")  # noqa: S108
+            try:
+                path.unlink(missing_ok=True)
+            except PermissionError:
+                raise LocalStackError(
+                    f"{path} belongs to another user, and the S3 server cannot start while it is "
+                    f"there: have it removed, or set {variable(self.ports.instance, name)} to "
+                    "another port"
+                ) from None
+
     def problem(self) -> str | None:
         """Ask for the bucket, making it when it does not exist; return what is wrong, or None."""
+        client = self._client
         try:
-            client = boto3.client(
-                "s3",
-                endpoint_url=self.endpoint,
-                region_name=REGION,
-                aws_access_key_id=self.credentials.s3_access_key,
-                aws_secret_access_key=self.credentials.s3_secret_key,
-                config=Config(
-                    connect_timeout=2,
-                    read_timeout=5,
-                    retries={"total_max_attempts": 1},
-                    s3={"addressing_style": "path"},
-                    # The proxy of the person's shell has no business on the loopback.
-                    proxies={},
-                ),
-            )
             names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
             if BUCKET not in names:
                 client.create_bucket(Bucket=BUCKET)
         except (BotoCoreError, ClientError) as error:
             return str(error)
         return None
+
+    @cached_property
+    def _client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=self.credentials.s3_access_key,
+            aws_secret_access_key=self.credentials.s3_secret_key,
+            config=Config(
+                connect_timeout=2,
+                read_timeout=5,
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path"},
+                # The proxy of the person's shell has no business on the loopback.
+                proxies={},
+            ),
+        )
 
     @property
     def _identities(self) -> Path:

@@ -6,12 +6,10 @@ signal, then by kill. It is asked over a unix socket that only its owner can ope
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +18,13 @@ from typing import Any
 
 import httpx
 
+from local import loopback, sockets
 from local.errors import LocalStackError
 from local.paths import InstancePaths, write_private
 from local.programs import Group, Program
 
 MARKER = "SLUICE_INSTANCE_ROOT"
 """Every process of an instance carries its root in this environment variable."""
-
-# A socket's path may have 108 bytes on Linux and 104 elsewhere, with the final zero.
-_LONGEST_SOCKET = 100
 
 # Settings of the person's shell that would lead a process astray or give it what it must not have.
 _NOT_INHERITED = ("AWS_", "PG", "JAVA_", "JDK_", "_JAVA", "DRUID_", "PYTHON", "COVERAGE_")
@@ -57,17 +53,8 @@ class Supervisor:
 
     @property
     def socket(self) -> Path:
-        """The unix socket; below the instance where its path is short enough."""
-        beside = self._paths.root / "supervisor.sock"
-        if len(os.fsencode(beside)) <= _LONGEST_SOCKET:
-            return beside
-        identity = hashlib.sha256(os.fsencode(self._paths.root)).hexdigest()[:16]
-        name = f"sluice-{os.getuid()}-{identity}"
-        for folder in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108
-            candidate = folder / name / "supervisor.sock"
-            if len(os.fsencode(candidate)) <= _LONGEST_SOCKET:
-                return candidate
-        raise LocalStackError("no folder with a path short enough for a socket: set TMPDIR to one")
+        """The unix socket that it is asked over."""
+        return sockets.folder(self._paths.root) / "supervisor.sock"
 
     @property
     def log(self) -> Path:
@@ -94,11 +81,11 @@ class Supervisor:
             LocalStackError: it cannot be started.
 
         """
-        _private_folder(self.socket.parent, self._paths.root)
+        sockets.make_folder(self._paths.root)
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         settings = self._paths.config / "supervisord.conf"
         # The services' settings hold passwords.
-        write_private(settings, self._settings(programs))
+        write_private(settings, self.settings(programs))
         # It goes into the background by itself, in a session of its own: Ctrl-C then reaches the
         # command line only, which stops everything in order.
         answer = subprocess.run(
@@ -161,15 +148,15 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
-        transport = httpx.HTTPTransport(uds=str(self.socket))
         # Stopping a program answers when it has ended.
-        with httpx.Client(transport=transport, timeout=30, trust_env=False) as client:
+        with loopback.client(30, socket=self.socket) as client:
             answer = client.post("http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"})
         answer.raise_for_status()
         (value,), _ = xmlrpc.client.loads(answer.text)
         return value
 
-    def _settings(self, programs: Sequence[Program]) -> str:
+    def settings(self, programs: Sequence[Program]) -> str:
+        """Return supervisord's settings file for `programs`."""
         lines = [
             "[supervisord]",
             f"logfile={_escape(self.log)}",
@@ -229,13 +216,6 @@ def _inherited(extra: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY}
     # The loopback is never reached through a proxy.
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **extra}
-
-
-def _private_folder(folder: Path, root: Path) -> None:
-    """Make the socket's folder; one outside the instance must be ours alone."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if folder != root and folder.stat().st_uid != os.getuid():
-        raise LocalStackError(f"{folder} belongs to another user: remove it, or set TMPDIR")
 
 
 def _escape(value: object) -> str:

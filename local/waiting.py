@@ -12,7 +12,7 @@ from rich.console import Console
 from local.errors import LocalStackError
 from local.supervision import Supervisor
 
-POLL_SECONDS = 0.4
+POLL_SECONDS = 0.5
 
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""

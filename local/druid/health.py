@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from local import loopback
 from local.ports import HOST, Ports
 
 TIMEOUT_SECONDS = 3.0
@@ -54,6 +55,8 @@ class DruidHealth:
         return None
 
     def _indexer(self, client: httpx.Client) -> str | None:
+        # The overlord remembers a worker for a while after its end, so it is asked itself, too.
+        self._get(client, "DRUID_INDEXER", "/status/health")
         mine = self.ports.address("DRUID_INDEXER")
         workers = self._get(client, "DRUID_COORDINATOR", "/druid/indexer/v1/workers").json()
         for entry in workers:
@@ -80,8 +83,7 @@ def _says(ask: Callable[[httpx.Client], str | None]) -> Callable[[], str | None]
 
     def check() -> str | None:
         try:
-            # trust_env: the proxy of the person's shell has no business on the loopback.
-            with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            with loopback.client(TIMEOUT_SECONDS) as client:
                 return ask(client)
         except httpx.HTTPStatusError as error:
             return f"{error.request.url.path} answers {error.response.status_code}"

@@ -6,6 +6,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
 from sluice.common.v1 import errors_pb2
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem, ReasonInfo
 

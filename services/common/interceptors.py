@@ -16,9 +16,9 @@ import protovalidate
 import structlog
 from google.protobuf.message import Message
 from grpc import aio
-from sluice.common.v1.errors_pb2 import ErrorReason
 
 from services.common import errors, logs, trace
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler | None"]]
 Behavior = Callable[[Any, "aio.ServicerContext[Any, Any]"], Any]

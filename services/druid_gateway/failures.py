@@ -3,13 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-
 from services.common import errors
 from services.druid_gateway.redaction import redact
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 MAX_TEXT_CHARS = 2000
 """Most characters of a text of Druid's that are logged or looked at."""
+
+_STACK_FRAMES = re.compile(r"\s+at [\w.$/<>]+\([^()]*\)|\s+\.\.\. \d+ (more|common frames omitted)|\s+at [\w.$/<>]+$")
+"""Where in Druid's code it happened says nothing to a reader, and its words would be taken for causes."""
 
 _FAILED = ErrorReason.ERROR_REASON_DRUID_TASK_FAILED
 
@@ -61,8 +63,8 @@ _CAUSES = (
         "Check the bucket for outside deletions; then send the file again.",
     ),
     _cause(
-        r"disappeared|worker.{0,40}(lost|removed|gone|unresponsive)|lost contact|not running on|failed to (assign|find|contact).{0,40}worker"
-        r"|task.{0,40}unknown to the worker|could not allocate",
+        r"disappeared|worker.{0,40}(lost|removed|gone|unresponsive)|lost contact|not running on"
+        r"|failed to (assign|find|contact).{0,40}worker|task.{0,40}unknown to the worker|could not allocate",
         "The Druid process that ran the load went away.",
         reason=ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE,
     ),
@@ -95,9 +97,11 @@ def problem_of_task(text: str) -> Problem:
     for cause in _CAUSES:
         if cause.pattern.search(text):
             return errors.problem(cause.reason, cause.message, value=text, action=cause.action)
-    return errors.problem(_FAILED, "The load's Druid task failed." if text else "The load's Druid task failed and does not say why.", value=text)
+    return errors.problem(
+        _FAILED, "The load's Druid task failed." if text else "The load's Druid task failed and does not say why.", value=text
+    )
 
 
 def clean(text: str) -> str:
-    """A text of Druid's that may be logged and shown: redacted, on one line, cut."""
-    return " ".join(redact(text).split())[:MAX_TEXT_CHARS]
+    """A text of Druid's that may be logged and shown: redacted, without stack frames, on one line, cut."""
+    return " ".join(_STACK_FRAMES.sub("", redact(text)).split())[:MAX_TEXT_CHARS]

@@ -80,6 +80,11 @@ def iso_interval(interval: Interval) -> str:
     return f"{iso(interval.start_millis)}/{iso(interval.end_millis)}"
 
 
+def millis_of(text: str) -> int:
+    """Milliseconds of a moment as `iso` writes it."""
+    return _millis(datetime.fromisoformat(text))
+
+
 def _moment(millis: int) -> datetime:
     return _EPOCH + millis * _MILLISECOND
 

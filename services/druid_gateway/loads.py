@@ -74,7 +74,10 @@ class TaskState(Enum):
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """What the overlord tells of a task. `started`: a worker has it, so it no longer waits for locks or a slot. `duration_ms`: 0 until it ends."""
+    """What the overlord tells of a task.
+
+    `started`: a worker has it, so it no longer waits for locks or a slot. `duration_ms`: 0 until it ends.
+    """
 
     state: TaskState
     started: bool

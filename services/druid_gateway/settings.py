@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
     druid_url: str = Field(pattern=r"^https?://", description="Address of Druid's router, for example http://127.0.0.1:8888.")
     druid_input: Literal["http", "s3"] = Field(
         "http",
-        description="How Druid reads the parts. http: by signed addresses, needs no extension; s3: with druid-s3-extensions and its own keys.",
+        description="How Druid reads the parts. http: by signed addresses; s3: by druid-s3-extensions with keys of its own.",
     )
     druid_timeout_s: float = Field(10.0, gt=0, description="Seconds that one request to Druid may take, queries of users excepted.")
     druid_outage_s: float = Field(

@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-from sluice.common.v1.errors_pb2 import ErrorReason
-
 from services.common import errors
 from services.druid_gateway.granularity import (
     EARLIEST_MILLIS,
@@ -14,6 +12,7 @@ from services.druid_gateway.granularity import (
     iso_interval,
 )
 from services.druid_gateway.loads import Interval, Load, Mode
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 TIME_COLUMN = "__time"
 LOAD_ID_COLUMN = "__load_id"
@@ -23,7 +22,8 @@ PARALLEL_FROM_ROWS = 1_000_000
 
 _MAX_COLUMN_NAME_CHARS = 1000
 _DATASOURCE = re.compile(r"[^\W_][\w.-]{0,127}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f,]")
+"""Druid writes a segment's table of contents as lines of text cut at commas, so such a name makes a segment that cannot be read."""
 _PLAIN = re.compile(r"[A-Za-z0-9_ -]")
 
 Json = dict[str, Any]
@@ -39,8 +39,12 @@ def check_names(load: Load) -> None:
     seen = {TIME_COLUMN, LOAD_ID_COLUMN}
     for column in load.columns:
         name = column.name
-        if _CONTROL.search(name) or len(name) > _MAX_COLUMN_NAME_CHARS:
-            raise _invalid("columns", "A column name is over 1,000 characters long or has a control character.", name)
+        if _NOT_IN_NAMES.search(name) or len(name) > _MAX_COLUMN_NAME_CHARS:
+            raise _invalid(
+                "columns",
+                "A column name is over 1,000 characters long, or has a comma or a control character, which Druid cannot store.",
+                name,
+            )
         if name in seen:
             raise _invalid("columns", f"The column name {name!r} is taken: by another column, or by Sluice itself.", name)
         seen.add(name)

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
-
-from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 from services.common import errors, logs
 from services.druid_gateway.failures import problem_of_task
 from services.druid_gateway.loads import TaskState, TaskStatus
 from services.druid_gateway.ports import Druid
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 FAST_S = 0.05
 """Seconds between two polls while the youngest watch is young: a small load takes less than a second."""
@@ -57,7 +57,7 @@ class _Watch:
     """One watcher. `news` holds the latest answer only: the status, None for a task that the overlord does not know, or a failure."""
 
     started: float = field(default_factory=monotonic)
-    news: "asyncio.Queue[TaskStatus | None | errors.SluiceError]" = field(default_factory=lambda: asyncio.Queue(1))
+    news: "asyncio.Queue[TaskStatus | errors.SluiceError | None]" = field(default_factory=lambda: asyncio.Queue(1))
 
     def tell(self, news: TaskStatus | errors.SluiceError | None) -> None:
         if self.news.full():
@@ -77,7 +77,7 @@ class TaskPoller:
         self._watches: defaultdict[str, set[_Watch]] = defaultdict(set)
         self._added = asyncio.Event()
 
-    async def follow(self, task_id: str) -> AsyncIterator[TaskStatus | None]:
+    async def follow(self, task_id: str) -> AsyncGenerator[TaskStatus | None]:
         """The task's status after every poll, None where the overlord does not know it. Ends never by itself."""
         watch = _Watch()
         self._watches[task_id].add(watch)
@@ -133,7 +133,7 @@ class TaskPoller:
             return
 
 
-async def watch_load(druid: Druid, poller: TaskPoller, task_id: str) -> AsyncIterator[Progress]:
+async def watch_load(druid: Druid, poller: TaskPoller, task_id: str) -> AsyncGenerator[Progress]:
     """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the rows read so far.
 
     Raises:
@@ -142,31 +142,33 @@ async def watch_load(druid: Druid, poller: TaskPoller, task_id: str) -> AsyncIte
     phase: Phase | None = None
     unknown_polls, unknown_since = 0, 0.0
     asked = monotonic()
-    async for status in poller.follow(task_id):
-        now = monotonic()
-        if status is None:
-            unknown_since = unknown_since if unknown_polls else now
-            unknown_polls += 1
-            if unknown_polls >= UNKNOWN_POLLS and now - unknown_since >= UNKNOWN_FOR_S:
-                yield Progress(Phase.UNKNOWN)
-                return
-            continue
-        unknown_polls = 0
-        match status.state:
-            case TaskState.SUCCESS:
-                yield Progress(Phase.SUCCEEDED, status.duration_ms)
-                return
-            case TaskState.FAILED:
-                yield Progress(Phase.FAILED, status.duration_ms, problem=await _why_failed(druid, task_id, status))
-                return
-            case TaskState.RUNNING:
-                current = Phase.RUNNING if status.started else Phase.WAITING
-                if current is not phase:
-                    yield Progress(current)
-                elif current is Phase.RUNNING and now - asked >= PROGRESS_S:
-                    yield Progress(current, rows_processed=await _rows_so_far(druid, task_id))
-                    asked = monotonic()
-                phase = current
+    async with aclosing(poller.follow(task_id)) as statuses:
+        async for status in statuses:
+            now = monotonic()
+            if status is None:
+                unknown_since = unknown_since if unknown_polls else now
+                unknown_polls += 1
+                if unknown_polls >= UNKNOWN_POLLS and now - unknown_since >= UNKNOWN_FOR_S:
+                    yield Progress(Phase.UNKNOWN)
+                    return
+                continue
+            unknown_polls = 0
+            match status.state:
+                case TaskState.SUCCESS:
+                    yield Progress(Phase.SUCCEEDED, status.duration_ms)
+                    return
+                case TaskState.FAILED:
+                    yield Progress(Phase.FAILED, status.duration_ms, problem=await _why_failed(druid, task_id, status))
+                    return
+                case TaskState.RUNNING:
+                    # The overlord forgets the worker again just before the end.
+                    current = Phase.RUNNING if status.started or phase is Phase.RUNNING else Phase.WAITING
+                    if current is not phase:
+                        yield Progress(current)
+                    elif current is Phase.RUNNING and now - asked >= PROGRESS_S:
+                        yield Progress(current, rows_processed=await _rows_so_far(druid, task_id))
+                        asked = monotonic()
+                    phase = current
 
 
 async def _rows_so_far(druid: Druid, task_id: str) -> int | None:

@@ -13,11 +13,11 @@ import threading
 from dataclasses import dataclass, field
 
 import asyncpg
-from sluice.common.v1.errors_pb2 import ErrorReason
 
 from services.common import errors, logs
-from services.status.postgres import AWAY, Connection, Database, connect
+from services.status.postgres import FAILURES, Connection, Database, connect
 from services.status.tasks import Owner
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 RETRY_S = 0.5
 """Seconds until a heartbeat that failed is tried again."""
@@ -136,6 +136,13 @@ class Jobs:
                 raise
             logs.get().warning("job.not_released", reason="PostgreSQL is away; the lease runs out", lease_s=self._lease_s)
 
+    async def release_all(self) -> None:
+        """Gives back what is still claimed."""
+        with self._guard:
+            held = list(self._leases.values())
+        for lease in held:
+            await self.release(lease)
+
     def cancel(self, task_id: str) -> None:
         """Wakes whoever works on the task here."""
         with self._guard:
@@ -161,7 +168,7 @@ class Jobs:
                     connection = await connect(self._url, "sluice-status heartbeat")
                 await self._beat(connection, held)
                 pause = self._lease_s / 3
-            except (*AWAY, asyncpg.PostgresError) as failure:
+            except FAILURES as failure:
                 logs.get().warning("job.heartbeat_failed", reason=f"{type(failure).__name__}: {failure}"[:300])
                 pause = RETRY_S
                 if connection is not None:

@@ -80,13 +80,14 @@ def is_run(state: State) -> bool:
     return state not in TERMINAL and state not in {State.PENDING, State.PLANNED}
 
 
-def cancel(state: State) -> Move | None:
-    """The transition that cancelling means in `state`; None where the task is ending or has ended."""
+def cancel(state: State, problem: Problem) -> Move | None:
+    """The transition that cancelling means in `state`; None where the task is ending or has ended. `problem` says who cancelled."""
     if state in TERMINAL or state is State.CLEANING:
         return None
     if state in LOADED:
-        return Move(State.CLEANING, "Cancelled; what Druid has of it is being removed.", columns={"clean_target": State.CANCELLED})
-    return Move(State.CANCELLED, "Cancelled.")
+        columns = {"clean_target": State.CANCELLED, "cancel_requested": True}
+        return Move(State.CLEANING, "Cancelled; what Druid has of it is being removed.", problem, columns)
+    return Move(State.CANCELLED, problem.message, problem, {"cancel_requested": True})
 
 
 def end_badly(state: State, target: State, problem: Problem) -> Move:

@@ -22,7 +22,7 @@ async def migrate(database_url: str) -> None:
         OSError, asyncpg.PostgresError, sqlalchemy.exc.DBAPIError: PostgreSQL does not answer, or a revision failed; nothing was changed.
     """
 
-    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)

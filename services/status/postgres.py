@@ -6,22 +6,24 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
-from sluice.common.v1.errors_pb2 import ErrorReason
 from sqlalchemy.exc import DBAPIError
 
 from services.common import errors, logs
 from services.status.migrate import migrate
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_S = 5.0
 RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 1.0
 
-Connection = PoolConnectionProxy[asyncpg.Record]
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Result = TypeVar("Result")
 
 AWAY: tuple[type[Exception], ...] = (
@@ -36,6 +38,11 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.InternalClientError,
 )
 """What a query raises because the server is away, is restarting, is full, or gave another transaction the way: worth another try."""
+
+FAILURES: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
+"""The same, and everything else that PostgreSQL refuses."""
+
+MIGRATION_FAILURES: tuple[type[Exception], ...] = (*FAILURES, DBAPIError)
 
 
 async def connect(database_url: str, name: str) -> "asyncpg.Connection[asyncpg.Record]":
@@ -88,10 +95,13 @@ class Database:
         delay = RETRY_FIRST_S
         while True:
             try:
-                await asyncio.wait_for(self.migrated.wait(), max(until - monotonic(), 0.001))
+                if not self.migrated.is_set():
+                    raise ConnectionError("the tables are not there yet")
                 async with self._acquired() as connection:
                     return await work(connection)
             except AWAY as failure:
+                if isinstance(failure, ValueError):  # A parameter of the wrong type, which asyncpg counts among its interface errors.
+                    raise
                 if monotonic() + delay >= until:
                     logs.get().warning("database.away", reason=f"{type(failure).__name__}: {failure}"[:300])
                     raise errors.error(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer.") from failure
@@ -109,7 +119,7 @@ class Database:
             try:
                 await migrate(self._url)
                 break
-            except (*AWAY, asyncpg.PostgresError, DBAPIError) as failure:
+            except MIGRATION_FAILURES as failure:
                 logs.get().warning("database.migration_waits", reason=f"{type(failure).__name__}: {failure}"[:300])
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
@@ -117,7 +127,7 @@ class Database:
         logs.get().info("database.migrated")
 
 
-async def _use_json(connection: Connection) -> None:
+async def _use_json(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from sluice.common.v1.errors_pb2 import Actor, Problem
-
 from services.common import errors
+from sluice.common.v1.errors_pb2 import Actor, Problem
 
 MAX_KEPT = 100
 """Findings of validation that a task keeps; the report has the rest."""

@@ -12,7 +12,9 @@ class Settings(ServiceSettings):
     validation_addr: Address = Field(description="Address of the validation service, host:port.")
     druid_gateway_addr: Address = Field(description="Address of the Druid gateway service, host:port.")
 
-    database_connections: int = Field(10, ge=2, le=200, description="Most connections to PostgreSQL, without the two of watch and heartbeat.")
+    database_connections: int = Field(
+        10, ge=2, le=200, description="Most connections to PostgreSQL, without the two of watch and heartbeat."
+    )
 
     pipeline_workers: int = Field(4, ge=0, le=100, description="Tasks that this process moves on at once. 0: it only answers calls.")
     lease_s: float = Field(10.0, ge=1, description="Seconds after the last heartbeat (every third of it) until others take a task over.")

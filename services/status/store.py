@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-from sluice.common.v1.errors_pb2 import Problem
 
 from services.status import problems
 from services.status.machine import TERMINAL, Move, State, check, is_run
 from services.status.postgres import Connection, Database
 from services.status.tasks import Event, NewTask, Owner, Progress, Task
+from sluice.common.v1.errors_pb2 import Problem
 
 EVENTS_PAGE = 200
 """Most events that one read gives."""
@@ -30,6 +30,7 @@ FROM ingestion_tasks t
 
 _APPEND = """
 SELECT append_task_event(task_id, last_sequence, {kind}, status, {message}, attempt, {progress}::jsonb, {problem}::jsonb) AS position
+    {also}
 FROM changed
 """
 
@@ -71,7 +72,7 @@ class Store:
             WITH changed AS (
                 INSERT INTO ingestion_tasks ({columns}, message, last_sequence) VALUES ({values}, {p(_RECEIVING)}, 1)
                 ON CONFLICT DO NOTHING RETURNING *)
-            {_append(p, "STATE", _RECEIVING)}"""
+            {_append(p, "STATE", _RECEIVING)}"""  # noqa: S608 - column names are ours, values are parameters
         return await self._changed(sql, p)
 
     async def get(self, task_id: str) -> Task | None:
@@ -94,7 +95,7 @@ class Store:
         rows = await self._fetch(sql, [owner.task_id, owner.attempt, owner.worker])
         return Task.of(rows[0]) if rows else None
 
-    async def list(self, wanted: Filter, limit: int) -> list[Task]:
+    async def page(self, wanted: Filter, limit: int) -> list[Task]:
         """At most `limit` tasks, newest first."""
         p = Parameters()
         conditions = ["true"]
@@ -178,13 +179,12 @@ class Store:
         p = Parameters()
         sets = ", ".join(f"{name} = {p(value)}" for name, value in columns.items())
         sql = f"""UPDATE ingestion_tasks SET {sets}, updated_at = clock_timestamp()
-            WHERE {_held(p, owner.task_id, task.status, owner)} RETURNING 1"""
+            WHERE {_held(p, owner.task_id, task.status, owner)} RETURNING 1"""  # noqa: S608 - column names are ours, values are parameters
         return await self._changed(sql, p)
 
-    async def request_cancel(self, task_id: str) -> None:
-        """Tells the worker that has the task, if there is one, to look at it again."""
-        await self._fetch("UPDATE ingestion_tasks SET cancel_requested = true WHERE task_id = $1 AND NOT cancel_requested", [task_id])
-        await self._fetch("SELECT pg_notify('sluice_cancel', $1), pg_notify('sluice_due', '')", [task_id])
+    async def announce_cancel(self, task_id: str) -> None:
+        """Tells the worker that has the task, if there is one, to look at it again. A hint: its heartbeat tells it too."""
+        await self._fetch("SELECT pg_notify('sluice_cancel', $1)", [task_id])
 
     async def events(self, task_id: str, from_sequence: int) -> list[Event]:
         """A page of the task's events."""
@@ -200,12 +200,10 @@ class Store:
             ORDER BY e.task_id, e.sequence"""
         return [Event.of(row) for row in await self._fetch(sql, [list(after), list(after.values()), EVENTS_PAGE])]
 
-    async def events_from(self, position: int, datasource: str) -> list[Event]:
-        """A page of all tasks' events, or of one datasource's."""
-        sql = """
-            SELECT e.* FROM task_events e JOIN ingestion_tasks t USING (task_id)
-            WHERE e.position >= $1 AND ($2 = '' OR t.datasource_name = $2) ORDER BY e.position LIMIT $3"""
-        return [Event.of(row) for row in await self._fetch(sql, [position, datasource, EVENTS_PAGE])]
+    async def events_from(self, position: int) -> list[Event]:
+        """A page of all tasks' events."""
+        sql = "SELECT * FROM task_events WHERE position >= $1 ORDER BY position LIMIT $2"
+        return [Event.of(row) for row in await self._fetch(sql, [position, EVENTS_PAGE])]
 
     async def last_position(self) -> int:
         """Position of the newest event; 0 where there is none."""
@@ -269,11 +267,12 @@ def _move(task_id: str, state: State, move: Move, owner: Owner | None) -> tuple[
     if move.problem:
         sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
     if move.to in TERMINAL:
-        sets += ["completed_at = clock_timestamp()", "next_run_at = NULL", "worker = NULL", "lease_until = NULL", "multipart_id = ''"]
-    elif is_run(move.to):
-        sets.append("next_run_at = clock_timestamp()")
-    sql = f"{_update(sets, _held(p, task_id, state, owner))} {_append(p, 'STATE', message, None, move.problem)}"
-    return sql, p
+        sets.append("completed_at = clock_timestamp()")
+    sets += ["next_run_at = clock_timestamp()"] if is_run(move.to) else ["next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
+    # Without an owner nobody may be working on it: some worker is to look.
+    also = ", pg_notify('sluice_due', '')" if owner is None and is_run(move.to) else ""
+    update = _update(sets, _held(p, task_id, state, owner))
+    return f"{update} {_append(p, 'STATE', message, None, move.problem, also)}", p
 
 
 def _held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
@@ -285,9 +284,16 @@ def _held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str
 
 def _update(sets: list[str], where: str) -> str:
     assignments = ", ".join([*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"])
-    return f"WITH changed AS (UPDATE ingestion_tasks SET {assignments} WHERE {where} RETURNING *)"
+    return f"WITH changed AS (UPDATE ingestion_tasks SET {assignments} WHERE {where} RETURNING *)"  # noqa: S608 - ours
 
 
-def _append(p: Parameters, kind: str, message: str, progress: dict[str, Any] | None = None, problem: Problem | None = None) -> str:
+def _append(
+    p: Parameters,
+    kind: str,
+    message: str,
+    progress: dict[str, Any] | None = None,
+    problem: Problem | None = None,
+    also: str = "",
+) -> str:
     kept = problems.to_json(problem) if problem else None
-    return _APPEND.format(kind=p(kind), message=p(message), progress=p(progress), problem=p(kept))
+    return _APPEND.format(kind=p(kind), message=p(message), progress=p(progress), problem=p(kept), also=also)

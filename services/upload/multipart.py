@@ -6,6 +6,8 @@ from time import perf_counter
 
 import crc32c
 
+from services.common import logs
+from services.common.errors import SluiceError
 from services.common.timing import Timings
 from services.upload.ports import ObjectStore, StoredPart
 
@@ -22,7 +24,7 @@ def part_size_for(size: int, smallest: int) -> int:
 
 
 class PartWriter:
-    """Writes one object. At most `in_flight` + 1 buffers of `part_size` bytes exist, and each is used again.
+    """Writes one object; `start` first. At most `in_flight` + 1 buffers of `part_size` bytes exist, and each is used again.
 
     A file that is smaller than a part is put at once, at `complete`. Parts are written by tasks of the group that is passed to `start`;
     a failed part therefore ends everything in that group.
@@ -42,7 +44,7 @@ class PartWriter:
         self._part_size = part_size
         self._timings = timings
         self._slots = asyncio.Semaphore(in_flight)
-        self._group: asyncio.TaskGroup | None = None
+        self._group: asyncio.TaskGroup
         self._opening: asyncio.Task[str] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._parts: dict[int, StoredPart] = {}
@@ -57,6 +59,11 @@ class PartWriter:
     def start(self, group: asyncio.TaskGroup) -> None:
         """Parts are written by tasks of this group."""
         self._group = group
+
+    @property
+    def parts(self) -> int:
+        """Parts stored so far."""
+        return len(self._parts)
 
     async def write(self, data: bytes) -> None:
         """Takes the next bytes; waits while as many parts as allowed are on their way."""
@@ -94,11 +101,13 @@ class PartWriter:
         self._buffer, self._spare = bytearray(), []
         if self._opening is not None and not self.multipart_id:
             # The opening was not cancelled with the rest: its answer is the only place where the id stands.
-            self.multipart_id = await self._opening
+            try:
+                self.multipart_id = await self._opening
+            except SluiceError as failure:
+                logs.get().info("multipart.not_opened", uri=self._uri, reason=failure.problem.message)
         return self.multipart_id
 
     async def _send(self) -> None:
-        assert self._group is not None, "start comes first"  # noqa: S101
         if not self._opening:
             self._opening = asyncio.create_task(self._store.open_multipart(self._uri))
             self.multipart_id = await asyncio.shield(self._opening)

@@ -3,9 +3,8 @@
 import re
 import unicodedata
 
-from sluice.common.v1.errors_pb2 import ErrorReason
-
 from services.common import errors
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 PREFIX = "uploads/"
 """Below it lie the objects that this service owns."""

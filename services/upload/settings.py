@@ -13,10 +13,15 @@ class Settings(ServiceSettings, S3Settings):
     status_addr: Address = Field(description="Address of the status service, host:port.")
     max_file_size_bytes: int = Field(500 * MIB, gt=0, description="Largest file that is taken, in bytes.")
     part_size_bytes: int = Field(
-        8 * MIB, ge=5 * MIB, le=512 * MIB, description="Size of a part in the object store, in bytes; larger for files of over 10,000 parts."
+        8 * MIB,
+        ge=5 * MIB,
+        le=512 * MIB,
+        description="Size of a part in the object store, in bytes; larger for files of over 10,000 parts.",
     )
     parts_in_flight: int = Field(3, ge=1, le=32, description="Parts of one upload that are on their way to the object store at once.")
     upload_idle_timeout_s: float = Field(30.0, gt=0, description="Seconds without a byte after which an upload is given up.")
     max_concurrent_uploads: int = Field(64, ge=1, description="Uploads that are received at once; more are refused.")
     sweep_interval_s: float = Field(15.0, gt=0, description="Seconds between two searches for abandoned uploads, give or take a fifth.")
-    abandoned_after_s: int = Field(60, ge=1, description="Seconds without a sign of life after which the upload of a lost process is ended.")
+    abandoned_after_s: int = Field(
+        60, ge=1, description="Seconds without a sign of life after which the upload of a lost process is ended."
+    )

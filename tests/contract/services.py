@@ -1,6 +1,7 @@
 """The services as their descriptors declare them."""
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
 from sluice.druid.v1 import druid_pb2
 from sluice.status.v1 import status_pb2
 from sluice.upload.v1 import upload_pb2

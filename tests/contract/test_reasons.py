@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from sluice.common.v1.errors_pb2 import Actor, ErrorReason
 
 from services.common import errors
+from sluice.common.v1.errors_pb2 import Actor, ErrorReason
 
 SOURCE = (Path(__file__).parents[2] / "protos/sluice/common/v1/errors.proto").read_text()
 REASONS = [reason for reason in ErrorReason.values() if reason]

@@ -12,9 +12,9 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
-from sluice.common.v1.errors_pb2 import Problem
 
 from local.stack import Stack
+from sluice.common.v1.errors_pb2 import Problem
 from tests.contract.services import SERVICES, path_of
 
 METHODS = [(process, method) for process, service in SERVICES.items() for method in service.methods]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sluice_client import SluiceClient
 
 from local.stack import Stack
+from sluice_client import SluiceClient
 from tests.e2e.edge import Edge
 
 ROWS = 10_194

@@ -5,9 +5,9 @@ import pytest
 from grpc import aio
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
 
 from services.common import errors
+from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
 
 
 class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]

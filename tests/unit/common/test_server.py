@@ -9,12 +9,12 @@ import grpc
 import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.status.v1 import status_pb2, status_pb2_grpc
-from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 
 from services.common import channels, errors, server, trace
 from services.common.settings import ServiceSettings
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.status.v1 import status_pb2, status_pb2_grpc
+from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 
 NAME = "sluice.upload.v1.UploadService"
 SOME_ID = "7b0f3c52-1111-4222-8333-944445555666"

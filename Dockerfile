@@ -1,0 +1,108 @@
+# One target a service: upload, validation, druid_gateway, status, gateway. Each holds its own packages only, from the lock, checked by hash.
+#   docker build --target upload .
+ARG PYTHON_IMAGE=python:3.11-slim
+
+# ---- what installs: uv from the lock, and strip. Nothing of this stage is shipped.
+FROM ${PYTHON_IMAGE} AS installer
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY requirements.lock pyproject.toml README.md ./
+RUN awk '/^uv==/ {on=1} on {print} on && !/\\$/ {exit}' requirements.lock > uv.txt \
+    && pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes -r uv.txt
+COPY deploy/install.sh ./
+
+# ---- our own wheel: the generated stubs, the client and the version
+FROM installer AS wheel
+COPY client ./client
+COPY protos ./protos
+RUN awk '/^hatchling==/ {on=1} on {print} on && !/\\$/ {exit}' requirements.lock > backend.txt \
+    && uv pip install --quiet --system --no-cache --require-hashes --requirements backend.txt --constraints requirements.lock \
+    && uv build --quiet --wheel --no-build-isolation --out-dir /wheel
+
+# ---- the packages of each service
+FROM installer AS upload-packages
+RUN ./install.sh upload
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+
+FROM installer AS validation-packages
+RUN ./install.sh validation
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+
+FROM installer AS druid_gateway-packages
+RUN ./install.sh druid-gateway
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+
+FROM installer AS status-packages
+RUN ./install.sh status
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+
+FROM installer AS gateway-packages
+RUN ./install.sh gateway
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+
+
+# ---- what all images share
+FROM ${PYTHON_IMAGE} AS runtime
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sluice \
+    && install --directory --owner sluice --group sluice /spool
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+USER 10001:10001
+STOPSIGNAL SIGTERM
+
+FROM runtime AS upload
+COPY --from=upload-packages /opt/venv /opt/venv
+COPY deploy/__init__.py deploy/probe.py deploy/bucket.py ./deploy/
+COPY services/__init__.py ./services/
+COPY services/common ./services/common
+COPY services/upload ./services/upload
+ENV BIND_ADDR=0.0.0.0:50051
+EXPOSE 50051
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+CMD ["python", "-m", "services.upload"]
+
+FROM runtime AS validation
+COPY --from=validation-packages /opt/venv /opt/venv
+COPY deploy/__init__.py deploy/probe.py ./deploy/
+COPY services/__init__.py ./services/
+COPY services/common ./services/common
+COPY services/validation ./services/validation
+ENV BIND_ADDR=0.0.0.0:50052 SPOOL_DIR=/spool
+EXPOSE 50052
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+CMD ["python", "-m", "services.validation"]
+
+FROM runtime AS druid_gateway
+COPY --from=druid_gateway-packages /opt/venv /opt/venv
+COPY deploy/__init__.py deploy/probe.py ./deploy/
+COPY services/__init__.py ./services/
+COPY services/common ./services/common
+COPY services/druid_gateway ./services/druid_gateway
+ENV BIND_ADDR=0.0.0.0:50053
+EXPOSE 50053
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+CMD ["python", "-m", "services.druid_gateway"]
+
+FROM runtime AS status
+COPY --from=status-packages /opt/venv /opt/venv
+COPY deploy/__init__.py deploy/probe.py ./deploy/
+COPY services/__init__.py ./services/
+COPY services/common ./services/common
+COPY services/status ./services/status
+ENV BIND_ADDR=0.0.0.0:50054
+EXPOSE 50054
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+CMD ["python", "-m", "services.status"]
+
+FROM runtime AS gateway
+COPY --from=gateway-packages /opt/venv /opt/venv
+COPY deploy/__init__.py deploy/probe.py ./deploy/
+COPY services/__init__.py ./services/
+COPY services/common ./services/common
+COPY gateway ./gateway
+ENV BIND_ADDR=0.0.0.0:8000
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe", "http"]
+CMD ["python", "-m", "gateway"]

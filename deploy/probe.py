@@ -1,0 +1,61 @@
+"""Health of the process in this container, for images that have neither curl nor wget.
+
+`python -m deploy.probe` asks the gRPC health of BIND_ADDR, `python -m deploy.probe http` the gateway's /readyz. Status 0 when it is ready; else 1, and
+one line that says why.
+"""
+
+import http.client
+import os
+import sys
+
+TIMEOUT_S = 4.0
+
+
+def port_of(bind_addr: str) -> int:
+    """Port of host:port."""
+    return int(bind_addr.rpartition(":")[2])
+
+
+def ask_grpc(port: int) -> str:
+    """What is wrong with the gRPC server on this port; empty when it is SERVING."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
+        except grpc.RpcError as failure:
+            return f"no answer on port {port}: {failure.code().name}"
+    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+        return ""
+    return "NOT_SERVING: a store of this service does not answer; its log line readiness.changed names it"
+
+
+def ask_http(port: int) -> str:
+    """What is wrong with the gateway on this port; empty when it and all four services are ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        body = answer.read(2000).decode(errors="replace")
+    except OSError as failure:
+        return f"no answer on port {port}: {failure}"
+    finally:
+        connection.close()
+    return "" if answer.status == http.HTTPStatus.OK else f"not ready: {body}"
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status."""
+    bind_addr = os.environ.get("BIND_ADDR", "")
+    if not bind_addr:
+        print("BIND_ADDR is not set: no address to ask", file=sys.stderr)
+        return 1
+    problem = (ask_http if arguments == ["http"] else ask_grpc)(port_of(bind_addr))
+    if problem:
+        print(problem, file=sys.stderr)
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""The composition root: which parts there are and how they meet."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from gateway import (
+    graphql_http,
+    http_server,
+    models,
+    operations_http,
+    page_http,
+    problems,
+    query_http,
+    readiness,
+    tasks_http,
+    uploads_http,
+)
+from gateway.allowed import Allowed
+from gateway.druid_rpc import DruidRpc
+from gateway.edge import Edge
+from gateway.form import Limits
+from gateway.metrics import Metrics
+from gateway.ports import Services
+from gateway.settings import Settings
+from gateway.status_rpc import StatusRpc
+from gateway.upload_rpc import UploadRpc
+from gateway.validation_rpc import ValidationRpc
+from gateway.watches import Watches
+from services.common.channels import connect
+from services.common.interceptors import OpenAuthenticator
+
+DESCRIPTION = """Drop a spreadsheet, query it in Apache Druid: every row accounted for.
+
+GraphQL is at `/graphql`: queries and uploads by POST, subscriptions by WebSocket (graphql-transport-ws)."""
+
+
+async def build(stack: AsyncExitStack, settings: Settings) -> int:
+    """Starts the gateway on `stack`. Returns the port that it listens on."""
+    addresses = {
+        "upload": settings.upload_addr,
+        "validation": settings.validation_addr,
+        "druid_gateway": settings.druid_gateway_addr,
+        "status": settings.status_addr,
+    }
+    channels = {name: connect(address) for name, address in addresses.items()}
+    for channel in channels.values():
+        stack.push_async_callback(channel.close)
+    services = Services(
+        tasks=StatusRpc(channels["status"]),
+        uploads=UploadRpc(channels["upload"], settings.upload_deadline_s),
+        reports=ValidationRpc(channels["validation"]),
+        queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s),
+    )
+    metrics = Metrics()
+    watches = Watches(services.tasks, metrics.watches)
+    app = http_app(services, watches, settings, metrics, lambda: readiness.ask(channels))
+    port = await http_server.start(stack, app, settings.bind_addr, settings.shutdown_grace_s)
+    # Ends the streams that would never end by themselves, before the server waits for its requests.
+    stack.push_async_callback(watches.close)
+    return port
+
+
+def http_app(
+    services: Services,
+    watches: Watches,
+    settings: Settings,
+    metrics: Metrics,
+    ask_readiness: Callable[[], Awaitable[models.Readiness]],
+) -> ASGIApp:
+    """The whole of what is served over HTTP."""
+    limits = Limits(
+        file_bytes=settings.max_file_size_bytes,
+        field_bytes=settings.max_form_field_bytes,
+        part_header_bytes=settings.max_part_header_bytes,
+        idle_s=settings.upload_idle_s,
+    )
+    app = FastAPI(title="Sluice", version=version("sluice"), description=DESCRIPTION, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(uploads_http.router(services, limits, metrics))
+    app.include_router(tasks_http.router(services, watches))
+    app.include_router(query_http.router(services, settings.max_json_body_bytes))
+    app.include_router(operations_http.router(ask_readiness, metrics))
+    graphql_http.install(app, services, watches, limits, settings.max_json_body_bytes, metrics)
+    page_http.install(app)
+    allowed = Allowed(settings.hosts, settings.allowed_origins)
+    inner: ASGIApp = app
+    if settings.allowed_origins:
+        inner = CORSMiddleware(
+            app,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After", "X-Trace-Id"],
+        )
+    return Edge(inner, allowed=allowed, authenticator=OpenAuthenticator(), metrics=metrics)

@@ -1,0 +1,110 @@
+"""/graphql: POST with JSON, POST with a file that is handed on while it arrives, and subscriptions over graphql-transport-ws."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from graphql import GraphQLError
+from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.graphql import OperationType
+
+from gateway import problems
+from gateway.body import read_json_body
+from gateway.form import Body, Form, Limits
+from gateway.graphql_form import Operation, operation_of, read_operation
+from gateway.metrics import Metrics
+from gateway.ports import Services
+from gateway.schema import Context, schema
+from gateway.uploads_http import refuse_announced, request_id
+from gateway.watches import Watches
+from services.common.errors import error
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+PREFLIGHT_HEADERS = ("apollo-require-preflight", "x-apollo-operation-name", "graphql-require-preflight", "x-requested-with")
+"""A page of another site can send a form, but none of these without being asked first."""
+
+MAX_SUBSCRIPTIONS = 50
+"""Per connection."""
+
+
+class _Subscriptions(GraphQL[Context, None]):
+    """Strawberry's handling of the WebSocket protocol. HTTP is ours, as Strawberry would read a whole form before it starts."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            max_subscriptions_per_connection=MAX_SUBSCRIPTIONS,
+        )
+        self._context = context
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        return self._context
+
+    def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
+        """The edge has checked it, against ALLOWED_ORIGINS."""
+        return True
+
+
+def install(app: FastAPI, services: Services, watches: Watches, limits: Limits, max_body_bytes: int, metrics: Metrics) -> None:
+    """Adds /graphql."""
+
+    @app.post(problems.GRAPHQL_PATH, include_in_schema=False)
+    async def graphql(request: Request) -> Response:
+        key = request.headers.get("idempotency-key")
+        context = Context(services, watches, metrics, request_id(key) if key is not None else None)
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            operation = await _operation_with_file(request, limits)
+        else:
+            operation = operation_of(await read_json_body(request, max_body_bytes))
+        return JSONResponse(await _execute(operation, context))
+
+    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, _Subscriptions(Context(services, watches, metrics))))
+
+
+async def _operation_with_file(request: Request, limits: Limits) -> Operation:
+    if not any(name in request.headers for name in PREFLIGHT_HEADERS):
+        text = "The request has none of the headers that keep other sites from sending it through a browser."
+        raise error(ErrorReason.ERROR_REASON_PREFLIGHT_REQUIRED, text)
+    refuse_announced(request, limits)
+    return await read_operation(Form(Body(request.receive, limits), request.headers["content-type"], limits))
+
+
+async def _execute(operation: Operation, context: Context) -> dict[str, Any]:
+    """The GraphQL answer. Errors of the operation are in it, and the status stays 200, or clients would not show them.
+
+    Raises:
+        SluiceError: REQUEST_INVALID when the document has no operation that can be executed here.
+    """
+    try:
+        result = await schema.execute(
+            operation.query,
+            variable_values=operation.variables,
+            context_value=context,
+            operation_name=operation.name,
+            allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
+        )
+    except InvalidOperationTypeError:
+        text = "Subscriptions are taken over a WebSocket with the protocol graphql-transport-ws."
+        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="query") from None
+    except (CannotGetOperationTypeError, MissingQueryError):
+        text = "The document holds no operation, or several and operationName names none of them."
+        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="operationName") from None
+    answer: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        answer["errors"] = [_formatted(each) for each in result.errors]
+    return answer
+
+
+def _formatted(found: GraphQLError) -> dict[str, Any]:
+    """The error with a code, also where GraphQL itself found it: a syntax error, an unknown field, a wrong variable."""
+    told: dict[str, Any] = dict(found.formatted)
+    if "code" not in told.get("extensions", {}):
+        told["extensions"] = problems.extensions(error(ErrorReason.ERROR_REASON_REQUEST_INVALID, found.message))
+    return told

@@ -1,0 +1,66 @@
+"""What Druid's answers mean: JSON objects as domain values and errors. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.common import errors
+from services.druid_gateway.failures import clean
+from services.druid_gateway.loads import TaskReport, TaskState, TaskStatus
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+
+def status_of_task(answer: Mapping[str, Any]) -> TaskStatus:
+    """A TaskStatus object of the overlord."""
+    location = answer.get("location") or {}
+    return TaskStatus(
+        state=TaskState(answer["status"]),
+        started=location.get("host") is not None,
+        duration_ms=max(0, answer.get("duration") or 0),
+        error=clean(answer.get("errorMsg") or ""),
+    )
+
+
+def task_report(answer: Mapping[str, Any]) -> TaskReport | None:
+    """The report of an index_parallel task; None for an error object in its place."""
+    payload = (answer.get("ingestionStatsAndErrors") or {}).get("payload")
+    if payload is None:
+        return None
+    stats = (payload.get("rowStats") or {}).get("buildSegments") or (payload.get("rowStats") or {}).get("totals", {}).get("buildSegments")
+    return TaskReport(
+        rows_processed=stats.get("processed") if stats else None,
+        error="\n".join(filter(None, [clean(payload.get("errorMsg") or ""), clean(_bad_rows(payload))])),
+    )
+
+
+def _bad_rows(payload: Mapping[str, Any]) -> str:
+    """Where the rows are that Druid could not read; their text stays in Druid."""
+    events = (payload.get("unparseableEvents") or {}).get("buildSegments") or []
+    details = [detail for event in events if isinstance(event, dict) for detail in event.get("details") or []]
+    return f"unparseable: {details[0]}" if details else ""
+
+
+def query_failure(answer: Mapping[str, Any], http_status: int) -> errors.SluiceError:
+    """The error of a refused SQL query. Druid's message is the user's own SQL explained, so it is handed on, redacted and cut."""
+    text = clean(str(answer.get("errorMessage") or answer.get("error") or ""))
+    context = answer.get("context") or {}
+    kind = str(context.get("legacyErrorCode") or answer.get("error") or "")
+    line = str(context.get("line") or "")
+    match answer.get("category"):
+        case "TIMEOUT":
+            return errors.error(ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "The query took longer than it may.")
+        case "CAPACITY_EXCEEDED" if kind != "Query capacity exceeded":
+            return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, f"The query needs more than it may use: {_sentence(text)}")
+        case "UNAUTHORIZED" | "FORBIDDEN":
+            return errors.error(ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, "Druid does not allow Sluice this query.")
+        case "INVALID_INPUT" | "NOT_FOUND" | "UNSUPPORTED" | "UNCATEGORIZED" | "DEFENSIVE" | "CONFLICT" | "CANCELED":
+            return errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, _sentence(text), line=int(line) if line.isdecimal() else None)
+        case _:
+            message = f"Druid could not answer the query (HTTP status {http_status})."
+            return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, message, value=text)
+
+
+def _sentence(text: str) -> str:
+    """Without the parser's list of everything that might have stood there instead."""
+    for marker in (" Was expecting one of:", ", acceptable options:"):
+        text = text.partition(marker)[0]
+    return text[:500] or "Druid does not say what is wrong with it."

@@ -1,0 +1,46 @@
+"""Composition root: everything that the service is made of is opened here, on one stack."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from services.common import s3, server
+from services.common.settings import S3Settings
+from services.druid_gateway import druid_http
+from services.druid_gateway.inputs import S3Extension, SignedAddresses
+from services.druid_gateway.ports import InputSource
+from services.druid_gateway.servicer import DruidGateway
+from services.druid_gateway.settings import Settings
+from services.druid_gateway.watching import TaskPoller
+from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
+
+
+async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settings | None) -> int:
+    """Starts the service; `stack` stops it. `s3_settings` are needed with DRUID_INPUT=http only. Returns the port."""
+    http = await stack.enter_async_context(druid_http.client(settings.druid_url, settings.druid_timeout_s))
+    druid = druid_http.HttpDruid(http)
+    inputs: InputSource = S3Extension()
+    if settings.druid_input == "http":
+        if s3_settings is None:
+            raise ValueError("DRUID_INPUT=http needs the object store's settings")
+        inputs = SignedAddresses(await stack.enter_async_context(s3.client(s3_settings)))
+    poller = TaskPoller(druid, settings.druid_outage_s)
+    polling = asyncio.create_task(poller.run(), name="task poller")
+    stack.push_async_callback(_ended, polling)
+    servicer = DruidGateway(druid, inputs, poller, settings.query_max_bytes)
+    return await server.start(
+        stack,
+        settings,
+        lambda grpc_server: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(servicer, grpc_server),
+        [druid_pb2.DESCRIPTOR.services_by_name["DruidGatewayService"].full_name],
+        {
+            "druid_router": druid.check_router,
+            "druid_overlord": druid.check_overlord,
+            "druid_coordinator": druid.check_coordinator,
+            "druid_broker": druid.check_broker,
+        },
+    )
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

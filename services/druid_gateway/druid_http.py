@@ -1,0 +1,244 @@
+"""Druid over HTTP: requests with deadlines and a small retry budget; answers as domain values, failures as SluiceErrors."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from services.common import errors, logs
+from services.druid_gateway import endpoints
+from services.druid_gateway.answers import query_failure, status_of_task, task_report
+from services.druid_gateway.array_lines import lines
+from services.druid_gateway.failures import clean
+from services.druid_gateway.granularity import iso_interval, millis_of
+from services.druid_gateway.loads import Interval, TaskReport, TaskStatus
+from services.druid_gateway.ports import Value
+from services.druid_gateway.spec import LOAD_ID_COLUMN
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+TRIES = 3
+FIRST_PAUSE_S = 0.1
+"""Pause before the second try; doubled before each later one."""
+
+QUERY_GRACE_S = 5.0
+"""Druid's own timeout of a query comes first; this much later we stop listening."""
+
+_ALL_TIME = "-146136543-09-08T08:23:32.096Z/146140482-04-24T15:36:27.903Z"
+_SQL_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
+
+
+def client(url: str, timeout_s: float) -> httpx.AsyncClient:
+    """An HTTP client of Druid's router, to be entered in an AsyncExitStack. No proxy of the environment, no compression."""
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 3.0)),
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0),
+        headers={"Accept-Encoding": "identity"},
+        trust_env=False,
+    )
+
+
+class HttpDruid:
+    """ports.Druid. All requests but a user's query are safe to repeat, so they are repeated when Druid does not answer."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def submit(self, spec: dict[str, Any]) -> bool:
+        response = await self._ask("POST", endpoints.SUBMIT_TASK, json=spec)
+        if response.is_success:
+            return True
+        answer = _object(response)
+        if answer.get("errorCode") == endpoints.TASK_EXISTS:
+            return False
+        text = _text_of(response, answer)
+        logs.get().error("druid.submit_refused", status=response.status_code, reason=text)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise errors.error(ErrorReason.ERROR_REASON_DRUID_NO_CAPACITY, "Druid's queue of tasks is full.", value=text)
+        raise errors.error(ErrorReason.ERROR_REASON_DRUID_SPEC_REFUSED, "Druid refused the load's specification.", value=text)
+
+    async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
+        answer = _object(_good(await self._ask("POST", endpoints.TASK_STATUSES, json=list(task_ids))))
+        return {task_id: status_of_task(answer[task_id]) for task_id in task_ids if task_id in answer}
+
+    async def task_report(self, task_id: str) -> TaskReport | None:
+        response = await self._ask("GET", endpoints.task_reports(task_id))
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return task_report(_object(_good(response)))
+
+    async def task_interval(self, task_id: str) -> Interval | None:
+        response = await self._ask("GET", endpoints.task(task_id))
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        answer = _object(_good(response))
+        start, _, end = answer["payload"]["spec"]["dataSchema"]["granularitySpec"]["intervals"][0].partition("/")
+        return Interval(millis_of(start), millis_of(end))
+
+    async def shut_down(self, task_id: str) -> None:
+        response = await self._ask("POST", endpoints.task_shutdown(task_id))
+        if response.status_code != httpx.codes.NOT_FOUND:
+            _good(response)
+
+    async def free_slots(self) -> int | None:
+        response = await self._ask("GET", endpoints.WORKERS)
+        if not response.is_success:
+            logs.get().info("druid.capacity_unknown", status=response.status_code)
+            return None
+        return sum(max(0, int(each["worker"]["capacity"]) - int(each["currCapacityUsed"])) for each in response.json())
+
+    async def loaded_percent(self, datasource: str, interval: Interval | None) -> float | None:
+        stretch = iso_interval(interval) if interval else _ALL_TIME
+        # Refreshed: without it Druid speaks of the segments that it knew at its last poll.
+        asked = {"forceMetadataRefresh": "true", "interval": stretch}
+        response = _good(await self._ask("GET", endpoints.load_status(datasource), params=asked))
+        try:
+            answer = response.json() if response.content else {}
+        except ValueError:
+            # Where no segment is in the interval, Druid says so in a plain sentence.
+            return None
+        percent = answer.get(datasource)
+        return None if percent is None else float(percent)
+
+    async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+        typed = [{"type": _SQL_TYPES[type(value)], "value": value} for value in parameters]
+        context = {"sqlTimeZone": "UTC", "useCache": False, "populateCache": False, "timeout": int(self._timeout_s() * 1000)}
+        body = {"query": sql, "resultFormat": "array", "parameters": typed, "context": context}
+        response = await self._ask("POST", endpoints.SQL, json=body)
+        if not response.is_success:
+            raise query_failure(_object(response), response.status_code)
+        rows: list[list[Value]] = response.json()
+        return rows
+
+    async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
+        query = {
+            "queryType": "timeseries",
+            "dataSource": datasource,
+            "intervals": [_ALL_TIME],
+            "granularity": "all",
+            "filter": {"type": "equals", "column": LOAD_ID_COLUMN, "matchValueType": "STRING", "matchValue": load_id},
+            "aggregations": [{"type": "count", "name": "rows"}],
+            "context": {"bySegment": True, "useCache": False, "populateCache": False, "timeout": int(self._timeout_s() * 1000)},
+        }
+        response = _good(await self._ask("POST", endpoints.NATIVE_QUERY, json=query))
+        found = {}
+        for each in response.json():
+            segment = each["result"]
+            rows = sum(result["result"]["rows"] for result in segment["results"])
+            if rows:
+                found[segment["segment"]] = rows
+        return found
+
+    async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
+        response = await self._ask("POST", endpoints.mark_unused(datasource), json={"segmentIds": list(segment_ids)})
+        if response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.NO_CONTENT):
+            _good(response)
+
+    @asynccontextmanager
+    async def query(self, sql: str, query_id: str, limit: int, timeout_ms: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        body = {
+            "query": sql,
+            "resultFormat": "arrayLines",
+            "header": True,
+            "typesHeader": True,
+            "sqlTypesHeader": True,
+            "context": {
+                "sqlQueryId": query_id,
+                "sqlTimeZone": "UTC",
+                "sqlOuterLimit": limit,
+                "sqlStringifyArrays": False,
+                "timeout": timeout_ms,
+            },
+        }
+        timeout = httpx.Timeout(timeout_ms / 1000 + QUERY_GRACE_S, connect=3.0)
+        try:
+            async with self._http.stream("POST", endpoints.SQL, json=body, timeout=timeout) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise query_failure(_object(response), response.status_code)
+                yield lines(response.aiter_bytes())
+        except httpx.TransportError as failure:
+            raise _unavailable(failure) from failure
+
+    async def cancel_query(self, query_id: str) -> None:
+        try:
+            await self._http.delete(endpoints.sql_query(query_id))
+        except httpx.HTTPError as failure:
+            # Nothing is lost: the query ends at its timeout.
+            logs.get().info("druid.cancel_failed", query_id=query_id, reason=type(failure).__name__)
+
+    async def check_router(self) -> None:
+        """Raises unless the router answers."""
+        (await self._http.get(endpoints.ROUTER_HEALTH)).raise_for_status()
+
+    async def check_overlord(self) -> None:
+        """Raises unless there is a leading overlord."""
+        (await self._http.get(endpoints.OVERLORD_LEADER)).raise_for_status()
+
+    async def check_coordinator(self) -> None:
+        """Raises unless there is a leading coordinator."""
+        (await self._http.get(endpoints.COORDINATOR_LEADER)).raise_for_status()
+
+    async def check_broker(self) -> None:
+        """Raises unless a broker answers a query."""
+        (await self._http.post(endpoints.SQL, json={"query": "SELECT 1", "resultFormat": "array"})).raise_for_status()
+
+    def _timeout_s(self) -> float:
+        return self._http.timeout.read or 10.0
+
+    async def _ask(self, method: str, path: str, *, json: object = None, params: Mapping[str, str] | None = None) -> httpx.Response:
+        """The answer, whatever it says; asked again when none comes or the server is at fault in a way that may pass."""
+        pause = FIRST_PAUSE_S
+        for tries_left in reversed(range(TRIES)):
+            try:
+                response = await self._http.request(method, path, json=json, params=params)
+            except httpx.TransportError as failure:
+                if not tries_left:
+                    raise _unavailable(failure) from failure
+                logs.get().info("druid.asked_again", method=method, path=path, reason=type(failure).__name__)
+            else:
+                if not tries_left or not _may_pass(response):
+                    return response
+                logs.get().info("druid.asked_again", method=method, path=path, status=response.status_code)
+            await asyncio.sleep(pause)
+            pause *= 2
+        raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(response: httpx.Response) -> bool:
+    """A proxy's or a starting server's error. An error that Druid explains itself comes again however often it is asked."""
+    return response.is_server_error and "errorMessage" not in _object(response)
+
+
+def _good(response: httpx.Response) -> httpx.Response:
+    """Raises DRUID_UNAVAILABLE for an answer that is an error."""
+    if response.is_success:
+        return response
+    text = _text_of(response, _object(response))
+    logs.get().warning("druid.error_answer", status=response.status_code, path=response.request.url.path, reason=text)
+    raise errors.error(
+        ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, f"Druid answered with an error (HTTP status {response.status_code}).", value=text
+    )
+
+
+def _unavailable(failure: httpx.TransportError) -> errors.SluiceError:
+    what = "did not answer in time" if isinstance(failure, httpx.TimeoutException) else "cannot be reached"
+    if isinstance(failure, httpx.RemoteProtocolError | httpx.ReadError):
+        what = "broke off its answer"
+    return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, f"Druid {what}.", value=clean(f"{type(failure).__name__}: {failure}"))
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object; empty for HTML pages and other texts."""
+    try:
+        answer = json.loads(response.content)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _text_of(response: httpx.Response, answer: Mapping[str, Any]) -> str:
+    return clean(str(answer.get("errorMessage") or answer.get("error") or response.text))

@@ -1,0 +1,124 @@
+"""DruidGatewayService: messages to the domain and back."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from grpc import aio
+
+from services.common import logs
+from services.common.timing import Timings
+from services.druid_gateway import querying, removing, spec, submitting, verifying, watching
+from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
+from services.druid_gateway.ports import Druid, InputSource
+from sluice.common.v1.task_pb2 import LoadMode
+from sluice.druid.v1 import druid_pb2 as pb
+from sluice.druid.v1 import druid_pb2_grpc
+
+_COLUMN_TYPES = {
+    pb.STORAGE_TYPE_STRING: ColumnType.STRING,
+    pb.STORAGE_TYPE_LONG: ColumnType.LONG,
+    pb.STORAGE_TYPE_DOUBLE: ColumnType.DOUBLE,
+}
+_MODES = {LoadMode.LOAD_MODE_APPEND: Mode.APPEND, LoadMode.LOAD_MODE_REPLACE: Mode.REPLACE}
+_PHASES = {
+    watching.Phase.UNKNOWN: pb.LOAD_PHASE_UNKNOWN,
+    watching.Phase.WAITING: pb.LOAD_PHASE_WAITING,
+    watching.Phase.RUNNING: pb.LOAD_PHASE_RUNNING,
+    watching.Phase.SUCCEEDED: pb.LOAD_PHASE_SUCCEEDED,
+    watching.Phase.FAILED: pb.LOAD_PHASE_FAILED,
+}
+
+
+class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
+    """The rpcs; the proto says what each does."""
+
+    def __init__(self, druid: Druid, inputs: InputSource, poller: watching.TaskPoller, query_max_bytes: int) -> None:
+        self._druid = druid
+        self._inputs = inputs
+        self._poller = poller
+        self._query_max_bytes = query_max_bytes
+
+    async def SubmitLoad(self, request: pb.SubmitLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.SubmitLoadResponse:
+        logs.bind(task_id=request.task_id)
+        load = _load(request)
+        submitted = await submitting.submit(self._druid, self._inputs, load, request.deadline_s)
+        return pb.SubmitLoadResponse(
+            druid_task_id=load.druid_task_id,
+            already_submitted=not submitted.new,
+            interval=pb.Interval(start_millis=submitted.interval.start_millis, end_millis=submitted.interval.end_millis),
+            segment_granularity=submitted.granularity.value,
+        )
+
+    async def WatchLoad(
+        self, request: pb.WatchLoadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[pb.WatchLoadResponse]:
+        logs.bind(druid_task_id=request.druid_task_id)
+        timings = Timings()
+        with timings.step("watch"):
+            async with aclosing(watching.watch_load(self._druid, self._poller, request.druid_task_id)) as news:
+                async for progress in news:
+                    yield _progress(progress)
+        timings.log("load.watched", phase=progress.phase.value, duration_ms=progress.duration_ms)
+
+    async def VerifyLoad(self, request: pb.VerifyLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.VerifyLoadResponse:
+        logs.bind(task_id=request.task_id)
+        spec.check_datasource(request.datasource)
+        interval = Interval(request.interval.start_millis, request.interval.end_millis)
+        expected = verifying.Expected(request.expected_rows, [(each.column, each.sum) for each in request.expected_sums])
+        timings = Timings()
+        with timings.step("verify"):
+            seen = await verifying.verify(self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000)
+        timings.log("load.counted", verified=seen.verified, rows=seen.rows, expected=expected.rows, loaded_percent=seen.loaded_percent)
+        return pb.VerifyLoadResponse(verified=seen.verified, rows=seen.rows, segments_loaded_percent=seen.loaded_percent, sums=seen.sums)
+
+    async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
+        logs.bind(task_id=request.task_id)
+        spec.check_datasource(request.datasource)
+        timings = Timings()
+        with timings.step("remove"):
+            left = await removing.remove(self._druid, request.datasource, request.task_id, request.druid_task_ids, request.wait_ms / 1000)
+        timings.log("load.removed", removed=left.removed, rows_visible=left.rows_visible)
+        return pb.RemoveLoadResponse(removed=left.removed, rows_visible=left.rows_visible)
+
+    async def Query(self, request: pb.QueryRequest, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[pb.QueryResponse]:
+        limit = request.limit or querying.DEFAULT_LIMIT
+        timeout_ms = request.timeout_ms or querying.DEFAULT_TIMEOUT_MS
+        timings = Timings()
+        with timings.step("query"):
+            async with aclosing(querying.run(self._druid, request.sql, limit, timeout_ms, self._query_max_bytes)) as answer:
+                async for step in answer:
+                    match step:
+                        case querying.Header():
+                            logs.bind(query_id=step.query_id)
+                            columns = [pb.QueryColumn(name=name, type=type) for name, type in step.columns]
+                            yield pb.QueryResponse(header=pb.QueryHeader(query_id=step.query_id, columns=columns))
+                        case querying.Batch():
+                            yield pb.QueryResponse(rows=pb.QueryRows(json=step.json, count=step.count))
+                        case querying.Summary():
+                            summary = pb.QuerySummary(row_count=step.rows, truncated=step.truncated, elapsed_ms=step.elapsed_ms)
+                            yield pb.QueryResponse(summary=summary)
+        timings.log("query.answered", rows=summary.row_count, truncated=summary.truncated)
+
+
+def _load(request: pb.SubmitLoadRequest) -> Load:
+    return Load(
+        task_id=request.task_id.lower(),
+        attempt=request.attempt,
+        datasource=request.datasource,
+        mode=_MODES[request.mode],
+        columns=[Column(column.name, _COLUMN_TYPES[column.type]) for column in request.columns],
+        parts=[Part(part.uri, part.rows) for part in request.parts],
+        min_millis=request.min_millis,
+        max_millis=request.max_millis,
+        rows=request.rows,
+    )
+
+
+def _progress(progress: watching.Progress) -> pb.WatchLoadResponse:
+    return pb.WatchLoadResponse(
+        phase=_PHASES[progress.phase],
+        duration_ms=progress.duration_ms,
+        rows_processed=progress.rows_processed,
+        problem=progress.problem,
+    )

@@ -1,0 +1,102 @@
+"""Counting a load's rows as a query sees them."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from services.common import errors
+from services.druid_gateway.loads import Interval
+from services.druid_gateway.ports import Druid, Value
+from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN
+from services.druid_gateway.sql_text import identifier
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+RELATIVE_TOLERANCE = 1e-9
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A column's sum, and the sum of its magnitudes: values that cancel out leave a rounding error of that size."""
+
+    value: float
+    magnitude: float
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a query must see of a load: its rows, and sums by column name."""
+
+    rows: int
+    sums: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a query sees. `loaded_percent`: share of the interval's segments that queries reach."""
+
+    verified: bool
+    rows: int
+    sums: Sequence[float]
+    loaded_percent: float
+
+
+async def verify(druid: Druid, datasource: str, load_id: str, interval: Interval, expected: Expected, wait_s: float) -> Seen:
+    """Counts until everything agrees, or `wait_s` seconds are over.
+
+    Raises:
+        SluiceError: DRUID_UNAVAILABLE.
+    """
+    ends = monotonic() + wait_s
+    pause = FIRST_PAUSE_S
+    while True:
+        rows, sums = await count(druid, datasource, load_id, interval, [column for column, _ in expected.sums])
+        agree = rows == expected.rows and all(agrees(found, sum_) for found, (_, sum_) in zip(sums, expected.sums, strict=True))
+        out_of_time = monotonic() + pause > ends
+        if agree or out_of_time:
+            # Asked last, so that what was counted was loaded.
+            percent = await druid.loaded_percent(datasource, interval)
+            loaded = percent == 100.0 or (percent is None and expected.rows == 0)
+            if out_of_time or loaded:
+                return Seen(agree and loaded, rows, [found.value for found in sums], percent or 0.0)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.2, LONGEST_PAUSE_S)
+
+
+def agrees(found: Sum, expected: float) -> bool:
+    """Within RELATIVE_TOLERANCE of the larger of the expected sum and the magnitudes that were added up."""
+    if math.isnan(expected) or math.isinf(expected):
+        return found.value == expected or (math.isnan(expected) and math.isnan(found.value))
+    return abs(found.value - expected) <= RELATIVE_TOLERANCE * max(abs(expected), found.magnitude)
+
+
+async def count(druid: Druid, datasource: str, load_id: str, interval: Interval, columns: Sequence[str]) -> tuple[int, list[Sum]]:
+    """Rows of the load in the interval, and the columns' sums. A datasource or column that SQL does not know yet: no rows so far."""
+    # As DOUBLE, so that large integers do not overflow, and a column that is text in other loads can be added up.
+    values = [f"CAST({identifier(column)} AS DOUBLE)" for column in columns]
+    asked = ["COUNT(*)", *(f"SUM({value}), SUM(ABS({value}))" for value in values)]
+    sql = (
+        f"SELECT {', '.join(asked)} FROM {identifier(datasource)} WHERE {identifier(LOAD_ID_COLUMN)} = ? "  # noqa: S608 (quoted)
+        f"AND {identifier(TIME_COLUMN)} >= MILLIS_TO_TIMESTAMP(?) AND {identifier(TIME_COLUMN)} < MILLIS_TO_TIMESTAMP(?)"
+    )
+    try:
+        [row] = await druid.sql(sql, [load_id, interval.start_millis, interval.end_millis])
+    except errors.SluiceError as failure:
+        if not _not_known_yet(failure):
+            raise
+        return 0, [Sum(0.0, 0.0) for _ in columns]
+    rows, *figures = row
+    sums = [Sum(_number(value), _number(magnitude)) for value, magnitude in zip(figures[::2], figures[1::2], strict=True)]
+    return int(rows or 0), sums
+
+
+def _not_known_yet(failure: errors.SluiceError) -> bool:
+    return failure.reason == ErrorReason.ERROR_REASON_QUERY_INVALID and " not found" in failure.problem.message
+
+
+def _number(value: Value) -> float:
+    """A sum over nothing is NULL; NaN and Infinity come as text."""
+    return 0.0 if value is None else float(value)

@@ -1,0 +1,32 @@
+"""`python -m services.status` serves; `python -m services.status migrate` brings the database to the newest revision and ends."""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+from services.common import logs, server, settings
+from services.status.app import build
+from services.status.migrate import migrate
+from services.status.settings import Settings
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    loaded = settings.load(Settings)
+
+    async def serve(stack: AsyncExitStack) -> None:
+        await build(stack, loaded)
+
+    match sys.argv[1:]:
+        case []:
+            server.run("status", loaded, serve)
+        case ["migrate"]:
+            logs.configure("status", loaded.log_level, loaded.log_format)
+            asyncio.run(migrate(loaded.database_url))
+            logs.get().info("database.migrated")
+        case _:
+            sys.exit("usage: python -m services.status [migrate]")
+
+
+if __name__ == "__main__":
+    main()

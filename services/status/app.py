@@ -1,0 +1,104 @@
+"""The composition root: what a status process consists of, in the order in which it is opened; it is closed in the opposite one."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from services.common import logs, server
+from services.common.channels import connect
+from services.status.commands import Commands
+from services.status.druid_rpc import LoadsRpc
+from services.status.jobs import Jobs
+from services.status.listener import CANCEL, DUE, EVENT, Listener
+from services.status.pipeline import Pipeline
+from services.status.postgres import Database
+from services.status.servicer import StatusServicer
+from services.status.settings import Settings
+from services.status.store import Store
+from services.status.validation_rpc import ValidationRpc
+from services.status.watch import Watch
+from services.status.workers import Workers
+from sluice.status.v1.status_pb2_grpc import add_StatusServiceServicer_to_server
+
+SERVICE = "sluice.status.v1.StatusService"
+
+CALL_PATIENCE_S = 2.0
+"""Seconds for which a call waits for a PostgreSQL that is away."""
+
+PIPELINE_PATIENCE_S = 30.0
+"""The same for the pipeline, whose work would be done again otherwise."""
+
+
+async def build(stack: AsyncExitStack, settings: Settings) -> int:
+    """Starts the service and its pipeline on `stack`; returns the port. PostgreSQL may be away: then it is NOT_SERVING until it comes."""
+    database = Database(settings.database_url, settings.database_connections)
+    await database.open(stack)
+    store = Store(database, CALL_PATIENCE_S)
+    watch = Watch(store)
+
+    jobs = Jobs(database, settings.database_url, settings.lease_s)
+    validation, druid = connect(settings.validation_addr), connect(settings.druid_gateway_addr)
+    stack.push_async_callback(validation.close)
+    stack.push_async_callback(druid.close)
+    pipeline = Pipeline(Store(database, PIPELINE_PATIENCE_S), jobs, ValidationRpc(validation), LoadsRpc(druid), settings)
+    workers = Workers(jobs, pipeline, settings.pipeline_workers)
+
+    def notified(channel: str, payload: str) -> None:
+        match channel:
+            case str(name) if name == EVENT:
+                watch.notify(payload)
+            case str(name) if name == CANCEL:
+                jobs.cancel(payload)
+            case str(name) if name == DUE:
+                workers.wake()
+
+    def reconnected() -> None:
+        watch.notify_all()
+        workers.wake()
+
+    listener = Listener(database, settings.database_url, notified, reconnected)
+    await _keep_running(stack, "listener", listener.run)
+    await _keep_running(stack, "watch", watch.run)
+
+    servicer = StatusServicer(Commands(store), store, watch)
+    port = await server.start(
+        stack,
+        settings,
+        lambda grpc_server: add_StatusServiceServicer_to_server(servicer, grpc_server),
+        [SERVICE],
+        {"postgresql": database.check},
+    )
+    # Closed before the server is: the watchers' streams end, and the tasks are given back at once.
+    stack.push_async_callback(watch.close)
+    jobs.start()
+    stack.push_async_callback(jobs.stop)
+    working = asyncio.create_task(workers.run(), name="workers")
+    stack.push_async_callback(_stop_workers, workers, working)
+    return port
+
+
+async def _stop_workers(workers: Workers, working: "asyncio.Task[None]") -> None:
+    await workers.stop()
+    await asyncio.wait([working])
+    await workers.stop()
+
+
+async def _keep_running(stack: AsyncExitStack, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs `run` until the stack is closed, and again where it ends by a fault of ours."""
+
+    async def kept() -> None:
+        while True:
+            try:
+                await run()
+            except Exception as bug:
+                logs.get().error("background.broke", name=name, exc_info=bug)
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(kept(), name=name)
+
+    async def cancelled() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    stack.push_async_callback(cancelled)

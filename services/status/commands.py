@@ -1,0 +1,146 @@
+"""What others may do to a task: make it, receive it, end its upload, cancel it. Each is harmless when repeated."""
+
+from uuid import UUID
+
+from services.common import errors
+from services.status import machine
+from services.status.machine import TERMINAL, Move, State
+from services.status.store import Store
+from services.status.tasks import NewTask, Task
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+
+_TRIES = 20
+"""How often a write is tried again because the task moved on between reading and writing: more than a task has states."""
+
+
+class Commands:
+    """Decides by the row, then writes on condition that the row still is as it was read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create(self, new: NewTask) -> tuple[Task, bool]:
+        """The task of a request, and whether this call made it.
+
+        Raises:
+            SluiceError: REQUEST_ID_REUSED, REQUEST_INVALID, DATABASE_UNAVAILABLE.
+        """
+        for name in ("request_id", "datasource_name", "original_filename", "file_uri"):
+            if "\x00" in getattr(new, name):
+                raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{name} holds a NUL character.", column=name)
+        await self._store.create(new)
+        task = await self._store.by_request(new.request_id)
+        if task is None:
+            message = f"The task id {new.task_id} belongs to another request."
+            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column="task_id", value=new.task_id)
+        if differing := _differing(task, new):
+            message = f"The request id came before with another {differing}, as task {task.task_id}."
+            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED, message, column="request_id", value=new.request_id)
+        return task, task.task_id == new.task_id
+
+    async def get(self, task_id: str) -> Task:
+        """The task.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, also for what is no task id at all; DATABASE_UNAVAILABLE.
+        """
+        task = await self._store.get(canonical(task_id))
+        if task is None:
+            raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
+        return task
+
+    async def receive(self, task_id: str, received_size: int, multipart_id: str) -> Task:
+        """Notes that bytes arrive.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+        """
+        received = await self._store.receive(canonical(task_id), received_size, multipart_id)
+        task = await self.get(task_id)
+        if not received:
+            raise _conflict(task, "receives no more bytes")
+        return task
+
+    async def complete(self, task_id: str, file_size: int, sha256: bytes) -> Task:
+        """PENDING -> UPLOADED.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+        """
+        columns: dict[str, object] = {"file_size": file_size, "received_size": file_size}
+        if sha256:
+            columns["sha256"] = sha256
+        move = Move(State.UPLOADED, "The file is complete and waits to be checked.", columns=columns)
+        for _ in range(_TRIES):
+            task = await self.get(task_id)
+            if task.status is State.PENDING:
+                await self._store.move(task.task_id, State.PENDING, move)
+                continue
+            was_uploaded = any(state is State.UPLOADED for state, _ in task.entered)
+            if was_uploaded and task.file_size == file_size and sha256 in (b"", task.sha256):
+                return task
+            raise _conflict(task, "cannot be completed with this file")
+        raise _restless(task_id)
+
+    async def end_upload(self, task_id: str, target: State, problem: Problem) -> Task:
+        """PENDING -> REJECTED, CANCELLED or FAILED.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+        """
+        for _ in range(_TRIES):
+            task = await self.get(task_id)
+            if task.status in TERMINAL:
+                return task
+            if task.status is not State.PENDING:
+                raise _conflict(task, "is past its upload")
+            await self._store.move(task.task_id, State.PENDING, Move(target, problem.message, problem))
+        raise _restless(task_id)
+
+    async def cancel(self, task_id: str) -> Task:
+        """Cancels the task, or begins to.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+        """
+        problem = errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "The task was cancelled.")
+        for _ in range(_TRIES):
+            task = await self.get(task_id)
+            if task.status in TERMINAL and task.status is not State.CANCELLED:
+                raise _conflict(task, "has ended already")
+            move = machine.cancel(task.status, problem)
+            if move is None:
+                return task
+            if await self._store.move(task.task_id, task.status, move):
+                await self._store.announce_cancel(task.task_id)
+        raise _restless(task_id)
+
+
+def canonical(task_id: str) -> str:
+    """The id as the table has it; what is no UUID becomes the empty string, which no task has."""
+    try:
+        return str(UUID(task_id))
+    except ValueError:
+        return ""
+
+
+def _differing(task: Task, new: NewTask) -> str:
+    """What the repeat of a request says otherwise; empty where it says the same."""
+    compared = {
+        "datasource": (task.datasource_name, new.datasource_name),
+        "file name": (task.original_filename, new.original_filename),
+        "load mode": (task.load_mode, new.load_mode),
+        "upload mode": (task.upload_mode, new.upload_mode),
+        "allow_duplicate": (task.allow_duplicate, new.allow_duplicate),
+        "sha256": (task.sha256 or new.sha256, new.sha256 or task.sha256),
+    }
+    return next((name for name, (before, now) in compared.items() if before != now), "")
+
+
+def _conflict(task: Task, what: str) -> errors.SluiceError:
+    message = f"The task {what}: it is {task.status}."
+    return errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)})
+
+
+def _restless(task_id: str) -> errors.SluiceError:
+    return errors.error(ErrorReason.ERROR_REASON_INTERNAL, f"Task {task_id} changed each time that it was to be written.")

@@ -1,0 +1,64 @@
+"""The Druid gateway service, over gRPC."""
+
+from collections.abc import AsyncGenerator
+
+import grpc
+
+from services.common import errors
+from sluice.druid.v1.druid_pb2 import (
+    RemoveLoadRequest,
+    RemoveLoadResponse,
+    SubmitLoadRequest,
+    SubmitLoadResponse,
+    VerifyLoadRequest,
+    VerifyLoadResponse,
+    WatchLoadRequest,
+    WatchLoadResponse,
+)
+from sluice.druid.v1.druid_pb2_grpc import DruidGatewayServiceStub
+
+SERVICE = "druid_gateway"
+GRACE_S = 15.0
+"""Seconds that a call gets beyond the wait that it asks for."""
+
+
+class LoadsRpc:
+    """Implements ports.Loads."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = DruidGatewayServiceStub(channel)
+
+    async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
+        """Hands a load to Druid."""
+        try:
+            answer: SubmitLoadResponse = await self._stub.SubmitLoad(request, timeout=GRACE_S)
+            return answer
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+
+    async def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+        """Follows a load to its end."""
+        call = self._stub.WatchLoad(WatchLoadRequest(druid_task_id=druid_task_id), timeout=timeout_s)
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+        finally:
+            call.cancel()
+
+    async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
+        """Counts a load's rows."""
+        try:
+            answer: VerifyLoadResponse = await self._stub.VerifyLoad(request, timeout=GRACE_S + request.wait_ms / 1000)
+            return answer
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+
+    async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
+        """Makes a load's rows disappear."""
+        try:
+            answer: RemoveLoadResponse = await self._stub.RemoveLoad(request, timeout=GRACE_S + request.wait_ms / 1000)
+            return answer
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure

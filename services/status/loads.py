@@ -1,0 +1,63 @@
+"""How a load is named in Druid, and how it is asked for and about."""
+
+import math
+
+from services.status.tasks import Task
+from sluice.common.v1.task_pb2 import LoadMode
+from sluice.druid.v1.druid_pb2 import (
+    ExpectedSum,
+    Interval,
+    LoadColumn,
+    LoadPart,
+    RemoveLoadRequest,
+    StorageType,
+    SubmitLoadRequest,
+    VerifyLoadRequest,
+)
+from sluice.validation.v1.validation_pb2 import LoadType, Report
+
+_STORAGE = {
+    LoadType.LOAD_TYPE_STRING: StorageType.STORAGE_TYPE_STRING,
+    LoadType.LOAD_TYPE_LONG: StorageType.STORAGE_TYPE_LONG,
+    LoadType.LOAD_TYPE_DOUBLE: StorageType.STORAGE_TYPE_DOUBLE,
+}
+
+
+def load_id(task_id: str, load_attempt: int) -> str:
+    """Druid's id of a load: fixed, so that a submit that is repeated is recognised."""
+    return f"sluice-{task_id}-{load_attempt}"
+
+
+def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:
+    """What is to be loaded of a validated file."""
+    return SubmitLoadRequest(
+        task_id=task.task_id,
+        attempt=task.load_attempt or 0,
+        datasource=task.datasource_name,
+        mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+        columns=[
+            LoadColumn(name=column.name, type=_STORAGE[column.load_type]) for column in report.columns if column.load_type in _STORAGE
+        ],
+        parts=[LoadPart(uri=part.uri, rows=part.rows) for part in report.parts],
+        min_millis=report.time.min_millis,
+        max_millis=report.time.max_millis,
+        rows=report.rows_loadable,
+        deadline_s=max(1, math.ceil(deadline_s)),
+    )
+
+
+def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
+    """What a query should see of a load that Druid has confirmed."""
+    return VerifyLoadRequest(
+        task_id=task.task_id,
+        datasource=task.datasource_name,
+        interval=Interval(start_millis=task.interval_start_millis or 0, end_millis=task.interval_end_millis or 0),
+        expected_rows=task.rows_loadable or 0,
+        expected_sums=[ExpectedSum(column=column, sum=value) for column, value in task.expected_sums.items()],
+        wait_ms=wait_ms,
+    )
+
+
+def remove_request(task: Task, wait_ms: int) -> RemoveLoadRequest:
+    """Everything that was ever begun of the task's loads."""
+    return RemoveLoadRequest(task_id=task.task_id, datasource=task.datasource_name, druid_task_ids=task.druid_task_ids, wait_ms=wait_ms)

@@ -1,0 +1,111 @@
+"""Tasks and events as protobuf messages."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.status import problems
+from services.status.machine import State
+from services.status.tasks import Event, Task
+from sluice.common.v1 import task_pb2
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.status.v1 import status_pb2
+
+_STAGE_OF = {
+    State.PENDING: "receive",
+    State.VALIDATING: "validate",
+    State.INGESTING: "ingest",
+    State.VERIFYING: "verify",
+    State.CLEANING: "clean",
+}
+"""The states in which a stage runs. In UPLOADED and PLANNED a task waits."""
+
+
+def state_value(state: State) -> "task_pb2.TaskState.ValueType":
+    """The state as proto value."""
+    return task_pb2.TaskState.Value(f"TASK_STATE_{state}")
+
+
+def state_of(value: "task_pb2.TaskState.ValueType") -> State:
+    """The state of a proto value other than UNSPECIFIED."""
+    return State(task_pb2.TaskState.Name(value).removeprefix("TASK_STATE_"))
+
+
+def task_message(task: Task) -> status_pb2.Task:
+    """The task as others see it."""
+    return status_pb2.Task(
+        task_id=task.task_id,
+        state=state_value(task.status),
+        load_state=task_pb2.LoadState.Value(f"LOAD_STATE_{task.load_state or 'UNSPECIFIED'}"),
+        message=task.message,
+        datasource=task.datasource_name,
+        filename=task.original_filename,
+        file_uri=task.file_uri,
+        file_size=task.file_size,
+        received_size=task.received_size,
+        rows_read=task.rows_read,
+        rows_loaded=task.row_count,
+        rows_rejected=task.rows_rejected,
+        rows_skipped=task.rows_skipped,
+        problem=_problem(task.problem),
+        validation_errors=[problems.from_json(kept) for kept in task.validation_errors or []],
+        druid_task_id=task.druid_task_id or "",
+        sha256=task.sha256,
+        upload_mode=task_pb2.UploadMode.Value(f"UPLOAD_MODE_{task.upload_mode}"),
+        load_mode=task_pb2.LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+        attempt=task.attempt,
+        report_attempt=task.report_attempt,
+        retry_of=task.retry_of,
+        duplicate_of=task.duplicate_of,
+        last_sequence=task.last_sequence,
+        trace_id=task.trace_id,
+        timings=timings(task),
+        create_time=_time(task.created_at),
+        update_time=_time(task.updated_at),
+        start_time=_time(task.started_at),
+        complete_time=_time(task.completed_at),
+        multipart_id=task.multipart_id if task.status is State.PENDING else "",
+        allow_duplicate=task.allow_duplicate,
+    )
+
+
+def timings(task: Task) -> list[status_pb2.StageTiming]:
+    """How long each stage took, from the states that the task entered; the last runs until the database's now."""
+    found = []
+    ends: list[datetime | None] = [time for _, time in task.entered[1:]]
+    for (state, start), end in zip(task.entered, [*ends, None], strict=False):
+        if stage := _STAGE_OF.get(state):
+            seconds = ((end or task.now) - start).total_seconds()
+            found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=_time(start), end_time=_time(end)))
+    return found
+
+
+def event_message(event: Event) -> status_pb2.TaskEvent:
+    """The event as others see it."""
+    progress = event.progress or {}
+    return status_pb2.TaskEvent(
+        task_id=event.task_id,
+        sequence=event.sequence,
+        position=event.position,
+        time=_time(event.created_at),
+        kind=status_pb2.EventKind.Value(f"EVENT_KIND_{event.kind}"),
+        state=state_value(event.state),
+        message=event.message,
+        attempt=event.attempt,
+        done=progress.get("done"),
+        total=progress.get("total"),
+        unit=progress.get("unit", ""),
+        problem=_problem(event.problem),
+    )
+
+
+def _problem(kept: dict[str, object] | None) -> Problem | None:
+    return problems.from_json(kept) if kept else None
+
+
+def _time(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp

@@ -1,0 +1,81 @@
+"""What the pipeline needs of others."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
+
+from services.status.jobs import Lease
+from services.status.machine import Move, State
+from services.status.tasks import Owner, Progress, Task
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.druid.v1.druid_pb2 import (
+    RemoveLoadRequest,
+    RemoveLoadResponse,
+    SubmitLoadRequest,
+    SubmitLoadResponse,
+    VerifyLoadRequest,
+    VerifyLoadResponse,
+    WatchLoadResponse,
+)
+from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse
+
+
+class Validation(Protocol):
+    """Reads files. All methods raise SluiceError, SERVICE_UNAVAILABLE among others."""
+
+    def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """Progress, then the report. Closing the iterator stops the work."""
+        ...
+
+    async def report(self, task_id: str, attempt: int) -> Report:
+        """The report of an attempt."""
+        ...
+
+
+class Loads(Protocol):
+    """Loads in Druid. All methods raise SluiceError, SERVICE_UNAVAILABLE and DRUID_UNAVAILABLE among others."""
+
+    async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
+        """Hands a load to Druid."""
+        ...
+
+    def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+        """Follows a load to SUCCEEDED, FAILED or UNKNOWN."""
+        ...
+
+    async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
+        """Counts a load's rows."""
+        ...
+
+    async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
+        """Makes a load's rows disappear."""
+        ...
+
+
+class Rows(Protocol):
+    """What the pipeline reads and writes of tasks; store.Store has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
+
+    async def owned(self, owner: Owner) -> Task | None: ...
+
+    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool: ...
+
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None: ...
+
+    async def retry(
+        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+    ) -> bool: ...
+
+    async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool: ...
+
+    async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool: ...
+
+    async def overlapping_loads(self, task: Task) -> list[Task]: ...
+
+    async def set_load_state(self, task_id: str, load_state: str) -> None: ...
+
+
+class Claims(Protocol):
+    """What the pipeline does with its claim; jobs.Jobs has the meaning of each."""
+
+    async def release(self, lease: Lease) -> None: ...
+
+    def forget(self, lease: Lease) -> None: ...

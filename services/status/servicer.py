@@ -1,0 +1,92 @@
+"""StatusService: messages to and from the domain."""
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+from grpc import aio
+
+from services.common import logs, trace
+from services.status import pages
+from services.status.commands import Commands, canonical
+from services.status.messages import event_message, state_of, task_message
+from services.status.store import Filter, Store
+from services.status.tasks import NewTask
+from services.status.watch import Watch
+from sluice.common.v1 import task_pb2
+from sluice.status.v1 import status_pb2
+from sluice.status.v1.status_pb2_grpc import StatusServiceServicer
+
+PAGE_SIZE = 50
+"""Tasks on a page of ListTasks where the request says nothing."""
+
+Context: TypeAlias = "aio.ServicerContext[Any, Any]"
+
+
+class StatusServicer(StatusServiceServicer):
+    """As protos/sluice/status/v1/status.proto says."""
+
+    def __init__(self, commands: Commands, store: Store, watch: Watch) -> None:
+        self._commands = commands
+        self._store = store
+        self._watch = watch
+
+    async def CreateTask(self, request: status_pb2.CreateTaskRequest, context: Context) -> status_pb2.CreateTaskResponse:
+        logs.bind(task_id=request.task_id)
+        new = NewTask(
+            task_id=canonical(request.task_id),
+            request_id=request.request_id,
+            datasource_name=request.datasource,
+            original_filename=request.filename,
+            file_uri=request.file_uri,
+            file_size=request.file_size if request.HasField("file_size") else None,
+            sha256=request.sha256,
+            upload_mode=task_pb2.UploadMode.Name(request.upload_mode).removeprefix("UPLOAD_MODE_"),
+            load_mode=task_pb2.LoadMode.Name(request.load_mode).removeprefix("LOAD_MODE_"),
+            allow_duplicate=request.allow_duplicate,
+            trace_id=trace.current(),
+        )
+        task, created = await self._commands.create(new)
+        return status_pb2.CreateTaskResponse(task=task_message(task), created=created)
+
+    async def ReportReceiving(self, request: status_pb2.ReportReceivingRequest, context: Context) -> status_pb2.ReportReceivingResponse:
+        logs.bind(task_id=request.task_id)
+        task = await self._commands.receive(request.task_id, request.received_size, request.multipart_id)
+        return status_pb2.ReportReceivingResponse(task=task_message(task))
+
+    async def CompleteUpload(self, request: status_pb2.CompleteUploadRequest, context: Context) -> status_pb2.CompleteUploadResponse:
+        logs.bind(task_id=request.task_id)
+        task = await self._commands.complete(request.task_id, request.file_size, request.sha256)
+        return status_pb2.CompleteUploadResponse(task=task_message(task))
+
+    async def EndUpload(self, request: status_pb2.EndUploadRequest, context: Context) -> status_pb2.EndUploadResponse:
+        logs.bind(task_id=request.task_id)
+        task = await self._commands.end_upload(request.task_id, state_of(request.state), request.problem)
+        return status_pb2.EndUploadResponse(task=task_message(task))
+
+    async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:
+        return status_pb2.GetTaskResponse(task=task_message(await self._commands.get(request.task_id)))
+
+    async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Context) -> status_pb2.ListTasksResponse:
+        size = request.page_size or PAGE_SIZE
+        wanted = Filter(
+            datasource=request.datasource,
+            states=[state_of(state) for state in request.states if state],
+            idle_s=request.idle_seconds,
+            before=pages.place_of(request.page_token) if request.page_token else None,
+            skip=request.skip,
+        )
+        tasks = await self._store.page(wanted, size + 1)
+        token = pages.token_after(tasks[size - 1]) if len(tasks) > size else ""
+        return status_pb2.ListTasksResponse(tasks=[task_message(task) for task in tasks[:size]], next_page_token=token)
+
+    async def CancelTask(self, request: status_pb2.CancelTaskRequest, context: Context) -> status_pb2.CancelTaskResponse:
+        logs.bind(task_id=request.task_id)
+        return status_pb2.CancelTaskResponse(task=task_message(await self._commands.cancel(request.task_id)))
+
+    async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
+        async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):
+            yield status_pb2.WatchTaskResponse(event=event_message(event), task=task_message(task))
+
+    async def WatchTasks(self, request: status_pb2.WatchTasksRequest, context: Context) -> AsyncIterator[status_pb2.WatchTasksResponse]:
+        async for event, task in self._watch.all(request.from_position, request.datasource):
+            yield status_pb2.WatchTasksResponse(event=event_message(event), task=task_message(task))

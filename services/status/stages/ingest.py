@@ -1,0 +1,88 @@
+"""INGESTING: has Druid load the parts.
+
+A load keeps its attempt number, and so its id in Druid, over all workers. It is given up for a new one only when its Druid task has ended
+and a query counts 0 of its rows.
+"""
+
+from contextlib import aclosing
+
+from services.common import errors
+from services.status.loads import load_id, submit_request, verify_request
+from services.status.machine import Move, State
+from services.status.ports import Loads, Validation
+from services.status.run import Run, to_its_end
+from services.status.stages.clean import remove
+from services.status.tasks import Progress
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.druid.v1.druid_pb2 import LoadPhase, WatchLoadResponse
+
+
+class LoadLostError(Exception):
+    """The load failed in Druid and nothing is left of it: a new one may be begun."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+async def ingest(run: Run, validation: Validation, loads: Loads) -> None:
+    """To VERIFYING.
+
+    Raises:
+        LoadLostError: the load ended and was removed.
+    """
+    if run.task.load_attempt is None:
+        attempt = run.owner.attempt
+        await run.record(load_attempt=attempt, druid_task_ids=[*run.task.druid_task_ids, load_id(run.task.task_id, attempt)])
+    if run.task.druid_task_id is None:
+        await _submit(run, validation, loads)
+    last = await _follow(run, loads)
+    match last.phase:
+        case LoadPhase.LOAD_PHASE_SUCCEEDED:
+            await _loaded(run)
+        case LoadPhase.LOAD_PHASE_FAILED:
+            await remove(run, loads)
+            problem = last.problem if last.problem.code else errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
+            raise LoadLostError(problem)
+        case LoadPhase.LOAD_PHASE_UNKNOWN:
+            await _reconcile(run, loads)
+        case _:
+            raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The Druid gateway stopped following the load.")
+
+
+async def _submit(run: Run, validation: Validation, loads: Loads) -> None:
+    report = await validation.report(run.task.task_id, run.task.report_attempt)
+    answer = await to_its_end(loads.submit(submit_request(run.task, report, run.remaining_s)))
+    await run.record(
+        druid_task_id=answer.druid_task_id,
+        interval_start_millis=answer.interval.start_millis,
+        interval_end_millis=answer.interval.end_millis,
+    )
+
+
+async def _follow(run: Run, loads: Loads) -> WatchLoadResponse:
+    """The last thing that Druid says of the load."""
+    step = WatchLoadResponse()
+    async with aclosing(loads.watch(run.task.druid_task_id or "", run.remaining_s)) as steps:
+        async for step in steps:
+            if step.phase == LoadPhase.LOAD_PHASE_WAITING:
+                await run.progress(Progress("Waiting for a free slot in Druid.", 0, run.task.rows_loadable, "rows"))
+            elif step.phase == LoadPhase.LOAD_PHASE_RUNNING:
+                await run.progress(Progress("Druid is loading the rows.", step.rows_processed, run.task.rows_loadable, "rows"))
+            else:
+                break
+    return step
+
+
+async def _loaded(run: Run) -> None:
+    await run.move(Move(State.VERIFYING, "The rows are loaded and are being counted."))
+
+
+async def _reconcile(run: Run, loads: Loads) -> None:
+    """Druid no longer knows the task. What counts is what a query counts."""
+    seen = await loads.verify(verify_request(run.task, wait_ms=0))
+    if seen.rows == run.task.rows_loadable:
+        await _loaded(run)
+        return
+    await remove(run, loads)
+    raise LoadLostError(errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "Druid no longer knows the load."))

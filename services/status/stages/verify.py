@@ -1,0 +1,70 @@
+"""VERIFYING: "done" is said when a query has counted the rows."""
+
+import asyncio
+from time import monotonic
+
+from services.common import errors
+from services.status.loads import verify_request
+from services.status.machine import Move, State, end_badly
+from services.status.ports import Loads
+from services.status.run import Run
+from services.status.tasks import Progress
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
+
+WAIT_MS = 3000
+"""How long one call waits for agreement."""
+
+PACE_S = 0.5
+"""Least seconds between two calls."""
+
+
+async def verify(run: Run, loads: Loads, settle_s: float) -> None:
+    """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments loaded, or until the deadline."""
+    wrong_since: float | None = None
+    while True:
+        asked = monotonic()
+        seen = await loads.verify(verify_request(run.task, WAIT_MS))
+        if seen.verified:
+            await _succeeded(run, loads, seen)
+            return
+        await run.progress(Progress("The rows are becoming visible to queries.", seen.rows, run.task.rows_loadable, "rows"))
+        if seen.segments_loaded_percent < 100:
+            wrong_since = None
+        elif wrong_since is None:
+            wrong_since = asked
+        settled = wrong_since is not None and monotonic() - wrong_since >= settle_s
+        if settled or run.remaining_s <= WAIT_MS / 1000:
+            await _failed(run, seen)
+            return
+        await asyncio.sleep(max(0.0, PACE_S - (monotonic() - asked)))
+
+
+async def _succeeded(run: Run, loads: Loads, seen: VerifyLoadResponse) -> None:
+    if run.task.load_mode == "REPLACE":
+        await _recount_replaced(run, loads)
+    message = f"{seen.rows:,} rows are in {run.task.datasource_name} and can be queried."
+    await run.move(Move(State.SUCCEEDED, message, columns={"row_count": seen.rows, "load_state": "LIVE"}))
+
+
+async def _recount_replaced(run: Run, loads: Loads) -> None:
+    """Says of older loads what is left of them, by counting."""
+    for older in await run.store.overlapping_loads(run.task):
+        left = (await loads.verify(verify_request(older, wait_ms=0))).rows
+        if left < (older.row_count or 0):
+            await run.store.set_load_state(older.task_id, "PARTLY_REPLACED" if left else "REPLACED")
+
+
+async def _failed(run: Run, seen: VerifyLoadResponse) -> None:
+    expected = run.task.rows_loadable
+    if seen.segments_loaded_percent < 100:
+        message = f"Of {expected:,} rows only {seen.rows:,} could be queried in time; Druid has not loaded all segments."
+        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
+    elif seen.rows != expected:
+        message = f"Druid shows {seen.rows:,} rows where {expected:,} were loaded."
+        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_MISMATCH, message)
+    else:
+        names = ", ".join(run.task.expected_sums)
+        message = f"Druid shows all {seen.rows:,} rows, but another sum of at least one of the columns {names}."
+        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_MISMATCH, message)
+    await run.move(end_badly(run.task.status, State.FAILED, problem))

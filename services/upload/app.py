@@ -1,0 +1,54 @@
+"""Puts the upload service together."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from services.common import channels, s3, server
+from services.upload.background import Background
+from services.upload.cleanup import Cleanup
+from services.upload.receiver import Receiver
+from services.upload.s3 import S3ObjectStore
+from services.upload.servicer import UploadServicer
+from services.upload.settings import Settings
+from services.upload.status_rpc import StatusRpc
+from services.upload.sweeper import Sweeper
+from services.upload.uploads import Uploads
+from sluice.upload.v1 import upload_pb2_grpc
+
+CLEANUP_GRACE_S = 5.0
+"""How long the clean-up of interrupted uploads may take after the server has stopped, in seconds."""
+
+SERVICE = "sluice.upload.v1.UploadService"
+
+
+async def build(stack: AsyncExitStack, settings: Settings) -> int:
+    """Starts the service; `stack` stops it. Returns the port that it listens on."""
+    # Every upload at once has its parts in flight; the rest of the pool is for small requests.
+    connections = settings.max_concurrent_uploads * settings.parts_in_flight + 16
+    client = await stack.enter_async_context(s3.client(settings, connections=connections))
+    store = S3ObjectStore(client, settings.s3_bucket_name)
+    channel = channels.connect(settings.status_addr)
+    stack.push_async_callback(channel.close)
+    tasks = StatusRpc(channel)
+    background = Background()
+    stack.push_async_callback(background.drain, CLEANUP_GRACE_S)
+    cleanup = Cleanup(store)
+    receiver = Receiver(settings, store, tasks, cleanup, background)
+    uploads = Uploads(settings, store, tasks, cleanup, receiver)
+    sweeping = asyncio.create_task(Sweeper(settings, store, tasks, cleanup).run(), name="sweeper")
+    stack.push_async_callback(_cancelled, sweeping)
+    servicer = UploadServicer(settings, uploads, receiver)
+    port = await server.start(
+        stack,
+        settings,
+        lambda running: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, running),
+        [SERVICE],
+        {"s3": store.check},
+    )
+    stack.callback(receiver.stop)
+    return port
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,144 @@
+"""The object store by the S3 API."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from services.common import errors
+from services.common.s3 import split_uri
+from services.upload.ports import StoredPart
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+DATA_DEADLINE_S = 60.0
+"""For a request that carries bytes, with its retries."""
+
+DEADLINE_S = 20.0
+"""For any other request, with its retries."""
+
+
+class S3ObjectStore:
+    """ObjectStore on an S3 client of services.common.s3."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def uri(self, key: str) -> str:
+        """s3://bucket/key."""
+        return f"s3://{self._bucket}/{key}"
+
+    async def put(self, uri: str, data: bytearray, crc32c: int) -> None:
+        """Writes a whole object."""
+        bucket, key = split_uri(uri)
+        async with _asked("to take the file", DATA_DEADLINE_S):
+            await self._client.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=data,  # type: ignore[arg-type]  # the stubs leave out bytearray, which botocore takes
+                ChecksumCRC32C=_encoded(crc32c),
+            )
+
+    async def open_multipart(self, uri: str) -> str:
+        """Begins a multipart upload."""
+        bucket, key = split_uri(uri)
+        async with _asked("to begin a multipart upload", DEADLINE_S):
+            answer = await self._client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C")
+        return answer["UploadId"]
+
+    async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int) -> StoredPart:
+        """Writes one part."""
+        bucket, key = split_uri(uri)
+        async with _asked(f"to take part {number} of the file", DATA_DEADLINE_S):
+            answer = await self._client.upload_part(
+                Bucket=bucket,
+                Key=key,
+                UploadId=multipart_id,
+                PartNumber=number,
+                Body=data,  # type: ignore[arg-type]  # as above
+                ChecksumCRC32C=_encoded(crc32c),
+            )
+        return StoredPart(number, answer["ETag"], crc32c)
+
+    async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
+        """Makes the object of its parts; found to be done where only the answer of an earlier try was lost."""
+        bucket, key = split_uri(uri)
+        async with _asked("to put the parts of the file together", DATA_DEADLINE_S):
+            try:
+                await self._client.complete_multipart_upload(
+                    Bucket=bucket,
+                    Key=key,
+                    UploadId=multipart_id,
+                    MultipartUpload={
+                        "Parts": [{"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC32C": _encoded(part.crc32c)} for part in parts]
+                    },
+                )
+            except self._client.exceptions.NoSuchUpload:
+                head = await self._client.head_object(Bucket=bucket, Key=key)
+                if head["ETag"] != _etag_of(parts):
+                    raise
+
+    async def abort_multipart(self, uri: str, multipart_id: str) -> None:
+        """Frees the parts."""
+        bucket, key = split_uri(uri)
+        async with _asked("to abort a multipart upload", DEADLINE_S):
+            try:
+                await self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=multipart_id)
+            except self._client.exceptions.NoSuchUpload:
+                return
+
+    async def delete(self, uri: str) -> None:
+        """Deletes an object."""
+        bucket, key = split_uri(uri)
+        async with _asked("to delete an object", DEADLINE_S):
+            await self._client.delete_object(Bucket=bucket, Key=key)
+
+    async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
+        """URI and id of every multipart upload that is open."""
+        found: list[tuple[str, str]] = []
+        async with _asked("for its open multipart uploads", DEADLINE_S):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+            async for page in pages:
+                found += [(self.uri(upload["Key"]), upload["UploadId"]) for upload in page.get("Uploads", [])]
+        return found
+
+    async def check(self) -> None:
+        """Returns while our bucket answers."""
+        await self._client.head_bucket(Bucket=self._bucket)
+
+
+@asynccontextmanager
+async def _asked(what: str, deadline_s: float) -> AsyncIterator[None]:
+    """Sets the deadline, and turns every failure into STORAGE_UNAVAILABLE."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            yield
+    except (ClientError, BotoCoreError, OSError) as failure:
+        cause = f"no answer within {deadline_s:g} s" if isinstance(failure, TimeoutError) else _cause(failure)
+        raise errors.error(
+            ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, f"The object store was asked {what} and failed: {cause}."
+        ) from failure
+
+
+def _cause(failure: Exception) -> str:
+    """What went wrong, without the addresses and headers that the library's own texts contain."""
+    if isinstance(failure, ClientError):
+        return f"{failure.response['Error'].get('Code', 'unknown')} in {failure.operation_name}"
+    return type(failure).__name__
+
+
+def _encoded(crc32c: int) -> str:
+    return base64.b64encode(crc32c.to_bytes(4, "big")).decode()
+
+
+def _etag_of(parts: list[StoredPart]) -> str:
+    """ETag that S3 gives to an object made of these parts."""
+    digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
+    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'

@@ -1,0 +1,92 @@
+"""UploadService: messages to the domain's values and back."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import aio
+
+from services.upload.receiver import Abort, Chunk, Finish, Header, Receiver, Step
+from services.upload.settings import MIB, Settings
+from services.upload.uploads import NewUpload, Uploads
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.status.v1.status_pb2 import Task
+from sluice.upload.v1 import upload_pb2 as pb
+from sluice.upload.v1 import upload_pb2_grpc
+
+CHUNK_SIZE = MIB
+"""Data of a chunk with which a stream is fastest, in bytes."""
+
+
+class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
+    """The rpcs of upload.proto."""
+
+    def __init__(self, settings: Settings, uploads: Uploads, receiver: Receiver) -> None:
+        self._settings = settings
+        self._uploads = uploads
+        self._receiver = receiver
+
+    async def CreateUpload(self, request: pb.CreateUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.CreateUploadResponse:
+        new = NewUpload(
+            request_id=request.request_id,
+            datasource=request.datasource,
+            filename=request.filename,
+            size=request.size if request.HasField("size") else None,
+            sha256=request.sha256,
+            upload_mode=request.mode,
+            load_mode=request.load_mode,
+            allow_duplicate=request.allow_duplicate,
+        )
+        task, created = await self._uploads.create(new)
+        return pb.CreateUploadResponse(upload=self._upload(task), created=created)
+
+    async def WriteUpload(
+        self, requests: AsyncIterator[pb.WriteUploadRequest], context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.WriteUploadResponse:
+        task = await self._receiver.receive(_steps(requests))
+        return pb.WriteUploadResponse(upload=self._upload(task))
+
+    async def GetUpload(self, request: pb.GetUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.GetUploadResponse:
+        return pb.GetUploadResponse(upload=self._upload(await self._uploads.get(request.upload_id)))
+
+    async def AbortUpload(self, request: pb.AbortUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.AbortUploadResponse:
+        return pb.AbortUploadResponse(upload=self._upload(await self._uploads.abort(request.upload_id)))
+
+    async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.DeleteObjectsResponse:
+        return pb.DeleteObjectsResponse(deleted=await self._uploads.delete_objects(request.task_id))
+
+    def _upload(self, task: Task) -> pb.Upload:
+        """The task as an upload. Nothing of an unfinished ONE_SHOT upload is kept, so a writer begins at byte 0."""
+        pending = task.state == TaskState.TASK_STATE_PENDING
+        expires = Timestamp(seconds=task.update_time.seconds + self._settings.abandoned_after_s, nanos=task.update_time.nanos)
+        return pb.Upload(
+            upload_id=task.task_id,
+            state=task.state,
+            committed_size=task.file_size if _stored(task) else 0,
+            size=task.file_size if task.HasField("file_size") else None,
+            max_size=self._settings.max_file_size_bytes,
+            chunk_size=CHUNK_SIZE,
+            object_uri=task.file_uri,
+            sha256=task.sha256,
+            expire_time=expires if pending else None,
+            problem=task.problem if task.HasField("problem") else None,
+        )
+
+
+def _stored(task: Task) -> bool:
+    """Whether every byte of the file was received once; the pipeline starts at no other task."""
+    return task.state == TaskState.TASK_STATE_UPLOADED or task.HasField("start_time")
+
+
+async def _steps(requests: AsyncIterator[pb.WriteUploadRequest]) -> AsyncIterator[Step]:
+    async for request in requests:
+        match request.WhichOneof("step"):
+            case "header":
+                yield Header(request.header.upload_id, request.header.offset)
+            case "chunk":
+                chunk = request.chunk
+                yield Chunk(chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None)
+            case "finish":
+                yield Finish(request.finish.size if request.finish.HasField("size") else None, request.finish.sha256)
+            case "abort":
+                yield Abort(request.abort.problem)

@@ -1,0 +1,73 @@
+"""Ends the uploads of processes and clients that are gone, and frees what lies in the object store without a task that needs it."""
+
+import asyncio
+import random
+
+from services.common import errors, logs
+from services.common.errors import SluiceError
+from services.upload import names
+from services.upload.cleanup import Cleanup, Leftover
+from services.upload.ports import ObjectStore, Tasks
+from services.upload.settings import Settings
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import TaskState, UploadMode
+from sluice.status.v1.status_pb2 import Task
+
+JITTER = 0.2
+
+
+class Sweeper:
+    """Any number of replicas may sweep at once: every step is idempotent, and the status service decides which task has ended."""
+
+    def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup) -> None:
+        self._interval_s = settings.sweep_interval_s
+        self._abandoned_after_s = settings.abandoned_after_s
+        self._store = store
+        self._tasks = tasks
+        self._cleanup = cleanup
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval_s * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
+            try:
+                await self.sweep()
+            except SluiceError as failure:
+                logs.get().warning("sweep.postponed", code=failure.code, reason=failure.problem.message)
+            except Exception as failure:
+                # A fault of ours must not end the sweeping; the line makes it seen.
+                logs.get().error("sweep.failed", exc_info=failure)
+
+    async def sweep(self) -> None:
+        """Once over everything.
+
+        Raises:
+            SluiceError: the object store or the status service is away; the next sweep does what this one did not.
+        """
+        # In this order: a multipart upload is opened only for a task that is PENDING already, so one that is in the first list and
+        # not in the second belongs to a task that has ended.
+        multiparts = await self._store.open_multiparts(names.PREFIX)
+        for task in [task async for task in self._tasks.pending(self._abandoned_after_s)]:
+            if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
+                await self._end(task)
+        if multiparts:
+            receiving = {task.file_uri async for task in self._tasks.pending()}
+            for uri, multipart_id in multiparts:
+                if uri not in receiving and await self._cleanup.remove(Leftover(uri, multipart_id)):
+                    logs.get().info("sweep.multipart_aborted", uri=uri)
+        await self._cleanup.retry()
+
+    async def _end(self, task: Task) -> None:
+        problem = errors.problem(
+            ErrorReason.ERROR_REASON_CLIENT_GONE,
+            f"Nothing was heard of the upload for {self._abandoned_after_s} s after {task.received_size:,} bytes.",
+        )
+        try:
+            await self._tasks.end(task.task_id, TaskState.TASK_STATE_CANCELLED, problem)
+        except SluiceError as refusal:
+            if refusal.reason == ErrorReason.ERROR_REASON_STATE_CONFLICT:
+                return  # Completed between the list and now.
+            raise
+        # Its multipart upload is in the first list of this sweep or of the next.
+        await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id, object=True))
+        logs.get().info("sweep.task_ended", task_id=task.task_id, uri=task.file_uri)

@@ -1,0 +1,1 @@
+"""Reads a file's every cell, judges it, and writes its load-ready parts."""

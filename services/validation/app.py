@@ -1,0 +1,36 @@
+"""Puts the validation service together."""
+
+from contextlib import AsyncExitStack
+
+from services.common import s3, server
+from services.validation.children import Children
+from services.validation.judging import Limits
+from services.validation.s3 import S3ObjectStore
+from services.validation.servicer import ValidationServicer
+from services.validation.settings import Settings
+from services.validation.spool import Spool
+from services.validation.validation import Validation
+from sluice.validation.v1 import validation_pb2_grpc
+
+SERVICE = "sluice.validation.v1.ValidationService"
+
+
+async def build(stack: AsyncExitStack, settings: Settings) -> int:
+    """Starts the service; `stack` stops it. Returns the port that it listens on."""
+    client = await stack.enter_async_context(s3.client(settings))
+    store = S3ObjectStore(client, settings.s3_bucket_name)
+    spool = Spool(settings.spool_dir, settings.spool_max_bytes // settings.max_children)
+    stack.callback(spool.close)
+    children = Children(spool.bytes_per_job)
+    stack.push_async_callback(children.stop)
+    await children.start()
+    limits = Limits(settings.max_columns, settings.max_cells, settings.max_inflated_bytes, settings.max_parts)
+    validation = Validation(store, spool, children, limits, settings.max_children, settings.child_memory_bytes, settings.child_timeout_s)
+    servicer = ValidationServicer(validation)
+    return await server.start(
+        stack,
+        settings,
+        lambda running: validation_pb2_grpc.add_ValidationServiceServicer_to_server(servicer, running),
+        [SERVICE],
+        {"s3": store.check},
+    )

@@ -1,0 +1,173 @@
+"""Child processes that read files: one each, watched, and killed with whatever it does when it takes too much.
+
+One idle child is kept ready, as starting one takes longer than reading a small file.
+"""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from services.common import errors, logs
+from services.validation.child import Job
+from services.validation.frames import HEADER, MAX_FRAME_BYTES, Kind, pack
+from services.validation.spool import used_bytes
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.validation.v1.validation_pb2 import ValidateObjectResponse
+
+MEMORY_INTERVAL_S = 0.05
+SPACE_INTERVAL_S = 0.5
+
+
+class ChildLostError(Exception):
+    """The child ended without a report; the text says why, for a person."""
+
+
+class Children:
+    """Starts, watches and stops the children."""
+
+    def __init__(self, spool_bytes: int) -> None:
+        self._spool_bytes = spool_bytes
+        self._idle: Process | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._running: set[Process] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Makes the idle child."""
+        self._idle = await self._spawn()
+
+    async def stop(self) -> None:
+        """Kills all children."""
+        self._stopping = True
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        idle, self._idle = self._idle, None
+        for process in [*self._running, *([idle] if idle else [])]:
+            await _killed(process)
+
+    async def examine(self, job: Job) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """Progress, and at last the report, of one file. Leaving early kills the child.
+
+        Raises:
+            ChildLostError: it died, or was killed as it took too much.
+            SluiceError: INTERNAL, a fault of ours.
+        """
+        idle, self._idle = self._idle, None
+        process = idle if idle is not None and idle.returncode is None else await self._spawn()
+        self._running.add(process)
+        watching = asyncio.create_task(self._watch(process, job), name="child-watch")
+        try:
+            async for response in self._responses(process, job):
+                yield response
+                if response.WhichOneof("step") == "report":
+                    return
+            await process.wait()
+            raise self._lost(process, watching)
+        finally:
+            watching.cancel()
+            await _killed(process)
+            self._running.discard(process)
+            self._refill()
+
+    async def _responses(self, process: Process, job: Job) -> AsyncGenerator[ValidateObjectResponse, None]:
+        commands, answers = process.stdin, process.stdout
+        if commands is None or answers is None:
+            raise RuntimeError("the child was started without pipes")
+        with suppress(ConnectionError):
+            commands.write(pack(Kind.JOB, job.to_json()))
+            await commands.drain()
+        while True:
+            try:
+                size, kind = HEADER.unpack(await answers.readexactly(HEADER.size))
+                if size > MAX_FRAME_BYTES:
+                    return
+                message = await answers.readexactly(size)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return
+            if kind == Kind.FAILURE:
+                logs.get().error("child.failed", failure=message.decode())
+                raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "Reading the file failed on our side; the log says where.")
+            yield ValidateObjectResponse.FromString(message)
+
+    async def _watch(self, process: Process, job: Job) -> str:
+        """Kills the child when it takes too much memory, space or time. Returns what it took too much of."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + job.timeout_s
+        space_due = 0.0
+        watched = psutil.Process(process.pid)
+        while True:
+            try:
+                memory = watched.memory_info()
+            except psutil.NoSuchProcess:
+                return ""
+            # Pages of files that are mapped are the system's to take back.
+            if memory.rss - getattr(memory, "shared", 0) > job.memory_bytes:
+                excess = f"more than {job.memory_bytes // 1024**2:,} MiB of memory"
+                break
+            if loop.time() > deadline:
+                excess = f"more than {job.timeout_s:g} seconds"
+                break
+            if loop.time() >= space_due:
+                if await asyncio.to_thread(used_bytes, job.folder) > self._spool_bytes:
+                    excess = f"more than {self._spool_bytes // 1024**2:,} MiB of disk space"
+                    break
+                space_due = loop.time() + SPACE_INTERVAL_S
+            await asyncio.sleep(MEMORY_INTERVAL_S)
+        with suppress(ProcessLookupError):
+            process.kill()
+        return excess
+
+    def _lost(self, process: Process, watching: "asyncio.Task[str]") -> Exception:
+        if self._stopping:
+            return errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The validation service is stopping.")
+        excess = watching.result() if watching.done() and not watching.cancelled() else ""
+        logs.get().warning("child.lost", excess=excess, returncode=process.returncode)
+        if excess:
+            return ChildLostError(f"Reading the file took {excess}.")
+        return ChildLostError("Reading the file ended the process that read it; most often it asked for more memory than there is.")
+
+    def _refill(self) -> None:
+        if self._stopping or self._idle is not None or (self._starting is not None and not self._starting.done()):
+            return
+
+        async def refill() -> None:
+            process = await self._spawn()
+            if self._idle is None and not self._stopping:
+                self._idle = process
+            else:
+                await _killed(process)
+
+        self._starting = asyncio.create_task(refill(), name="child-refill")
+
+    async def _spawn(self) -> Process:
+        # A session of its own: a Ctrl-C in the terminal is ours to hear, and must not look like a file that kills its reader.
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.validation.child",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=_environment(),
+            start_new_session=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """No more than a child needs: it has no use for the keys of the object store."""
+    passed = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR", "POLARS_MAX_THREADS"}}
+    return {**passed, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path), "PYTHONUNBUFFERED": "1"}
+
+
+async def _killed(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    # The transport holds our ends of the pipes.
+    process._transport.close()  # type: ignore[attr-defined]

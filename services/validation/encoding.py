@@ -1,0 +1,136 @@
+"""Which encoding a text has. Certain, or refused: nothing is ever decoded with replacement characters."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.validation.faults import FileFault
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+BLOCK_BYTES = 4 * 1024 * 1024
+UTF8_BOM = codecs.BOM_UTF8
+_UTF16 = {codecs.BOM_UTF16_LE: "utf-16le", codecs.BOM_UTF16_BE: "utf-16be"}
+
+# Letters of Western languages in windows-1252. Not among them: those that other code pages use for more frequent letters of theirs.
+_LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜàáâãäåæçèéêëìíîïñòóôõöøùúûüßŒœŠšŽžŸÿ"
+_UPPER = "".join(c for c in _LETTERS if c.isupper()).encode("cp1252")
+_LETTER = _LETTERS.encode("cp1252")
+_SIGN = "€‚„…‘’“”•–—™\u00a0¡¢£¥§©ª«¬®°±²³´µ¶·¹º»¼½¾¿×÷".encode("cp1252")
+_RUN = re.compile(rb"(?s)(.?)([\x80-\xff]+)(?=(.?))")
+
+MAX_IMPLAUSIBLE_SHARE = 0.02
+"""Share of the runs of non-ASCII bytes that may look wrong in windows-1252."""
+
+
+def detect(path: Path) -> tuple[str, bool]:
+    """Encoding of the text and whether it starts with a byte order mark.
+
+    Raises:
+        FileFault: ENCODING_UNKNOWN, naming the first line that is not UTF-8.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+    for mark, name in _UTF16.items():
+        if head.startswith(mark) and not head.startswith(codecs.BOM_UTF32_LE):
+            return name, True
+    bom = head.startswith(UTF8_BOM)
+    bad_line = _first_bad_line(path)
+    if bad_line is None:
+        return "utf-8", bom
+    if not bom and _is_windows_1252(path):
+        return "windows-1252", False
+    raise FileFault(
+        ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
+        f"Line {bad_line} is not UTF-8, and the file is not text in another encoding that can be told with certainty.",
+        line=bad_line,
+    )
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The file in pieces that end at a line end where there is one."""
+    rest = b""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            block = rest + block
+            cut = block.rfind(b"\n") + 1
+            if cut == 0 and len(block) < 2 * BLOCK_BYTES:
+                rest = block
+                continue
+            cut = cut or len(block)
+            rest = block[cut:]
+            yield block[:cut]
+    if rest:
+        yield rest
+
+
+def _first_bad_line(path: Path) -> int | None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = 1
+    with path.open("rb") as file:
+        while True:
+            block = file.read(BLOCK_BYTES)
+            pending = len(decoder.getstate()[0])
+            if block.isascii() and block and not pending:
+                lines += block.count(b"\n")
+                continue
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as failure:
+                return lines + block.count(b"\n", 0, max(failure.start - pending, 0))
+            if not block:
+                return None
+            lines += block.count(b"\n")
+
+
+def _is_windows_1252(path: Path) -> bool:
+    """Whether the non-ASCII bytes stand as Western languages use them: single letters within words, signs beside words."""
+    runs = implausible = 0
+    for block in _blocks(path):
+        for before, run, after in _RUN.findall(block):
+            runs += 1
+            implausible += not _plausible(before, run, after)
+        if b"\0" in block:
+            return False
+    return runs > 0 and implausible <= runs * MAX_IMPLAUSIBLE_SHARE
+
+
+def _plausible(before: bytes, run: bytes, after: bytes) -> bool:
+    if len(run) > 3:
+        return False
+    letters = sum(byte in _LETTER for byte in run)
+    signs = sum(byte in _SIGN for byte in run)
+    if letters + signs < len(run):
+        return False
+    within_word = before.isalpha() and after.isalpha()
+    if within_word and any(byte in _SIGN for byte in run) and run not in (b"\x92", b"\xb7"):
+        return False
+    if letters == len(run) == 1:
+        # A capital inside a small word, or a letter that touches no word, is another code page's.
+        capital_inside = run in _UPPER and before.islower()
+        return not capital_inside and (before.isalpha() or after.isalpha() or not before.strip() or run in "àÀéèêöüÖÜÉ".encode("cp1252"))
+    return True
+
+
+def to_utf8(source: Path, encoding: str, target: Path) -> None:
+    """Writes the text as UTF-8 without a byte order mark.
+
+    Raises:
+        FileFault: ENCODING_UNKNOWN: the bytes break the encoding.
+    """
+    decoder = codecs.getincrementaldecoder("cp1252" if encoding == "windows-1252" else encoding)("strict")
+    lines = 1
+    with source.open("rb") as reading, target.open("wb") as writing:
+        if encoding.startswith("utf-16"):
+            reading.read(2)
+        while True:
+            block = reading.read(BLOCK_BYTES)
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError:
+                message = f"The file is {encoding}, but its bytes break off or cannot be decoded on or after line {lines}."
+                raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, message, line=lines) from None
+            lines += text.count("\n")
+            writing.write(text.encode("utf-8"))
+            if not block:
+                return

@@ -1,0 +1,23 @@
+"""What parent and child tell each other through pipes: a length of 4 bytes, a kind of 1 byte, and the message."""
+
+import struct
+from enum import IntEnum
+
+HEADER = struct.Struct(">IB")
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+
+class Kind(IntEnum):
+    """What a frame holds."""
+
+    JOB = 1
+    """JSON of a Job; parent to child, once."""
+    RESPONSE = 2
+    """A ValidateObjectResponse; the last one holds the report."""
+    FAILURE = 3
+    """A fault of ours: the exception's type and the places it came through, without any data of the file."""
+
+
+def pack(kind: Kind, message: bytes) -> bytes:
+    """The frame of a message."""
+    return HEADER.pack(len(message), kind) + message

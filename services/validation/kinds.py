@@ -1,0 +1,103 @@
+"""What a file is, told from its first bytes, against what its name says."""
+
+from pathlib import Path, PurePath
+
+from services.validation.faults import FileFault
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.validation.v1.validation_pb2 import FileFormat
+
+_BY_EXTENSION = {
+    ".csv": FileFormat.FILE_FORMAT_CSV,
+    ".xlsx": FileFormat.FILE_FORMAT_XLSX,
+    ".xls": FileFormat.FILE_FORMAT_XLS,
+}
+_ZIP = b"PK\x03\x04"
+_EMPTY_ZIP = b"PK\x05\x06"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_BIFF = (b"\x09\x00", b"\x09\x02", b"\x09\x04")
+"""A worksheet stream without a container, as before 1993."""
+_OTHERS = {
+    b"%PDF-": "a PDF document",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"BZh": "a bzip2 archive",
+    b"\x7fELF": "a program",
+    b"{\\rtf": "an RTF document",
+}
+_HTML = (b"<!doctype html", b"<html", b"<?xml", b"<table")
+_MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
+
+
+def tell(path: Path, filename: str) -> "FileFormat.ValueType":
+    """The format of the file, which is the one its name says.
+
+    Raises:
+        FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED, FILE_EMPTY, FILE_CORRUPT.
+    """
+    extension = PurePath(filename).suffix.lower()
+    named = _BY_EXTENSION.get(extension)
+    if named is None:
+        message = f"{filename!r} does not end in .csv, .xlsx or .xls."
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED, message, value=extension)
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head:
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
+    if head.startswith(_OLE) and _holds_stream(path, "EncryptionInfo"):
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.")
+    found, what = _look(path, head)
+    if found == named:
+        return named
+    if found is None and what is None and named != FileFormat.FILE_FORMAT_CSV:
+        what = "neither a workbook nor text"
+    raise FileFault(
+        ErrorReason.ERROR_REASON_FILE_TYPE_MISMATCH, f"The file is called {extension}, but its content is {what}.", value=what or ""
+    )
+
+
+def _look(path: Path, head: bytes) -> tuple["FileFormat.ValueType | None", str | None]:
+    """The format, or what the file is instead."""
+    if head.startswith((_ZIP, _EMPTY_ZIP)):
+        if b"[Content_Types].xml" in head or b"xl/" in head or _mentions(path, b"xl/workbook"):
+            return FileFormat.FILE_FORMAT_XLSX, "an .xlsx workbook"
+        return None, "a zip archive"
+    if head.startswith(_OLE):
+        if _holds_stream(path, "Workbook") or _holds_stream(path, "Book"):
+            return FileFormat.FILE_FORMAT_XLS, "an .xls workbook"
+        return None, "an Office document without a workbook"
+    if head.startswith(_BIFF) and head[2:4] in (b"\x04\x00", b"\x06\x00", b"\x08\x00"):
+        return FileFormat.FILE_FORMAT_XLS, "an .xls workbook"
+    for magic, what in _OTHERS.items():
+        if head.startswith(magic):
+            return None, what
+    if head.lstrip().lower().startswith(_HTML):
+        return None, "an HTML or XML page"
+    return FileFormat.FILE_FORMAT_CSV, "text"
+
+
+def _mentions(path: Path, name: bytes) -> bool:
+    """Whether the directory at the end of a zip names an entry."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _MAX_DIRECTORY_BYTES))
+        return name in file.read()
+
+
+def _holds_stream(path: Path, name: str) -> bool:
+    """Whether a compound file's directory names a stream. Names in it are UTF-16, in any case of letters."""
+    wanted = name.lower().encode("utf-16-le") + b"\0\0"
+    with path.open("rb") as file:
+        tail = b""
+        while block := file.read(_MAX_DIRECTORY_BYTES):
+            if wanted in (tail + block).lower():
+                return True
+            tail = block[-len(wanted) :]
+    return False

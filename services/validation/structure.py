@@ -1,0 +1,399 @@
+"""The structural scan of a CSV file, block by block.
+
+A block in which every record has the header's number of fields, on a line of its own, with correct quotes, is proven regular by a few
+passes of compiled code. Only a block that fails is read record by record. A file whose blocks are all regular is handed on as it is;
+otherwise its good records are copied into a clean file, and the others become broken rows with their lines.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from services.validation import dialect
+from services.validation.faults import FileFault
+from services.validation.lines import LineMap
+from services.validation.records import QUOTE, Fields, Flaw, closes, parse, write
+from services.validation.table import BrokenRow
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+BLOCK_BYTES = 4 * 1024 * 1024
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+"""Longest record; a longer one is a broken quote, or no table."""
+FIRST_SAMPLE_BYTES = 1024 * 1024
+SAMPLE_BYTES = 32 * 1024
+"""What each further block adds to the sample."""
+MAX_NUL_SHARE = 0.01
+DAMAGED_SHARE = 0.9
+"""Share of the rows that must agree on another number of fields for the header to be the one that is wrong."""
+
+
+@dataclass
+class Structure:
+    """What the scan found. `path` is read from line `skip_lines` on."""
+
+    path: Path
+    delimiter: bytes
+    line_end: str
+    header: list[str]
+    header_line: int
+    skip_lines: int
+    rows: int = 0
+    blank_rows: int = 0
+    broken_rows: int = 0
+    line_breaks: bool = False
+    """Whether a value may hold a line break or another character that Druid takes for structure."""
+    lines: LineMap = field(default_factory=LineMap)
+    sample: bytearray = field(default_factory=bytearray)
+
+
+def scan(source: Path, clean: Path, broken: Path, max_columns: int) -> Structure:
+    """Scans the UTF-8 text in `source`. `clean` and `broken` are written where the file is not regular.
+
+    Raises:
+        FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, RESOURCE_LIMIT.
+    """
+    scanning = _Scan(source, clean, broken, max_columns)
+    try:
+        return scanning.run()
+    finally:
+        scanning.close()
+
+
+def _blocks(path: Path, start: int, end: bytes) -> Iterator[bytes]:
+    """The file from `start` in pieces that end at a line end; the last may not."""
+    rest = b""
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        while block := file.read(BLOCK_BYTES):
+            cut = block.rfind(end) + 1
+            if cut == 0:
+                rest += block
+                if len(rest) > MAX_RECORD_BYTES:
+                    raise _too_long()
+                continue
+            yield rest + block[:cut]
+            rest = block[cut:]
+    if rest:
+        yield rest
+
+
+def _too_long(line: int | None = None) -> FileFault:
+    where = f"Line {line}" if line else "A line"
+    return FileFault(
+        ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+        f"{where} is longer than {MAX_RECORD_BYTES // 1024**2} MiB.",
+        line=line,
+        action="Check that the file is a table with one row per line.",
+    )
+
+
+class _Scan:
+    def __init__(self, source: Path, clean: Path, broken: Path, max_columns: int) -> None:
+        self._source, self._clean_path, self._broken_path, self._max_columns = source, clean, broken, max_columns
+        self._clean: IO[bytes] | None = None
+        self._broken: IO[str] | None = None
+        self._writer: Any = None
+        self._line = 1
+        self._end = b"\n"
+        self._carry = b""
+
+    def close(self) -> None:
+        for file in (self._clean, self._broken):
+            if file is not None:
+                file.close()
+
+    def run(self) -> Structure:
+        with self._source.open("rb") as file:
+            head = file.read(BLOCK_BYTES)
+        bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
+        if head.count(b"\0") > len(head) * MAX_NUL_SHARE:
+            raise FileFault(
+                ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, "The file holds zero bytes: it is not text, or UTF-16 without its mark."
+            )
+        self._end = dialect.line_end(head)
+        offset = bom
+        blocks = _blocks(self._source, bom, self._end)
+        for block in blocks:
+            if block.strip():
+                break
+            self._line += block.count(self._end)
+            offset += len(block)
+        else:
+            raise FileFault(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file holds nothing but blanks.")
+        self._found = found = self._head(block, head)
+        self._unit = self._delimiter * (self._fields - 1) + b"\n"
+        self._drop = bytes(set(range(256)) - set(self._delimiter + b"\r\n"))
+        keep = set(self._delimiter + b"\r\n" + QUOTE)
+        self._mask = bytes(byte if byte in keep else ord("x") for byte in range(256))
+        body = block[self._body_at :]
+        self._offset = offset + self._body_at
+        if self._end == b"\r" or not self._header_is_line:
+            self._begin_clean()
+        if body:
+            self._take(body)
+        for block in blocks:
+            self._take(block)
+        if self._carry:
+            self._careful(b"", last=True)
+        if self._clean is not None:
+            self._clean.flush()
+            found.path, found.skip_lines = self._clean_path, 0
+        return found
+
+    def _head(self, block: bytes, head: bytes) -> Structure:
+        """Delimiter and header, from the first block that is not blank."""
+        at = 0
+        while not (line := block[at : self._stop(block, at)]).strip():
+            at += len(line) + 1
+            self._line += 1
+        lines = [line.removesuffix(b"\r") for line in block[at : at + 256 * 1024].split(self._end)]
+        if len(block) > at + 256 * 1024 and len(lines) > 1:
+            lines.pop()
+        guessed = dialect.guess(lines)
+        self._delimiter, self._fields = guessed.delimiter, guessed.header_fields
+        header_line = self._line
+        stop = self._stop(block, at)
+        record = block[at:stop].removesuffix(b"\r")
+        parsed = parse(record, self._delimiter)
+        self._header_is_line = True
+        for _ in range(dialect.MAX_LINES_OF_RECORD):
+            if parsed is not Flaw.OPEN or stop >= len(block):
+                break
+            self._header_is_line = False
+            self._line += 1
+            stop = self._stop(block, stop + 1)
+            parsed = parse(block[at:stop].removesuffix(b"\r"), self._delimiter)
+        if isinstance(parsed, Flaw):
+            raise FileFault(
+                ErrorReason.ERROR_REASON_HEADER_DAMAGED,
+                f"The header in line {header_line} cannot be read: {parsed.value}.",
+                line=header_line,
+            )
+        self._fields = len(parsed.values)
+        if self._fields > self._max_columns:
+            raise FileFault(
+                ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+                f"The header has {self._fields:,} columns; at most {self._max_columns:,} are read.",
+                line=header_line,
+                value=self._fields,
+            )
+        if guessed.usual_fields != self._fields and guessed.usual_share >= DAMAGED_SHARE:
+            raise FileFault(
+                ErrorReason.ERROR_REASON_HEADER_DAMAGED,
+                f"The header in line {header_line} has {self._fields} fields, the rows below it have {guessed.usual_fields}.",
+                line=header_line,
+                value=self._fields,
+            )
+        self._line += 1
+        self._body_at = min(stop + 1, len(block))
+        names = [value.decode("utf-8") for value in parsed.values]
+        return Structure(self._source, self._delimiter, dialect.line_end_name(head), names, header_line, skip_lines=self._line - 1)
+
+    def _stop(self, block: bytes, at: int) -> int:
+        stop = block.find(self._end, at)
+        return len(block) if stop < 0 else stop
+
+    def _take(self, block: bytes) -> None:
+        """Reads one block, which ends at a line end unless it is the last."""
+        block = self._carry + block
+        self._carry = b""
+        self._found.line_breaks |= b"\x01" in block
+        count = self._regular(block)
+        if count is None:
+            self._begin_clean()
+            self._careful(block, last=False)
+            return
+        found = self._found
+        found.lines.add(found.rows, self._line)
+        found.rows += count
+        self._line += count
+        self._offset += len(block)
+        if self._end == b"\r":
+            block = block.replace(b"\r", b"\n")
+        self._sample(block)
+        self._write(block)
+
+    def _write(self, block: bytes) -> None:
+        if self._clean is not None:
+            self._clean.write(block if block.endswith(b"\n") else block + b"\n")
+
+    def _sample(self, block: bytes) -> None:
+        room = FIRST_SAMPLE_BYTES if not self._found.sample else SAMPLE_BYTES
+        # A regular block has no line end inside a value, so that it can be cut at any.
+        piece = block if len(block) <= room else block[: block.rfind(b"\n", 0, room) + 1]
+        self._found.sample += piece if piece.endswith(b"\n") or not piece else piece + b"\n"
+
+    def _sample_records(self, good: list[bytes]) -> None:
+        room = SAMPLE_BYTES if self._found.sample else FIRST_SAMPLE_BYTES
+        for record in good:
+            room -= len(record) + 1
+            if room < 0:
+                break
+            self._found.sample += record + b"\n"
+
+    def _regular(self, block: bytes) -> int | None:
+        """Number of records where the block is regular, else None."""
+        if b"\0" in block:
+            return None
+        if self._end == b"\r":
+            if QUOTE in block or b"\n" in block:
+                return None
+            block = block.replace(b"\r", b"\n")
+        if QUOTE in block:
+            masked = self._without_quoted(block)
+            if masked is None:
+                return None
+            block = masked
+        separators = block.translate(None, self._drop)
+        if b"\r" in separators:
+            separators = separators.replace(b"\r\n", b"\n")
+            if b"\r" in separators:
+                return None
+        if not separators.endswith(b"\n"):
+            separators += b"\n"
+        count = len(separators) // len(self._unit)
+        if separators != self._unit * count:
+            return None
+        # With a single column a blank line looks like a record.
+        if self._fields == 1 and (block.startswith((b"\n", b"\r")) or b"\n\n" in block or b"\n\r" in block):
+            return None
+        return count
+
+    def _without_quoted(self, block: bytes) -> bytes | None:
+        """The block without its quoted values; None where a quote breaks the grammar or a value spans lines."""
+        pieces = block.split(QUOTE)
+        if len(pieces) % 2 == 0:
+            return None
+        inside = b" ".join(pieces[1::2])
+        if b"\n" in inside or b"\r" in inside:
+            return None
+        # Every run of quotes now stands for a value: it has to touch separators only.
+        outside = QUOTE.join(pieces[0::2])
+        shape = outside.translate(self._mask)
+        if b'x"' in shape or b'"x' in shape:
+            return None
+        return outside.replace(QUOTE, b"")
+
+    def _begin_clean(self) -> None:
+        """From here on good records are copied; what was regular so far is copied at once."""
+        if self._clean is not None:
+            return
+        self._clean = self._clean_path.open("wb")
+        done = self._found.rows
+        if done:
+            with self._source.open("rb") as file:
+                start = self._body_start()
+                file.seek(start)
+                left = self._offset - start
+                while left > 0:
+                    piece = file.read(min(left, BLOCK_BYTES))
+                    self._clean.write(piece)
+                    left -= len(piece)
+
+    def _body_start(self) -> int:
+        with self._source.open("rb") as file:
+            for _ in range(self._found.skip_lines):
+                file.readline()
+            return file.tell()
+
+    def _careful(self, block: bytes, *, last: bool) -> None:
+        """Reads record by record. What may go on in the next block is carried over, unless this is the last."""
+        block = self._carry + block
+        self._carry = b""
+        complete = block.endswith(self._end)
+        lines = block.split(self._end)
+        if complete or (last and not lines[-1]):
+            lines.pop()
+        good: list[bytes] = []
+        index = 0
+        while index < len(lines):
+            record = lines[index].removesuffix(b"\r") if self._end == b"\n" else lines[index]
+            if not record.strip():
+                self._found.blank_rows += 1
+                self._line += 1
+                index += 1
+                continue
+            taken = 1
+            parsed = parse(record, self._delimiter)
+            if parsed is Flaw.OPEN:
+                spanned = self._spanning(lines, index)
+                if spanned is None and not last:
+                    self._carry = self._end.join(lines[index:]) + (self._end if complete else b"")
+                    break
+                if spanned:
+                    record, parsed, taken = spanned
+            self._judge(record, parsed, good)
+            self._line += taken
+            index += taken
+        if good:
+            self._write(b"\n".join(good))
+            self._sample_records(good)
+
+    def _spanning(self, lines: list[bytes], start: int) -> tuple[bytes, Fields, int] | tuple[()] | None:
+        """The record that begins on `start` and goes on over further lines.
+
+        Empty where its quote is broken; None where the lines end before that is told.
+        """
+        size = len(lines[start])
+        for index in range(start + 1, start + dialect.MAX_LINES_OF_RECORD):
+            if index >= len(lines):
+                return None
+            size += len(lines[index]) + 1
+            if size > MAX_RECORD_BYTES:
+                return ()
+            if not closes(lines[index]):
+                # A line that is a whole record by itself was not meant to be inside a value.
+                if self._fields > 2 and self._is_record(lines[index]):
+                    return ()
+                continue
+            record = self._end.join(lines[start : index + 1])
+            record = record.removesuffix(b"\r") if self._end == b"\n" else record
+            parsed = parse(record, self._delimiter)
+            if parsed is Flaw.OPEN:
+                continue
+            if isinstance(parsed, Flaw) or len(parsed.values) != self._fields:
+                return ()
+            return record, parsed, index + 1 - start
+        return ()
+
+    def _is_record(self, line: bytes) -> bool:
+        parsed = parse(line.removesuffix(b"\r"), self._delimiter)
+        return isinstance(parsed, Fields) and len(parsed.values) == self._fields
+
+    def _judge(self, record: bytes, parsed: Fields | Flaw, good: list[bytes]) -> None:
+        found = self._found
+        if isinstance(parsed, Flaw):
+            self._reject(ErrorReason.ERROR_REASON_QUOTE_BROKEN, f"In this row {parsed.value}.", record, None)
+        elif len(parsed.values) != self._fields:
+            count = len(parsed.values)
+            longer = count > self._fields
+            reason = ErrorReason.ERROR_REASON_ROW_TOO_LONG if longer else ErrorReason.ERROR_REASON_ROW_TOO_SHORT
+            self._reject(reason, f"The row has {count} fields, the header has {self._fields}.", record, parsed)
+        elif b"\0" in record:
+            self._reject(ErrorReason.ERROR_REASON_VALUE_MISFIT, "The row holds a zero byte.", record, None)
+        else:
+            found.lines.add(found.rows, self._line)
+            found.rows += 1
+            found.line_breaks |= b"\n" in record or b"\r" in record
+            good.append(record if parsed.plain and b"\r" not in record else write(parsed.values, self._delimiter))
+
+    def _reject(self, reason: "ErrorReason.ValueType", message: str, record: bytes, parsed: Fields | None) -> None:
+        if self._broken is None:
+            self._broken = self._broken_path.open("w", encoding="utf-8", newline="")
+            self._writer = csv.writer(self._broken)
+        self._found.broken_rows += 1
+        fields = [value.decode("utf-8", "backslashreplace") for value in parsed.values] if parsed else []
+        # A zero byte would make the rejects file unreadable for most programs.
+        text = record.decode("utf-8", "backslashreplace").replace("\0", "\\0")
+        value = str(len(fields)) if parsed else text
+        self._writer.writerow([self._line, reason, message, value, *(field.replace("\0", "\\0") for field in fields)])
+
+
+def read_broken(path: Path) -> Iterator[BrokenRow]:
+    """The broken rows, by line."""
+    csv.field_size_limit(2 * MAX_RECORD_BYTES)
+    with path.open(encoding="utf-8", newline="") as file:
+        for line, reason, message, value, *fields in csv.reader(file):
+            yield BrokenRow(int(line), ErrorReason.ValueType(int(reason)), message, value, fields)

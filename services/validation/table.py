@@ -1,0 +1,58 @@
+"""What a reader hands on: the rows as text, nothing judged yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from services.validation.lines import LineMap
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, Sheet
+
+ROW = "#"
+"""Name of the column that numbers the rows from 0."""
+
+
+def column(position: int) -> str:
+    """Name of a column while it is judged; the user's names come back in the parts."""
+    return f"c{position}"
+
+
+@dataclass(frozen=True)
+class BrokenRow:
+    """A record that the grammar or the header refuses."""
+
+    line: int
+    reason: "ErrorReason.ValueType"
+    message: str
+    found: str
+    """Fields found, or the raw text of a record whose fields cannot be told."""
+    fields: list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in a form that is proven regular."""
+
+    format: "FileFormat.ValueType"
+    header: list[str]
+    """Names as they stand in the file."""
+    frame: Callable[[], pl.LazyFrame]
+    """ROW, then one text column per name. Rows may come in any order; ROW tells the file's."""
+    sample: pl.DataFrame
+    """Some rows from all over the table, without ROW: enough to tell which types are worth testing on all values."""
+    rows: int
+    lines: LineMap
+    size: int
+    """Bytes of the text that `frame` reads; decides how the parts are cut."""
+    line_breaks: bool
+    """Whether a value may hold a line break or another character that Druid takes for structure."""
+    blank_rows: int = 0
+    """Rows that are not in `frame`, as they are blank."""
+    broken_rows: int = 0
+    broken_path: Path | None = None
+    """CSV of the broken rows: line, code, message, found, fields..."""
+    dialect: Dialect | None = None
+    sheet: Sheet | None = None
+    warnings: list[Problem] = field(default_factory=list)

@@ -1,0 +1,208 @@
+"""One file from the object store to its report: fetch, read in a child, store what came of it."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from time import monotonic
+
+from services.common import errors
+from services.common.timing import Timings
+from services.validation import policy
+from services.validation.child import Job
+from services.validation.children import ChildLostError, Children
+from services.validation.judging import Limits
+from services.validation.ports import ObjectStore
+from services.validation.spool import Spool
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.validation.v1.validation_pb2 import (
+    Report,
+    StepTiming,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    ValidationProgress,
+    Verdict,
+)
+
+FETCH_ATTEMPTS = 3
+PROGRESS_INTERVAL_S = 0.3
+
+
+def results_key(task_id: str, attempt: int, name: str) -> str:
+    """Key of what validation derived from a file."""
+    return f"tasks/{task_id}/{attempt}/{name}"
+
+
+class Validation:
+    """Validates objects, and serves what was found."""
+
+    def __init__(
+        self, store: ObjectStore, spool: Spool, children: Children, limits: Limits, max_children: int, memory_bytes: int, timeout_s: float
+    ) -> None:
+        self._store, self._spool, self._children, self._limits = store, spool, children, limits
+        self._places = asyncio.Semaphore(max_children)
+        self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
+
+    async def validate(self, request: ValidateObjectRequest) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """Progress, then the report, which by then is stored with all that it names. Leaving early stops the work.
+
+        Raises:
+            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, REQUEST_INVALID (a rule that does not exist).
+        """
+        try:
+            policy.rules(request.policy)
+        except policy.UnknownRuleError as failure:
+            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="policy.rules") from failure
+        stored = await self._stored_report(request.task_id, request.attempt)
+        if stored is not None:
+            yield ValidateObjectResponse(report=stored)
+            return
+        if self._places.locked():
+            yield _progress("queued", 0, 0, "")
+        async with self._places:
+            with self._spool.job() as folder:
+                async with aclosing(self._validate(request, folder)) as steps:
+                    async for step in steps:
+                        yield step
+
+    async def _validate(self, request: ValidateObjectRequest, folder: Path) -> AsyncGenerator[ValidateObjectResponse, None]:
+        timings = Timings()
+        report = Report()
+        source = folder / "source"
+        digest = hashlib.sha256()
+        if request.file_size > self._spool.bytes_per_job:
+            report = _over_limit(f"The file has {request.file_size:,} bytes; the disk space for one file is {self._spool.bytes_per_job:,}.")
+        else:
+            with timings.step("fetch"):
+                async with aclosing(self._fetch(request, source, digest.update)) as fetching:
+                    async for done in fetching:
+                        yield _progress("fetch", done, request.file_size, "bytes")
+            if request.sha256 and digest.digest() != request.sha256:
+                raise _object_lost(request, "another SHA-256 than was recorded")
+            report.sha256 = digest.digest()
+            job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
+            try:
+                async with aclosing(self._children.examine(job)) as responses:
+                    async for response in responses:
+                        if response.WhichOneof("step") == "report":
+                            report.MergeFrom(response.report)
+                        else:
+                            yield response
+            except ChildLostError as lost:
+                report.MergeFrom(_over_limit(str(lost)))
+        report.task_id, report.attempt, report.filename, report.file_size = (
+            request.task_id,
+            request.attempt,
+            request.filename,
+            request.file_size,
+        )
+        report.sha256 = report.sha256 or request.sha256
+        with timings.step("store"):
+            await self._store_results(report, folder)
+        for name, seconds in timings.seconds.items():
+            report.timings.append(StepTiming(step=name, seconds=seconds))
+        for step in report.timings:
+            timings.seconds.setdefault(step.step, step.seconds)
+        await self._store.put(results_key(report.task_id, report.attempt, "report.pb"), report.SerializeToString(deterministic=True))
+        timings.log(
+            "validation.done",
+            verdict=Verdict.Name(report.verdict),
+            codes=[errors.code_of(problem.code) for problem in report.problems[:5]],
+            file_size=report.file_size,
+            rows_read=report.rows_read,
+            rows_loadable=report.rows_loadable,
+            rows_rejected=report.rows_rejected,
+            parts=len(report.parts),
+        )
+        yield ValidateObjectResponse(report=report)
+
+    async def _fetch(self, request: ValidateObjectRequest, target: Path, update: Callable[[bytes], object]) -> AsyncGenerator[int, None]:
+        """Copies the object to the disk, going on where a connection broke. Yields bytes done, a few times a second."""
+        size = await self._store.size(request.file_uri)
+        if size != request.file_size:
+            raise _object_lost(request, "no bytes in the object store" if size is None else f"{size:,} bytes there")
+        done = 0
+        due = monotonic()
+        with target.open("wb", buffering=0) as file:
+
+            def keep(data: bytes) -> None:
+                file.write(data)
+                update(data)
+
+            for attempt in range(1, FETCH_ATTEMPTS + 1):
+                try:
+                    async with aclosing(self._store.read(request.file_uri, done)) as pieces:
+                        async for data in pieces:
+                            await asyncio.to_thread(keep, data)
+                            done += len(data)
+                            if done > size:
+                                raise _object_lost(request, "more bytes than it had")
+                            if monotonic() >= due:
+                                due = monotonic() + PROGRESS_INTERVAL_S
+                                yield done
+                except KeyError as failure:
+                    raise _object_lost(request, "no bytes in the object store") from failure
+                except errors.SluiceError as failure:
+                    if failure.reason != ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE or attempt == FETCH_ATTEMPTS:
+                        raise
+                    continue
+                if done == size:
+                    return
+            raise errors.error(ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, "The object store keeps ending the file before its last byte.")
+
+    async def _store_results(self, report: Report, folder: Path) -> None:
+        """Stores parts and rejects, and puts their URIs into the report."""
+        for part in report.parts:
+            key = results_key(report.task_id, report.attempt, f"parts/{part.uri}")
+            await self._store.put_file(key, folder / "parts" / part.uri)
+            part.uri = self._store.uri(key)
+        if report.rejects_uri:
+            key = results_key(report.task_id, report.attempt, "rejects.csv")
+            await self._store.put_file(key, folder / report.rejects_uri)
+            report.rejects_uri = self._store.uri(key)
+
+    async def report(self, task_id: str, attempt: int) -> Report:
+        """The stored report.
+
+        Raises:
+            SluiceError: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+        stored = await self._stored_report(task_id, attempt)
+        if stored is None:
+            message = f"Task {task_id} has no report of attempt {attempt}."
+            raise errors.error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, message)
+        return stored
+
+    async def rejects(self, task_id: str, attempt: int) -> AsyncGenerator[bytes, None]:
+        """The rejects file; nothing where no row was refused.
+
+        Raises:
+            SluiceError: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+        report = await self.report(task_id, attempt)
+        if report.rejects_uri:
+            async for data in self._store.read(report.rejects_uri):
+                yield data
+
+    async def _stored_report(self, task_id: str, attempt: int) -> Report | None:
+        uri = self._store.uri(results_key(task_id, attempt, "report.pb"))
+        try:
+            data = b"".join([piece async for piece in self._store.read(uri)])
+        except KeyError:
+            return None
+        return Report.FromString(data)
+
+
+def _progress(phase: str, done: int, total: int, unit: str) -> ValidateObjectResponse:
+    return ValidateObjectResponse(progress=ValidationProgress(phase=phase, done=done, total=total, unit=unit))
+
+
+def _over_limit(message: str) -> Report:
+    problem = errors.problem(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message)
+    return Report(verdict=Verdict.VERDICT_REJECTED, summary=message, problems=[problem])
+
+
+def _object_lost(request: ValidateObjectRequest, found: str) -> errors.SluiceError:
+    message = f"The stored object of {request.filename!r} is not the one that was uploaded: {request.file_size:,} bytes expected, {found}."
+    return errors.error(ErrorReason.ERROR_REASON_OBJECT_LOST, message)

@@ -1,0 +1,118 @@
+"""The calls that upload, the edge and people make, on a real PostgreSQL."""
+
+import asyncio
+import uuid
+
+import asyncpg
+import grpc
+import pytest
+
+from services.common import errors
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import LoadMode, TaskState
+from sluice.status.v1 import status_pb2
+from tests.integration.status.conftest import SIZE, Service, Services, create_request
+
+
+@pytest.fixture
+async def quiet(services: Services, sql: "asyncpg.Connection[asyncpg.Record]") -> Service:
+    """A service without pipeline."""
+    return await services.start(pipeline_workers=0)
+
+
+async def code_of(call: grpc.aio.Call) -> str:
+    with pytest.raises(grpc.RpcError) as failure:
+        await call
+    return errors.from_rpc(failure.value, "status").code
+
+
+async def test_fifty_creates_of_one_request_make_one_task(quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+    requests = [create_request(request_id="the same") for _ in range(50)]
+    answers = await asyncio.gather(*(quiet.stub.CreateTask(request) for request in requests))
+    assert len({answer.task.task_id for answer in answers}) == 1
+    assert [answer.created for answer in answers].count(True) == 1
+    assert await sql.fetchval("SELECT count(*) FROM ingestion_tasks") == 1
+    assert await sql.fetchval("SELECT count(*) FROM task_events") == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"datasource": "other"}, {"filename": "other.csv"}, {"load_mode": LoadMode.LOAD_MODE_REPLACE}, {"allow_duplicate": False}],
+    ids=lambda other: next(iter(other)),
+)
+async def test_a_request_id_with_other_parameters_is_refused(quiet: Service, other: dict[str, object]) -> None:
+    await quiet.create(request_id="taken")
+    assert await code_of(quiet.stub.CreateTask(create_request(request_id="taken", **other))) == "REQUEST_ID_REUSED"
+
+
+async def test_what_postgresql_cannot_hold_is_refused(quiet: Service) -> None:
+    assert await code_of(quiet.stub.CreateTask(create_request(filename="a\x00.csv"))) == "REQUEST_INVALID"
+
+
+@pytest.mark.parametrize("task_id", [str(uuid.uuid4()), "no uuid", "a\x00b", "' OR 1=1 --"])
+async def test_unknown_ids_are_not_found(quiet: Service, task_id: str) -> None:
+    assert await code_of(quiet.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))) == "TASK_NOT_FOUND"
+    watching = quiet.stub.WatchTask(status_pb2.WatchTaskRequest(task_id=task_id))
+    with pytest.raises(grpc.RpcError) as failure:
+        await watching.read()
+    assert errors.from_rpc(failure.value, "status").code == "TASK_NOT_FOUND"
+
+
+async def test_receiving_is_noted_until_the_upload_ends(quiet: Service) -> None:
+    task = await quiet.create()
+    report = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=10, multipart_id="m")
+    noted = (await quiet.stub.ReportReceiving(report)).task
+    assert (noted.received_size, noted.multipart_id, noted.last_sequence) == (10, "m", 1)
+    later = (await quiet.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=5))).task
+    assert (later.received_size, later.multipart_id) == (10, "m")
+    done = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE, sha256=b"x" * 32)
+    first, second = (await quiet.stub.CompleteUpload(done)).task, (await quiet.stub.CompleteUpload(done)).task
+    assert first.state == second.state == TaskState.TASK_STATE_UPLOADED
+    assert (second.last_sequence, second.multipart_id, second.file_size) == (2, "", SIZE)
+    done.file_size += 1
+    assert await code_of(quiet.stub.CompleteUpload(done)) == "STATE_CONFLICT"
+    assert await code_of(quiet.stub.ReportReceiving(report)) == "STATE_CONFLICT"
+
+
+async def test_an_upload_that_ends_badly_stays_ended(quiet: Service) -> None:
+    task = await quiet.create()
+    problem = errors.problem(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
+    end = status_pb2.EndUploadRequest(task_id=task.task_id, state=TaskState.TASK_STATE_REJECTED, problem=problem)
+    ended = (await quiet.stub.EndUpload(end)).task
+    assert (ended.state, ended.problem.code, ended.message) == (TaskState.TASK_STATE_REJECTED, problem.code, problem.message)
+    end.state = TaskState.TASK_STATE_CANCELLED
+    assert (await quiet.stub.EndUpload(end)).task.state == TaskState.TASK_STATE_REJECTED
+    assert await code_of(quiet.stub.CompleteUpload(status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=1))) == "STATE_CONFLICT"
+    uploaded = await quiet.upload()
+    end.task_id = uploaded.task_id
+    assert await code_of(quiet.stub.EndUpload(end)) == "STATE_CONFLICT"
+
+
+async def test_lists_page_without_gap_or_repeat(quiet: Service) -> None:
+    made = [(await quiet.create(datasource=f"ds{number % 2}")).task_id for number in range(7)]
+    seen: list[str] = []
+    token = ""
+    while True:
+        page = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(page_size=3, page_token=token))
+        seen += [task.task_id for task in page.tasks]
+        await quiet.create(datasource="newer")
+        if not (token := page.next_page_token):
+            break
+    assert seen == made[::-1]
+    one = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(datasource="ds0", skip=1, page_size=2))
+    assert [task.task_id for task in one.tasks] == [made[4], made[2]]
+    uploaded = await quiet.upload()
+    states = status_pb2.ListTasksRequest(states=[TaskState.TASK_STATE_UPLOADED])
+    assert [task.task_id for task in (await quiet.stub.ListTasks(states)).tasks] == [uploaded.task_id]
+
+
+async def test_lists_find_idle_tasks(quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+    idle, _ = await quiet.create(), await quiet.create()
+    await sql.execute("UPDATE ingestion_tasks SET updated_at = now() - interval '61 s' WHERE task_id = $1", idle.task_id)
+    page = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(states=[TaskState.TASK_STATE_PENDING], idle_seconds=60))
+    assert [task.task_id for task in page.tasks] == [idle.task_id]
+
+
+@pytest.mark.parametrize("token", ["nonsense", "!", "MjAyNi0wMS0wMSBhYmM=", "é"])
+async def test_foreign_page_tokens_are_refused(quiet: Service, token: str) -> None:
+    assert await code_of(quiet.stub.ListTasks(status_pb2.ListTasksRequest(page_token=token))) == "PAGE_TOKEN_INVALID"

@@ -1,0 +1,99 @@
+"""A Druid of the tests' own: what it knows is set by them, what it is asked is kept."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.common import errors
+from services.druid_gateway.loads import Interval, TaskReport, TaskState, TaskStatus
+from services.druid_gateway.ports import Value
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+AWAY = errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid cannot be reached.")
+RUNNING = TaskStatus(TaskState.RUNNING, True, 0, "")
+WAITING = TaskStatus(TaskState.RUNNING, False, 0, "")
+SUCCESS = TaskStatus(TaskState.SUCCESS, True, 900, "")
+
+
+def failed(error: str) -> TaskStatus:
+    return TaskStatus(TaskState.FAILED, True, 900, error)
+
+
+Polled = dict[str, TaskStatus] | errors.SluiceError
+
+
+@dataclass
+class FakeDruid:
+    """Implements ports.Druid.
+
+    `polls` answers task_statuses, one after the other, the last again and again. `answers` answers sql by its text.
+    """
+
+    polls: list[Polled] = field(default_factory=lambda: [{}])
+    report: TaskReport | None = None
+    interval: Interval | None = None
+    slots: int | None = 4
+    known: set[str] = field(default_factory=set)
+    percents: list[float | None] = field(default_factory=lambda: [100.0])
+    answers: Callable[[str, Sequence[Value]], list[list[Value]]] = lambda sql, parameters: []
+    segments: dict[str, int] = field(default_factory=dict)
+    lines: Sequence[bytes] = ()
+
+    specs: list[dict[str, Any]] = field(default_factory=list)
+    asked_ids: list[list[str]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    queries: list[tuple[str, int, int]] = field(default_factory=list)
+    lines_read: int = 0
+
+    async def submit(self, spec: dict[str, Any]) -> bool:
+        self.specs.append(spec)
+        new = spec["id"] not in self.known
+        self.known.add(spec["id"])
+        return new
+
+    async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
+        self.asked_ids.append(list(task_ids))
+        polled = self.polls.pop(0) if len(self.polls) > 1 else self.polls[0]
+        if isinstance(polled, errors.SluiceError):
+            raise polled
+        return {task_id: status for task_id, status in polled.items() if task_id in task_ids}
+
+    async def task_report(self, task_id: str) -> TaskReport | None:
+        return self.report
+
+    async def task_interval(self, task_id: str) -> Interval | None:
+        return self.interval
+
+    async def shut_down(self, task_id: str) -> None:
+        self.stopped.append(task_id)
+
+    async def free_slots(self) -> int | None:
+        return self.slots
+
+    async def loaded_percent(self, datasource: str, interval: Interval | None) -> float | None:
+        return self.percents.pop(0) if len(self.percents) > 1 else self.percents[0]
+
+    async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+        return self.answers(sql, parameters)
+
+    async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
+        return {segment: rows for segment, rows in self.segments.items() if segment not in self.marked}
+
+    async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
+        self.marked.extend(segment_ids)
+
+    @asynccontextmanager
+    async def query(self, sql: str, query_id: str, limit: int, timeout_ms: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.queries.append((sql, limit, timeout_ms))
+        yield self._lines()
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        for line in self.lines:
+            self.lines_read += 1
+            yield line
+
+    async def cancel_query(self, query_id: str) -> None:
+        self.cancelled.append(query_id)

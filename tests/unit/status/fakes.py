@@ -1,0 +1,197 @@
+"""A validation service and a Druid of our own making, behind the ports of the pipeline."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+from services.common import errors
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.druid.v1.druid_pb2 import (
+    Interval,
+    LoadPhase,
+    RemoveLoadRequest,
+    RemoveLoadResponse,
+    SubmitLoadRequest,
+    SubmitLoadResponse,
+    VerifyLoadRequest,
+    VerifyLoadResponse,
+    WatchLoadResponse,
+)
+from sluice.validation.v1.validation_pb2 import (
+    Column,
+    LoadType,
+    Part,
+    Report,
+    TimeColumn,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    ValidationProgress,
+    Verdict,
+)
+
+ROWS = 1000
+SUM = 123.5
+SHA256 = bytes(range(32))
+
+
+@dataclass
+class Faults:
+    """Fails the call with number `at` (from 1), before or after it had its effect."""
+
+    at: int = 0
+    after_effect: bool = False
+    make: Callable[[], Exception] = lambda: errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "It does not answer.")
+    calls: list[str] = field(default_factory=list)
+    fired: bool = False
+
+    def before(self, name: str) -> int:
+        """Counts the call and returns its number."""
+        self.calls.append(name)
+        number = len(self.calls)
+        if number == self.at and not self.after_effect:
+            self.fired = True
+            raise self.make()
+        return number
+
+    def after(self, number: int) -> None:
+        if number == self.at and self.after_effect:
+            self.fired = True
+            raise self.make()
+
+
+def passed(task_id: str, attempt: int, rows: int = ROWS) -> Report:
+    return Report(
+        task_id=task_id,
+        attempt=attempt,
+        sha256=SHA256,
+        verdict=Verdict.VERDICT_PASSED,
+        rows_read=rows + 3,
+        rows_loadable=rows,
+        rows_rejected=2,
+        rows_skipped=1,
+        columns=[
+            Column(name="__time", load_type=LoadType.LOAD_TYPE_TIME),
+            Column(name="city", load_type=LoadType.LOAD_TYPE_STRING),
+            Column(name="sales", load_type=LoadType.LOAD_TYPE_DOUBLE, sum=SUM),
+        ],
+        time=TimeColumn(min_millis=10, max_millis=20),
+        parts=[Part(uri=f"s3://b/tasks/{task_id}/{attempt}/parts/000.csv", rows=rows)],
+    )
+
+
+def rejected(task_id: str, attempt: int, reason: "ErrorReason.ValueType" = ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS) -> Report:
+    problem = errors.problem(reason, "The file has 3 columns; 5 are needed.", line=1, value="a\x00b")
+    return Report(task_id=task_id, attempt=attempt, sha256=SHA256, verdict=Verdict.VERDICT_REJECTED, problems=[problem])
+
+
+class FakeValidation:
+    """Implements ports.Validation."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.judge: Callable[[str, int], Report] = passed
+        self.reports: dict[tuple[str, int], Report] = {}
+        self.gate = asyncio.Event()
+        """Validation ends only while it is set."""
+        self.gate.set()
+        self.running = 0
+        self.began = asyncio.Event()
+
+    async def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+        number = self.faults.before("validate")
+        self.running += 1
+        self.began.set()
+        try:
+            yield ValidateObjectResponse(progress=ValidationProgress(phase="scan", done=1, total=10, unit="rows"))
+            await self.gate.wait()
+            report = self.judge(request.task_id, request.attempt)
+            self.reports[request.task_id, request.attempt] = report
+            self.faults.after(number)
+            yield ValidateObjectResponse(report=report)
+        finally:
+            self.running -= 1
+
+    async def report(self, task_id: str, attempt: int) -> Report:
+        number = self.faults.before("report")
+        if (task_id, attempt) not in self.reports:
+            raise errors.error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, "There is no report.")
+        self.faults.after(number)
+        return self.reports[task_id, attempt]
+
+
+@dataclass
+class Load:
+    task_id: str
+    rows: int
+    phase: "LoadPhase.ValueType" = LoadPhase.LOAD_PHASE_SUCCEEDED
+
+
+class FakeLoads:
+    """Implements ports.Loads: a Druid that loads at once, unless told otherwise."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.loads: dict[str, Load] = {}
+        """What Druid knows, by its id of the load."""
+        self.visible: dict[str, dict[str, int]] = {}
+        """Rows that a query sees: task id -> Druid's id of the load -> rows."""
+        self.submits = 0
+        self.lose_rows = 0
+        self.phases: list[LoadPhase.ValueType] = []
+        """How the next loads end, in turn; then all succeed."""
+        self.gate = asyncio.Event()
+        """A load is watched to its end only while it is set."""
+        self.gate.set()
+        self.began = asyncio.Event()
+
+    async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
+        number = self.faults.before("submit")
+        druid_id = f"sluice-{request.task_id}-{request.attempt}"
+        already = druid_id in self.loads
+        if not already:
+            self.submits += 1
+            phase = self.phases.pop(0) if self.phases else LoadPhase.LOAD_PHASE_SUCCEEDED
+            rows = request.rows - self.lose_rows
+            self.loads[druid_id] = Load(request.task_id, rows, phase)
+            visible = rows if phase == LoadPhase.LOAD_PHASE_SUCCEEDED else rows // 2
+            self.visible.setdefault(request.task_id, {})[druid_id] = visible
+        self.faults.after(number)
+        return SubmitLoadResponse(
+            druid_task_id=druid_id, already_submitted=already, interval=Interval(start_millis=0, end_millis=100), segment_granularity="DAY"
+        )
+
+    async def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+        number = self.faults.before("watch")
+        self.began.set()
+        yield WatchLoadResponse(phase=LoadPhase.LOAD_PHASE_RUNNING, rows_processed=1)
+        await self.gate.wait()
+        load = self.loads.get(druid_task_id)
+        self.faults.after(number)
+        problem = None
+        if load and load.phase == LoadPhase.LOAD_PHASE_FAILED:
+            problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
+        yield WatchLoadResponse(phase=load.phase if load else LoadPhase.LOAD_PHASE_UNKNOWN, problem=problem)
+
+    async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
+        number = self.faults.before("verify")
+        rows = sum(self.visible.get(request.task_id, {}).values())
+        self.faults.after(number)
+        return VerifyLoadResponse(verified=rows == request.expected_rows, rows=rows, segments_loaded_percent=100)
+
+    async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
+        number = self.faults.before("remove")
+        for druid_id in request.druid_task_ids:
+            self.visible.get(request.task_id, {}).pop(druid_id, None)
+            # The id stays taken, as in Druid: a submit that comes late is one that Druid knows already.
+            self.loads[druid_id] = Load(request.task_id, 0, LoadPhase.LOAD_PHASE_FAILED)
+        self.faults.after(number)
+        return RemoveLoadResponse(removed=True)
+
+    def rows_of(self, task_id: str) -> int:
+        """What a query counts."""
+        return sum(self.visible.get(task_id, {}).values())
+
+
+def problem_of(kept: dict[str, object] | None) -> str:
+    """The code of a problem as the table has it."""
+    return str(kept["code"]) if kept else ""

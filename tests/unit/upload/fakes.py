@@ -1,0 +1,255 @@
+"""The world of the upload service in memory, behind its ports, and a plan of which call of it fails."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import crc32c
+
+from services.common import errors
+from services.upload.background import Background
+from services.upload.cleanup import Cleanup
+from services.upload.ports import StoredPart
+from services.upload.receiver import Receiver, Step
+from services.upload.settings import Settings
+from services.upload.sweeper import Sweeper
+from services.upload.uploads import NewUpload, Uploads
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
+
+PART = 5 * 1024 * 1024
+"""The smallest part size that settings take."""
+
+Fault = Literal["before", "after", "outage", "leave"]
+"""Before: the call fails and has no effect. After: it has its effect and the answer is lost. Outage: it and all later ones fail.
+Leave: the client goes away during it."""
+
+
+class Faults:
+    """Counts the calls of the world and makes number `at` fail; 0 for none."""
+
+    def __init__(self, at: int = 0, fault: Fault = "before") -> None:
+        self.at = at
+        self.fault = fault
+        self.calls: list[str] = []
+        self.leave = asyncio.Event()
+
+    @property
+    def struck(self) -> bool:
+        """Whether the planned call came."""
+        return 0 < self.at <= len(self.calls)
+
+    @asynccontextmanager
+    async def call(self, name: str, reason: "ErrorReason.ValueType") -> AsyncIterator[None]:
+        self.calls.append(name)
+        faulty = len(self.calls) == self.at
+        await asyncio.sleep(0)
+        out = self.fault == "outage" and 0 < self.at <= len(self.calls)
+        if out or (faulty and self.fault == "before"):
+            raise errors.error(reason, f"{name} failed as planned")
+        if faulty and self.fault == "leave":
+            self.leave.set()
+            await asyncio.sleep(0)
+        yield
+        if faulty and self.fault == "after":
+            raise errors.error(reason, f"the answer of {name} was lost as planned")
+
+
+class FakeStore:
+    """ObjectStore."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.multiparts: dict[tuple[str, str], dict[int, bytes]] = {}
+        self.at_once = 0
+        self.most_at_once = 0
+        self._faults = faults
+        self._next = 0
+
+    def _call(self, name: str) -> Any:
+        return self._faults.call(name, ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE)
+
+    def uri(self, key: str) -> str:
+        return f"s3://bucket/{key}"
+
+    async def put(self, uri: str, data: bytearray, checksum: int) -> None:
+        async with self._call("put"):
+            assert crc32c.crc32c(data) == checksum
+            self.objects[uri] = bytes(data)
+
+    async def open_multipart(self, uri: str) -> str:
+        async with self._call("open_multipart"):
+            self._next += 1
+            self.multiparts[uri, f"m{self._next}"] = {}
+        return f"m{self._next}"
+
+    async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, checksum: int) -> StoredPart:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            async with self._call("put_part"):
+                # Later parts come first, as they may.
+                for _ in range(8 - number % 8):
+                    await asyncio.sleep(0)
+                assert crc32c.crc32c(data) == checksum
+                self.multiparts[uri, multipart_id][number] = bytes(data)
+        finally:
+            self.at_once -= 1
+        return StoredPart(number, hashlib.md5(data, usedforsecurity=False).hexdigest(), checksum)
+
+    async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
+        async with self._call("complete_multipart"):
+            stored = self.multiparts.pop((uri, multipart_id))
+            assert [part.number for part in parts] == list(range(1, len(stored) + 1))
+            self.objects[uri] = b"".join(stored[part.number] for part in parts)
+
+    async def abort_multipart(self, uri: str, multipart_id: str) -> None:
+        async with self._call("abort_multipart"):
+            self.multiparts.pop((uri, multipart_id), None)
+
+    async def delete(self, uri: str) -> None:
+        async with self._call("delete"):
+            self.objects.pop(uri, None)
+
+    async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
+        async with self._call("open_multiparts"):
+            return [key for key in self.multiparts if key[0].startswith(self.uri(prefix))]
+
+    async def check(self) -> None:
+        return
+
+
+class FakeTasks:
+    """Tasks, by the rules of status.proto."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.reports: list[tuple[int, str]] = []
+        self.reported = asyncio.Event()
+        self._requests: dict[str, str] = {}
+        self._faults = faults
+
+    def _call(self, name: str) -> Any:
+        return self._faults.call(name, ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)
+
+    def _pending(self, task_id: str) -> Task:
+        task = self.tasks[task_id]
+        if task.state != TaskState.TASK_STATE_PENDING:
+            raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, f"it is {TaskState.Name(task.state)}")
+        return task
+
+    async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
+        async with self._call("create"):
+            known = self._requests.setdefault(request.request_id, request.task_id)
+            if known == request.task_id:
+                self.tasks[known] = Task(
+                    task_id=request.task_id,
+                    state=TaskState.TASK_STATE_PENDING,
+                    datasource=request.datasource,
+                    filename=request.filename,
+                    file_uri=request.file_uri,
+                    file_size=request.file_size if request.HasField("file_size") else None,
+                    sha256=request.sha256,
+                    upload_mode=request.upload_mode,
+                    load_mode=request.load_mode,
+                )
+        return self.tasks[known], known == request.task_id
+
+    async def get(self, task_id: str) -> Task:
+        async with self._call("get"):
+            if task_id not in self.tasks:
+                raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, "no such task")
+        copy = Task()
+        copy.CopyFrom(self.tasks[task_id])
+        return copy
+
+    async def report(self, task_id: str, received: int, multipart_id: str) -> None:
+        async with self._call("report"):
+            task = self._pending(task_id)
+            task.received_size, task.multipart_id = received, multipart_id
+            self.reports.append((received, multipart_id))
+            self.reported.set()
+
+    async def complete(self, task_id: str, size: int, sha256: bytes) -> Task:
+        async with self._call("complete"):
+            task = self.tasks[task_id]
+            if (task.state, task.file_size, task.sha256) != (TaskState.TASK_STATE_UPLOADED, size, sha256):
+                task = self._pending(task_id)
+                task.state, task.file_size, task.sha256 = TaskState.TASK_STATE_UPLOADED, size, sha256
+        return task
+
+    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem) -> Task:
+        async with self._call("end"):
+            if self.tasks[task_id].state in (
+                TaskState.TASK_STATE_REJECTED,
+                TaskState.TASK_STATE_FAILED,
+                TaskState.TASK_STATE_CANCELLED,
+            ):
+                return self.tasks[task_id]
+            task = self._pending(task_id)
+            task.state = state
+            task.problem.CopyFrom(problem)
+        return task
+
+    async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
+        async with self._call("pending"):
+            found = [task for task in self.tasks.values() if task.state == TaskState.TASK_STATE_PENDING]
+        for task in found:
+            yield task
+
+
+class World:
+    """A whole upload service over fakes."""
+
+    def __init__(self, faults: Faults | None = None, **settings: Any) -> None:
+        self.settings = Settings(
+            bind_addr="127.0.0.1:0",
+            status_addr="127.0.0.1:1",
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+            s3_bucket_name="bucket",
+            **{"part_size_bytes": PART, **settings},
+        )
+        self.faults = faults or Faults()
+        self.store = FakeStore(self.faults)
+        self.tasks = FakeTasks(self.faults)
+        self.background = Background()
+        self.cleanup = Cleanup(self.store)
+        self.receiver = Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background)
+        self.uploads = Uploads(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
+        self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup)
+
+    async def create(self, **changes: Any) -> Task:
+        """A new upload."""
+        new = {
+            "request_id": "r1",
+            "datasource": "sales",
+            "filename": "Sales.csv",
+            "size": None,
+            "sha256": b"",
+            "upload_mode": UploadMode.UPLOAD_MODE_ONE_SHOT,
+            "load_mode": LoadMode.LOAD_MODE_APPEND,
+            "allow_duplicate": False,
+        }
+        task, _ = await self.uploads.create(NewUpload(**{**new, **changes}))
+        return task
+
+    def nothing_is_stored(self) -> bool:
+        """Neither an object nor an open multipart upload."""
+        return not self.store.objects and not self.store.multiparts
+
+
+async def steps(*given: Step) -> AsyncIterator[Step]:
+    """A stream that ends after these."""
+    for step in given:
+        yield step
+
+
+async def silent(*given: Step) -> AsyncIterator[Step]:
+    """A stream that stays open after these."""
+    for step in given:
+        yield step
+    await asyncio.Event().wait()
