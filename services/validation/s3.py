@@ -56,7 +56,9 @@ class S3ObjectStore:
                 if _is_missing(failure):
                     raise KeyError(uri) from failure
                 raise
-            async with answer["Body"] as body:
+            # The wrapper checks that as many bytes come as were announced; what `async with` yields does not.
+            body = answer["Body"]
+            async with body:
                 while data := await body.read(PIECE_BYTES):
                     yield data
 
