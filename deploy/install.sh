@@ -13,5 +13,6 @@ if [ -d "$site/botocore/data" ]; then
 fi
 # Symbols for debuggers: a fifth of Polars, nine tenths of uvloop.
 find "$site" -name '*.so' -exec strip --strip-unneeded {} +
-# Sources that compiled modules were made of.
-find "$site" \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' \) -delete
+# Sources that compiled modules were made of, types and contracts for programmers, and tests.
+find "$site" -type f \( -name '*.pyx' -o -name '*.px[di]' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.proto' \) -delete
+find "$site" -type d \( -name tests -o -path '*/boto3/examples' \) -prune -exec rm -r {} +

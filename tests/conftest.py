@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def instance() -> Iterator[Instance]:
-    """The stack of the instance `test`, healthy. Stopped at the end only if it was not up before."""
-    made = Instance("test")
+    """The stack of the instance `test` (or $SLUICE_INSTANCE), healthy. Stopped at the end only if it was not up before."""
+    made = Instance(os.environ.get("SLUICE_INSTANCE", "test"))
     fresh = made.start()
     yield made
     if fresh:

@@ -21,6 +21,7 @@ from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import Report
 from sluice_client.chunks import messages, of_file
 from sluice_client.errors import SluiceClientError
+from sluice_client.streaming import answered
 
 DEADLINE_S = 10.0
 """Deadline of one attempt of a call that answers at once."""
@@ -154,7 +155,7 @@ class SluiceClient:
                 raise
 
         try:
-            await self._upload.WriteUpload(sent(), timeout=UPLOAD_DEADLINE_S)
+            await answered(self._upload.WriteUpload(sent(), timeout=UPLOAD_DEADLINE_S))
         except aio.AioRpcError as failure:
             raise SluiceClientError.of_rpc(failure, "upload") from failure
         except asyncio.CancelledError:

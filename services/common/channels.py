@@ -1,6 +1,6 @@
 """Channels to our other services: lazy, reconnecting within a second, handing on the trace, with a deadline on every unary call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -53,7 +53,33 @@ class _UnaryStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc]
 
 class _StreamUnary(aio.StreamUnaryClientInterceptor):  # type: ignore[misc]
     async def intercept_stream_unary(self, continuation: Callable[..., Any], details: aio.ClientCallDetails, requests: Any) -> Any:
-        return await continuation(_details(details, None), requests)
+        call = await continuation(_details(details, None), requests)
+        ended: list[aio.AioRpcError] = []
+        call.add_done_callback(lambda done: ended.append(_outcome(done)))
+        try:
+            await call
+        except aio.AioRpcError as failure:
+            # A server that refuses a stream while we still write to it sends its status, and then a write of ours fails. grpc.aio
+            # replaces the status by that failure (INTERNAL, no metadata); whichever of the two came first, the server's is the one.
+            told = (one for one in (failure, *ended) if one.trailing_metadata() or one.code() is not grpc.StatusCode.INTERNAL)
+            raise next(told, failure) from None
+        return call
+
+
+def _outcome(done: aio.Call) -> aio.AioRpcError:
+    """How a call ended, as it is known at the moment it ends."""
+    code, details, trailing = (_answered(question) for question in (done.code(), done.details(), done.trailing_metadata()))
+    return aio.AioRpcError(code, aio.Metadata(), trailing or aio.Metadata(), details)
+
+
+def _answered(question: Coroutine[Any, Any, Any]) -> Any:
+    """Result of a coroutine that waits for nothing, such as the questions to a call that is done."""
+    try:
+        question.send(None)
+    except StopIteration as answer:
+        return answer.value
+    question.close()
+    raise RuntimeError("a finished call has to answer at once")
 
 
 def connect(address: str) -> aio.Channel:

@@ -114,7 +114,7 @@ def to_status(failure: SluiceError) -> grpc.Status:
         wrapped.Pack(detail)
         packed.append(wrapped)
     status = status_pb2.Status(code=info.grpc or grpc.StatusCode.INTERNAL.value[0], message=failure.problem.message, details=packed)
-    return rpc_status.to_status(status)  # type: ignore[no-any-return]
+    return rpc_status.to_status(status)
 
 
 def _places(found: Problem) -> dict[str, str]:

@@ -13,8 +13,8 @@ from services.druid_gateway import endpoints
 from services.druid_gateway.answers import query_failure, status_of_task, task_report
 from services.druid_gateway.array_lines import lines
 from services.druid_gateway.failures import clean
-from services.druid_gateway.granularity import iso_interval, millis_of
-from services.druid_gateway.loads import Interval, TaskReport, TaskStatus
+from services.druid_gateway.granularity import iso, iso_interval, millis_of
+from services.druid_gateway.loads import Interval, TaskReport, TaskStatus, TaskTarget, UnusedSegment
 from services.druid_gateway.ports import Value
 from services.druid_gateway.spec import LOAD_ID_COLUMN
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -70,13 +70,18 @@ class HttpDruid:
             return None
         return task_report(_object(_good(response)))
 
-    async def task_interval(self, task_id: str) -> Interval | None:
+    async def task_target(self, task_id: str) -> TaskTarget | None:
         response = await self._ask("GET", endpoints.task(task_id))
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        answer = _object(_good(response))
-        start, _, end = answer["payload"]["spec"]["dataSchema"]["granularitySpec"]["intervals"][0].partition("/")
-        return Interval(millis_of(start), millis_of(end))
+        spec = _object(_good(response))["payload"]["spec"]
+        status = _object(_good(await self._ask("GET", endpoints.task_status(task_id))))["status"]
+        start, _, end = spec["dataSchema"]["granularitySpec"]["intervals"][0].partition("/")
+        return TaskTarget(
+            interval=Interval(millis_of(start), millis_of(end)),
+            replaces=not spec["ioConfig"]["appendToExisting"],
+            created=status["createdTime"],
+        )
 
     async def shut_down(self, task_id: str) -> None:
         response = await self._ask("POST", endpoints.task_shutdown(task_id))
@@ -90,10 +95,9 @@ class HttpDruid:
             return None
         return sum(max(0, int(each["worker"]["capacity"]) - int(each["currCapacityUsed"])) for each in response.json())
 
-    async def loaded_percent(self, datasource: str, interval: Interval | None) -> float | None:
-        stretch = iso_interval(interval) if interval else _ALL_TIME
-        # Refreshed: without it Druid speaks of the segments that it knew at its last poll.
-        asked = {"forceMetadataRefresh": "true", "interval": stretch}
+    async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
+        # Without an interval Druid looks at the last weeks only.
+        asked = {"forceMetadataRefresh": str(refresh).lower(), "interval": iso_interval(interval)}
         response = _good(await self._ask("GET", endpoints.load_status(datasource), params=asked))
         try:
             answer = response.json() if response.content else {}
@@ -131,6 +135,30 @@ class HttpDruid:
             if rows:
                 found[segment["segment"]] = rows
         return found
+
+    async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
+        # Makes the coordinator read its database first: a segment may have been published a moment ago.
+        await self.loaded_percent(datasource, interval, refresh=True)
+        sql = (
+            "SELECT segment_id, is_available FROM sys.segments "
+            'WHERE datasource = ? AND is_active = 1 AND is_published = 1 AND "start" < ? AND "end" > ?'
+        )
+        rows = await self.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)])
+        return {str(segment): bool(available) for segment, available in rows}
+
+    async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
+        asked = {"interval": iso_interval(interval)}
+        response = _good(await self._ask("GET", endpoints.unused_segments(datasource), params=asked))
+        return [
+            UnusedSegment(each["dataSegment"]["identifier"], each["createdDate"], each["usedStatusLastUpdatedDate"])
+            for each in (response.json() if response.content else [])
+        ]
+
+    async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
+        response = await self._ask("POST", endpoints.mark_used(datasource), json={"segmentIds": list(segment_ids)})
+        if not response.is_success:
+            # 33.0.0 answers with status 500 and does it all the same.
+            logs.get().info("druid.mark_used_answer", status=response.status_code, reason=_text_of(response, _object(response)))
 
     async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
         response = await self._ask("POST", endpoints.mark_unused(datasource), json={"segmentIds": list(segment_ids)})

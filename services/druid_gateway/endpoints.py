@@ -25,6 +25,11 @@ def task(task_id: str) -> str:
     return f"/druid/indexer/v1/task/{quote(task_id, safe='')}"
 
 
+def task_status(task_id: str) -> str:
+    """The task's status, with times."""
+    return f"{task(task_id)}/status"
+
+
 def task_reports(task_id: str) -> str:
     """The task's reports, live ones while it runs."""
     return f"{task(task_id)}/reports"
@@ -43,6 +48,16 @@ def load_status(datasource: str) -> str:
 def mark_unused(datasource: str) -> str:
     """Makes segments disappear from queries."""
     return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/markUnused"
+
+
+def mark_used(datasource: str) -> str:
+    """Makes unused segments appear again."""
+    return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/markUsed"
+
+
+def unused_segments(datasource: str) -> str:
+    """The unused segments, with times."""
+    return f"/druid/coordinator/v1/metadata/datasources/{quote(datasource, safe='')}/unusedSegments"
 
 
 def sql_query(query_id: str) -> str:

@@ -4,8 +4,8 @@ The finest of HOUR, DAY, MONTH, YEAR is taken that cuts the load's span into no 
 
 - one chunk for each 50,000 rows, at most 100: hundreds of small segments make a load and every later query slow (two years in
   DAY = 730 segments load three times slower than in MONTH);
-- 12 chunks are always allowed, so that a small file that is replaced touches the days or months it is about, not a whole year; HOUR is
-  not, as hours only pay where each has rows enough;
+- an append may always have 4, as each makes a small segment; a replace 12, so that a small one touches the days or months that it is
+  about, not a whole year. HOUR is not among these: hours only pay where each has rows enough;
 - YEAR where nothing finer fits.
 
 No chunk makes a huge segment: Druid starts a new one after MAX_ROWS_PER_SEGMENT rows.
@@ -14,11 +14,11 @@ No chunk makes a huge segment: Druid starts a new one after MAX_ROWS_PER_SEGMENT
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from services.druid_gateway.loads import Interval
+from services.druid_gateway.loads import Interval, Mode
 
 ROWS_PER_CHUNK = 50_000
 MAX_CHUNKS = 100
-FREE_CHUNKS = 12
+FREE_CHUNKS = {Mode.APPEND: 4, Mode.REPLACE: 12}
 MAX_ROWS_PER_SEGMENT = 5_000_000
 
 EARLIEST_MILLIS = -62_135_596_800_000
@@ -39,11 +39,11 @@ class Granularity(Enum):
     YEAR = "YEAR"
 
 
-def choose(rows: int, min_millis: int, max_millis: int) -> Granularity:
+def choose(mode: Mode, rows: int, min_millis: int, max_millis: int) -> Granularity:
     """The granularity of a load of `rows` rows whose times are min_millis to max_millis, both included."""
     worth = min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)
     for granularity in Granularity:
-        allowed = worth if granularity is Granularity.HOUR else max(FREE_CHUNKS, worth)
+        allowed = worth if granularity is Granularity.HOUR else max(FREE_CHUNKS[mode], worth)
         if chunks(granularity, min_millis, max_millis) <= allowed:
             return granularity
     return Granularity.YEAR

@@ -86,6 +86,24 @@ class TaskStatus:
 
 
 @dataclass(frozen=True)
+class TaskTarget:
+    """Where a task writes. `replaces`: it replaces chunks; `created`: when it was submitted, ISO 8601 in UTC."""
+
+    interval: Interval
+    replaces: bool
+    created: str
+
+
+@dataclass(frozen=True)
+class UnusedSegment:
+    """A segment that no query sees. `created` and `unused_since`: ISO 8601 in UTC, so that they compare as texts."""
+
+    id: str
+    created: str
+    unused_since: str
+
+
+@dataclass(frozen=True)
 class TaskReport:
     """What a task tells of itself. `rows_processed`: None where it does not tell; `error`: empty unless it failed."""
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from services.druid_gateway.loads import Interval, Part, TaskReport, TaskStatus
+from services.druid_gateway.loads import Interval, Part, TaskReport, TaskStatus, TaskTarget, UnusedSegment
 
 Value = str | int | float | bool | None
 
@@ -24,8 +24,8 @@ class Druid(Protocol):
         """The task's report; None where there is none (yet)."""
         ...
 
-    async def task_interval(self, task_id: str) -> Interval | None:
-        """The interval that the task was given; None where the overlord does not know the task."""
+    async def task_target(self, task_id: str) -> TaskTarget | None:
+        """Where the task writes; None where the overlord does not know the task."""
         ...
 
     async def shut_down(self, task_id: str) -> None:
@@ -36,8 +36,11 @@ class Druid(Protocol):
         """Tasks that could start now; None where Druid does not tell."""
         ...
 
-    async def loaded_percent(self, datasource: str, interval: Interval | None) -> float | None:
-        """Share of the used segments (of `interval`, or all) that queries reach; None where Druid knows no such segments."""
+    async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
+        """Share of the interval's used segments that are loaded; None where Druid knows none.
+
+        `refresh` makes the coordinator read its database first; else it speaks of the segments that it knew at its last turn.
+        """
         ...
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
@@ -46,6 +49,18 @@ class Druid(Protocol):
 
     async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
         """The segments that queries reach and that hold rows of the load, with their number."""
+        ...
+
+    async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
+        """The published segments that overlap the interval and are not replaced by others, and whether the broker reaches them."""
+        ...
+
+    async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
+        """The unused segments inside the interval."""
+        ...
+
+    async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
+        """Brings unused segments back, a little later. Whether it worked shows in unused_segments only."""
         ...
 
     async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:

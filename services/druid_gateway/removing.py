@@ -1,14 +1,14 @@
-"""Taking a load back: its tasks are stopped, its segments marked unused, and what is left is counted."""
+"""Taking a load back: its tasks are stopped, its segments marked unused, what it replaced is brought back, and what is left is counted."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from services.common import logs
-from services.druid_gateway.granularity import iso
-from services.druid_gateway.loads import Interval, TaskState
+from services.common import errors, logs
+from services.druid_gateway.loads import TaskState, TaskTarget
 from services.druid_gateway.ports import Druid
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 PAUSE_S = 0.1
 
@@ -22,10 +22,10 @@ class Left:
 
 
 async def remove(druid: Druid, datasource: str, load_id: str, task_ids: Sequence[str], wait_s: float) -> Left:
-    """Removes until nothing is left, or `wait_s` seconds are over. An append's and a replace's segments hold rows of that load alone.
+    """Removes until nothing is left, or `wait_s` seconds are over. A segment holds rows of one load alone.
 
     Raises:
-        SluiceError: DRUID_UNAVAILABLE.
+        SluiceError: DRUID_UNAVAILABLE; NEWER_LOADS where others appended to chunks that this load had replaced.
     """
     ends = monotonic() + wait_s
     for task_id in await _running(druid, task_ids):
@@ -35,35 +35,60 @@ async def remove(druid: Druid, datasource: str, load_id: str, task_ids: Sequence
         if monotonic() + PAUSE_S > ends:
             return Left(False, sum((await druid.rows_by_segment(datasource, load_id)).values()))
         await asyncio.sleep(PAUSE_S)
-    intervals = [interval for interval in [await druid.task_interval(task_id) for task_id in task_ids] if interval]
-    marked: set[str] = set()
+    targets = [target for target in [await druid.task_target(task_id) for task_id in task_ids] if target]
+    ours: set[str] = set()
     while True:
         # A segment that the broker does not reach yet cannot be asked whose it is: where the tasks wrote, all must be reached before
         # a count of zero means that nothing is left. Asked first, so that the count comes after the loading.
-        hidden = any([await _some_out_of_reach(druid, datasource, interval) for interval in intervals])
+        used = [await druid.used_segments(datasource, target.interval) for target in targets]
         rows = await druid.rows_by_segment(datasource, load_id)
-        if not rows and not hidden:
-            return Left(True, 0)
-        if fresh := sorted(rows.keys() - marked):
+        if fresh := sorted(rows.keys() - ours):
+            _check_nothing_on_top(datasource, targets, used, set(fresh))
             await druid.mark_unused(datasource, fresh)
             logs.get().info("load.segments_unused", datasource=datasource, segments=len(fresh), rows=sum(rows.values()))
-            marked.update(fresh)
+            ours.update(fresh)
+        elif not rows and all(reached for segments in used for reached in segments.values()):
+            replaced = [segment for target in targets if target.replaces for segment in await _replaced(druid, datasource, target, ours)]
+            if not replaced:
+                return Left(True, 0)
+            await druid.mark_used(datasource, replaced)
+            logs.get().info("load.segments_brought_back", datasource=datasource, segments=len(replaced))
         if monotonic() + PAUSE_S > ends:
             return Left(False, sum(rows.values()))
         await asyncio.sleep(PAUSE_S)
 
 
-async def _some_out_of_reach(druid: Druid, datasource: str, interval: Interval) -> bool:
-    """Whether segments of the interval are published and not known to the broker."""
-    # Makes the coordinator read its database anew: a segment may have been published a moment ago.
-    await druid.loaded_percent(datasource, interval)
-    sql = (
-        "SELECT segment_id FROM sys.segments WHERE datasource = ? AND is_active = 1 AND is_available = 0 "
-        'AND "start" < ? AND "end" > ? LIMIT 1'
-    )
-    return bool(await druid.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)]))
-
-
 async def _running(druid: Druid, task_ids: Sequence[str]) -> list[str]:
     statuses = await druid.task_statuses(task_ids) if task_ids else {}
     return [task_id for task_id, status in statuses.items() if status.state is TaskState.RUNNING]
+
+
+def _check_nothing_on_top(datasource: str, targets: Sequence[TaskTarget], used: Sequence[dict[str, bool]], ours: set[str]) -> None:
+    """Raises NEWER_LOADS where segments of others would vanish with ours.
+
+    What is appended to a replaced chunk is only seen together with the segments that replaced it: Druid calls these the core partitions.
+    """
+    for target, segments in zip(targets, used, strict=True):
+        chunks = {_chunk(datasource, segment) for segment in ours}
+        others = [segment for segment in segments if segment not in ours and _chunk(datasource, segment) in chunks]
+        if target.replaces and others:
+            logs.get().warning("load.not_removable", datasource=datasource, others=len(others))
+            message = "Other loads were appended to the chunks that this load replaced; without it they would vanish from queries too."
+            raise errors.error(ErrorReason.ERROR_REASON_NEWER_LOADS, message)
+
+
+def _chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
+    """Start, end and version of a segment, from its id `{datasource}_{start}_{end}_{version}[_{partition}]`."""
+    return tuple(segment_id.removeprefix(f"{datasource}_").split("_")[:3])
+
+
+async def _replaced(druid: Druid, datasource: str, target: TaskTarget, ours: set[str]) -> list[str]:
+    """The segments that the coordinator has taken out of use because the task's own had replaced them.
+
+    They were there before, and went after ours came. Where ours were already unused before this call, we do not know when they came,
+    and take the time of the submit.
+    """
+    unused = await druid.unused_segments(datasource, target.interval)
+    came = max((segment.created for segment in unused if segment.id in ours), default=target.created)
+    before = [segment for segment in unused if segment.id not in ours and segment.created < target.created]
+    return [segment.id for segment in before if segment.unused_since >= came]

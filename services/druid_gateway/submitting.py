@@ -32,7 +32,7 @@ async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int)
     """
     _check(load)
     timings = Timings()
-    chosen = granularity.choose(load.rows, load.min_millis, load.max_millis)
+    chosen = granularity.choose(load.mode, load.rows, load.min_millis, load.max_millis)
     interval = granularity.align(chosen, load.min_millis, load.max_millis)
     with timings.step("capacity"):
         slots = await druid.free_slots() if load.rows >= spec.PARALLEL_FROM_ROWS and len(load.parts) > 1 else None

@@ -8,14 +8,13 @@ from time import monotonic
 
 from services.common import errors
 from services.druid_gateway.loads import Interval
+from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.ports import Druid, Value
 from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN
 from services.druid_gateway.sql_text import identifier
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RELATIVE_TOLERANCE = 1e-9
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,20 +49,21 @@ async def verify(druid: Druid, datasource: str, load_id: str, interval: Interval
     Raises:
         SluiceError: DRUID_UNAVAILABLE.
     """
-    ends = monotonic() + wait_s
-    pause = FIRST_PAUSE_S
+    started = monotonic()
+    # Makes the coordinator read its database now, not at its next turn, and so hand our segments out at once.
+    percent = await druid.loaded_percent(datasource, interval, refresh=True)
     while True:
         rows, sums = await count(druid, datasource, load_id, interval, [column for column, _ in expected.sums])
         agree = rows == expected.rows and all(agrees(found, sum_) for found, (_, sum_) in zip(sums, expected.sums, strict=True))
-        out_of_time = monotonic() + pause > ends
+        age = monotonic() - started
+        out_of_time = age + pause_s(age) > wait_s
         if agree or out_of_time:
-            # Asked last, so that what was counted was loaded.
-            percent = await druid.loaded_percent(datasource, interval)
+            # After the count, and by a coordinator that knows our segments.
+            percent = await druid.loaded_percent(datasource, interval, refresh=False)
             loaded = percent == 100.0 or (percent is None and expected.rows == 0)
             if out_of_time or loaded:
                 return Seen(agree and loaded, rows, [found.value for found in sums], percent or 0.0)
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.2, LONGEST_PAUSE_S)
+        await asyncio.sleep(pause_s(age))
 
 
 def agrees(found: Sum, expected: float) -> bool:

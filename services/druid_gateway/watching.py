@@ -11,13 +11,9 @@ from time import monotonic
 from services.common import errors, logs
 from services.druid_gateway.failures import problem_of_task
 from services.druid_gateway.loads import TaskState, TaskStatus
+from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.ports import Druid
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-
-FAST_S = 0.05
-"""Seconds between two polls while the youngest watch is young: a small load takes less than a second."""
-FAST_FOR_S = 5.0
-SLOWEST_S = 2.0
 
 UNKNOWN_POLLS = 5
 UNKNOWN_FOR_S = 1.0
@@ -45,11 +41,6 @@ class Progress:
     duration_ms: int = 0
     rows_processed: int | None = None
     problem: Problem | None = None
-
-
-def pause_s(age_s: float) -> float:
-    """Seconds until the next poll of a watch of that age: 50 ms for 5 s, then 4 % of the age, 0.2 s to 2 s."""
-    return FAST_S if age_s < FAST_FOR_S else min(SLOWEST_S, age_s / 25)
 
 
 @dataclass(eq=False)

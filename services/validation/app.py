@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 from services.common import s3, server
 from services.validation.children import Children
-from services.validation.judging import Limits
+from services.validation.limits import Limits
 from services.validation.s3 import S3ObjectStore
 from services.validation.servicer import ValidationServicer
 from services.validation.settings import Settings

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from services.validation.frames import HEADER, Kind, pack
-from services.validation.judging import Limits, examine
+from services.validation.judging import examine
+from services.validation.limits import Limits
 from sluice.validation.v1.validation_pb2 import ValidateObjectRequest, ValidateObjectResponse, ValidationProgress
 
 ADDRESS_SPACE_SLACK_BYTES = 8 * 1024**3

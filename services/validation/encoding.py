@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from services.validation.dialect import line_end
 from services.validation.faults import FileFault
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -66,21 +67,22 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 def _first_bad_line(path: Path) -> int | None:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = 1
+    lines, end = 1, b"\n"
     with path.open("rb") as file:
         while True:
             block = file.read(BLOCK_BYTES)
             pending = len(decoder.getstate()[0])
+            end = line_end(block) if lines == 1 else end
             if block.isascii() and block and not pending:
-                lines += block.count(b"\n")
+                lines += block.count(end)
                 continue
             try:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as failure:
-                return lines + block.count(b"\n", 0, max(failure.start - pending, 0))
+                return lines + block.count(end, 0, max(failure.start - pending, 0))
             if not block:
                 return None
-            lines += block.count(b"\n")
+            lines += block.count(end)
 
 
 def _is_windows_1252(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """From a file on the local disk to its report, its parts and its rejects. Runs in the child process."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from services.common.timing import Timings
 from services.validation import column_types, csv_reader, kinds, names, parts, policy, rejects, workbook
 from services.validation.column_types import ColumnFacts, Reading, named_like_time
 from services.validation.faults import FileFault
+from services.validation.limits import Limits
 from services.validation.loading import Loading
 from services.validation.table import Table
 from services.validation.time_formats import TimeFormat
@@ -33,16 +33,6 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 Emit = Callable[[ValidationProgress], None]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one file may use. Also what a child is told."""
-
-    max_columns: int
-    max_cells: int
-    max_inflated_bytes: int
-    max_parts: int
 
 
 def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, emit: Emit) -> Report:

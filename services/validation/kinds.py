@@ -1,5 +1,6 @@
 """What a file is, told from its first bytes, against what its name says."""
 
+import zipfile
 from pathlib import Path, PurePath
 
 from services.validation.faults import FileFault
@@ -33,7 +34,7 @@ _OTHERS = {
     b"{\\rtf": "an RTF document",
 }
 _HTML = (b"<!doctype html", b"<html", b"<?xml", b"<table")
-_MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
+_PIECE_BYTES = 4 * 1024 * 1024
 
 
 def tell(path: Path, filename: str) -> "FileFormat.ValueType":
@@ -66,9 +67,7 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
 def _look(path: Path, head: bytes) -> tuple["FileFormat.ValueType | None", str | None]:
     """The format, or what the file is instead."""
     if head.startswith((_ZIP, _EMPTY_ZIP)):
-        if b"[Content_Types].xml" in head or b"xl/" in head or _mentions(path, b"xl/workbook"):
-            return FileFormat.FILE_FORMAT_XLSX, "an .xlsx workbook"
-        return None, "a zip archive"
+        return _look_into_zip(path)
     if head.startswith(_OLE):
         if _holds_stream(path, "Workbook") or _holds_stream(path, "Book"):
             return FileFormat.FILE_FORMAT_XLS, "an .xls workbook"
@@ -83,12 +82,17 @@ def _look(path: Path, head: bytes) -> tuple["FileFormat.ValueType | None", str |
     return FileFormat.FILE_FORMAT_CSV, "text"
 
 
-def _mentions(path: Path, name: bytes) -> bool:
-    """Whether the directory at the end of a zip names an entry."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _MAX_DIRECTORY_BYTES))
-        return name in file.read()
+def _look_into_zip(path: Path) -> tuple["FileFormat.ValueType | None", str | None]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {PurePath(name.replace("\\", "/")).name.lower() for name in archive.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_CORRUPT, "The file is a zip archive that is cut off or damaged.") from None
+    if "workbook.xml" in names:
+        return FileFormat.FILE_FORMAT_XLSX, "an .xlsx workbook"
+    if "workbook.bin" in names:
+        return None, "a binary .xlsb workbook"
+    return None, "a zip archive"
 
 
 def _holds_stream(path: Path, name: str) -> bool:
@@ -96,7 +100,7 @@ def _holds_stream(path: Path, name: str) -> bool:
     wanted = name.lower().encode("utf-16-le") + b"\0\0"
     with path.open("rb") as file:
         tail = b""
-        while block := file.read(_MAX_DIRECTORY_BYTES):
+        while block := file.read(_PIECE_BYTES):
             if wanted in (tail + block).lower():
                 return True
             tail = block[-len(wanted) :]

@@ -12,7 +12,7 @@ from services.common.timing import Timings
 from services.validation import policy
 from services.validation.child import Job
 from services.validation.children import ChildLostError, Children
-from services.validation.judging import Limits
+from services.validation.limits import Limits
 from services.validation.ports import ObjectStore
 from services.validation.spool import Spool
 from sluice.common.v1.errors_pb2 import ErrorReason

@@ -1,12 +1,198 @@
-"""A workbook's table."""
+"""A workbook's table, every cell as text: which types the columns have is decided as for a CSV file, on all values.
 
+Dates come as ISO 8601, numbers in full precision, cells with an error as null.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import fastexcel
+import polars as pl
+
+from services.common import errors
+from services.validation import zip_guard
 from services.validation.faults import FileFault
-from services.validation.table import Table
-from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import FileFormat
+from services.validation.limits import Limits
+from services.validation.lines import LineMap
+from services.validation.table import ROW, Table, column
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.validation.v1.validation_pb2 import FileFormat, Sheet
+
+HEADER_WITHIN_ROWS = 50
+"""The header is looked for in this many rows."""
+HEADER_WIDTH_SHARE = 0.6
+"""Share of the widest row's cells that the header must have: titles above a table are narrower."""
+SAMPLE_ROWS = 5000
+
+_ROUNDED = r"\.\d{9}$"
+_ROUNDING = 6e-10
+"""The reader writes numbers with nine decimals when it is asked for text."""
+_LINE_BREAKS = r"[\r\n\x01]"
 
 
-def read(source: Path, format: "FileFormat.ValueType", limits: object) -> Table:
-    raise FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED, "not yet")
+@dataclass(frozen=True)
+class _Candidate:
+    """A sheet that has a table."""
+
+    index: int
+    name: str
+    cells: pl.DataFrame
+    """All cells, from A1 on."""
+    header_row: int
+    """From 0."""
+    filled: int
+    """Cells with a value from the header on."""
+
+
+def read(source: Path, format: "FileFormat.ValueType", limits: Limits) -> Table:
+    """The table of the sheet that has the most of one.
+
+    Raises:
+        FileFault: FILE_CORRUPT, FILE_ENCRYPTED, RESOURCE_LIMIT, SHEET_NOT_FOUND, NO_ROWS.
+    """
+    warnings: list[Problem] = []
+    if format == FileFormat.FILE_FORMAT_XLSX:
+        wrong = zip_guard.check(source, limits.max_inflated_bytes, limits.max_columns, limits.max_cells)
+        if wrong:
+            message = f"{wrong:,} cells of the workbook hold an error such as #DIV/0! instead of a value; they are read as empty."
+            warnings.append(errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, message, action="Mend the formulas of these cells."))
+    with _faults_of_the_file():
+        workbook = fastexcel.read_excel(source)
+        names = list(workbook.sheet_names)
+    best, others = _choose(workbook, names)
+    if best is None:
+        raise FileFault(ErrorReason.ERROR_REASON_SHEET_NOT_FOUND, "No sheet of the workbook has a header row with at least two cells.")
+    if others:
+        named = ", ".join(repr(name) for name in others[:10]) + (", ..." if len(others) > 10 else "")
+        message = f"Only the sheet {best.name!r} was read, not {named}."
+        warnings.append(errors.problem(ErrorReason.ERROR_REASON_SHEETS_IGNORED, message, value=best.name))
+    return _table(workbook, best, names, format, limits, warnings)
+
+
+@contextmanager
+def _faults_of_the_file() -> Iterator[None]:
+    """What the reader raises, as a fault of the file."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as failure:  # a panic of the reader is no Exception
+        text = str(failure).split("\n", 1)[0]
+        if "password" in text.lower():
+            raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.") from failure
+        if type(failure).__name__ == "PanicException":
+            text = "its structure makes no sense"
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_CORRUPT, f"The workbook cannot be read: {text}.") from failure
+
+
+def _load(workbook: fastexcel.ExcelReader, index: int, type: Literal["string", "float"]) -> pl.DataFrame:
+    """All cells from A1 on; columns are named by their place in the result."""
+    with _faults_of_the_file():
+        sheet = workbook.load_sheet(index, header_row=None, skip_rows=0, dtypes=type)
+        frame: pl.DataFrame = sheet.to_polars()
+    frame.columns = [column(position) for position in range(frame.width)]
+    return frame
+
+
+def _choose(workbook: fastexcel.ExcelReader, names: list[str]) -> tuple[_Candidate | None, list[str]]:
+    """The sheet with the most cells below a header, and the names of the others that have cells."""
+    best: _Candidate | None = None
+    with_cells = []
+    fault: FileFault | None = None
+    for index, name in enumerate(names):
+        try:
+            cells = _load(workbook, index, "string")
+        except FileFault as found:
+            # A sheet of another kind, such as a chart, does not keep the others from being read.
+            fault = found
+            continue
+        if not cells.height or not cells.width:
+            continue
+        with_cells.append(name)
+        candidate = _candidate(index, name, cells)
+        if candidate is not None and (best is None or candidate.filled > best.filled):
+            best = candidate
+    if best is None and fault is not None:
+        raise fault
+    return best, [name for name in with_cells if best is None or name != best.name]
+
+
+def _candidate(index: int, name: str, cells: pl.DataFrame) -> _Candidate | None:
+    filled = cells.select(pl.sum_horizontal(pl.all().str.strip_chars().str.len_bytes().fill_null(0) > 0)).to_series()
+    head = filled.head(HEADER_WITHIN_ROWS).to_list()
+    widest = max(head)
+    if widest < 2:
+        return None
+    header_row = next(row for row, count in enumerate(head) if count >= max(2, widest * HEADER_WIDTH_SHARE))
+    return _Candidate(index, name, cells, header_row, int(filled.slice(header_row).sum()))
+
+
+def _table(
+    workbook: fastexcel.ExcelReader,
+    best: _Candidate,
+    names: list[str],
+    format: "FileFormat.ValueType",
+    limits: Limits,
+    warnings: list[Problem],
+) -> Table:
+    body = best.cells.slice(best.header_row + 1)
+    header_cells = [cell or "" for cell in best.cells.row(best.header_row)]
+    # Empty columns left and right of the table are none of it.
+    used = [position for position, cell in enumerate(header_cells) if cell.strip() or body[column(position)].null_count() < body.height]
+    first, last = used[0], used[-1]
+    header = header_cells[first : last + 1]
+    if len(header) > limits.max_columns:
+        message = f"The sheet {best.name!r} has {len(header):,} columns; at most {limits.max_columns:,} are read."
+        raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message, value=len(header))
+    if not body.height:
+        message = f"There is no row below the header of the sheet {best.name!r}."
+        raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, message)
+    body = _with_full_precision(workbook, best, body.select([column(position) for position in range(first, last + 1)]))
+    body.columns = [column(position) for position in range(len(header))]
+    blank = body.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    lines = LineMap()
+    first_line = best.header_row + 2
+    if blank.any():
+        for row, place in enumerate(blank.not_().arg_true()):
+            lines.add(row, first_line + place)
+        body = body.filter(~blank)
+    else:
+        lines.add(0, first_line)
+    frame = body.with_row_index(ROW)
+    step = max(1, body.height // SAMPLE_ROWS)
+    return Table(
+        format=format,
+        header=header,
+        frame=frame.lazy,
+        sample=body.gather_every(step),
+        rows=body.height,
+        lines=lines,
+        size=int(body.estimated_size()),
+        line_breaks=bool(body.select(pl.any_horizontal(pl.all().str.contains(_LINE_BREAKS).any())).item()),
+        blank_rows=int(blank.sum()),
+        sheet=Sheet(name=best.name, header_row=best.header_row + 1, all_names=names),
+        warnings=warnings,
+    )
+
+
+def _with_full_precision(workbook: fastexcel.ExcelReader, best: _Candidate, body: pl.DataFrame) -> pl.DataFrame:
+    """The cells, with numbers that the reader rounded in their text written in full."""
+    rounded = [
+        name
+        for name in body.columns
+        if body.select(
+            pl.col(name).str.contains(_ROUNDED).any() | (pl.col(name).is_in(["0", "-0"]).any() & ~pl.col(name).str.contains("[1-9]").any())
+        ).item()
+    ]
+    if not rounded:
+        return body
+    numbers = _load(workbook, best.index, "float").select(rounded).slice(best.header_row + 1)
+    for name in rounded:
+        exact = numbers[name]
+        shown = body[name].cast(pl.Float64, strict=False)
+        differs = (exact != shown) & ((exact - shown).abs() <= _ROUNDING)
+        body = body.with_columns(pl.select(pl.when(differs).then(exact.cast(pl.String)).otherwise(body[name])).to_series().alias(name))
+    return body

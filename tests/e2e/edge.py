@@ -74,5 +74,5 @@ class Edge:
 
     async def rows_in_druid(self, datasource: str) -> int:
         """Rows that a query counts; 0 where Druid does not know the datasource."""
-        known = await self.query(f"SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = '{datasource}'")
-        return int((await self.query(f'SELECT COUNT(*) FROM "{datasource}"'))[0][0]) if known[0][0] else 0
+        known = await self.query(f"SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = '{datasource}'")
+        return int((await self.query(f'SELECT COUNT(*) FROM "{datasource}"'))[0][0]) if known else 0

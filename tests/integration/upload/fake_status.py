@@ -1,6 +1,7 @@
 """A StatusService in memory, over real gRPC: the rules of its proto for what upload calls, and switches to make it fail."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -130,11 +131,13 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         await self._change(task)
         return pb.CancelTaskResponse(task=task)
 
-    async def WatchTask(self, request: pb.WatchTaskRequest, context: Any) -> None:
+    async def WatchTask(self, request: pb.WatchTaskRequest, context: Any) -> AsyncIterator[pb.WatchTaskResponse]:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
+        yield pb.WatchTaskResponse()
 
-    async def WatchTasks(self, request: pb.WatchTasksRequest, context: Any) -> None:
+    async def WatchTasks(self, request: pb.WatchTasksRequest, context: Any) -> AsyncIterator[pb.WatchTasksResponse]:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
+        yield pb.WatchTasksResponse()
 
 
 def _must_be_pending(task: pb.Task) -> None:

@@ -1,7 +1,7 @@
 """An object store that fails: the upload is whole, or refused with nothing left behind."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import pytest
@@ -12,14 +12,14 @@ from sluice.common.v1.task_pb2 import TaskState
 from tests.integration.upload.faulty_s3 import Fault, FaultyS3, Operation, serving
 from tests.integration.upload.running import FINISH, MIB, Bucket, Running, chunks, header, refusal
 
-SMALL, LARGE = b"a,b\n1,2\n", random.Random(20).randbytes(20 * MIB)
+SMALL, LARGE = b"a,b\n1,2\n", random.Random(9).randbytes(9 * MIB)
 FOR_EVER = 10**6
 
 Start = Callable[..., Awaitable[Running]]
 
 
 @pytest.fixture
-def faulty() -> Iterator[FaultyS3]:
+def faulty() -> FaultyS3:
     return FaultyS3()
 
 

@@ -320,3 +320,23 @@ async def test_it_serves_while_the_object_store_answers(running: Running) -> Non
                 break
         watched.cancel()
         await channel.close()
+
+
+@pytest.mark.parametrize("by", ["channel", "client"])
+async def test_a_refusal_arrives_whole_while_the_client_still_sends(start: Start, bucket: Bucket, by: str) -> None:
+    running = await start(bucket, max_file_size_bytes=MIB)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield bytes(MIB)
+
+    for _ in range(20):
+        if by == "client":
+            with pytest.raises(SluiceClientError) as failure:
+                await running.client.upload(pieces(), "sales", filename="a.csv")
+            code, limit = failure.value.code, failure.value.metadata["limit_bytes"]
+        else:
+            upload = await running.create()
+            error, _ = await refusal(running.write([header(upload), *chunks(bytes(40 * MIB))]))
+            code, limit = error.code, error.metadata["limit_bytes"]
+        assert (code, limit) == ("FILE_TOO_LARGE", str(MIB))

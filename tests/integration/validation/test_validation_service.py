@@ -28,6 +28,12 @@ def sales(rows: int) -> bytes:
     return "\n".join(lines).encode()
 
 
+def many_sales() -> bytes:
+    """A table that takes seconds to read: 2 million rows, 90 MB."""
+    header, _, rows = sales(20_000).partition(b"\n")
+    return header + b"\n" + (rows + b"\n") * 100
+
+
 def child_pids() -> set[int]:
     """Processes that read files for this one."""
     found = psutil.Process().children(recursive=True)
@@ -119,7 +125,7 @@ async def test_a_rule_that_does_not_exist_is_refused(running: Running) -> None:
 
 
 async def test_a_child_that_dies_costs_its_file_and_nothing_else(running: Running) -> None:
-    request = await running.request(sales(2_000_000), "sales.csv")
+    request = await running.request(many_sales(), "sales.csv")
     validating = asyncio.create_task(running.validate(request))
     killed: set[int] = set()
 
@@ -145,7 +151,7 @@ def _open_files(pid: int) -> list[psutil._ntuples.popenfile]:
 
 
 async def test_a_cancelled_call_ends_its_child_and_leaves_nothing(running: Running) -> None:
-    request = await running.request(sales(2_000_000), "sales.csv")
+    request = await running.request(many_sales(), "sales.csv")
     idle = child_pids()
     call = running.stub.ValidateObject(request)
     async for step in call:
@@ -162,7 +168,7 @@ async def test_a_cancelled_call_ends_its_child_and_leaves_nothing(running: Runni
 )
 async def test_a_file_that_takes_too_much_is_rejected(start: Start, limit: dict[str, object]) -> None:
     running = await start(**limit, max_children=1)
-    report = await running.report(sales(2_000_000), "sales.csv")
+    report = await running.report(many_sales(), "sales.csv")
     assert report.verdict == Verdict.VERDICT_REJECTED
     assert [problem.code for problem in report.problems] == [ErrorReason.ERROR_REASON_RESOURCE_LIMIT]
     assert report.summary

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.common import errors
-from services.druid_gateway.loads import Interval, TaskReport, TaskState, TaskStatus
+from services.druid_gateway.loads import Interval, TaskReport, TaskState, TaskStatus, TaskTarget, UnusedSegment
 from services.druid_gateway.ports import Value
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -32,7 +32,9 @@ class FakeDruid:
 
     polls: list[Polled] = field(default_factory=lambda: [{}])
     report: TaskReport | None = None
-    interval: Interval | None = None
+    target: TaskTarget | None = None
+    used: dict[str, bool] = field(default_factory=dict)
+    unused: list[UnusedSegment] = field(default_factory=list)
     slots: int | None = 4
     known: set[str] = field(default_factory=set)
     percents: list[float | None] = field(default_factory=lambda: [100.0])
@@ -43,6 +45,7 @@ class FakeDruid:
     specs: list[dict[str, Any]] = field(default_factory=list)
     asked_ids: list[list[str]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    brought_back: list[str] = field(default_factory=list)
     marked: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     queries: list[tuple[str, int, int]] = field(default_factory=list)
@@ -64,8 +67,17 @@ class FakeDruid:
     async def task_report(self, task_id: str) -> TaskReport | None:
         return self.report
 
-    async def task_interval(self, task_id: str) -> Interval | None:
-        return self.interval
+    async def task_target(self, task_id: str) -> TaskTarget | None:
+        return self.target
+
+    async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
+        return self.used
+
+    async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
+        return [segment for segment in self.unused if segment.id not in self.brought_back]
+
+    async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
+        self.brought_back.extend(segment_ids)
 
     async def shut_down(self, task_id: str) -> None:
         self.stopped.append(task_id)
@@ -73,7 +85,7 @@ class FakeDruid:
     async def free_slots(self) -> int | None:
         return self.slots
 
-    async def loaded_percent(self, datasource: str, interval: Interval | None) -> float | None:
+    async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
         return self.percents.pop(0) if len(self.percents) > 1 else self.percents[0]
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:

@@ -20,6 +20,7 @@ from services.druid_gateway.granularity import (
     iso_interval,
     millis_of,
 )
+from services.druid_gateway.loads import Mode
 
 moments = st.integers(EARLIEST_MILLIS, LATEST_MILLIS)
 spans = st.tuples(moments, moments).map(sorted)
@@ -31,31 +32,34 @@ def at(text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("rows", "first", "last", "expected"),
+    ("rows", "first", "last", "append", "replace"),
     [
-        (1, "2020-02-29", "2020-02-29", "DAY"),
-        (1_000, "2020-01-01T10:00", "2020-01-01T10:59", "DAY"),
-        (1_000_000, "2020-01-01T00:00", "2020-01-01T19:59", "HOUR"),
-        (1_000_000, "2020-01-01T00:00", "2020-01-01T23:59", "DAY"),
-        (1_000, "2020-01-01", "2020-01-12", "DAY"),
-        (1_000, "2020-01-01", "2020-01-31", "MONTH"),
-        (300, "2020-07-01", "2020-09-30", "MONTH"),
-        (10_194, "2019-01-03", "2022-12-30", "YEAR"),
-        (2_300_000, "2019-01-01", "2020-12-31", "MONTH"),
-        (2_300_000, "2020-01-01", "2020-02-10", "DAY"),
-        (50_000_000, "2000-01-01", "2020-12-31", "YEAR"),
-        (100, "1800-01-01", "2020-12-31", "YEAR"),
+        (1, "2020-02-29", "2020-02-29", "DAY", "DAY"),
+        (1_000, "2020-01-01T10:00", "2020-01-01T10:59", "DAY", "DAY"),
+        (1_000_000, "2020-01-01T00:00", "2020-01-01T19:59", "HOUR", "HOUR"),
+        (1_000_000, "2020-01-01T00:00", "2020-01-01T23:59", "DAY", "DAY"),
+        (1_000, "2020-01-01", "2020-01-12", "MONTH", "DAY"),
+        (1_000, "2020-01-01", "2020-01-04", "DAY", "DAY"),
+        (1_000, "2020-01-01", "2020-01-31", "MONTH", "MONTH"),
+        (300, "2020-07-01", "2020-09-30", "MONTH", "MONTH"),
+        (300, "2020-01-01", "2020-12-31", "YEAR", "MONTH"),
+        (10_194, "2019-01-03", "2022-12-30", "YEAR", "YEAR"),
+        (2_300_000, "2019-01-01", "2020-12-31", "MONTH", "MONTH"),
+        (2_300_000, "2020-01-01", "2020-02-10", "DAY", "DAY"),
+        (50_000_000, "2000-01-01", "2020-12-31", "YEAR", "YEAR"),
+        (100, "1800-01-01", "2020-12-31", "YEAR", "YEAR"),
     ],
 )
-def test_examples(rows: int, first: str, last: str, expected: str) -> None:
-    assert choose(rows, at(first), at(last)).value == expected
+def test_examples(rows: int, first: str, last: str, append: str, replace: str) -> None:
+    assert choose(Mode.APPEND, rows, at(first), at(last)).value == append
+    assert choose(Mode.REPLACE, rows, at(first), at(last)).value == replace
 
 
-@given(st.integers(1, 10**9), spans)
-def test_never_more_chunks_than_the_rows_are_worth_unless_years(rows: int, span: list[int]) -> None:
-    chosen = choose(rows, *span)
+@given(st.sampled_from(Mode), st.integers(1, 10**9), spans)
+def test_never_more_chunks_than_the_rows_are_worth_unless_years(mode: Mode, rows: int, span: list[int]) -> None:
+    chosen = choose(mode, rows, *span)
     count = chunks(chosen, *span)
-    assert count <= max(FREE_CHUNKS, min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)) or chosen is Granularity.YEAR
+    assert count <= max(FREE_CHUNKS[mode], min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)) or chosen is Granularity.YEAR
 
 
 @given(granularities, spans)

@@ -99,7 +99,7 @@ async def test_unknown_tasks(druid: HttpDruid, web: respx.MockRouter) -> None:
         web.route(path__regex=r"/druid/indexer/v1/task/nope.*").respond(404, text="Cannot find any task with id: [nope]")
         assert await druid.task_statuses(["nope"]) == {}
         assert await druid.task_report("nope") is None
-        assert await druid.task_interval("nope") is None
+        assert await druid.task_target("nope") is None
         await druid.shut_down("nope")
 
 
@@ -111,10 +111,16 @@ async def test_load_status_of_nothing(druid: HttpDruid, web: respx.MockRouter) -
             httpx.Response(200, text="No used segment found for the given datasource and interval"),
             httpx.Response(200, json={"sales": 100.0}),
         ]
-        found = [await druid.loaded_percent("sales", Interval(0, 1)) for _ in range(3)]
+        found = [await druid.loaded_percent("sales", Interval(0, 1), refresh=True) for _ in range(3)]
         assert found == [None, None, 100.0]
         asked = route.calls.last.request.url.params
         assert (asked["forceMetadataRefresh"], asked["interval"]) == ("true", "1970-01-01T00:00:00.000Z/1970-01-01T00:00:00.001Z")
+
+
+async def test_segments_that_came_back_though_druid_says_500(druid: HttpDruid, web: respx.MockRouter) -> None:
+    with web:
+        web.post("/druid/coordinator/v1/datasources/sales/markUsed").respond(500)
+        await druid.mark_used("sales", ["s1"])
 
 
 async def test_names_cannot_leave_their_place_in_an_address(druid: HttpDruid, web: respx.MockRouter) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.common.errors import SluiceError
-from services.druid_gateway.loads import Interval
-from services.druid_gateway.ports import Value
+from services.druid_gateway.loads import Interval, TaskTarget, UnusedSegment
 from services.druid_gateway.removing import Left, remove
 from tests.unit.druid_gateway.fake_druid import AWAY, RUNNING, SUCCESS, FakeDruid, failed
 
@@ -46,23 +45,74 @@ async def test_segments_that_stay_are_told() -> None:
     assert druid.stopped == ["s1"]
 
 
+APPENDED = TaskTarget(Interval(0, 86_400_000), False, "2026-01-01T00:00:00.000Z")
+REPLACED = TaskTarget(Interval(0, 86_400_000), True, "2026-01-01T00:00:00.000Z")
+CHUNK = "sales_1970-01-01T00:00:00.000Z_1970-01-02T00:00:00.000Z"
+OURS = f"{CHUNK}_2026-01-01T00:00:01.000Z"
+
+
 async def test_published_segments_that_no_query_reaches_are_waited_for() -> None:
-    hidden: list[list[list[Value]]] = [[["s9"]], [["s9"]], []]
-
     class Loading(FakeDruid):
-        """The segment appears when it is loaded."""
+        """The segment is seen in the third round."""
 
-        async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
-            assert "sys.segments" in sql
-            assert parameters == ["sales", "1970-01-02T00:00:00.000Z", "1970-01-01T00:00:00.000Z"]
-            answer: list[list[Value]] = hidden.pop(0) if hidden else []
-            if not answer and "s9" not in self.marked:
-                self.segments["s9"] = 3
-            return answer
+        rounds = 0
 
-    druid = Loading(polls=[{"a": SUCCESS}], interval=Interval(0, 86_400_000))
+        async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
+            self.rounds += 1
+            if self.rounds >= 3:
+                self.segments[OURS] = 3
+            return {OURS: self.rounds >= 3} if OURS not in self.marked else {}
+
+    druid = Loading(polls=[{"a": SUCCESS}], target=APPENDED)
     assert await run(druid, "a") == Left(True, 0)
-    assert druid.marked == ["s9"]
+    assert druid.marked == [OURS]
+
+
+async def test_what_a_replace_replaced_comes_back() -> None:
+    before, during, after = "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:01.500Z", "2026-01-01T00:00:03.000Z"
+    druid = FakeDruid(
+        polls=[{"a": SUCCESS}],
+        target=REPLACED,
+        segments={OURS: 3},
+        used={OURS: True},
+        unused=[
+            UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", after),
+            UnusedSegment("replaced", before, after),
+            UnusedSegment("removed before", before, before),
+            UnusedSegment("removed while ours was loaded", before, during),
+            UnusedSegment("later", after, after),
+        ],
+    )
+    assert await run(druid, "a") == Left(True, 0)
+    assert (druid.marked, druid.brought_back) == ([OURS], ["replaced"])
+
+
+async def test_a_replace_that_was_half_removed_is_finished() -> None:
+    unused = [UnusedSegment("replaced", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
+    druid = FakeDruid(polls=[{"a": SUCCESS}], target=REPLACED, unused=unused)
+    assert await run(druid, "a") == Left(True, 0)
+    assert druid.brought_back == ["replaced"]
+
+
+async def test_an_append_brings_nothing_back() -> None:
+    unused = [UnusedSegment("other", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
+    druid = FakeDruid(polls=[{"a": SUCCESS}], target=APPENDED, unused=unused)
+    assert await run(druid, "a") == Left(True, 0)
+    assert druid.brought_back == []
+
+
+@pytest.mark.parametrize("other", [f"{OURS}_1", f"{OURS}_12"])
+async def test_a_replace_under_later_appends_stays(other: str) -> None:
+    druid = FakeDruid(polls=[{"a": SUCCESS}], target=REPLACED, segments={OURS: 3}, used={OURS: True, other: True})
+    with pytest.raises(SluiceError) as raised:
+        await run(druid, "a")
+    assert raised.value.code == "NEWER_LOADS"
+    assert druid.marked == []
+
+
+async def test_an_append_under_later_appends_goes() -> None:
+    druid = FakeDruid(polls=[{"a": SUCCESS}], target=APPENDED, segments={OURS: 3}, used={OURS: True, f"{OURS}_1": True})
+    assert await run(druid, "a") == Left(True, 0)
 
 
 async def test_druid_away_is_an_error() -> None:

@@ -48,7 +48,7 @@ async def test_rows_that_come_one_by_one_are_waited_for() -> None:
 
 
 async def test_a_count_is_not_enough_while_segments_are_missing() -> None:
-    druid = FakeDruid(answers=lambda sql, parameters: [[3]], percents=[50.0, 50.0, 100.0])
+    druid = FakeDruid(answers=lambda sql, parameters: [[3]], percents=[0.0, 50.0, 50.0, 100.0])
     assert await seen(druid, Expected(3, [])) == (True, 3)
     druid = FakeDruid(answers=lambda sql, parameters: [[3]], percents=[50.0])
     assert await seen(druid, Expected(3, []), wait_s=0.1) == (False, 3)

@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import SluiceError, code_of
-from services.druid_gateway import watching
+from services.druid_gateway import pacing, watching
 from services.druid_gateway.loads import TaskReport
-from services.druid_gateway.watching import Phase, Progress, TaskPoller, pause_s, watch_load
+from services.druid_gateway.pacing import pause_s
+from services.druid_gateway.watching import Phase, Progress, TaskPoller, watch_load
 from tests.unit.druid_gateway.fake_druid import AWAY, RUNNING, SUCCESS, WAITING, FakeDruid, Polled, failed
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "FAST_S", 0.001)
+    monkeypatch.setattr(pacing, "FAST_S", 0.001)
     monkeypatch.setattr(watching, "UNKNOWN_FOR_S", 0.05)
 
 
@@ -111,9 +112,9 @@ async def test_rows_are_told_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
 
 @given(st.floats(0, 1e6))
 def test_the_pause_is_short_at_first_and_never_long(age_s: float) -> None:
-    assert pause_s(age_s) <= watching.SLOWEST_S
+    assert pause_s(age_s) <= pacing.SLOWEST_S
     assert pause_s(age_s) <= pause_s(age_s + 1)
-    if age_s >= watching.FAST_FOR_S:
+    if age_s >= pacing.FAST_FOR_S:
         assert 0.2 <= pause_s(age_s) <= max(0.2, age_s * 0.04 + 1e-9)
     else:
-        assert pause_s(age_s) == watching.FAST_S
+        assert pause_s(age_s) == pacing.FAST_S

@@ -380,8 +380,8 @@ async def test_an_object_is_kept_while_nobody_knows_whether_its_task_is_uploaded
     async def away(*_: object) -> Task:
         raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "away")
 
-    world.tasks.complete = away  # type: ignore[method-assign]
-    back, world.tasks.end = world.tasks.end, away  # type: ignore[method-assign]
+    world.tasks.complete = away  # type: ignore[method-assign, assignment]
+    back, world.tasks.end = world.tasks.end, away  # type: ignore[method-assign, assignment]
     refusal = await refused(world, task, steps(Header(task.task_id, 0), *chunks(SMALL), finish()))
     assert refusal.code == "SERVICE_UNAVAILABLE"
     assert world.store.objects == {task.file_uri: SMALL}
