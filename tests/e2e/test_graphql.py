@@ -46,9 +46,7 @@ def graphql(stack: Stack) -> Client:
     )
 
 
-async def test_upload_watch_and_ask(
-    graphql: Client, stack: Stack, edge: Edge, tmp_path: Path, new_datasource: Callable[[str], str]
-) -> None:
+async def test_upload_watch_and_ask(graphql: Client, stack: Stack, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
     datasource, path = new_datasource("graphql"), tmp_path / "sales.csv"
     path.write_bytes(sales_csv(500))
     document = gql(UPLOAD)
