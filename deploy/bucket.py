@@ -1,4 +1,4 @@
-"""Makes the bucket of S3_BUCKET_NAME unless it is there, and proves that its keys may write: `python -m deploy.bucket`, harmless when repeated."""
+"""Makes the bucket of S3_BUCKET_NAME unless it is there, and proves that its keys may write: `python -m deploy.bucket`."""
 
 import asyncio
 import sys

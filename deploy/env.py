@@ -26,7 +26,9 @@ def uses_aws(shell: Mapping[str, str]) -> bool:
     given = [name for name in _AWS_KEYS if shell.get(name)]
     if len(given) == 1:
         missing = next(name for name in _AWS_KEYS if name not in given)
-        raise EnvironmentFileError(f"{given[0]} is set but {missing} is not. Set both to use AWS, or none to use the S3 server of the profile s3.")
+        raise EnvironmentFileError(
+            f"{given[0]} is set but {missing} is not. Set both to use AWS, or none to use the S3 server of the profile s3."
+        )
     return len(given) == len(_AWS_KEYS)
 
 
@@ -60,7 +62,7 @@ def write(folder: Path, shell: Mapping[str, str]) -> list[str]:
     profiles = "" if uses_aws(shell) else "s3"
     contents = {
         "docker.env": filled(example.read_text(encoding="utf-8"), shell),
-        ".env": f"# Read by docker compose. s3: the S3 server of docker-compose.yml; empty with an object store of your own.\nCOMPOSE_PROFILES={profiles}\n",
+        ".env": f"# For docker compose. s3: its own S3 server; empty: an object store of yours.\nCOMPOSE_PROFILES={profiles}\n",
     }
     return [_write(folder / name, text) for name, text in contents.items()]
 

@@ -1,7 +1,7 @@
 """Health of the process in this container, for images that have neither curl nor wget.
 
-`python -m deploy.probe` asks the gRPC health of BIND_ADDR, `python -m deploy.probe http` the gateway's /readyz. Status 0 when it is ready; else 1, and
-one line that says why.
+`python -m deploy.probe` asks the gRPC health of BIND_ADDR, `python -m deploy.probe http` the gateway's /readyz.
+Status 0 when it is ready; else 1, and one line that says why.
 """
 
 import http.client

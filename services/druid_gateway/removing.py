@@ -37,22 +37,21 @@ async def remove(druid: Druid, datasource: str, load_id: str, task_ids: Sequence
         await asyncio.sleep(PAUSE_S)
     targets = [target for target in [await druid.task_target(task_id) for task_id in task_ids] if target]
     ours: set[str] = set()
+    back: set[str] = set()
     while True:
         # A segment that the broker does not reach yet cannot be asked whose it is: where the tasks wrote, all must be reached before
         # a count of zero means that nothing is left. Asked first, so that the count comes after the loading.
         used = [await druid.used_segments(datasource, target.interval) for target in targets]
         rows = await druid.rows_by_segment(datasource, load_id)
         if fresh := sorted(rows.keys() - ours):
-            _check_nothing_on_top(datasource, targets, used, set(fresh))
+            _check_nothing_on_top(datasource, targets, used, {*ours, *fresh})
             await druid.mark_unused(datasource, fresh)
             logs.get().info("load.segments_unused", datasource=datasource, segments=len(fresh), rows=sum(rows.values()))
             ours.update(fresh)
-        elif not rows and all(reached for segments in used for reached in segments.values()):
-            replaced = [segment for target in targets if target.replaces for segment in await _replaced(druid, datasource, target, ours)]
-            if not replaced:
-                return Left(True, 0)
-            await druid.mark_used(datasource, replaced)
-            logs.get().info("load.segments_brought_back", datasource=datasource, segments=len(replaced))
+        all_reached = all(reached for segments in used for reached in segments.values())
+        returning = await _bring_back(druid, datasource, targets, ours, back)
+        if not rows and all_reached and not returning:
+            return Left(True, 0)
         if monotonic() + PAUSE_S > ends:
             return Left(False, sum(rows.values()))
         await asyncio.sleep(PAUSE_S)
@@ -82,13 +81,23 @@ def _chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
     return tuple(segment_id.removeprefix(f"{datasource}_").split("_")[:3])
 
 
-async def _replaced(druid: Druid, datasource: str, target: TaskTarget, ours: set[str]) -> list[str]:
-    """The segments that the coordinator has taken out of use because the task's own had replaced them.
+async def _bring_back(druid: Druid, datasource: str, targets: Sequence[TaskTarget], ours: set[str], back: set[str]) -> bool:
+    """Marks used again what the coordinator has taken out of use because `ours` had replaced it; whether there was anything.
 
-    They were there before, and went after ours came. Where ours were already unused before this call, we do not know when they came,
-    and take the time of the submit.
+    These segments were there before the task, and went after its own came. Each is tried once (`back`): one that a later load has
+    replaced too stays where it is.
     """
-    unused = await druid.unused_segments(datasource, target.interval)
-    came = max((segment.created for segment in unused if segment.id in ours), default=target.created)
-    before = [segment for segment in unused if segment.id not in ours and segment.created < target.created]
-    return [segment.id for segment in before if segment.unused_since >= came]
+    replaced: set[str] = set()
+    for target in targets:
+        if not target.replaces or not ours:
+            continue
+        unused = await druid.unused_segments(datasource, target.interval)
+        came = max((segment.created for segment in unused if segment.id in ours), default=None)
+        if came is not None:
+            replaced |= {each.id for each in unused if each.created < target.created and each.unused_since >= came}
+    returning = sorted(replaced - ours - back)
+    if returning:
+        await druid.mark_used(datasource, returning)
+        back.update(returning)
+        logs.get().info("load.segments_brought_back", datasource=datasource, segments=len(returning))
+    return bool(returning)

@@ -80,7 +80,7 @@ class PartWriter:
 
     async def drain(self) -> bytes:
         """Waits until every byte is hashed and all parts are stored; returns the SHA-256 of the whole. Nothing is visible yet."""
-        del self._buffer[self._filled :]
+        self._buffer = self._buffer[: self._filled]
         if self._sent and self._filled:
             await self._send()
         elif self._filled:

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import aiohttp
+import aiohttp.abc
+import aiohttp.payload
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.common import errors
@@ -22,6 +25,21 @@ DATA_DEADLINE_S = 60.0
 
 DEADLINE_S = 20.0
 """For any other request, with its retries."""
+
+
+_WRITE_BYTES = 256 * 1024
+
+
+class _SlicedPayload(aiohttp.payload.BytesPayload):
+    """A bytearray that goes to the socket slice by slice. aiohttp would first copy it, then copy it again to put the headers before it."""
+
+    async def write_with_length(self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None) -> None:
+        view = memoryview(self._value)[:content_length]
+        for start in range(0, len(view), _WRITE_BYTES):
+            await writer.write(view[start : start + _WRITE_BYTES])
+
+
+aiohttp.payload.register_payload(_SlicedPayload, bytearray, order=aiohttp.payload.Order.try_first)
 
 
 class S3ObjectStore:

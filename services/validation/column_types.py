@@ -16,7 +16,7 @@ from sluice.validation.v1.validation_pb2 import ColumnType, LoadType, OnMisfit
 WORTH_TESTING = 0.5
 """Share of a column's sampled values that must fit a type for it to be tested on all values."""
 FORMATS_TESTED = 6
-SAMPLED_VALUES = 2000
+SAMPLED_VALUES = 500
 """Distinct values of a column from which the formats worth testing are told."""
 IDENTIFIER_SHARE = 0.01
 """Share of numbers with leading zeros, or of too many digits, from which all the numbers of a column are names."""
@@ -102,6 +102,11 @@ class ColumnFacts:
     epoch: bool = False
 
     @property
+    def shown_name(self) -> str:
+        """The name in quotes, or the place where there is none."""
+        return repr(self.source_name) if self.source_name else f"column {self.position + 1}"
+
+    @property
     def misfits(self) -> int:
         return self.rows - self.nulls - self.fitting
 
@@ -157,7 +162,7 @@ def decide(
 ) -> tuple[list[ColumnFacts], int]:
     """The facts of all columns, and the number of rows in the frame that are blank in every column."""
     candidates = [_candidates(_sample(table, i, reading), name) for i, name in enumerate(names)]
-    counts = table.frame().select(_counts(candidates, reading, len(names))).collect(engine="streaming").row(0, named=True)
+    counts = _count(table, candidates, reading)
     blank = int(counts["blank"])
     rows = int(counts["rows"]) - blank
     facts = [
@@ -192,30 +197,36 @@ def _candidates(values: pl.Series, name: str) -> _Candidates:
     return _Candidates(numbers >= enough, booleans >= enough, [found for found, _ in tallied.most_common(FORMATS_TESTED)])
 
 
-def _counts(candidates: list[_Candidates], reading: Reading, width: int) -> list[pl.Expr]:
-    wanted = [pl.len().alias("rows")]
-    nulls = []
+def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dict[str, int]:
+    """How many values of each column fit each type that is worth testing, over all rows."""
+    values, tested, wanted = [], [], [pl.len().alias("rows")]
     for i, candidate in enumerate(candidates):
-        value = reading.value(column(i))
-        nulls.append(value.is_null())
+        name = column(i)
+        value = pl.col(name)
+        values.append(reading.value(name))
         wanted.append(value.null_count().alias(f"nulls{i}"))
         if candidate.numbers:
-            digits = pl.when(value.str.contains(_IDENTIFIER)).then(value.str.len_bytes())
-            wanted += [
-                integer(value).count().alias(f"integer{i}"),
-                decimal(value).count().alias(f"decimal{i}"),
-                digits.count().alias(f"identifier{i}"),
-                digits.min().alias(f"shortest{i}"),
-                digits.max().alias(f"longest{i}"),
-                pl.when(integer(value).is_not_null()).then(value.str.len_bytes()).min().alias(f"shortest_integer{i}"),
-                pl.when(integer(value).is_not_null()).then(value.str.len_bytes()).max().alias(f"longest_integer{i}"),
+            length = value.str.len_bytes()
+            tested += [
+                integer(value).alias(f"integer{i}"),
+                decimal(value).alias(f"decimal{i}"),
+                pl.when(value.str.contains(_IDENTIFIER)).then(length).alias(f"identifier{i}"),
+                length.alias(f"length{i}"),
             ]
+            whole = pl.col(f"length{i}").filter(pl.col(f"integer{i}").is_not_null())
+            wanted += [pl.col(f"{kind}{i}").count() for kind in ("integer", "decimal", "identifier")]
+            wanted += [pl.col(f"identifier{i}").min().alias(f"shortest{i}"), pl.col(f"identifier{i}").max().alias(f"longest{i}")]
+            wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}")]
         if candidate.booleans:
-            wanted.append(boolean(value).count().alias(f"boolean{i}"))
+            tested.append(boolean(value).alias(f"boolean{i}"))
+            wanted.append(pl.col(f"boolean{i}").count())
         for k, found in enumerate(candidate.formats):
-            wanted.append(found.time(value).count().alias(f"time{i}_{k}"))
-    wanted.append(pl.all_horizontal(nulls).sum().alias("blank") if width else pl.lit(0).alias("blank"))
-    return wanted
+            tested.append(found.time(value).alias(f"time{i}_{k}"))
+            wanted.append(pl.col(f"time{i}_{k}").count())
+    blank = pl.all_horizontal([pl.col(column(i)).is_null() for i in range(len(candidates))])
+    # One step after the other, so that no value is made twice.
+    frame = table.frame().select(values).with_columns(*tested, blank.alias("blank")).select(*wanted, pl.col("blank").sum())
+    return frame.collect(engine="streaming").row(0, named=True)
 
 
 def _decide(

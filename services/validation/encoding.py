@@ -105,7 +105,8 @@ def _plausible(before: bytes, run: bytes, after: bytes) -> bool:
     if letters + signs < len(run):
         return False
     within_word = before.isalpha() and after.isalpha()
-    if within_word and any(byte in _SIGN for byte in run) and run not in (b"\x92", b"\xb7"):
+    # Of all signs only the apostrophe and the middle dot stand within words.
+    if within_word and any(byte in _SIGN and byte not in b"\x92\xb7" for byte in run):
         return False
     if letters == len(run) == 1:
         # A capital inside a small word, or a letter that touches no word, is another code page's.

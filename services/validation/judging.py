@@ -70,6 +70,7 @@ def _judge(
         emit(ValidationProgress(phase="scan", done=0, total=table.rows, unit="rows"))
         loading, warnings = _decide(request, table)
         report.problems.extend(warnings)
+        report.problems.extend(_changed_texts(loading))
         frame_rows = table.rows - loading.blank_rows
         stats = _stats(loading)
         loadable = int(stats["rows"]) if loading.time is not None else 0
@@ -157,8 +158,25 @@ def _time_fact(facts: Sequence[ColumnFacts], *, by_name: bool) -> ColumnFacts | 
 
 def _order_assumed(fact: ColumnFacts, format: TimeFormat) -> Problem:
     order = "the day" if format.day_first else "the month"
-    message = f"No date in {fact.source_name!r} decides whether the day or the month comes first; {order} was assumed to."
+    message = f"No date in {fact.shown_name} decides whether the day or the month comes first; {order} was assumed to."
     return errors.problem(ErrorReason.ERROR_REASON_DAY_MONTH_ASSUMED, message, column=fact.source_name, value=format.strptime)
+
+
+def _changed_texts(loading: Loading) -> list[Problem]:
+    changes = loading.changed_texts()
+    if not changes:
+        return []
+    counts = loading.table.frame().select([count.alias(str(fact.position)) for fact, count in changes]).collect(engine="streaming").row(0)
+    return [
+        errors.problem(
+            ErrorReason.ERROR_REASON_TEXT_CHANGED,
+            f"{count:,} values of {fact.shown_name} hold line breaks; they are loaded with blanks in their place.",
+            column=fact.source_name,
+            value=count,
+        )
+        for (fact, _), count in zip(changes, counts, strict=True)
+        if count
+    ]
 
 
 def _stats(loading: Loading) -> dict[str, Any]:

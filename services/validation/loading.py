@@ -79,7 +79,7 @@ class Loading:
         return text.str.replace_all(_LINE_BREAKS, " ") if self.table.line_breaks else text
 
     def changed_texts(self) -> list[tuple[ColumnFacts, pl.Expr]]:
-        """Per text column: how many values have line breaks, which are loaded as blanks. Over the frame of the table."""
+        """Per text column: how many values have line breaks, for which blanks are loaded. Over the frame of the table."""
         if not self.table.line_breaks:
             return []
         texts = [fact for fact in self.columns if not fact.is_number and fact.time_format is None and fact.values]

@@ -103,12 +103,12 @@ def no_time_column(columns: Sequence[ColumnFacts]) -> Problem:
     reason = ErrorReason.ERROR_REASON_NO_TIME_COLUMN
     for fact in columns:
         if fact.is_time:
-            message = f"The values of {fact.source_name!r} are times, but its name does not say so."
+            message = f"The values of {fact.shown_name} are times, but its name does not say so."
             action = "Give that column a name with 'date' or 'time' in it."
             return errors.problem(reason, message, column=fact.source_name, action=action)
     for fact in columns:
         if named_like_time(fact.source_name):
-            message = f"Too few values of {fact.source_name!r} are times in one and the same format."
+            message = f"Too few values of {fact.shown_name} are times in one and the same format."
             action = "Write that column in one date format throughout, such as YYYY-MM-DD."
             return errors.problem(reason, message, column=fact.source_name, action=action)
     return errors.problem(reason, "No column holds dates or times.")
@@ -132,9 +132,7 @@ def _max_null_share(rule: Rule, found: Found) -> RuleOutcome:
         share = fact.nulls / fact.rows if fact.rows else 0.0
         worst = max(worst, share)
         if share > rule.limit:
-            message = (
-                f"{fact.source_name!r} is empty in {fact.nulls:,} of {fact.rows:,} rows ({share:.1%}); at most {rule.limit:.0%} may be."
-            )
+            message = f"{fact.shown_name} is empty in {fact.nulls:,} of {fact.rows:,} rows ({share:.1%}); at most {rule.limit:.0%} may be."
             reason = ErrorReason.ERROR_REASON_TOO_MANY_NULLS
             problems.append(errors.problem(reason, message, column=fact.source_name, value=round(share, 4)))
     return _outcome(rule, worst, problems)

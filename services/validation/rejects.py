@@ -132,9 +132,9 @@ def _problem(fact: ColumnFacts, loading: Loading, line: int, cell: str | None) -
     if fact.time_format is not None:
         wanted += f" in the format {fact.time_format.strptime}"
     if fact is not loading.time:
-        reason, message = ErrorReason.ERROR_REASON_VALUE_MISFIT, f"The value of {name!r} is not {wanted}."
+        reason, message = ErrorReason.ERROR_REASON_VALUE_MISFIT, f"The value of {fact.shown_name} is not {wanted}."
     elif loading.reading.means_nothing(cell):
-        reason, message = ErrorReason.ERROR_REASON_TIME_MISSING, f"The row has no time in {name!r}."
+        reason, message = ErrorReason.ERROR_REASON_TIME_MISSING, f"The row has no time in {fact.shown_name}."
     else:
-        reason, message = ErrorReason.ERROR_REASON_TIME_INVALID, f"The time in {name!r} is not {wanted}."
+        reason, message = ErrorReason.ERROR_REASON_TIME_INVALID, f"The time in {fact.shown_name} is not {wanted}."
     return errors.problem(reason, message, line=line, column=name, value=cell or "")

@@ -19,7 +19,6 @@ RATIO_FROM_BYTES = 1024 * 1024
 PIECE_BYTES = 1024 * 1024
 _MAX_TAG_BYTES = 4096
 
-_SHEET = re.compile(r"(^|[/\\])sheet[^/\\]*\.xml$", re.IGNORECASE)
 _CELL_COLUMN = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Za-z]{1,3})')
 _CELL_ROW = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="[A-Za-z]{1,3}(\d+)')
 _ROW = re.compile(rb'<(?:\w+:)?row\s[^>]*?\br="(\d+)"')
@@ -38,15 +37,14 @@ def check(path: Path, max_inflated_bytes: int, max_columns: int, max_cells: int)
             left = max_inflated_bytes
             errors = 0
             for entry in archive.infolist():
-                is_sheet = _SHEET.match(entry.filename) is not None
                 bounds = _Bounds(max_columns, max_cells)
                 for piece in _pieces(archive, entry):
                     left -= len(piece)
                     if left < 0:
                         raise _too_large(max_inflated_bytes)
-                    if is_sheet:
-                        bounds.add(piece)
-                if is_sheet and bounds.exceeded():
+                    # Any entry may be a sheet: the workbook names them as it likes.
+                    bounds.add(piece)
+                if bounds.exceeded():
                     _check_filled(archive, entry, max_columns, max_cells)
                 errors += bounds.errors
             return errors

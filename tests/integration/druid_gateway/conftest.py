@@ -1,7 +1,7 @@
 """The druid_gateway service against the stack's real Druid and S3."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -23,11 +23,11 @@ class Datasources:
     """Names that are used once, so that tests do not see each other's rows."""
 
     prefix: str = field(default_factory=lambda: f"it_{uuid.uuid4().hex[:8]}")
-    number: int = 0
+    given: list[str] = field(default_factory=list)
 
     def fresh(self) -> str:
-        self.number += 1
-        return f"{self.prefix}_{self.number}"
+        self.given.append(f"{self.prefix}_{len(self.given) + 1}")
+        return self.given[-1]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -51,8 +51,12 @@ async def gateway(stack: Stack) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture(scope="session")
-def datasources() -> Datasources:
-    return Datasources()
+def datasources(stack: Stack) -> Iterator[Datasources]:
+    made = Datasources()
+    yield made
+    with httpx.Client(base_url=stack.druid_url, trust_env=False, timeout=30) as druid:
+        for name in made.given:
+            druid.delete(f"/druid/coordinator/v1/datasources/{name}").raise_for_status()
 
 
 @pytest.fixture

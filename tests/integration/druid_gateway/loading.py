@@ -178,3 +178,10 @@ class Gateway:
         answer = await self.query(f'SELECT COUNT(*) FROM "{datasource}"')
         count: int = answer.rows[0][0]
         return count
+
+    async def segments(self, datasource: str) -> list[str]:
+        """Ids of the segments that queries see."""
+        sql = "SELECT segment_id FROM sys.segments WHERE is_active = 1 AND datasource = ?"
+        parameters = [{"type": "VARCHAR", "value": datasource}]
+        answer = await self.http.post("/druid/v2/sql", json={"query": sql, "resultFormat": "array", "parameters": parameters})
+        return [row[0] for row in answer.raise_for_status().json()]

@@ -1,10 +1,11 @@
 """The upload service in this process, between the stack's S3 server and a status service in memory."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import boto3
 import pytest
 
 from local.stack import Stack
@@ -14,9 +15,9 @@ from tests.integration.upload.fake_status import FakeStatus, serve
 from tests.integration.upload.running import Bucket, Running
 
 
-@pytest.fixture
-async def bucket(stack: Stack) -> AsyncIterator[Bucket]:
-    """A bucket of its own: sweepers of other services know nothing of this one's tasks. It has to be empty of open uploads at the end."""
+@pytest.fixture(scope="session")
+def bucket_settings(stack: Stack) -> Iterator[S3Settings]:
+    """A bucket that the stack's own upload service does not sweep: it knows nothing of the tasks here."""
     settings = S3Settings(
         aws_access_key_id=stack.s3_access_key,
         aws_secret_access_key=stack.s3_secret_key,
@@ -24,15 +25,26 @@ async def bucket(stack: Stack) -> AsyncIterator[Bucket]:
         aws_endpoint_url_s3=stack.s3_endpoint,
         s3_bucket_name=f"upload-{uuid.uuid4().hex[:12]}",
     )
-    async with s3.client(settings) as client:
-        await client.create_bucket(Bucket=settings.s3_bucket_name)
-        made = Bucket(client, settings)
-        try:
-            yield made
-        finally:
-            for key in await made.keys():
-                await client.delete_object(Bucket=made.name, Key=key)
-            await client.delete_bucket(Bucket=made.name)
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.aws_endpoint_url_s3,
+        region_name=settings.aws_default_region,
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=settings.aws_secret_access_key,
+    )
+    # One for all tests: SeaweedFS sets several of its volumes aside for every bucket.
+    client.create_bucket(Bucket=settings.s3_bucket_name)
+    yield settings
+    client.delete_bucket(Bucket=settings.s3_bucket_name)
+
+
+@pytest.fixture
+async def bucket(bucket_settings: S3Settings) -> AsyncIterator[Bucket]:
+    """The bucket, empty at the start and at the end."""
+    async with s3.client(bucket_settings) as client:
+        made = Bucket(client, bucket_settings)
+        yield made
+        await made.clear()
 
 
 @pytest.fixture

@@ -56,6 +56,10 @@ class Bucket:
     async def is_empty(self) -> bool:
         return not await self.keys() and not await self.open_multiparts()
 
+    async def clear(self) -> None:
+        for key in await self.keys():
+            await self.client.delete_object(Bucket=self.name, Key=key)
+
     async def until_empty(self, *, of: Literal["everything", "multiparts"] = "everything") -> None:
         """Asks again and again, as an object store tells nobody of its changes."""
         async with asyncio.timeout(10):

@@ -35,9 +35,10 @@ async def faulty_bucket(faulty: FaultyS3) -> AsyncIterator[Bucket]:
         )
         async with s3.client(settings) as client:
             await client.create_bucket(Bucket="faulty")
-            yield Bucket(client, settings)
-            for key in await Bucket(client, settings).keys():
-                await client.delete_object(Bucket="faulty", Key=key)
+            made = Bucket(client, settings)
+            yield made
+            # moto keeps its buckets for the life of this process.
+            await made.clear()
             await client.delete_bucket(Bucket="faulty")
 
 

@@ -87,11 +87,22 @@ async def test_what_a_replace_replaced_comes_back() -> None:
     assert (druid.marked, druid.brought_back) == ([OURS], ["replaced"])
 
 
-async def test_a_replace_that_was_half_removed_is_finished() -> None:
-    unused = [UnusedSegment("replaced", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
-    druid = FakeDruid(polls=[{"a": SUCCESS}], target=REPLACED, unused=unused)
+async def test_a_replace_that_never_came_brings_nothing_back() -> None:
+    unused = [UnusedSegment("undone meanwhile", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
+    druid = FakeDruid(polls=[{"a": STOPPED}], target=REPLACED, unused=unused)
     assert await run(druid, "a") == Left(True, 0)
-    assert druid.brought_back == ["replaced"]
+    assert druid.brought_back == []
+
+
+async def test_what_a_later_load_replaced_too_is_tried_once() -> None:
+    class Covered(FakeDruid):
+        async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
+            self.stopped.extend(segment_ids)
+
+    unused = [UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", "z"), UnusedSegment("covered", "2025", "2026-01-01T00:00:03.000Z")]
+    druid = Covered(polls=[{"a": SUCCESS}], target=REPLACED, segments={OURS: 3}, used={OURS: True}, unused=unused)
+    assert await run(druid, "a") == Left(True, 0)
+    assert druid.stopped == ["covered"]
 
 
 async def test_an_append_brings_nothing_back() -> None:

@@ -181,6 +181,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Warning: a column had no name, or one that was taken, and was given one. Metadata: value (the new name)."""
     ERROR_REASON_SHEETS_IGNORED: _ErrorReason.ValueType  # 158
     """Warning: the workbook has further sheets, which were not read."""
+    ERROR_REASON_TEXT_CHANGED: _ErrorReason.ValueType  # 159
+    """Warning: values of a text column hold line breaks or the separator U+0001, which Druid's CSV reader cannot take; they are loaded with
+    blanks in their place. Metadata: value (how many values).
+    """
     ERROR_REASON_DRUID_UNAVAILABLE: _ErrorReason.ValueType  # 200
     """--- our side and Druid's (200-249) ---
 
@@ -352,6 +356,10 @@ ERROR_REASON_COLUMN_RENAMED: ErrorReason.ValueType  # 157
 """Warning: a column had no name, or one that was taken, and was given one. Metadata: value (the new name)."""
 ERROR_REASON_SHEETS_IGNORED: ErrorReason.ValueType  # 158
 """Warning: the workbook has further sheets, which were not read."""
+ERROR_REASON_TEXT_CHANGED: ErrorReason.ValueType  # 159
+"""Warning: values of a text column hold line breaks or the separator U+0001, which Druid's CSV reader cannot take; they are loaded with
+blanks in their place. Metadata: value (how many values).
+"""
 ERROR_REASON_DRUID_UNAVAILABLE: ErrorReason.ValueType  # 200
 """--- our side and Druid's (200-249) ---
 

@@ -1,0 +1,59 @@
+"""The deployment under test, built and started once."""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from time import monotonic
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.compose.stack import Compose, copy_checkout, make_environment_files
+from tests.e2e.edge import Edge
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    """A copy of the files with environment files of its own; nothing runs."""
+    if shutil.which("docker") is None:
+        pytest.skip("docker is not installed")
+    folder = tmp_path_factory.mktemp("deployment")
+    copy_checkout(folder)
+    make_environment_files(folder)
+    return Compose(folder)
+
+
+@pytest.fixture(scope="session")
+def compose(checkout: Compose, pytestconfig: pytest.Config) -> Iterator[Compose]:
+    """Everything up and healthy; `down -v` at the end."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker engine answers: make test-compose starts one")
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    began = monotonic()
+    checkout.run("build", timeout=900)
+    built = monotonic()
+    try:
+        checkout.run("up", "--detach", "--wait", "--wait-timeout", "400", timeout=500)
+        if reporter:
+            reporter.write_line(f"\nimages built in {built - began:.0f} s, up and healthy in {monotonic() - built:.0f} s")
+        yield checkout
+    except AssertionError:
+        if reporter:
+            reporter.write_line(checkout.logs())
+        raise
+    finally:
+        checkout.run("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False)
+
+
+@pytest.fixture
+async def edge(compose: Compose) -> AsyncIterator[Edge]:
+    """The REST door of the deployment."""
+    async with httpx.AsyncClient(base_url=compose.edge, timeout=60) as http:
+        yield Edge(http)
+
+
+@pytest.fixture
+def new_datasource() -> Callable[[str], str]:
+    """Makes datasource names that no other test uses."""
+    return lambda name: f"{name}_{uuid4().hex[:8]}"

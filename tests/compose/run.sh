@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The tests of the containers. Where no Docker engine answers, one is started with the scripts in CONTAINER_TOOLS and stopped again; those
+# also make stand-ins for official images that no registry can give.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tools=${CONTAINER_TOOLS:-../shared/tools/containers}
+images="python:3.11-slim postgres:15 zookeeper:3.9 apache/druid:33.0.0 chrislusf/seaweedfs:4.48"
+
+missing() { for image in $images; do docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null 2>&1 || printf '%s ' "$image"; done; }
+
+if ! docker info >/dev/null 2>&1; then
+    [ -x "$tools/start-docker.sh" ] || { echo "No Docker engine answers, and there is no $tools to start one: set CONTAINER_TOOLS or start Docker." >&2; exit 1; }
+    "$tools/install-docker.sh" >&2
+    trap '"$tools/stop-docker.sh" >/dev/null' EXIT
+    "$tools/start-docker.sh" >&2
+fi
+if [ -x "$tools/make-standins.sh" ]; then
+    # From a writable copy: files that cannot be written keep that mode in the images, where their owner must write them.
+    copy=$(mktemp -d)
+    cp -r "$tools/." "$copy"
+    chmod -R u+w "$copy"
+    # shellcheck disable=SC2086
+    "$copy/make-standins.sh" $images >&2
+    rm -r "$copy"
+else
+    absent=$(missing)
+    [ -z "$absent" ] || { echo "These images are not here and cannot be pulled: $absent" >&2; exit 1; }
+fi
+.venv/bin/python -m pytest tests/compose -p no:cacheprovider --timeout 900 "$@"

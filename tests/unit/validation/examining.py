@@ -1,0 +1,77 @@
+"""A file in memory through the whole reading, in this process."""
+
+import csv
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from services.common import errors
+from services.validation.judging import examine
+from services.validation.limits import Limits
+from sluice.validation.v1.validation_pb2 import Column, Policy, Report, Rule, Severity, ValidateObjectRequest, Verdict
+
+LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1024**3, max_parts=4)
+
+_OFF = ("min_columns", "min_numeric_columns", "max_null_share", "max_reject_share")
+LENIENT = Policy(rules=[Rule(name=name, severity=Severity.SEVERITY_OFF) for name in _OFF])
+"""Only the time column is asked for."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The report, and the files that it names."""
+
+    report: Report
+    folder: Path
+
+    @property
+    def codes(self) -> list[str]:
+        return [errors.code_of(problem.code) for problem in self.report.problems]
+
+    @property
+    def passed(self) -> bool:
+        return self.report.verdict == Verdict.VERDICT_PASSED
+
+    def column(self, source_name: str) -> Column:
+        return next(column for column in self.report.columns if column.source_name == source_name)
+
+    def part_texts(self) -> list[str]:
+        return [(self.folder / "parts" / part.uri).read_text(encoding="utf-8") for part in self.report.parts]
+
+    def rows(self) -> list[dict[str, str]]:
+        """All rows of all parts, with the texts as they stand there."""
+        return [row for text in self.part_texts() for row in csv.DictReader(io.StringIO(text, newline=""))]
+
+    def rejects(self) -> list[dict[str, str]]:
+        if not self.report.rejects_uri:
+            return []
+        text = (self.folder / self.report.rejects_uri).read_text(encoding="utf-8")
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+class Examine(Protocol):
+    """Examines bytes under a file name and a policy."""
+
+    def __call__(self, data: bytes, filename: str = "table.csv", *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined: ...
+
+
+def examine_bytes(folder: Path, data: bytes, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined:
+    """Examines `data`; what comes of it is left in `folder`."""
+    source = folder / "source"
+    source.write_bytes(data)
+    return examine_file(source, folder, filename, policy=policy, limits=limits)
+
+
+def examine_file(source: Path, folder: Path, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined:
+    """Examines the file `source`."""
+    request = ValidateObjectRequest(filename=filename, file_size=source.stat().st_size, policy=policy)
+    report = examine(request, source, folder, limits, lambda _: None)
+    assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped
+    return Examined(report, folder)
+
+
+def new_folder(parent: Path) -> Path:
+    """A fresh folder."""
+    return Path(tempfile.mkdtemp(dir=parent))

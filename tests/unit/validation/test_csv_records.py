@@ -1,0 +1,58 @@
+"""The grammar of one record."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.validation.records import Fields, Flaw, parse, write
+
+
+@pytest.mark.parametrize(
+    ("record", "values"),
+    [
+        (b"a,b", [b"a", b"b"]),
+        (b"", [b""]),
+        (b",", [b"", b""]),
+        (b'"a,b",c', [b"a,b", b"c"]),
+        (b'"say ""hi""",', [b'say "hi"', b""]),
+        (b'"",""', [b"", b""]),
+        (b'""""', [b'"']),
+        (b'"a\nb",c', [b"a\nb", b"c"]),
+    ],
+)
+def test_what_the_grammar_takes(record: bytes, values: list[bytes]) -> None:
+    assert parse(record, b",") == Fields(values)
+
+
+@pytest.mark.parametrize(
+    ("record", "flaw"),
+    [
+        (b'"a', Flaw.OPEN),
+        (b'a,"b', Flaw.OPEN),
+        (b'a,"b""', Flaw.OPEN),
+        (b'"a"b,c', Flaw.BROKEN),
+        (b'"a" ,c', Flaw.BROKEN),
+    ],
+)
+def test_what_breaks_the_grammar(record: bytes, flaw: Flaw) -> None:
+    assert parse(record, b",") is flaw
+
+
+def test_a_quote_inside_an_unquoted_field_is_data() -> None:
+    assert parse(b'37 36\'37.8"N,5" pipe', b",") == Fields([b"37 36'37.8\"N", b'5" pipe'], plain=False)
+
+
+@given(st.lists(st.text(alphabet="ab ,;\"'\n", max_size=6), min_size=1, max_size=5), st.sampled_from(",;"))
+def test_what_is_written_is_read_again(values: list[str], delimiter: str) -> None:
+    encoded = [value.encode() for value in values]
+    assert parse(write(encoded, delimiter.encode()), delimiter.encode()) == Fields(encoded)
+
+
+@given(st.lists(st.text(alphabet='ab ,;"', max_size=6), min_size=2, max_size=5))
+def test_the_standard_library_agrees_on_what_it_writes(values: list[str]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    assert parse(text.getvalue().encode(), b",") == Fields([value.encode() for value in values])

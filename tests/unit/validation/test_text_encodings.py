@@ -1,0 +1,65 @@
+"""Encodings: certain, or refused."""
+
+import pytest
+
+from tests.unit.validation.examining import Examine
+
+ROWS = [
+    ("2024-01-01", "Straße in Köln, Ärger über Öl", 1),
+    ("2024-01-02", "déjà vu à Besançon – l’été", 2),
+    ("2024-01-03", "El niño comió jamón; ¿y tú?", 3),
+    ("2024-01-04", "price 5 € – “quoted” naïve façade", 4),
+]
+
+
+def table(encoding: str, rows: list[tuple[str, str, int]] = ROWS) -> bytes:
+    return ("date\ttext\tnumber\n" + "".join(f"{day}\t{text}\t{number}\n" for day, text, number in rows)).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "bom"),
+    [
+        (table("utf-8"), "utf-8", False),
+        (b"\xef\xbb\xbf" + table("utf-8"), "utf-8", True),
+        (b"\xff\xfe" + table("utf-16-le"), "utf-16le", True),
+        (b"\xfe\xff" + table("utf-16-be"), "utf-16be", True),
+        (table("cp1252"), "windows-1252", False),
+    ],
+)
+def test_texts_are_read_exactly(examine: Examine, data: bytes, encoding: str, bom: bool) -> None:
+    examined = examine(data)
+    assert (examined.report.dialect.encoding, examined.report.dialect.bom) == (encoding, bom)
+    assert [row["text"] for row in examined.rows()] == [text for _, text, _ in ROWS]
+    assert examined.report.time.source_name == "date"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Привет мир, как дела", "cp1251"),
+        ("Καλημέρα κόσμε", "cp1253"),
+        ("中文名称测试数据", "gbk"),
+        ("こんにちは世界", "shift_jis"),
+        ("zażółć gęślą jaźń", "cp1250"),
+        ("déjà vu été", "mac-roman"),
+        ("déjà vu été", "cp850"),
+        ("ıssız ağaç şişe", "cp1254"),
+    ],
+)
+def test_other_code_pages_are_refused_not_guessed(examine: Examine, text: str, encoding: str) -> None:
+    examined = examine(table(encoding, [("2024-01-01", "plain", 1), ("2024-01-02", text, 2)]))
+    assert examined.codes == ["ENCODING_UNKNOWN"]
+    assert examined.report.problems[0].line == 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(1000),
+        "date,a\n2024-01-01,1\n".encode("utf-16-le"),
+        b"\xff\xfed\x00a\x00t\x00e\x00\x00\xd8",
+        b"date,a\n2024-01-01,\xff\xfe\x81\n",
+    ],
+)
+def test_what_is_no_text_is_refused(examine: Examine, data: bytes) -> None:
+    assert examine(data).codes == ["ENCODING_UNKNOWN"]
