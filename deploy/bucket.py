@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from services.common import s3
 from services.common.settings import S3Settings, load
@@ -11,6 +11,7 @@ from services.common.settings import S3Settings, load
 PATIENCE_S = 60.0
 RETRY_S = 1.0
 PROBE_KEY = "tasks/.written-by-deploy"
+_NAME_RULE = "Check S3_BUCKET_NAME: 3 to 63 lower-case letters, digits, dots and hyphens."
 
 
 class BucketError(Exception):
@@ -32,6 +33,8 @@ async def ensure(settings: S3Settings) -> str:
                     return await _make(settings)
                 except ClientError as refusal:
                     raise BucketError(_refused(refusal, bucket, where)) from refusal
+                except ParamValidationError as invalid:
+                    raise BucketError(f"{bucket!r} cannot be a bucket's name. {_NAME_RULE}") from invalid
                 except BotoCoreError as away:
                     print(f"waiting for the object store at {where}: {away}", file=sys.stderr, flush=True)
                 await asyncio.sleep(RETRY_S)
@@ -72,7 +75,7 @@ def _refused(refusal: ClientError, bucket: str, where: str) -> str:
         case "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "403" | "AccessDenied":
             todo = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may list, read, write and delete in this bucket."
         case "InvalidBucketName" | "400":
-            todo = "Check S3_BUCKET_NAME: 3 to 63 lower-case letters, digits, dots and hyphens."
+            todo = _NAME_RULE
         case "BucketAlreadyExists":
             todo = "The name belongs to somebody else: choose another S3_BUCKET_NAME."
         case _:

@@ -32,6 +32,9 @@ from sluice.validation.v1.validation_pb2 import (
     Verdict,
 )
 
+MAX_NAME_CHARS = 500
+"""Longest name of a column; a longer one is no name, and the report has to stay small enough for a message."""
+
 Emit = Callable[[ValidationProgress], None]
 
 
@@ -95,6 +98,7 @@ def _judge(
         report.columns.extend(_columns(loading, stats, refused.misfits))
         if loading.time is not None and loading.time.time_format is not None:
             report.time.CopyFrom(_time(loading.time, loading.time.time_format, stats, loadable))
+            report.time.source_name = table.header[loading.time.position]
         if not frame_rows + table.broken_rows:
             raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank.")
         found = policy.Found(loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault)
@@ -119,6 +123,9 @@ def _decide(request: ValidateObjectRequest, table: Table) -> tuple[Loading, list
     reading = Reading(policy.null_tokens(request.policy))
     on_misfit = policy.on_misfit(request.policy)
     header = [names.clean(name) for name in table.header]
+    if longest := next((name for name in table.header if len(name) > MAX_NAME_CHARS), ""):
+        message = f"A column has a name of {len(longest):,} characters; at most {MAX_NAME_CHARS} are taken."
+        raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, value=longest)
     facts, blank = column_types.decide(table, header, reading, policy.type_share(request.policy), on_misfit)
     _header_is_not_data(table, facts, reading)
     time = _time_fact(facts, by_name=policy.needs_time_name(held))
@@ -254,7 +261,7 @@ def _evidence(fact: ColumnFacts, misfits: Sequence[tuple[int, str]]) -> str:
 
 
 def _time(fact: ColumnFacts, format: TimeFormat, stats: dict[str, Any], loadable: int) -> TimeColumn:
-    made = TimeColumn(source_name=fact.source_name, format=format.strptime, order_assumed=fact.order_assumed)
+    made = TimeColumn(format=format.strptime, order_assumed=fact.order_assumed)
     if format.day_first is not None:
         made.day_first = format.day_first
     if loadable:

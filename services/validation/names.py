@@ -9,11 +9,12 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 TIME = "__time"
 RESERVED = (TIME, "__load_id")
 
-_BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff]+")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff,]+")
+"""A comma is among them, as Druid 33 cannot load a column that has one in its name ("Wrong number of splits")."""
 
 
 def clean(name: str) -> str:
-    """The name on one line, with single blanks and none around it."""
+    """The name on one line, without commas, with single blanks and none around it."""
     return _BLANKS.sub(" ", name).strip()
 
 
@@ -60,7 +61,7 @@ def _renamed(given: str, name: str, position: int) -> Problem:
     elif shown in RESERVED:
         why = f"Column {position + 1} has the reserved name {shown!r}"
     elif name == shown:
-        why = f"The name of column {position + 1} spans lines or holds control characters"
+        why = f"The name of column {position + 1} spans lines, or holds a comma or control characters"
     else:
         why = f"Column {position + 1} has the name {shown!r}, which another column has"
     return errors.problem(ErrorReason.ERROR_REASON_COLUMN_RENAMED, f"{why}; it is loaded as {name!r}.", column=shown, value=name)

@@ -19,6 +19,8 @@ from sluice.validation.v1.validation_pb2 import ColumnType, Reject
 
 SHOWN_REJECTS = 100
 SHOWN_MISFITS = 3
+SHOWN_PROBLEMS = 10
+"""Faults of one row that the report names; it has to stay small enough for a message."""
 BATCH_ROWS = 20_000
 
 HEADER = ("line", "column", "value", "reason", "action")
@@ -112,7 +114,7 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[list[s
             if problems:
                 refused += 1
                 if refused <= SHOWN_REJECTS:
-                    rejects.first.append(Reject(line=line, problems=problems))
+                    rejects.first.append(Reject(line=line, problems=problems[:SHOWN_PROBLEMS]))
                 first = problems[0]
                 position = next(fact.position for fact, flag, refuses in flagged if refuses and values[flag])
                 yield _row(line, first, values[cells[position]] or "", [values[cell] for cell in cells])

@@ -31,6 +31,7 @@ _ROUNDED = r"\.\d{9}$"
 _ROUNDING = 6e-10
 """The reader writes numbers with nine decimals when it is asked for text."""
 _LINE_BREAKS = r"[\r\n\x01]"
+_MIDNIGHT = r"^\d{4}-\d{2}-\d{2} 00:00:00$"
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def _table(
         message = f"There is no row below the header of the sheet {best.name!r}."
         raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, message)
     body = _with_full_precision(workbook, best, body.select([column(position) for position in range(first, last + 1)]))
+    body = _days_without_clock(body)
     body.columns = [column(position) for position in range(len(header))]
     blank = body.select(pl.all_horizontal(pl.all().is_null())).to_series()
     lines = LineMap()
@@ -196,3 +198,13 @@ def _with_full_precision(workbook: fastexcel.ExcelReader, best: _Candidate, body
         differs = (exact != shown) & ((exact - shown).abs() <= _ROUNDING)
         body = body.with_columns(pl.select(pl.when(differs).then(exact.cast(pl.String)).otherwise(body[name])).to_series().alias(name))
     return body
+
+
+def _days_without_clock(body: pl.DataFrame) -> pl.DataFrame:
+    """The cells, with days written as days: a workbook keeps them as midnights, which a column of days alone then shows."""
+    days = [
+        name
+        for name in body.columns
+        if body[name].null_count() < body.height and body.select(pl.col(name).str.contains(_MIDNIGHT).all(ignore_nulls=True)).item()
+    ]
+    return body.with_columns(pl.col(days).str.head(10)) if days else body

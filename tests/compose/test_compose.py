@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -203,6 +204,32 @@ def test_wrong_credentials_are_named(compose: Compose, service: str, wrong: dict
     output = done.stdout + done.stderr
     assert any(part in output for part in said.split("|")), output[-2000:]
     assert not any(value in output for name, value in wrong.items() if "SECRET" in name)
+
+
+def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
+    """`make doctor` on this deployment."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.doctor", "--env-file", compose.folder / "docker.env", "--gateway", compose.edge],
+        cwd=ROOT,
+        env={**compose.environment, "COMPOSE_PROJECT_NAME": PROJECT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+async def test_the_doctor(compose: Compose) -> None:
+    """Nothing is wrong; then a service is away, and that is what it says."""
+    well = await asyncio.to_thread(doctor, compose)
+    assert (well.returncode, well.stdout.splitlines()[-1]) == (0, "Nothing is wrong."), well.stdout + well.stderr
+    compose.run("stop", "validation")
+    ill = await asyncio.to_thread(doctor, compose)
+    compose.run("start", "validation")
+    assert ill.returncode == 1
+    assert "FAULT   validation: is UNREACHABLE" in ill.stdout
+    assert all(compose.secret(name) not in well.stdout + ill.stdout for name in ("AWS_SECRET_ACCESS_KEY", "SLUICE_DATABASE_PASSWORD"))
+    await healthy(compose, "validation")
 
 
 async def test_grpc_from_outside(compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]) -> None:

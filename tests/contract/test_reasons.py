@@ -41,11 +41,11 @@ def test_every_reason_is_raised_somewhere_or_promised_by_the_contract() -> None:
 
 
 PROMISED = {
-    # Fixed by the contract for what is still to come: resumable uploads, plans, undo, sign-in.
+    # Fixed by the contract for what is still to come: resumable uploads, plans, sign-in, workers outside of the status service.
     "UPLOAD_EXPIRED",
     "WRITER_REPLACED",
     "PLAN_EXPIRED",
-    "NEWER_LOADS",
+    "STALE_ATTEMPT",
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",
 }

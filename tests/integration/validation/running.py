@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grpc import aio
+
 from services.common import channels
 from services.common.settings import S3Settings
 from services.validation.app import build
@@ -46,6 +48,7 @@ class Running:
     """The service and a client of it."""
 
     stub: Any
+    channel: aio.Channel
     bucket: Bucket
     spool: Path
 
@@ -80,8 +83,9 @@ class Running:
     async def start(cls, bucket: Bucket, spool: Path, **changes: Any) -> AsyncIterator["Running"]:
         """Starts the service on a free port."""
         settings = Settings(**{**bucket.settings.model_dump(), "bind_addr": "127.0.0.1:0", "spool_dir": spool, **changes})
-        async with AsyncExitStack() as stack:
-            port = await build(stack, settings)
+        async with AsyncExitStack() as client, AsyncExitStack() as service:
+            port = await build(service, settings)
             channel = channels.connect(f"127.0.0.1:{port}")
-            stack.push_async_callback(channel.close)
-            yield cls(validation_pb2_grpc.ValidationServiceStub(channel), bucket, spool)
+            # The client outlives the service, so that it hears how its calls end.
+            client.push_async_callback(channel.close)
+            yield cls(validation_pb2_grpc.ValidationServiceStub(channel), channel, bucket, spool)

@@ -6,17 +6,22 @@ import io
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import date
 from pathlib import Path
+from time import monotonic
 
 import grpc
 import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import errors
+from services.validation.app import SERVICE
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1 import validation_pb2 as pb
 from sluice.validation.v1.validation_pb2 import Verdict
-from tests.integration.validation.running import Running
+from tests.integration.validation.running import Bucket, Running
+from tests.unit.validation.workbooks import xlsx
 
 Start = Callable[..., Awaitable[Running]]
 
@@ -38,6 +43,11 @@ def child_pids() -> set[int]:
     """Processes that read files for this one."""
     found = psutil.Process().children(recursive=True)
     return {process.pid for process in found if "services.validation.child" in " ".join(process.cmdline())}
+
+
+def entries(folder: Path) -> list[str]:
+    """Names of what is in a folder."""
+    return [path.name for path in folder.iterdir()]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -182,11 +192,53 @@ async def test_files_beyond_the_places_wait(start: Start) -> None:
     assert sum(any(step.phase == "queued" for step in progress) for progress, _ in results) == 2
 
 
-async def test_stopping_the_service_leaves_no_child_and_no_file(start: Start, tmp_path: Path) -> None:
-    running = await start()
-    await running.report(sales(10), "sales.csv")
-    assert child_pids()
-
-
-def test_after_the_service_no_child_is_left() -> None:
+async def test_stopping_the_service_leaves_no_child_and_no_file(bucket: Bucket, tmp_path: Path) -> None:
+    async with Running.start(bucket, tmp_path, shutdown_grace_s=0.1) as running:
+        validating = asyncio.create_task(running.validate(await running.request(many_sales(), "sales.csv")))
+        await until(lambda: bool(list(tmp_path.glob("*/job-*"))))
+        assert child_pids()
+    with pytest.raises(grpc.RpcError):
+        await validating
     assert child_pids() == set()
+    assert entries(tmp_path) == []
+    assert await bucket.keys("tasks/") == []
+
+
+async def test_what_a_killed_service_left_in_the_spool_goes_with_the_next_start(start: Start, tmp_path: Path) -> None:
+    left = tmp_path / "spool" / "validation-left" / "job-1"
+    left.mkdir(parents=True)
+    (left / "source").write_bytes(b"x")
+    (left.parent / "lock").touch()
+    running = await start()
+    assert not left.parent.exists()
+    assert (await running.report(sales(20), "sales.csv")).verdict == Verdict.VERDICT_PASSED
+
+
+async def test_the_service_is_ready_while_its_bucket_answers(running: Running, start: Start) -> None:
+    watching = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+    async for answer in watching:
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            break
+    watching.cancel()
+    without = await start(s3_bucket_name="no-such-bucket")
+    answer = await health_pb2_grpc.HealthStub(without.channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
+    assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_a_workbook_is_read_as_well(running: Running) -> None:
+    rows: list[list[object]] = [
+        ["date", "region", "customer", "units", "amount"],
+        *([date(2024, 1, 5), "North", "A", n, n / 7] for n in range(50)),
+    ]
+    report = await running.report(xlsx(rows, names=["Orders"]), "orders.xlsx")
+    assert report.verdict == Verdict.VERDICT_PASSED, report.summary
+    assert (report.format, report.sheet.name, report.rows_loadable) == (pb.FileFormat.FILE_FORMAT_XLSX, "Orders", 50)
+
+
+async def test_a_small_file_is_answered_soon(running: Running) -> None:
+    await running.report(sales(10), "warm.csv")
+    request = await running.request(sales(10_000), "sales.csv")
+    started = monotonic()
+    await running.validate(request)
+    # Half a second on a quiet machine; a busy one may take longer, but not as long as starting a child for it.
+    assert monotonic() - started < 5

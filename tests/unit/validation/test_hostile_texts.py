@@ -23,6 +23,7 @@ HEADER = b"date,name,number\n"
         (b"\0" * 1_000_000, ["ENCODING_UNKNOWN"]),
         (b"name,number\n" + b"name,number,\n" * 1000, ["HEADER_DAMAGED"]),
         (b"2024-01-01,5\n2024-01-02,6\n", ["HEADER_DAMAGED"]),
+        (b"date," + b"x" * 1000 + b"\n2024-01-02,6\n", ["HEADER_DAMAGED"]),
     ],
 )
 def test_texts_that_are_no_tables(examine: Examine, data: bytes, codes: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Real and polluted files: each loads or gets a typed reason, and the twins give the same rows."""
 
+import json
 import math
 import subprocess
 import sys
@@ -53,8 +54,7 @@ def test_the_superstore_twins_give_equal_rows(hard_files: Path, tmp_path: Path) 
             if name in {"Sales", "Profit", "Discount"}:
                 assert math.isclose(float(left[name]), float(right[name]), rel_tol=1e-9)
             else:
-                # A workbook's dates have a time of day, which is midnight.
-                assert left[name] == right[name].removesuffix("T00:00:00")
+                assert left[name] == right[name]
 
 
 def records(path: Path, folder: Path) -> tuple[list[str], list[tuple[str | None, ...]], int]:
@@ -63,8 +63,6 @@ def records(path: Path, folder: Path) -> tuple[list[str], list[tuple[str | None,
 
 
 def test_the_csv_spectrum_is_read_as_its_manifest_says(hard_files: Path, tmp_path: Path) -> None:
-    import json
-
     folder = hard_files / "csv-spectrum"
     read = 0
     for line in (folder / "manifest.tsv").read_text(encoding="utf-8").splitlines()[1:]:
@@ -73,8 +71,10 @@ def test_the_csv_spectrum_is_read_as_its_manifest_says(hard_files: Path, tmp_pat
         wanted = wanted if isinstance(wanted, list) else [wanted]
         header, rows, broken = records(folder / name, new_folder(tmp_path))
         found = [{key: value or "" for key, value in zip(header, row, strict=True)} for row in rows]
-        # The set's line ends were normalised on the way here, those in its manifest were not.
+        # On the way here the set's line ends were normalised and a telephone number was replaced; its manifest has both as they were.
         unified = [{key: value.replace("\r\n", "\n") for key, value in row.items()} for row in wanted]
+        for row in (*found, *unified):
+            row.pop("Contact Phone Number", None)
         assert (found, broken) == (unified, 0), name
         read += 1
     assert read == 12
@@ -84,14 +84,13 @@ def in_a_child(source: Path, folder: Path) -> Report:
     """The report as the service would get it: what kills the child does not kill the test."""
     request = ValidateObjectRequest(filename=source.name, file_size=source.stat().st_size)
     job = Job(request, source, folder, LIMITS, memory_bytes=2 * 1024**3, timeout_s=30)
-    child = subprocess.run(
-        [sys.executable, "-m", "services.validation.child"],
-        input=pack(Kind.JOB, job.to_json()),
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    report, rest = Report(), child.stdout
+    with subprocess.Popen([sys.executable, "-m", "services.validation.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        # The child ends with its parent's end of the pipe, so that it stays open.
+        child.stdin.write(pack(Kind.JOB, job.to_json()))
+        child.stdin.flush()
+        report, rest = Report(), child.stdout.read()
     while rest:
         size, kind = HEADER.unpack(rest[: HEADER.size])
         message, rest = rest[HEADER.size : HEADER.size + size], rest[HEADER.size + size :]

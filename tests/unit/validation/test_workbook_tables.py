@@ -5,7 +5,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_cells_come_as_they_are_typed(examine: Examine, make: Make, filename: st
     examined = examine(make(SALES), filename, policy=Policy())
     assert examined.passed, examined.report.summary
     assert [examined.column(str(name)).type for name in SALES[0]] == [
-        ColumnType.COLUMN_TYPE_DATETIME,
+        ColumnType.COLUMN_TYPE_DATE,
         ColumnType.COLUMN_TYPE_TEXT,
         ColumnType.COLUMN_TYPE_IDENTIFIER,
         ColumnType.COLUMN_TYPE_INTEGER,
@@ -36,7 +36,7 @@ def test_cells_come_as_they_are_typed(examine: Examine, make: Make, filename: st
     for number, row in enumerate(rows):
         assert float(row["amount"]) == pytest.approx(number / 7, rel=1e-15)
         assert row["zip"] == f"0{number:04}"
-    assert examined.report.time.min_millis == datetime(2024, 1, 1).timestamp() * 1000 or examined.report.time.min_millis == 1704067200000
+    assert examined.report.time.min_millis == 1704067200000
 
 
 @pytest.mark.parametrize(("make", "filename"), [(xlsx, "t.xlsx"), (xls, "t.xls")])
@@ -61,14 +61,18 @@ def test_titles_above_the_table_and_blank_rows_do_not_shift_row_numbers(examine:
 
 
 def test_tiny_numbers_keep_their_digits(examine: Examine) -> None:
-    rows = [["date", "tiny", "fine"], [date(2024, 1, 1), 1.5e-12, 1.23456789012345e-5], [date(2024, 1, 2), 2.5e-12, 3.0]]
+    rows: list[list[object]] = [
+        ["date", "tiny", "fine"],
+        [date(2024, 1, 1), 1.5e-12, 1.23456789012345e-5],
+        [date(2024, 1, 2), 2.5e-12, 3.0],
+    ]
     found = examine(xlsx(rows), "t.xlsx").rows()
     assert [float(row["tiny"]) for row in found] == [1.5e-12, 2.5e-12]
     assert [float(row["fine"]) for row in found] == [1.23456789012345e-5, 3.0]
 
 
 def test_cells_with_an_error_are_null_and_said(examine: Examine) -> None:
-    rows = [["date", "ratio"], *([date(2024, 1, 1), 1.5] for _ in range(30))]
+    rows: list[list[object]] = [["date", "ratio"], *([date(2024, 1, 1), 1.5] for _ in range(30))]
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(xlsx(rows))) as reading, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writing:
         for name in reading.namelist():

@@ -1,0 +1,176 @@
+"""Fakes behind the gateway's ports, and bodies as a client would send them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive
+
+from gateway.app import http_app
+from gateway.form import Body, Form, Limits
+from gateway.metrics import Metrics
+from gateway.models import Readiness
+from gateway.ports import Services
+from gateway.settings import Settings
+from gateway.watches import Watches
+from services.common.errors import SluiceError, error
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.druid.v1.druid_pb2 import QueryResponse
+from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
+from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
+from sluice.validation.v1.validation_pb2 import Report
+
+BOUNDARY = "frontier"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+LIMITS = Limits(file_bytes=4096, field_bytes=256, part_header_bytes=256, idle_s=5)
+TASK_ID = "11111111-1111-4111-8111-111111111111"
+
+
+def part(name: str, value: bytes, filename: str | None = None) -> bytes:
+    """One part of a form, with the boundary before it."""
+    file = "" if filename is None else f'; filename="{filename}"'
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + value + b"\r\n"
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+
+
+def receiving(pieces: Iterable[bytes], *, gone: bool = False) -> Receive:
+    """A client that sends these pieces, then ends, or goes away."""
+    messages: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append({"type": "http.disconnect"} if gone else {"type": "http.request", "body": b"", "more_body": False})
+    waiting = iter(messages)
+
+    async def receive() -> Message:
+        return next(waiting)
+
+    return receive
+
+
+def form(*pieces: bytes, limits: Limits = LIMITS, gone: bool = False) -> Form:
+    """A form that arrives in these pieces."""
+    return Form(Body(receiving(pieces, gone=gone), limits), CONTENT_TYPE, limits)
+
+
+def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
+    """The body in pieces, cut at the places."""
+    edges = [0, *sorted({place % (len(body) + 1) for place in places}), len(body)]
+    return [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+class FakeUploads:
+    """Takes messages in; `refuse_after` bytes it refuses, with `blocked` it takes none."""
+
+    def __init__(self) -> None:
+        self.requests: list[CreateUploadRequest] = []
+        self.messages: list[WriteUploadRequest] = []
+        self.existing: Upload | None = None
+        self.refuse_after: int | None = None
+        self.blocked: asyncio.Event | None = None
+        self.cancelled = False
+
+    async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
+        self.requests.append(request)
+        if self.existing is not None:
+            return CreateUploadResponse(upload=self.existing, created=False)
+        return CreateUploadResponse(upload=Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_PENDING), created=True)
+
+    async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
+        size = 0
+        try:
+            async for message in messages:
+                self.messages.append(message)
+                if self.blocked is not None:
+                    await self.blocked.wait()
+                size += len(message.chunk.data)
+                if self.refuse_after is not None and size > self.refuse_after:
+                    raise error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, "Too long.")
+                if message.HasField("abort"):
+                    raise SluiceError(message.abort.problem)
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        return Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_UPLOADED, committed_size=size)
+
+    @property
+    def steps(self) -> list[str | None]:
+        """Kinds of the messages, in order."""
+        return [message.WhichOneof("step") for message in self.messages]
+
+    @property
+    def data(self) -> bytes:
+        """All bytes that came."""
+        return b"".join(message.chunk.data for message in self.messages)
+
+
+class FakeTasks:
+    """A task, and streams of events that a test scripts: each call of `watch` plays the next script, then waits or ends."""
+
+    def __init__(self, *scripts: list[WatchTaskResponse | SluiceError | None]) -> None:
+        self.scripts = list(scripts)
+        self.watched_from: list[int] = []
+        self.task = Task(task_id=TASK_ID, state=TaskState.TASK_STATE_PENDING)
+        self.failure: SluiceError | None = None
+        self.listed: list[dict[str, Any]] = []
+
+    async def get(self, task_id: str) -> Task:
+        if self.failure is not None:
+            raise self.failure
+        return self.task
+
+    async def list(self, **asked: Any) -> ListTasksResponse:
+        if self.failure is not None:
+            raise self.failure
+        self.listed.append(asked)
+        return ListTasksResponse(tasks=[self.task])
+
+    async def cancel(self, task_id: str) -> Task:
+        return self.task
+
+    async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
+        self.watched_from.append(from_sequence)
+        for step in self.scripts.pop(0) if self.scripts else []:
+            if isinstance(step, SluiceError):
+                raise step
+            if step is None:
+                await asyncio.Event().wait()
+            else:
+                # As from a network: whoever follows gets its turn between two events.
+                await asyncio.sleep(0)
+                yield step
+
+
+class FakeReports:
+    """A report of nothing."""
+
+    async def report(self, task_id: str, attempt: int) -> Report:
+        return Report(task_id=task_id, attempt=attempt)
+
+    async def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
+        yield b"line\r\n"
+
+
+class FakeQueries:
+    """Plays the given steps."""
+
+    def __init__(self, *steps: QueryResponse) -> None:
+        self.steps = steps
+
+    async def query(self, sql: str, limit: int) -> AsyncIterator[QueryResponse]:
+        for step in self.steps:
+            yield step
+
+
+async def nobody_ready() -> Readiness:
+    """None of the services answers."""
+    return Readiness(ready=False, services={"status": "UNREACHABLE"})
+
+
+def application(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any) -> ASGIApp:
+    """The whole gateway on fakes."""
+    tasks = tasks or FakeTasks()
+    services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeQueries())
+    addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
+    metrics = Metrics()
+    return http_app(services, Watches(tasks, metrics.watches), Settings(**{**addresses, **settings}), metrics, nobody_ready)

@@ -1,0 +1,177 @@
+"""The table in memory, behind the port of the pipeline: the same conditions on every write as store.Store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from services.status import problems
+from services.status.jobs import Lease
+from services.status.machine import TERMINAL, Move, State, check
+from services.status.tasks import Owner, Progress, Task
+from sluice.common.v1.errors_pb2 import Problem
+from tests.unit.status.fakes import Faults
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TASK_ID = "00000000-0000-4000-8000-000000000001"
+
+
+def new_task(**other: object) -> Task:
+    task = Task(
+        task_id=TASK_ID,
+        request_id="r",
+        datasource_name="sales",
+        original_filename="sales.csv",
+        file_uri="s3://b/k",
+        status=State.UPLOADED,
+        message="",
+        problem=None,
+        validation_errors=None,
+        created_at=NOW,
+        updated_at=NOW,
+        started_at=None,
+        completed_at=None,
+        file_size=2**20,
+        received_size=2**20,
+        multipart_id="m",
+        sha256=b"",
+        upload_mode="ONE_SHOT",
+        load_mode="APPEND",
+        allow_duplicate=False,
+        retry_of="",
+        duplicate_of="",
+        trace_id="0" * 32,
+        last_sequence=2,
+        rows_read=None,
+        rows_loadable=None,
+        rows_rejected=None,
+        rows_skipped=None,
+        row_count=None,
+        load_state=None,
+        expected_sums={},
+        attempt=0,
+        report_attempt=0,
+        load_attempt=None,
+        druid_task_id=None,
+        druid_task_ids=[],
+        interval_start_millis=None,
+        interval_end_millis=None,
+        stage_attempts=0,
+        stage_waits=0,
+        stage_takeovers=0,
+        stage_seconds=0.0,
+        cancel_requested=False,
+        clean_target=None,
+        entered=[(State.PENDING, NOW), (State.UPLOADED, NOW)],
+        now=NOW,
+    )
+    return replace(task, **other)  # type: ignore[arg-type]
+
+
+@dataclass
+class Written:
+    """An event."""
+
+    kind: str
+    state: State
+    message: str
+
+
+class FakeRows:
+    """Implements ports.Rows and ports.Claims for one task."""
+
+    def __init__(self, task: Task, faults: Faults | None = None) -> None:
+        self.task = task
+        self.owner: Owner | None = None
+        self.events: list[Written] = []
+        self.faults = faults or Faults()
+        self.duplicate = ""
+        self.delays: list[float] = []
+        self.older: list[Task] = []
+        self.load_states: dict[str, str] = {}
+        self.stage_seconds = 0.0
+        """What the database's clock says of the stage, until the next transition."""
+
+    def claim(self) -> Lease:
+        """A lease as the next worker gets it."""
+        assert self.owner is None
+        assert self.task.status not in TERMINAL
+        self.task = replace(self.task, attempt=self.task.attempt + 1)
+        self.owner = Owner(self.task.task_id, self.task.attempt, f"worker {self.task.attempt}")
+        return Lease(self.owner)
+
+    async def owned(self, owner: Owner) -> Task | None:
+        number = self.faults.before("owned")
+        self.faults.after(number)
+        return replace(self.task, stage_seconds=self.stage_seconds) if owner == self.owner else None
+
+    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool:
+        number = self.faults.before(f"move {move.to}")
+        check(state, move)
+        if state is not self.task.status or (owner and owner != self.owner):
+            return False
+        values = {**move.columns, "status": move.to, "stage_attempts": 0, "stage_waits": 0, "stage_takeovers": 0}
+        if move.problem:
+            values["problem"] = problems.to_json(move.problem)
+        self.task = replace(self.task, **values)  # type: ignore[arg-type]
+        self.stage_seconds = 0.0
+        self.events.append(Written("STATE", move.to, move.message))
+        if move.to in TERMINAL:
+            self.owner = None
+        self.faults.after(number)
+        return True
+
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None:
+        if self.duplicate:
+            return self.duplicate
+        return "" if await self.move(task.task_id, task.status, move, owner) else None
+
+    async def retry(
+        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+    ) -> bool:
+        number = self.faults.before("retry")
+        if owner != self.owner or task.status is not self.task.status:
+            return False
+        counter = "stage_attempts" if failed else "stage_waits"
+        self.task = replace(self.task, **{counter: getattr(self.task, counter) + 1})
+        if new_load:
+            self.task = replace(self.task, load_attempt=None, druid_task_id=None)
+        self.owner = None
+        self.delays.append(delay_s)
+        self.events.append(Written("RETRY", task.status, message))
+        self.faults.after(number)
+        return True
+
+    async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool:
+        if owner != self.owner or task.status is not self.task.status:
+            return False
+        self.events.append(Written("PROGRESS", task.status, progress.message))
+        return True
+
+    async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool:
+        number = self.faults.before("record")
+        if owner != self.owner or task.status is not self.task.status:
+            return False
+        self.task = replace(self.task, **columns)  # type: ignore[arg-type]
+        self.faults.after(number)
+        return True
+
+    async def overlapping_loads(self, task: Task) -> list[Task]:
+        return self.older
+
+    async def set_load_state(self, task_id: str, load_state: str) -> None:
+        self.load_states[task_id] = load_state
+
+    async def release(self, lease: Lease) -> None:
+        if lease.owner == self.owner:
+            self.owner = None
+
+    def forget(self, lease: Lease) -> None:
+        pass
+
+    def expire(self) -> None:
+        """The lease of a worker that gave up without a write runs out."""
+        self.owner = None
+
+    @property
+    def states(self) -> list[State]:
+        return [event.state for event in self.events if event.kind == "STATE"]
