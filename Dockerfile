@@ -60,7 +60,7 @@ COPY services/common ./services/common
 COPY services/upload ./services/upload
 ENV BIND_ADDR=0.0.0.0:50051
 EXPOSE 50051
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.upload"]
 
 FROM runtime AS validation
@@ -71,7 +71,7 @@ COPY services/common ./services/common
 COPY services/validation ./services/validation
 ENV BIND_ADDR=0.0.0.0:50052 SPOOL_DIR=/spool
 EXPOSE 50052
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.validation"]
 
 FROM runtime AS druid_gateway
@@ -82,7 +82,7 @@ COPY services/common ./services/common
 COPY services/druid_gateway ./services/druid_gateway
 ENV BIND_ADDR=0.0.0.0:50053
 EXPOSE 50053
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.druid_gateway"]
 
 FROM runtime AS status
@@ -93,7 +93,7 @@ COPY services/common ./services/common
 COPY services/status ./services/status
 ENV BIND_ADDR=0.0.0.0:50054
 EXPOSE 50054
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.status"]
 
 FROM runtime AS gateway
@@ -104,5 +104,5 @@ COPY services/common ./services/common
 COPY gateway ./gateway
 ENV BIND_ADDR=0.0.0.0:8000
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --start-interval=1s CMD ["python", "-m", "deploy.probe", "http"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe", "http"]
 CMD ["python", "-m", "gateway"]

@@ -4,11 +4,16 @@
 Status 0 when it is ready; else 1, and one line that says why.
 """
 
-import http.client
 import os
 import sys
 
 TIMEOUT_S = 4.0
+
+_EMPTY = b""
+"""HealthCheckRequest: the server as a whole."""
+
+_SERVING = b"\x08\x01"
+"""HealthCheckResponse with status SERVING."""
 
 
 def port_of(bind_addr: str) -> int:
@@ -19,20 +24,23 @@ def port_of(bind_addr: str) -> int:
 def ask_grpc(port: int) -> str:
     """What is wrong with the gRPC server on this port; empty when it is SERVING."""
     import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        # As bytes: protobuf would cost this short process as much again as all the rest.
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
+            answer = check(_EMPTY, timeout=TIMEOUT_S)
         except grpc.RpcError as failure:
             return f"no answer on port {port}: {failure.code().name}"
-    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+    if answer == _SERVING:
         return ""
     return "NOT_SERVING: a store of this service does not answer; its log line readiness.changed names it"
 
 
 def ask_http(port: int) -> str:
     """What is wrong with the gateway on this port; empty when it and all four services are ready."""
+    import http.client
+
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")

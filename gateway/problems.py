@@ -79,6 +79,13 @@ def install(app: FastAPI) -> None:
                 told = error(ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure.detail))
         return response(request.url.path, told, headers, failure.status_code)
 
+    @app.exception_handler(Exception)
+    async def _fault(request: Request, failure: Exception) -> Response:
+        # Raised again after the answer, to be logged at the edge.
+        told = internal()
+        request.state.code = told.code
+        return response(request.url.path, told)
+
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, failure: ClientDisconnect) -> Response:
         told = error(ErrorReason.ERROR_REASON_CLIENT_GONE, "The client went away before its last byte.")

@@ -42,8 +42,11 @@ class StatusRpc:
 
     async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
         request = status_pb2.WatchTaskRequest(task_id=task_id, from_sequence=from_sequence)
+        call = self._stub.WatchTask(request, timeout=timeout_s)
         try:
-            async for item in self._stub.WatchTask(request, timeout=timeout_s):
+            async for item in call:
                 yield item
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "status") from failure
+        finally:
+            call.cancel()

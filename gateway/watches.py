@@ -7,7 +7,7 @@ somebody follows.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from time import monotonic
 
 from prometheus_client import Gauge
@@ -140,29 +140,48 @@ class Watches:
         Raises:
             SluiceError: TASK_NOT_FOUND, SERVICE_UNAVAILABLE after the retries.
         """
+        if self._closed:
+            return
         sequence = max(from_sequence, 1)
-        while not self._closed:
-            watch = self._watch(task_id, sequence)
-            watch.followers += 1
-            try:
-                while sequence >= watch.kept_from:
-                    changed = watch.changed
-                    if (event := watch.at(sequence)) is not None:
-                        sequence = event.sequence + 1
-                        yield event, watch.task
-                    elif watch.ended:
-                        if watch.failure is not None:
-                            raise watch.failure
-                        return
-                    elif not await _within(changed, idle_s):
-                        yield None
-            finally:
-                watch.followers -= 1
+        watch = self._watch(task_id, sequence)
+        watch.followers += 1
+        try:
+            while True:
+                changed = watch.changed
+                if sequence < watch.kept_from:
+                    async with aclosing(self._missed(task_id, sequence, watch)) as missed:
+                        async for item in missed:
+                            sequence = item.event.sequence + 1
+                            yield item.event, item.task
+                elif (event := watch.at(sequence)) is not None:
+                    sequence = event.sequence + 1
+                    yield event, watch.task
+                elif watch.ended:
+                    if watch.failure is not None:
+                        raise watch.failure
+                    return
+                elif not await _within(changed, idle_s):
+                    yield None
+        finally:
+            watch.followers -= 1
+
+    async def _missed(self, task_id: str, sequence: int, watch: _Watch) -> AsyncGenerator[WatchTaskResponse, None]:
+        """What `watch` does not hold any more, or never did, up to where it begins, read at the pace of the one who needs it."""
+        first = sequence
+        async with aclosing(self._tasks.watch(task_id, sequence, WATCH_S)) as items:  # type: ignore[type-var]
+            async for item in items:
+                sequence = item.event.sequence + 1
+                yield item
+                if sequence >= watch.kept_from:
+                    return
+        if sequence == first:
+            text = "The status service ended the stream before the task's end."
+            raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
 
     def _watch(self, task_id: str, sequence: int) -> _Watch:
-        """The running watch, or a new one where there is none or it no longer holds the event."""
+        """The running watch, or a new one that begins here."""
         watch = self._watches.get(task_id)
-        if watch is None or sequence < watch.kept_from:
+        if watch is None:
             watch = self._watches[task_id] = _Watch(self._tasks, task_id, sequence)
             running = asyncio.create_task(self._run(task_id, watch), name="watch")
             self._running.add(running)

@@ -165,7 +165,7 @@ class Jobs:
                 continue
             try:
                 if connection is None or connection.is_closed():
-                    connection = await connect(self._url, "sluice-status heartbeat")
+                    connection = await connect(self._url, "heartbeat")
                 await self._beat(connection, held)
                 pause = self._lease_s / 3
             except FAILURES as failure:

@@ -36,7 +36,7 @@ class Listener:
         while True:
             connection: asyncpg.Connection[asyncpg.Record] | None = None
             try:
-                connection = await connect(self._url, "sluice-status listen")
+                connection = await connect(self._url, "listen")
                 ended = asyncio.Event()
                 connection.add_termination_listener(lambda *_, ended=ended: ended.set())
                 for channel in (EVENT, CANCEL, DUE):

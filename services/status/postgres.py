@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
@@ -45,10 +46,19 @@ FAILURES: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 MIGRATION_FAILURES: tuple[type[Exception], ...] = (*FAILURES, DBAPIError)
 
 
-async def connect(database_url: str, name: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection of its own, outside of the pool; `name` is how pg_stat_activity shows it."""
+def name(database_url: str, purpose: str) -> str:
+    """How pg_stat_activity shows a connection: the URL's application_name, else sluice-status, and the purpose."""
+    given = parse_qs(urlsplit(database_url).query).get("application_name", ["sluice-status"])[-1]
+    return f"{given} {purpose}"
+
+
+async def connect(database_url: str, purpose: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection of its own, outside of the pool."""
     return await asyncpg.connect(
-        database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S, server_settings={"application_name": name}
+        database_url,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=STATEMENT_TIMEOUT_S,
+        server_settings={"application_name": name(database_url, purpose)},
     )
 
 
@@ -72,7 +82,7 @@ class Database:
             command_timeout=STATEMENT_TIMEOUT_S,
             init=_use_json,
             # A process that was frozen inside a transaction does not hold its locks for longer than this.
-            server_settings={"application_name": "sluice-status", "idle_in_transaction_session_timeout": "5000"},
+            server_settings={"application_name": name(self._url, "pool"), "idle_in_transaction_session_timeout": "5000"},
         )
         stack.callback(self._pool.terminate)
         migrating = asyncio.create_task(self._migrate(), name="migrate")

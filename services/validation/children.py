@@ -100,10 +100,9 @@ class Children:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + job.timeout_s
         space_due = 0.0
-        watched = psutil.Process(process.pid)
         while True:
             try:
-                memory = watched.memory_info()
+                memory = psutil.Process(process.pid).memory_info()
             except psutil.NoSuchProcess:
                 return ""
             # Pages of files that are mapped are the system's to take back.

@@ -25,6 +25,8 @@ class Fields:
 
     values: list[bytes]
     plain: bool = True
+    quoted_empty: frozenset[int] = frozenset()
+    """Places of the empty fields that are quoted: an empty text, where those without quotes are nothing."""
 
 
 def parse(record: bytes, delimiter: bytes) -> Fields | Flaw:
@@ -33,12 +35,15 @@ def parse(record: bytes, delimiter: bytes) -> Fields | Flaw:
         return Fields(record.split(delimiter))
     values: list[bytes] = []
     plain = True
+    quoted_empty: set[int] = set()
     position, end = 0, len(record)
     while True:
         if record[position : position + 1] == QUOTE:
             match = _QUOTED.match(record, position)
             if match is None:
                 return Flaw.OPEN
+            if not match.group(1):
+                quoted_empty.add(len(values))
             values.append(match.group(1).replace(b'""', QUOTE))
             position = match.end()
             if position < end and record[position : position + 1] != delimiter:
@@ -51,11 +56,11 @@ def parse(record: bytes, delimiter: bytes) -> Fields | Flaw:
             values.append(value)
             position = stop
         if position >= end:
-            return Fields(values, plain)
+            return Fields(values, plain, frozenset(quoted_empty))
         position += 1  # the delimiter
         if position == end:
             values.append(b"")
-            return Fields(values, plain)
+            return Fields(values, plain, frozenset(quoted_empty))
 
 
 def closes(line: bytes) -> bool:
@@ -63,6 +68,9 @@ def closes(line: bytes) -> bool:
     return _CLOSES.match(line) is not None
 
 
-def write(values: list[bytes], delimiter: bytes) -> bytes:
-    """The record with every field quoted, without a line end."""
-    return delimiter.join(QUOTE + value.replace(QUOTE, b'""') + QUOTE for value in values)
+def write(fields: Fields, delimiter: bytes) -> bytes:
+    """The record with every field quoted, except those that are empty without quotes; without a line end."""
+    return delimiter.join(
+        QUOTE + value.replace(QUOTE, b'""') + QUOTE if value or place in fields.quoted_empty else b""
+        for place, value in enumerate(fields.values)
+    )

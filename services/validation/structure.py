@@ -377,7 +377,7 @@ class _Scan:
             found.lines.add(found.rows, self._line)
             found.rows += 1
             found.line_breaks |= b"\n" in record or b"\r" in record
-            good.append(record if parsed.plain and b"\r" not in record else write(parsed.values, self._delimiter))
+            good.append(record if parsed.plain and b"\r" not in record else write(parsed, self._delimiter))
 
     def _reject(self, reason: "ErrorReason.ValueType", message: str, record: bytes, parsed: Fields | None) -> None:
         if self._broken is None:

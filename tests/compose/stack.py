@@ -125,6 +125,7 @@ class Compose:
             "HOME": os.environ.get("HOME", "/"),
             **({"DOCKER_HOST": os.environ["DOCKER_HOST"]} if "DOCKER_HOST" in os.environ else {}),
             "SLUICE_VERSION": "test",
+            "GATEWAY_PORTS": f"{self.ports['GATEWAY_PORT']}-{self.ports['GATEWAY_PORT'] + 1}",
             **{name: str(port) for name, port in self.ports.items()},
         }
 

@@ -252,6 +252,38 @@ async def test_grpc_from_outside(compose: Compose, edge: Edge, hard_files: Path,
     assert await edge.rows_in_druid(datasource) == ROWS
 
 
+def replicas(service: str) -> list[str]:
+    """Ids of its running containers."""
+    project = ("--filter", f"label=com.docker.compose.project={PROJECT}")
+    return docker("ps", "--quiet", *project, "--filter", f"label=com.docker.compose.service={service}").split()
+
+
+def calls(container: str) -> int:
+    """Lines that a service wrote about a task, each of which follows from a call to it."""
+    done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+    return sum('"task_id"' in line for line in (done.stdout + done.stderr).splitlines())
+
+
+async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
+    """Load spreads over both; with one of each killed while files come in, every accepted file ends in Druid, once."""
+    compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
+    datasource, rows = new_datasource("replicas"), 500
+    services = [name for name in OURS if name != "gateway"]
+    assert all(len(replicas(name)) == 2 for name in OURS)
+    first = [await edge.upload(f"{seed}.csv", sales_csv(rows, seed), datasource) for seed in range(6)]
+    for task_id in first:
+        await edge.succeeded(task_id, 300)
+    spread = {name: [calls(container) for container in replicas(name)] for name in services}
+    assert all(min(counts) > 0 for counts in spread.values()), spread
+    second = []
+    for seed, name in enumerate(services, start=10):
+        second.append(await edge.upload(f"{seed}.csv", sales_csv(rows, seed), datasource))
+        await asyncio.to_thread(docker, "exec", replicas(name)[0], "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+    for task_id in second:
+        await edge.succeeded(task_id, 300)
+    assert await edge.rows_in_druid(datasource) == rows * (len(first) + len(second))
+
+
 def test_down_leaves_nothing(compose: Compose) -> None:
     """Last: what it removes is not there for another test."""
     compose.run("down", "--volumes", "--remove-orphans")

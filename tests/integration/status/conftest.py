@@ -32,7 +32,7 @@ async def database_url(stack: Stack) -> AsyncIterator[str]:
     connection = await asyncpg.connect(stack.database_url)
     try:
         await connection.execute(f"CREATE SCHEMA {schema}")
-        yield f"{stack.database_url}{'&' if '?' in stack.database_url else '?'}search_path={schema}"
+        yield f"{stack.database_url}{'&' if '?' in stack.database_url else '?'}search_path={schema}&application_name={schema}"
         await connection.execute(f"DROP SCHEMA {schema} CASCADE")
     finally:
         await connection.close()
@@ -42,9 +42,20 @@ async def database_url(stack: Stack) -> AsyncIterator[str]:
 async def sql(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection to the migrated schema, to look at the tables from outside."""
     await migrate(database_url)
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(database_url, server_settings={"application_name": "observer"})
     yield connection
     await connection.close()
+
+
+async def terminate(sql: "asyncpg.Connection[asyncpg.Record]", purpose: str = "", share: float = 1.0) -> bool:
+    """Whether a connection of the services on this schema was killed: all, or those of one purpose, or a random share."""
+    killed = await sql.fetch(
+        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name LIKE current_schema() || ' ' || $1 || '%' AND random() < $2""",
+        purpose,
+        share,
+    )
+    return bool(killed)
 
 
 @dataclass
@@ -52,7 +63,7 @@ class Service:
     """A running status service and its neighbours."""
 
     database_url: str
-    stub: Any
+    stub: StatusServiceStub
     port: int
     validation: FakeValidation
     loads: FakeLoads
@@ -62,15 +73,19 @@ class Service:
 
     async def create(self, **other: Any) -> status_pb2.Task:
         """A task in PENDING."""
-        return (await self.stub.CreateTask(create_request(**other))).task
+        answer: status_pb2.CreateTaskResponse = await self.stub.CreateTask(create_request(**other))
+        return answer.task
 
     async def upload(self, **other: Any) -> status_pb2.Task:
         """A task in UPLOADED."""
         task = await self.create(**other)
-        return (await self.stub.CompleteUpload(status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE))).task
+        request = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE)
+        answer: status_pb2.CompleteUploadResponse = await self.stub.CompleteUpload(request)
+        return answer.task
 
     async def get(self, task_id: str) -> status_pb2.Task:
-        return (await self.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))).task
+        answer: status_pb2.GetTaskResponse = await self.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))
+        return answer.task
 
     async def events(self, task_id: str, from_sequence: int = 0) -> list[status_pb2.TaskEvent]:
         """All events to the end of the task."""

@@ -24,6 +24,9 @@ class _Validation(validation_pb2_grpc.ValidationServiceServicer):
     async def GetReport(self, request: validation_pb2.GetReportRequest, context: Any) -> validation_pb2.GetReportResponse:
         return validation_pb2.GetReportResponse(report=await self._fake.report(request.task_id, request.attempt))
 
+    def GetRejects(self, request: validation_pb2.GetRejectsRequest, context: Any) -> AsyncIterator[validation_pb2.GetRejectsResponse]:
+        raise NotImplementedError("the status service never asks for rejects")
+
 
 class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
     def __init__(self, fake: FakeLoads) -> None:
@@ -41,6 +44,9 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
 
     async def RemoveLoad(self, request: druid_pb2.RemoveLoadRequest, context: Any) -> druid_pb2.RemoveLoadResponse:
         return await self._fake.remove(request)
+
+    def Query(self, request: druid_pb2.QueryRequest, context: Any) -> AsyncIterator[druid_pb2.QueryResponse]:
+        raise NotImplementedError("the status service never queries")
 
 
 async def serve_validation(stack: AsyncExitStack, fake: FakeValidation) -> str:

@@ -13,7 +13,7 @@ from services.status.machine import Move, State
 from services.status.postgres import Database
 from services.status.store import Store
 from services.status.tasks import NewTask, Progress, Task
-from tests.integration.status.conftest import until
+from tests.integration.status.conftest import terminate, until
 
 LEASE_S = 1.0
 
@@ -134,12 +134,7 @@ async def test_the_heartbeat_survives_its_connection(
     jobs, other = worker(database, database_url), worker(database, database_url)
     jobs.start()
     lease = await claimed(jobs)
-    find = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sluice-status heartbeat' AND datname = current_database()"
-
-    async def killed() -> bool:
-        return bool(await sql.fetch(f"SELECT pg_terminate_backend(pid) FROM ({find}) AS found"))
-
-    await until(killed)
+    await until(lambda: terminate(sql, "heartbeat"))
     until_then = monotonic() + 2 * LEASE_S
     while monotonic() < until_then:
         assert await other.claim() is None

@@ -22,7 +22,7 @@ from services.status.migrate import migrate
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2_grpc import StatusServiceStub
-from tests.integration.status.conftest import Service, Services, create_request, until
+from tests.integration.status.conftest import Service, Services, create_request, terminate, until
 from tests.integration.status.neighbours import serve_druid_gateway, serve_validation
 from tests.unit.status.fakes import ROWS
 
@@ -109,7 +109,7 @@ async def test_it_starts_while_postgresql_is_away(proxied_url: str, proxy: Proxy
         await proxy.mend()
 
         async def serving() -> bool:
-            return await health(service.port) == health_pb2.HealthCheckResponse.SERVING
+            return bool(await health(service.port) == health_pb2.HealthCheckResponse.SERVING)
 
         await until(serving)
         task = await service.upload()
@@ -135,10 +135,7 @@ async def test_an_outage_of_postgresql_costs_nothing(proxied_url: str, proxy: Pr
 async def test_backends_that_die_in_a_stream_cost_nothing(service: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
     async def kill() -> None:
         while True:
-            await sql.execute(
-                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                WHERE application_name LIKE 'sluice-status%' AND datname = current_database() AND random() < 0.3"""
-            )
+            await terminate(sql, share=0.3)
             await asyncio.sleep(0.1)
 
     made = [(await service.upload()).task_id for _ in range(20)]

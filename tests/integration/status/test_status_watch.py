@@ -10,16 +10,9 @@ from services.common import errors
 from services.status.migrate import migrate
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2
-from tests.integration.status.conftest import Service, Services, until
+from tests.integration.status.conftest import Service, Services, terminate, until
 
-LISTENING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sluice-status listen' AND datname = current_database()"
-
-
-async def cut_listening(sql: "asyncpg.Connection[asyncpg.Record]") -> None:
-    async def cut() -> bool:
-        return bool(await sql.fetch(f"SELECT pg_terminate_backend(pid) FROM ({LISTENING}) AS found"))
-
-    await until(cut)
+LISTENING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = current_schema() || ' listen'"
 
 
 async def test_every_start_sees_the_same_events(service: Service) -> None:
@@ -43,13 +36,13 @@ async def test_watchers_outlive_the_listen_connection(service: Service, sql: "as
     task = await service.upload()
     watchers = [asyncio.create_task(service.events(task.task_id)) for _ in range(5)]
     await service.reached(task.task_id, TaskState.TASK_STATE_VALIDATING)
-    await cut_listening(sql)
+    await until(lambda: terminate(sql, "listen"))
     service.validation.gate.set()
     seen = await asyncio.gather(*watchers)
     assert all(events == seen[0] for events in seen)
     assert [event.sequence for event in seen[0]] == list(range(1, len(seen[0]) + 1))
     assert seen[0][-1].state == TaskState.TASK_STATE_SUCCEEDED
-    await until(lambda: sql.fetchval(f"SELECT count(*) > 0 FROM ({LISTENING}) AS found"))
+    await until(lambda: sql.fetchval(LISTENING))
 
 
 async def test_a_slow_watcher_misses_nothing(service: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:

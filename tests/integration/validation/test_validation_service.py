@@ -41,8 +41,15 @@ def many_sales() -> bytes:
 
 def child_pids() -> set[int]:
     """Processes that read files for this one."""
-    found = psutil.Process().children(recursive=True)
-    return {process.pid for process in found if "services.validation.child" in " ".join(process.cmdline())}
+    return {process.pid for process in psutil.Process().children(recursive=True) if _reads_files(process)}
+
+
+def _reads_files(process: psutil.Process) -> bool:
+    try:
+        return "services.validation.child" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        # It has just ended.
+        return False
 
 
 def entries(folder: Path) -> list[str]:

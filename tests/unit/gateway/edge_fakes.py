@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive
@@ -56,7 +57,7 @@ def form(*pieces: bytes, limits: Limits = LIMITS, gone: bool = False) -> Form:
 def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
     """The body in pieces, cut at the places."""
     edges = [0, *sorted({place % (len(body) + 1) for place in places}), len(body)]
-    return [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [body[a:b] for a, b in pairwise(edges)]
 
 
 class FakeUploads:

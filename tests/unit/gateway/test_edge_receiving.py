@@ -22,6 +22,9 @@ ROOMY = Limits(file_bytes=1 << 30, field_bytes=256, part_header_bytes=256, idle_
 TO = Destination("key", "sales", LoadMode.LOAD_MODE_REPLACE, True)
 
 
+SIZES = [1, 1000, 65_536, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, MAX_CHUNK_BYTES, 3 * MAX_CHUNK_BYTES]
+
+
 async def file(*pieces: bytes, gone: bool = False) -> IncomingFile:
     """A file whose form arrives in these pieces."""
     return (await read_fields(form(*pieces, limits=ROOMY, gone=gone), {"datasource_name": "sales"}))[1]
@@ -33,11 +36,7 @@ async def pieces_of(sizes: Iterable[int]) -> AsyncGenerator[bytes, None]:
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from([1, 1000, 65_536, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, MAX_CHUNK_BYTES, 3 * MAX_CHUNK_BYTES]), max_size=8
-    )
-)
+@given(st.lists(st.sampled_from(SIZES), max_size=8))
 def test_chunks_hold_the_same_bytes_in_the_size_that_is_fast(sizes: list[int]) -> None:
     async def run() -> tuple[bytes, list[bytes]]:
         sent = b"".join([piece async for piece in pieces_of(sizes)])

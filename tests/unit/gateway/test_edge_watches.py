@@ -47,7 +47,7 @@ async def test_followers_share_a_watch_wherever_they_begin() -> None:
     tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
     watches = all_watches(tasks)
     found = await asyncio.gather(sequences(watches), sequences(watches), sequences(watches, 3))
-    assert found == [[1, 2, 3, 4], [1, 2, 3, 4], [3, 4]]
+    assert list(found) == [[1, 2, 3, 4], [1, 2, 3, 4], [3, 4]]
     assert tasks.watched_from == [1]
 
 
@@ -85,7 +85,7 @@ async def test_what_cannot_be_mended_reaches_every_follower() -> None:
             await sequences(watches)
         return failure.value.code
 
-    assert await asyncio.gather(follow(), follow()) == ["TASK_NOT_FOUND"] * 2
+    assert list(await asyncio.gather(follow(), follow())) == ["TASK_NOT_FOUND"] * 2
 
 
 async def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,16 +106,25 @@ async def test_a_watch_that_nobody_follows_ends_with_its_deadline() -> None:
             raise fail(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED)
 
     tasks = Endless()
-    gauge = Gauge("open_watches", "For tests.", registry=None)
-    watches = Watches(tasks, gauge)
+    watches = all_watches(tasks)
     async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
         assert await anext(events) is not None
-        assert gauge._value.get() == 1
+    (running,) = [task for task in asyncio.all_tasks() if task.get_name() == "watch"]
     tasks.deadline.set()
     async with asyncio.timeout(5):
-        while gauge._value.get():
-            await asyncio.sleep(0)
+        await running
     assert tasks.watched_from == [1]
+
+
+async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold() -> None:
+    tasks = FakeTasks([told(3), None], [told(1), told(2), told(3)])
+    watches = all_watches(tasks)
+    async with aclosing(watches.follow(TASK_ID, 3, 5)) as late, aclosing(watches.follow(TASK_ID, 1, 5)) as early:
+        assert (await anext(late) or [None])[0] == told(3).event
+        seen = [(await anext(early) or [TaskEvent()])[0].sequence for _ in range(3)]
+    assert seen == [1, 2, 3]
+    assert tasks.watched_from == [3, 1]
+    await watches.close()
 
 
 async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

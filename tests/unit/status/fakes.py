@@ -36,16 +36,19 @@ SHA256 = bytes(range(32))
 
 @dataclass
 class Faults:
-    """Fails the call with number `at` (from 1), before or after it had its effect."""
+    """Fails the call with number `at` (from 1) among those whose name is in `of` (all where empty), before or after its effect."""
 
     at: int = 0
     after_effect: bool = False
     make: Callable[[], Exception] = lambda: errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "It does not answer.")
+    of: tuple[str, ...] = ()
     calls: list[str] = field(default_factory=list)
     fired: bool = False
 
     def before(self, name: str) -> int:
-        """Counts the call and returns its number."""
+        """Counts the call and returns its number; 0 for one that is not counted."""
+        if self.of and not name.startswith(self.of):
+            return 0
         self.calls.append(name)
         number = len(self.calls)
         if number == self.at and not self.after_effect:
@@ -54,7 +57,7 @@ class Faults:
         return number
 
     def after(self, number: int) -> None:
-        if number == self.at and self.after_effect:
+        if number and number == self.at and self.after_effect:
             self.fired = True
             raise self.make()
 

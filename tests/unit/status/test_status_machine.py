@@ -106,6 +106,13 @@ class Life(RuleBasedStateMachine):
             check(self.way[-1], move)
             self.way.append(move.to)
 
+    @precondition(lambda self: self.way[-1] in TERMINAL)
+    @rule(to=st.sampled_from(State))
+    def nothing_leaves_the_end(self, to: State) -> None:
+        assert cancel(self.way[-1], CANCELLED) is None
+        with pytest.raises(TransitionError):
+            check(self.way[-1], Move(to, ""))
+
     @invariant()
     def success_was_counted(self) -> None:
         if self.way[-1] is State.SUCCEEDED:

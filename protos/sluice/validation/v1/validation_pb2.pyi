@@ -766,7 +766,7 @@ class Report(_message.Message):
     rows_read: _builtins.int
     """Data rows in the file, the header not counted."""
     rows_loadable: _builtins.int
-    """Rows in the parts."""
+    """Rows in the parts; in a rejected file the rows that could have been loaded, 0 where there is no time column."""
     rows_rejected: _builtins.int
     """Rows refused, each with its reason."""
     rows_skipped: _builtins.int
