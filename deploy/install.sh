@@ -11,15 +11,20 @@ site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("pure
 if [ -d "$site/botocore/data" ]; then
     find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
 fi
+if [ -d "$site/boto3/data" ]; then
+    find "$site/boto3/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
+fi
 # Symbols for debuggers: a fifth of Polars, nine tenths of uvloop.
 find "$site" -name '*.so' -exec strip --strip-unneeded {} +
 # Sources that compiled modules were made of, types and contracts for programmers, and tests.
 find "$site" -type f \( -name '*.pyx' -o -name '*.px[di]' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.proto' \) -delete
 find "$site" -type d \( -name tests -o -path '*/boto3/examples' \) -prune -exec rm -r {} +
 
-# Compiled, as the file system is read-only when they run: half the CPU of every start. With Polars that is too much beside the sources, so there they go.
+# Compiled, as the file system is read-only when they run: half the CPU of every start. Beside Polars that is too much, so there the sources go,
+# and with them the documentation inside of Polars, two thirds of it.
 if [ "$1" = validation ]; then
     /opt/venv/bin/python -m compileall -q -b "$site"
+    /opt/venv/bin/python -m compileall -q -b -f -o 2 "$site/polars"
     find "$site" -name '*.py' -delete
 else
     /opt/venv/bin/python -m compileall -q "$site"

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 
@@ -40,7 +41,7 @@ async def check(url: str) -> list[Finding]:
         await connection.close()
 
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def _version(connection: Connection) -> Finding:

@@ -26,11 +26,11 @@ function bytes(size) {
 
 const count = (number) => number.toLocaleString("en");
 
-function problem({ code, message, line, column, action }) {
+function problem({ code, message, line, column, action }, kind = "problem") {
   const place = [line ? `line ${line}` : "", column ? `column ${column}` : ""].filter(Boolean).join(", ");
   return element(
     "div",
-    { className: "problem" },
+    { className: kind },
     element("p", {}, message + (place && !message.includes(place) ? ` (${place})` : "")),
     element("p", { className: "action" }, action, " ", element("small", {}, code)),
   );
@@ -196,7 +196,7 @@ function content(task) {
     ),
     element("p", { className: "task-facts" }, facts(task)),
     task.message && task.message !== errors[0]?.message ? element("p", { className: "task-message" }, task.message) : "",
-    ...errors.slice(0, 5).map(problem),
+    ...errors.slice(0, 5).map((each) => problem(each, task.status === "SUCCEEDED" ? "problem note" : "problem")),
     errors.length > 5 ? element("p", { className: "hint" }, `and ${errors.length - 5} more: see the report`) : "",
     element("div", { className: "task-links" }, ...links(task)),
   ].filter((child) => child !== "");

@@ -35,7 +35,7 @@ async def pieces_of(sizes: Iterable[int]) -> AsyncGenerator[bytes, None]:
         yield bytes([number % 256]) * size
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(SIZES), max_size=8))
 def test_chunks_hold_the_same_bytes_in_the_size_that_is_fast(sizes: list[int]) -> None:
     async def run() -> tuple[bytes, list[bytes]]:
