@@ -113,7 +113,10 @@ class IngestionTaskStatus:
     file_size: Long | None = strawberry.field(description="Bytes of the file.")
     row_count: Long | None = strawberry.field(description="Rows that a query counted in Druid; set at SUCCEEDED.")
     validation_errors: JSON | None = strawberry.field(
-        description="What speaks against the file: a list of {code, message, line, column, value, action, actor}; null where nothing does."
+        description="Why the file was REJECTED: a list of {code, message, line, column, value, action, actor}; else null."
+    )
+    validation_warnings: JSON | None = strawberry.field(
+        description="What was noticed in a file that was not rejected, in the same shape; null where nothing was."
     )
     error_message: str | None = strawberry.field(description="Why it ended badly.")
     created_at: str | None
@@ -135,7 +138,8 @@ class IngestionTaskStatus:
 
 def _status(found: status_pb2.Task) -> IngestionTaskStatus:
     task = wire.task(found).model_dump()
-    task["validation_errors"] = task["validation_errors"] or None
+    for findings in ("validation_errors", "validation_warnings"):
+        task[findings] = task[findings] or None
     return IngestionTaskStatus(**{name: task[name] for name in IngestionTaskStatus.__annotations__})
 
 

@@ -59,6 +59,8 @@ def task(found: status_pb2.Task) -> models.Task:
     def count(field: str) -> int | None:
         return getattr(found, field) if found.HasField(field) else None  # type: ignore[arg-type]
 
+    findings = [problem(each) for each in found.validation_errors]
+    rejected = found.state == TaskState.TASK_STATE_REJECTED
     failed = found.problem.code != errors_pb2.ERROR_REASON_UNSPECIFIED
     return models.Task(
         task_id=found.task_id,
@@ -72,7 +74,8 @@ def task(found: status_pb2.Task) -> models.Task:
         started_at=moment("start_time"),
         completed_at=moment("complete_time"),
         error_message=found.problem.message if failed else None,
-        validation_errors=[problem(each) for each in found.validation_errors],
+        validation_errors=findings if rejected else [],
+        validation_warnings=[] if rejected else findings,
         file_size=count("file_size"),
         row_count=count("rows_loaded"),
         rows_read=count("rows_read"),

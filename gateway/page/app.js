@@ -187,6 +187,7 @@ function links(task) {
 
 function content(task) {
   const errors = task.validation_errors.length ? task.validation_errors : task.error ? [task.error] : [];
+  const findings = [...errors, ...task.validation_warnings];
   return [
     element(
       "div",
@@ -196,8 +197,8 @@ function content(task) {
     ),
     element("p", { className: "task-facts" }, facts(task)),
     task.message && task.message !== errors[0]?.message ? element("p", { className: "task-message" }, task.message) : "",
-    ...errors.slice(0, 5).map((each) => problem(each, task.status === "SUCCEEDED" ? "problem note" : "problem")),
-    errors.length > 5 ? element("p", { className: "hint" }, `and ${errors.length - 5} more: see the report`) : "",
+    ...findings.slice(0, 5).map((each, place) => problem(each, place < errors.length ? "problem" : "problem note")),
+    findings.length > 5 ? element("p", { className: "hint" }, `and ${findings.length - 5} more: see the report`) : "",
     element("div", { className: "task-links" }, ...links(task)),
   ].filter((child) => child !== "");
 }

@@ -83,3 +83,12 @@ def test_no_password_in_the_files() -> None:
         if file.is_file() and file.suffix != ".pyc"
     }
     assert {name: hits for name, hits in found.items() if hits} == {}
+
+
+def test_environment_files_stay_out_of_the_repository() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout of git")
+    listed = subprocess.run(["git", "ls-files", "docker.env", ".env"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert listed.stdout == ""
+    ignored = subprocess.run(["git", "check-ignore", "docker.env", ".env"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == ["docker.env", ".env"]

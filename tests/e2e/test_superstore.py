@@ -39,6 +39,8 @@ async def test_rest(edge: Edge, superstore: Path, new_datasource: Callable[[str]
     task = await edge.succeeded(await edge.upload(superstore.name, superstore, datasource))
     assert task["row_count"] == task["rows_read"] == ROWS
     assert task["rows_rejected"] == task["rows_skipped"] == 0
+    assert task["validation_errors"] == []
+    assert [note["code"] for note in task["validation_warnings"]] == (["SHEETS_IGNORED"] if superstore.suffix == ".xls" else [])
     await assert_superstore(edge, datasource)
 
 

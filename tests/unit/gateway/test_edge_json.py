@@ -44,12 +44,19 @@ def test_a_task_that_succeeded() -> None:
     assert wire.task(found).model_dump_json() == (
         '{"task_id":"t","status":"SUCCEEDED","datasource_name":"sales","original_filename":"a.csv","file_uri":"s3://b/k",'
         '"druid_task_id":"d","created_at":"2023-11-14T22:13:20.120Z","updated_at":null,"started_at":null,'
-        '"completed_at":"2023-11-14T22:13:20.120Z","error_message":null,"validation_errors":[],"file_size":9007199254740993,'
+        '"completed_at":"2023-11-14T22:13:20.120Z","error_message":null,"validation_errors":[],"validation_warnings":[],'
+        '"file_size":9007199254740993,'
         '"row_count":9007199254740993,"rows_read":3,"rows_rejected":0,"rows_skipped":1,"message":"All rows are there.","error":null,'
         '"received_size":9007199254740993,"load_state":"LIVE","mode":"replace","allow_duplicate":false,"sha256":"01ff","attempt":2,'
         '"retry_of":null,"duplicate_of":null,"last_sequence":9,"trace_id":"ffffffffffffffffffffffffffffffff",'
         '"timings":[{"stage":"receive","seconds":0.123,"started_at":"2023-11-14T22:13:20.120Z","completed_at":null}]}'
     )
+
+
+def test_what_did_not_reject_the_file_is_a_warning() -> None:
+    note = problem(ErrorReason.ERROR_REASON_SHEETS_IGNORED, "Only one sheet was read.")
+    task = wire.task(Task(task_id="t", state=TaskState.TASK_STATE_SUCCEEDED, validation_errors=[note]))
+    assert (task.validation_errors, [each.code for each in task.validation_warnings]) == ([], ["SHEETS_IGNORED"])
 
 
 def test_a_task_that_was_rejected() -> None:

@@ -186,7 +186,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def validation_errors(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
-        """All findings of validation that bear on the verdict, worst first, at most 100; the report has the rest."""
+        """What validation found, worst first, at most 100: in a REJECTED task why, in any other what was merely noticed. The report has all."""
 
     @_builtins.property
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTiming]:
