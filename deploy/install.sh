@@ -10,6 +10,7 @@ site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("pure
 # botocore describes every service of AWS; S3 is the one that is asked.
 if [ -d "$site/botocore/data" ]; then
     find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
+    gzip -9 "$site/botocore/data/endpoints.json"
 fi
 if [ -d "$site/boto3/data" ]; then
     find "$site/boto3/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
@@ -20,11 +21,10 @@ find "$site" -name '*.so' -exec strip --strip-unneeded {} +
 find "$site" -type f \( -name '*.pyx' -o -name '*.px[di]' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.proto' \) -delete
 find "$site" -type d \( -name tests -o -path '*/boto3/examples' \) -prune -exec rm -r {} +
 
-# Compiled, as the file system is read-only when they run: half the CPU of every start. Beside Polars that is too much, so there the sources go,
-# and with them the documentation inside of Polars, two thirds of it.
+# Compiled, as the file system is read-only when they run: half the CPU of every start. Beside Polars that is too much, so there the sources go.
+# Not with -OO: Polars finds the methods that it makes itself by their docstrings.
 if [ "$1" = validation ]; then
     /opt/venv/bin/python -m compileall -q -b "$site"
-    /opt/venv/bin/python -m compileall -q -b -f -o 2 "$site/polars"
     find "$site" -name '*.py' -delete
 else
     /opt/venv/bin/python -m compileall -q "$site"

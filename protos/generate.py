@@ -24,7 +24,9 @@ def generate(target: Path) -> None:
     ours = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "sluice").rglob("*.proto"))
     vendored = ["buf/validate/validate.proto"]
     well_known = str(files("grpc_tools") / "_proto")
-    common = ["protoc", f"-I{ROOT}", f"-I{well_known}", f"--python_out={target}", f"--mypy_out=quiet:{target}"]
+    # The plugins lie beside the interpreter; its folder need not be on the path.
+    plugins = [f"--plugin={name}={Path(sys.executable).with_name(name)}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    common = ["protoc", *plugins, f"-I{ROOT}", f"-I{well_known}", f"--python_out={target}", f"--mypy_out=quiet:{target}"]
     services = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,only_async:{target}"]
     with_services = [p for p in ours if "\nservice " in (ROOT / p).read_text()]
     without = vendored + [p for p in ours if p not in with_services]

@@ -25,22 +25,34 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Compose:
 
 
 @pytest.fixture(scope="session")
-def compose(checkout: Compose, pytestconfig: pytest.Config) -> Iterator[Compose]:
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Prints a line that is shown in every run: figures are a result of these tests."""
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    assert capture is not None
+    assert reporter is not None
+
+    def write(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"\n{text}")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def compose(checkout: Compose, say: Callable[[str], None]) -> Iterator[Compose]:
     """Everything up and healthy; `down -v` at the end."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         pytest.skip("no Docker engine answers: make test-compose starts one")
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     began = monotonic()
     checkout.run("build", timeout=900)
     built = monotonic()
     try:
         checkout.run("up", "--detach", "--wait", "--wait-timeout", "400", timeout=500)
-        if reporter:
-            reporter.write_line(f"\nimages built in {built - began:.0f} s, up and healthy in {monotonic() - built:.0f} s")
+        say(f"images built in {built - began:.0f} s, up and healthy in {monotonic() - built:.0f} s")
         yield checkout
     except AssertionError:
-        if reporter:
-            reporter.write_line(checkout.logs())
+        say(checkout.logs())
         raise
     finally:
         checkout.run("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False)

@@ -26,7 +26,7 @@ def superstore(hard_files: Path) -> Path:
     return hard_files / "sales" / "Sample - Superstore.csv"
 
 
-def test_layers_are_small(compose: Compose, pytestconfig: pytest.Config) -> None:
+def test_layers_are_small(compose: Compose, say: Callable[[str], None]) -> None:
     base = json.loads(docker("image", "inspect", "python:3.11-slim"))[0]
     lines = [f"python:3.11-slim {base['Size'] / MIB:.0f} MiB"]
     for name in OURS:
@@ -35,9 +35,7 @@ def test_layers_are_small(compose: Compose, pytestconfig: pytest.Config) -> None
         own = image["Size"] - base["Size"]
         lines.append(f"sluice/{name} {own / MIB:.0f} MiB over its base")
         assert own <= OWN_LAYERS_MAX_BYTES, lines
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    if reporter:
-        reporter.write_line("\n" + "\n".join(lines))
+    say("\n".join(lines))
 
 
 @pytest.mark.parametrize("name", OURS)

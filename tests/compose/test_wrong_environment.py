@@ -141,7 +141,7 @@ AWAY = [
 @pytest.mark.parametrize(("module", "store", "wrong"), AWAY, ids=[f"{row[0]}-{'host' if row[2] else 'port'}" for row in AWAY])
 async def test_a_store_that_is_away_is_named_and_waited_for(tmp_path: Path, module: str, store: str, wrong: dict[str, str]) -> None:
     """No end, no crash loop: the process says which store does not answer, and why, and waits."""
-    async with running([module], {**complete(tmp_path), **wrong}) as process, asyncio.timeout(60):
+    async with running([module], {**complete(tmp_path), **wrong}) as process, asyncio.timeout(30):
         assert process.stderr is not None
         seen: dict[str, Any] = {}
         while seen.get("event") != "readiness.changed":
