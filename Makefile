@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTANCE ?= default
 
-.PHONY: help setup run up down status check test fmt gen lock bench clean
+.PHONY: help setup run up down status check test test-compose fmt gen lock bench docker.env doctor clean
 
 help: ## What there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # uv comes from the same lock as everything else, checked by its hashes; it then installs the rest in parallel.
 .venv/.ready: requirements.lock pyproject.toml
@@ -39,10 +39,13 @@ status: .venv/.ready ## What runs, its memory and its health
 test: .venv/.ready ## All rings on real parts (at most 20 minutes)
 	@$(BIN)/python -m tests.rings unit contract integration e2e
 
+test-compose: .venv/.ready ## Build, start, load, kill and remove the containers; needs a Docker engine
+	@tests/compose/run.sh
+
 check: .venv/.ready ## Format, lint, types, contracts, imports, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py docs/generate.py
+	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py docs/generate.py deploy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --exclude-path protos/buf
@@ -67,6 +70,12 @@ lock: ## Resolve the dependencies of pyproject.toml again (free of registry addr
 bench: .venv/.ready ## The measurements of bench/, in their short form
 	$(BIN)/python -m bench memory --pairs 3
 	$(BIN)/python -m bench ingest --pairs 1
+
+docker.env: ## Secrets and settings of the containers, made once
+	@$(PYTHON) -m deploy.env
+
+doctor: .venv/.ready ## What is wrong with a deployment, and what to do
+	@$(BIN)/python -m deploy.doctor
 
 clean: ## Forget the local stack with all its data
 	@if test -x $(BIN)/python; then $(BIN)/python -m local down; $(BIN)/python -m local down --instance test; fi

@@ -15,6 +15,9 @@ DEFAULT_DEADLINE_S = 10.0
 """Deadline of a unary call that names none."""
 
 _OPTIONS = [
+    # Calls go in turn to every replica that the name stands for, and a replica that is new is found within seconds.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # A peer that was restarted is tried again soon, not after gRPC's default of up to 2 minutes.

@@ -33,15 +33,14 @@ class Readiness:
     async def run(self) -> None:
         """Until cancelled."""
         await self._announce(_NOT_SERVING)
+        before: set[str] | None = None
         while True:
-            before = dict(self.failing)
             results = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
             self.failing = {name: result for name, result in zip(self._checks, results, strict=True) if result}
-            if self.failing.keys() != before.keys():
+            if self.failing.keys() != before:
                 await self._announce(_NOT_SERVING if self.failing else _SERVING)
                 logs.get().info("readiness.changed", ready=not self.failing, failing=self.failing)
-            elif not self._checks:
-                await self._announce(_SERVING)
+            before = set(self.failing)
             await asyncio.sleep(INTERVAL_NOT_READY_S if self.failing else INTERVAL_READY_S)
 
     async def stop(self) -> None:

@@ -18,6 +18,8 @@ from services.common.interceptors import OpenAuthenticator, server_interceptors
 from services.common.settings import ServiceSettings
 
 _OPTIONS = [
+    # Clients connect again now and then, and so also to replicas that came later; running calls are not touched.
+    ("grpc.max_connection_age_ms", 60_000),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Two processes on one port would split the calls between them unseen.
