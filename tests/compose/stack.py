@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PROJECT = "sluice-compose-test"
 OURS = ("upload", "validation", "druid_gateway", "status", "gateway")
-LAYERS = ("grpc", "replicas", "dev", "observability")
+LAYERS = ("grpc", "replicas", "observability")
 
 PORTS = {
     "POSTGRES_PORT": 5433,
