@@ -64,8 +64,12 @@ class Children:
         watching = asyncio.create_task(self._watch(process, job), name="child-watch")
         try:
             async for response in self._responses(process, job):
+                done = response.WhichOneof("step") == "report"
+                # A fast child may have written all its parts between two looks at the space.
+                if done and await self._takes_too_much_space(job):
+                    raise ChildLostError(f"Reading the file took {self._too_much_space}.")
                 yield response
-                if response.WhichOneof("step") == "report":
+                if done:
                     return
             await process.wait()
             raise self._lost(process, watching)
@@ -113,14 +117,21 @@ class Children:
                 excess = f"more than {job.timeout_s:g} seconds"
                 break
             if loop.time() >= space_due:
-                if await asyncio.to_thread(used_bytes, job.folder) > self._spool_bytes:
-                    excess = f"more than {self._spool_bytes // 1024**2:,} MiB of disk space"
+                if await self._takes_too_much_space(job):
+                    excess = self._too_much_space
                     break
                 space_due = loop.time() + SPACE_INTERVAL_S
             await asyncio.sleep(MEMORY_INTERVAL_S)
         with suppress(ProcessLookupError):
             process.kill()
         return excess
+
+    async def _takes_too_much_space(self, job: Job) -> bool:
+        return await asyncio.to_thread(used_bytes, job.folder) > self._spool_bytes
+
+    @property
+    def _too_much_space(self) -> str:
+        return f"more than {self._spool_bytes // 1024**2:,} MiB of disk space"
 
     def _lost(self, process: Process, watching: "asyncio.Task[str]") -> Exception:
         if self._stopping:
