@@ -88,8 +88,3 @@ def _answered(question: Coroutine[Any, Any, Any]) -> Any:
 def connect(address: str) -> aio.Channel:
     """A channel to `address` (host:port). Call it inside the running event loop; nothing is connected before the first call."""
     return aio.insecure_channel(address, options=_OPTIONS, interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary()])
-
-
-def status_of(failure: grpc.RpcError) -> grpc.StatusCode:
-    """Status code of a failed call."""
-    return failure.code() if isinstance(failure, aio.AioRpcError) else grpc.StatusCode.UNKNOWN

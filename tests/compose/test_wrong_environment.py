@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import os
 import socket
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.processes import running
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:9"
@@ -62,26 +61,6 @@ REFUSED = [
     ("gateway", "LOG_LEVEL", "loud", "Least severe log lines"),
 ]
 """Module, variable, its wrong value, and what stands beside its name in the message."""
-
-
-@asynccontextmanager
-async def running(arguments: list[str], environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process, killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *arguments,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def outcome(arguments: list[str], environment: Mapping[str, str]) -> tuple[int | None, str]:

@@ -1,12 +1,8 @@
 """Each process starts while everything around it is away: it says so, waits, and ends cleanly on SIGTERM."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -16,6 +12,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.contract.services import SERVICES
+from tests.processes import running
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:9"
@@ -41,26 +38,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@asynccontextmanager
-async def running(module: str, environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process, killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
 async def until_it_listens(port: int) -> None:
     deadline = monotonic() + 20
     while True:
@@ -84,7 +61,7 @@ async def ends_cleanly(process: asyncio.subprocess.Process) -> None:
 async def test_a_service_waits_for_its_stores(name: str, tmp_path: Path) -> None:
     port = free_port()
     environment = {**AWAY, "BIND_ADDR": f"127.0.0.1:{port}", "SPOOL_DIR": str(tmp_path)}
-    async with running(f"services.{name}", environment) as process:
+    async with running([f"services.{name}"], environment) as process:
         await until_it_listens(port)
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             asked = health_pb2.HealthCheckRequest(service=SERVICES[name].full_name)
@@ -95,7 +72,7 @@ async def test_a_service_waits_for_its_stores(name: str, tmp_path: Path) -> None
 
 async def test_the_gateway_says_who_is_away() -> None:
     port = free_port()
-    async with running("gateway", {**AWAY, "BIND_ADDR": f"127.0.0.1:{port}"}) as process, httpx.AsyncClient() as http:
+    async with running(["gateway"], {**AWAY, "BIND_ADDR": f"127.0.0.1:{port}"}) as process, httpx.AsyncClient() as http:
         await until_it_listens(port)
         assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
         ready = await http.get(f"http://127.0.0.1:{port}/readyz", timeout=20)
@@ -109,7 +86,7 @@ async def test_the_gateway_says_who_is_away() -> None:
 
 @pytest.mark.parametrize("module", ["gateway", *(f"services.{name}" for name in SERVICES)])
 async def test_a_missing_variable_is_named(module: str) -> None:
-    async with running(module, {}) as process:
+    async with running([module], {}) as process:
         _, stderr = await process.communicate()
         assert process.returncode == 2
         assert (b"STATUS_ADDR" if module == "gateway" else b"BIND_ADDR") + b": is not set" in stderr
@@ -120,7 +97,7 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        async with running("services.upload", {**AWAY, "BIND_ADDR": address}) as process:
+        async with running(["services.upload"], {**AWAY, "BIND_ADDR": address}) as process:
             _, stderr = await process.communicate()
             assert process.returncode == 3
             assert f"BIND_ADDR={address}".encode() in stderr

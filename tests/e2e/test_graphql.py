@@ -10,32 +10,9 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
 from local.stack import Stack
+from tests.seed_documents import STATUS, UPLOAD
 from tests.tables import sales_csv
 
-UPLOAD = """
-  mutation UploadSalesData($file: Upload!, $dataSourceName: String!) {
-    uploadSalesData(file: $file, dataSourceName: $dataSourceName) {
-      taskId
-      status
-      message
-    }
-  }
-"""
-STATUS = """
-  query GetIngestionTaskStatus($taskId: ID!) {
-    getIngestionTaskStatus(taskId: $taskId) {
-      taskId
-      status
-      message
-      fileSize
-      rowCount
-      validationErrors
-      errorMessage
-      createdAt
-      updatedAt
-    }
-  }
-"""
 SUBSCRIBE = "subscription Watch($taskId: ID!) { ingestionTask(taskId: $taskId) { taskId status rowCount } }"
 
 

@@ -17,31 +17,8 @@ from gql.transport.websockets import WebsocketsTransport
 
 from sluice.common.v1.task_pb2 import TaskState
 from tests.integration.gateway.conftest import Edge
+from tests.seed_documents import STATUS, UPLOAD
 
-UPLOAD = """
-  mutation UploadSalesData($file: Upload!, $dataSourceName: String!) {
-    uploadSalesData(file: $file, dataSourceName: $dataSourceName) {
-      taskId
-      status
-      message
-    }
-  }
-"""
-STATUS = """
-  query GetIngestionTaskStatus($taskId: ID!) {
-    getIngestionTaskStatus(taskId: $taskId) {
-      taskId
-      status
-      message
-      fileSize
-      rowCount
-      validationErrors
-      errorMessage
-      createdAt
-      updatedAt
-    }
-  }
-"""
 PREFLIGHT = {"Apollo-Require-Preflight": "true"}
 BOUNDARY = "frontier"
 TYPE = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
