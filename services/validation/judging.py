@@ -43,6 +43,8 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
     there in place of their URIs."""
     timings = Timings()
     report = Report()
+    if request.HasField("options"):
+        report.options.CopyFrom(request.options)
     try:
         with timings.step("parse"):
             emit(ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes"))

@@ -204,6 +204,34 @@ SEVERITY_BLOCK: Severity.ValueType  # 3
 """A breach rejects the file."""
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
+class _Header:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HeaderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Header.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HEADER_UNSPECIFIED: _Header.ValueType  # 0
+    """The server's default: told from the file."""
+    HEADER_AUTO: _Header.ValueType  # 1
+    """Told from the file."""
+    HEADER_YES: _Header.ValueType  # 2
+    """It has one, also where its first row looks like data."""
+    HEADER_NO: _Header.ValueType  # 3
+    """It has none: columns are named column_1, column_2, ..."""
+
+class Header(_Header, metaclass=_HeaderEnumTypeWrapper):
+    """Whether a file has a header row."""
+
+HEADER_UNSPECIFIED: Header.ValueType  # 0
+"""The server's default: told from the file."""
+HEADER_AUTO: Header.ValueType  # 1
+"""Told from the file."""
+HEADER_YES: Header.ValueType  # 2
+"""It has one, also where its first row looks like data."""
+HEADER_NO: Header.ValueType  # 3
+"""It has none: columns are named column_1, column_2, ..."""
+Global___Header: _TypeAlias = Header  # noqa: Y015
+
 @_typing.final
 class Rule(_message.Message):
     """A rule of the policy."""
@@ -277,6 +305,122 @@ class Policy(_message.Message):
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
 @_typing.final
+class ColumnOptions(_message.Message):
+    """How one column is read. Only what is set differs from what the file tells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    ON_MISFIT_FIELD_NUMBER: _builtins.int
+    TIME_FORMAT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name in the file; column_1, column_2, ... in a file without a header. A name that the file does not have is a warning."""
+    type: Global___ColumnType.ValueType
+    """Its type, whatever share of its values fits; those that do not are misfits. COLUMN_TYPE_UNSPECIFIED: told from the values."""
+    on_misfit: Global___OnMisfit.ValueType
+    """What happens to its values that do not fit."""
+    time_format: _builtins.str
+    """Format of its times, as in strptime (%d/%m/%Y %H:%M). Makes it a time."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: Global___ColumnType.ValueType = ...,
+        on_misfit: Global___OnMisfit.ValueType = ...,
+        time_format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "on_misfit", b"on_misfit", "time_format", b"time_format", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ColumnOptions: _TypeAlias = ColumnOptions  # noqa: Y015
+
+@_typing.final
+class ReadOptions(_message.Message):
+    """How a file is to be read, by who sends it. Everything that is not set is told from the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIMITER_FIELD_NUMBER: _builtins.int
+    QUOTE_FIELD_NUMBER: _builtins.int
+    ESCAPE_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
+    HEADER_FIELD_NUMBER: _builtins.int
+    HEADER_ROW_FIELD_NUMBER: _builtins.int
+    SHEET_FIELD_NUMBER: _builtins.int
+    DECIMAL_MARK_FIELD_NUMBER: _builtins.int
+    THOUSANDS_MARK_FIELD_NUMBER: _builtins.int
+    DAY_FIRST_FIELD_NUMBER: _builtins.int
+    NULL_TOKENS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    TIME_COLUMN_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    delimiter: _builtins.str
+    """What stands between fields: one ASCII character, or one and a blank after it."""
+    quote: _builtins.str
+    """What stands around a value that holds delimiters or line ends: one ASCII character; "none" where nothing does."""
+    escape: _builtins.str
+    """What stands before a quote that is part of a value: one ASCII character. By default the quote itself."""
+    encoding: _builtins.str
+    """Encoding of the text, by its IANA name: utf-8, utf-16le, windows-1252, iso-8859-2, ..."""
+    header: Global___Header.ValueType
+    """Whether there is a header row."""
+    header_row: _builtins.int
+    """Line of the header (row of the sheet), from 1; what is above it is skipped. 0: found."""
+    sheet: _builtins.str
+    """Name of the sheet of a workbook. Empty: the one with the most of a table."""
+    decimal_mark: _builtins.str
+    """What stands before the fraction of a number: `.` or `,`. Empty: told per column."""
+    thousands_mark: _builtins.str
+    """What stands between the thousands of a number: `,`, `.`, a blank or `'`. Empty: told per column."""
+    day_first: _builtins.bool
+    """Whether the day comes before the month where nothing else tells. Unset: told per column."""
+    time_column: _builtins.str
+    """Name in the file of the column that is the time of the rows. Empty: chosen."""
+    @_builtins.property
+    def null_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Values that mean "nothing". Empty list: the policy's."""
+
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnOptions]:
+        """Columns that are not as the file tells."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """Rules that differ from the policy's, for this file."""
+
+    def __init__(
+        self,
+        *,
+        delimiter: _builtins.str = ...,
+        quote: _builtins.str = ...,
+        escape: _builtins.str = ...,
+        encoding: _builtins.str = ...,
+        header: Global___Header.ValueType = ...,
+        header_row: _builtins.int = ...,
+        sheet: _builtins.str = ...,
+        decimal_mark: _builtins.str = ...,
+        thousands_mark: _builtins.str = ...,
+        day_first: _builtins.bool | None = ...,
+        null_tokens: _abc.Iterable[_builtins.str] | None = ...,
+        columns: _abc.Iterable[Global___ColumnOptions] | None = ...,
+        time_column: _builtins.str = ...,
+        rules: _abc.Iterable[Global___Rule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "columns", b"columns", "day_first", b"day_first", "decimal_mark", b"decimal_mark", "delimiter", b"delimiter", "encoding", b"encoding", "escape", b"escape", "header", b"header", "header_row", b"header_row", "null_tokens", b"null_tokens", "quote", b"quote", "rules", b"rules", "sheet", b"sheet", "thousands_mark", b"thousands_mark", "time_column", b"time_column"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__day_first: _TypeAlias = _typing.Literal["day_first"]  # noqa: Y015
+    _WhichOneofArgType__day_first: _TypeAlias = _typing.Literal["_day_first", b"_day_first"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__day_first) -> _WhichOneofReturnType__day_first | None: ...
+
+Global___ReadOptions: _TypeAlias = ReadOptions  # noqa: Y015
+
+@_typing.final
 class ValidateObjectRequest(_message.Message):
     """What to validate."""
 
@@ -289,6 +433,7 @@ class ValidateObjectRequest(_message.Message):
     FILE_SIZE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
@@ -305,6 +450,10 @@ class ValidateObjectRequest(_message.Message):
     def policy(self) -> Global___Policy:
         """What the file has to be. Unset: the defaults."""
 
+    @_builtins.property
+    def options(self) -> Global___ReadOptions:
+        """How it is to be read. Unset: told from the file."""
+
     def __init__(
         self,
         *,
@@ -315,10 +464,11 @@ class ValidateObjectRequest(_message.Message):
         file_size: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
         policy: Global___Policy | None = ...,
+        options: Global___ReadOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "policy", b"policy", "sha256", b"sha256", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "options", b"options", "policy", b"policy", "sha256", b"sha256", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -402,18 +552,27 @@ class Dialect(_message.Message):
     QUOTE_FIELD_NUMBER: _builtins.int
     LINE_END_FIELD_NUMBER: _builtins.int
     HEADER_LINE_FIELD_NUMBER: _builtins.int
+    ESCAPE_FIELD_NUMBER: _builtins.int
+    PREAMBLE_LINES_FIELD_NUMBER: _builtins.int
+    FOOTER_LINES_FIELD_NUMBER: _builtins.int
     encoding: _builtins.str
     """Encoding: utf-8, utf-16le, utf-16be, windows-1252, ..."""
     bom: _builtins.bool
     """Whether the file starts with a byte order mark."""
     delimiter: _builtins.str
-    """One character."""
+    """One character, or one and a blank after it."""
     quote: _builtins.str
     """One character."""
     line_end: _builtins.str
     """LF, CRLF or CR."""
     header_line: _builtins.int
     """Line of the header, from 1; 0 where there is none."""
+    escape: _builtins.str
+    """What stands before a quote within a value: the quote itself, or one other character."""
+    preamble_lines: _builtins.int
+    """Lines above the header that are none of the table."""
+    footer_lines: _builtins.int
+    """Lines below the last row that are none of the table."""
     def __init__(
         self,
         *,
@@ -423,10 +582,13 @@ class Dialect(_message.Message):
         quote: _builtins.str = ...,
         line_end: _builtins.str = ...,
         header_line: _builtins.int = ...,
+        escape: _builtins.str = ...,
+        preamble_lines: _builtins.int = ...,
+        footer_lines: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bom", b"bom", "delimiter", b"delimiter", "encoding", b"encoding", "header_line", b"header_line", "line_end", b"line_end", "quote", b"quote"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bom", b"bom", "delimiter", b"delimiter", "encoding", b"encoding", "escape", b"escape", "footer_lines", b"footer_lines", "header_line", b"header_line", "line_end", b"line_end", "preamble_lines", b"preamble_lines", "quote", b"quote"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -483,6 +645,10 @@ class Column(_message.Message):
     MIN_FIELD_NUMBER: _builtins.int
     MAX_FIELD_NUMBER: _builtins.int
     SUM_FIELD_NUMBER: _builtins.int
+    DECIMAL_MARK_FIELD_NUMBER: _builtins.int
+    THOUSANDS_MARK_FIELD_NUMBER: _builtins.int
+    CURRENCIES_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
     source_name: _builtins.str
     """Its name in the file."""
     name: _builtins.str
@@ -509,6 +675,16 @@ class Column(_message.Message):
     """Largest value of the loadable rows."""
     sum: _builtins.float
     """Sum over the loadable rows, of numeric columns."""
+    decimal_mark: _builtins.str
+    """What stands before the fraction of its numbers: `.` or `,`; empty for other types and where no number has a fraction."""
+    thousands_mark: _builtins.str
+    """What stands between the thousands of its numbers; empty where nothing does."""
+    percent: _builtins.bool
+    """Whether its numbers are written with a percent sign. They are loaded as written: 12.5 % is 12.5."""
+    @_builtins.property
+    def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Currency signs and codes that stand beside its numbers, the most frequent first; they are not part of the value."""
+
     def __init__(
         self,
         *,
@@ -525,10 +701,14 @@ class Column(_message.Message):
         min: _builtins.str | None = ...,
         max: _builtins.str | None = ...,
         sum: _builtins.float | None = ...,
+        decimal_mark: _builtins.str = ...,
+        thousands_mark: _builtins.str = ...,
+        currencies: _abc.Iterable[_builtins.str] | None = ...,
+        percent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "_sum", b"_sum", "max", b"max", "min", b"min", "sum", b"sum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "_sum", b"_sum", "evidence", b"evidence", "fitting", b"fitting", "load_type", b"load_type", "max", b"max", "min", b"min", "misfits", b"misfits", "name", b"name", "nulls", b"nulls", "position", b"position", "source_name", b"source_name", "sum", b"sum", "time_format", b"time_format", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "_sum", b"_sum", "currencies", b"currencies", "decimal_mark", b"decimal_mark", "evidence", b"evidence", "fitting", b"fitting", "load_type", b"load_type", "max", b"max", "min", b"min", "misfits", b"misfits", "name", b"name", "nulls", b"nulls", "percent", b"percent", "position", b"position", "source_name", b"source_name", "sum", b"sum", "thousands_mark", b"thousands_mark", "time_format", b"time_format", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
     _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
@@ -747,6 +927,7 @@ class Report(_message.Message):
     FIRST_REJECTS_FIELD_NUMBER: _builtins.int
     REJECTS_URI_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
@@ -809,6 +990,10 @@ class Report(_message.Message):
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepTiming]:
         """How long each step took."""
 
+    @_builtins.property
+    def options(self) -> Global___ReadOptions:
+        """What its sender said about how it is to be read; unset where nothing was said."""
+
     def __init__(
         self,
         *,
@@ -834,10 +1019,11 @@ class Report(_message.Message):
         first_rejects: _abc.Iterable[Global___Reject] | None = ...,
         rejects_uri: _builtins.str = ...,
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
+        options: Global___ReadOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "sheet", b"sheet", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "options", b"options", "sheet", b"sheet", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "parts", b"parts", "problems", b"problems", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
