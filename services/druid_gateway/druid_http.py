@@ -9,14 +9,13 @@ from typing import Any
 import httpx
 
 from services.common import errors, logs
-from services.druid_gateway import endpoints
+from services.druid_gateway import endpoints, spec
 from services.druid_gateway.answers import query_failure, status_of_task, task_report
 from services.druid_gateway.array_lines import lines
 from services.druid_gateway.failures import clean
 from services.druid_gateway.granularity import iso, iso_interval, millis_of
 from services.druid_gateway.loads import Interval, TaskReport, TaskStatus, TaskTarget, UnusedSegment
 from services.druid_gateway.ports import Value
-from services.druid_gateway.spec import LOAD_ID_COLUMN
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 TRIES = 3
@@ -47,9 +46,10 @@ class HttpDruid:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def submit(self, spec: dict[str, Any]) -> bool:
-        response = await self._ask("POST", endpoints.SUBMIT_TASK, json=spec)
+    async def submit(self, task: dict[str, Any]) -> bool:
+        response = await self._ask("POST", endpoints.SUBMIT_TASK, json=task)
         if response.is_success:
+            _good_object(response)
             return True
         answer = _object(response)
         if answer.get("errorCode") == endpoints.TASK_EXISTS:
@@ -61,25 +61,28 @@ class HttpDruid:
         raise errors.error(ErrorReason.ERROR_REASON_DRUID_SPEC_REFUSED, "Druid refused the load's specification.", value=text)
 
     async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
-        answer = _object(_good(await self._ask("POST", endpoints.TASK_STATUSES, json=list(task_ids))))
+        answer = _good_object(await self._ask("POST", endpoints.TASK_STATUSES, json=list(task_ids)))
         return {task_id: status_of_task(answer[task_id]) for task_id in task_ids if task_id in answer}
 
     async def task_report(self, task_id: str) -> TaskReport | None:
         response = await self._ask("GET", endpoints.task_reports(task_id))
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        return task_report(_object(_good(response)))
+        return task_report(_good_object(response))
 
     async def task_target(self, task_id: str) -> TaskTarget | None:
         response = await self._ask("GET", endpoints.task(task_id))
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        spec = _object(_good(response))["payload"]["spec"]
-        status = _object(_good(await self._ask("GET", endpoints.task_status(task_id))))["status"]
-        start, _, end = spec["dataSchema"]["granularitySpec"]["intervals"][0].partition("/")
+        payload = _good_object(response)["payload"]
+        if payload["type"] == spec.PLACEHOLDER:
+            return None
+        task = payload["spec"]
+        status = _good_object(await self._ask("GET", endpoints.task_status(task_id)))["status"]
+        start, _, end = task["dataSchema"]["granularitySpec"]["intervals"][0].partition("/")
         return TaskTarget(
             interval=Interval(millis_of(start), millis_of(end)),
-            replaces=not spec["ioConfig"]["appendToExisting"],
+            replaces=not task["ioConfig"]["appendToExisting"],
             created=status["createdTime"],
         )
 
@@ -93,7 +96,7 @@ class HttpDruid:
         if not response.is_success:
             logs.get().info("druid.capacity_unknown", status=response.status_code)
             return None
-        return sum(max(0, int(each["worker"]["capacity"]) - int(each["currCapacityUsed"])) for each in response.json())
+        return sum(max(0, int(each["worker"]["capacity"]) - int(each["currCapacityUsed"])) for each in _json(response))
 
     async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
         # Without an interval Druid looks at the last weeks only.
@@ -114,7 +117,7 @@ class HttpDruid:
         response = await self._ask("POST", endpoints.SQL, json=body)
         if not response.is_success:
             raise query_failure(_object(response), response.status_code)
-        rows: list[list[Value]] = response.json()
+        rows: list[list[Value]] = _json(response)
         return rows
 
     async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
@@ -123,13 +126,13 @@ class HttpDruid:
             "dataSource": datasource,
             "intervals": [_ALL_TIME],
             "granularity": "all",
-            "filter": {"type": "equals", "column": LOAD_ID_COLUMN, "matchValueType": "STRING", "matchValue": load_id},
+            "filter": {"type": "equals", "column": spec.LOAD_ID_COLUMN, "matchValueType": "STRING", "matchValue": load_id},
             "aggregations": [{"type": "count", "name": "rows"}],
             "context": {"bySegment": True, "useCache": False, "populateCache": False, "timeout": int(self._timeout_s() * 1000)},
         }
         response = _good(await self._ask("POST", endpoints.NATIVE_QUERY, json=query))
         found = {}
-        for each in response.json():
+        for each in _json(response):
             segment = each["result"]
             rows = sum(result["result"]["rows"] for result in segment["results"])
             if rows:
@@ -151,7 +154,7 @@ class HttpDruid:
         response = _good(await self._ask("GET", endpoints.unused_segments(datasource), params=asked))
         return [
             UnusedSegment(each["dataSegment"]["identifier"], each["createdDate"], each["usedStatusLastUpdatedDate"])
-            for each in (response.json() if response.content else [])
+            for each in (_json(response) if response.content else [])
         ]
 
     async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
@@ -252,6 +255,27 @@ def _good(response: httpx.Response) -> httpx.Response:
     )
 
 
+def _json(response: httpx.Response) -> Any:
+    """What a good answer says. One that cannot be read says nothing: taken for an empty one it would deny tasks and rows that are there."""
+    try:
+        return json.loads(response.content)
+    except ValueError as failure:
+        logs.get().warning("druid.unreadable_answer", path=response.request.url.path, reason=clean(response.text))
+        raise errors.error(
+            ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid's answer cannot be read.", value=clean(response.text)
+        ) from failure
+
+
+def _good_object(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a good answer; raises DRUID_UNAVAILABLE for any other."""
+    answer = _json(_good(response))
+    if not isinstance(answer, dict):
+        raise errors.error(
+            ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid's answer is not the one asked for.", value=clean(response.text)
+        )
+    return answer
+
+
 def _unavailable(failure: httpx.TransportError) -> errors.SluiceError:
     what = "did not answer in time" if isinstance(failure, httpx.TimeoutException) else "cannot be reached"
     if isinstance(failure, httpx.RemoteProtocolError | httpx.ReadError):
@@ -260,7 +284,7 @@ def _unavailable(failure: httpx.TransportError) -> errors.SluiceError:
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON object; empty for HTML pages and other texts."""
+    """The JSON object of an answer that is an error; empty for HTML pages and other texts."""
     try:
         answer = json.loads(response.content)
     except ValueError:

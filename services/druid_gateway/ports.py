@@ -12,7 +12,7 @@ Value = str | int | float | bool | None
 class Druid(Protocol):
     """Druid, as far as it is asked here. Every method raises SluiceError DRUID_UNAVAILABLE when it does not answer, after its retries."""
 
-    async def submit(self, spec: dict[str, Any]) -> bool:
+    async def submit(self, task: dict[str, Any]) -> bool:
         """Posts a task with a fixed id. False where Druid knew it already. Raises DRUID_SPEC_REFUSED, DRUID_NO_CAPACITY."""
         ...
 

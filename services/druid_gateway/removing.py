@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from services.common import errors, logs
+from services.druid_gateway import spec
 from services.druid_gateway.loads import TaskState, TaskTarget
 from services.druid_gateway.ports import Druid
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -28,6 +29,7 @@ async def remove(druid: Druid, datasource: str, load_id: str, task_ids: Sequence
         SluiceError: DRUID_UNAVAILABLE; NEWER_LOADS where others appended to chunks that this load had replaced.
     """
     ends = monotonic() + wait_s
+    await _use_up(druid, task_ids)
     for task_id in await _running(druid, task_ids):
         await druid.shut_down(task_id)
     # A task may publish until it has ended, even one that is being stopped.
@@ -55,6 +57,15 @@ async def remove(druid: Druid, datasource: str, load_id: str, task_ids: Sequence
         if monotonic() + PAUSE_S > ends:
             return Left(False, sum(rows.values()))
         await asyncio.sleep(PAUSE_S)
+
+
+async def _use_up(druid: Druid, task_ids: Sequence[str]) -> None:
+    """Gives every id that Druid does not know to a task that does nothing. A submit that is still on its way, from a worker that was
+    frozen or through a slow network, then finds the id taken; without this it would load rows after all were counted away."""
+    known = await druid.task_statuses(task_ids) if task_ids else {}
+    for task_id in task_ids:
+        if task_id not in known and await druid.submit(spec.placeholder(task_id)):
+            logs.get().info("load.id_used_up", druid_task_id=task_id)
 
 
 async def _running(druid: Druid, task_ids: Sequence[str]) -> list[str]:

@@ -17,6 +17,9 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 TIME_COLUMN = "__time"
 LOAD_ID_COLUMN = "__load_id"
 
+PLACEHOLDER = "noop"
+"""Druid's type of task that does nothing."""
+
 PARALLEL_FROM_ROWS = 1_000_000
 """Below, one sub-task inside the task itself is faster than handing work to others."""
 
@@ -128,6 +131,11 @@ def build(load: Load, granularity: Granularity, interval: Interval, input_source
         },
         "context": {"forceTimeChunkLock": True},
     }
+
+
+def placeholder(task_id: str) -> Json:
+    """A task that does nothing but use up the id: whatever is submitted under it later is refused."""
+    return {"type": PLACEHOLDER, "id": task_id, "context": {}}
 
 
 def expression_string(text: str) -> str:

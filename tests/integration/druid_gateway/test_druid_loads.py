@@ -146,6 +146,22 @@ async def test_a_load_that_ended_unseen_is_removed(gateway: Gateway, datasource:
     assert not (await gateway.verify(load, wait_ms=1500)).verified
 
 
+async def test_a_submit_that_comes_after_the_removal_loads_nothing(gateway: Gateway, datasource: str) -> None:
+    load = await gateway.submit(datasource, rows(10))
+    late = pb.SubmitLoadRequest()
+    late.CopyFrom(load.request)
+    late.attempt = 2
+    removal = pb.RemoveLoadRequest(
+        task_id=load.task_id, datasource=datasource, druid_task_ids=[load.answer.druid_task_id, f"sluice-{load.task_id}-2"], wait_ms=30_000
+    )
+    assert (await gateway.stub.RemoveLoad(removal)).removed
+    # From a worker that was frozen between its decision and its call.
+    assert (await gateway.stub.SubmitLoad(late)).already_submitted
+    end = [each async for each in gateway.stub.WatchLoad(pb.WatchLoadRequest(druid_task_id=f"sluice-{load.task_id}-2"), timeout=60)][-1]
+    assert end.phase == pb.LOAD_PHASE_FAILED
+    assert (await gateway.stub.RemoveLoad(removal)).removed
+
+
 async def test_nothing_to_remove(gateway: Gateway, datasource: str) -> None:
     nothing = pb.RemoveLoadRequest(task_id=str(uuid.uuid4()), datasource=datasource, druid_task_ids=["sluice-never-1"], wait_ms=5000)
     assert (await gateway.stub.RemoveLoad(nothing)).removed

@@ -51,10 +51,10 @@ class FakeDruid:
     queries: list[tuple[str, int, int]] = field(default_factory=list)
     lines_read: int = 0
 
-    async def submit(self, spec: dict[str, Any]) -> bool:
-        self.specs.append(spec)
-        new = spec["id"] not in self.known
-        self.known.add(spec["id"])
+    async def submit(self, task: dict[str, Any]) -> bool:
+        self.specs.append(task)
+        new = task["id"] not in self.known
+        self.known.add(task["id"])
         return new
 
     async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:

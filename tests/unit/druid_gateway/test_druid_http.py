@@ -163,3 +163,12 @@ async def test_capacity(druid: HttpDruid, web: respx.MockRouter) -> None:
         web.get("/druid/indexer/v1/workers").mock(side_effect=[httpx.Response(200, json=workers), httpx.Response(404)])
         assert await druid.free_slots() == 3
         assert await druid.free_slots() is None
+
+
+@pytest.mark.parametrize("answer", [HTML, "[]", ""])
+async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(druid: HttpDruid, web: respx.MockRouter, answer: str) -> None:
+    with web:
+        web.post("/druid/indexer/v1/taskStatus").respond(200, text=answer)
+        with pytest.raises(SluiceError) as raised:
+            await druid.task_statuses(["a"])
+    assert raised.value.code == "DRUID_UNAVAILABLE"

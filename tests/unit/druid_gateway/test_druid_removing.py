@@ -22,6 +22,13 @@ async def test_running_tasks_are_stopped_and_waited_for() -> None:
     assert druid.stopped == ["a"]
 
 
+async def test_a_submit_that_comes_late_finds_its_id_taken() -> None:
+    druid = FakeDruid(polls=[{"a": SUCCESS}])
+    assert await run(druid, "a", "frozen") == Left(True, 0)
+    assert [task["id"] for task in druid.specs] == ["frozen"]
+    assert await druid.submit({"id": "frozen"}) is False
+
+
 async def test_a_task_that_does_not_end_is_told() -> None:
     druid = FakeDruid(polls=[{"a": RUNNING}], segments={"s1": 5, "s2": 2})
     assert await run(druid, "a", wait_s=0.3) == Left(False, 7)

@@ -92,7 +92,8 @@ class DruidGatewayServiceServicer:
 
     def RemoveLoad(self, request, context):
         """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
-        Idempotent. Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
+        Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
+        Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
         Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

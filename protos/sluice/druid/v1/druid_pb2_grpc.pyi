@@ -30,7 +30,8 @@ class DruidGatewayServiceStub:
     """
     RemoveLoad: _aio.UnaryUnaryMultiCallable[_druid_pb2.RemoveLoadRequest, _druid_pb2.RemoveLoadResponse]
     """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
-    Idempotent. Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
+    Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
+    Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
     Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too.
     """
     Query: _aio.UnaryStreamMultiCallable[_druid_pb2.QueryRequest, _druid_pb2.QueryResponse]
@@ -78,7 +79,8 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_druid_pb2.RemoveLoadRequest, _abc.Awaitable[_druid_pb2.RemoveLoadResponse]],
     ) -> _abc.Awaitable[_druid_pb2.RemoveLoadResponse]:
         """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
-        Idempotent. Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
+        Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
+        Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
         Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too.
         """
 
