@@ -111,12 +111,14 @@ class SluiceClient:
         replace: bool = False,
         allow_duplicate: bool = False,
         request_id: str | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> str:
         """Sends a file, given by its path or as pieces of bytes, and returns the task's id once it is stored.
 
         `filename` is needed for pieces; its extension (.csv, .xlsx, .xls) names the format. `replace` makes the load replace the time
         chunks that it touches instead of adding to them. `request_id` makes the creation of the task harmless to repeat; default: a new
-        UUID. The bytes are sent once: a stream that breaks leaves nothing, and the file has to be uploaded again.
+        UUID. `progress` is called with the number of bytes handed to the connection so far. The bytes are sent once: a stream that
+        breaks leaves nothing, and the file has to be uploaded again.
         """
         if isinstance(source, str | Path):
             path = Path(source)
@@ -139,16 +141,21 @@ class SluiceClient:
         created: upload_pb2.CreateUploadResponse = await self._ask("upload", lambda: self._upload.CreateUpload(request, timeout=DEADLINE_S))
         upload = created.upload
         if upload.state == TaskState.TASK_STATE_PENDING:
-            await self._send(upload.upload_id, pieces)
+            await self._send(upload.upload_id, pieces, progress)
         return upload.upload_id
 
-    async def _send(self, upload_id: str, pieces: AsyncIterable[bytes]) -> None:
+    async def _send(self, upload_id: str, pieces: AsyncIterable[bytes], progress: Callable[[int], None] | None) -> None:
         unreadable: list[Exception] = []
+        size = 0
 
         async def sent() -> AsyncIterator[upload_pb2.WriteUploadRequest]:
+            nonlocal size
             try:
                 async for message in messages(upload_id, pieces):
                     yield message
+                    size += len(message.chunk.data)
+                    if progress and message.HasField("chunk"):
+                        progress(size)
             except Exception as failure:
                 # gRPC only cancels the call then, and keeps the reason to itself.
                 unreadable.append(failure)

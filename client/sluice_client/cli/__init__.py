@@ -1,0 +1,14 @@
+"""The command line `sluice`. It needs typer and rich, which the library itself does not: `pip install 'sluice[cli]'`."""
+
+import sys
+
+
+def main() -> None:
+    """What the console script runs."""
+    try:
+        from sluice_client.cli.app import app
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"typer", "rich"}:
+            raise
+        sys.exit(f"The command line needs {missing.name}, which is not installed: pip install 'sluice[cli]'")
+    app(prog_name="sluice")

@@ -1,0 +1,207 @@
+"""The commands of `sluice` and their options."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.status.v1.status_pb2 import EventKind, TaskEvent
+from sluice_client.cli import documents, ending, show
+from sluice_client.cli.bars import Bars
+from sluice_client.cli.ending import Exit
+from sluice_client.cli.upload import Order, Outcome, send
+from sluice_client.client import SluiceClient
+
+app = typer.Typer(
+    help="Files into Apache Druid, and answers out. Talks gRPC to the four services of Sluice.",
+    epilog="Exit status: 0 done, 1 Sluice or Druid failed, 2 wrong usage, 3 the file or request was refused, 4 a service does not answer, "
+    "5 the task was cancelled, 130 Ctrl-C.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class State(StrEnum):
+    """Where a task can be."""
+
+    PENDING = "PENDING"
+    UPLOADED = "UPLOADED"
+    VALIDATING = "VALIDATING"
+    PLANNED = "PLANNED"
+    INGESTING = "INGESTING"
+    VERIFYING = "VERIFYING"
+    CLEANING = "CLEANING"
+    SUCCEEDED = "SUCCEEDED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+
+
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, as `sluice upload` and `sluice tasks` show it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Each line of output is one JSON document; no bars.")]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """host:port of the four services."""
+
+    upload: str
+    validation: str
+    druid_gateway: str
+    status: str
+
+    def client(self) -> SluiceClient:
+        return SluiceClient(self.upload, self.status, self.validation, self.druid_gateway)
+
+
+def _address(variable: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(envvar=variable, metavar="HOST:PORT")
+    return option
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    upload_addr: Annotated[str, _address("UPLOAD_ADDR")] = "127.0.0.1:50051",
+    validation_addr: Annotated[str, _address("VALIDATION_ADDR")] = "127.0.0.1:50052",
+    druid_gateway_addr: Annotated[str, _address("DRUID_GATEWAY_ADDR")] = "127.0.0.1:50053",
+    status_addr: Annotated[str, _address("STATUS_ADDR")] = "127.0.0.1:50054",
+) -> None:
+    """Reads where the services are."""
+    context.obj = Addresses(upload_addr, validation_addr, druid_gateway_addr, status_addr)
+
+
+@app.command()
+def upload(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV or Excel files.")],
+    datasource: Annotated[str, typer.Option("--datasource", "-d", help="The table to load into; made if it is not there.")],
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow every task to its end.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the time chunks that the rows touch, instead of appending.")] = False,
+    allow_duplicate: Annotated[bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send files; each becomes a task."""
+    out = show.console()
+
+    def ended(outcome: Outcome) -> None:
+        if as_json:
+            typer.echo(documents.line(outcome.document()))
+        elif outcome.error is not None:
+            ending.say(outcome.error, as_json=False, about=str(outcome.file))
+        elif outcome.task is not None:
+            show.task_end(outcome.task, out)
+        else:
+            out.print(outcome.task_id, show.plain(str(outcome.file)))
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            with Bars(quiet=as_json) as bars:
+                return await send(client, files, Order(datasource, replace, allow_duplicate, watch), bars, ended)
+
+    ending.run(
+        command(), as_json=as_json, interrupted="Interrupted. Tasks that were made go on; a file that was not sent whole is dropped."
+    )
+
+
+@app.command()
+def tasks(
+    context: typer.Context,
+    datasource: Annotated[str, typer.Option("--datasource", "-d", help="Only this datasource.")] = "",
+    status: Annotated[list[State] | None, typer.Option("--status", "-s", case_sensitive=False, help="Only these. Repeatable.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most tasks to show.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List tasks, newest first."""
+
+    async def command() -> Exit:
+        states = [TaskState.Value(f"TASK_STATE_{name}") for name in status or ()]
+        found = []
+        async with context.obj.client() as client:
+            async for task in client.tasks(datasource=datasource, states=states, page_size=min(limit, 500)):
+                found.append(task)
+                if len(found) == limit:
+                    break
+        if as_json:
+            for task in found:
+                typer.echo(documents.line(documents.task(task)))
+        else:
+            show.console().print(show.task_table(found))
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    task_id: TaskArgument,
+    from_sequence: Annotated[int, typer.Option("--from", min=1, help="Number of the first event to show.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a task to its end; the exit status says how it ended."""
+    out = show.console()
+
+    def happened(event: TaskEvent) -> None:
+        if as_json:
+            typer.echo(documents.line(documents.event(event)))
+        elif event.kind != EventKind.EVENT_KIND_PROGRESS:
+            out.print(f"{event.time.ToDatetime():%H:%M:%S}Z", show.state(event.state), show.plain(event.message))
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            with Bars(quiet=as_json) as bars:
+                bar = bars.following(task_id)
+                async for answer in client.watch(task_id, from_sequence):
+                    bar.happened(answer.event)
+                    happened(answer.event)
+                bar.close()
+            task = await client.task(task_id)
+        if not as_json:
+            show.task_end(task, out)
+        return ending.of_state(task.state)
+
+    ending.run(command(), as_json=as_json, interrupted=f"Interrupted. The task goes on: sluice watch {task_id}")
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, WITH or EXPLAIN PLAN FOR statement.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="Most rows to answer.")] = 1000,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, max=300, help="Seconds that it may take.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Ask Druid in SQL."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            result = await client.query(sql, limit, timeout_s=timeout_s)
+        if as_json:
+            typer.echo(documents.line(documents.answer(result)))
+        else:
+            show.answer(result, show.console())
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted. The query was cancelled.")
+
+
+@app.command()
+def report(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
+    """What validation found in a task's file."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            found = await client.report(task_id)
+        if as_json:
+            typer.echo(documents.line(documents.message(found)))
+        else:
+            show.report(found, show.console())
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted.")

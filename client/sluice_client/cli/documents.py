@@ -1,0 +1,125 @@
+"""Messages as the JSON of `--json`: the names and values of the REST door."""
+
+import json
+import math
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.status.v1.status_pb2 import EventKind, StageTiming, Task, TaskEvent
+from sluice_client.client import QueryResult
+from sluice_client.errors import SluiceClientError
+
+_TASK_NAMES = {
+    "state": "status",
+    "datasource": "datasource_name",
+    "filename": "original_filename",
+    "rows_loaded": "row_count",
+    "problem": "error",
+    "create_time": "created_at",
+    "update_time": "updated_at",
+    "start_time": "started_at",
+    "complete_time": "completed_at",
+    "load_mode": "mode",
+}
+_STAGE_NAMES = {"start_time": "started_at", "end_time": "completed_at"}
+_EVENT_NAMES = {"state": "status", "problem": "error"}
+_INTERNAL = frozenset({"multipart_id", "report_attempt", "upload_mode", "position"})
+
+
+def line(document: dict[str, Any]) -> str:
+    """The document on one line."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def task(found: Task) -> dict[str, Any]:
+    """A task, `task_id` and `status` first."""
+    made = _renamed(message(found), _TASK_NAMES)
+    made["mode"] = (made["mode"] or "append").lower()
+    findings = made.pop("validation_errors")
+    rejected = found.state == TaskState.TASK_STATE_REJECTED
+    return {**made, "validation_errors": findings if rejected else [], "validation_warnings": [] if rejected else findings}
+
+
+def event(happened: TaskEvent) -> dict[str, Any]:
+    """An event of a task."""
+    made = _renamed(message(happened), _EVENT_NAMES)
+    return {**made, "kind": EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower()}
+
+
+def answer(result: QueryResult) -> dict[str, Any]:
+    """The answer to a query."""
+    return {
+        "columns": [{"name": column.name, "type": column.type} for column in result.columns],
+        "rows": result.rows,
+        "row_count": result.row_count,
+        "truncated": result.truncated,
+        "elapsed_ms": result.elapsed_ms,
+        "query_id": result.query_id,
+    }
+
+
+def error(failure: SluiceClientError) -> dict[str, Any]:
+    """What went wrong, in the shape that errors have in every door."""
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "line": failure.line,
+        "column": failure.column or None,
+        "value": failure.value or None,
+        "action": failure.action,
+        "actor": failure.actor,
+    }
+
+
+def message(found: Message) -> dict[str, Any]:
+    """Any message: snake_case, 64-bit integers as numbers, enums by their short name, bytes as hexadecimal digits, null for what is not
+    set or not a finite number."""
+    return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields if field.name not in _INTERNAL}  # type: ignore[arg-type]
+
+
+def _renamed(made: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in made.items()}
+
+
+def _field(owner: Message, field: FieldDescriptor) -> Any:
+    value = getattr(owner, field.name)
+    if field.is_repeated:
+        return [_value(each, field) for each in value]
+    return _value(value, field) if not field.has_presence or owner.HasField(field.name) else None
+
+
+def _value(value: Any, field: FieldDescriptor) -> Any:
+    match value:
+        case Problem():
+            return error(SluiceClientError.of_problem(value)) if value.code else None
+        case Timestamp():
+            return value.ToDatetime(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case StageTiming():
+            return {**_renamed(message(value), _STAGE_NAMES), "seconds": round(value.seconds, 3)}
+        case Message():
+            return message(value)
+        case bytes():
+            return value.hex() or None
+        case float() if not math.isfinite(value):
+            return None
+        case int() if field.enum_type is not None:
+            return _enum_name(field.enum_type, value)
+        case "":
+            return None
+        case _:
+            return value
+
+
+def _enum_name(kind: EnumDescriptor, number: int) -> str | None:
+    """Short name of an enum value: without the prefix that its siblings share. Null for the unspecified one."""
+    if number == 0:
+        return None
+    prefix = kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    known = kind.values_by_number.get(number)
+    return known.name.removeprefix(prefix) if known else str(number)
