@@ -20,6 +20,7 @@ from gateway import (
     tasks_http,
     uploads_http,
 )
+from gateway.all_watch import AllWatch
 from gateway.allowed import Allowed
 from gateway.druid_rpc import DruidRpc
 from gateway.edge import Edge
@@ -57,17 +58,19 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s),
     )
     metrics = Metrics()
-    watches = Watches(services.tasks, metrics.watches)
-    app = http_app(services, watches, settings, metrics, lambda: readiness.ask(channels))
+    watches, all_watch = Watches(services.tasks, metrics.watches), AllWatch(services.tasks)
+    app = http_app(services, watches, all_watch, settings, metrics, lambda: readiness.ask(channels))
     port = await http_server.start(stack, app, settings.bind_addr, settings.shutdown_grace_s)
     # Ends the streams that would never end by themselves, before the server waits for its requests.
     stack.push_async_callback(watches.close)
+    stack.push_async_callback(all_watch.close)
     return port
 
 
 def http_app(
     services: Services,
     watches: Watches,
+    all_watch: AllWatch,
     settings: Settings,
     metrics: Metrics,
     ask_readiness: Callable[[], Awaitable[models.Readiness]],
@@ -85,7 +88,7 @@ def http_app(
     app.include_router(tasks_http.router(services, watches))
     app.include_router(query_http.router(services, settings.max_json_body_bytes))
     app.include_router(operations_http.router(ask_readiness, metrics))
-    graphql_http.install(app, services, watches, limits, settings.max_json_body_bytes, metrics)
+    graphql_http.install(app, services, watches, all_watch, limits, settings.max_json_body_bytes, metrics)
     page_http.install(app)
     allowed = Allowed(settings.hosts, settings.allowed_origins)
     inner: ASGIApp = app
@@ -93,7 +96,7 @@ def http_app(
         inner = CORSMiddleware(
             app,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=["Location", "Retry-After", "X-Trace-Id"],
         )

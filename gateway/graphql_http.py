@@ -14,12 +14,14 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
 from gateway import problems
+from gateway.all_watch import AllWatch
 from gateway.body import read_json_body
 from gateway.form import Body, Form, Limits
 from gateway.graphql_form import Operation, operation_of, read_operation
+from gateway.graphql_types import Context
 from gateway.metrics import Metrics
 from gateway.ports import Services
-from gateway.schema import Context, schema
+from gateway.schema import schema
 from gateway.uploads_http import refuse_announced, request_id
 from gateway.watches import Watches
 from services.common.errors import error
@@ -52,20 +54,22 @@ class _Subscriptions(GraphQL[Context, None]):
         return True
 
 
-def install(app: FastAPI, services: Services, watches: Watches, limits: Limits, max_body_bytes: int, metrics: Metrics) -> None:
+def install(
+    app: FastAPI, services: Services, watches: Watches, all_watch: AllWatch, limits: Limits, max_body_bytes: int, metrics: Metrics
+) -> None:
     """Adds /graphql."""
 
     @app.post(problems.GRAPHQL_PATH, include_in_schema=False)
     async def graphql(request: Request) -> Response:
         key = request.headers.get("idempotency-key")
-        context = Context(services, watches, metrics, request_id(key) if key is not None else None)
+        context = Context(services, watches, all_watch, metrics, request_id(key) if key is not None else None)
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             operation = await _operation_with_file(request, limits)
         else:
             operation = operation_of(await read_json_body(request, max_body_bytes))
         return JSONResponse(await _execute(operation, context))
 
-    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, _Subscriptions(Context(services, watches, metrics))))
+    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, _Subscriptions(Context(services, watches, all_watch, metrics))))
 
 
 async def _operation_with_file(request: Request, limits: Limits) -> Operation:

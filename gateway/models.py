@@ -75,6 +75,9 @@ class Task(BaseModel):
     last_sequence: int = Field(description="Number of its newest event.")
     trace_id: str | None = Field(description="Id that all log lines about it carry.")
     timings: list[StageTiming] = Field(description="How long each stage took, in order.")
+    queue_position: int | None = Field(description="Its place among the tasks that wait, from 1; null while it does not wait.")
+    estimated_seconds_left: float | None = Field(description="Seconds until it should have ended, by how long earlier ones took.")
+    files_deleted_at: str | None = Field(description="When its stored files were deleted; null while they are there. ISO 8601, UTC.")
 
 
 class TaskPage(BaseModel):
@@ -105,6 +108,12 @@ class Accepted(BaseModel):
 
     task_id: str
     status: Literal["ACCEPTED"] = "ACCEPTED"
+
+
+class Retried(Accepted):
+    """The new task that loads a stored file again."""
+
+    retry_of: str = Field(description="The task whose file it loads.")
 
 
 class Question(BaseModel):

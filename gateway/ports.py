@@ -1,12 +1,19 @@
 """What the gateway needs of the four services. Every method raises SluiceError, and nothing of gRPC shows through."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sluice.common.v1.task_pb2 import TaskState
 from sluice.druid.v1.druid_pb2 import QueryResponse
-from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
+from sluice.status.v1.status_pb2 import (
+    ListTasksRequest,
+    ListTasksResponse,
+    RetryTaskRequest,
+    Task,
+    WatchTaskResponse,
+    WatchTasksRequest,
+    WatchTasksResponse,
+)
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
 from sluice.validation.v1.validation_pb2 import Report
 
@@ -16,13 +23,21 @@ class Tasks(Protocol):
 
     async def get(self, task_id: str) -> Task: ...
 
-    async def list(
-        self, *, limit: int, offset: int = 0, page_token: str = "", datasource: str = "", states: "Sequence[TaskState.ValueType]" = ()
-    ) -> ListTasksResponse:
+    async def list(self, wanted: ListTasksRequest) -> ListTasksResponse:
         """A page, newest first."""
         ...
 
     async def cancel(self, task_id: str) -> Task: ...
+
+    async def retry(self, request: RetryTaskRequest) -> Task:
+        """The new task that loads the stored file again."""
+        ...
+
+    async def delete_files(self, task_id: str) -> Task: ...
+
+    def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
+        """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again from the next position."""
+        ...
 
     def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
         """Events from a sequence number on; ends after the terminal one. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again."""

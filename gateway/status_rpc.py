@@ -1,13 +1,15 @@
 """Tasks, from StatusService."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import grpc
 
 from services.common import errors
-from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
+
+DELETE_S = 70.0
+"""Deleting asks two services that each may take 30 s."""
 
 
 class StatusRpc:
@@ -23,12 +25,9 @@ class StatusRpc:
             raise errors.from_rpc(failure, "status") from failure
         return answer.task
 
-    async def list(
-        self, *, limit: int, offset: int = 0, page_token: str = "", datasource: str = "", states: "Sequence[TaskState.ValueType]" = ()
-    ) -> ListTasksResponse:
-        request = status_pb2.ListTasksRequest(page_size=limit, skip=offset, page_token=page_token, datasource=datasource, states=states)
+    async def list(self, wanted: status_pb2.ListTasksRequest) -> ListTasksResponse:
         try:
-            answer: ListTasksResponse = await self._stub.ListTasks(request)
+            answer: ListTasksResponse = await self._stub.ListTasks(wanted)
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "status") from failure
         return answer
@@ -39,6 +38,31 @@ class StatusRpc:
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "status") from failure
         return answer.task
+
+    async def retry(self, request: status_pb2.RetryTaskRequest) -> Task:
+        try:
+            answer: status_pb2.RetryTaskResponse = await self._stub.RetryTask(request)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer.task
+
+    async def delete_files(self, task_id: str) -> Task:
+        request = status_pb2.DeleteTaskFilesRequest(task_id=task_id)
+        try:
+            answer: status_pb2.DeleteTaskFilesResponse = await self._stub.DeleteTaskFiles(request, timeout=DELETE_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer.task
+
+    async def watch_all(self, request: status_pb2.WatchTasksRequest, timeout_s: float) -> AsyncIterator[status_pb2.WatchTasksResponse]:
+        call = self._stub.WatchTasks(request, timeout=timeout_s)
+        try:
+            async for item in call:
+                yield item
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        finally:
+            call.cancel()
 
     async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
         request = status_pb2.WatchTaskRequest(task_id=task_id, from_sequence=from_sequence)

@@ -160,7 +160,7 @@ class Watches:
                     if watch.failure is not None:
                         raise watch.failure
                     return
-                elif not await _within(changed, idle_s):
+                elif not await within(changed, idle_s):
                     yield None
         finally:
             watch.followers -= 1
@@ -205,7 +205,8 @@ class Watches:
         await asyncio.gather(*self._running, return_exceptions=True)
 
 
-async def _within(changed: asyncio.Event, seconds: float) -> bool:
+async def within(changed: asyncio.Event, seconds: float) -> bool:
+    """Whether the event was set within so many seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await changed.wait()

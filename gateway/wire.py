@@ -1,7 +1,7 @@
 """From our protobuf messages to the JSON that clients see."""
 
 import math
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -48,8 +48,33 @@ def state_name(state: "TaskState.ValueType") -> models.StatusName:
     return TaskState.Name(state).removeprefix("TASK_STATE_")  # type: ignore[return-value]
 
 
-def state_of(name: models.StatusName) -> "TaskState.ValueType":
-    return TaskState.Value(f"TASK_STATE_{name}")
+def state_of(name: str) -> "TaskState.ValueType":
+    """The state of a name such as PENDING.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    try:
+        return TaskState.Value(f"TASK_STATE_{name}")
+    except ValueError:
+        text = "status must be the name of a status, such as SUCCEEDED."
+        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, text, column="status", value=name) from None
+
+
+def timestamp(name: str, text: str) -> Timestamp:
+    """The time that the argument `name` tells in ISO 8601; UTC where it has no zone.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    stamp = Timestamp()
+    try:
+        moment = datetime.fromisoformat(text)
+        stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except ValueError:
+        message = f"{name} must be a time in ISO 8601, such as 2026-01-31T12:00:00Z."
+        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column=name, value=text) from None
+    return stamp
 
 
 def task(found: status_pb2.Task) -> models.Task:
@@ -93,6 +118,9 @@ def task(found: status_pb2.Task) -> models.Task:
         duplicate_of=found.duplicate_of or None,
         last_sequence=found.last_sequence,
         trace_id=found.trace_id or None,
+        queue_position=count("queue_position"),
+        estimated_seconds_left=round(found.estimated_seconds_left, 1) if found.HasField("estimated_seconds_left") else None,
+        files_deleted_at=moment("files_delete_time"),
         timings=[_timing(each) for each in found.timings],
     )
 

@@ -9,6 +9,8 @@ from services.common import logs, server
 from services.common.channels import connect
 from services.status.commands import Commands
 from services.status.druid_rpc import LoadsRpc
+from services.status.files_rpc import FilesRpc
+from services.status.housekeeping import Housekeeping
 from services.status.jobs import Jobs
 from services.status.listener import CANCEL, DUE, EVENT, Listener
 from services.status.pipeline import Pipeline
@@ -16,6 +18,7 @@ from services.status.postgres import Database
 from services.status.servicer import StatusServicer
 from services.status.settings import Settings
 from services.status.store import Store
+from services.status.stored_files import StoredFiles
 from services.status.validation_rpc import ValidationRpc
 from services.status.watch import Watch
 from services.status.workers import Workers
@@ -38,9 +41,12 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     watch = Watch(store)
 
     jobs = Jobs(database, settings.database_url, settings.lease_s)
-    validation, druid = connect(settings.validation_addr), connect(settings.druid_gateway_addr)
-    stack.push_async_callback(validation.close)
-    stack.push_async_callback(druid.close)
+    upload, validation, druid = (
+        connect(address) for address in (settings.upload_addr, settings.validation_addr, settings.druid_gateway_addr)
+    )
+    for channel in (upload, validation, druid):
+        stack.push_async_callback(channel.close)
+    files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
     pipeline = Pipeline(Store(database, PIPELINE_PATIENCE_S), jobs, ValidationRpc(validation), LoadsRpc(druid), settings)
     workers = Workers(jobs, pipeline, settings.pipeline_workers)
 
@@ -61,7 +67,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     await _keep_running(stack, "listener", listener.run)
     await _keep_running(stack, "watch", watch.run)
 
-    servicer = StatusServicer(Commands(store), store, watch)
+    await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
+
+    servicer = StatusServicer(Commands(store), files, store, watch)
     port = await server.start(
         stack,
         settings,

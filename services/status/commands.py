@@ -5,7 +5,7 @@ from uuid import UUID
 from services.common import errors
 from services.status import machine
 from services.status.machine import TERMINAL, Move, State
-from services.status.store import Store
+from services.status.store import Store, conflict
 from services.status.tasks import NewTask, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
@@ -58,7 +58,7 @@ class Commands:
         received = await self._store.receive(canonical(task_id), received_size, multipart_id)
         task = await self.get(task_id)
         if not received:
-            raise _conflict(task, "receives no more bytes")
+            raise conflict(task, "receives no more bytes")
         return task
 
     async def complete(self, task_id: str, file_size: int, sha256: bytes) -> Task:
@@ -79,7 +79,7 @@ class Commands:
             was_uploaded = any(state is State.UPLOADED for state, _ in task.entered)
             if was_uploaded and task.file_size == file_size and sha256 in (b"", task.sha256):
                 return task
-            raise _conflict(task, "cannot be completed with this file")
+            raise conflict(task, "cannot be completed with this file")
         raise _restless(task_id)
 
     async def end_upload(self, task_id: str, target: State, problem: Problem) -> Task:
@@ -93,7 +93,7 @@ class Commands:
             if task.status in TERMINAL:
                 return task
             if task.status is not State.PENDING:
-                raise _conflict(task, "is past its upload")
+                raise conflict(task, "is past its upload")
             await self._store.move(task.task_id, State.PENDING, Move(target, problem.message, problem))
         raise _restless(task_id)
 
@@ -107,7 +107,7 @@ class Commands:
         for _ in range(_TRIES):
             task = await self.get(task_id)
             if task.status in TERMINAL and task.status is not State.CANCELLED:
-                raise _conflict(task, "has ended already")
+                raise conflict(task, "has ended already")
             move = machine.cancel(task.status, problem)
             if move is None:
                 return task
@@ -135,11 +135,6 @@ def _differing(task: Task, new: NewTask) -> str:
         "sha256": (task.sha256 or new.sha256, new.sha256 or task.sha256),
     }
     return next((name for name, (before, now) in compared.items() if before != now), "")
-
-
-def _conflict(task: Task, what: str) -> errors.SluiceError:
-    message = f"The task {what}: it is {task.status}."
-    return errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)})
 
 
 def _restless(task_id: str) -> errors.SluiceError:

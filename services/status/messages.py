@@ -66,6 +66,9 @@ def task_message(task: Task) -> status_pb2.Task:
         complete_time=_time(task.completed_at),
         multipart_id=task.multipart_id if task.status is State.PENDING else "",
         allow_duplicate=task.allow_duplicate,
+        client=task.client,
+        files_delete_time=_time(task.files_delete_requested_at),
+        options=task.options,
     )
 
 

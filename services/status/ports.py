@@ -51,6 +51,18 @@ class Loads(Protocol):
         ...
 
 
+class Files(Protocol):
+    """The stored files of tasks that have ended. All methods raise SluiceError, and are harmless when repeated."""
+
+    async def delete_upload(self, task_id: str) -> None:
+        """Deletes what was uploaded."""
+        ...
+
+    async def delete_results(self, task_id: str) -> None:
+        """Deletes what was derived from it."""
+        ...
+
+
 class Rows(Protocol):
     """What the pipeline reads and writes of tasks; store.Store has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
 

@@ -1,6 +1,7 @@
 """StatusService: messages to and from the domain."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC
 from typing import Any, TypeAlias
 
 from grpc import aio
@@ -10,6 +11,7 @@ from services.status import pages
 from services.status.commands import Commands, canonical
 from services.status.messages import event_message, state_of, task_message
 from services.status.store import Filter, Store
+from services.status.stored_files import Again, StoredFiles
 from services.status.tasks import NewTask
 from services.status.watch import Watch
 from sluice.common.v1 import task_pb2
@@ -25,8 +27,9 @@ Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 class StatusServicer(StatusServiceServicer):
     """As protos/sluice/status/v1/status.proto says."""
 
-    def __init__(self, commands: Commands, store: Store, watch: Watch) -> None:
+    def __init__(self, commands: Commands, files: StoredFiles, store: Store, watch: Watch) -> None:
         self._commands = commands
+        self._files = files
         self._store = store
         self._watch = watch
 
@@ -44,6 +47,8 @@ class StatusServicer(StatusServiceServicer):
             load_mode=task_pb2.LoadMode.Name(request.load_mode).removeprefix("LOAD_MODE_"),
             allow_duplicate=request.allow_duplicate,
             trace_id=trace.current(),
+            client=request.client,
+            options=request.options,
         )
         task, created = await self._commands.create(new)
         return status_pb2.CreateTaskResponse(task=task_message(task), created=created)
@@ -74,6 +79,9 @@ class StatusServicer(StatusServiceServicer):
             idle_s=request.idle_seconds,
             before=pages.place_of(request.page_token) if request.page_token else None,
             skip=request.skip,
+            text=request.text,
+            since=request.since.ToDatetime(UTC) if request.HasField("since") else None,
+            until=request.until.ToDatetime(UTC) if request.HasField("until") else None,
         )
         tasks = await self._store.page(wanted, size + 1)
         token = pages.token_after(tasks[size - 1]) if len(tasks) > size else ""
@@ -82,6 +90,22 @@ class StatusServicer(StatusServiceServicer):
     async def CancelTask(self, request: status_pb2.CancelTaskRequest, context: Context) -> status_pb2.CancelTaskResponse:
         logs.bind(task_id=request.task_id)
         return status_pb2.CancelTaskResponse(task=task_message(await self._commands.cancel(request.task_id)))
+
+    async def RetryTask(self, request: status_pb2.RetryTaskRequest, context: Context) -> status_pb2.RetryTaskResponse:
+        logs.bind(task_id=request.task_id)
+        again = Again(
+            request_id=request.request_id,
+            options=request.options if request.HasField("options") else None,
+            allow_duplicate=request.allow_duplicate if request.HasField("allow_duplicate") else None,
+            client=request.client,
+        )
+        task_id, created = await self._files.load_again(canonical(request.task_id), again)
+        return status_pb2.RetryTaskResponse(task=task_message(await self._commands.get(task_id)), created=created)
+
+    async def DeleteTaskFiles(self, request: status_pb2.DeleteTaskFilesRequest, context: Context) -> status_pb2.DeleteTaskFilesResponse:
+        logs.bind(task_id=request.task_id)
+        await self._files.delete(canonical(request.task_id))
+        return status_pb2.DeleteTaskFilesResponse(task=task_message(await self._commands.get(request.task_id)))
 
     async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):

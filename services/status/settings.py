@@ -12,6 +12,8 @@ class Settings(ServiceSettings):
     validation_addr: Address = Field(description="Address of the validation service, host:port.")
     druid_gateway_addr: Address = Field(description="Address of the Druid gateway service, host:port.")
 
+    upload_addr: Address = Field(description="Address of the upload service, host:port.")
+
     database_connections: int = Field(
         10, ge=2, le=200, description="Most connections to PostgreSQL, without the two of watch and heartbeat."
     )
@@ -31,6 +33,14 @@ class Settings(ServiceSettings):
         120, gt=0, description="Seconds that the count may be wrong, with all segments loaded, before the load is removed again."
     )
     clean_deadline_s: float = Field(1800, gt=0, description="Seconds after which a CLEANING that goes on asks for an administrator.")
+
+    files_kept_s: float = Field(
+        30 * 86_400,
+        ge=0,
+        description="Seconds for which the stored files of a task that has ended are kept. 0: until somebody deletes them.",
+    )
+    plan_kept_s: float = Field(7 * 86_400, gt=0, description="Seconds for which a plan waits to be applied.")
+    housekeeping_interval_s: float = Field(60, gt=0, description="Seconds between two searches for what expired, give or take a fifth.")
 
     @field_validator("database_url")
     @classmethod

@@ -12,16 +12,17 @@ from typing import Any
 
 import asyncpg
 
+from services.common import errors
 from services.status import problems
 from services.status.machine import TERMINAL, Move, State, check, is_run
 from services.status.postgres import Connection, Database
 from services.status.tasks import Event, NewTask, Owner, Progress, Task
-from sluice.common.v1.errors_pb2 import Problem
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 EVENTS_PAGE = 200
 """Most events that one read gives."""
 
-_TASK = """
+TASK = """
 SELECT t.*, clock_timestamp() AS now, extract(epoch FROM clock_timestamp() - t.stage_started_at)::float8 AS stage_seconds,
     (SELECT jsonb_agg(jsonb_build_array(e.state, e.created_at) ORDER BY e.sequence)
      FROM task_events e WHERE e.task_id = t.task_id AND e.kind = 'STATE') AS entered
@@ -51,6 +52,12 @@ class Filter:
     datasource: str = ""
     states: Sequence[State] = ()
     idle_s: int = 0
+    stage_older_s: float = 0
+    """Only tasks that have been in their state for so many seconds."""
+    text: str = ""
+    """In any case; in file name, datasource, message or client, or a task id."""
+    since: datetime | None = None
+    until: datetime | None = None
     before: tuple[datetime, str] | None = None
     """Only tasks after this one in the order newest first: (created_at, task_id)."""
     skip: int = 0
@@ -65,15 +72,8 @@ class Store:
 
     async def create(self, new: NewTask) -> bool:
         """Makes a task in PENDING with its first event. False where its request_id, or its task_id, is there already."""
-        p = Parameters()
-        columns = ", ".join(vars(new))
-        values = ", ".join(p(value) for value in vars(new).values())
-        sql = f"""
-            WITH changed AS (
-                INSERT INTO ingestion_tasks ({columns}, message, last_sequence) VALUES ({values}, {p(_RECEIVING)}, 1)
-                ON CONFLICT DO NOTHING RETURNING *)
-            {_append(p, "STATE", _RECEIVING)}"""  # noqa: S608 - column names are ours, values are parameters
-        return await self._changed(sql, p)
+        sql, parameters = creation(new, _RECEIVING)
+        return await self._changed(sql, parameters)
 
     async def get(self, task_id: str) -> Task | None:
         """The task, None where there is none."""
@@ -81,17 +81,17 @@ class Store:
 
     async def get_all(self, task_ids: Sequence[str]) -> dict[str, Task]:
         """Those of the tasks that there are, by id."""
-        rows = await self._fetch(f"{_TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
+        rows = await self._fetch(f"{TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
         return {row["task_id"]: Task.of(row) for row in rows}
 
     async def by_request(self, request_id: str) -> Task | None:
         """The task that the request made."""
-        rows = await self._fetch(f"{_TASK} WHERE t.request_id = $1", [request_id])
+        rows = await self._fetch(f"{TASK} WHERE t.request_id = $1", [request_id])
         return Task.of(rows[0]) if rows else None
 
     async def owned(self, owner: Owner) -> Task | None:
         """The task while the claim holds, None when it was lost or the task has ended."""
-        sql = f"{_TASK} WHERE t.task_id = $1 AND t.attempt = $2 AND t.worker = $3"
+        sql = f"{TASK} WHERE t.task_id = $1 AND t.attempt = $2 AND t.worker = $3"
         rows = await self._fetch(sql, [owner.task_id, owner.attempt, owner.worker])
         return Task.of(rows[0]) if rows else None
 
@@ -105,10 +105,20 @@ class Store:
             conditions.append(f"t.status = ANY({p(list(wanted.states))}::text[])")
         if wanted.idle_s:
             conditions.append(f"t.updated_at < now() - make_interval(secs => {p(wanted.idle_s)})")
+        if wanted.stage_older_s:
+            conditions.append(f"t.stage_started_at < now() - make_interval(secs => {p(wanted.stage_older_s)})")
+        if wanted.text:
+            text = p(wanted.text.lower())
+            searched = "concat_ws(chr(10), t.original_filename, t.datasource_name, t.message, t.client)"
+            conditions.append(f"(t.task_id = {text} OR strpos(lower({searched}), {text}) > 0)")
+        if wanted.since:
+            conditions.append(f"t.created_at >= {p(wanted.since)}")
+        if wanted.until:
+            conditions.append(f"t.created_at < {p(wanted.until)}")
         if wanted.before:
             conditions.append(f"(t.created_at, t.task_id) < ({p(wanted.before[0])}, {p(wanted.before[1])})")
         order = f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
-        return [Task.of(row) for row in await self._fetch(f"{_TASK} WHERE {' AND '.join(conditions)} {order}", p)]
+        return [Task.of(row) for row in await self._fetch(f"{TASK} WHERE {' AND '.join(conditions)} {order}", p)]
 
     async def receive(self, task_id: str, received_size: int, multipart_id: str) -> bool:
         """Notes a sign of life of an upload. False when no longer PENDING."""
@@ -124,7 +134,7 @@ class Store:
         Raises:
             TransitionError: the graph has no such transition.
         """
-        sql, parameters = _move(task_id, state, move, owner)
+        sql, parameters = transition(task_id, state, move, owner)
         return await self._changed(sql, parameters)
 
     async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None:
@@ -133,7 +143,7 @@ class Store:
 
         Returns the empty string when moved, None where the claim is lost.
         """
-        sql, parameters = _move(task.task_id, task.status, move, owner)
+        sql, parameters = transition(task.task_id, task.status, move, owner)
         sha256 = move.columns["sha256"]
         find = """
             SELECT task_id FROM ingestion_tasks
@@ -211,7 +221,7 @@ class Store:
 
     async def overlapping_loads(self, task: Task) -> list[Task]:
         """Older loads of the datasource that may have rows in the task's interval."""
-        sql = f"""{_TASK} WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
+        sql = f"""{TASK} WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
             AND t.interval_start_millis < $4 AND t.interval_end_millis > $3"""
         parameters = [task.datasource_name, task.task_id, task.interval_start_millis, task.interval_end_millis]
         return [Task.of(row) for row in await self._fetch(sql, parameters)]
@@ -251,7 +261,33 @@ class Store:
 _RECEIVING = "The file is being received."
 
 
-def _move(task_id: str, state: State, move: Move, owner: Owner | None) -> tuple[str, Parameters]:
+def conflict(task: Task, what: str) -> errors.SluiceError:
+    """STATE_CONFLICT: what the task cannot do in its state."""
+    message = f"The task {what}: it is {task.status}."
+    return errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)})
+
+
+def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
+    """The statement that makes a task in PENDING with its first event, and its values; it gives no row where the request id, or the task
+    id, is there already."""
+    p = Parameters()
+    columns = ", ".join(vars(new))
+    values = ", ".join(p(value) for value in vars(new).values())
+    sql = f"""
+        WITH changed AS (
+            INSERT INTO ingestion_tasks ({columns}, message, last_sequence) VALUES ({values}, {p(message)}, 1)
+            ON CONFLICT DO NOTHING RETURNING *)
+        {_append(p, "STATE", message)}"""  # noqa: S608 - column names are ours, values are parameters
+    return sql, p
+
+
+def transition(task_id: str, state: State, move: Move, owner: Owner | None) -> tuple[str, Parameters]:
+    """The statement of a transition with its event, and its values; it gives no row where the task is no longer in `state`, or the claim
+    is lost.
+
+    Raises:
+        TransitionError: the graph has no such transition.
+    """
     check(state, move)
     p = Parameters()
     message = problems.clean(move.message)

@@ -61,6 +61,10 @@ class Task:
     stage_seconds: float
     """Seconds since the state was entered, by the database's clock, without waiting for a free worker."""
     cancel_requested: bool
+    client: str
+    options: bytes
+    """A serialized ReadOptions, which only validation understands."""
+    files_delete_requested_at: datetime | None
     clean_target: State | None
     entered: list[tuple[State, datetime]]
     """Every state that it entered, with the time."""
@@ -120,6 +124,9 @@ class NewTask:
     load_mode: str
     allow_duplicate: bool
     trace_id: str
+    client: str = ""
+    options: bytes = b""
+    retry_of: str = ""
 
 
 @dataclass(frozen=True)

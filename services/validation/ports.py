@@ -31,3 +31,7 @@ class ObjectStore(Protocol):
     async def put_file(self, key: str, path: Path) -> None:
         """Stores a file, with bounded memory."""
         ...
+
+    async def delete_below(self, prefix: str) -> int:
+        """Deletes every object whose key begins with `prefix`; how many there were."""
+        ...

@@ -72,6 +72,16 @@ class S3ObjectStore:
         with _reported("upload_file"):
             await self._client.upload_file(str(path), self._bucket, key, Config=_PARTS)
 
+    async def delete_below(self, prefix: str) -> int:
+        """Deletes every object whose key begins with `prefix`; how many there were."""
+        deleted = 0
+        with _reported("delete_object"):
+            async for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                for found in page.get("Contents", []):
+                    await self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
+                    deleted += 1
+        return deleted
+
 
 def _is_missing(failure: ClientError) -> bool:
     return failure.response.get("Error", {}).get("Code", "") in _MISSING

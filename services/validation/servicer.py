@@ -8,6 +8,8 @@ from services.common import logs
 from services.validation.validation import Validation
 from sluice.validation.v1 import validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import (
+    DeleteResultsRequest,
+    DeleteResultsResponse,
     GetRejectsRequest,
     GetRejectsResponse,
     GetReportRequest,
@@ -36,3 +38,7 @@ class ValidationServicer(validation_pb2_grpc.ValidationServiceServicer):
         async with aclosing(self._validation.rejects(request.task_id, request.attempt)) as pieces:
             async for data in pieces:
                 yield GetRejectsResponse(data=data)
+
+    async def DeleteResults(self, request: DeleteResultsRequest, context: Any) -> DeleteResultsResponse:
+        logs.bind(task_id=request.task_id)
+        return DeleteResultsResponse(deleted=await self._validation.delete(request.task_id))

@@ -185,6 +185,14 @@ class Validation:
             async for data in self._store.read(report.rejects_uri):
                 yield data
 
+    async def delete(self, task_id: str) -> int:
+        """Deletes what was derived from a task's file, of all attempts; how many objects there were.
+
+        Raises:
+            SluiceError: STORAGE_UNAVAILABLE.
+        """
+        return await self._store.delete_below(f"tasks/{task_id}/")
+
     async def _stored_report(self, task_id: str, attempt: int) -> Report | None:
         uri = self._store.uri(results_key(task_id, attempt, "report.pb"))
         try:

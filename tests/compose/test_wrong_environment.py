@@ -52,6 +52,7 @@ REFUSED = [
     ("services.status", "DATABASE_URL", "localhost:5432", "The PostgreSQL database, postgresql://"),
     ("services.status", "VALIDATION_ADDR", MISSING, "is not set. Address of the validation service"),
     ("services.status", "DRUID_GATEWAY_ADDR", "druid_gateway", "Address of the Druid gateway service, host:port"),
+    ("services.status", "UPLOAD_ADDR", MISSING, "is not set. Address of the upload service"),
     ("services.status", "LEASE_S", "soon", "Seconds after the last heartbeat"),
     ("services.druid_gateway", "DRUID_URL", MISSING, "is not set. Address of Druid's router"),
     ("services.druid_gateway", "DRUID_URL", "router:8888", "Address of Druid's router, for example http://"),

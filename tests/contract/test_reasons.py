@@ -44,7 +44,6 @@ PROMISED = {
     # Fixed by the contract for what is still to come: resumable uploads, plans, sign-in, workers outside of the status service.
     "UPLOAD_EXPIRED",
     "WRITER_REPLACED",
-    "PLAN_EXPIRED",
     "STALE_ATTEMPT",
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",

@@ -19,7 +19,7 @@ from services.status.settings import Settings
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2_grpc import StatusServiceStub
-from tests.integration.status.neighbours import serve_druid_gateway, serve_validation
+from tests.integration.status.neighbours import FakeFiles, serve_druid_gateway, serve_upload, serve_validation
 from tests.unit.status.fakes import FakeLoads, FakeValidation
 
 SIZE = 1234
@@ -67,6 +67,7 @@ class Service:
     port: int
     validation: FakeValidation
     loads: FakeLoads
+    files: FakeFiles
     settings: Settings
     life: AsyncExitStack
     """Closing it stops this process's part, as SIGTERM does."""
@@ -128,11 +129,13 @@ class Services:
     stack: AsyncExitStack
     validation: FakeValidation = field(default_factory=FakeValidation)
     loads: FakeLoads = field(default_factory=FakeLoads)
+    files: FakeFiles = field(default_factory=FakeFiles)
     addresses: dict[str, str] = field(default_factory=dict)
 
     async def start(self, **other: Any) -> Service:
         if not self.addresses:
-            self.addresses["validation_addr"] = await serve_validation(self.stack, self.validation)
+            self.addresses["upload_addr"] = await serve_upload(self.stack, self.files)
+            self.addresses["validation_addr"] = await serve_validation(self.stack, self.validation, self.files)
             self.addresses["druid_gateway_addr"] = await serve_druid_gateway(self.stack, self.loads)
         defaults: dict[str, Any] = {"lease_s": 2, "retry_first_s": 0.2, "retry_max_s": 0.5, "verify_settle_s": 0.5, "shutdown_grace_s": 0.5}
         settings = Settings(bind_addr="127.0.0.1:0", database_url=self.database_url, **{**defaults, **self.addresses, **other})
@@ -140,7 +143,7 @@ class Services:
         port = await build(life, settings)
         channel = channels.connect(f"127.0.0.1:{port}")
         self.stack.push_async_callback(channel.close)
-        return Service(self.database_url, StatusServiceStub(channel), port, self.validation, self.loads, settings, life)
+        return Service(self.database_url, StatusServiceStub(channel), port, self.validation, self.loads, self.files, settings, life)
 
 
 @pytest.fixture

@@ -4,16 +4,24 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
-from services.common import server
+from services.common import errors, server
 from services.common.settings import ServiceSettings
+from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
+from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from tests.unit.status.fakes import FakeLoads, FakeValidation
 
 
 class _Validation(validation_pb2_grpc.ValidationServiceServicer):
-    def __init__(self, fake: FakeValidation) -> None:
+    def __init__(self, fake: FakeValidation, files: "FakeFiles") -> None:
         self._fake = fake
+        self._files = files
+
+    async def DeleteResults(self, request: validation_pb2.DeleteResultsRequest, context: Any) -> validation_pb2.DeleteResultsResponse:
+        self._files.check()
+        self._files.results.append(request.task_id)
+        return validation_pb2.DeleteResultsResponse(deleted=2)
 
     async def ValidateObject(
         self, request: validation_pb2.ValidateObjectRequest, context: Any
@@ -26,6 +34,29 @@ class _Validation(validation_pb2_grpc.ValidationServiceServicer):
 
     def GetRejects(self, request: validation_pb2.GetRejectsRequest, context: Any) -> AsyncIterator[validation_pb2.GetRejectsResponse]:
         raise NotImplementedError("the status service never asks for rejects")
+
+
+class FakeFiles:
+    """What was deleted of which task; while `away` nothing can be."""
+
+    def __init__(self) -> None:
+        self.uploads: list[str] = []
+        self.results: list[str] = []
+        self.away = False
+
+    def check(self) -> None:
+        if self.away:
+            raise errors.error(ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, "The object store does not answer.")
+
+
+class _Upload(upload_pb2_grpc.UploadServiceServicer):
+    def __init__(self, fake: FakeFiles) -> None:
+        self._fake = fake
+
+    async def DeleteObjects(self, request: upload_pb2.DeleteObjectsRequest, context: Any) -> upload_pb2.DeleteObjectsResponse:
+        self._fake.check()
+        self._fake.uploads.append(request.task_id)
+        return upload_pb2.DeleteObjectsResponse(deleted=1)
 
 
 class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
@@ -49,11 +80,19 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
         raise NotImplementedError("the status service never queries")
 
 
-async def serve_validation(stack: AsyncExitStack, fake: FakeValidation) -> str:
+async def serve_upload(stack: AsyncExitStack, fake: FakeFiles) -> str:
+    """Address of an upload service."""
+    settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
+    servicer = _Upload(fake)  # type: ignore[abstract]
+    port = await server.start(stack, settings, lambda it: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, it), [], {})
+    return f"127.0.0.1:{port}"
+
+
+async def serve_validation(stack: AsyncExitStack, fake: FakeValidation, files: FakeFiles) -> str:
     """Address of a validation service."""
     settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
     port = await server.start(
-        stack, settings, lambda it: validation_pb2_grpc.add_ValidationServiceServicer_to_server(_Validation(fake), it), [], {}
+        stack, settings, lambda it: validation_pb2_grpc.add_ValidationServiceServicer_to_server(_Validation(fake, files), it), [], {}
     )
     return f"127.0.0.1:{port}"
 

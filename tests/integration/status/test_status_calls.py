@@ -6,6 +6,7 @@ import uuid
 import asyncpg
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import errors
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -116,3 +117,23 @@ async def test_lists_find_idle_tasks(quiet: Service, sql: "asyncpg.Connection[as
 @pytest.mark.parametrize("token", ["nonsense", "!", "MjAyNi0wMS0wMSBhYmM=", "é"])
 async def test_foreign_page_tokens_are_refused(quiet: Service, token: str) -> None:
     assert await code_of(quiet.stub.ListTasks(status_pb2.ListTasksRequest(page_token=token))) == "PAGE_TOKEN_INVALID"
+
+
+async def test_lists_are_narrowed_by_text_and_time(quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+    first = await quiet.create(filename="Umsatz 100%.csv", datasource="nord", client="anna")
+    second = await quiet.create(filename="sales_2.csv")
+    await sql.execute("UPDATE ingestion_tasks SET created_at = '2026-01-01T00:00:00Z' WHERE task_id = $1", first.task_id)
+
+    async def found(**wanted: object) -> list[str]:
+        page = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(**wanted))  # type: ignore[arg-type]
+        return [task.task_id for task in page.tasks]
+
+    for text in ("umsatz", "100%", "NORD", "ann", first.task_id):
+        assert await found(text=text) == [first.task_id], text
+    assert await found(text="_2") == [second.task_id]
+    assert await found(text="nothing of this") == []
+    newyear, later = Timestamp(seconds=1_767_225_600), Timestamp(seconds=1_767_225_601)
+    assert await found(since=newyear) == [second.task_id, first.task_id]
+    assert await found(since=later) == [second.task_id]
+    assert await found(until=later) == [first.task_id]
+    assert await found(until=newyear) == []

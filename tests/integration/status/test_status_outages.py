@@ -23,7 +23,7 @@ from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2_grpc import StatusServiceStub
 from tests.integration.status.conftest import Service, Services, create_request, terminate, until
-from tests.integration.status.neighbours import serve_druid_gateway, serve_validation
+from tests.integration.status.neighbours import serve_druid_gateway, serve_upload, serve_validation
 from tests.unit.status.fakes import ROWS
 
 ROOT = Path(__file__).parents[3]
@@ -161,7 +161,8 @@ async def test_a_neighbour_that_is_away_is_waited_for(services: Services, databa
         address = await serve_druid_gateway(life, services.loads)
         services.addresses["druid_gateway_addr"] = address
         services.loads.gate.clear()
-        services.addresses["validation_addr"] = await serve_validation(services.stack, services.validation)
+        services.addresses["upload_addr"] = await serve_upload(services.stack, services.files)
+        services.addresses["validation_addr"] = await serve_validation(services.stack, services.validation, services.files)
         service = await services.start(stage_attempts=1)
         task = await service.upload()
         await service.reached(task.task_id, TaskState.TASK_STATE_INGESTING)
@@ -210,6 +211,7 @@ async def process(service: Service) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         "DATABASE_URL": service.database_url,
         "VALIDATION_ADDR": service.settings.validation_addr,
         "DRUID_GATEWAY_ADDR": service.settings.druid_gateway_addr,
+        "UPLOAD_ADDR": service.settings.upload_addr,
         "LEASE_S": "2",
     }
     started = await asyncio.create_subprocess_exec(

@@ -50,7 +50,7 @@ async def bucket(bucket_settings: S3Settings) -> AsyncIterator[Bucket]:
 @pytest.fixture
 async def status() -> AsyncIterator[FakeStatus]:
     """The status service that `running` talks to."""
-    fake = FakeStatus()
+    fake = FakeStatus()  # type: ignore[abstract]
     await serve(fake)
     yield fake
     assert fake.server is not None

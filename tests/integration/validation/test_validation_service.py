@@ -100,6 +100,19 @@ async def test_a_report_that_does_not_exist_is_not_found(running: Running) -> No
     assert errors.from_rpc(failure.value, "validation").code == "REPORT_NOT_FOUND"
 
 
+async def test_what_was_derived_is_deleted_and_no_more(running: Running) -> None:
+    one, other = await running.request(sales(20), "a.csv"), await running.request(sales(20), "b.csv")
+    for request in (one, other):
+        await running.validate(request)
+    deleted = await running.stub.DeleteResults(pb.DeleteResultsRequest(task_id=one.task_id))
+    assert deleted.deleted >= 2
+    assert (await running.stub.DeleteResults(pb.DeleteResultsRequest(task_id=one.task_id))).deleted == 0
+    with pytest.raises(grpc.RpcError) as gone:
+        await running.stub.GetReport(pb.GetReportRequest(task_id=one.task_id, attempt=1))
+    assert errors.from_rpc(gone.value, "validation").code == "REPORT_NOT_FOUND"
+    assert (await running.stub.GetReport(pb.GetReportRequest(task_id=other.task_id, attempt=1))).report.task_id == other.task_id
+
+
 async def test_refused_rows_are_served_with_their_lines(running: Running) -> None:
     lines = sales(200).split(b"\n")
     lines[10] = b"2024-01-01,too short"

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.types import ASGIApp, Message, Receive
 
+from gateway.all_watch import AllWatch
 from gateway.app import http_app
 from gateway.form import Body, Form, Limits
 from gateway.metrics import Metrics
@@ -18,7 +20,15 @@ from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.druid.v1.druid_pb2 import QueryResponse
-from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
+from sluice.status.v1.status_pb2 import (
+    ListTasksRequest,
+    ListTasksResponse,
+    RetryTaskRequest,
+    Task,
+    WatchTaskResponse,
+    WatchTasksRequest,
+    WatchTasksResponse,
+)
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
 from sluice.validation.v1.validation_pb2 import Report
 
@@ -113,21 +123,34 @@ class FakeTasks:
         self.watched_from: list[int] = []
         self.task = Task(task_id=TASK_ID, state=TaskState.TASK_STATE_PENDING)
         self.failure: SluiceError | None = None
-        self.listed: list[dict[str, Any]] = []
+        self.listed: list[ListTasksRequest] = []
+        self.retried: list[RetryTaskRequest] = []
+        self.all: asyncio.Queue[WatchTasksResponse] = asyncio.Queue()
 
     async def get(self, task_id: str) -> Task:
         if self.failure is not None:
             raise self.failure
         return self.task
 
-    async def list(self, **asked: Any) -> ListTasksResponse:
+    async def list(self, wanted: ListTasksRequest) -> ListTasksResponse:
         if self.failure is not None:
             raise self.failure
-        self.listed.append(asked)
+        self.listed.append(wanted)
         return ListTasksResponse(tasks=[self.task])
 
     async def cancel(self, task_id: str) -> Task:
         return self.task
+
+    async def retry(self, request: RetryTaskRequest) -> Task:
+        self.retried.append(request)
+        return Task(task_id="22222222-2222-4222-8222-222222222222", state=TaskState.TASK_STATE_UPLOADED, retry_of=request.task_id)
+
+    async def delete_files(self, task_id: str) -> Task:
+        return Task(task_id=task_id, state=TaskState.TASK_STATE_FAILED, files_delete_time=Timestamp(seconds=1))
+
+    async def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
+        while True:
+            yield await self.all.get()
 
     async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
         self.watched_from.append(from_sequence)
@@ -174,4 +197,6 @@ def application(tasks: FakeTasks | None = None, uploads: FakeUploads | None = No
     services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeQueries())
     addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
     metrics = Metrics()
-    return http_app(services, Watches(tasks, metrics.watches), Settings(**{**addresses, **settings}), metrics, nobody_ready)
+    return http_app(
+        services, Watches(tasks, metrics.watches), AllWatch(tasks), Settings(**{**addresses, **settings}), metrics, nobody_ready
+    )

@@ -4,9 +4,11 @@ import json
 
 from graphql import build_schema, parse, validate
 
+from gateway.all_watch import AllWatch
+from gateway.graphql_types import Context
 from gateway.metrics import Metrics
 from gateway.ports import Services
-from gateway.schema import SDL, Context, schema
+from gateway.schema import SDL, schema
 from gateway.watches import Watches
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.druid.v1.druid_pb2 import QueryColumn, QueryHeader, QueryResponse, QueryRows, QuerySummary
@@ -27,7 +29,8 @@ query All { listIngestionTasks(limit: 2, offset: 1) { datasourceName originalFil
 
 def context(tasks: FakeTasks, queries: FakeQueries | None = None) -> Context:
     metrics = Metrics()
-    return Context(Services(tasks, FakeUploads(), FakeReports(), queries or FakeQueries()), Watches(tasks, metrics.watches), metrics)
+    services = Services(tasks, FakeUploads(), FakeReports(), queries or FakeQueries())
+    return Context(services, Watches(tasks, metrics.watches), AllWatch(tasks), metrics)
 
 
 def test_the_committed_schema_is_current_and_takes_the_documents() -> None:

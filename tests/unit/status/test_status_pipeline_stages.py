@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "database_url": "postgresql://u@h/d",
     "validation_addr": "h:1",
     "druid_gateway_addr": "h:2",
+    "upload_addr": "h:3",
     "verify_settle_s": 0.01,
 }
 

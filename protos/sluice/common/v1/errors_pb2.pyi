@@ -118,6 +118,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The client sent nothing for too long while its upload was open."""
     ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 29
     """The address exists and does not take this HTTP method."""
+    ERROR_REASON_FILE_NOT_STORED: _ErrorReason.ValueType  # 30
+    """The file of the task is not stored: its upload never ended, or it was deleted. Metadata: none."""
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -293,6 +295,8 @@ ERROR_REASON_UPLOAD_STALLED: ErrorReason.ValueType  # 28
 """The client sent nothing for too long while its upload was open."""
 ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 29
 """The address exists and does not take this HTTP method."""
+ERROR_REASON_FILE_NOT_STORED: ErrorReason.ValueType  # 30
+"""The file of the task is not stored: its upload never ended, or it was deleted. Metadata: none."""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 

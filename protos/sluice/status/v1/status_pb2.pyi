@@ -130,6 +130,11 @@ class Task(_message.Message):
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     MULTIPART_ID_FIELD_NUMBER: _builtins.int
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: _builtins.int
+    ESTIMATED_SECONDS_LEFT_FIELD_NUMBER: _builtins.int
+    FILES_DELETE_TIME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """UUID of the task."""
     state: _task_pb2.TaskState.ValueType
@@ -180,6 +185,14 @@ class Task(_message.Message):
     """The multipart upload that its bytes are being written to; empty outside of PENDING."""
     allow_duplicate: _builtins.bool
     """Load the file even if the same bytes are already in the datasource."""
+    client: _builtins.str
+    """Who sent it, as far as the edge can tell: a name of the sign-in, or an address. Shares of the pipeline are by client."""
+    queue_position: _builtins.int
+    """Its place among the tasks that wait for a worker, from 1; unset while it does not wait."""
+    estimated_seconds_left: _builtins.float
+    """Seconds until it should have ended, by how long earlier ones took; unset where it has ended, or there is no history yet."""
+    options: _builtins.bytes
+    """How its file is to be read: a serialized sluice.validation.v1.ReadOptions, empty where nothing was said."""
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why it ended badly, and what to do. Empty while all is well."""
@@ -207,6 +220,10 @@ class Task(_message.Message):
     @_builtins.property
     def complete_time(self) -> _timestamp_pb2.Timestamp:
         """When it reached a terminal state."""
+
+    @_builtins.property
+    def files_delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When its stored files were, or began to be, deleted; unset while they are there."""
 
     def __init__(
         self,
@@ -243,13 +260,22 @@ class Task(_message.Message):
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         multipart_id: _builtins.str = ...,
         allow_duplicate: _builtins.bool = ...,
+        client: _builtins.str = ...,
+        queue_position: _builtins.int | None = ...,
+        estimated_seconds_left: _builtins.float | None = ...,
+        files_delete_time: _timestamp_pb2.Timestamp | None = ...,
+        options: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "complete_time", b"complete_time", "create_time", b"create_time", "file_size", b"file_size", "problem", b"problem", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "complete_time", b"complete_time", "create_time", b"create_time", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "files_delete_time", b"files_delete_time", "problem", b"problem", "queue_position", b"queue_position", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "problem", b"problem", "received_size", b"received_size", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__estimated_seconds_left: _TypeAlias = _typing.Literal["estimated_seconds_left"]  # noqa: Y015
+    _WhichOneofArgType__estimated_seconds_left: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left"]  # noqa: Y015
     _WhichOneofReturnType__file_size: _TypeAlias = _typing.Literal["file_size"]  # noqa: Y015
     _WhichOneofArgType__file_size: _TypeAlias = _typing.Literal["_file_size", b"_file_size"]  # noqa: Y015
+    _WhichOneofReturnType__queue_position: _TypeAlias = _typing.Literal["queue_position"]  # noqa: Y015
+    _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
     _WhichOneofReturnType__rows_loaded: _TypeAlias = _typing.Literal["rows_loaded"]  # noqa: Y015
     _WhichOneofArgType__rows_loaded: _TypeAlias = _typing.Literal["_rows_loaded", b"_rows_loaded"]  # noqa: Y015
     _WhichOneofReturnType__rows_read: _TypeAlias = _typing.Literal["rows_read"]  # noqa: Y015
@@ -259,7 +285,11 @@ class Task(_message.Message):
     _WhichOneofReturnType__rows_skipped: _TypeAlias = _typing.Literal["rows_skipped"]  # noqa: Y015
     _WhichOneofArgType__rows_skipped: _TypeAlias = _typing.Literal["_rows_skipped", b"_rows_skipped"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_seconds_left) -> _WhichOneofReturnType__estimated_seconds_left | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__file_size) -> _WhichOneofReturnType__file_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_position) -> _WhichOneofReturnType__queue_position | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rows_loaded) -> _WhichOneofReturnType__rows_loaded | None: ...
     @_typing.overload
@@ -364,6 +394,8 @@ class CreateTaskRequest(_message.Message):
     UPLOAD_MODE_FIELD_NUMBER: _builtins.int
     LOAD_MODE_FIELD_NUMBER: _builtins.int
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's id of the request; unique over all tasks."""
     task_id: _builtins.str
@@ -384,6 +416,10 @@ class CreateTaskRequest(_message.Message):
     """How the load meets the rows already there; required."""
     allow_duplicate: _builtins.bool
     """Load the file even if the same bytes are already in the datasource."""
+    client: _builtins.str
+    """Who sends it, as far as the edge can tell; empty where nobody can."""
+    options: _builtins.bytes
+    """How the file is to be read: a serialized sluice.validation.v1.ReadOptions, or empty."""
     def __init__(
         self,
         *,
@@ -397,10 +433,12 @@ class CreateTaskRequest(_message.Message):
         upload_mode: _task_pb2.UploadMode.ValueType = ...,
         load_mode: _task_pb2.LoadMode.ValueType = ...,
         allow_duplicate: _builtins.bool = ...,
+        client: _builtins.str = ...,
+        options: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "file_size", b"file_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "allow_duplicate", b"allow_duplicate", "datasource", b"datasource", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "load_mode", b"load_mode", "request_id", b"request_id", "sha256", b"sha256", "task_id", b"task_id", "upload_mode", b"upload_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "allow_duplicate", b"allow_duplicate", "client", b"client", "datasource", b"datasource", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "load_mode", b"load_mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "task_id", b"task_id", "upload_mode", b"upload_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__file_size: _TypeAlias = _typing.Literal["file_size"]  # noqa: Y015
     _WhichOneofArgType__file_size: _TypeAlias = _typing.Literal["_file_size", b"_file_size"]  # noqa: Y015
@@ -658,6 +696,9 @@ class ListTasksRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     IDLE_SECONDS_FIELD_NUMBER: _builtins.int
     SKIP_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Tasks on a page, 1 to 500. Default 50."""
     page_token: _builtins.str
@@ -668,9 +709,19 @@ class ListTasksRequest(_message.Message):
     """Only tasks that nothing has changed for so many seconds."""
     skip: _builtins.int
     """Leave out so many tasks first: for clients that page by offset."""
+    text: _builtins.str
+    """Only tasks with this text, in any case, in file name, datasource, message or client, or with this task id."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.TaskState.ValueType]:
         """Only these states."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Only tasks made at this time or later."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Only tasks made before this time."""
 
     def __init__(
         self,
@@ -681,10 +732,13 @@ class ListTasksRequest(_message.Message):
         states: _abc.Iterable[_task_pb2.TaskState.ValueType] | None = ...,
         idle_seconds: _builtins.int = ...,
         skip: _builtins.int = ...,
+        text: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "idle_seconds", b"idle_seconds", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "idle_seconds", b"idle_seconds", "page_size", b"page_size", "page_token", b"page_token", "since", b"since", "skip", b"skip", "states", b"states", "text", b"text", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -763,6 +817,125 @@ class CancelTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTaskResponse: _TypeAlias = CancelTaskResponse  # noqa: Y015
+
+@_typing.final
+class RetryTaskRequest(_message.Message):
+    """Loads the stored file of a task again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task that has ended."""
+    request_id: _builtins.str
+    """The client's id of the request, unique over all tasks; empty where it has none."""
+    options: _builtins.bytes
+    """How the file is to be read now: a serialized sluice.validation.v1.ReadOptions. Unset: as before."""
+    allow_duplicate: _builtins.bool
+    """Load the file even if the same bytes are already in the datasource. Unset: as before."""
+    client: _builtins.str
+    """Who asks, as far as the edge can tell."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        options: _builtins.bytes | None = ...,
+        allow_duplicate: _builtins.bool | None = ...,
+        client: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_allow_duplicate", b"_allow_duplicate", "_options", b"_options", "allow_duplicate", b"allow_duplicate", "options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allow_duplicate", b"_allow_duplicate", "_options", b"_options", "allow_duplicate", b"allow_duplicate", "client", b"client", "options", b"options", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__allow_duplicate: _TypeAlias = _typing.Literal["allow_duplicate"]  # noqa: Y015
+    _WhichOneofArgType__allow_duplicate: _TypeAlias = _typing.Literal["_allow_duplicate", b"_allow_duplicate"]  # noqa: Y015
+    _WhichOneofReturnType__options: _TypeAlias = _typing.Literal["options"]  # noqa: Y015
+    _WhichOneofArgType__options: _TypeAlias = _typing.Literal["_options", b"_options"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__allow_duplicate) -> _WhichOneofReturnType__allow_duplicate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__options) -> _WhichOneofReturnType__options | None: ...
+
+Global___RetryTaskRequest: _TypeAlias = RetryTaskRequest  # noqa: Y015
+
+@_typing.final
+class RetryTaskResponse(_message.Message):
+    """Answer to RetryTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """False where it was there already."""
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The new task."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTaskResponse: _TypeAlias = RetryTaskResponse  # noqa: Y015
+
+@_typing.final
+class DeleteTaskFilesRequest(_message.Message):
+    """Names the task whose files are no longer needed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTaskFilesRequest: _TypeAlias = DeleteTaskFilesRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTaskFilesResponse(_message.Message):
+    """Answer to DeleteTaskFiles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task, with files_delete_time."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTaskFilesResponse: _TypeAlias = DeleteTaskFilesResponse  # noqa: Y015
 
 @_typing.final
 class WatchTaskRequest(_message.Message):

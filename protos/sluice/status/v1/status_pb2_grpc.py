@@ -71,6 +71,16 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.CancelTaskRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.CancelTaskResponse.FromString,
                 _registered_method=True)
+        self.RetryTask = channel.unary_unary(
+                '/sluice.status.v1.StatusService/RetryTask',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RetryTaskResponse.FromString,
+                _registered_method=True)
+        self.DeleteTaskFiles = channel.unary_unary(
+                '/sluice.status.v1.StatusService/DeleteTaskFiles',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesResponse.FromString,
+                _registered_method=True)
         self.WatchTask = channel.unary_stream(
                 '/sluice.status.v1.StatusService/WatchTask',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.WatchTaskRequest.SerializeToString,
@@ -142,6 +152,24 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryTask(self, request, context):
+        """Makes a new task (UPLOADED, `retry_of`) from the stored file of a task that has ended. Idempotent by request_id; without one, while a
+        retry of the same task with the same options is under way, that one is given.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is under way, FILE_NOT_STORED, REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTaskFiles(self, request, context):
+        """Has the stored files of a task that has ended deleted: what was uploaded, once no other task uses it, and what was derived from it. The
+        task itself stays. Idempotent; what a store that is away could not delete is deleted later.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task, or a retry of it, is under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTask(self, request, context):
         """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
         the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -194,6 +222,16 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.CancelTask,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.CancelTaskRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.CancelTaskResponse.SerializeToString,
+            ),
+            'RetryTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTask,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RetryTaskRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RetryTaskResponse.SerializeToString,
+            ),
+            'DeleteTaskFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTaskFiles,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesResponse.SerializeToString,
             ),
             'WatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTask,
@@ -397,6 +435,60 @@ class StatusService:
             '/sluice.status.v1.StatusService/CancelTask',
             sluice_dot_status_dot_v1_dot_status__pb2.CancelTaskRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.CancelTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/RetryTask',
+            sluice_dot_status_dot_v1_dot_status__pb2.RetryTaskRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.RetryTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTaskFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/DeleteTaskFiles',
+            sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

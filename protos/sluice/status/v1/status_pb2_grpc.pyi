@@ -42,6 +42,16 @@ class StatusServiceStub:
     """Cancels a task in any state that is not terminal. Idempotent. What is in Druid of it is removed first (CLEANING), then it is CANCELLED.
     Errors: TASK_NOT_FOUND, STATE_CONFLICT when terminal in another state than CANCELLED.
     """
+    RetryTask: _aio.UnaryUnaryMultiCallable[_status_pb2.RetryTaskRequest, _status_pb2.RetryTaskResponse]
+    """Makes a new task (UPLOADED, `retry_of`) from the stored file of a task that has ended. Idempotent by request_id; without one, while a
+    retry of the same task with the same options is under way, that one is given.
+    Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is under way, FILE_NOT_STORED, REQUEST_ID_REUSED.
+    """
+    DeleteTaskFiles: _aio.UnaryUnaryMultiCallable[_status_pb2.DeleteTaskFilesRequest, _status_pb2.DeleteTaskFilesResponse]
+    """Has the stored files of a task that has ended deleted: what was uploaded, once no other task uses it, and what was derived from it. The
+    task itself stays. Idempotent; what a store that is away could not delete is deleted later.
+    Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task, or a retry of it, is under way.
+    """
     WatchTask: _aio.UnaryStreamMultiCallable[_status_pb2.WatchTaskRequest, _status_pb2.WatchTaskResponse]
     """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
     the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -118,6 +128,28 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_status_pb2.CancelTaskResponse]:
         """Cancels a task in any state that is not terminal. Idempotent. What is in Druid of it is removed first (CLEANING), then it is CANCELLED.
         Errors: TASK_NOT_FOUND, STATE_CONFLICT when terminal in another state than CANCELLED.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryTask(
+        self,
+        request: _status_pb2.RetryTaskRequest,
+        context: _aio.ServicerContext[_status_pb2.RetryTaskRequest, _abc.Awaitable[_status_pb2.RetryTaskResponse]],
+    ) -> _abc.Awaitable[_status_pb2.RetryTaskResponse]:
+        """Makes a new task (UPLOADED, `retry_of`) from the stored file of a task that has ended. Idempotent by request_id; without one, while a
+        retry of the same task with the same options is under way, that one is given.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is under way, FILE_NOT_STORED, REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTaskFiles(
+        self,
+        request: _status_pb2.DeleteTaskFilesRequest,
+        context: _aio.ServicerContext[_status_pb2.DeleteTaskFilesRequest, _abc.Awaitable[_status_pb2.DeleteTaskFilesResponse]],
+    ) -> _abc.Awaitable[_status_pb2.DeleteTaskFilesResponse]:
+        """Has the stored files of a task that has ended deleted: what was uploaded, once no other task uses it, and what was derived from it. The
+        task itself stays. Idempotent; what a store that is away could not delete is deleted later.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task, or a retry of it, is under way.
         """
 
     @_abc_1.abstractmethod

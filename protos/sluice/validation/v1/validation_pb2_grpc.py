@@ -50,6 +50,11 @@ class ValidationServiceStub:
                 request_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.GetRejectsRequest.SerializeToString,
                 response_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.GetRejectsResponse.FromString,
                 _registered_method=True)
+        self.DeleteResults = channel.unary_unary(
+                '/sluice.validation.v1.ValidationService/DeleteResults',
+                request_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.DeleteResultsRequest.SerializeToString,
+                response_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.DeleteResultsResponse.FromString,
+                _registered_method=True)
 
 
 class ValidationServiceServicer:
@@ -81,6 +86,14 @@ class ValidationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteResults(self, request, context):
+        """Deletes everything below `tasks/{task_id}/`, of all attempts. Idempotent: what is not there counts as deleted. Asked for by the status
+        service, which knows that nobody needs it any more. Errors: STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ValidationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +111,11 @@ def add_ValidationServiceServicer_to_server(servicer, server):
                     servicer.GetRejects,
                     request_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.GetRejectsRequest.FromString,
                     response_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.GetRejectsResponse.SerializeToString,
+            ),
+            'DeleteResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteResults,
+                    request_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.DeleteResultsRequest.FromString,
+                    response_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.DeleteResultsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +200,33 @@ class ValidationService:
             '/sluice.validation.v1.ValidationService/GetRejects',
             sluice_dot_validation_dot_v1_dot_validation__pb2.GetRejectsRequest.SerializeToString,
             sluice_dot_validation_dot_v1_dot_validation__pb2.GetRejectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.validation.v1.ValidationService/DeleteResults',
+            sluice_dot_validation_dot_v1_dot_validation__pb2.DeleteResultsRequest.SerializeToString,
+            sluice_dot_validation_dot_v1_dot_validation__pb2.DeleteResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,10 @@ class ValidationServiceStub:
     """The refused rows as a file, in pieces: the user's columns, and before them line, column, value, reason and action of the first fault.
     Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
     """
+    DeleteResults: _aio.UnaryUnaryMultiCallable[_validation_pb2.DeleteResultsRequest, _validation_pb2.DeleteResultsResponse]
+    """Deletes everything below `tasks/{task_id}/`, of all attempts. Idempotent: what is not there counts as deleted. Asked for by the status
+    service, which knows that nobody needs it any more. Errors: STORAGE_UNAVAILABLE.
+    """
 
 class ValidationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads sources from the object store and writes everything that is derived from a file's bytes, below `tasks/{task_id}/{attempt}/`."""
@@ -60,6 +64,16 @@ class ValidationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_validation_pb2.GetRejectsResponse]:
         """The refused rows as a file, in pieces: the user's columns, and before them line, column, value, reason and action of the first fault.
         Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteResults(
+        self,
+        request: _validation_pb2.DeleteResultsRequest,
+        context: _aio.ServicerContext[_validation_pb2.DeleteResultsRequest, _abc.Awaitable[_validation_pb2.DeleteResultsResponse]],
+    ) -> _abc.Awaitable[_validation_pb2.DeleteResultsResponse]:
+        """Deletes everything below `tasks/{task_id}/`, of all attempts. Idempotent: what is not there counts as deleted. Asked for by the status
+        service, which knows that nobody needs it any more. Errors: STORAGE_UNAVAILABLE.
         """
 
 def add_ValidationServiceServicer_to_server(servicer: ValidationServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,51 @@
+"""GraphQL: taking files in."""
+
+import uuid
+from typing import Annotated
+
+import strawberry
+
+from gateway.graphql_types import ContextInfo, Upload, parse_upload, told
+from gateway.receiving import Destination, receive
+from gateway.task_fields import IngestionTaskStatus, status_of
+from services.common import logs
+from services.common.errors import SluiceError
+from sluice.common.v1.task_pb2 import LoadMode
+from sluice.status.v1 import status_pb2
+
+
+@strawberry.type
+class UploadMutation:
+    @strawberry.mutation(description="Takes a file in, appending its rows. Answers once it is stored; follow the task to its end.")  # type: ignore[untyped-decorator]
+    async def upload_sales_data(
+        self, info: ContextInfo, file: Upload, data_source_name: Annotated[str, strawberry.argument(name="dataSourceName")]
+    ) -> IngestionTaskStatus | None:
+        context = info.context
+        incoming = parse_upload(file)
+        destination = Destination(
+            request_id=context.request_id or str(uuid.uuid4()),
+            datasource=data_source_name,
+            mode=LoadMode.LOAD_MODE_APPEND,
+            allow_duplicate=False,
+        )
+        with told():
+            try:
+                upload = await receive(context.services.uploads, incoming, destination)
+            except SluiceError as refused:
+                context.metrics.refused.labels(refused.code).inc()
+                raise
+            try:
+                return status_of(await context.services.tasks.get(upload.upload_id))
+            except SluiceError as failure:
+                # The file is stored: saying otherwise would make the client send it again.
+                logs.get().warning("upload.status_unknown", code=failure.code, reason=failure.problem.message)
+                known = status_pb2.Task(
+                    task_id=upload.upload_id,
+                    state=upload.state,
+                    message="The file is stored; its status cannot be read at the moment.",
+                    datasource=data_source_name,
+                    filename=incoming.filename,
+                    file_size=upload.committed_size,
+                    received_size=upload.committed_size,
+                )
+                return status_of(known)

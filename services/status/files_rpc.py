@@ -1,0 +1,33 @@
+"""The stored files, each from the service that owns it, over gRPC."""
+
+import grpc
+
+from services.common import errors
+from sluice.upload.v1.upload_pb2 import DeleteObjectsRequest
+from sluice.upload.v1.upload_pb2_grpc import UploadServiceStub
+from sluice.validation.v1.validation_pb2 import DeleteResultsRequest
+from sluice.validation.v1.validation_pb2_grpc import ValidationServiceStub
+
+DELETE_S = 30.0
+
+
+class FilesRpc:
+    """Implements ports.Files."""
+
+    def __init__(self, upload: grpc.aio.Channel, validation: grpc.aio.Channel) -> None:
+        self._upload = UploadServiceStub(upload)
+        self._validation = ValidationServiceStub(validation)
+
+    async def delete_upload(self, task_id: str) -> None:
+        """Deletes what was uploaded."""
+        try:
+            await self._upload.DeleteObjects(DeleteObjectsRequest(task_id=task_id), timeout=DELETE_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure
+
+    async def delete_results(self, task_id: str) -> None:
+        """Deletes what was derived from it."""
+        try:
+            await self._validation.DeleteResults(DeleteResultsRequest(task_id=task_id), timeout=DELETE_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "validation") from failure
