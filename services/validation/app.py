@@ -1,9 +1,11 @@
 """Puts the validation service together."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from services.common import s3, server
 from services.validation.children import Children
+from services.validation.inspections import Inspections
 from services.validation.limits import Limits
 from services.validation.s3 import S3ObjectStore
 from services.validation.servicer import ValidationServicer
@@ -19,14 +21,26 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     """Starts the service; `stack` stops it. Returns the port that it listens on."""
     client = await stack.enter_async_context(s3.client(settings))
     store = S3ObjectStore(client, settings.s3_bucket_name)
-    spool = Spool(settings.spool_dir, settings.spool_max_bytes // settings.max_children)
+    spool = Spool(settings.spool_dir, settings.spool_max_bytes // (settings.max_children + settings.max_inspections))
     stack.callback(spool.close)
     children = Children(spool.bytes_per_job)
     stack.push_async_callback(children.stop)
     await children.start()
     limits = Limits(settings.max_columns, settings.max_cells, settings.max_inflated_bytes, settings.max_parts)
-    validation = Validation(store, spool, children, limits, settings.max_children, settings.child_memory_bytes, settings.child_timeout_s)
-    servicer = ValidationServicer(validation)
+    places = asyncio.Semaphore(settings.max_children)
+    inspections = Inspections(
+        spool,
+        children,
+        limits,
+        places,
+        max_open=settings.max_inspections,
+        keep_s=settings.inspect_keep_s,
+        memory_bytes=settings.child_memory_bytes,
+        timeout_s=settings.child_timeout_s,
+    )
+    stack.push_async_callback(inspections.close)
+    validation = Validation(store, spool, children, limits, inspections, places, settings.child_memory_bytes, settings.child_timeout_s)
+    servicer = ValidationServicer(validation, inspections)
     return await server.start(
         stack,
         settings,

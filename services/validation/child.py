@@ -16,10 +16,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from services.validation.frames import HEADER, Kind, pack
+from services.validation import early
+from services.validation.frames import HEADER, SIZE, Kind, pack
+from services.validation.growth import Growth
 from services.validation.judging import examine
 from services.validation.limits import Limits
-from sluice.validation.v1.validation_pb2 import ValidateObjectRequest, ValidateObjectResponse, ValidationProgress
+from sluice.validation.v1.validation_pb2 import (
+    EarlyFinding,
+    EarlyVerdict,
+    InspectResponse,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    ValidationProgress,
+)
 
 ADDRESS_SPACE_SLACK_BYTES = 8 * 1024**3
 """Address space is far more than memory: threads and allocators reserve it. The parent watches the memory itself; this bound only ends
@@ -36,12 +45,15 @@ class Job:
     limits: Limits
     memory_bytes: int
     timeout_s: float
+    growing: bool = False
+    """Whether the source still arrives: GROWN and COMPLETE follow."""
 
     def to_json(self) -> bytes:
         """The job as JSON."""
         request = base64.b64encode(self.request.SerializeToString()).decode()
         fields = {"source": str(self.source), "folder": str(self.folder), "limits": asdict(self.limits)}
-        return json.dumps({**fields, "request": request, "memory_bytes": self.memory_bytes, "timeout_s": self.timeout_s}).encode()
+        bounds = {"memory_bytes": self.memory_bytes, "timeout_s": self.timeout_s, "growing": self.growing}
+        return json.dumps({**fields, **bounds, "request": request}).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Job":
@@ -49,7 +61,8 @@ class Job:
         fields = json.loads(text)
         request = ValidateObjectRequest.FromString(base64.b64decode(fields["request"]))
         limits = Limits(**fields["limits"])
-        return cls(request, Path(fields["source"]), Path(fields["folder"]), limits, fields["memory_bytes"], fields["timeout_s"])
+        source, folder = Path(fields["source"]), Path(fields["folder"])
+        return cls(request, source, folder, limits, fields["memory_bytes"], fields["timeout_s"], fields["growing"])
 
 
 def main() -> None:
@@ -61,14 +74,22 @@ def main() -> None:
     header = _read(commands, HEADER.size)
     size, _ = HEADER.unpack(header)
     job = Job.from_json(_read(commands, size))
+    growth = Growth()
     _limit(job)
-    threading.Thread(target=_end_with_parent, args=(commands,), daemon=True).start()
+    threading.Thread(target=_listen, args=(commands, growth, job), daemon=True).start()
 
-    def emit(progress: ValidationProgress) -> None:
-        _answer(answers, Kind.RESPONSE, ValidateObjectResponse(progress=progress).SerializeToString())
+    def emit(step: ValidationProgress | EarlyFinding | EarlyVerdict) -> None:
+        match step:
+            case ValidationProgress():
+                _answer(answers, Kind.RESPONSE, ValidateObjectResponse(progress=step).SerializeToString())
+            case EarlyFinding():
+                _answer(answers, Kind.EARLY, InspectResponse(finding=step).SerializeToString())
+            case EarlyVerdict():
+                _answer(answers, Kind.EARLY, InspectResponse(verdict=step).SerializeToString())
 
     try:
-        report = examine(job.request, job.source, job.folder, job.limits, emit)
+        request = early.look(job.request, job.source, job.folder, job.limits, growth, emit) if job.growing else job.request
+        report = examine(request, job.source, job.folder, job.limits, emit)
     except Exception as failure:
         _answer(answers, Kind.FAILURE, _described(failure).encode())
     else:
@@ -99,12 +120,24 @@ def _limit(job: Job) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Ends us also where the parent no longer can.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, job.timeout_s + 5)
+    if not job.growing:
+        _end_in(job.timeout_s)
 
 
-def _end_with_parent(commands: IO[bytes]) -> None:
-    commands.read(1)
-    os._exit(0)
+def _end_in(seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_REAL, seconds + 5)
+
+
+def _listen(commands: IO[bytes], growth: Growth, job: Job) -> None:
+    """Hears how the source grows. The end of the pipe is the parent's end, and ours."""
+    while True:
+        size, kind = HEADER.unpack(_read(commands, HEADER.size))
+        message = _read(commands, size)
+        if kind == Kind.GROWN:
+            growth.grow(SIZE.unpack(message)[0])
+        elif kind == Kind.COMPLETE:
+            _end_in(job.timeout_s)
+            growth.complete(ValidateObjectRequest.FromString(message))
 
 
 def _described(failure: Exception) -> str:

@@ -15,13 +15,30 @@ import psutil
 
 from services.common import errors, logs
 from services.validation.child import Job
-from services.validation.frames import HEADER, MAX_FRAME_BYTES, Kind, pack
+from services.validation.frames import HEADER, MAX_FRAME_BYTES, SIZE, Kind, pack
 from services.validation.spool import used_bytes
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import ValidateObjectResponse
+from sluice.validation.v1.validation_pb2 import InspectResponse, ValidateObjectRequest, ValidateObjectResponse
 
 MEMORY_INTERVAL_S = 0.05
 SPACE_INTERVAL_S = 0.5
+
+
+class Growing:
+    """What a child is told of a source that still arrives."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[bytes] = asyncio.Queue()
+        self.complete = asyncio.Event()
+
+    def grow(self, size: int) -> None:
+        """So many bytes are there."""
+        self.frames.put_nowait(pack(Kind.GROWN, SIZE.pack(size)))
+
+    def finish(self, request: ValidateObjectRequest) -> None:
+        """All bytes are there. From now on the child's time runs."""
+        self.frames.put_nowait(pack(Kind.COMPLETE, request.SerializeToString()))
+        self.complete.set()
 
 
 class ChildLostError(Exception):
@@ -51,8 +68,8 @@ class Children:
         for process in [*self._running, *([idle] if idle else [])]:
             await _killed(process)
 
-    async def examine(self, job: Job) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """Progress, and at last the report, of one file. Leaving early kills the child.
+    async def examine(self, job: Job, growing: Growing | None = None) -> AsyncGenerator[ValidateObjectResponse | InspectResponse, None]:
+        """Progress, what is known early, and at last the report, of one file. Leaving early kills the child.
 
         Raises:
             ChildLostError: it died, or was killed as it took too much.
@@ -61,10 +78,11 @@ class Children:
         idle, self._idle = self._idle, None
         process = idle if idle is not None and idle.returncode is None else await self._spawn()
         self._running.add(process)
-        watching = asyncio.create_task(self._watch(process, job), name="child-watch")
+        watching = asyncio.create_task(self._watch(process, job, growing), name="child-watch")
+        feeding = asyncio.create_task(_feed(process, growing), name="child-feed") if growing else None
         try:
             async for response in self._responses(process, job):
-                done = response.WhichOneof("step") == "report"
+                done = isinstance(response, ValidateObjectResponse) and response.WhichOneof("step") == "report"
                 # A fast child may have written all its parts between two looks at the space.
                 if done and await self._takes_too_much_space(job):
                     raise ChildLostError(f"Reading the file took {self._too_much_space}.")
@@ -75,11 +93,13 @@ class Children:
             raise self._lost(process, watching)
         finally:
             watching.cancel()
+            if feeding is not None:
+                feeding.cancel()
             await _killed(process)
             self._running.discard(process)
             self._refill()
 
-    async def _responses(self, process: Process, job: Job) -> AsyncGenerator[ValidateObjectResponse, None]:
+    async def _responses(self, process: Process, job: Job) -> AsyncGenerator[ValidateObjectResponse | InspectResponse, None]:
         commands, answers = process.stdin, process.stdout
         if commands is None or answers is None:
             raise RuntimeError("the child was started without pipes")
@@ -97,12 +117,12 @@ class Children:
             if kind == Kind.FAILURE:
                 logs.get().error("child.failed", failure=message.decode())
                 raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "Reading the file failed on our side; the log says where.")
-            yield ValidateObjectResponse.FromString(message)
+            yield InspectResponse.FromString(message) if kind == Kind.EARLY else ValidateObjectResponse.FromString(message)
 
-    async def _watch(self, process: Process, job: Job) -> str:
+    async def _watch(self, process: Process, job: Job, growing: Growing | None) -> str:
         """Kills the child when it takes too much memory, space or time. Returns what it took too much of."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + job.timeout_s
+        deadline: float | None = None
         space_due = 0.0
         while True:
             try:
@@ -113,7 +133,9 @@ class Children:
             if memory.rss - getattr(memory, "shared", 0) > job.memory_bytes:
                 excess = f"more than {job.memory_bytes // 1024**2:,} MiB of memory"
                 break
-            if loop.time() > deadline:
+            if deadline is None and (growing is None or growing.complete.is_set()):
+                deadline = loop.time() + job.timeout_s
+            if deadline is not None and loop.time() > deadline:
                 excess = f"more than {job.timeout_s:g} seconds"
                 break
             if loop.time() >= space_due:
@@ -173,6 +195,18 @@ def _environment() -> dict[str, str]:
     """No more than a child needs: it has no use for the keys of the object store."""
     passed = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR", "POLARS_MAX_THREADS"}}
     return {**passed, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path), "PYTHONUNBUFFERED": "1"}
+
+
+async def _feed(process: Process, growing: Growing) -> None:
+    """Hands on how the source grows."""
+    commands = process.stdin
+    if commands is None:
+        raise RuntimeError("the child was started without pipes")
+    # A child that is gone is told of by its answers' end.
+    with suppress(ConnectionError):
+        while True:
+            commands.write(await growing.frames.get())
+            await commands.drain()
 
 
 async def _killed(process: Process) -> None:

@@ -4,6 +4,7 @@ import struct
 from enum import IntEnum
 
 HEADER = struct.Struct(">IB")
+SIZE = struct.Struct(">Q")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -16,6 +17,12 @@ class Kind(IntEnum):
     """A ValidateObjectResponse; the last one holds the report."""
     FAILURE = 3
     """A fault of ours: the exception's type and the places it came through, without any data of the file."""
+    EARLY = 4
+    """An InspectResponse: something that is known before the report."""
+    GROWN = 5
+    """Eight bytes: so much of the source is there now; parent to child, while the source arrives."""
+    COMPLETE = 6
+    """A ValidateObjectRequest: all of the source is there; parent to child, once."""
 
 
 def pack(kind: Kind, message: bytes) -> bytes:

@@ -20,6 +20,8 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import (
     Column,
     ColumnType,
+    EarlyFinding,
+    EarlyVerdict,
     FileFormat,
     LoadType,
     Part,
@@ -35,7 +37,10 @@ from sluice.validation.v1.validation_pb2 import (
 MAX_NAME_CHARS = 500
 """Longest name of a column; a longer one is no name, and the report has to stay small enough for a message."""
 
-Emit = Callable[[ValidationProgress], None]
+EARLY_PROBLEMS = 10
+"""Problems that an early verdict names."""
+
+Emit = Callable[[ValidationProgress | EarlyFinding | EarlyVerdict], None]
 
 
 def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, emit: Emit) -> Report:
@@ -58,6 +63,7 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
         report.problems.insert(0, fault.problem)
         report.verdict = Verdict.VERDICT_REJECTED
         report.summary = fault.problem.message
+        emit(_verdict(report))
     for step, seconds in timings.seconds.items():
         report.timings.add(step=step, seconds=seconds)
     return report
@@ -73,7 +79,7 @@ def _judge(
         report.sheet.CopyFrom(table.sheet)
     with timings.step("scan"):
         emit(ValidationProgress(phase="scan", done=0, total=table.rows, unit="rows"))
-        loading, warnings = _decide(request, table)
+        loading, warnings = decide(request, table)
         report.problems.extend(warnings)
         report.problems.extend(_changed_texts(loading))
         frame_rows = table.rows - loading.blank_rows
@@ -104,8 +110,9 @@ def _judge(
         if not frame_rows + table.broken_rows:
             raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank.")
         found = policy.Found(loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault)
-        report.rules.extend(policy.judge(policy.rules(request.policy), found))
+        report.rules.extend(policy.judge(policy.rules(request.policy, request.options), found))
         _conclude(report, loading)
+        emit(_verdict(report))
     if report.verdict == Verdict.VERDICT_PASSED:
         with timings.step("parts"):
             written = parts.write(
@@ -120,9 +127,14 @@ def _judge(
             report.parts.append(Part(uri=part.path.name, rows=part.rows, size=size, min_millis=part.min_millis, max_millis=part.max_millis))
 
 
-def _decide(request: ValidateObjectRequest, table: Table) -> tuple[Loading, list[Problem]]:
-    held = policy.rules(request.policy)
-    reading = Reading(policy.null_tokens(request.policy))
+def decide(request: ValidateObjectRequest, table: Table) -> tuple[Loading, list[Problem]]:
+    """What the columns are and which rows are loaded, with the warnings about it.
+
+    Raises:
+        FileFault: HEADER_DAMAGED.
+    """
+    held = policy.rules(request.policy, request.options)
+    reading = Reading(policy.null_tokens(request.policy, request.options))
     on_misfit = policy.on_misfit(request.policy)
     header = [names.clean(name) for name in table.header]
     if longest := next((name for name in table.header if len(name) > MAX_NAME_CHARS), ""):
@@ -293,6 +305,17 @@ def _conclude(report: Report, loading: Loading) -> None:
     report.verdict = Verdict.VERDICT_PASSED
     others = [f"{count:,} {what}" for count, what in ((report.rows_rejected, "refused"), (report.rows_skipped, "blank")) if count]
     report.summary = f"{report.rows_loadable:,} rows can be loaded" + (f", {' and '.join(others)}." if others else ".")
+
+
+def _verdict(report: Report) -> EarlyVerdict:
+    return EarlyVerdict(
+        verdict=report.verdict,
+        summary=report.summary,
+        problems=report.problems[:EARLY_PROBLEMS],
+        rows_read=report.rows_read,
+        rows_rejected=report.rows_rejected,
+        rows_skipped=report.rows_skipped,
+    )
 
 
 def _problems(outcomes: Sequence[RuleOutcome], severity: "Severity.ValueType") -> list[Problem]:

@@ -43,11 +43,7 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
     Raises:
         FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED, FILE_EMPTY, FILE_CORRUPT.
     """
-    extension = PurePath(filename).suffix.lower()
-    named = _BY_EXTENSION.get(extension)
-    if named is None:
-        message = f"{filename!r} does not end in .csv, .xlsx or .xls."
-        raise FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED, message, value=extension)
+    extension, named = _named(filename)
     with path.open("rb") as file:
         head = file.read(4096)
     if not head:
@@ -59,9 +55,44 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
         return named
     if found is None and what is None and named != FileFormat.FILE_FORMAT_CSV:
         what = "neither a workbook nor text"
-    raise FileFault(
-        ErrorReason.ERROR_REASON_FILE_TYPE_MISMATCH, f"The file is called {extension}, but its content is {what}.", value=what or ""
-    )
+    raise _mismatch(extension, what)
+
+
+def tell_from_head(path: Path, filename: str) -> "FileFormat.ValueType":
+    """What `tell` will say of a file whose end is not there yet, as far as its beginning settles it.
+
+    Raises:
+        FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED.
+    """
+    extension, named = _named(filename)
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(_OLE) and _holds_stream(path, "EncryptionInfo"):
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.")
+    if head.startswith((_ZIP, _EMPTY_ZIP, _OLE)):
+        # Which kind of archive or document it is stands in its directory, which may be at its end.
+        if named == FileFormat.FILE_FORMAT_CSV:
+            raise _mismatch(extension, "a zip archive" if head.startswith(b"PK") else "an Office document")
+        return named
+    found, what = _look(path, head)
+    if found != named:
+        raise _mismatch(extension, what)
+    return named
+
+
+def _named(filename: str) -> tuple[str, "FileFormat.ValueType"]:
+    """The extension and what it says."""
+    extension = PurePath(filename).suffix.lower()
+    named = _BY_EXTENSION.get(extension)
+    if named is None:
+        message = f"{filename!r} does not end in .csv, .xlsx or .xls."
+        raise FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED, message, value=extension)
+    return extension, named
+
+
+def _mismatch(extension: str, what: str | None) -> FileFault:
+    message = f"The file is called {extension}, but its content is {what or 'neither a workbook nor text'}."
+    return FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_MISMATCH, message, value=what or "")
 
 
 def _look(path: Path, head: bytes) -> tuple["FileFormat.ValueType | None", str | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.common import errors
 from services.validation.column_types import ColumnFacts, named_like_time
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.validation.v1.validation_pb2 import OnMisfit, Policy, Rule, RuleOutcome, Severity
+from sluice.validation.v1.validation_pb2 import OnMisfit, Policy, ReadOptions, Rule, RuleOutcome, Severity
 
 DEFAULT_TYPE_SHARE = 0.95
 DEFAULT_NULL_TOKENS = ("", "NULL", "N/A", "#N/A")
@@ -41,9 +41,9 @@ def type_share(policy: Policy) -> float:
     return policy.type_share if policy.HasField("type_share") else DEFAULT_TYPE_SHARE
 
 
-def null_tokens(policy: Policy) -> Sequence[str]:
-    """Values that mean "nothing"."""
-    return list(policy.null_tokens) or DEFAULT_NULL_TOKENS
+def null_tokens(policy: Policy, options: ReadOptions) -> Sequence[str]:
+    """Values that mean "nothing": the sender's, else the policy's, else the defaults."""
+    return list(options.null_tokens) or list(policy.null_tokens) or DEFAULT_NULL_TOKENS
 
 
 def on_misfit(policy: Policy) -> "OnMisfit.ValueType":
@@ -51,21 +51,21 @@ def on_misfit(policy: Policy) -> "OnMisfit.ValueType":
     return policy.on_misfit or OnMisfit.ON_MISFIT_REJECT_ROW
 
 
-def rules(policy: Policy) -> list[Rule]:
-    """All rules, with the severities and limits that hold.
+def rules(policy: Policy, options: ReadOptions) -> list[Rule]:
+    """All rules, with the severities and limits that hold: the sender's for this file, over the policy's, over the defaults.
 
     Raises:
-        UnknownRuleError: the policy names another rule.
+        UnknownRuleError: one is named that does not exist.
     """
-    given = {rule.name: rule for rule in policy.rules}
-    if unknown := given.keys() - DEFAULT_LIMITS.keys():
-        raise UnknownRuleError(f"There is no rule {min(unknown)!r}; the rules are {', '.join(DEFAULT_LIMITS)}.")
-    held = []
-    for name, limit in DEFAULT_LIMITS.items():
-        rule = given.get(name, Rule())
-        severity = rule.severity or Severity.SEVERITY_BLOCK
-        held.append(Rule(name=name, severity=severity, limit=rule.limit if rule.HasField("limit") else limit))
-    return held
+    held = {name: Rule(name=name, severity=Severity.SEVERITY_BLOCK, limit=limit) for name, limit in DEFAULT_LIMITS.items()}
+    for rule in [*policy.rules, *options.rules]:
+        if rule.name not in held:
+            raise UnknownRuleError(f"There is no rule {rule.name!r}; the rules are {', '.join(held)}.")
+        if rule.severity:
+            held[rule.name].severity = rule.severity
+        if rule.HasField("limit"):
+            held[rule.name].limit = rule.limit
+    return list(held.values())
 
 
 def needs_time_name(held: Sequence[Rule]) -> bool:
@@ -86,8 +86,13 @@ def _min_columns(rule: Rule, found: Found) -> RuleOutcome:
     count = len(found.columns)
     if count >= rule.limit:
         return _outcome(rule, count, [])
-    message = f"The file has {count} columns; at least {rule.limit:g} are asked for."
-    return _outcome(rule, count, [errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, message, value=count)])
+    return _outcome(rule, count, [too_few_columns(count, rule.limit)])
+
+
+def too_few_columns(count: int, limit: float) -> Problem:
+    """Why `count` columns are not enough."""
+    message = f"The file has {count} columns; at least {limit:g} are asked for."
+    return errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, message, value=count)
 
 
 def _time_column(rule: Rule, found: Found) -> RuleOutcome:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from services.common import logs
+from services.validation.inspections import Inspections
 from services.validation.validation import Validation
 from sluice.validation.v1 import validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import (
@@ -14,22 +15,30 @@ from sluice.validation.v1.validation_pb2 import (
     GetRejectsResponse,
     GetReportRequest,
     GetReportResponse,
+    InspectRequest,
+    InspectResponse,
     ValidateObjectRequest,
     ValidateObjectResponse,
 )
 
 
 class ValidationServicer(validation_pb2_grpc.ValidationServiceServicer):
-    """Hands every call to Validation."""
+    """Hands every call to the domain."""
 
-    def __init__(self, validation: Validation) -> None:
+    def __init__(self, validation: Validation, inspections: Inspections) -> None:
         self._validation = validation
+        self._inspections = inspections
 
     async def ValidateObject(self, request: ValidateObjectRequest, context: Any) -> AsyncIterator[ValidateObjectResponse]:
         logs.bind(task_id=request.task_id, attempt=request.attempt)
         async with aclosing(self._validation.validate(request)) as steps:
             async for step in steps:
                 yield step
+
+    async def Inspect(self, requests: AsyncIterator[InspectRequest], context: Any) -> AsyncIterator[InspectResponse]:
+        async with aclosing(self._inspections.inspect(requests)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def GetReport(self, request: GetReportRequest, context: Any) -> GetReportResponse:
         return GetReportResponse(report=await self._validation.report(request.task_id, request.attempt))

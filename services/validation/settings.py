@@ -22,6 +22,12 @@ class Settings(ServiceSettings, S3Settings):
         16 * GIB, gt=0, description="Space in SPOOL_DIR, in bytes, shared out evenly among the files that are read at once."
     )
     max_children: int = Field(2, ge=1, le=64, description="Files that are read at once, each in a process of its own; others wait.")
+    max_inspections: int = Field(
+        4, ge=0, le=64, description="Files that are read at once while they are uploaded; others are read from the object store later."
+    )
+    inspect_keep_s: float = Field(
+        60.0, gt=0, description="Seconds for which a file that was read while it was uploaded waits on the local disk to be validated."
+    )
     child_memory_bytes: int = Field(4 * GIB, ge=128 * MIB, description="Memory that reading one file may use, in bytes.")
     child_timeout_s: float = Field(900.0, gt=0, description="Seconds that reading one file may take.")
     max_columns: int = Field(2000, ge=1, description="Columns that a file may have.")

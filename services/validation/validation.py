@@ -12,6 +12,7 @@ from services.common.timing import Timings
 from services.validation import policy
 from services.validation.child import Job
 from services.validation.children import ChildLostError, Children
+from services.validation.inspections import Inspection, Inspections, Step
 from services.validation.limits import Limits
 from services.validation.ports import ObjectStore
 from services.validation.spool import Spool
@@ -38,10 +39,18 @@ class Validation:
     """Validates objects, and serves what was found."""
 
     def __init__(
-        self, store: ObjectStore, spool: Spool, children: Children, limits: Limits, max_children: int, memory_bytes: int, timeout_s: float
+        self,
+        store: ObjectStore,
+        spool: Spool,
+        children: Children,
+        limits: Limits,
+        inspections: Inspections,
+        places: asyncio.Semaphore,
+        memory_bytes: int,
+        timeout_s: float,
     ) -> None:
         self._store, self._spool, self._children, self._limits = store, spool, children, limits
-        self._places = asyncio.Semaphore(max_children)
+        self._inspections, self._places = inspections, places
         self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
 
     async def validate(self, request: ValidateObjectRequest) -> AsyncGenerator[ValidateObjectResponse, None]:
@@ -51,12 +60,21 @@ class Validation:
             SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, REQUEST_INVALID (a rule that does not exist).
         """
         try:
-            policy.rules(request.policy)
+            policy.rules(request.policy, request.options)
         except policy.UnknownRuleError as failure:
             raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="policy.rules") from failure
         stored = await self._stored_report(request.task_id, request.attempt)
         if stored is not None:
             yield ValidateObjectResponse(report=stored)
+            return
+        inspection = self._inspections.take(request)
+        if inspection is not None:
+            try:
+                async with aclosing(self._taken_over(request, inspection)) as steps:
+                    async for step in steps:
+                        yield step
+            finally:
+                await inspection.close()
             return
         if self._places.locked():
             yield _progress("queued", 0, 0, "")
@@ -66,38 +84,70 @@ class Validation:
                     async for step in steps:
                         yield step
 
+    async def _taken_over(self, request: ValidateObjectRequest, inspection: Inspection) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """The same for a file that was read while it was uploaded, if it was read as is asked for; else for its bytes, which are here."""
+        read_so = inspection.request
+        if (read_so.policy, read_so.options) == (request.policy, request.options):
+            async with aclosing(self._judged(request, inspection.steps(), inspection.folder, inspection.sha256, Timings())) as steps:
+                async for step in steps:
+                    yield step
+            return
+        async with self._places:
+            with self._spool.job() as folder:
+                job = Job(request, inspection.source, folder, self._limits, self._memory_bytes, self._timeout_s)
+                examined = self._children.examine(job)
+                async with aclosing(self._judged(request, examined, folder, inspection.sha256, Timings())) as steps:
+                    async for step in steps:
+                        yield step
+
     async def _validate(self, request: ValidateObjectRequest, folder: Path) -> AsyncGenerator[ValidateObjectResponse, None]:
         timings = Timings()
-        report = Report()
         source = folder / "source"
         digest = hashlib.sha256()
         if request.file_size > self._spool.bytes_per_job:
-            report = _over_limit(f"The file has {request.file_size:,} bytes; the disk space for one file is {self._spool.bytes_per_job:,}.")
-        else:
-            with timings.step("fetch"):
-                async with aclosing(self._fetch(request, source, digest.update)) as fetching:
-                    async for done in fetching:
-                        yield _progress("fetch", done, request.file_size, "bytes")
-            if request.sha256 and digest.digest() != request.sha256:
-                raise _object_lost(request, "another SHA-256 than was recorded")
-            report.sha256 = digest.digest()
-            job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
-            try:
-                async with aclosing(self._children.examine(job)) as responses:
-                    async for response in responses:
-                        if response.WhichOneof("step") == "report":
-                            report.MergeFrom(response.report)
-                        else:
-                            yield response
-            except ChildLostError as lost:
-                report.MergeFrom(_over_limit(str(lost)))
+            message = f"The file has {request.file_size:,} bytes; the disk space for one file is {self._spool.bytes_per_job:,}."
+            yield await self._finished(request, _over_limit(message), request.sha256, folder, timings)
+            return
+        with timings.step("fetch"):
+            async with aclosing(self._fetch(request, source, digest.update)) as fetching:
+                async for done in fetching:
+                    yield _progress("fetch", done, request.file_size, "bytes")
+        if request.sha256 and digest.digest() != request.sha256:
+            raise _object_lost(request, "another SHA-256 than was recorded")
+        job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
+        async with aclosing(self._judged(request, self._children.examine(job), folder, digest.digest(), timings)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _judged(
+        self, request: ValidateObjectRequest, examined: AsyncGenerator[Step, None], folder: Path, sha256: bytes, timings: Timings
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """Progress, then the stored report of a file that is being examined."""
+        report = Report()
+        try:
+            async with aclosing(examined) as steps:
+                async for step in steps:
+                    if not isinstance(step, ValidateObjectResponse):
+                        continue
+                    if step.WhichOneof("step") == "report":
+                        report = step.report
+                    else:
+                        yield step
+        except ChildLostError as lost:
+            report = _over_limit(str(lost))
+        yield await self._finished(request, report, sha256, folder, timings)
+
+    async def _finished(
+        self, request: ValidateObjectRequest, report: Report, sha256: bytes, folder: Path, timings: Timings
+    ) -> ValidateObjectResponse:
+        """The report, completed and stored with all that it names."""
         report.task_id, report.attempt, report.filename, report.file_size = (
             request.task_id,
             request.attempt,
             request.filename,
             request.file_size,
         )
-        report.sha256 = report.sha256 or request.sha256
+        report.sha256 = sha256
         with timings.step("store"):
             await self._store_results(report, folder)
         for name, seconds in timings.seconds.items():
@@ -115,7 +165,7 @@ class Validation:
             rows_rejected=report.rows_rejected,
             parts=len(report.parts),
         )
-        yield ValidateObjectResponse(report=report)
+        return ValidateObjectResponse(report=report)
 
     async def _fetch(self, request: ValidateObjectRequest, target: Path, update: Callable[[bytes], object]) -> AsyncGenerator[int, None]:
         """Copies the object to the disk, going on where a connection broke. Yields bytes done, a few times a second."""

@@ -28,6 +28,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "AbortUpload": {"upload_id": "x"},
     "DeleteObjects": {"task_id": "x"},
     "ValidateObject": {"task_id": "x"},
+    "Inspect": {"header": {"task_id": "x", "filename": "a.csv"}},
     "GetReport": {"task_id": NOBODY, "attempt": 0},
     "GetRejects": {"task_id": "x", "attempt": 1},
     "DeleteResults": {"task_id": "x"},

@@ -35,6 +35,9 @@ class _Validation(validation_pb2_grpc.ValidationServiceServicer):
     def GetRejects(self, request: validation_pb2.GetRejectsRequest, context: Any) -> AsyncIterator[validation_pb2.GetRejectsResponse]:
         raise NotImplementedError("the status service never asks for rejects")
 
+    def Inspect(self, requests: Any, context: Any) -> AsyncIterator[validation_pb2.InspectResponse]:
+        raise NotImplementedError("the status service has no bytes to be inspected")
+
 
 class FakeFiles:
     """What was deleted of which task; while `away` nothing can be."""

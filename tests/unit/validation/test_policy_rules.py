@@ -3,7 +3,7 @@
 import pytest
 
 from services.validation import policy as policies
-from sluice.validation.v1.validation_pb2 import Policy, Rule, Severity, Verdict
+from sluice.validation.v1.validation_pb2 import Policy, ReadOptions, Rule, Severity, Verdict
 from tests.unit.validation.examining import Examine
 
 GOOD = b"date,region,units,amount,note\n" + b"2024-01-01,North,1,2.5,x\n" * 20
@@ -65,7 +65,7 @@ def test_rules_can_warn_be_off_and_have_other_limits(examine: Examine) -> None:
 
 def test_a_rule_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(policies.UnknownRuleError, match="no rule 'max_nulls'"):
-        policies.rules(Policy(rules=[Rule(name="max_nulls")]))
+        policies.rules(Policy(rules=[Rule(name="max_nulls")]), ReadOptions())
 
 
 def test_a_column_without_name_and_values_is_left_out(examine: Examine) -> None:

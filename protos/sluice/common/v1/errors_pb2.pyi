@@ -120,6 +120,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The address exists and does not take this HTTP method."""
     ERROR_REASON_FILE_NOT_STORED: _ErrorReason.ValueType  # 30
     """The file of the task is not stored: its upload never ended, or it was deleted. Metadata: none."""
+    ERROR_REASON_INSPECTION_REFUSED: _ErrorReason.ValueType  # 35
+    """A file cannot be read while it is uploaded: other files have all the places, or it is longer than the space for one. Metadata: none."""
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -297,6 +299,8 @@ ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 29
 """The address exists and does not take this HTTP method."""
 ERROR_REASON_FILE_NOT_STORED: ErrorReason.ValueType  # 30
 """The file of the task is not stored: its upload never ended, or it was deleted. Metadata: none."""
+ERROR_REASON_INSPECTION_REFUSED: ErrorReason.ValueType  # 35
+"""A file cannot be read while it is uploaded: other files have all the places, or it is longer than the space for one. Metadata: none."""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 

@@ -541,6 +541,240 @@ class ValidateObjectResponse(_message.Message):
 Global___ValidateObjectResponse: _TypeAlias = ValidateObjectResponse  # noqa: Y015
 
 @_typing.final
+class InspectHeader(_message.Message):
+    """First message of an Inspect stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    FILE_SIZE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    filename: _builtins.str
+    """The file's name as the user sees it; its extension says what it should be."""
+    file_size: _builtins.int
+    """Announced size in bytes, where known."""
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """What the file has to be, as ValidateObject will be told. Unset: the defaults."""
+
+    @_builtins.property
+    def options(self) -> Global___ReadOptions:
+        """How it is to be read, as ValidateObject will be told. Unset: told from the file."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        filename: _builtins.str = ...,
+        file_size: _builtins.int | None = ...,
+        policy: Global___Policy | None = ...,
+        options: Global___ReadOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "file_size", b"file_size", "options", b"options", "policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "file_size", b"file_size", "filename", b"filename", "options", b"options", "policy", b"policy", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__file_size: _TypeAlias = _typing.Literal["file_size"]  # noqa: Y015
+    _WhichOneofArgType__file_size: _TypeAlias = _typing.Literal["_file_size", b"_file_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_size) -> _WhichOneofReturnType__file_size | None: ...
+
+Global___InspectHeader: _TypeAlias = InspectHeader  # noqa: Y015
+
+@_typing.final
+class InspectChunk(_message.Message):
+    """A piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """1 byte to 2 MiB."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectChunk: _TypeAlias = InspectChunk  # noqa: Y015
+
+@_typing.final
+class InspectFinish(_message.Message):
+    """Last message of an Inspect stream: these were all bytes, and the object is complete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_SIZE_FIELD_NUMBER: _builtins.int
+    file_size: _builtins.int
+    """The file's size in bytes; must be what was sent."""
+    def __init__(
+        self,
+        *,
+        file_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_size", b"file_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectFinish: _TypeAlias = InspectFinish  # noqa: Y015
+
+@_typing.final
+class InspectRequest(_message.Message):
+    """One message of an Inspect stream: header, chunk, chunk, ..., finish."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___InspectHeader:
+        """Which file. Exactly once, first."""
+
+    @_builtins.property
+    def chunk(self) -> Global___InspectChunk:
+        """The next bytes."""
+
+    @_builtins.property
+    def finish(self) -> Global___InspectFinish:
+        """The end of the file."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___InspectHeader | None = ...,
+        chunk: Global___InspectChunk | None = ...,
+        finish: Global___InspectFinish | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "finish", b"finish", "header", b"header", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "finish", b"finish", "header", b"header", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["header", "chunk", "finish"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___InspectRequest: _TypeAlias = InspectRequest  # noqa: Y015
+
+@_typing.final
+class EarlyFinding(_message.Message):
+    """Something that is known before the last byte."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    CERTAIN_FIELD_NUMBER: _builtins.int
+    RECEIVED_SIZE_FIELD_NUMBER: _builtins.int
+    certain: _builtins.bool
+    """Whether it rejects the file whatever follows. Else the rest of the file may still mend it."""
+    received_size: _builtins.int
+    """Bytes that had been received when it was found."""
+    @_builtins.property
+    def problem(self) -> _errors_pb2.Problem:
+        """What is wrong."""
+
+    def __init__(
+        self,
+        *,
+        problem: _errors_pb2.Problem | None = ...,
+        certain: _builtins.bool = ...,
+        received_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certain", b"certain", "problem", b"problem", "received_size", b"received_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EarlyFinding: _TypeAlias = EarlyFinding  # noqa: Y015
+
+@_typing.final
+class EarlyVerdict(_message.Message):
+    """How the file comes out. The report says the same, and more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    ROWS_READ_FIELD_NUMBER: _builtins.int
+    ROWS_REJECTED_FIELD_NUMBER: _builtins.int
+    ROWS_SKIPPED_FIELD_NUMBER: _builtins.int
+    verdict: Global___Verdict.ValueType
+    """What becomes of it."""
+    summary: _builtins.str
+    """The verdict in one sentence."""
+    rows_read: _builtins.int
+    """Data rows in the file."""
+    rows_rejected: _builtins.int
+    """Rows refused."""
+    rows_skipped: _builtins.int
+    """Rows left out by rule."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
+        """What rejects the file, then warnings, worst first; at most 10."""
+
+    def __init__(
+        self,
+        *,
+        verdict: Global___Verdict.ValueType = ...,
+        summary: _builtins.str = ...,
+        problems: _abc.Iterable[_errors_pb2.Problem] | None = ...,
+        rows_read: _builtins.int = ...,
+        rows_rejected: _builtins.int = ...,
+        rows_skipped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "summary", b"summary", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EarlyVerdict: _TypeAlias = EarlyVerdict  # noqa: Y015
+
+@_typing.final
+class InspectResponse(_message.Message):
+    """One answer of Inspect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDING_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def finding(self) -> Global___EarlyFinding:
+        """Something is known."""
+
+    @_builtins.property
+    def verdict(self) -> Global___EarlyVerdict:
+        """All is read; last message of the stream."""
+
+    def __init__(
+        self,
+        *,
+        finding: Global___EarlyFinding | None = ...,
+        verdict: Global___EarlyVerdict | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "step", b"step", "verdict", b"verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "step", b"step", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["finding", "verdict"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___InspectResponse: _TypeAlias = InspectResponse  # noqa: Y015
+
+@_typing.final
 class Dialect(_message.Message):
     """How the text of a CSV file is built, as found."""
 

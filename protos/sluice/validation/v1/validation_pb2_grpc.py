@@ -40,6 +40,11 @@ class ValidationServiceStub:
                 request_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.ValidateObjectRequest.SerializeToString,
                 response_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.ValidateObjectResponse.FromString,
                 _registered_method=True)
+        self.Inspect = channel.stream_stream(
+                '/sluice.validation.v1.ValidationService/Inspect',
+                request_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.InspectRequest.SerializeToString,
+                response_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.InspectResponse.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/sluice.validation.v1.ValidationService/GetReport',
                 request_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.GetReportRequest.SerializeToString,
@@ -66,6 +71,21 @@ class ValidationServiceServicer:
         with the report. Idempotent by task and attempt: a repeat gives the same report. Cancelling the call stops the work.
         A file that fails its rules is a report with verdict REJECTED, not an error of the call.
         Errors: OBJECT_LOST, STORAGE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Inspect(self, request_iterator, context):
+        """Takes the bytes of a file while they are uploaded, reads them as they come, and speaks as soon as it knows. An optimisation: nothing is
+        lost when it fails, as ValidateObject then reads the object. To be called by whoever receives an uninterrupted upload:
+        1. the header, once the task exists; then every chunk in order, as received; then `finish`, once the object is complete in the object
+        store. The same replica's ValidateObject of the same task takes over what was read: the file is not fetched again.
+        2. Answers come at any time: findings while bytes arrive, each once; after `finish` the verdict, then the stream ends. A finding that
+        is `certain` means that ValidateObject will reject the file; receiving may end with its problem.
+        3. Never wait for it: where a chunk cannot be handed over at once, or the call fails in whatever way, cancel it and go on receiving.
+        Cancelling before `finish` forgets all of it. After `finish` it is kept for INSPECT_KEEP_S seconds, also when the call is cancelled.
+        Errors: INSPECTION_REFUSED (no free place, or a file longer than the space for one), REQUEST_INVALID (messages out of order).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +121,11 @@ def add_ValidationServiceServicer_to_server(servicer, server):
                     servicer.ValidateObject,
                     request_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.ValidateObjectRequest.FromString,
                     response_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.ValidateObjectResponse.SerializeToString,
+            ),
+            'Inspect': grpc.stream_stream_rpc_method_handler(
+                    servicer.Inspect,
+                    request_deserializer=sluice_dot_validation_dot_v1_dot_validation__pb2.InspectRequest.FromString,
+                    response_serializer=sluice_dot_validation_dot_v1_dot_validation__pb2.InspectResponse.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
@@ -146,6 +171,33 @@ class ValidationService:
             '/sluice.validation.v1.ValidationService/ValidateObject',
             sluice_dot_validation_dot_v1_dot_validation__pb2.ValidateObjectRequest.SerializeToString,
             sluice_dot_validation_dot_v1_dot_validation__pb2.ValidateObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inspect(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sluice.validation.v1.ValidationService/Inspect',
+            sluice_dot_validation_dot_v1_dot_validation__pb2.InspectRequest.SerializeToString,
+            sluice_dot_validation_dot_v1_dot_validation__pb2.InspectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,17 @@ class ValidationServiceStub:
     A file that fails its rules is a report with verdict REJECTED, not an error of the call.
     Errors: OBJECT_LOST, STORAGE_UNAVAILABLE.
     """
+    Inspect: _aio.StreamStreamMultiCallable[_validation_pb2.InspectRequest, _validation_pb2.InspectResponse]
+    """Takes the bytes of a file while they are uploaded, reads them as they come, and speaks as soon as it knows. An optimisation: nothing is
+    lost when it fails, as ValidateObject then reads the object. To be called by whoever receives an uninterrupted upload:
+    1. the header, once the task exists; then every chunk in order, as received; then `finish`, once the object is complete in the object
+       store. The same replica's ValidateObject of the same task takes over what was read: the file is not fetched again.
+    2. Answers come at any time: findings while bytes arrive, each once; after `finish` the verdict, then the stream ends. A finding that
+       is `certain` means that ValidateObject will reject the file; receiving may end with its problem.
+    3. Never wait for it: where a chunk cannot be handed over at once, or the call fails in whatever way, cancel it and go on receiving.
+       Cancelling before `finish` forgets all of it. After `finish` it is kept for INSPECT_KEEP_S seconds, also when the call is cancelled.
+    Errors: INSPECTION_REFUSED (no free place, or a file longer than the space for one), REQUEST_INVALID (messages out of order).
+    """
     GetReport: _aio.UnaryUnaryMultiCallable[_validation_pb2.GetReportRequest, _validation_pb2.GetReportResponse]
     """The report of one attempt. Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE."""
     GetRejects: _aio.UnaryStreamMultiCallable[_validation_pb2.GetRejectsRequest, _validation_pb2.GetRejectsResponse]
@@ -46,6 +57,23 @@ class ValidationServiceServicer(metaclass=_abc_1.ABCMeta):
         with the report. Idempotent by task and attempt: a repeat gives the same report. Cancelling the call stops the work.
         A file that fails its rules is a report with verdict REJECTED, not an error of the call.
         Errors: OBJECT_LOST, STORAGE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def Inspect(
+        self,
+        request_iterator: _abc.AsyncIterator[_validation_pb2.InspectRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_validation_pb2.InspectRequest], _abc.AsyncIterator[_validation_pb2.InspectResponse]],
+    ) -> _abc.AsyncIterator[_validation_pb2.InspectResponse]:
+        """Takes the bytes of a file while they are uploaded, reads them as they come, and speaks as soon as it knows. An optimisation: nothing is
+        lost when it fails, as ValidateObject then reads the object. To be called by whoever receives an uninterrupted upload:
+        1. the header, once the task exists; then every chunk in order, as received; then `finish`, once the object is complete in the object
+           store. The same replica's ValidateObject of the same task takes over what was read: the file is not fetched again.
+        2. Answers come at any time: findings while bytes arrive, each once; after `finish` the verdict, then the stream ends. A finding that
+           is `certain` means that ValidateObject will reject the file; receiving may end with its problem.
+        3. Never wait for it: where a chunk cannot be handed over at once, or the call fails in whatever way, cancel it and go on receiving.
+           Cancelling before `finish` forgets all of it. After `finish` it is kept for INSPECT_KEEP_S seconds, also when the call is cancelled.
+        Errors: INSPECTION_REFUSED (no free place, or a file longer than the space for one), REQUEST_INVALID (messages out of order).
         """
 
     @_abc_1.abstractmethod
