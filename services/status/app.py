@@ -10,11 +10,13 @@ from services.common.channels import connect
 from services.status.commands import Commands
 from services.status.druid_rpc import LoadsRpc
 from services.status.files_rpc import FilesRpc
+from services.status.gate import Gate
 from services.status.housekeeping import Housekeeping
 from services.status.jobs import Jobs
 from services.status.listener import CANCEL, DUE, EVENT, Listener
 from services.status.pipeline import Pipeline
 from services.status.postgres import Database
+from services.status.queue import Queue
 from services.status.servicer import StatusServicer
 from services.status.settings import Settings
 from services.status.store import Store
@@ -46,9 +48,11 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     )
     for channel in (upload, validation, druid):
         stack.push_async_callback(channel.close)
+    queue = Queue(database, settings.pipeline_workers, CALL_PATIENCE_S)
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
-    pipeline = Pipeline(Store(database, PIPELINE_PATIENCE_S), jobs, ValidationRpc(validation), LoadsRpc(druid), settings)
-    workers = Workers(jobs, pipeline, settings.pipeline_workers)
+    gate = Gate()
+    pipeline = Pipeline(Store(database, PIPELINE_PATIENCE_S), jobs, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
+    workers = Workers(jobs, pipeline, gate, settings.pipeline_workers)
 
     def notified(channel: str, payload: str) -> None:
         match channel:
@@ -69,7 +73,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
 
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
-    servicer = StatusServicer(Commands(store), files, store, watch)
+    servicer = StatusServicer(Commands(store), files, queue, store, watch)
     port = await server.start(
         stack,
         settings,

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 import grpc
 
 from services.common import errors
+from services.status.gate import Gate
 from sluice.druid.v1.druid_pb2 import (
     RemoveLoadRequest,
     RemoveLoadResponse,
@@ -25,13 +26,15 @@ GRACE_S = 15.0
 class LoadsRpc:
     """Implements ports.Loads."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, gate: Gate) -> None:
         self._stub = DruidGatewayServiceStub(channel)
+        self._gate = gate
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         """Hands a load to Druid."""
         try:
             answer: SubmitLoadResponse = await self._stub.SubmitLoad(request, timeout=GRACE_S)
+            self._gate.passed()
             return answer
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, SERVICE) from failure

@@ -6,10 +6,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.status import problems
 from services.status.machine import State
+from services.status.queue import Place
 from services.status.tasks import Event, Task
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.status.v1 import status_pb2
+
+NOWHERE = Place()
 
 _STAGE_OF = {
     State.PENDING: "receive",
@@ -31,7 +34,7 @@ def state_of(value: "task_pb2.TaskState.ValueType") -> State:
     return State(task_pb2.TaskState.Name(value).removeprefix("TASK_STATE_"))
 
 
-def task_message(task: Task) -> status_pb2.Task:
+def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
     """The task as others see it."""
     return status_pb2.Task(
         task_id=task.task_id,
@@ -67,6 +70,8 @@ def task_message(task: Task) -> status_pb2.Task:
         multipart_id=task.multipart_id if task.status is State.PENDING else "",
         allow_duplicate=task.allow_duplicate,
         client=task.client,
+        queue_position=place.position,
+        estimated_seconds_left=place.seconds_left,
         files_delete_time=_time(task.files_delete_requested_at),
         options=task.options,
     )

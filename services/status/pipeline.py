@@ -11,8 +11,10 @@ from time import perf_counter
 from services.common import errors, logs, trace
 from services.common.timing import Timings
 from services.status import retry
+from services.status.gate import Gate
 from services.status.jobs import Lease
-from services.status.machine import Move, State, end_badly
+from services.status.lanes import LaneTakenError
+from services.status.machine import LOADED, Move, State, end_badly
 from services.status.ports import Claims, Loads, Rows, Validation
 from services.status.run import FencedError, Run
 from services.status.settings import Settings
@@ -20,7 +22,7 @@ from services.status.stages.clean import clean
 from services.status.stages.ingest import LoadLostError, ingest
 from services.status.stages.validate import validate
 from services.status.stages.verify import verify
-from services.status.tasks import Task
+from services.status.tasks import Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 Stage = Callable[[Run], Awaitable[None]]
@@ -33,14 +35,15 @@ async def _start(run: Run) -> None:
 class Pipeline:
     """The orchestrator: the only one that moves a task from UPLOADED on."""
 
-    def __init__(self, store: Rows, claims: Claims, validation: Validation, loads: Loads, settings: Settings) -> None:
+    def __init__(self, store: Rows, claims: Claims, validation: Validation, loads: Loads, gate: Gate, settings: Settings) -> None:
         self._store = store
         self._claims = claims
+        self._gate = gate
         self._settings = settings
         self._stages: dict[State, Stage] = {
             State.UPLOADED: _start,
             State.VALIDATING: lambda run: validate(run, validation),
-            State.INGESTING: lambda run: ingest(run, validation, loads),
+            State.INGESTING: lambda run: self._ingest(run, validation, loads),
             State.VERIFYING: lambda run: verify(run, loads, settings.verify_settle_s),
             State.CLEANING: lambda run: clean(run, loads),
         }
@@ -84,6 +87,9 @@ class Pipeline:
                 failure = retry.over_deadline(task, deadline_s or 0)
         except FencedError:
             logs.get().info("pipeline.fenced", state=task.status)
+        except LaneTakenError:
+            await self._claims.release(lease)
+            return False
         except LoadLostError as lost:
             failure, new_load = lost.problem, True
         except errors.SluiceError as failed:
@@ -94,11 +100,27 @@ class Pipeline:
             logs.get().error("pipeline.stage_broke", state=task.status, exc_info=bug)
             message = f"Something failed on our side; the log has it under trace {trace.current()}."
             failure = errors.problem(ErrorReason.ERROR_REASON_INTERNAL, message)
+        if task.status in LOADED:
+            self._heed(failure)
         if failure and failure.code in retry.WAITED_FOR and run.remaining_s <= 0:
             failure = retry.over_deadline(task, deadline_s or 0)
         code = errors.code_of(failure.code) if failure else ""
         logs.get().info("pipeline.stage", state=task.status, seconds=round(perf_counter() - started, 4), code=code)
         return failure is None or await self._failed(task, lease, failure, new_load)
+
+    async def _ingest(self, run: Run, validation: Validation, loads: Loads) -> None:
+        task = run.task
+        if not task.in_lane and not await self._store.enter_lane(task, run.owner):
+            await run.progress(Progress("Waits until other loads into the datasource have ended.", 0, task.rows_loadable, "rows"))
+            raise LaneTakenError
+        await ingest(run, validation, loads)
+
+    def _heed(self, failure: Problem | None) -> None:
+        """Keeps in mind for the next claims whether Druid answers."""
+        if failure and failure.code in retry.AWAY:
+            self._gate.failed()
+        elif failure is None and self._gate.passed():
+            logs.get().info("pipeline.druid_is_back")
 
     async def _failed(self, task: Task, lease: Lease, problem: Problem, new_load: bool) -> bool:
         decision = retry.decide(task, problem, self._settings)

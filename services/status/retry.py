@@ -22,6 +22,9 @@ WAITED_FOR = frozenset(
 )
 """Something is away. It is waited for until the stage's deadline, without using up its attempts."""
 
+AWAY = frozenset({ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE})
+"""What the load of any other task would meet as well."""
+
 FINAL = frozenset(
     {
         ErrorReason.ERROR_REASON_OBJECT_LOST,

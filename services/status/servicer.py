@@ -9,7 +9,8 @@ from grpc import aio
 from services.common import logs, trace
 from services.status import pages
 from services.status.commands import Commands, canonical
-from services.status.messages import event_message, state_of, task_message
+from services.status.messages import NOWHERE, event_message, state_of, task_message
+from services.status.queue import Queue
 from services.status.store import Filter, Store
 from services.status.stored_files import Again, StoredFiles
 from services.status.tasks import NewTask
@@ -27,9 +28,10 @@ Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 class StatusServicer(StatusServiceServicer):
     """As protos/sluice/status/v1/status.proto says."""
 
-    def __init__(self, commands: Commands, files: StoredFiles, store: Store, watch: Watch) -> None:
+    def __init__(self, commands: Commands, files: StoredFiles, queue: Queue, store: Store, watch: Watch) -> None:
         self._commands = commands
         self._files = files
+        self._queue = queue
         self._store = store
         self._watch = watch
 
@@ -69,7 +71,9 @@ class StatusServicer(StatusServiceServicer):
         return status_pb2.EndUploadResponse(task=task_message(task))
 
     async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:
-        return status_pb2.GetTaskResponse(task=task_message(await self._commands.get(request.task_id)))
+        task = await self._commands.get(request.task_id)
+        places = await self._queue.places([task])
+        return status_pb2.GetTaskResponse(task=task_message(task, places.get(task.task_id, NOWHERE)))
 
     async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Context) -> status_pb2.ListTasksResponse:
         size = request.page_size or PAGE_SIZE
@@ -85,7 +89,9 @@ class StatusServicer(StatusServiceServicer):
         )
         tasks = await self._store.page(wanted, size + 1)
         token = pages.token_after(tasks[size - 1]) if len(tasks) > size else ""
-        return status_pb2.ListTasksResponse(tasks=[task_message(task) for task in tasks[:size]], next_page_token=token)
+        places = await self._queue.places(tasks[:size])
+        messages = [task_message(task, places.get(task.task_id, NOWHERE)) for task in tasks[:size]]
+        return status_pb2.ListTasksResponse(tasks=messages, next_page_token=token)
 
     async def CancelTask(self, request: status_pb2.CancelTaskRequest, context: Context) -> status_pb2.CancelTaskResponse:
         logs.bind(task_id=request.task_id)

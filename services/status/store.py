@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 
 from services.common import errors
-from services.status import problems
-from services.status.machine import TERMINAL, Move, State, check, is_run
+from services.status import lanes, problems
+from services.status.machine import LOADED, TERMINAL, Move, State, check, is_run
 from services.status.postgres import Connection, Database
 from services.status.tasks import Event, NewTask, Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -192,6 +192,10 @@ class Store:
             WHERE {_held(p, owner.task_id, task.status, owner)} RETURNING 1"""  # noqa: S608 - column names are ours, values are parameters
         return await self._changed(sql, p)
 
+    async def enter_lane(self, task: Task, owner: Owner) -> bool:
+        """Whether the task's load may begin; see lanes.py."""
+        return await lanes.enter(self._database, owner, task.datasource_name, self._patience_s)
+
     async def announce_cancel(self, task_id: str) -> None:
         """Tells the worker that has the task, if there is one, to look at it again. A hint: its heartbeat tells it too."""
         await self._fetch("SELECT pg_notify('sluice_cancel', $1)", [task_id])
@@ -303,10 +307,11 @@ def transition(task_id: str, state: State, move: Move, owner: Owner | None) -> t
     if move.problem:
         sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
     if move.to in TERMINAL:
-        sets.append("completed_at = clock_timestamp()")
+        sets += ["completed_at = clock_timestamp()", "in_lane = false"]
     sets += ["next_run_at = clock_timestamp()"] if is_run(move.to) else ["next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
-    # Without an owner nobody may be working on it: some worker is to look.
-    also = ", pg_notify('sluice_due', '')" if owner is None and is_run(move.to) else ""
+    # Without an owner nobody may be working on it: some worker is to look. A load that ended may have kept others waiting.
+    wakes = (owner is None and is_run(move.to)) or (state in LOADED and move.to in TERMINAL)
+    also = ", pg_notify('sluice_due', '')" if wakes else ""
     update = _update(sets, _held(p, task_id, state, owner))
     return f"{update} {_append(p, 'STATE', message, None, move.problem, also)}", p
 

@@ -61,6 +61,8 @@ class Task:
     stage_seconds: float
     """Seconds since the state was entered, by the database's clock, without waiting for a free worker."""
     cancel_requested: bool
+    in_lane: bool
+    """Whether its load may be in Druid; see lanes.py."""
     client: str
     options: bytes
     """A serialized ReadOptions, which only validation understands."""

@@ -3,19 +3,24 @@
 import asyncio
 
 from services.common import errors, logs
-from services.status.jobs import Jobs
+from services.status.gate import Gate
+from services.status.jobs import Jobs, Kind
 from services.status.pipeline import Pipeline
 
 POLL_S = 1.0
 """Seconds until a due task is found whose notification was lost."""
 
+CLEANERS = 2
+"""Further workers for what was cancelled and waits to be removed from Druid: it is not kept waiting by loads."""
+
 
 class Workers:
     """The workers of this process. `run` them in a task of their own; `stop` ends that."""
 
-    def __init__(self, jobs: Jobs, pipeline: Pipeline, count: int) -> None:
+    def __init__(self, jobs: Jobs, pipeline: Pipeline, gate: Gate, count: int) -> None:
         self._jobs = jobs
         self._pipeline = pipeline
+        self._gate = gate
         self._count = count
         self._busy: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -29,7 +34,8 @@ class Workers:
         """Until `stop`."""
         while not self._stopping:
             self._wake.clear()
-            if len(self._busy) >= self._count or not await self._take_one():
+            kind = self._kind()
+            if kind is None or not await self._take_one(kind):
                 await self._pause()
 
     async def stop(self) -> None:
@@ -42,9 +48,18 @@ class Workers:
             await asyncio.wait(self._busy)
         await self._jobs.release_all()
 
-    async def _take_one(self) -> bool:
+    def _kind(self) -> Kind | None:
+        """What the next free worker takes; None where none is free. The last one of several is kept for small files."""
+        free = self._count - len(self._busy)
+        if free > 1 or (free == 1 and self._count == 1):
+            return Kind.ANY
+        if free == 1:
+            return Kind.SMALL
+        return Kind.CLEANING if self._count and free > -CLEANERS else None
+
+    async def _take_one(self, kind: Kind) -> bool:
         try:
-            lease = await self._jobs.claim()
+            lease = await self._jobs.claim(kind, self._gate.allows())
         except errors.SluiceError as failure:
             logs.get().warning("workers.cannot_claim", code=failure.code)
             return False

@@ -60,6 +60,7 @@ def new_task(**other: object) -> Task:
         stage_takeovers=0,
         stage_seconds=0.0,
         cancel_requested=False,
+        in_lane=False,
         client="",
         options=b"",
         files_delete_requested_at=None,
@@ -88,6 +89,7 @@ class FakeRows:
         self.events: list[Written] = []
         self.faults = faults or Faults()
         self.duplicate = ""
+        self.lane_taken = False
         self.delays: list[float] = []
         self.older: list[Task] = []
         self.load_states: dict[str, str] = {}
@@ -155,6 +157,14 @@ class FakeRows:
         if owner != self.owner or task.status is not self.task.status:
             return False
         self.task = replace(self.task, **columns)  # type: ignore[arg-type]
+        self.faults.after(number)
+        return True
+
+    async def enter_lane(self, task: Task, owner: Owner) -> bool:
+        number = self.faults.before("enter lane")
+        if owner != self.owner or task.status is not self.task.status or self.lane_taken:
+            return False
+        self.task = replace(self.task, in_lane=True)
         self.faults.after(number)
         return True
 

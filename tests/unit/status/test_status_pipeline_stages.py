@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.common import errors
+from services.status.gate import Gate
 from services.status.machine import State, cancel
 from services.status.pipeline import Pipeline
 from services.status.settings import Settings
@@ -50,7 +51,7 @@ class World:
         self.rows = FakeRows(new_task(), self.faults)
         self.validation = FakeValidation(self.faults)
         self.loads = FakeLoads(self.faults)
-        self.pipeline = Pipeline(self.rows, self.rows, self.validation, self.loads, self.settings)
+        self.pipeline = Pipeline(self.rows, self.rows, self.validation, self.loads, Gate(), self.settings)
 
     async def run(self) -> None:
         """Claims once and works until the claim is given back."""
@@ -272,3 +273,15 @@ async def test_a_replace_says_what_is_left_of_older_loads() -> None:
     world.rows.older = [new_task(task_id=task_id, row_count=10, rows_loadable=10) for task_id in ids]
     assert await world.run_to_the_end() is State.SUCCEEDED
     assert world.rows.load_states == {"gone": "REPLACED", "half": "PARTLY_REPLACED"}
+
+
+async def test_a_load_waits_for_its_lane_without_failing() -> None:
+    world = World()
+    world.rows.lane_taken = True
+    await world.run()
+    assert world.rows.task.status is State.INGESTING
+    assert (world.rows.task.stage_attempts, world.rows.task.stage_waits, world.loads.submits) == (0, 0, 0)
+    assert "other loads" in world.rows.events[-1].message
+    world.rows.lane_taken = False
+    assert await world.run_to_the_end() is State.SUCCEEDED
+    world.check_truth()

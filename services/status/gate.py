@@ -1,0 +1,34 @@
+"""Keeps the workers from trying one load after the other while Druid is away."""
+
+from time import monotonic
+
+FIRST_S = 0.5
+LONGEST_S = 5.0
+
+
+class Gate:
+    """Open while Druid answers. After a failure it lets one try pass at a time, each after a longer pause, until one succeeds."""
+
+    def __init__(self) -> None:
+        self._pause_s = 0.0
+        self._next_try = 0.0
+
+    def allows(self) -> bool:
+        """Whether a task that needs Druid may be taken now. While Druid is away, asking uses up the try."""
+        if not self._pause_s:
+            return True
+        if monotonic() < self._next_try:
+            return False
+        self._next_try = monotonic() + self._pause_s
+        return True
+
+    def failed(self) -> None:
+        """Druid did not answer."""
+        if monotonic() >= self._next_try or not self._pause_s:
+            self._pause_s = min(self._pause_s * 2 or FIRST_S, LONGEST_S)
+            self._next_try = monotonic() + self._pause_s
+
+    def passed(self) -> bool:
+        """Druid has answered. Whether it was away before."""
+        was_away, self._pause_s = self._pause_s > 0, 0.0
+        return was_away
