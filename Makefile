@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTANCE ?= default
+KIND ?= calls
 
-.PHONY: help setup run up down status check test test-compose fmt gen lock bench docker.env doctor clean
+.PHONY: help setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +67,9 @@ gen: .venv/.ready ## Generate the Python of the protos, the GraphQL schema file 
 lock: ## Resolve the dependencies of pyproject.toml again (free of registry addresses, so that any mirror serves it)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
 		--custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
+
+chaos: .venv/.ready ## Faults of all kinds; KIND=calls (between fakes) or cells (the job queue on a real PostgreSQL)
+	@$(BIN)/python -m tests.chaos $(KIND)
 
 bench: .venv/.ready ## The measurements of bench/, in their short form
 	$(BIN)/python -m bench memory --pairs 3

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 from time import monotonic
 
-from services.common import errors
+from services.common import errors, logs
 from services.common.timing import Timings
 from services.validation import policy
 from services.validation.child import Job
@@ -103,16 +103,21 @@ class Validation:
     async def _validate(self, request: ValidateObjectRequest, folder: Path) -> AsyncGenerator[ValidateObjectResponse, None]:
         timings = Timings()
         source = folder / "source"
-        digest = hashlib.sha256()
         if request.file_size > self._spool.bytes_per_job:
             message = f"The file has {request.file_size:,} bytes; the disk space for one file is {self._spool.bytes_per_job:,}."
             yield await self._finished(request, _over_limit(message), request.sha256, folder, timings)
             return
-        with timings.step("fetch"):
-            async with aclosing(self._fetch(request, source, digest.update)) as fetching:
-                async for done in fetching:
-                    yield _progress("fetch", done, request.file_size, "bytes")
-        if request.sha256 and digest.digest() != request.sha256:
+        for _ in range(FETCH_ATTEMPTS):
+            digest = hashlib.sha256()
+            with timings.step("fetch"):
+                async with aclosing(self._fetch(request, source, digest.update)) as fetching:
+                    async for done in fetching:
+                        yield _progress("fetch", done, request.file_size, "bytes")
+            if request.sha256 in (b"", digest.digest()):
+                break
+            # Bytes that were damaged on their way come whole the next time; those that are damaged in the store do not.
+            logs.get().warning("fetch.damaged", uri=request.file_uri)
+        else:
             raise _object_lost(request, "another SHA-256 than was recorded")
         job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
         async with aclosing(self._judged(request, self._children.examine(job), folder, digest.digest(), timings)) as steps:

@@ -163,7 +163,9 @@ async def test_a_submit_that_comes_after_the_removal_loads_nothing(gateway: Gate
 
 
 async def test_nothing_to_remove(gateway: Gateway, datasource: str) -> None:
-    nothing = pb.RemoveLoadRequest(task_id=str(uuid.uuid4()), datasource=datasource, druid_task_ids=[f"sluice-{datasource}-1"], wait_ms=5000)
+    nothing = pb.RemoveLoadRequest(
+        task_id=str(uuid.uuid4()), datasource=datasource, druid_task_ids=[f"sluice-{datasource}-1"], wait_ms=5000
+    )
     assert (await gateway.stub.RemoveLoad(nothing)).removed
     await gateway.load(datasource, rows(5))
     assert (await gateway.stub.RemoveLoad(nothing)).removed

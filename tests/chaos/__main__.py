@@ -1,0 +1,53 @@
+"""`python -m tests.chaos`: whatever is killed or cut, every accepted upload ends in one truthful state. The last line is JSON.
+
+`calls` fails each call of each stage between fakes; `cells` hurts the job queue on a real PostgreSQL; `runs` hurts the whole stack.
+"""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from bench.harness import conclude, table
+from tests.chaos.cells import CELLS, hurt
+from tests.unit.calls.stages import run_all
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+InstanceName = Annotated[str, typer.Option("--instance", help="The stack to use: test, default or bench.")]
+
+
+@app.command("calls")
+def calls_command() -> None:
+    """Every call of every stage fails once, in five ways."""
+    outcomes = asyncio.run(run_all())
+    untruthful = [each for outcome in outcomes.values() for each in outcome.untruthful]
+    table("Calls that failed", ["stage", "cases", "untruthful"], [(n, o.cases, len(o.untruthful)) for n, o in outcomes.items()])
+    for each in untruthful:
+        print(f"UNTRUTHFUL {each}")
+    conclude(cases=sum(outcome.cases for outcome in outcomes.values()), untruthful=len(untruthful), stages=len(outcomes))
+    sys.exit(bool(untruthful))
+
+
+@app.command("cells")
+def cells_command(jobs: int = 400, instance: InstanceName = "test") -> None:
+    """The five cells of the published sweep of queue libraries."""
+    results = asyncio.run(hurt(instance, jobs))
+    columns = ["cell", "jobs", "lost", "doubled", "recovery_s", "rate_before", "rate_after"]
+    rows = [(r.name, r.jobs, r.lost, r.doubled, r.recovery_s, r.rate_before, r.rate_after) for r in results]
+    table("Cells", columns, rows)
+    recovered = [result for result in results if result.recovered]
+    conclude(
+        cells_recovered=len(recovered),
+        lost=sum(result.lost for result in results),
+        doubled=sum(result.doubled for result in results),
+        rate_ratio=sum(result.rate_after for result in results) / sum(result.rate_before for result in results),
+        recovery_max_s=max(result.recovery_s for result in results),
+        jobs=sum(result.jobs for result in results),
+    )
+    sys.exit(len(recovered) != len(CELLS))
+
+
+if __name__ == "__main__":
+    app()
