@@ -58,8 +58,8 @@ COPY deploy/__init__.py deploy/probe.py deploy/bucket.py ./deploy/
 COPY services/__init__.py ./services/
 COPY services/common ./services/common
 COPY services/upload ./services/upload
-ENV BIND_ADDR=0.0.0.0:50051
-EXPOSE 50051
+ENV BIND_ADDR=0.0.0.0:50051 METRICS_ADDR=0.0.0.0:9464
+EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.upload"]
 
@@ -69,8 +69,8 @@ COPY deploy/__init__.py deploy/probe.py ./deploy/
 COPY services/__init__.py ./services/
 COPY services/common ./services/common
 COPY services/validation ./services/validation
-ENV BIND_ADDR=0.0.0.0:50052 SPOOL_DIR=/spool
-EXPOSE 50052
+ENV BIND_ADDR=0.0.0.0:50052 METRICS_ADDR=0.0.0.0:9464 SPOOL_DIR=/spool
+EXPOSE 50052 9464
 HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.validation"]
 
@@ -80,8 +80,8 @@ COPY deploy/__init__.py deploy/probe.py ./deploy/
 COPY services/__init__.py ./services/
 COPY services/common ./services/common
 COPY services/druid_gateway ./services/druid_gateway
-ENV BIND_ADDR=0.0.0.0:50053
-EXPOSE 50053
+ENV BIND_ADDR=0.0.0.0:50053 METRICS_ADDR=0.0.0.0:9464
+EXPOSE 50053 9464
 HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.druid_gateway"]
 
@@ -91,8 +91,8 @@ COPY deploy/__init__.py deploy/probe.py ./deploy/
 COPY services/__init__.py ./services/
 COPY services/common ./services/common
 COPY services/status ./services/status
-ENV BIND_ADDR=0.0.0.0:50054
-EXPOSE 50054
+ENV BIND_ADDR=0.0.0.0:50054 METRICS_ADDR=0.0.0.0:9464
+EXPOSE 50054 9464
 HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe"]
 CMD ["python", "-m", "services.status"]
 

@@ -55,7 +55,7 @@ def _around(handler: "grpc.RpcMethodHandler", wrap: Callable[[Behavior, bool], B
     return make(wrap(behavior, streams_out), handler.request_deserializer, handler.response_serializer)
 
 
-class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
+class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps every method that is ours."""
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler | None":
@@ -86,11 +86,11 @@ class _Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
     def _request(self, request: Any, handler: "grpc.RpcMethodHandler") -> Any:
         return request
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> "_Call":
-        return _Call()
+    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> "Call":
+        return Call()
 
 
-class _Call:
+class Call:
     """What an interceptor does before and after a call."""
 
     async def __aenter__(self) -> None:
@@ -100,25 +100,25 @@ class _Call:
         return False
 
 
-class TraceInterceptor(_Interceptor):
+class TraceInterceptor(Interceptor):
     """Begins or continues the trace, and gives the call a clean set of logged facts."""
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> _Call:
+    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
         service = structlog.contextvars.get_contextvars().get("service", "")
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(service=service)
         trace.begin(str(metadata.get(trace.HEADER, "")))
-        return _Call()
+        return Call()
 
 
-class ErrorInterceptor(_Interceptor):
+class ErrorInterceptor(Interceptor):
     """Every failure leaves as a status with a stable code; every call leaves one line with its seconds."""
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> _Call:
+    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
         return _LoggedCall(method, context)
 
 
-class _LoggedCall(_Call):
+class _LoggedCall(Call):
     def __init__(self, method: str, context: "aio.ServicerContext[Any, Any]") -> None:
         self._method = method
         self._context = context
@@ -144,17 +144,17 @@ class _LoggedCall(_Call):
         return False
 
 
-class AuthInterceptor(_Interceptor):
+class AuthInterceptor(Interceptor):
     """Asks the Authenticator before anything is read."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> _Call:
+    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
         return _AuthenticatedCall(self._authenticator, method, metadata)
 
 
-class _AuthenticatedCall(_Call):
+class _AuthenticatedCall(Call):
     def __init__(self, authenticator: Authenticator, method: str, metadata: dict[str, str | bytes]) -> None:
         self._authenticator, self._method, self._metadata = authenticator, method, metadata
 
@@ -162,7 +162,7 @@ class _AuthenticatedCall(_Call):
         logs.bind(caller=await self._authenticator.authenticate(self._method, self._metadata))
 
 
-class RuleInterceptor(_Interceptor):
+class RuleInterceptor(Interceptor):
     """Checks request messages against the rules in the protos; a stream's messages as they come."""
 
     def _request(self, request: Any, handler: "grpc.RpcMethodHandler") -> Any:

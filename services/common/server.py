@@ -15,7 +15,8 @@ from services.common import logs
 from services.common.channels import MAX_MESSAGE_BYTES
 from services.common.health import Check, Readiness
 from services.common.interceptors import OpenAuthenticator, server_interceptors
-from services.common.settings import ServiceSettings
+from services.common.metrics import Metrics
+from services.common.settings import GrpcSettings, ServiceSettings
 
 _OPTIONS = [
     # Clients connect again now and then, and so also to replicas that came later; running calls are not touched.
@@ -34,12 +35,12 @@ _OPTIONS = [
 
 
 class PortTakenError(RuntimeError):
-    """The address of BIND_ADDR cannot be listened on."""
+    """An address of the settings cannot be listened on."""
 
 
 async def start(
     stack: AsyncExitStack,
-    settings: ServiceSettings,
+    settings: GrpcSettings,
     register: Callable[[aio.Server], object],
     services: list[str],
     checks: dict[str, Check],
@@ -52,7 +53,8 @@ async def start(
     Raises:
         PortTakenError: the address cannot be had.
     """
-    server = aio.server(interceptors=server_interceptors(OpenAuthenticator()), options=_OPTIONS)
+    metrics = Metrics()
+    server = aio.server(interceptors=[metrics, *server_interceptors(OpenAuthenticator())], options=_OPTIONS)
     register(server)
     readiness = Readiness(checks, services)
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
@@ -62,6 +64,11 @@ async def start(
         port = server.add_insecure_port(settings.bind_addr)
     except RuntimeError as failure:
         raise PortTakenError(f"BIND_ADDR={settings.bind_addr} cannot be listened on: {failure}") from failure
+    if settings.metrics_addr:
+        try:
+            metrics.serve(stack, settings.metrics_addr)
+        except OSError as failure:
+            raise PortTakenError(f"METRICS_ADDR={settings.metrics_addr} cannot be listened on: {failure}") from failure
     await server.start()
     stack.push_async_callback(server.stop, settings.shutdown_grace_s)
     task = asyncio.create_task(readiness.run(), name="readiness")

@@ -23,6 +23,14 @@ class ServiceSettings(BaseSettings):
     shutdown_grace_s: float = Field(2.0, ge=0, description="Seconds that running calls get to end after SIGTERM.")
 
 
+class GrpcSettings(ServiceSettings):
+    """What the four services read."""
+
+    metrics_addr: Address | None = Field(
+        None, description="Address at which Prometheus reads the figures of this process, host:port. Unset: there is none."
+    )
+
+
 class S3Settings(BaseSettings):
     """Where the object store is. The names are the AWS SDK's own."""
 

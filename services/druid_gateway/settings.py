@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.common.settings import ServiceSettings
+from services.common.settings import GrpcSettings
 
 
-class Settings(ServiceSettings):
+class Settings(GrpcSettings):
     """The settings of one druid_gateway. With DRUID_INPUT=http the object store's (S3Settings) are read too, to sign addresses."""
 
     druid_url: str = Field(pattern=r"^https?://", description="Address of Druid's router, for example http://127.0.0.1:8888.")

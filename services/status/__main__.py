@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from services.common import logs, server, settings
 from services.status.app import build
-from services.status.migrate import migrate
+from services.status.migrate import MigrationError, migrate
 from services.status.settings import Settings
 
 
@@ -22,7 +22,10 @@ def main() -> None:
             server.run("status", loaded, serve)
         case ["migrate"]:
             logs.configure("status", loaded.log_level, loaded.log_format)
-            asyncio.run(migrate(loaded.database_url))
+            try:
+                asyncio.run(migrate(loaded.database_url))
+            except MigrationError as failure:
+                sys.exit(str(failure))
             logs.get().info("database.migrated")
         case _:
             sys.exit("usage: python -m services.status [migrate]")

@@ -2,10 +2,10 @@
 
 from pydantic import Field, PostgresDsn, field_validator
 
-from services.common.settings import Address, ServiceSettings
+from services.common.settings import Address, GrpcSettings
 
 
-class Settings(ServiceSettings):
+class Settings(GrpcSettings):
     """Units are in the names: `_s` are seconds."""
 
     database_url: str = Field(description="The PostgreSQL database, postgresql://user:password@host:port/name.", repr=False)

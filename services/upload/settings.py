@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from services.common.settings import Address, S3Settings, ServiceSettings
+from services.common.settings import Address, GrpcSettings, S3Settings
 
 MIB = 1024 * 1024
 
 
-class Settings(ServiceSettings, S3Settings):
+class Settings(GrpcSettings, S3Settings):
     """Settings of the upload service. One upload holds at most (PARTS_IN_FLIGHT + 1) parts in memory."""
 
     status_addr: Address = Field(description="Address of the status service, host:port.")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.common.settings import S3Settings, ServiceSettings
+from services.common.settings import GrpcSettings, S3Settings
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 
-class Settings(ServiceSettings, S3Settings):
+class Settings(GrpcSettings, S3Settings):
     """Settings of the validation service."""
 
     spool_dir: Path = Field(

@@ -19,6 +19,7 @@ LARGEST = [
     *("--set", "s3.endpoint=http://minio:9000,gateway.env.LOG_FORMAT=text"),
     *("--set-json", 'imagePullSecrets=[{"name":"registry"}]'),
     *("--set-json", 'networkPolicy.gatewayFrom=[{"namespaceSelector":{}}]'),
+    *("--set-json", 'networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]'),
 ]
 GRPC = {"upload", "validation", "druid-gateway", "status"}
 
@@ -103,6 +104,14 @@ def test_network_policies_let_in_the_callers_only() -> None:
         "status": {"gateway", "upload"},
         "gateway": set(),
     }
+
+
+@pytest.mark.parametrize(("values", "open_"), [(SMALLEST, 0), (LARGEST, len(GRPC))], ids=["smallest", "largest"])
+def test_figures_are_read_by_who_is_named_only(values: list[str], open_: int) -> None:
+    rules = [rule for item in rendered(values) if item["kind"] == "NetworkPolicy" for rule in item["spec"]["ingress"]]
+    metrics = [rule for rule in rules if rule["ports"][0]["port"] == 9464]
+    assert len(metrics) == open_
+    assert all(rule["from"] for rule in metrics)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import errors, server
-from services.common.settings import ServiceSettings
+from services.common.settings import GrpcSettings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
@@ -260,7 +260,7 @@ async def serve(stack: AsyncExitStack) -> Fakes:
     stops: dict[str, AsyncExitStack] = {}
     for name, (service, register) in registers.items():
         alone = stops[name] = await stack.enter_async_context(AsyncExitStack())
-        settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
+        settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
         port = await server.start(alone, settings, register, [service], {})
         addresses[name] = f"127.0.0.1:{port}"
     return Fakes(upload, status, druid, addresses, stops)

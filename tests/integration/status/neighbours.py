@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from services.common import errors, server
-from services.common.settings import ServiceSettings
+from services.common.settings import GrpcSettings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
@@ -85,7 +85,7 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
 
 async def serve_upload(stack: AsyncExitStack, fake: FakeFiles) -> str:
     """Address of an upload service."""
-    settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
+    settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
     servicer = _Upload(fake)  # type: ignore[abstract]
     port = await server.start(stack, settings, lambda it: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, it), [], {})
     return f"127.0.0.1:{port}"
@@ -93,7 +93,7 @@ async def serve_upload(stack: AsyncExitStack, fake: FakeFiles) -> str:
 
 async def serve_validation(stack: AsyncExitStack, fake: FakeValidation, files: FakeFiles) -> str:
     """Address of a validation service."""
-    settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
+    settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
     port = await server.start(
         stack, settings, lambda it: validation_pb2_grpc.add_ValidationServiceServicer_to_server(_Validation(fake, files), it), [], {}
     )
@@ -102,7 +102,7 @@ async def serve_validation(stack: AsyncExitStack, fake: FakeValidation, files: F
 
 async def serve_druid_gateway(stack: AsyncExitStack, fake: FakeLoads, address: str = "127.0.0.1:0") -> str:
     """Address of a Druid gateway."""
-    settings = ServiceSettings(bind_addr=address, shutdown_grace_s=0)
+    settings = GrpcSettings(bind_addr=address, shutdown_grace_s=0)
     port = await server.start(
         stack, settings, lambda it: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(_Druid(fake), it), [], {}
     )

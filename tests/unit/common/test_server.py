@@ -1,17 +1,19 @@
 """The server around a servicer: trace, errors, rules, health and the end."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import channels, errors, server, trace
-from services.common.settings import ServiceSettings
+from services.common.settings import GrpcSettings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
@@ -60,7 +62,7 @@ class Store:
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[upload_pb2_grpc.UploadServiceStub, Servicer, Store, aio.Channel]]:
     servicer, store = Servicer(), Store()
-    settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0.2)
+    settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0.2)
     async with AsyncExitStack() as stack:
         port = await server.start(
             stack,
@@ -127,18 +129,50 @@ async def test_health_follows_the_store(served: Served) -> None:
 
 async def test_a_taken_port_is_an_error(served: Served) -> None:
     async with AsyncExitStack() as stack:
-        settings = ServiceSettings(bind_addr="127.0.0.1:0")
+        settings = GrpcSettings(bind_addr="127.0.0.1:0")
         port = await server.start(stack, settings, lambda made: None, [], {})
-        again = ServiceSettings(bind_addr=f"127.0.0.1:{port}")
+        again = GrpcSettings(bind_addr=f"127.0.0.1:{port}")
         with pytest.raises(server.PortTakenError, match=str(port)):
             await server.start(stack, again, lambda made: None, [], {})
+
+
+async def test_calls_are_counted_by_method_and_outcome() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    servicer = Servicer()
+    settings = GrpcSettings(bind_addr="127.0.0.1:0", metrics_addr=address, shutdown_grace_s=0)
+    async with AsyncExitStack() as stack, httpx.AsyncClient(trust_env=False) as http:
+        port = await server.start(
+            stack, settings, lambda made: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, made), [NAME], {}
+        )
+        channel = await stack.enter_async_context(channels.connect(f"127.0.0.1:{port}"))
+        stub = upload_pb2_grpc.UploadServiceStub(channel)
+        for _ in range(3):
+            await stub.GetUpload(upload_pb2.GetUploadRequest(upload_id=SOME_ID))
+        await failed(stub.GetUpload(upload_pb2.GetUploadRequest(upload_id="nonsense")))
+        await failed(stub.AbortUpload(upload_pb2.AbortUploadRequest(upload_id=SOME_ID)))
+        hanging = asyncio.ensure_future(stub.CreateUpload(upload_pb2.CreateUploadRequest(request_id="r", datasource="d", filename="f.csv")))
+        await servicer.entered.wait()
+        text = (await http.get(f"http://{address}/metrics")).text
+        hanging.cancel()
+        with pytest.raises(server.PortTakenError, match=f"METRICS_ADDR={address}"):
+            await server.start(stack, settings, lambda made: None, [], {})
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("sluice_rpcs"))
+    assert figures[f'sluice_rpcs_total{{code="OK",method="{NAME}/GetUpload"}}'] == "3.0"
+    assert figures[f'sluice_rpcs_total{{code="INVALID_ARGUMENT",method="{NAME}/GetUpload"}}'] == "1.0"
+    assert figures[f'sluice_rpcs_total{{code="FAILED_PRECONDITION",method="{NAME}/AbortUpload"}}'] == "1.0"
+    assert figures[f'sluice_rpcs_running{{method="{NAME}/CreateUpload"}}'] == "1.0"
+    assert f'sluice_rpc_seconds_count{{method="{NAME}/GetUpload"}} 4.0' in text
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1)
 
 
 async def test_running_calls_get_the_grace_and_no_more() -> None:
     servicer = Servicer()
     async with AsyncExitStack() as outer:
         stack = AsyncExitStack()
-        settings = ServiceSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0.2)
+        settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0.2)
         port = await server.start(
             stack, settings, lambda made: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, made), [NAME], {}
         )
