@@ -17,6 +17,7 @@ from gateway import (
     problems,
     query_http,
     readiness,
+    reports_http,
     tasks_http,
     uploads_http,
 )
@@ -86,6 +87,7 @@ def http_app(
     problems.install(app)
     app.include_router(uploads_http.router(services, limits, metrics))
     app.include_router(tasks_http.router(services, watches))
+    app.include_router(reports_http.router(services))
     app.include_router(query_http.router(services, settings.max_json_body_bytes))
     app.include_router(operations_http.router(ask_readiness, metrics))
     graphql_http.install(app, services, watches, all_watch, limits, settings.max_json_body_bytes, metrics)

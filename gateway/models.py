@@ -72,6 +72,7 @@ class Task(BaseModel):
     attempt: int = Field(description="How many times a worker took the task.")
     retry_of: str | None = Field(description="The task whose file this one loads again.")
     duplicate_of: str | None = Field(description="The task that loaded the same bytes before.")
+    repair_of: str | None = Field(description="The task whose refused rows its file holds, repaired.")
     last_sequence: int = Field(description="Number of its newest event.")
     trace_id: str | None = Field(description="Id that all log lines about it carry.")
     timings: list[StageTiming] = Field(description="How long each stage took, in order.")

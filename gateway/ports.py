@@ -15,7 +15,7 @@ from sluice.status.v1.status_pb2 import (
     WatchTasksResponse,
 )
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
-from sluice.validation.v1.validation_pb2 import Report
+from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
 
 
 class Tasks(Protocol):
@@ -59,8 +59,8 @@ class Reports(Protocol):
 
     async def report(self, task_id: str, attempt: int) -> Report: ...
 
-    def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
-        """The refused rows as pieces of a UTF-8 CSV file."""
+    def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
+        """The refused rows as pieces of a file."""
         ...
 
 

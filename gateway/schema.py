@@ -13,6 +13,7 @@ from strawberry.types import ExecutionContext
 
 from gateway.graphql_types import SCALARS
 from gateway.query_fields import DataQuery
+from gateway.report_fields import ReportQuery
 from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
 from gateway.upload_fields import UploadMutation
 
@@ -24,7 +25,7 @@ MAX_TOKENS = 2000
 
 
 @strawberry.type(description="Reading.")
-class Query(TaskQuery, DataQuery):
+class Query(TaskQuery, DataQuery, ReportQuery):
     pass
 
 

@@ -48,6 +48,7 @@ class IngestionTaskStatus:
     druid_task_id: str | None
     duplicate_of: strawberry.ID | None = strawberry.field(description="The task that loaded the same bytes before.")
     retry_of: strawberry.ID | None
+    repair_of: strawberry.ID | None = strawberry.field(description="The task whose refused rows its file holds, repaired.")
     error: JSON | None = strawberry.field(description="Why it ended badly: {code, message, line, column, value, action, actor}.")
     queue_position: int | None = strawberry.field(description="Its place among the tasks that wait, from 1; null while it does not wait.")
     estimated_seconds_left: float | None = strawberry.field(description="Seconds until it should have ended, as earlier ones did.")

@@ -1,16 +1,13 @@
 """Reading, following, cancelling and repeating tasks over REST."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response, StreamingResponse
 
 from gateway import event_stream, models, problems, wire
 from gateway.ports import Services
-from gateway.streams import begun
 from gateway.watches import Watches
-from services.common.errors import error
-from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import ListTasksRequest, RetryTaskRequest
 
 TaskId = Annotated[str, Path(description="UUID of the task.", max_length=255)]
@@ -84,24 +81,5 @@ def router(services: Services, watches: Watches) -> APIRouter:
         if found.state in wire.TERMINAL and last_event_id >= found.last_sequence:
             return Response(status_code=204)
         return event_stream.response(watches, task_id, last_event_id + 1)
-
-    @routes.get("/{task_id}/report", responses={200: {"description": "The validation report, see sluice.validation.v1.Report."}})
-    async def report(task_id: TaskId) -> dict[str, Any]:
-        """Everything that validation found: verdict, rules, columns with their types and evidence, rows, the first rejects."""
-        return wire.message(await services.reports.report(task_id, await _attempt(task_id)))
-
-    @routes.get("/{task_id}/rejects", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
-    async def rejects(request: Request, task_id: TaskId) -> Response:
-        """The refused rows as a CSV file: line, column, value, reason and action, then the row itself."""
-        pieces = await begun(request, services.reports.rejects(task_id, await _attempt(task_id)), 1)
-        headers = {"Content-Disposition": f'attachment; filename="rejects-{task_id[:8]}.csv"'}
-        return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=headers)
-
-    async def _attempt(task_id: str) -> int:
-        found = await services.tasks.get(task_id)
-        if not found.report_attempt:
-            text = f"There is no report: the task is {wire.state_name(found.state)}."
-            raise error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, text)
-        return found.report_attempt
 
     return routes

@@ -6,7 +6,7 @@ import grpc
 
 from services.common import errors
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
-from sluice.validation.v1.validation_pb2 import GetReportResponse, Report
+from sluice.validation.v1.validation_pb2 import GetReportResponse, RejectsFormat, Report
 
 REJECTS_DEADLINE_S = 600.0
 """A rejects file of hundreds of megabytes over a slow line still arrives."""
@@ -25,8 +25,8 @@ class ValidationRpc:
             raise errors.from_rpc(failure, "validation") from failure
         return answer.report
 
-    async def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
-        request = validation_pb2.GetRejectsRequest(task_id=task_id, attempt=attempt)
+    async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
+        request = validation_pb2.GetRejectsRequest(task_id=task_id, attempt=attempt, format=format)
         call = self._stub.GetRejects(request, timeout=REJECTS_DEADLINE_S)
         try:
             async for piece in call:

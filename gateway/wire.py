@@ -116,6 +116,7 @@ def task(found: status_pb2.Task) -> models.Task:
         attempt=found.attempt,
         retry_of=found.retry_of or None,
         duplicate_of=found.duplicate_of or None,
+        repair_of=found.repair_of or None,
         last_sequence=found.last_sequence,
         trace_id=found.trace_id or None,
         queue_position=count("queue_position"),

@@ -60,6 +60,7 @@ def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
         report_attempt=task.report_attempt,
         retry_of=task.retry_of,
         duplicate_of=task.duplicate_of,
+        repair_of=task.repair_of,
         last_sequence=task.last_sequence,
         trace_id=task.trace_id,
         timings=timings(task),

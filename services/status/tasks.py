@@ -35,6 +35,7 @@ class Task:
     allow_duplicate: bool
     retry_of: str
     duplicate_of: str
+    repair_of: str
     trace_id: str
     last_sequence: int
     rows_read: int | None

@@ -26,7 +26,13 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     children = Children(spool.bytes_per_job)
     stack.push_async_callback(children.stop)
     await children.start()
-    limits = Limits(settings.max_columns, settings.max_cells, settings.max_inflated_bytes, settings.max_parts)
+    limits = Limits(
+        max_columns=settings.max_columns,
+        max_cells=settings.max_cells,
+        max_inflated_bytes=settings.max_inflated_bytes,
+        max_parts=settings.max_parts,
+        rejects_workbook_rows=settings.rejects_workbook_rows,
+    )
     places = asyncio.Semaphore(settings.max_children)
     inspections = Inspections(
         spool,

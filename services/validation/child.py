@@ -82,6 +82,9 @@ def main() -> None:
         match step:
             case ValidationProgress():
                 _answer(answers, Kind.RESPONSE, ValidateObjectResponse(progress=step).SerializeToString())
+            # Whoever does not hear early waits for the report.
+            case _ if not job.growing:
+                pass
             case EarlyFinding():
                 _answer(answers, Kind.EARLY, InspectResponse(finding=step).SerializeToString())
             case EarlyVerdict():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.common import errors
-from services.validation import csv_reader, judging, kinds, policy, structure
+from services.validation import csv_reader, guide, judging, kinds, policy, structure
 from services.validation.column_types import named_like_time
 from services.validation.faults import FileFault
 from services.validation.growth import Growth
@@ -54,6 +54,8 @@ def _findings(request: ValidateObjectRequest, source: Path, folder: Path, limits
 def _of_table(request: ValidateObjectRequest, table: Table, folder: Path) -> list[tuple[Problem, bool]]:
     found: list[tuple[Problem, bool]] = []
     held = {rule.name: rule for rule in policy.rules(request.policy, request.options)}
+    if guide.task_of(table.header):
+        table = guide.without(table)
     columns = len(table.header)
     if held["min_columns"].severity == Severity.SEVERITY_BLOCK and columns < held["min_columns"].limit:
         found.append((policy.too_few_columns(columns, held["min_columns"].limit), True))

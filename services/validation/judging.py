@@ -9,7 +9,7 @@ import polars as pl
 
 from services.common import errors
 from services.common.timing import Timings
-from services.validation import column_types, csv_reader, kinds, names, parts, policy, rejects, workbook
+from services.validation import column_types, csv_reader, guide, kinds, names, parts, policy, rejects, workbook
 from services.validation.column_types import ColumnFacts, Reading, named_like_time
 from services.validation.faults import FileFault
 from services.validation.limits import Limits
@@ -72,6 +72,9 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
 def _judge(
     request: ValidateObjectRequest, table: Table, folder: Path, limits: Limits, emit: Emit, timings: Timings, report: Report
 ) -> None:
+    report.rejects_of = guide.task_of(table.header)
+    if report.rejects_of:
+        table = guide.without(table)
     report.problems.extend(table.warnings)
     if table.dialect is not None:
         report.dialect.CopyFrom(table.dialect)
@@ -87,7 +90,7 @@ def _judge(
         loadable = int(stats["rows"]) if loading.time is not None else 0
         emit(ValidationProgress(phase="scan", done=table.rows, total=table.rows, unit="rows"))
     with timings.step("verdict"):
-        refused = rejects.write(table, loading, folder)
+        refused = rejects.write(table, loading, folder, request.task_id)
         at_fault = refused.count - table.broken_rows
         # Without a time no row can be loaded; the file is refused for that, and its good rows count as refused with it.
         rejected = refused.count if loading.time is not None else table.broken_rows + frame_rows

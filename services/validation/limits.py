@@ -13,3 +13,5 @@ class Limits:
     max_inflated_bytes: int
     """Bytes of an .xlsx file when it is unpacked."""
     max_parts: int
+    rejects_workbook_rows: int = 100_000
+    """Refused rows that a workbook of them holds at most."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from services.common import errors
+from services.validation import guide, repairs
 from services.validation.column_types import ColumnFacts
 from services.validation.loading import Loading
 from services.validation.structure import read_broken
@@ -17,13 +18,12 @@ from services.validation.table import ROW, Table, column
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import ColumnType, Reject
 
+MARKS = "rejects.marks"
 SHOWN_REJECTS = 100
 SHOWN_MISFITS = 3
 SHOWN_PROBLEMS = 10
 """Faults of one row that the report names; it has to stay small enough for a message."""
 BATCH_ROWS = 20_000
-
-HEADER = ("line", "column", "value", "reason", "action")
 
 _FORMULA = re.compile(r"^[=+\-@\t\r]")
 _NUMBER = re.compile(r"^[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?$")
@@ -39,7 +39,7 @@ class Rejects:
     misfits: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
     """Per column, by position: line and value of the first few that do not fit."""
     path: Path | None = None
-    """CSV of all of them; None where there is none."""
+    """CSV of all of them; None where there is none. MARKS, beside it, has for each the places of the cells at fault."""
 
 
 def without_formula(cell: str) -> str:
@@ -47,43 +47,57 @@ def without_formula(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.match(cell) else cell
 
 
-def write(table: Table, loading: Loading | None, folder: Path) -> Rejects:
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    cells: list[str]
+    """Of the file: the guide columns, then the user's."""
+    at_fault: str
+    """Places of the user's cells at fault, from 0, with blanks between; empty where the whole row is."""
+
+
+def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> Rejects:
     """Writes all refused rows to rejects.csv in `folder`, by line. `loading` is None where no row got so far."""
     rejects = Rejects()
-    sources: list[Iterator[list[str]]] = []
+    sources: list[Iterator[_Row]] = []
     if table.broken_path is not None:
         sources.append(_broken(table, table.broken_path, rejects))
     if loading is not None and (loading.faults() or any(fact.misfits for fact in loading.columns)):
         sources.append(_faulty(table, loading, rejects))
     path = folder / "rejects.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file, (folder / MARKS).open("w", encoding="ascii") as marks:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*HEADER, *(without_formula(name) for name in table.header)])
-        for row in heapq.merge(*sources, key=lambda row: int(row[0])):
+        writer.writerow([*guide.header(task_id), *(without_formula(name) for name in table.header)])
+        for row in heapq.merge(*sources, key=lambda row: row.line):
             rejects.count += 1
-            writer.writerow(row)
+            writer.writerow(row.cells)
+            marks.write(f"{row.at_fault}\n")
     rejects.first = sorted(rejects.first, key=lambda reject: reject.line)[:SHOWN_REJECTS]
     if rejects.count:
         rejects.path = path
     else:
         path.unlink()
+        (folder / MARKS).unlink()
     return rejects
 
 
-def _row(line: int, problem: Problem, value: str, cells: Sequence[str | None]) -> list[str]:
-    head = [str(line), without_formula(problem.column), without_formula(value), errors.code_of(problem.code), problem.action]
-    return [*head, *("" if cell is None else without_formula(cell) for cell in cells)]
+def _row(line: int, problems: Sequence[Problem], value: str, cells: Sequence[str | None], at_fault: Sequence[int] = ()) -> _Row:
+    first = problems[0]
+    repair = " ".join(dict.fromkeys(problem.action for problem in problems))
+    head = [str(line), without_formula(first.column), without_formula(value), errors.code_of(first.code), repair]
+    return _Row(line, [*head, *("" if cell is None else without_formula(cell) for cell in cells)], " ".join(map(str, at_fault)))
 
 
-def _broken(table: Table, path: Path, rejects: Rejects) -> Iterator[list[str]]:
-    for number, broken in enumerate(read_broken(path)):
+def _broken(table: Table, path: Path, rejects: Rejects) -> Iterator[_Row]:
+    for number, found in enumerate(read_broken(path)):
+        broken = guide.own_fields(table, found)
         problem = errors.problem(broken.reason, broken.message, line=broken.line, value=broken.found)
         if number < SHOWN_REJECTS:
             rejects.first.append(Reject(line=broken.line, problems=[problem]))
-        yield _row(broken.line, problem, broken.found, broken.fields)
+        yield _row(broken.line, [problem], broken.found, broken.fields)
 
 
-def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[list[str]]:
+def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
     """Rows that the grammar takes and a type or the time refuses. Collects the first misfits of every column on the way."""
     faults = loading.faults()
     tested = faults + [
@@ -115,9 +129,8 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[list[s
                 refused += 1
                 if refused <= SHOWN_REJECTS:
                     rejects.first.append(Reject(line=line, problems=problems[:SHOWN_PROBLEMS]))
-                first = problems[0]
-                position = next(fact.position for fact, flag, refuses in flagged if refuses and values[flag])
-                yield _row(line, first, values[cells[position]] or "", [values[cell] for cell in cells])
+                at_fault = [fact.position for fact, flag, refuses in flagged if refuses and values[flag]]
+                yield _row(line, problems, values[cells[at_fault[0]]] or "", [values[cell] for cell in cells], at_fault)
 
 
 _KINDS = {
@@ -139,4 +152,6 @@ def _problem(fact: ColumnFacts, loading: Loading, line: int, cell: str | None) -
         reason, message = ErrorReason.ERROR_REASON_TIME_MISSING, f"The row has no time in {fact.shown_name}."
     else:
         reason, message = ErrorReason.ERROR_REASON_TIME_INVALID, f"The time in {fact.shown_name} is not {wanted}."
-    return errors.problem(reason, message, line=line, column=name, value=cell or "")
+    meant = "" if reason == ErrorReason.ERROR_REASON_TIME_MISSING else repairs.suggest(fact, cell or "")
+    action = f"Write {meant} in {fact.shown_name}, if that is meant." if meant else ""
+    return errors.problem(reason, message, line=line, column=name, value=cell or "", action=action)

@@ -44,7 +44,7 @@ class ValidationServicer(validation_pb2_grpc.ValidationServiceServicer):
         return GetReportResponse(report=await self._validation.report(request.task_id, request.attempt))
 
     async def GetRejects(self, request: GetRejectsRequest, context: Any) -> AsyncIterator[GetRejectsResponse]:
-        async with aclosing(self._validation.rejects(request.task_id, request.attempt)) as pieces:
+        async with aclosing(self._validation.rejects(request.task_id, request.attempt, request.format)) as pieces:
             async for data in pieces:
                 yield GetRejectsResponse(data=data)
 

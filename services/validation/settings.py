@@ -34,3 +34,6 @@ class Settings(GrpcSettings, S3Settings):
     max_cells: int = Field(25_000_000, ge=1, description="Cells that a sheet of a workbook may have.")
     max_inflated_bytes: int = Field(2 * GIB, ge=1, description="Bytes that an .xlsx file may hold when it is unpacked.")
     max_parts: int = Field(4, ge=1, le=64, description="Parts that a large file is cut into at most.")
+    rejects_workbook_rows: int = Field(
+        100_000, ge=1, le=1_000_000, description="Refused rows that the workbook of them holds at most; the CSV file has all."
+    )

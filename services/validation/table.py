@@ -56,3 +56,5 @@ class Table:
     dialect: Dialect | None = None
     sheet: Sheet | None = None
     warnings: list[Problem] = field(default_factory=list)
+    guide_columns: int = 0
+    """Columns of ours that stood before the user's, and are taken off: this was a rejects file."""

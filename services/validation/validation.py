@@ -9,7 +9,7 @@ from time import monotonic
 
 from services.common import errors, logs
 from services.common.timing import Timings
-from services.validation import policy
+from services.validation import policy, rejects, rejects_workbook
 from services.validation.child import Job
 from services.validation.children import ChildLostError, Children
 from services.validation.inspections import Inspection, Inspections, Step
@@ -18,6 +18,7 @@ from services.validation.ports import ObjectStore
 from services.validation.spool import Spool
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import (
+    RejectsFormat,
     Report,
     StepTiming,
     ValidateObjectRequest,
@@ -213,8 +214,9 @@ class Validation:
             await self._store.put_file(key, folder / "parts" / part.uri)
             part.uri = self._store.uri(key)
         if report.rejects_uri:
-            key = results_key(report.task_id, report.attempt, "rejects.csv")
-            await self._store.put_file(key, folder / report.rejects_uri)
+            for name in (rejects.MARKS, report.rejects_uri):
+                key = results_key(report.task_id, report.attempt, name)
+                await self._store.put_file(key, folder / name)
             report.rejects_uri = self._store.uri(key)
 
     async def report(self, task_id: str, attempt: int) -> Report:
@@ -229,16 +231,39 @@ class Validation:
             raise errors.error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, message)
         return stored
 
-    async def rejects(self, task_id: str, attempt: int) -> AsyncGenerator[bytes, None]:
+    async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncGenerator[bytes, None]:
         """The rejects file; nothing where no row was refused.
 
         Raises:
             SluiceError: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
         """
         report = await self.report(task_id, attempt)
-        if report.rejects_uri:
-            async for data in self._store.read(report.rejects_uri):
-                yield data
+        if not report.rejects_uri:
+            return
+        uri = report.rejects_uri
+        if format == RejectsFormat.REJECTS_FORMAT_XLSX:
+            uri = await self._rejects_workbook(report)
+        async for data in self._store.read(uri):
+            yield data
+
+    async def _rejects_workbook(self, report: Report) -> str:
+        """URI of the rejects as a workbook, which is made when it is first asked for."""
+        key = results_key(report.task_id, report.attempt, "rejects.xlsx")
+        if await self._store.size(self._store.uri(key)) is None:
+            with self._spool.job() as folder:
+                texts = {
+                    rejects.MARKS: self._store.uri(results_key(report.task_id, report.attempt, rejects.MARKS)),
+                    "csv": report.rejects_uri,
+                }
+                for name, uri in texts.items():
+                    with (folder / name).open("wb") as file:
+                        async for data in self._store.read(uri):
+                            await asyncio.to_thread(file.write, data)
+                target = folder / "rejects.xlsx"
+                rows = self._limits.rejects_workbook_rows
+                await asyncio.to_thread(rejects_workbook.write, folder / "csv", folder / rejects.MARKS, target, rows)
+                await self._store.put_file(key, target)
+        return self._store.uri(key)
 
     async def delete(self, task_id: str) -> int:
         """Deletes what was derived from a task's file, of all attempts; how many objects there were.

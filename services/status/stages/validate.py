@@ -9,8 +9,8 @@ from services.status.machine import Move, State
 from services.status.ports import Validation
 from services.status.run import FencedError, Run
 from services.status.tasks import Progress
-from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import LoadType, Report, ValidateObjectRequest, ValidationProgress, Verdict
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.validation.v1.validation_pb2 import LoadType, ReadOptions, Report, ValidateObjectRequest, ValidationProgress, Verdict
 
 EXPECTED_SUMS = 5
 """Numeric columns whose sums Druid must show."""
@@ -23,6 +23,9 @@ async def validate(run: Run, validation: Validation) -> None:
     """To INGESTING, or to REJECTED for what the file is or for being there already."""
     report = await _report(run, validation)
     found = _columns(run, report)
+    if report.rejects_of and (elsewhere := await _of_another_datasource(run, report.rejects_of)):
+        await run.move(Move(State.REJECTED, elsewhere.message, elsewhere, found))
+        return
     match report.verdict:
         case Verdict.VERDICT_REJECTED:
             await run.move(_rejected(report, found))
@@ -41,6 +44,7 @@ async def _report(run: Run, validation: Validation) -> Report:
         filename=task.original_filename,
         file_size=task.file_size or 0,
         sha256=task.sha256,
+        options=ReadOptions.FromString(task.options) if task.options else None,
     )
     async with aclosing(validation.validate(request, run.remaining_s)) as answers:
         async for answer in answers:
@@ -48,6 +52,16 @@ async def _report(run: Run, validation: Validation) -> Report:
                 return answer.report
             await run.progress(_progress(answer.progress))
     raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The validation service ended without a report.")
+
+
+async def _of_another_datasource(run: Run, rejects_of: str) -> Problem | None:
+    """Why the refused rows of that task cannot be loaded by this one; None where they can."""
+    origin = await run.store.get(rejects_of)
+    if origin is not None and origin.datasource_name == run.task.datasource_name:
+        return None
+    where = "a task that is not known" if origin is None else f"a task of the datasource {origin.datasource_name}"
+    message = f"The file holds the refused rows of {where}, {rejects_of}."
+    return errors.problem(ErrorReason.ERROR_REASON_REJECTS_ELSEWHERE, message, value=rejects_of)
 
 
 def _progress(step: ValidationProgress) -> Progress:
@@ -58,6 +72,7 @@ def _progress(step: ValidationProgress) -> Progress:
 def _columns(run: Run, report: Report) -> dict[str, object]:
     return {
         "report_attempt": run.owner.attempt,
+        "repair_of": report.rejects_of,
         "sha256": report.sha256 or run.task.sha256,
         "rows_read": report.rows_read,
         "rows_rejected": report.rows_rejected,

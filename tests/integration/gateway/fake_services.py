@@ -196,6 +196,9 @@ class FakeValidation(validation_pb2_grpc.ValidationServiceServicer):
     async def GetRejects(
         self, request: validation_pb2.GetRejectsRequest, context: Context
     ) -> AsyncIterator[validation_pb2.GetRejectsResponse]:
+        if request.format == validation_pb2.RejectsFormat.REJECTS_FORMAT_XLSX:
+            yield validation_pb2.GetRejectsResponse(data=b"PK")
+            return
         yield validation_pb2.GetRejectsResponse(data=b"line,column\r\n")
         yield validation_pb2.GetRejectsResponse(data=b"7,Sales\r\n")
 

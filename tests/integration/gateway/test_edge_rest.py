@@ -207,6 +207,9 @@ async def test_report_and_rejects(edge: Edge) -> None:
     assert (report["rows_read"], report["sha256"], report["time"]) == (2**53 + 1, "00" * 32, None)
     rejects = await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects")
     assert rejects.content == b"line,column\r\n7,Sales\r\n"
+    workbook = await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects?format=xlsx")
+    assert (workbook.content, workbook.headers["content-type"].rsplit(".", 1)[1]) == (b"PK", "sheet")
+    assert (await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects?format=pdf")).json()["code"] == "REQUEST_INVALID"
     assert rejects.headers["content-type"] == "text/csv; charset=utf-8"
 
 

@@ -125,8 +125,17 @@ async def test_refused_rows_are_served_with_their_lines(running: Running) -> Non
     assert [reject.line for reject in report.first_rejects] == [11, 21, 31]
     pieces = [answer.data async for answer in running.stub.GetRejects(pb.GetRejectsRequest(task_id=request.task_id, attempt=1))]
     rows = list(csv.DictReader(io.StringIO(b"".join(pieces).decode())))
-    assert [(row["line"], row["reason"]) for row in rows] == [("11", "ROW_TOO_SHORT"), ("21", "TIME_MISSING"), ("31", "QUOTE_BROKEN")]
+    assert [(row[f"line of {request.task_id}"], row["reason"]) for row in rows] == [
+        ("11", "ROW_TOO_SHORT"),
+        ("21", "TIME_MISSING"),
+        ("31", "QUOTE_BROKEN"),
+    ]
     assert rows[1]["region"] == "'=cmd()"
+    for _ in range(2):
+        wanted = pb.GetRejectsRequest(task_id=request.task_id, attempt=1, format=pb.RejectsFormat.REJECTS_FORMAT_XLSX)
+        workbook = b"".join([answer.data async for answer in running.stub.GetRejects(wanted)])
+        again = await running.report(workbook, "rejects.xlsx")
+        assert (again.rejects_of, again.rows_read, again.rows_rejected) == (request.task_id, 3, 3)
 
 
 async def test_no_refused_row_means_no_rejects(running: Running) -> None:

@@ -30,7 +30,7 @@ from sluice.status.v1.status_pb2 import (
     WatchTasksResponse,
 )
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
-from sluice.validation.v1.validation_pb2 import Report
+from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
 
 BOUNDARY = "frontier"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -171,7 +171,7 @@ class FakeReports:
     async def report(self, task_id: str, attempt: int) -> Report:
         return Report(task_id=task_id, attempt=attempt)
 
-    async def rejects(self, task_id: str, attempt: int) -> AsyncIterator[bytes]:
+    async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
         yield b"line\r\n"
 
 

@@ -39,6 +39,7 @@ def new_task(**other: object) -> Task:
         allow_duplicate=False,
         retry_of="",
         duplicate_of="",
+        repair_of="",
         trace_id="0" * 32,
         last_sequence=2,
         rows_read=None,
@@ -92,6 +93,8 @@ class FakeRows:
         self.lane_taken = False
         self.delays: list[float] = []
         self.older: list[Task] = []
+        self.get_more: list[Task] = []
+        """Other tasks that there are."""
         self.load_states: dict[str, str] = {}
         self.stage_seconds = 0.0
         """What the database's clock says of the stage, until the next transition."""
@@ -108,6 +111,9 @@ class FakeRows:
         number = self.faults.before("owned")
         self.faults.after(number)
         return replace(self.task, stage_seconds=self.stage_seconds) if owner == self.owner else None
+
+    async def get(self, task_id: str) -> Task | None:
+        return self.task if task_id == self.task.task_id else next((task for task in self.get_more if task.task_id == task_id), None)
 
     async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool:
         number = self.faults.before(f"move {move.to}")

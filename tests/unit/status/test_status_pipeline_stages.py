@@ -19,7 +19,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase
 from sluice.validation.v1.validation_pb2 import Report
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
-from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation, Faults, problem_of, rejected
+from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation, Faults, passed, problem_of, rejected
 
 SETTINGS: dict[str, Any] = {
     "bind_addr": "127.0.0.1:0",
@@ -124,6 +124,26 @@ async def test_each_call_may_fail_once(kind: str, druid: str) -> None:
         if not world.faults.fired:
             break
     assert number > 1
+
+
+@pytest.mark.parametrize(("datasource", "end"), [("sales", State.SUCCEEDED), ("others", State.REJECTED), (None, State.REJECTED)])
+async def test_repaired_rows_join_the_datasource_of_their_task_only(datasource: str | None, end: State) -> None:
+    origin = "00000000-0000-4000-8000-0000000000aa"
+    world = World()
+
+    def judge(task_id: str, attempt: int) -> Report:
+        report = passed(task_id, attempt)
+        report.rejects_of = origin
+        return report
+
+    world.validation.judge = judge
+    older = [] if datasource is None else [new_task(task_id=origin, datasource_name=datasource)]
+    world.rows.get_more = older
+    assert await world.run_to_the_end() is end
+    assert world.rows.task.repair_of == origin
+    if end is State.REJECTED:
+        assert world.rows.task.problem is not None
+        assert world.rows.task.problem["code"] == "REJECTS_ELSEWHERE"
 
 
 async def test_druid_may_be_away_for_long() -> None:

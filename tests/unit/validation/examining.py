@@ -15,6 +15,7 @@ from sluice.validation.v1.validation_pb2 import Column, Policy, Report, Rule, Se
 LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1024**3, max_parts=4)
 
 _OFF = ("min_columns", "min_numeric_columns", "max_null_share", "max_reject_share")
+TASK_ID = "00000000-0000-4000-8000-000000000001"
 LENIENT = Policy(rules=[Rule(name=name, severity=Severity.SEVERITY_OFF) for name in _OFF])
 """Only the time column is asked for."""
 
@@ -48,7 +49,9 @@ class Examined:
         if not self.report.rejects_uri:
             return []
         text = (self.folder / self.report.rejects_uri).read_text(encoding="utf-8")
-        return list(csv.DictReader(io.StringIO(text, newline="")))
+        header, _, body = text.partition("\n")
+        named = header.replace(f"line of {TASK_ID}", "line", 1)
+        return list(csv.DictReader(io.StringIO(f"{named}\n{body}", newline="")))
 
 
 class Examine(Protocol):
@@ -66,7 +69,7 @@ def examine_bytes(folder: Path, data: bytes, filename: str, *, policy: Policy = 
 
 def examine_file(source: Path, folder: Path, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined:
     """Examines the file `source`."""
-    request = ValidateObjectRequest(filename=filename, file_size=source.stat().st_size, policy=policy)
+    request = ValidateObjectRequest(task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy)
     report = examine(request, source, folder, limits, lambda _: None)
     assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped
     return Examined(report, folder)

@@ -20,14 +20,14 @@ def test_rows_stand_in_the_order_of_the_file_with_the_users_own_cells(examine: E
     good = b"2024-01-01,5,x\n" * 50
     examined = examine(b"date,number,=note\n" + good + b"2024-01-01,5\n" + good + b"never,five,y\n" + good + b'2024-01-01,"5,z\n')
     rows = examined.rejects()
-    assert list(rows[0]) == ["line", "column", "value", "reason", "action", "date", "number", "'=note"]
+    assert list(rows[0]) == ["line", "column", "value", "reason", "repair", "date", "number", "'=note"]
     assert [(row["line"], row["column"], row["value"], row["reason"]) for row in rows] == [
         ("52", "", "2", "ROW_TOO_SHORT"),
         ("103", "date", "never", "TIME_INVALID"),
         ("154", "", '2024-01-01,"5,z', "QUOTE_BROKEN"),
     ]
     assert (rows[1]["date"], rows[1]["number"]) == ("never", "five")
-    assert all(row["action"] for row in rows)
+    assert all(row["repair"] for row in rows)
     both = examined.report.first_rejects[1]
     assert [problem.column for problem in both.problems] == ["date", "number"]
 

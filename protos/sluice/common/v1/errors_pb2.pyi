@@ -164,6 +164,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Reading the file needed more memory, time or space than one file may use. It is not retried."""
     ERROR_REASON_SHEET_NOT_FOUND: _ErrorReason.ValueType  # 113
     """The workbook has no sheet with cells, or not the one that was asked for."""
+    ERROR_REASON_REJECTS_ELSEWHERE: _ErrorReason.ValueType  # 120
+    """The file holds the refused rows of a task of another datasource, or of a task that is not known. Metadata: value (the task)."""
     ERROR_REASON_ROW_TOO_LONG: _ErrorReason.ValueType  # 150
     """--- findings on rows and columns (150-199) ---
 
@@ -343,6 +345,8 @@ ERROR_REASON_RESOURCE_LIMIT: ErrorReason.ValueType  # 112
 """Reading the file needed more memory, time or space than one file may use. It is not retried."""
 ERROR_REASON_SHEET_NOT_FOUND: ErrorReason.ValueType  # 113
 """The workbook has no sheet with cells, or not the one that was asked for."""
+ERROR_REASON_REJECTS_ELSEWHERE: ErrorReason.ValueType  # 120
+"""The file holds the refused rows of a task of another datasource, or of a task that is not known. Metadata: value (the task)."""
 ERROR_REASON_ROW_TOO_LONG: ErrorReason.ValueType  # 150
 """--- findings on rows and columns (150-199) ---
 

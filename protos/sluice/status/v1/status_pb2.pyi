@@ -135,6 +135,7 @@ class Task(_message.Message):
     ESTIMATED_SECONDS_LEFT_FIELD_NUMBER: _builtins.int
     FILES_DELETE_TIME_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    REPAIR_OF_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """UUID of the task."""
     state: _task_pb2.TaskState.ValueType
@@ -193,6 +194,8 @@ class Task(_message.Message):
     """Seconds until it should have ended, by how long earlier ones took; unset where it has ended, or there is no history yet."""
     options: _builtins.bytes
     """How its file is to be read: a serialized sluice.validation.v1.ReadOptions, empty where nothing was said."""
+    repair_of: _builtins.str
+    """The task whose refused rows this one's file holds, repaired; empty for any other file."""
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why it ended badly, and what to do. Empty while all is well."""
@@ -265,10 +268,11 @@ class Task(_message.Message):
         estimated_seconds_left: _builtins.float | None = ...,
         files_delete_time: _timestamp_pb2.Timestamp | None = ...,
         options: _builtins.bytes = ...,
+        repair_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "complete_time", b"complete_time", "create_time", b"create_time", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "files_delete_time", b"files_delete_time", "problem", b"problem", "queue_position", b"queue_position", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "repair_of", b"repair_of", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__estimated_seconds_left: _TypeAlias = _typing.Literal["estimated_seconds_left"]  # noqa: Y015
     _WhichOneofArgType__estimated_seconds_left: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left"]  # noqa: Y015

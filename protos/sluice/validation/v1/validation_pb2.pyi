@@ -232,6 +232,30 @@ HEADER_NO: Header.ValueType  # 3
 """It has none: columns are named column_1, column_2, ..."""
 Global___Header: _TypeAlias = Header  # noqa: Y015
 
+class _RejectsFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RejectsFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RejectsFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REJECTS_FORMAT_UNSPECIFIED: _RejectsFormat.ValueType  # 0
+    """The server's default: CSV."""
+    REJECTS_FORMAT_CSV: _RejectsFormat.ValueType  # 1
+    """UTF-8 CSV."""
+    REJECTS_FORMAT_XLSX: _RejectsFormat.ValueType  # 2
+    """A workbook of text cells, those at fault coloured; at most REJECTS_WORKBOOK_ROWS rows."""
+
+class RejectsFormat(_RejectsFormat, metaclass=_RejectsFormatEnumTypeWrapper):
+    """How the refused rows are written."""
+
+REJECTS_FORMAT_UNSPECIFIED: RejectsFormat.ValueType  # 0
+"""The server's default: CSV."""
+REJECTS_FORMAT_CSV: RejectsFormat.ValueType  # 1
+"""UTF-8 CSV."""
+REJECTS_FORMAT_XLSX: RejectsFormat.ValueType  # 2
+"""A workbook of text cells, those at fault coloured; at most REJECTS_WORKBOOK_ROWS rows."""
+Global___RejectsFormat: _TypeAlias = RejectsFormat  # noqa: Y015
+
 @_typing.final
 class Rule(_message.Message):
     """A rule of the policy."""
@@ -1162,6 +1186,7 @@ class Report(_message.Message):
     REJECTS_URI_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    REJECTS_OF_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
@@ -1188,6 +1213,8 @@ class Report(_message.Message):
     """Rows left out by rule: blank lines."""
     rejects_uri: _builtins.str
     """Where the rejects file is, as s3://bucket/key; empty where no row was refused."""
+    rejects_of: _builtins.str
+    """The task whose rejects file this is, repaired or not; empty for any other file. Its guide columns are taken off and in no count."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
         """What rejects the file, then warnings; worst first."""
@@ -1254,10 +1281,11 @@ class Report(_message.Message):
         rejects_uri: _builtins.str = ...,
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
         options: Global___ReadOptions | None = ...,
+        rejects_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "options", b"options", "sheet", b"sheet", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_of", b"rejects_of", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1321,19 +1349,23 @@ class GetRejectsRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
     """The attempt, as in Task.report_attempt."""
+    format: Global___RejectsFormat.ValueType
+    """How they are written."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         attempt: _builtins.int = ...,
+        format: Global___RejectsFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "format", b"format", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1347,7 +1379,7 @@ class GetRejectsResponse(_message.Message):
 
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """At most 1 MiB of UTF-8 CSV."""
+    """At most 1 MiB of the file."""
     def __init__(
         self,
         *,

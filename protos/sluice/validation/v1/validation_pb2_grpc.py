@@ -99,7 +99,9 @@ class ValidationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRejects(self, request, context):
-        """The refused rows as a file, in pieces: the user's columns, and before them line, column, value, reason and action of the first fault.
+        """The refused rows as a file, in pieces: the user's own columns, and before them five of ours: `line of {task_id}`, column, value and
+        reason of the first fault, and how to repair the row. Cells that a spreadsheet would run have an apostrophe before them. The repaired
+        file can be uploaded into the same datasource: these columns and apostrophes are taken off again. Nothing where no row was refused.
         Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -36,7 +36,9 @@ class ValidationServiceStub:
     GetReport: _aio.UnaryUnaryMultiCallable[_validation_pb2.GetReportRequest, _validation_pb2.GetReportResponse]
     """The report of one attempt. Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE."""
     GetRejects: _aio.UnaryStreamMultiCallable[_validation_pb2.GetRejectsRequest, _validation_pb2.GetRejectsResponse]
-    """The refused rows as a file, in pieces: the user's columns, and before them line, column, value, reason and action of the first fault.
+    """The refused rows as a file, in pieces: the user's own columns, and before them five of ours: `line of {task_id}`, column, value and
+    reason of the first fault, and how to repair the row. Cells that a spreadsheet would run have an apostrophe before them. The repaired
+    file can be uploaded into the same datasource: these columns and apostrophes are taken off again. Nothing where no row was refused.
     Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
     """
     DeleteResults: _aio.UnaryUnaryMultiCallable[_validation_pb2.DeleteResultsRequest, _validation_pb2.DeleteResultsResponse]
@@ -90,7 +92,9 @@ class ValidationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _validation_pb2.GetRejectsRequest,
         context: _aio.ServicerContext[_validation_pb2.GetRejectsRequest, _abc.AsyncIterator[_validation_pb2.GetRejectsResponse]],
     ) -> _abc.AsyncIterator[_validation_pb2.GetRejectsResponse]:
-        """The refused rows as a file, in pieces: the user's columns, and before them line, column, value, reason and action of the first fault.
+        """The refused rows as a file, in pieces: the user's own columns, and before them five of ours: `line of {task_id}`, column, value and
+        reason of the first fault, and how to repair the row. Cells that a spreadsheet would run have an apostrophe before them. The repaired
+        file can be uploaded into the same datasource: these columns and apostrophes are taken off again. Nothing where no row was refused.
         Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
         """
 

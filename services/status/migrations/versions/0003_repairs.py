@@ -1,0 +1,11 @@
+"""Which task's refused rows a file holds. Adds only, so the release before works on beside it."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE ingestion_tasks ADD COLUMN repair_of VARCHAR(255) NOT NULL DEFAULT ''")
+    op.execute("CREATE INDEX tasks_of_repairs ON ingestion_tasks (repair_of) WHERE repair_of <> ''")

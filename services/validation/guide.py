@@ -1,0 +1,53 @@
+"""The guide columns of a rejects file: what we put before the user's own columns, and take off again when the repaired file comes back.
+
+The first one's name holds the task whose rows these are; the others have fixed names. A file whose header begins so is a rejects file.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from services.validation.table import ROW, BrokenRow, Table, column
+
+_FIRST = re.compile(r"line of ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_OTHERS = ("column", "value", "reason", "repair")
+COLUMNS = 1 + len(_OTHERS)
+"""How many there are."""
+
+_ESCAPED = r"^'([=+\-@\t\r])"
+"""What `rejects.without_formula` makes of a cell that a spreadsheet would run."""
+
+
+def header(task_id: str) -> list[str]:
+    """Names of the guide columns of a task's rejects file."""
+    return [f"line of {task_id}", *_OTHERS]
+
+
+def task_of(names: Sequence[str]) -> str:
+    """The task whose rejects file has this header; empty where it is any other file."""
+    match = _FIRST.fullmatch(names[0].strip()) if names else None
+    return match[1] if match and tuple(name.strip() for name in names[1:COLUMNS]) == _OTHERS else ""
+
+
+def without(table: Table) -> Table:
+    """The user's own table: without the guide columns, and with cells as they were before they were escaped."""
+
+    def own(frame: pl.LazyFrame, *more: str) -> pl.LazyFrame:
+        names = [column(position) for position in range(len(table.header) - COLUMNS)]
+        cells = [pl.col(column(position + COLUMNS)).alias(name) for position, name in enumerate(names)]
+        return frame.select(*more, *cells).with_columns(pl.col(names).str.replace(_ESCAPED, "${1}"))
+
+    return replace(
+        table,
+        header=[re.sub(_ESCAPED, r"\1", name) for name in table.header[COLUMNS:]],
+        frame=lambda: own(table.frame(), ROW),
+        sample=own(table.sample.lazy()).collect(),
+        guide_columns=COLUMNS,
+    )
+
+
+def own_fields(table: Table, broken: BrokenRow) -> BrokenRow:
+    """The row without its guide cells."""
+    return replace(broken, fields=broken.fields[table.guide_columns :])
