@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTANCE ?= default
 KIND ?= calls
 
-.PHONY: help setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor clean
+.PHONY: help page setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,13 +22,33 @@ help: ## What there is
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-setup: .venv/.ready ## Fetch and prepare everything, start nothing
+# Node comes from a wheel of the lock too. Setting up needs what builds the page (78 packages), checking also what checks it.
+frontend/node_modules/.build: .venv/.ready frontend/package-lock.json
+	@echo "Installing the page's locked packages"
+	@$(BIN)/python -m local.npm ci --omit=dev --silent
+	@touch $@
+
+frontend/node_modules/.check: .venv/.ready frontend/package-lock.json
+	@echo "Installing what checks the page"
+	@$(BIN)/python -m local.npm ci --silent
+	@touch frontend/node_modules/.build $@
+
+# The same with any Node from 20.19 on: `cd frontend && npm ci --omit=dev && npm run build`. Besides frontend/, it reads
+# gateway/schema.graphql and examples/sales.csv; the gateway serves what it leaves in frontend/dist.
+PAGE_SOURCES := $(shell find frontend/src frontend/index.html frontend/vite.config.ts frontend/package.json -type f)
+frontend/dist/index.html: $(PAGE_SOURCES) gateway/schema.graphql examples/sales.csv | frontend/node_modules/.build
+	@echo "Building the page"
+	@$(BIN)/python -m local.npm run --silent build -- --logLevel warn
+
+page: frontend/dist/index.html ## Build the page into frontend/dist
+
+setup: .venv/.ready page ## Fetch and prepare everything, start nothing
 	@$(BIN)/python -m local setup
 
-run: .venv/.ready ## The whole stack in the foreground, a sample loaded; Ctrl-C stops it
+run: .venv/.ready page ## The whole stack in the foreground, a sample loaded; Ctrl-C stops it
 	@$(BIN)/python -m local run --instance $(INSTANCE)
 
-up: .venv/.ready ## The same in the background; returns when all is healthy
+up: .venv/.ready page ## The same in the background; returns when all is healthy
 	@$(BIN)/python -m local up --instance $(INSTANCE)
 
 down: .venv/.ready ## Stop what `make up` started; data is kept
@@ -37,13 +57,13 @@ down: .venv/.ready ## Stop what `make up` started; data is kept
 status: .venv/.ready ## What runs, its memory and its health
 	@$(BIN)/python -m local status --instance $(INSTANCE)
 
-test: .venv/.ready ## All rings on real parts (at most 20 minutes)
+test: .venv/.ready page ## All rings on real parts (at most 20 minutes)
 	@$(BIN)/python -m tests.rings unit contract integration e2e
 
 test-compose: .venv/.ready ## Build, start, load, kill and remove the containers; needs a Docker engine
 	@tests/compose/run.sh
 
-check: .venv/.ready ## Format, lint, types, contracts, imports, generated code
+check: .venv/.ready frontend/node_modules/.check ## Format, lint, types, contracts, imports, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py docs/generate.py deploy
@@ -54,15 +74,17 @@ check: .venv/.ready ## Format, lint, types, contracts, imports, generated code
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m gateway.schema --check
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m local.npm run --silent check
 
 fmt: .venv/.ready ## Put code and protos into their form
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	$(BIN)/buf format --write --exclude-path protos/buf
 
-gen: .venv/.ready ## Generate the Python of the protos, the GraphQL schema file and the derived pages
+gen: .venv/.ready frontend/node_modules/.check ## Generate the Python of the protos, the GraphQL schema file and the derived pages
 	$(BIN)/python protos/generate.py
 	$(BIN)/python -m gateway.schema
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m local.npm run --silent gen
 
 lock: ## Resolve the dependencies of pyproject.toml again (free of registry addresses, so that any mirror serves it)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \

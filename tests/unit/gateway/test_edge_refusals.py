@@ -117,7 +117,7 @@ async def test_probes_answer_to_any_host_and_readiness_says_who_is_away() -> Non
 
 async def test_headers_that_protect_are_on_every_answer() -> None:
     async with client() as http:
-        for path in ("/", "/docs", "/page/app.js", "/api/nothing", "/healthz"):
+        for path in ("/", "/docs", "/page/docs.js", "/assets/nothing.js", "/api/nothing", "/healthz"):
             answer = await http.get(path)
             assert answer.headers["x-content-type-options"] == "nosniff", path
             assert "default-src 'none'" in answer.headers["content-security-policy"], path
@@ -125,9 +125,9 @@ async def test_headers_that_protect_are_on_every_answer() -> None:
             assert answer.headers["x-frame-options"] == "DENY", path
 
 
-async def test_the_pages_name_no_other_host() -> None:
+async def test_the_documentation_names_no_other_host() -> None:
     async with client() as http:
-        for path in ("/", "/docs", "/page/app.js", "/page/docs.js", "/page/app.css"):
+        for path in ("/docs", "/page/docs.js", "/page/docs.css"):
             answer = await http.get(path)
             assert answer.status_code == 200, path
             assert "http://" not in answer.text, path

@@ -1,0 +1,16 @@
+// A task as the page works with it.
+import type { TaskFieldsFragment } from "./generated";
+
+export type Task = TaskFieldsFragment;
+
+export interface Timing {
+  stage: string;
+  seconds: number;
+  started_at: string | null;
+  completed_at: string | null;
+}
+
+const ENDS = new Set(["SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"]);
+
+export const ended = (task: Pick<Task, "status">): boolean => ENDS.has(task.status);
+export const timings = (task: Task): Timing[] => (Array.isArray(task.timings) ? (task.timings as Timing[]) : []);

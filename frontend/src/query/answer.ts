@@ -1,0 +1,58 @@
+// Asking Druid, and what the answer's types say about it.
+import { post } from "../api/rest";
+
+export interface QueryColumn {
+  name: string;
+  type: string;
+}
+
+export interface Answer {
+  columns: QueryColumn[];
+  rows: unknown[][];
+  row_count: number;
+  truncated: boolean;
+  elapsed_ms: number;
+}
+
+export const ask = (sql: string, limit: number, signal: AbortSignal): Promise<Answer> => post("/api/query", { sql, limit }, signal);
+
+const NUMERIC = new Set(["BIGINT", "INTEGER", "DOUBLE", "FLOAT", "REAL", "DECIMAL", "SMALLINT", "TINYINT"]);
+
+export const isNumeric = (column: QueryColumn): boolean => NUMERIC.has(column.type);
+export const isTime = (column: QueryColumn): boolean => column.type === "TIMESTAMP" || column.type === "DATE";
+
+export function cellText(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "object") return JSON.stringify(value);
+  return String(value);
+}
+
+/** CSV as RFC 4180 has it; null is an empty field. Cells that a spreadsheet would run as a formula are made texts. */
+export function toCsv({ columns, rows }: Pick<Answer, "columns" | "rows">): string {
+  const field = (value: unknown) => {
+    const text = cellText(value);
+    const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^[+-]?[\d.]+$/.test(text) ? `'${text}` : text;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  return [columns.map(({ name }) => name), ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
+}
+
+export type Kind = "line" | "bar" | "scatter";
+
+export interface Choice {
+  kind: Kind;
+  x: number;
+  ys: number[];
+}
+
+/** The chart that fits the columns; null where none does. */
+export function chooseChart(columns: QueryColumn[]): Choice | null {
+  const numbers = columns.flatMap((column, place) => (isNumeric(column) ? [place] : []));
+  const time = columns.findIndex(isTime);
+  if (numbers.length === 0) return null;
+  if (time >= 0) return { kind: "line", x: time, ys: numbers.slice(0, 3) };
+  const words = columns.findIndex((column) => !isNumeric(column));
+  if (words >= 0) return { kind: "bar", x: words, ys: numbers.slice(0, 1) };
+  const [x, y] = numbers;
+  return x !== undefined && y !== undefined ? { kind: "scatter", x, ys: [y] } : null;
+}

@@ -1,0 +1,108 @@
+// The SQL editor. It lives in a shadow root, where its styles are constructed ones, which the strict policy allows.
+import { autocompletion, completionKeymap, closeBrackets } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
+import { sql, StandardSQL } from "@codemirror/lang-sql";
+import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import { Compartment, EditorState } from "@codemirror/state";
+import { EditorView, keymap, placeholder } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+import { useEffect, useRef } from "react";
+import { t } from "../texts";
+import type { Tables } from "./tables";
+
+const COLOURS = HighlightStyle.define([
+  { tag: tags.keyword, color: "var(--code-keyword)", fontWeight: "600" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--code-string)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--code-number)" },
+  { tag: tags.comment, color: "var(--muted)", fontStyle: "italic" },
+]);
+
+const LOOK = EditorView.theme({
+  "&": { color: "var(--text)", backgroundColor: "transparent", fontSize: "15px" },
+  "&.cm-focused": { outline: "none" },
+  ".cm-content": { fontFamily: "var(--mono)", padding: "12px 14px", minHeight: "104px", caretColor: "var(--accent)" },
+  ".cm-scroller": { maxHeight: "320px", lineHeight: "1.55" },
+  ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
+  ".cm-selectionBackground, &.cm-focused .cm-selectionBackground, .cm-content ::selection": { backgroundColor: "var(--accent-soft)" },
+  ".cm-placeholder": { color: "var(--muted)" },
+  ".cm-tooltip": { backgroundColor: "var(--surface)", border: "1px solid var(--line)", borderRadius: "8px", overflow: "hidden" },
+  ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
+});
+
+interface Props {
+  value: string;
+  onChange: (value: string) => void;
+  onRun: (value: string) => void;
+  tables: Tables | undefined;
+}
+
+const language = (tables: Tables | undefined) =>
+  sql({
+    dialect: StandardSQL,
+    upperCaseKeywords: true,
+    schema: Object.fromEntries(Object.entries(tables ?? {}).map(([table, columns]) => [table, columns.map(({ name }) => name)])),
+  });
+
+export default function Editor({ value, onChange, onRun, tables }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const view = useRef<EditorView>(undefined);
+  const known = useRef(new Compartment());
+  const calls = useRef({ onChange, onRun });
+  const first = useRef({ value, tables });
+  useEffect(() => {
+    calls.current = { onChange, onRun };
+  });
+
+  useEffect(() => {
+    if (!host.current) return;
+    const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
+    const made = new EditorView({
+      root,
+      parent: root,
+      state: EditorState.create({
+        doc: first.current.value,
+        extensions: [
+          keymap.of([
+            {
+              key: "Mod-Enter",
+              run: ({ state }) => {
+                calls.current.onRun(state.doc.toString());
+                return true;
+              },
+            },
+            ...completionKeymap,
+            ...historyKeymap,
+            ...defaultKeymap,
+          ]),
+          history(),
+          closeBrackets(),
+          autocompletion({ icons: false }),
+          known.current.of(language(first.current.tables)),
+          syntaxHighlighting(COLOURS),
+          placeholder('SELECT region, SUM(revenue) FROM "sales" GROUP BY 1'),
+          EditorView.lineWrapping,
+          EditorView.contentAttributes.of({ "aria-label": t.query.sql, spellcheck: "false", autocapitalize: "off" }),
+          EditorView.updateListener.of((update) => {
+            if (update.docChanged) calls.current.onChange(update.state.doc.toString());
+          }),
+          LOOK,
+        ],
+      }),
+    });
+    view.current = made;
+    return () => made.destroy();
+  }, []);
+
+  useEffect(() => {
+    view.current?.dispatch({ effects: known.current.reconfigure(language(tables)) });
+  }, [tables]);
+
+  useEffect(() => {
+    const current = view.current;
+    if (current && current.state.doc.toString() !== value) {
+      current.dispatch({ changes: { from: 0, to: current.state.doc.length, insert: value } });
+    }
+  }, [value]);
+
+  return <div ref={host} className="editor" data-testid="editor" />;
+}

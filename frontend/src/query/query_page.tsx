@@ -1,0 +1,199 @@
+// SQL in, rows out: as a table, as a chart, as a file, as a link.
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useLocation, useSearch } from "wouter";
+import { AWAY, findingOf, type Finding } from "../api/rest";
+import { t } from "../texts";
+import { Icon } from "../ui/icon";
+import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
+import { ask, chooseChart, toCsv, type Answer } from "./answer";
+import { quoted } from "./ready";
+import { ResultTable } from "./result_table";
+import { useTables, type Tables } from "./tables";
+
+const Editor = lazy(() => import("./editor"));
+const ChartView = lazy(() => import("./chart_view"));
+
+const LIMITS = [1000, 10_000, 100_000];
+const DRAFT = "sluice.sql";
+
+export default function QueryPage() {
+  useTitle(t.titles.query);
+  const wanted = new URLSearchParams(useSearch());
+  const [, go] = useLocation();
+  const linked = wanted.get("sql") ?? tableQuery(wanted.get("table"));
+  // What was typed survives a reload and a look at another page.
+  const [sql, setSql] = useState(() => linked ?? sessionStorage.getItem(DRAFT) ?? "");
+  const [limit, setLimit] = useState(1000);
+  const [answer, setAnswer] = useState<Answer>();
+  const [problem, setProblem] = useState<Finding>();
+  const [running, setRunning] = useState(false);
+  const stop = useRef<AbortController>(undefined);
+  const { tables, reload } = useTables();
+
+  const run = useCallback(
+    async (statement: string) => {
+      if (!statement.trim()) return;
+      stop.current?.abort();
+      const own = (stop.current = new AbortController());
+      setRunning(true);
+      setProblem(undefined);
+      go(`/query?sql=${encodeURIComponent(statement)}`, { replace: true });
+      try {
+        setAnswer(await ask(statement, limit, own.signal));
+      } catch (failure) {
+        if (!own.signal.aborted) {
+          setAnswer(undefined);
+          setProblem(findingOf(failure));
+        }
+      } finally {
+        if (stop.current === own) setRunning(false);
+      }
+    },
+    [go, limit],
+  );
+
+  useEffect(() => sessionStorage.setItem(DRAFT, sql), [sql]);
+  const started = useRef(false);
+  useEffect(() => {
+    if (started.current || !linked || !(wanted.has("run") || wanted.has("table") || wanted.has("sql"))) return;
+    started.current = true;
+    void run(linked);
+  });
+  useEffect(() => {
+    // A new table is known as soon as a query of it was asked.
+    if (answer) reload();
+  }, [answer, reload]);
+
+  return (
+    <div className="page query">
+      <h1>{t.query.title}</h1>
+      <div className="query-layout">
+        <TableList tables={tables} onPick={(name) => setSql(tableQuery(name) ?? "")} />
+        <div className="query-main">
+          <div className="editor-box">
+            <Suspense fallback={<textarea className="editor-waiting" value={sql} aria-label={t.query.sql} readOnly />}>
+              <Editor value={sql} onChange={setSql} onRun={(text) => void run(text)} tables={tables} />
+            </Suspense>
+          </div>
+          <div className="actions query-actions">
+            <button type="button" className="primary" onClick={() => void run(sql)} disabled={!sql.trim()}>
+              <Icon name="play" />
+              {t.query.run}
+            </button>
+            {running && (
+              <button type="button" onClick={() => stop.current?.abort()}>
+                {t.query.stop}
+              </button>
+            )}
+            <label className="inline-field">
+              {t.query.limit}
+              <select value={limit} onChange={(event) => setLimit(Number(event.target.value))}>
+                {LIMITS.map((each) => (
+                  <option key={each} value={each}>
+                    {t.query.rowsOption(each)}
+                  </option>
+                ))}
+              </select>
+            </label>
+            <span className="hint">{t.query.hint}</span>
+          </div>
+          <div role="status" className="visually-hidden">
+            {running ? t.query.running : answer ? t.query.result(answer.row_count, answer.elapsed_ms) : ""}
+          </div>
+          {running && <p className="asking">{t.query.running}</p>}
+          {problem && <ProblemBox finding={problem} {...(problem.code === AWAY.code ? { retry: () => void run(sql) } : {})} />}
+          {answer && <Result answer={answer} />}
+          {!answer && !problem && !running && (
+            <Empty icon="chart">
+              <p>{t.query.empty}</p>
+            </Empty>
+          )}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function tableQuery(name: string | null): string | null {
+  return name ? `SELECT *\nFROM ${quoted(name)}\nORDER BY __time DESC\nLIMIT 100` : null;
+}
+
+function TableList({ tables, onPick }: { tables: Tables | undefined; onPick: (name: string) => void }) {
+  const names = Object.keys(tables ?? {});
+  return (
+    <aside className="tables" aria-label={t.query.tables}>
+      <h2>{t.query.tables}</h2>
+      {tables && names.length === 0 && <p className="hint">{t.query.noTables}</p>}
+      <ul>
+        {names.map((name) => (
+          <li key={name}>
+            <details>
+              <summary>{name}</summary>
+              <button type="button" className="text-button" onClick={() => onPick(name)}>
+                {t.ready.preview}
+              </button>
+              <ul>
+                {tables?.[name]?.map((column) => (
+                  <li key={column.name}>
+                    <span>{column.name}</span>
+                    <small>{column.type.toLowerCase()}</small>
+                  </li>
+                ))}
+              </ul>
+            </details>
+          </li>
+        ))}
+      </ul>
+    </aside>
+  );
+}
+
+function Result({ answer }: { answer: Answer }) {
+  const chart = useMemo(() => chooseChart(answer.columns), [answer]);
+  const [view, setView] = useState<"table" | "chart">(chart && answer.columns.length <= 4 ? "chart" : "table");
+  const [copied, setCopied] = useState(false);
+  const save = () => {
+    const url = URL.createObjectURL(new Blob([toCsv(answer)], { type: "text/csv" }));
+    const link = Object.assign(document.createElement("a"), { href: url, download: "query.csv" });
+    link.click();
+    URL.revokeObjectURL(url);
+  };
+  const share = async () => {
+    await navigator.clipboard.writeText(location.href);
+    setCopied(true);
+  };
+  return (
+    <section className="result" aria-label={t.query.resultLabel}>
+      <div className="section-head">
+        <p className="result-facts">
+          {t.query.result(answer.row_count, answer.elapsed_ms)}
+          {answer.truncated && <span className="warn-text"> · {t.query.cut}</span>}
+        </p>
+        <div className="actions">
+          <div className="segments" role="group" aria-label={t.query.resultLabel}>
+            {(["table", "chart"] as const).map((each) => (
+              <button key={each} type="button" aria-pressed={view === each} onClick={() => setView(each)}>
+                {t.query[each]}
+              </button>
+            ))}
+          </div>
+          <button type="button" onClick={save}>
+            <Icon name="down" />
+            {t.query.csv}
+          </button>
+          {isSecureContext && (
+            <button type="button" onClick={() => void share()}>
+              <Icon name="link" />
+              {copied ? t.query.shared : t.query.share}
+            </button>
+          )}
+        </div>
+      </div>
+      {answer.rows.length === 0 && <p className="hint">{t.query.noRows}</p>}
+      {answer.rows.length > 0 && view === "table" && <ResultTable answer={answer} />}
+      {answer.rows.length > 0 && view === "chart" && (
+        <Suspense fallback={<Loading />}>{chart ? <ChartView key={JSON.stringify(chart)} answer={answer} first={chart} /> : <p className="hint">{t.query.noChart}</p>}</Suspense>
+      )}
+    </section>
+  );
+}

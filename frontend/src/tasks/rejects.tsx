@@ -1,0 +1,91 @@
+// The refused rows with their reasons, the download, and the way back for the repaired file.
+import { useState } from "react";
+import { useDropzone } from "react-dropzone";
+import { useLocation } from "wouter";
+import type { Report } from "../api/report";
+import type { Task } from "../api/task";
+import { taskPath } from "../api/tasks";
+import { count } from "../format";
+import { t } from "../texts";
+import { Icon } from "../ui/icon";
+import { acceptable } from "../upload/names";
+import { addUpload, startUpload } from "../upload/uploads";
+
+export function Rejects({ task, report }: { task: Task; report: Report }) {
+  const all = report.rows_rejected;
+  const shown = report.first_rejects;
+  return (
+    <section className="card" id="rejects" aria-labelledby="rejects-title">
+      <div className="section-head">
+        <h2 id="rejects-title">{t.rejects.title(all)}</h2>
+        <a className="button" href={`${taskPath(task.taskId)}/rejects`} download>
+          <Icon name="down" />
+          {t.rejects.csv}
+        </a>
+      </div>
+      <p className="hint">{report.verdict === "REJECTED" ? t.rejects.leadRejected : t.rejects.lead}</p>
+      <div className="table-scroll tall" tabIndex={0} role="region" aria-label={t.rejects.title(all)}>
+        <table>
+          <thead>
+            <tr>
+              {[t.rejects.line, t.rejects.column, t.rejects.value, t.rejects.reason, t.rejects.action].map((name, place) => (
+                <th key={name} scope="col" className={place === 0 ? "number" : undefined}>
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.flatMap(({ line, problems }) =>
+              problems.map((problem, place) => (
+                <tr key={`${line}-${place}`}>
+                  <td className="number">{count(line)}</td>
+                  <td>{problem.column}</td>
+                  <td>{problem.value !== null && <mark>{problem.value}</mark>}</td>
+                  <td>{problem.message}</td>
+                  <td>{problem.action}</td>
+                </tr>
+              )),
+            )}
+          </tbody>
+        </table>
+      </div>
+      {shown.length < all && <p className="hint">{t.rejects.more(shown.length, all)}</p>}
+      <Back task={task} />
+    </section>
+  );
+}
+
+function Back({ task }: { task: Task }) {
+  const [, go] = useLocation();
+  const [refused, setRefused] = useState<string>();
+  const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
+    multiple: false,
+    noClick: true,
+    noKeyboard: true,
+    onDrop: ([file]) => {
+      if (!file) return;
+      if (!acceptable(file.name)) {
+        setRefused(t.load.refusedType(file.name));
+        return;
+      }
+      const id = addUpload(file, task.datasourceName ?? undefined);
+      go("/");
+      void startUpload(id).then((taskId) => taskId && go(`/tasks/${taskId}`));
+    },
+  });
+  return (
+    <div {...getRootProps({ className: `drop inline ${isDragActive ? "over" : ""}` })}>
+      <input {...getInputProps({ "aria-label": t.rejects.backChoose })} />
+      <span>{isDragActive ? t.load.release : t.rejects.back}</span>
+      <button type="button" onClick={open}>
+        {t.rejects.backChoose}
+      </button>
+      {refused && (
+        <p role="alert" className="refused">
+          {refused}
+        </p>
+      )}
+    </div>
+  );
+}

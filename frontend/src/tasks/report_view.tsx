@@ -1,0 +1,142 @@
+// What validation found: verdict, how the file was read, its columns, its rules.
+import type { Column, Report, RuleOutcome } from "../api/report";
+import { figure, moment, share } from "../format";
+import { t } from "../texts";
+
+export function ReportView({ report }: { report: Report }) {
+  return (
+    <section className="card report" aria-labelledby="report-title">
+      <h2 id="report-title">{t.report.title}</h2>
+      <p className={`verdict ${report.verdict === "PASSED" ? "good" : "bad"}`}>
+        <b>{t.report.verdict[report.verdict ?? ""]}</b> {report.summary}
+      </p>
+      <ReadAs report={report} />
+      <h3>{t.report.columns(report.columns.length)}</h3>
+      <Columns columns={report.columns} timeName={report.time?.source_name} />
+      <h3>{t.report.rules}</h3>
+      <Rules rules={report.rules} />
+    </section>
+  );
+}
+
+function ReadAs({ report: { format, dialect, sheet, time } }: { report: Report }) {
+  const read = [
+    format,
+    dialect && dialect.encoding.toUpperCase(),
+    dialect && t.report.delimiter(t.report.delimiters[dialect.delimiter] ?? dialect.delimiter),
+    dialect && t.report.header(dialect.header_line),
+    sheet && t.report.sheet(sheet.name, sheet.all_names.length),
+    sheet && t.report.header(sheet.header_row),
+  ].filter(Boolean);
+  return (
+    <dl className="facts">
+      <div>
+        <dt>{t.report.dialect}</dt>
+        <dd>{read.join(", ")}</dd>
+      </div>
+      {time && (
+        <div>
+          <dt>{t.report.coverage}</dt>
+          <dd>
+            {moment(time.min_millis)} – {moment(time.max_millis)}
+          </dd>
+        </div>
+      )}
+    </dl>
+  );
+}
+
+function Columns({ columns, timeName }: { columns: Column[]; timeName: string | undefined }) {
+  return (
+    <div className="table-scroll" tabIndex={0} role="region" aria-label={t.report.columns(columns.length)}>
+      <table className="columns">
+        <thead>
+          <tr>
+            {[t.report.column, t.report.type, t.report.values, t.report.range, t.report.evidence].map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {columns.map((column) => (
+            <tr key={column.position}>
+              <th scope="row">
+                {column.source_name}
+                {column.source_name === timeName ? (
+                  <small>{t.report.asTime}</small>
+                ) : (
+                  column.name !== column.source_name && <small>{t.report.renamed(column.name)}</small>
+                )}
+              </th>
+              <td>
+                <span className="type">{column.type ? (t.report.types[column.type] ?? column.type) : t.report.noType}</span>
+              </td>
+              <td>
+                <Filling column={column} />
+              </td>
+              <td className="range">{column.min !== null && `${plain(column.min)} – ${plain(column.max ?? "")}`}</td>
+              <td>{column.evidence}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Times without their midnight. */
+const plain = (value: string): string => value.replace(/T00:00:00(\.0+)?Z?$/, "").replace("T", " ").replace(/Z$/, "");
+
+function Filling({ column: { fitting, misfits, nulls } }: { column: Column }) {
+  const all = fitting + misfits + nulls || 1;
+  return (
+    <div className="filling">
+      <span className="filling-bar" aria-hidden="true">
+        <span className="good" style={{ width: `${(fitting / all) * 100}%` }} />
+        <span className="bad" style={{ width: `${(misfits / all) * 100}%` }} />
+      </span>
+      <small>{nulls ? t.report.nulls(share(nulls / all)) : t.report.noNulls}</small>
+    </div>
+  );
+}
+
+function Rules({ rules }: { rules: RuleOutcome[] }) {
+  return (
+    <div className="table-scroll" tabIndex={0} role="region" aria-label={t.report.rules}>
+      <table>
+        <thead>
+          <tr>
+            {[t.report.ruleName, t.report.outcome, t.report.found, t.report.limit].map((name, place) => (
+              <th key={name} scope="col" className={place > 1 ? "number" : undefined}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rules.map(({ rule, passed, found }) => {
+            const off = rule.severity === "OFF";
+            const warned = rule.severity === "WARN";
+            const tone = off ? "quiet" : passed ? "good" : warned ? "warn" : "bad";
+            const isShare = rule.name.endsWith("_share");
+            const told = (value: number) => (isShare ? share(value) : figure(value));
+            return (
+              <tr key={rule.name}>
+                <th scope="row">{t.report.rule[rule.name] ?? rule.name}</th>
+                <td>
+                  <span className={`status ${tone}`}>
+                    {off ? t.report.off : passed ? t.report.kept : warned ? t.report.warned : t.report.broken}
+                  </span>
+                </td>
+                <td className="number">{off ? "" : told(found)}</td>
+                <td className="number">{rule.limit === null ? "" : told(rule.limit)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}

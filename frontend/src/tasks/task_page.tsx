@@ -1,0 +1,188 @@
+// One load: where it is, how it got there, what was found in the file, and what to do next.
+import { useEffect, useRef, useState } from "react";
+import { Link } from "wouter";
+import type { Report } from "../api/report";
+import { findingOf, findings, isFinding, useRead, type Finding } from "../api/rest";
+import { ended, type Task } from "../api/task";
+import { cancelTask, taskPath, useTask } from "../api/tasks";
+import { count, duration, size } from "../format";
+import { t } from "../texts";
+import { Icon } from "../ui/icon";
+import { Confirm, Loading, ProblemBox, Status, useNow, useTitle } from "../ui/parts";
+import { notify, useNotifications } from "./notifications";
+import { ReadyQueries } from "./ready_queries";
+import { Rejects } from "./rejects";
+import { ReportView } from "./report_view";
+import { RowAccount } from "./row_account";
+import { Timeline } from "./timeline";
+
+const REPORTED = new Set(["INGESTING", "VERIFYING", "PLANNED", "SUCCEEDED", "REJECTED", "FAILED", "TIMEOUT", "CANCELLED", "CLEANING"]);
+const SHOWN_PROBLEMS = 5;
+
+export function TaskPage({ id }: { id: string }) {
+  const { task, problem, live } = useTask(id);
+  useTitle(task?.originalFilename ?? t.task.title);
+  if (problem) {
+    return (
+      <div className="page narrow">
+        <ProblemBox finding={problem} />
+      </div>
+    );
+  }
+  if (task === undefined) return <Loading />;
+  if (task === null) {
+    return (
+      <div className="page narrow">
+        <h1>{t.titles.missing}</h1>
+        <p className="lead">{t.task.notPresent}</p>
+        <p>
+          <Link href="/tasks">{t.history.title}</Link>
+        </p>
+      </div>
+    );
+  }
+  return <Shown task={task} live={live} />;
+}
+
+function Shown({ task, live }: { task: Task; live: boolean }) {
+  const validated = REPORTED.has(task.status) && task.rowsRead !== null;
+  const { data: report } = useRead<Report>(validated ? `${taskPath(task.taskId)}/report` : null);
+  const before = useRef(ended(task));
+  useEffect(() => {
+    if (ended(task) && !before.current) notify(task);
+    before.current = ended(task);
+  }, [task]);
+  const succeeded = task.status === "SUCCEEDED";
+  return (
+    <div className="page">
+      <Head task={task} live={live} />
+      <Problems task={task} />
+      <section className="card">
+        <h2>{t.task.timeline}</h2>
+        <Timeline task={task} />
+      </section>
+      {task.rowsRead !== null && <RowAccount task={task} />}
+      {succeeded && report && <ReadyQueries datasource={task.datasourceName ?? ""} report={report} />}
+      {report && report.first_rejects.length > 0 && <Rejects task={task} report={report} />}
+      {report && <ReportView report={report} />}
+    </div>
+  );
+}
+
+function Head({ task, live }: { task: Task; live: boolean }) {
+  const over = ended(task);
+  const now = useNow(!over);
+  const took = (Date.parse(task.completedAt ?? "") || now) - Date.parse(task.createdAt ?? "");
+  const facts: [string, string | null][] = [
+    [t.task.facts.size, task.fileSize === null ? null : size(task.fileSize)],
+    [t.task.facts.rows, task.rowCount === null ? null : count(task.rowCount)],
+    [t.task.facts.mode, t.task.mode[task.mode ?? ""] ?? null],
+    [t.task.facts.took, Number.isFinite(took) ? duration(Math.max(0, took) / 1000) : null],
+  ];
+  return (
+    <section className="task-head">
+      <div className="task-title">
+        <h1>{task.originalFilename}</h1>
+        <Status status={task.status} />
+        {!over && <span className={`live ${live ? "on" : ""}`}>{live ? t.task.live : t.task.polling}</span>}
+      </div>
+      <p className="task-into">
+        {t.task.into} <Link href={`/query?table=${encodeURIComponent(task.datasourceName ?? "")}`}>{task.datasourceName}</Link>
+        {task.loadState && task.loadState !== "LIVE" && <span className="quiet-text"> · {t.loadState[task.loadState]}</span>}
+      </p>
+      <p className="task-message" role="status">
+        {task.message}
+      </p>
+      <dl className="facts">
+        {facts.map(
+          ([name, value]) =>
+            value !== null && (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd>{value}</dd>
+              </div>
+            ),
+        )}
+      </dl>
+      {task.duplicateOf && (
+        <p>
+          <Link href={`/tasks/${task.duplicateOf}`}>{t.task.duplicateOf}</Link>
+        </p>
+      )}
+      {task.retryOf && (
+        <p>
+          <Link href={`/tasks/${task.retryOf}`}>{t.task.retryOf}</Link>
+        </p>
+      )}
+      {!over && <Actions task={task} />}
+    </section>
+  );
+}
+
+function Actions({ task }: { task: Task }) {
+  const [asked, setAsked] = useState(false);
+  const [problem, setProblem] = useState<Finding>();
+  const notifications = useNotifications();
+  const cancel = async () => {
+    setAsked(false);
+    try {
+      await cancelTask(task.taskId);
+    } catch (failure) {
+      setProblem(findingOf(failure));
+    }
+  };
+  return (
+    <>
+      <div className="actions">
+        <button type="button" onClick={() => setAsked(true)} disabled={task.status === "CLEANING"}>
+          {t.task.cancel}
+        </button>
+        {notifications.possible && (
+          <button type="button" onClick={() => void notifications.ask()} disabled={notifications.state !== "default"}>
+            <Icon name="bell" />
+            {notifications.state === "granted" ? t.task.notifyOn : notifications.state === "denied" ? t.task.notifyDenied : t.task.notify}
+          </button>
+        )}
+      </div>
+      {problem && <ProblemBox finding={problem} />}
+      <Confirm
+        open={asked}
+        title={t.task.cancelTitle}
+        text={t.task.cancelText}
+        yes={t.task.cancel}
+        no={t.task.keep}
+        onYes={() => void cancel()}
+        onClose={() => setAsked(false)}
+      />
+    </>
+  );
+}
+
+function Problems({ task }: { task: Task }) {
+  const why = findings(task.validationErrors);
+  const errors = why.length ? why : isFinding(task.error) ? [task.error] : [];
+  const notes = findings(task.validationWarnings);
+  return (
+    <>
+      {errors.length > 0 && task.status !== "CANCELLED" && <ProblemList title={t.report.problems} found={errors} tone="bad" />}
+      {notes.length > 0 && <ProblemList title={t.report.notes} found={notes} tone="warn" />}
+    </>
+  );
+}
+
+function ProblemList({ title, found, tone }: { title: string; found: Finding[]; tone: "bad" | "warn" }) {
+  const [all, setAll] = useState(false);
+  const shown = all ? found : found.slice(0, SHOWN_PROBLEMS);
+  return (
+    <section className="problems" aria-label={title}>
+      {shown.map((finding, place) => (
+        <ProblemBox key={place} finding={finding} tone={tone} />
+      ))}
+      {shown.length < found.length && (
+        <button type="button" className="text-button" onClick={() => setAll(true)}>
+          {t.report.more(found.length - shown.length)}
+        </button>
+      )}
+    </section>
+  );
+}

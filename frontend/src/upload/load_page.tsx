@@ -1,0 +1,130 @@
+// The first page: drop, look, send; and the latest loads.
+import { useState } from "react";
+import { useDropzone } from "react-dropzone";
+import { Link, useLocation } from "wouter";
+import sampleUrl from "../../../examples/sales.csv?url";
+import { findingOf, request, type Finding } from "../api/rest";
+import { useTasks } from "../api/tasks";
+import { size } from "../format";
+import { TaskRows } from "../tasks/task_rows";
+import { t } from "../texts";
+import { Icon } from "../ui/icon";
+import { Empty, ProblemBox, useTitle } from "../ui/parts";
+import { acceptable, validDatasource } from "./names";
+import { UploadCard } from "./upload_card";
+import { addUpload, startUpload, useUploads } from "./uploads";
+
+const MAX_BYTES = 500 * 1024 * 1024;
+const RECENT = 5;
+
+/** Takes files in; says what is wrong with those that it does not take. */
+function take(files: File[]): string[] {
+  const refused: string[] = [];
+  for (const file of files) {
+    if (!acceptable(file.name)) refused.push(t.load.refusedType(file.name));
+    else if (file.size > MAX_BYTES) refused.push(t.load.tooLarge(file.name, size(MAX_BYTES)));
+    else if (file.size === 0) refused.push(t.load.empty(file.name));
+    else addUpload(file);
+  }
+  return refused;
+}
+
+export function LoadPage() {
+  useTitle(t.titles.load);
+  const uploads = useUploads();
+  const [, go] = useLocation();
+  const [refused, setRefused] = useState<string[]>([]);
+  const { tasks, problem } = useTasks(RECENT);
+  const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
+    onDrop: (files) => setRefused(take(files)),
+    noClick: true,
+    noKeyboard: true,
+  });
+  const ready = uploads.filter((upload) => upload.state === "ready" && validDatasource(upload.datasource));
+  const openWhenAlone = (taskId: string | undefined) => {
+    if (taskId && uploads.length === 1 && location.pathname === "/") go(`/tasks/${taskId}`);
+  };
+
+  return (
+    <div className="page">
+      <section className="hero">
+        <h1>{t.load.title}</h1>
+        <p className="lead">{t.load.lead}</p>
+      </section>
+      <section {...getRootProps({ className: `drop ${isDragActive ? "over" : ""} ${uploads.length ? "small" : ""}` })}>
+        <input {...getInputProps({ "aria-label": t.load.choose })} />
+        <span className="drop-icon">
+          <Icon name="load" />
+        </span>
+        <p className="drop-title">{isDragActive ? t.load.release : t.load.drop}</p>
+        <button type="button" className="primary" onClick={open}>
+          {t.load.choose}
+        </button>
+        <p className="hint">
+          {t.load.kinds(size(MAX_BYTES))}. {t.load.needs}
+        </p>
+      </section>
+      <div role="alert">
+        {refused.map((text) => (
+          <p key={text} className="refused">
+            {text}
+          </p>
+        ))}
+      </div>
+      {uploads.length > 0 && (
+        <section className="uploads" aria-label={t.titles.load}>
+          {ready.length > 1 && (
+            <div className="actions end">
+              <button type="button" className="primary" onClick={() => ready.forEach(({ id }) => void startUpload(id))}>
+                {t.upload.sendAll(ready.length)}
+              </button>
+            </div>
+          )}
+          {uploads.map((upload) => (
+            <UploadCard key={upload.id} upload={upload} onSend={() => void startUpload(upload.id).then(openWhenAlone)} />
+          ))}
+        </section>
+      )}
+      <section className="recent">
+        <div className="section-head">
+          <h2>{t.load.recent}</h2>
+          {tasks && tasks.length > 0 && <Link href="/tasks">{t.load.all}</Link>}
+        </div>
+        {problem && <ProblemBox finding={problem} />}
+        {tasks?.length === 0 && uploads.length === 0 && <Sample />}
+        {tasks && tasks.length > 0 && <TaskRows tasks={tasks} />}
+      </section>
+    </div>
+  );
+}
+
+/** Offered while there is nothing: one click shows the whole way. */
+function Sample() {
+  const [problem, setProblem] = useState<Finding>();
+  const load = async () => {
+    try {
+      const bytes = await (await request(sampleUrl)).blob();
+      addUpload(new File([bytes], "sales.csv", { type: "text/csv" }));
+      scrollTo({ top: 0 });
+    } catch (failure) {
+      setProblem(findingOf(failure));
+    }
+  };
+  return (
+    <Empty icon="file">
+      <p>{t.load.none}</p>
+      <p>
+        <b>{t.load.first}</b> {t.load.sampleText}
+      </p>
+      <div className="actions">
+        <button type="button" onClick={() => void load()}>
+          {t.load.sample}
+        </button>
+        <a href={sampleUrl} download="sales.csv">
+          {t.load.sampleDownload}
+        </a>
+      </div>
+      {problem && <ProblemBox finding={problem} />}
+    </Empty>
+  );
+}

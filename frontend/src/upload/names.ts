@@ -1,0 +1,20 @@
+// What may be sent, and where it goes.
+export const EXTENSIONS = [".csv", ".xlsx", ".xls"];
+const VALID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+export const extensionOf = (name: string): string => /\.[^.]+$/.exec(name)?.[0].toLowerCase() ?? "";
+export const validDatasource = (name: string): boolean => VALID.test(name);
+
+/** A datasource name from a file's: `Sales 2024 (Q1).xlsx` becomes `sales_2024_q1`. */
+export function suggestDatasource(filename: string): string {
+  const stem = filename
+    .replace(/\.[^.]+$/, "")
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .toLowerCase();
+  const name = stem.replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "");
+  return name.slice(0, 128) || "data";
+}
+
+/** The datasource that the rows of a rejects file belong to is known already; its name is not a suggestion. */
+export const acceptable = (name: string): boolean => EXTENSIONS.includes(extensionOf(name));

@@ -1,0 +1,164 @@
+// One dropped file: its first rows, where it goes, and how far it is.
+import { useEffect, useId, useState } from "react";
+import { Link } from "wouter";
+import { duration, size } from "../format";
+import { t } from "../texts";
+import { Icon } from "../ui/icon";
+import { Bar, ProblemBox, useNow } from "../ui/parts";
+import { extensionOf, validDatasource } from "./names";
+import { preview, type Preview } from "./preview";
+import { removeUpload, setWish, stopUpload, type Upload } from "./uploads";
+
+export function UploadCard({ upload, onSend }: { upload: Upload; onSend: () => void }) {
+  const { id, file, state } = upload;
+  const sendable = state === "ready" || state === "failed" || state === "stopped";
+  return (
+    <article className="card upload" aria-label={file.name}>
+      <header className="card-head">
+        <Icon name="file" />
+        <h3>{file.name}</h3>
+        <span className="quiet-text">{size(file.size)}</span>
+        {state !== "sending" && (
+          <button type="button" className="icon-button" aria-label={`${t.upload.remove} ${file.name}`} onClick={() => removeUpload(id)}>
+            <Icon name="cross" />
+          </button>
+        )}
+      </header>
+      {sendable && <Wishes upload={upload} />}
+      {state === "sending" && <Progress upload={upload} />}
+      {state === "stopped" && <p className="hint">{t.upload.stopped}</p>}
+      {upload.problem && <ProblemBox finding={upload.problem} />}
+      {sendable && (
+        <div className="actions">
+          <button type="button" className="primary" onClick={onSend} disabled={!validDatasource(upload.datasource)}>
+            {state === "ready" ? t.upload.send : t.upload.again}
+          </button>
+        </div>
+      )}
+      {upload.taskId && (
+        <Link href={`/tasks/${upload.taskId}`} className="button">
+          {t.upload.watch}
+        </Link>
+      )}
+    </article>
+  );
+}
+
+function Wishes({ upload }: { upload: Upload }) {
+  const { id, datasource, mode } = upload;
+  const field = useId();
+  const valid = validDatasource(datasource);
+  return (
+    <>
+      <FirstRows file={upload.file} />
+      <div className="wishes">
+        <div className="field">
+          <label htmlFor={field}>{t.upload.datasource}</label>
+          <input
+            id={field}
+            value={datasource}
+            onChange={(event) => setWish(id, { datasource: event.target.value })}
+            maxLength={128}
+            autoComplete="off"
+            autoCapitalize="off"
+            spellCheck={false}
+            aria-invalid={!valid}
+            aria-describedby={`${field}-hint`}
+          />
+          <p className={valid ? "hint" : "hint bad-text"} id={`${field}-hint`}>
+            {valid ? t.upload.datasourceHint : t.upload.datasourceInvalid}
+          </p>
+        </div>
+        <fieldset className="field">
+          <legend>{t.upload.mode}</legend>
+          {(["append", "replace"] as const).map((each) => (
+            <label key={each} className="choice">
+              <input type="radio" name={`${field}-mode`} checked={mode === each} onChange={() => setWish(id, { mode: each })} />
+              <span>
+                {t.upload[each]}
+                <small>{t.upload[`${each}Hint`]}</small>
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        <label className="choice wide">
+          <input
+            type="checkbox"
+            checked={upload.allowDuplicate}
+            onChange={(event) => setWish(id, { allowDuplicate: event.target.checked })}
+          />
+          <span>{t.upload.duplicate}</span>
+        </label>
+      </div>
+    </>
+  );
+}
+
+function FirstRows({ file }: { file: File }) {
+  const [found, setFound] = useState<Preview | null>();
+  const text = extensionOf(file.name) === ".csv";
+  useEffect(() => {
+    if (!text) return;
+    let current = true;
+    preview(file).then(
+      (rows) => current && setFound(rows),
+      () => current && setFound(null),
+    );
+    return () => {
+      current = false;
+    };
+  }, [file, text]);
+  if (!text) return <p className="hint">{t.upload.noPreview}</p>;
+  if (found === undefined) return null;
+  if (found === null) return <p className="hint">{t.upload.previewFailed}</p>;
+  const caption = t.upload.preview(found.rows.length);
+  return (
+    <div className="table-scroll preview" tabIndex={0} role="region" aria-label={`${caption}: ${file.name}`}>
+      <table>
+        <caption>{caption}</caption>
+        <thead>
+          <tr>
+            {found.header.map((name, place) => (
+              <th key={place} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {found.rows.map((row, line) => (
+            <tr key={line}>
+              {row.map((value, place) => (
+                <td key={place}>{value}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Progress({ upload }: { upload: Upload }) {
+  const { file, sent, began } = upload;
+  const now = useNow(true);
+  const seconds = Math.max((now - began) / 1000, 0.001);
+  const rate = sent / seconds;
+  const whole = sent >= file.size;
+  const left = rate > 0 ? (file.size - sent) / rate : undefined;
+  return (
+    <div className="sending">
+      <Bar label={t.upload.progress(file.name)} value={whole ? undefined : sent / file.size} />
+      <p className="sending-facts">
+        <span>{whole ? t.upload.stored : `${size(sent)} / ${size(file.size)}`}</span>
+        {!whole && seconds > 1 && <span>{t.upload.rate(size(rate))}</span>}
+        {!whole && seconds > 1 && left !== undefined && <span>{t.upload.left(duration(left))}</span>}
+      </p>
+      <div className="actions">
+        <button type="button" onClick={() => stopUpload(upload.id)}>
+          {t.upload.cancel}
+        </button>
+      </div>
+    </div>
+  );
+}

