@@ -44,7 +44,7 @@ def _findings(request: ValidateObjectRequest, source: Path, folder: Path, limits
     end = max(data.rfind(b"\n"), data.rfind(b"\r"))
     head.write_bytes(data[: end + 1] if end >= 0 else data)
     try:
-        table = csv_reader.read(head, part, limits.max_columns)
+        table = csv_reader.read(head, part, limits.max_columns, request.options)
         return _of_table(request, table, part)
     except FileFault as fault:
         # A line or a header that is too long stays so; an encoding may look better with more of it.
@@ -59,6 +59,8 @@ def _of_table(request: ValidateObjectRequest, table: Table, folder: Path) -> lis
     columns = len(table.header)
     if held["min_columns"].severity == Severity.SEVERITY_BLOCK and columns < held["min_columns"].limit:
         found.append((policy.too_few_columns(columns, held["min_columns"].limit), True))
+    if table.damage is not None:
+        found.append((table.damage, False))
     loading, _ = judging.decide(request, table)
     if loading.time is None:
         # A name stays what it is; values may still come that are times.

@@ -1,8 +1,10 @@
-"""Which encoding a text has. Certain, or refused: nothing is ever decoded with replacement characters."""
+"""Which encoding a text has: stated by who sent it, certain, assumed with a warning, or refused. Nothing is ever decoded with replacement
+characters."""
 
 import codecs
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.validation.dialect import line_end
@@ -10,6 +12,8 @@ from services.validation.faults import FileFault
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 BLOCK_BYTES = 4 * 1024 * 1024
+HEAD_BYTES = 64 * 1024
+ZERO_SHARE = 0.7
 UTF8_BOM = codecs.BOM_UTF8
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16le", codecs.BOM_UTF16_BE: "utf-16be"}
 
@@ -24,28 +28,71 @@ MAX_IMPLAUSIBLE_SHARE = 0.02
 """Share of the runs of non-ASCII bytes that may look wrong in windows-1252."""
 
 
-def detect(path: Path) -> tuple[str, bool]:
-    """Encoding of the text and whether it starts with a byte order mark.
+@dataclass(frozen=True)
+class Told:
+    """The encoding of a text."""
+
+    name: str
+    bom: bool = False
+    assumed: bool = False
+    """Whether nothing in the file states it."""
+
+
+def detect(path: Path, stated: str = "") -> Told:
+    """Encoding of the text: the `stated` one, or told from the bytes.
 
     Raises:
-        FileFault: ENCODING_UNKNOWN, naming the first line that is not UTF-8.
+        FileFault: ENCODING_UNKNOWN, naming the first line that is not UTF-8; OPTION_MISFIT: there is no such encoding.
     """
     with path.open("rb") as file:
-        head = file.read(4)
+        head = file.read(HEAD_BYTES)
+    if stated:
+        told = _stated(stated, head)
+        if told.name == "utf-8" and (bad_line := _first_bad_line(path)) is not None:
+            raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, f"Line {bad_line} is not UTF-8.", line=bad_line)
+        return told
     for mark, name in _UTF16.items():
         if head.startswith(mark) and not head.startswith(codecs.BOM_UTF32_LE):
-            return name, True
+            return Told(name, bom=True)
     bom = head.startswith(UTF8_BOM)
+    if not bom and (name := _utf16_without_mark(head)):
+        return Told(name, assumed=True)
     bad_line = _first_bad_line(path)
     if bad_line is None:
-        return "utf-8", bom
+        return Told("utf-8", bom)
     if not bom and _is_windows_1252(path):
-        return "windows-1252", False
+        return Told("windows-1252", assumed=True)
     raise FileFault(
         ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
         f"Line {bad_line} is not UTF-8, and the file is not text in another encoding that can be told with certainty.",
         line=bad_line,
+        action="Save the file as UTF-8, or say which encoding it has.",
     )
+
+
+def _stated(stated: str, head: bytes) -> Told:
+    try:
+        name = codecs.lookup(stated).name
+        "".encode(name)
+    except (LookupError, ValueError):
+        message = f"There is no encoding of texts called {stated!r}."
+        raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="encoding") from None
+    name = {"utf-16-le": "utf-16le", "utf-16-be": "utf-16be", "cp1252": "windows-1252", "utf-8-sig": "utf-8"}.get(name, name)
+    if name == "utf-16":
+        name = "utf-16be" if head.startswith(codecs.BOM_UTF16_BE) else "utf-16le"
+    marks = {"utf-8": UTF8_BOM, "utf-16le": codecs.BOM_UTF16_LE, "utf-16be": codecs.BOM_UTF16_BE}
+    return Told(name, bom=name in marks and head.startswith(marks[name]))
+
+
+def _utf16_without_mark(head: bytes) -> str:
+    """UTF-16 of mostly Western text has a zero in every other byte, and no pair of them."""
+    pairs = len(head) // 2
+    if pairs < 2:
+        return ""
+    first, second = head[0 : 2 * pairs : 2].count(0), head[1 : 2 * pairs : 2].count(0)
+    if second > pairs * ZERO_SHARE and not first:
+        return "utf-16le"
+    return "utf-16be" if first > pairs * ZERO_SHARE and not second else ""
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -115,23 +162,23 @@ def _plausible(before: bytes, run: bytes, after: bytes) -> bool:
     return True
 
 
-def to_utf8(source: Path, encoding: str, target: Path) -> None:
+def to_utf8(source: Path, told: Told, target: Path) -> None:
     """Writes the text as UTF-8 without a byte order mark.
 
     Raises:
         FileFault: ENCODING_UNKNOWN: the bytes break the encoding.
     """
-    decoder = codecs.getincrementaldecoder("cp1252" if encoding == "windows-1252" else encoding)("strict")
+    decoder = codecs.getincrementaldecoder(told.name)("strict")
     lines = 1
     with source.open("rb") as reading, target.open("wb") as writing:
-        if encoding.startswith("utf-16"):
+        if told.bom:
             reading.read(2)
         while True:
             block = reading.read(BLOCK_BYTES)
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError:
-                message = f"The file is {encoding}, but its bytes break off or cannot be decoded on or after line {lines}."
+                message = f"The file is {told.name}, but its bytes break off or cannot be decoded on or after line {lines}."
                 raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, message, line=lines) from None
             lines += text.count("\n")
             writing.write(text.encode("utf-8"))

@@ -23,6 +23,7 @@ from sluice.validation.v1.validation_pb2 import (
     EarlyFinding,
     EarlyVerdict,
     FileFormat,
+    Header,
     LoadType,
     Part,
     Report,
@@ -55,7 +56,7 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
             emit(ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes"))
             report.format = kinds.tell(source, request.filename)
             if report.format == FileFormat.FILE_FORMAT_CSV:
-                table = csv_reader.read(source, folder, limits.max_columns)
+                table = csv_reader.read(source, folder, limits.max_columns, request.options)
             else:
                 table = workbook.read(source, report.format, limits)
         _judge(request, table, folder, limits, emit, timings, report)
@@ -94,8 +95,8 @@ def _judge(
         at_fault = refused.count - table.broken_rows
         # Without a time no row can be loaded; the file is refused for that, and its good rows count as refused with it.
         rejected = refused.count if loading.time is not None else table.broken_rows + frame_rows
-        report.rows_read = table.rows + table.broken_rows + table.blank_rows
-        report.rows_skipped = table.blank_rows + loading.blank_rows
+        report.rows_read = table.rows + table.broken_rows + table.blank_rows + table.footer_rows
+        report.rows_skipped = table.blank_rows + table.footer_rows + loading.blank_rows
         report.rows_rejected = rejected
         report.rows_loadable = loadable
         if report.rows_read != report.rows_loadable + report.rows_rejected + report.rows_skipped:
@@ -144,7 +145,8 @@ def decide(request: ValidateObjectRequest, table: Table) -> tuple[Loading, list[
         message = f"A column has a name of {len(longest):,} characters; at most {MAX_NAME_CHARS} are taken."
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, value=longest)
     facts, blank = column_types.decide(table, header, reading, policy.type_share(request.policy), on_misfit)
-    _header_is_not_data(table, facts, reading)
+    if table.has_header and request.options.header != Header.HEADER_YES:
+        _header_is_not_data(table, facts, reading)
     time = _time_fact(facts, by_name=policy.needs_time_name(held))
     druid_names, warnings = names.druid_names(table.header, None if time is None else time.position)
     # What is not loaded needs no name.
@@ -290,6 +292,8 @@ def _time(fact: ColumnFacts, format: TimeFormat, stats: dict[str, Any], loadable
 def _conclude(report: Report, loading: Loading) -> None:
     """The verdict, and the problems in their order: what rejects the file, then warnings."""
     blocking = _problems(report.rules, Severity.SEVERITY_BLOCK)
+    if loading.table.damage is not None:
+        blocking.insert(0, loading.table.damage)
     reasons = {problem.code for problem in blocking}
     if loading.time is None and ErrorReason.ERROR_REASON_NO_TIME_COLUMN not in reasons:
         blocking.insert(0, policy.no_time_column(loading.columns))

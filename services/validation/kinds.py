@@ -12,8 +12,10 @@ _BY_EXTENSION = {
     ".xlsx": FileFormat.FILE_FORMAT_XLSX,
     ".xls": FileFormat.FILE_FORMAT_XLS,
 }
+_WITH_MACROS = {".xlsm", ".xltm", ".xlam"}
 _ZIP = b"PK\x03\x04"
-_EMPTY_ZIP = b"PK\x05\x06"
+_EMPTY_WITH_MACROS = {".xlsm", ".xltm", ".xlam"}
+_ZIP = b"PK\x05\x06"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BIFF = (b"\x09\x00", b"\x09\x02", b"\x09\x04")
 """A worksheet stream without a container, as before 1993."""
@@ -41,7 +43,7 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
     """The format of the file, which is the one its name says.
 
     Raises:
-        FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED, FILE_EMPTY, FILE_CORRUPT.
+        FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED, FILE_HAS_MACROS, FILE_EMPTY, FILE_CORRUPT.
     """
     extension, named = _named(filename)
     with path.open("rb") as file:
@@ -52,6 +54,8 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
         raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.")
     found, what = _look(path, head)
     if found == named:
+        if found == FileFormat.FILE_FORMAT_XLS and _holds_stream(path, "_VBA_PROJECT"):
+            raise _macros()
         return named
     if found is None and what is None and named != FileFormat.FILE_FORMAT_CSV:
         what = "neither a workbook nor text"
@@ -83,6 +87,8 @@ def tell_from_head(path: Path, filename: str) -> "FileFormat.ValueType":
 def _named(filename: str) -> tuple[str, "FileFormat.ValueType"]:
     """The extension and what it says."""
     extension = PurePath(filename).suffix.lower()
+    if extension in _WITH_MACROS:
+        raise _macros()
     named = _BY_EXTENSION.get(extension)
     if named is None:
         message = f"{filename!r} does not end in .csv, .xlsx or .xls."
@@ -93,6 +99,10 @@ def _named(filename: str) -> tuple[str, "FileFormat.ValueType"]:
 def _mismatch(extension: str, what: str | None) -> FileFault:
     message = f"The file is called {extension}, but its content is {what or 'neither a workbook nor text'}."
     return FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_MISMATCH, message, value=what or "")
+
+
+def _macros() -> FileFault:
+    return FileFault(ErrorReason.ERROR_REASON_FILE_HAS_MACROS, "The workbook holds macros, which are programs.")
 
 
 def _look(path: Path, head: bytes) -> tuple["FileFormat.ValueType | None", str | None]:
@@ -119,6 +129,8 @@ def _look_into_zip(path: Path) -> tuple["FileFormat.ValueType | None", str | Non
             names = {PurePath(name.replace("\\", "/")).name.lower() for name in archive.namelist()}
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         raise FileFault(ErrorReason.ERROR_REASON_FILE_CORRUPT, "The file is a zip archive that is cut off or damaged.") from None
+    if "vbaproject.bin" in names:
+        raise _macros()
     if "workbook.xml" in names:
         return FileFormat.FILE_FORMAT_XLSX, "an .xlsx workbook"
     if "workbook.bin" in names:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from services.common import errors
 from services.validation import dialect
 from services.validation.faults import FileFault
 from services.validation.lines import LineMap
-from services.validation.records import QUOTE, Fields, Flaw, closes, parse, write
+from services.validation.records import QUOTE, Fields, Flaw, Grammar, write
 from services.validation.table import BrokenRow
-from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.validation.v1.validation_pb2 import ReadOptions
 
 BLOCK_BYTES = 4 * 1024 * 1024
 MAX_RECORD_BYTES = 4 * 1024 * 1024
@@ -25,20 +27,31 @@ FIRST_SAMPLE_BYTES = 1024 * 1024
 SAMPLE_BYTES = 32 * 1024
 """What each further block adds to the sample."""
 MAX_NUL_SHARE = 0.01
-DAMAGED_SHARE = 0.9
-"""Share of the rows that must agree on another number of fields for the header to be the one that is wrong."""
+HEAD_BYTES = 256 * 1024
+"""The grammar and the header are told from."""
+CAREFUL_BYTES = 4096
+"""A piece of this size that is not regular is read record by record; a larger one is cut into CAREFUL_PIECES first."""
+CAREFUL_PIECES = 32
 
 
 @dataclass
 class Structure:
-    """What the scan found. `path` is read from line `skip_lines` on."""
+    """What the scan found. `path` is read from line `skip_lines` on, under the plain grammar."""
 
     path: Path
-    delimiter: bytes
+    grammar: Grammar
     line_end: str
     header: list[str]
     header_line: int
+    """0 where there is no header."""
     skip_lines: int
+    damage: Problem | None = None
+    """What is wrong with the header."""
+    preamble_lines: int = 0
+    """Lines above the header, or the first row, that are not blank."""
+    footer_lines: int = 0
+    footer_line: int = 0
+    """The first of them."""
     rows: int = 0
     blank_rows: int = 0
     broken_rows: int = 0
@@ -48,13 +61,13 @@ class Structure:
     sample: bytearray = field(default_factory=bytearray)
 
 
-def scan(source: Path, clean: Path, broken: Path, max_columns: int) -> Structure:
+def scan(source: Path, clean: Path, broken: Path, max_columns: int, options: ReadOptions) -> Structure:
     """Scans the UTF-8 text in `source`. `clean` and `broken` are written where the file is not regular.
 
     Raises:
-        FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, RESOURCE_LIMIT.
+        FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, OPTION_MISFIT, RESOURCE_LIMIT.
     """
-    scanning = _Scan(source, clean, broken, max_columns)
+    scanning = _Scan(source, clean, broken, max_columns, options)
     try:
         return scanning.run()
     finally:
@@ -90,14 +103,16 @@ def _too_long(line: int | None = None) -> FileFault:
 
 
 class _Scan:
-    def __init__(self, source: Path, clean: Path, broken: Path, max_columns: int) -> None:
-        self._source, self._clean_path, self._broken_path, self._max_columns = source, clean, broken, max_columns
+    def __init__(self, source: Path, clean: Path, broken: Path, max_columns: int, options: ReadOptions) -> None:
+        self._source, self._clean_path, self._broken_path = source, clean, broken
+        self._max_columns, self._options = max_columns, options
         self._clean: IO[bytes] | None = None
         self._broken: IO[str] | None = None
         self._writer: Any = None
         self._line = 1
         self._end = b"\n"
         self._carry = b""
+        self._tail = _Tail()
 
     def close(self) -> None:
         for file in (self._clean, self._broken):
@@ -122,14 +137,15 @@ class _Scan:
             offset += len(block)
         else:
             raise FileFault(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file holds nothing but blanks.")
-        self._found = found = self._head(block, head)
-        self._unit = self._delimiter * (self._fields - 1) + b"\n"
-        self._drop = bytes(set(range(256)) - set(self._delimiter + b"\r\n"))
-        keep = set(self._delimiter + b"\r\n" + QUOTE)
+        self._found = found = self._begin(block, head)
+        delimiter = self._grammar.delimiter
+        self._unit = delimiter * (self._fields - 1) + b"\n"
+        self._drop = bytes(set(range(256)) - set(delimiter + b"\r\n"))
+        keep = set(delimiter + b"\r\n" + QUOTE)
         self._mask = bytes(byte if byte in keep else ord("x") for byte in range(256))
         body = block[self._body_at :]
         self._offset = offset + self._body_at
-        if self._end == b"\r" or not self._header_is_line:
+        if self._end == b"\r" or not self._grammar.is_plain or not self._header_is_line or (bom and not found.skip_lines):
             self._begin_clean()
         if body:
             self._take(body)
@@ -137,83 +153,122 @@ class _Scan:
             self._take(block)
         if self._carry:
             self._careful(b"", last=True)
+        self._leave_out_footer()
         if self._clean is not None:
             self._clean.flush()
             found.path, found.skip_lines = self._clean_path, 0
         return found
 
-    def _head(self, block: bytes, head: bytes) -> Structure:
-        """Delimiter and header, from the first block that is not blank."""
+    def _begin(self, block: bytes, head: bytes) -> Structure:
+        """Grammar and header, from the first block that is not blank."""
         at = 0
-        while not (line := block[at : self._stop(block, at)]).strip():
-            at += len(line) + 1
-            self._line += 1
-        lines = [line.removesuffix(b"\r") for line in block[at : at + 256 * 1024].split(self._end)]
-        if len(block) > at + 256 * 1024 and len(lines) > 1:
-            lines.pop()
-        guessed = dialect.guess(lines)
-        self._delimiter, self._fields = guessed.delimiter, guessed.header_fields
-        header_line = self._line
-        stop = self._stop(block, at)
-        record = block[at:stop].removesuffix(b"\r")
-        parsed = parse(record, self._delimiter)
-        self._header_is_line = True
-        for _ in range(dialect.MAX_LINES_OF_RECORD):
-            if parsed is not Flaw.OPEN or stop >= len(block):
-                break
-            self._header_is_line = False
-            self._line += 1
-            stop = self._stop(block, stop + 1)
-            parsed = parse(block[at:stop].removesuffix(b"\r"), self._delimiter)
-        if isinstance(parsed, Flaw):
-            raise FileFault(
-                ErrorReason.ERROR_REASON_HEADER_DAMAGED,
-                f"The header in line {header_line} cannot be read: {parsed.value}.",
-                line=header_line,
-            )
-        self._fields = len(parsed.values)
+        if not self._options.header_row:
+            while not (line := block[at : self._stop(block, at)]).strip():
+                at += len(line) + 1
+                self._line += 1
+        elif self._line > 1:
+            # Blank blocks were skipped, and with them lines that the header's row counts.
+            message = f"The header is said to be in line {self._options.header_row:,}, which is blank."
+            raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="header_row")
+        stop = len(block) if len(block) <= at + HEAD_BYTES else self._stop(block, at + HEAD_BYTES)
+        lines = [line.removesuffix(b"\r") for line in block[at:stop].split(self._end)]
+        layout = dialect.lay_out(lines, self._options)
+        self._grammar, self._fields = layout.grammar, layout.fields
         if self._fields > self._max_columns:
             raise FileFault(
                 ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
                 f"The header has {self._fields:,} columns; at most {self._max_columns:,} are read.",
-                line=header_line,
+                line=self._line + layout.header_at,
                 value=self._fields,
             )
-        if guessed.usual_fields != self._fields and guessed.usual_share >= DAMAGED_SHARE:
-            raise FileFault(
-                ErrorReason.ERROR_REASON_HEADER_DAMAGED,
-                f"The header in line {header_line} has {self._fields} fields, the rows below it have {guessed.usual_fields}.",
-                line=header_line,
-                value=self._fields,
-            )
-        self._line += 1
-        self._body_at = min(stop + 1, len(block))
-        names = [value.decode("utf-8") for value in parsed.values]
-        return Structure(self._source, self._delimiter, dialect.line_end_name(head), names, header_line, skip_lines=self._line - 1)
+        header_line = self._line + layout.header_at
+        damage = None
+        if layout.damage:
+            reason = ErrorReason.ERROR_REASON_HEADER_DAMAGED
+            damage = errors.problem(reason, f"The header in line {header_line} {layout.damage}.", line=header_line, value=len(lines[0]))
+        self._header_is_line = layout.body_at - layout.header_at <= 1
+        for _ in range(layout.body_at):
+            at = min(self._stop(block, at) + 1, len(block))
+        self._line += layout.body_at
+        self._body_at = at
+        names = layout.header if layout.header is not None else [b"column_%d" % place for place in range(1, self._fields + 1)]
+        return Structure(
+            self._source,
+            self._grammar,
+            dialect.line_end_name(head),
+            [name.decode("utf-8") for name in names],
+            header_line if layout.header is not None else 0,
+            skip_lines=self._line - 1,
+            damage=damage,
+            preamble_lines=sum(bool(line.strip()) for line in lines[: layout.header_at]),
+        )
 
     def _stop(self, block: bytes, at: int) -> int:
         stop = block.find(self._end, at)
         return len(block) if stop < 0 else stop
 
     def _take(self, block: bytes) -> None:
-        """Reads one block, which ends at a line end unless it is the last."""
-        block = self._carry + block
-        self._carry = b""
-        self._found.line_breaks |= b"\x01" in block
-        count = self._regular(block)
-        if count is None:
+        """Reads a piece of the file, which ends at a line end unless it is the last."""
+        if self._carry:
+            block, self._carry = self._carry + block, b""
+        if self._fast(block):
+            return
+        if len(block) <= CAREFUL_BYTES:
             self._begin_clean()
             self._careful(block, last=False)
             return
+        # Only the part with the damage goes the careful way.
+        start, step = 0, max(CAREFUL_BYTES, len(block) // CAREFUL_PIECES)
+        while start < len(block):
+            # What is carried over is read again with the next piece, which is the larger for it, or long values would take forever.
+            stop = block.find(self._end, start + max(step, 2 * len(self._carry))) + 1 or len(block)
+            self._take_piece(block[start:stop], whole=stop - start == len(block))
+            start = stop
+
+    def _take_piece(self, piece: bytes, *, whole: bool) -> None:
+        if whole:
+            self._begin_clean()
+            self._careful(piece, last=False)
+        else:
+            self._take(piece)
+
+    def _fast(self, block: bytes) -> bool:
+        """Takes the block in a few passes of compiled code where it is regular."""
+        plain = self._plain(block)
+        count = None if plain is None else self._regular(plain)
+        if plain is None or count is None:
+            return False
         found = self._found
-        found.lines.add(found.rows, self._line)
+        found.line_breaks = found.line_breaks or b"\x01" in block
+        if count:
+            found.lines.add(found.rows, self._line)
+            self._tail = _Tail()
         found.rows += count
         self._line += count
         self._offset += len(block)
+        self._sample(plain)
+        self._write(plain)
+        return True
+
+    def _plain(self, block: bytes) -> bytes | None:
+        """The block under the plain grammar, with line feeds; None where it takes more than a replacement to write it so."""
+        grammar = self._grammar
         if self._end == b"\r":
+            if b"\n" in block:
+                return None
             block = block.replace(b"\r", b"\n")
-        self._sample(block)
-        self._write(block)
+        if grammar.is_plain:
+            return block
+        if grammar.quote != QUOTE:
+            if QUOTE in block or (grammar.quote and grammar.escape != grammar.quote and grammar.quote in block):
+                return None
+            if grammar.quote:
+                block = block.replace(grammar.quote, QUOTE)
+        elif grammar.escape != QUOTE and (QUOTE * 2 in block or (grammar.escape and grammar.escape in block)):
+            return None
+        if grammar.blank:
+            return None if QUOTE in block else block.replace(grammar.delimiter + b" ", grammar.delimiter)
+        return block
 
     def _write(self, block: bytes) -> None:
         if self._clean is not None:
@@ -237,10 +292,6 @@ class _Scan:
         """Number of records where the block is regular, else None."""
         if b"\0" in block:
             return None
-        if self._end == b"\r":
-            if QUOTE in block or b"\n" in block:
-                return None
-            block = block.replace(b"\r", b"\n")
         if QUOTE in block:
             masked = self._without_quoted(block)
             if masked is None:
@@ -289,6 +340,8 @@ class _Scan:
                 left = self._offset - start
                 while left > 0:
                     piece = file.read(min(left, BLOCK_BYTES))
+                    if not piece:
+                        break
                     self._clean.write(piece)
                     left -= len(piece)
 
@@ -302,6 +355,7 @@ class _Scan:
         """Reads record by record. What may go on in the next block is carried over, unless this is the last."""
         block = self._carry + block
         self._carry = b""
+        self._found.line_breaks = self._found.line_breaks or b"\x01" in block
         complete = block.endswith(self._end)
         lines = block.split(self._end)
         if complete or (last and not lines[-1]):
@@ -312,11 +366,12 @@ class _Scan:
             record = lines[index].removesuffix(b"\r") if self._end == b"\n" else lines[index]
             if not record.strip():
                 self._found.blank_rows += 1
+                self._tail.after_blank = True
                 self._line += 1
                 index += 1
                 continue
             taken = 1
-            parsed = parse(record, self._delimiter)
+            parsed = self._grammar.parse(record)
             if parsed is Flaw.OPEN:
                 spanned = self._spanning(lines, index)
                 if spanned is None and not last:
@@ -343,14 +398,14 @@ class _Scan:
             size += len(lines[index]) + 1
             if size > MAX_RECORD_BYTES:
                 return ()
-            if not closes(lines[index]):
+            if not self._grammar.closes(lines[index]):
                 # A line that is a whole record by itself was not meant to be inside a value.
                 if self._fields > 2 and self._is_record(lines[index]):
                     return ()
                 continue
             record = self._end.join(lines[start : index + 1])
             record = record.removesuffix(b"\r") if self._end == b"\n" else record
-            parsed = parse(record, self._delimiter)
+            parsed = self._grammar.parse(record)
             if parsed is Flaw.OPEN:
                 continue
             if isinstance(parsed, Flaw) or len(parsed.values) != self._fields:
@@ -359,7 +414,7 @@ class _Scan:
         return ()
 
     def _is_record(self, line: bytes) -> bool:
-        parsed = parse(line.removesuffix(b"\r"), self._delimiter)
+        parsed = self._grammar.parse(line.removesuffix(b"\r"))
         return isinstance(parsed, Fields) and len(parsed.values) == self._fields
 
     def _judge(self, record: bytes, parsed: Fields | Flaw, good: list[bytes]) -> None:
@@ -377,18 +432,52 @@ class _Scan:
             found.lines.add(found.rows, self._line)
             found.rows += 1
             found.line_breaks |= b"\n" in record or b"\r" in record
-            good.append(record if parsed.plain and b"\r" not in record else write(parsed, self._delimiter))
+            is_plain = self._grammar.is_plain and parsed.plain and b"\r" not in record
+            good.append(record if is_plain else write(parsed, self._grammar.delimiter))
+            self._tail = _Tail()
 
     def _reject(self, reason: "ErrorReason.ValueType", message: str, record: bytes, parsed: Fields | None) -> None:
         if self._broken is None:
             self._broken = self._broken_path.open("w", encoding="utf-8", newline="")
             self._writer = csv.writer(self._broken)
         self._found.broken_rows += 1
-        fields = [value.decode("utf-8", "backslashreplace") for value in parsed.values] if parsed else []
+        self._tail.add(self._line, self._broken.tell(), parsed)
+        values = parsed.values if parsed else self._grammar.repaired(record, self._fields) or []
+        fields = [value.decode("utf-8", "backslashreplace") for value in values]
         # A zero byte would make the rejects file unreadable for most programs.
         text = record.decode("utf-8", "backslashreplace").replace("\0", "\\0")
         value = str(len(fields)) if parsed else text
         self._writer.writerow([self._line, reason, message, value, *(field.replace("\0", "\\0") for field in fields)])
+
+    def _leave_out_footer(self) -> None:
+        """Lines below the last row and a blank line that have hardly a field are notes, not rows."""
+        tail, found = self._tail, self._found
+        if not tail.lines or not tail.is_footer or self._fields < 3 or self._broken is None:
+            return
+        found.footer_lines, found.footer_line = tail.lines, tail.first_line
+        found.broken_rows -= tail.lines
+        self._broken.seek(tail.offset)
+        self._broken.truncate()
+
+
+@dataclass
+class _Tail:
+    """The broken rows since the last good one, which may turn out to be a footer."""
+
+    after_blank: bool = False
+    is_footer: bool = True
+    lines: int = 0
+    first_line: int = 0
+    offset: int = 0
+    """Where the first of them is in the file of broken rows."""
+
+    def add(self, line: int, offset: int, parsed: Fields | None) -> None:
+        """Takes a broken row."""
+        if not self.lines:
+            self.first_line, self.offset = line, offset
+            self.is_footer = self.after_blank
+        self.lines += 1
+        self.is_footer = self.is_footer and parsed is not None and sum(bool(value.strip()) for value in parsed.values) <= 1
 
 
 def read_broken(path: Path) -> Iterator[BrokenRow]:

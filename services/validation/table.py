@@ -55,6 +55,11 @@ class Table:
     """CSV of the broken rows: line, code, message, found, fields..."""
     dialect: Dialect | None = None
     sheet: Sheet | None = None
+    has_header: bool = True
+    damage: Problem | None = None
+    """Why the header is not to be trusted: the table is shown, and not loaded."""
+    footer_rows: int = 0
+    """Rows that are none of the table; not in `frame`, and skipped like blank ones."""
     warnings: list[Problem] = field(default_factory=list)
     guide_columns: int = 0
     """Columns of ours that stood before the user's, and are taken off: this was a rejects file."""

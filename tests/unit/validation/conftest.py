@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.validation.limits import Limits
-from sluice.validation.v1.validation_pb2 import Policy
+from sluice.validation.v1.validation_pb2 import Policy, ReadOptions
 from tests.unit.validation.examining import LENIENT, LIMITS, Examine, Examined, examine_bytes, new_folder
 
 
@@ -13,7 +13,9 @@ from tests.unit.validation.examining import LENIENT, LIMITS, Examine, Examined, 
 def examine(tmp_path: Path) -> Examine:
     """Examines bytes, each time in a folder of its own."""
 
-    def run(data: bytes, filename: str = "table.csv", *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined:
-        return examine_bytes(new_folder(tmp_path), data, filename, policy=policy, limits=limits)
+    def run(
+        data: bytes, filename: str = "table.csv", *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
+    ) -> Examined:
+        return examine_bytes(new_folder(tmp_path), data, filename, policy=policy, limits=limits, options=options)
 
     return run

@@ -10,7 +10,7 @@ from typing import Protocol
 from services.common import errors
 from services.validation.judging import examine
 from services.validation.limits import Limits
-from sluice.validation.v1.validation_pb2 import Column, Policy, Report, Rule, Severity, ValidateObjectRequest, Verdict
+from sluice.validation.v1.validation_pb2 import Column, Policy, ReadOptions, Report, Rule, Severity, ValidateObjectRequest, Verdict
 
 LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1024**3, max_parts=4)
 
@@ -57,19 +57,33 @@ class Examined:
 class Examine(Protocol):
     """Examines bytes under a file name and a policy."""
 
-    def __call__(self, data: bytes, filename: str = "table.csv", *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined: ...
+    def __call__(
+        self,
+        data: bytes,
+        filename: str = "table.csv",
+        *,
+        policy: Policy = LENIENT,
+        limits: Limits = LIMITS,
+        options: ReadOptions | None = None,
+    ) -> Examined: ...
 
 
-def examine_bytes(folder: Path, data: bytes, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined:
+def examine_bytes(
+    folder: Path, data: bytes, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
+) -> Examined:
     """Examines `data`; what comes of it is left in `folder`."""
     source = folder / "source"
     source.write_bytes(data)
-    return examine_file(source, folder, filename, policy=policy, limits=limits)
+    return examine_file(source, folder, filename, policy=policy, limits=limits, options=options)
 
 
-def examine_file(source: Path, folder: Path, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS) -> Examined:
+def examine_file(
+    source: Path, folder: Path, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
+) -> Examined:
     """Examines the file `source`."""
-    request = ValidateObjectRequest(task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy)
+    request = ValidateObjectRequest(
+        task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy, options=options
+    )
     report = examine(request, source, folder, limits, lambda _: None)
     assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped
     return Examined(report, folder)

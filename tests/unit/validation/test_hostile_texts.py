@@ -21,8 +21,8 @@ HEADER = b"date,name,number\n"
         (b"c," * 1_000_000 + b"\n1\n", ["RESOURCE_LIMIT"]),
         (b'"' * 1_000_001, ["HEADER_DAMAGED"]),
         (b"\0" * 1_000_000, ["ENCODING_UNKNOWN"]),
-        (b"name,number\n" + b"name,number,\n" * 1000, ["HEADER_DAMAGED"]),
-        (b"2024-01-01,5\n2024-01-02,6\n", ["HEADER_DAMAGED"]),
+        (b"name,number\n" + b"name,number,\n" * 1000, ["HEADER_DAMAGED", "NO_TIME_COLUMN"]),
+        (b"2024-01-01,5\n2024-01-02,6\n", ["NO_TIME_COLUMN", "NO_HEADER"]),
         (b"date," + b"x" * 1000 + b"\n2024-01-02,6\n", ["HEADER_DAMAGED"]),
     ],
 )

@@ -21,6 +21,8 @@ def outcome(path: Path, folder: Path) -> tuple[object, ...]:
         table = csv_reader.read(path, folder, 2000)
     except FileFault as fault:
         return (fault.problem.code, fault.problem.line)
+    if table.damage is not None:
+        return (table.damage.code, table.damage.line)
     frame = table.frame().collect().sort(ROW)
     broken = list(structure.read_broken(table.broken_path)) if table.broken_path else []
     lines = [table.lines.line(row) for row in range(table.rows)]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sluice.validation.v1.validation_pb2 import ReadOptions
 from tests.unit.validation.examining import Examine
 
 ROWS = [
@@ -56,10 +57,28 @@ def test_other_code_pages_are_refused_not_guessed(examine: Examine, text: str, e
     "data",
     [
         bytes(1000),
-        "date,a\n2024-01-01,1\n".encode("utf-16-le"),
         b"\xff\xfed\x00a\x00t\x00e\x00\x00\xd8",
         b"date,a\n2024-01-01,\xff\xfe\x81\n",
     ],
 )
 def test_what_is_no_text_is_refused(examine: Examine, data: bytes) -> None:
     assert examine(data).codes == ["ENCODING_UNKNOWN"]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_its_mark_is_told_by_its_zeros(examine: Examine, codec: str) -> None:
+    examined = examine("date,a\n2024-01-01,1\n2024-01-02,2\n".encode(codec))
+    assert examined.codes == ["ENCODING_ASSUMED"]
+    assert [row["a"] for row in examined.rows()] == ["1", "2"]
+
+
+@pytest.mark.parametrize("codec", ["iso8859-2", "cp1251", "shift_jis", "utf-16"])
+def test_a_stated_encoding_is_taken(examine: Examine, codec: str) -> None:
+    word = {"iso8859-2": "źródło", "cp1251": "слово", "shift_jis": "言葉", "utf-16": "слово"}[codec]
+    examined = examine(f"date,a\n2024-01-01,{word}\n".encode(codec), options=ReadOptions(encoding=codec))
+    assert examined.codes == []
+    assert [row["a"] for row in examined.rows()] == [word]
+
+
+def test_an_encoding_that_is_none_is_refused(examine: Examine) -> None:
+    assert examine(b"date,a\n2024-01-01,1\n", options=ReadOptions(encoding="base64")).codes == ["OPTION_MISFIT"]

@@ -164,6 +164,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Reading the file needed more memory, time or space than one file may use. It is not retried."""
     ERROR_REASON_SHEET_NOT_FOUND: _ErrorReason.ValueType  # 113
     """The workbook has no sheet with cells, or not the one that was asked for."""
+    ERROR_REASON_FILE_HAS_MACROS: _ErrorReason.ValueType  # 114
+    """The workbook holds macros (a VBA project), which are programs and no data."""
+    ERROR_REASON_OPTION_MISFIT: _ErrorReason.ValueType  # 115
+    """What was said about how the file is to be read does not fit it, or contradicts itself. Metadata: value (the option)."""
     ERROR_REASON_REJECTS_ELSEWHERE: _ErrorReason.ValueType  # 120
     """The file holds the refused rows of a task of another datasource, or of a task that is not known. Metadata: value (the task)."""
     ERROR_REASON_ROW_TOO_LONG: _ErrorReason.ValueType  # 150
@@ -191,6 +195,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Warning: values of a text column hold line breaks or the separator U+0001, which Druid's CSV reader cannot take; they are loaded with
     blanks in their place. Metadata: value (how many values).
     """
+    ERROR_REASON_NO_HEADER: _ErrorReason.ValueType  # 160
+    """Warning: the first row is data, not names; columns are named column_1, column_2, ... Metadata: line."""
+    ERROR_REASON_LINES_SKIPPED: _ErrorReason.ValueType  # 161
+    """Warning: lines above the header, or below the last row, are none of the table and were skipped. Metadata: line (the first), value (how
+    many).
+    """
+    ERROR_REASON_ENCODING_ASSUMED: _ErrorReason.ValueType  # 162
+    """Warning: the encoding was told from the bytes' use, as nothing in the file states it. Metadata: value (the encoding)."""
     ERROR_REASON_DRUID_UNAVAILABLE: _ErrorReason.ValueType  # 200
     """--- our side and Druid's (200-249) ---
 
@@ -345,6 +357,10 @@ ERROR_REASON_RESOURCE_LIMIT: ErrorReason.ValueType  # 112
 """Reading the file needed more memory, time or space than one file may use. It is not retried."""
 ERROR_REASON_SHEET_NOT_FOUND: ErrorReason.ValueType  # 113
 """The workbook has no sheet with cells, or not the one that was asked for."""
+ERROR_REASON_FILE_HAS_MACROS: ErrorReason.ValueType  # 114
+"""The workbook holds macros (a VBA project), which are programs and no data."""
+ERROR_REASON_OPTION_MISFIT: ErrorReason.ValueType  # 115
+"""What was said about how the file is to be read does not fit it, or contradicts itself. Metadata: value (the option)."""
 ERROR_REASON_REJECTS_ELSEWHERE: ErrorReason.ValueType  # 120
 """The file holds the refused rows of a task of another datasource, or of a task that is not known. Metadata: value (the task)."""
 ERROR_REASON_ROW_TOO_LONG: ErrorReason.ValueType  # 150
@@ -372,6 +388,14 @@ ERROR_REASON_TEXT_CHANGED: ErrorReason.ValueType  # 159
 """Warning: values of a text column hold line breaks or the separator U+0001, which Druid's CSV reader cannot take; they are loaded with
 blanks in their place. Metadata: value (how many values).
 """
+ERROR_REASON_NO_HEADER: ErrorReason.ValueType  # 160
+"""Warning: the first row is data, not names; columns are named column_1, column_2, ... Metadata: line."""
+ERROR_REASON_LINES_SKIPPED: ErrorReason.ValueType  # 161
+"""Warning: lines above the header, or below the last row, are none of the table and were skipped. Metadata: line (the first), value (how
+many).
+"""
+ERROR_REASON_ENCODING_ASSUMED: ErrorReason.ValueType  # 162
+"""Warning: the encoding was told from the bytes' use, as nothing in the file states it. Metadata: value (the encoding)."""
 ERROR_REASON_DRUID_UNAVAILABLE: ErrorReason.ValueType  # 200
 """--- our side and Druid's (200-249) ---
 
