@@ -14,8 +14,7 @@ _BY_EXTENSION = {
 }
 _WITH_MACROS = {".xlsm", ".xltm", ".xlam"}
 _ZIP = b"PK\x03\x04"
-_EMPTY_WITH_MACROS = {".xlsm", ".xltm", ".xlam"}
-_ZIP = b"PK\x05\x06"
+_EMPTY_ZIP = b"PK\x05\x06"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BIFF = (b"\x09\x00", b"\x09\x02", b"\x09\x04")
 """A worksheet stream without a container, as before 1993."""
