@@ -81,9 +81,7 @@ def examine_file(
     source: Path, folder: Path, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
 ) -> Examined:
     """Examines the file `source`."""
-    request = ValidateObjectRequest(
-        task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy, options=options
-    )
+    request = ValidateObjectRequest(task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy, options=options)
     report = examine(request, source, folder, limits, lambda _: None)
     assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped
     return Examined(report, folder)
