@@ -15,6 +15,7 @@ from services.common.timing import Timings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, Upload, WriteAbort, WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
+from sluice.validation.v1.validation_pb2 import ReadOptions
 
 CHUNK_BYTES = 512 * 1024
 """A message is sent as soon as it holds so much; gRPC is fastest from here to 1 MiB."""
@@ -36,6 +37,8 @@ class Destination:
     datasource: str
     mode: "LoadMode.ValueType"
     allow_duplicate: bool
+    options: ReadOptions | None = None
+    """How the file is to be read."""
 
 
 async def receive(uploads: Uploads, file: IncomingFile, destination: Destination) -> Upload:
@@ -57,6 +60,7 @@ async def receive(uploads: Uploads, file: IncomingFile, destination: Destination
                 mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
                 load_mode=destination.mode,
                 allow_duplicate=destination.allow_duplicate,
+                options=destination.options,
             )
         )
     logs.bind(task_id=created.upload.upload_id)

@@ -4,7 +4,8 @@ import strawberry
 
 from gateway import wire
 from gateway.graphql_types import JSON, ContextInfo, told
-from gateway.reports_http import report_attempt
+from gateway.reports_http import report_attempt, retry_request
+from gateway.task_fields import IngestionTaskStatus, status_of
 
 
 @strawberry.type
@@ -15,3 +16,14 @@ class ReportQuery:
             services = info.context.services
             attempt = report_attempt(await services.tasks.get(task_id))
             return JSON(wire.message(await services.reports.report(task_id, attempt)))
+
+
+@strawberry.type
+class ReportMutation:
+    @strawberry.mutation(  # type: ignore[untyped-decorator]
+        description="Reads the stored file of a task that has ended again, as `options` (see ReadOptions) say, and loads it; the new task."
+    )
+    async def revalidate_ingestion_task(self, info: ContextInfo, task_id: strawberry.ID, options: JSON) -> IngestionTaskStatus:
+        with told():
+            request = retry_request(task_id, options, info.context.request_id or "")
+            return status_of(await info.context.services.tasks.retry(request))

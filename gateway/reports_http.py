@@ -1,18 +1,20 @@
-"""What validation found, over REST: the report, and the refused rows."""
+"""What validation found, over REST: the report, the refused rows, and reading the file again another way."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
-from gateway import problems, wire
+from gateway import models, problems, wire
+from gateway.options import read_options
 from gateway.ports import Services
 from gateway.streams import begun
 from gateway.tasks_http import TaskId
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.status.v1.status_pb2 import Task
-from sluice.validation.v1.validation_pb2 import RejectsFormat
+from sluice.status.v1.status_pb2 import RetryTaskRequest, Task
+from sluice.validation.v1.validation_pb2 import ReadOptions, RejectsFormat
 
 _FORMATS = {
     "csv": (RejectsFormat.REJECTS_FORMAT_CSV, "text/csv; charset=utf-8"),
@@ -43,7 +45,35 @@ def router(services: Services) -> APIRouter:
         headers = {"Content-Disposition": f'attachment; filename="rejects-{task_id[:8]}.{format}"'}
         return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
+    @routes.post("/revalidate", response_model=models.Retried, status_code=202)
+    async def revalidate(
+        task_id: TaskId,
+        body: Revalidation,
+        response: Response,
+        idempotency_key: Annotated[str, Header(max_length=128, description="Repeats with the same key give the same task.")] = "",
+    ) -> models.Retried:
+        """Reads the stored file of a task that has ended again, as `options` say, and loads it, as a new task."""
+        made = await services.tasks.retry(retry_request(task_id, body.options, idempotency_key))
+        response.headers["Location"] = f"/api/ingest/tasks/{made.task_id}"
+        return models.Retried(task_id=made.task_id, retry_of=made.retry_of)
+
     return routes
+
+
+class Revalidation(BaseModel):
+    """What is to be read otherwise."""
+
+    options: dict[str, Any] = Field(description="How the file is to be read, instead of what was said before: see ReadOptions.")
+
+
+def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRequest:
+    """The request to read a stored file again.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, naming the field.
+    """
+    read = read_options(options) or ReadOptions()
+    return RetryTaskRequest(task_id=task_id, request_id=request_id, options=read.SerializeToString(deterministic=True))
 
 
 def report_attempt(task: Task) -> int:

@@ -13,7 +13,7 @@ from strawberry.types import ExecutionContext
 
 from gateway.graphql_types import SCALARS
 from gateway.query_fields import DataQuery
-from gateway.report_fields import ReportQuery
+from gateway.report_fields import ReportMutation, ReportQuery
 from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
 from gateway.upload_fields import UploadMutation
 
@@ -30,7 +30,7 @@ class Query(TaskQuery, DataQuery, ReportQuery):
 
 
 @strawberry.type(description="Changing.")
-class Mutation(UploadMutation, TaskMutation):
+class Mutation(UploadMutation, TaskMutation, ReportMutation):
     pass
 
 

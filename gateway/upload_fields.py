@@ -5,7 +5,8 @@ from typing import Annotated
 
 import strawberry
 
-from gateway.graphql_types import ContextInfo, Upload, parse_upload, told
+from gateway.graphql_types import JSON, ContextInfo, Upload, parse_upload, told
+from gateway.options import read_options
 from gateway.receiving import Destination, receive
 from gateway.task_fields import IngestionTaskStatus, status_of
 from services.common import logs
@@ -18,18 +19,23 @@ from sluice.status.v1 import status_pb2
 class UploadMutation:
     @strawberry.mutation(description="Takes a file in, appending its rows. Answers once it is stored; follow the task to its end.")  # type: ignore[untyped-decorator]
     async def upload_sales_data(
-        self, info: ContextInfo, file: Upload, data_source_name: Annotated[str, strawberry.argument(name="dataSourceName")]
+        self,
+        info: ContextInfo,
+        file: Upload,
+        data_source_name: Annotated[str, strawberry.argument(name="dataSourceName")],
+        options: JSON | None = strawberry.UNSET,
     ) -> IngestionTaskStatus | None:
         context = info.context
         incoming = parse_upload(file)
-        destination = Destination(
-            request_id=context.request_id or str(uuid.uuid4()),
-            datasource=data_source_name,
-            mode=LoadMode.LOAD_MODE_APPEND,
-            allow_duplicate=False,
-        )
         with told():
             try:
+                destination = Destination(
+                    request_id=context.request_id or str(uuid.uuid4()),
+                    datasource=data_source_name,
+                    mode=LoadMode.LOAD_MODE_APPEND,
+                    allow_duplicate=False,
+                    options=read_options(options or None),
+                )
                 upload = await receive(context.services.uploads, incoming, destination)
             except SluiceError as refused:
                 context.metrics.refused.labels(refused.code).inc()

@@ -11,13 +11,14 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from gateway import models, problems, wire
 from gateway.form import Body, Form, IncomingFile, Limits, too_large
 from gateway.metrics import Metrics
+from gateway.options import read_options
 from gateway.ports import Services
 from gateway.receiving import Destination, receive
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 FILE_FIELD = "file"
-FIELDS = ("datasource_name", "mode", "allow_duplicate")
+FIELDS = ("datasource_name", "mode", "allow_duplicate", "options")
 """Fields of the form other than the file; all of them may stand in the address instead."""
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -34,6 +35,10 @@ _FORM: dict[str, Any] = {
                         "datasource_name": {"type": "string", "description": "The Druid datasource. Must come before the file."},
                         "mode": {"type": "string", "enum": ["append", "replace"], "default": "append"},
                         "allow_duplicate": {"type": "boolean", "default": False, "description": "Load the same bytes again."},
+                        "options": {
+                            "type": "string",
+                            "description": "How the file is to be read, a JSON object: see sluice.validation.v1.ReadOptions.",
+                        },
                         "file": {"type": "string", "format": "binary", "description": "A .csv, .xlsx or .xls file. The last field."},
                     },
                 }
@@ -62,9 +67,10 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
         datasource_name: Annotated[str | None, Query(description="The Druid datasource, where the form does not name it.")] = None,
         mode: Annotated[str | None, Query(description="append or replace, where the form does not say.")] = None,
         allow_duplicate: Annotated[str | None, Query(description="true or false, where the form does not say.")] = None,
+        options: Annotated[str | None, Query(description="How the file is to be read: a JSON object, where the form does not say.")] = None,
     ) -> Response:
         """Takes a file in. Answers once it is stored; validation and loading go on afterwards, see the Location header."""
-        named = {"datasource_name": datasource_name, "mode": mode, "allow_duplicate": allow_duplicate}
+        named = {"datasource_name": datasource_name, "mode": mode, "allow_duplicate": allow_duplicate, "options": options}
         try:
             refuse_announced(request, limits)
             form = Form(Body(request.receive, limits), request.headers.get("content-type", ""), limits)
@@ -113,6 +119,7 @@ def destination(fields: dict[str, str], idempotency_key: str | None) -> Destinat
         datasource=fields["datasource_name"],
         mode=wire.load_mode(fields.get("mode") or "append"),
         allow_duplicate=_flag("allow_duplicate", fields.get("allow_duplicate") or "false"),
+        options=read_options(fields.get("options")),
     )
 
 

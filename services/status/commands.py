@@ -131,6 +131,7 @@ def _differing(task: Task, new: NewTask) -> str:
         "file name": (task.original_filename, new.original_filename),
         "load mode": (task.load_mode, new.load_mode),
         "upload mode": (task.upload_mode, new.upload_mode),
+        "options": (task.options, new.options),
         "allow_duplicate": (task.allow_duplicate, new.allow_duplicate),
         "sha256": (task.sha256 or new.sha256, new.sha256 or task.sha256),
     }

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC
 from typing import Any, TypeAlias
 
+from google.protobuf.message import DecodeError
 from grpc import aio
 
-from services.common import logs, trace
+from services.common import errors, logs, trace
+from services.common.interceptors import check
 from services.status import pages
 from services.status.commands import Commands, canonical
 from services.status.messages import NOWHERE, event_message, state_of, task_message
@@ -16,8 +18,10 @@ from services.status.stored_files import Again, StoredFiles
 from services.status.tasks import NewTask
 from services.status.watch import Watch
 from sluice.common.v1 import task_pb2
+from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2_grpc import StatusServiceServicer
+from sluice.validation.v1.validation_pb2 import ReadOptions
 
 PAGE_SIZE = 50
 """Tasks on a page of ListTasks where the request says nothing."""
@@ -50,7 +54,7 @@ class StatusServicer(StatusServiceServicer):
             allow_duplicate=request.allow_duplicate,
             trace_id=trace.current(),
             client=request.client,
-            options=request.options,
+            options=_options(request.options),
         )
         task, created = await self._commands.create(new)
         return status_pb2.CreateTaskResponse(task=task_message(task), created=created)
@@ -101,7 +105,7 @@ class StatusServicer(StatusServiceServicer):
         logs.bind(task_id=request.task_id)
         again = Again(
             request_id=request.request_id,
-            options=request.options if request.HasField("options") else None,
+            options=_options(request.options) if request.HasField("options") else None,
             allow_duplicate=request.allow_duplicate if request.HasField("allow_duplicate") else None,
             client=request.client,
         )
@@ -120,3 +124,16 @@ class StatusServicer(StatusServiceServicer):
     async def WatchTasks(self, request: status_pb2.WatchTasksRequest, context: Context) -> AsyncIterator[status_pb2.WatchTasksResponse]:
         async for event, task in self._watch.all(request.from_position, request.datasource):
             yield status_pb2.WatchTasksResponse(event=event_message(event), task=task_message(task))
+
+
+def _options(given: bytes) -> bytes:
+    """The same bytes, if they are a ReadOptions that keeps its rules.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    try:
+        check(ReadOptions.FromString(given))
+    except DecodeError:
+        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, "options are not a ReadOptions message.", column="options") from None
+    return given

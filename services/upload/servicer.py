@@ -36,6 +36,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             upload_mode=request.mode,
             load_mode=request.load_mode,
             allow_duplicate=request.allow_duplicate,
+            options=request.options.SerializeToString(deterministic=True),
         )
         task, created = await self._uploads.create(new)
         return pb.CreateUploadResponse(upload=self._upload(task), created=created)

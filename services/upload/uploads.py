@@ -37,6 +37,8 @@ class NewUpload:
     upload_mode: "UploadMode.ValueType"
     load_mode: "LoadMode.ValueType"
     allow_duplicate: bool
+    options: bytes = b""
+    """How the file is to be read: a serialized ReadOptions; empty where nothing is said."""
 
 
 class Uploads:
@@ -78,6 +80,7 @@ class Uploads:
                     upload_mode=new.upload_mode or UploadMode.UPLOAD_MODE_ONE_SHOT,
                     load_mode=new.load_mode or LoadMode.LOAD_MODE_APPEND,
                     allow_duplicate=new.allow_duplicate,
+                    options=new.options,
                 )
             )
         timings.log("upload.created", task_id=task.task_id, datasource=task.datasource, created=created)

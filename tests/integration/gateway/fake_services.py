@@ -112,6 +112,7 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         self.events: dict[str, list[status_pb2.TaskEvent]] = {}
         self._changed = asyncio.Condition()
         self.watches = 0
+        self.retried: list[status_pb2.RetryTaskRequest] = []
         self.break_watches = asyncio.Event()
         self.pokes: set[asyncio.Task[None]] = set()
 
@@ -159,6 +160,12 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
             raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, "The task has ended.")
         self.put(request.task_id, TaskState.TASK_STATE_CANCELLED)
         return status_pb2.CancelTaskResponse(task=task)
+
+    async def RetryTask(self, request: status_pb2.RetryTaskRequest, context: Context) -> status_pb2.RetryTaskResponse:
+        self.retried.append(request)
+        task_id = str(uuid.uuid4())
+        self.put(task_id, TaskState.TASK_STATE_UPLOADED, retry_of=request.task_id)
+        return status_pb2.RetryTaskResponse(task=self.tasks[task_id], created=True)
 
     async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         self._task(request.task_id)

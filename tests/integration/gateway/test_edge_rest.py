@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from sluice.common.v1.task_pb2 import TaskState
+from sluice.validation.v1.validation_pb2 import Header, ReadOptions
 from tests.integration.gateway.conftest import LIMIT_BYTES, Edge
 
 BOUNDARY = "frontier"
@@ -211,6 +212,24 @@ async def test_report_and_rejects(edge: Edge) -> None:
     assert (workbook.content, workbook.headers["content-type"].rsplit(".", 1)[1]) == (b"PK", "sheet")
     assert (await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects?format=pdf")).json()["code"] == "REQUEST_INVALID"
     assert rejects.headers["content-type"] == "text/csv; charset=utf-8"
+
+
+async def test_how_a_file_is_to_be_read_goes_with_it_and_can_be_corrected(edge: Edge) -> None:
+    said = {"datasource_name": "sales", "options": '{"delimiter":";","header":"no"}'}
+    await edge.http.post("/api/ingest/upload", data=said, files={"file": ("a.csv", b"1;2\n")})
+    assert edge.fakes.upload.only().request.options == ReadOptions(delimiter=";", header=Header.HEADER_NO)
+    wrong = await edge.http.post("/api/ingest/upload?options={", data={"datasource_name": "s"}, files={"file": ("a.csv", b"1;2\n")})
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["column"]) == (400, "REQUEST_INVALID", "options")
+    task_id = str(uuid.uuid4())
+    body = {"options": {"delimiter": "|"}}
+    again = await edge.http.post(f"/api/ingest/tasks/{task_id}/revalidate", json=body, headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.json()["retry_of"]) == (202, task_id)
+    document = "mutation ($id: ID!, $o: JSON!) { revalidateIngestionTask(taskId: $id, options: $o) { retryOf } }"
+    asked = {"query": document, "variables": {"id": task_id, "o": body["options"]}}
+    assert (await edge.http.post("/graphql", json=asked)).json() == {"data": {"revalidateIngestionTask": {"retryOf": task_id}}}
+    for request in edge.fakes.status.retried:
+        assert ReadOptions.FromString(request.options) == ReadOptions(delimiter="|")
+    assert [request.request_id for request in edge.fakes.status.retried] == ["k", ""]
 
 
 async def test_a_query_s_answer_is_passed_on_as_it_is(edge: Edge) -> None:

@@ -8,6 +8,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sluice.common.v1 import errors_pb2 as _errors_pb2
 from sluice.common.v1 import task_pb2 as _task_pb2
+from sluice.validation.v1 import validation_pb2 as _validation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -97,6 +98,7 @@ class CreateUploadRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     LOAD_MODE_FIELD_NUMBER: _builtins.int
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's own id of this request, 1 to 128 visible ASCII characters; a UUID is best. Repeats with it are harmless."""
     datasource: _builtins.str
@@ -113,6 +115,10 @@ class CreateUploadRequest(_message.Message):
     """How the rows meet those already there. Default APPEND."""
     allow_duplicate: _builtins.bool
     """Load the file even if the same bytes are already in this datasource. Default false."""
+    @_builtins.property
+    def options(self) -> _validation_pb2.ReadOptions:
+        """How the file is to be read. Unset: as the datasource's settings say, else told from the file."""
+
     def __init__(
         self,
         *,
@@ -124,10 +130,11 @@ class CreateUploadRequest(_message.Message):
         mode: _task_pb2.UploadMode.ValueType = ...,
         load_mode: _task_pb2.LoadMode.ValueType = ...,
         allow_duplicate: _builtins.bool = ...,
+        options: _validation_pb2.ReadOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "options", b"options", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
