@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import ingest, memory
+from bench import ingest, memory, status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -22,6 +22,12 @@ def memory_command(pairs: Pairs = 3, big_mib: int = 300, instance: InstanceName 
 def ingest_command(pairs: Pairs = 3, rows: int = 2_300_000, month: bool = False, instance: InstanceName = "bench") -> None:
     """Loading 2.3 M rows: Sluice against the seed's spec on the raw file."""
     ingest.main(pairs, rows, instance, month)
+
+
+@app.command("status")
+def status_command(pairs: Pairs = 5, rounds: int = 10, size_mib: int = 466, instance: InstanceName = "bench") -> None:
+    """Live events to 500 watchers, a reconnect storm of 2,000, and polling while a file is uploaded."""
+    status.main(pairs, rounds, size_mib, instance)
 
 
 if __name__ == "__main__":

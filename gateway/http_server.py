@@ -40,6 +40,8 @@ async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, bind_addr: str, 
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
+        # A compressor of its own for each of thousands of connections would cost far more memory than the few bytes are worth.
+        ws_per_message_deflate=False,
         ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
     )
     config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]  # declared as whole seconds, used as any
@@ -63,6 +65,6 @@ def _bind(bind_addr: str) -> socket.socket:
     host, _, port = bind_addr.rpartition(":")
     try:
         # Listens at once: whoever connects before the server has started waits instead of being refused.
-        return socket.create_server((host, int(port)), backlog=512)
+        return socket.create_server((host, int(port)), backlog=4096)
     except OSError as failure:
         raise PortTakenError(f"BIND_ADDR={bind_addr} cannot be listened on: {failure}") from failure

@@ -1,0 +1,105 @@
+"""Clients that follow tasks through the edge: server-sent events and GraphQL subscriptions, each noting when it was told what."""
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import time
+from typing import Protocol
+
+import aiohttp
+
+TERMINAL = {"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"}
+
+SUBSCRIPTION = """subscription Follow($taskId: ID!) { ingestionTask(taskId: $taskId) {
+  taskId status message datasourceName originalFilename fileSize receivedSize rowCount errorMessage updatedAt } }"""
+
+
+class Watcher(Protocol):
+    """One client that follows one task."""
+
+    task_id: str
+    told: dict[str, float]
+    """Status -> when it was first told, seconds of the clock."""
+    following: asyncio.Event
+    """Set once it is told what happens."""
+
+    async def follow(self) -> None:
+        """Until the task's end; connects again, from where it was, whenever the connection is lost."""
+        ...
+
+    def drop(self) -> None:
+        """Cuts the connection."""
+        ...
+
+
+@dataclass(eq=False)
+class Sse:
+    """A browser's EventSource: resumes with Last-Event-ID."""
+
+    http: aiohttp.ClientSession
+    task_id: str
+    told: dict[str, float] = field(default_factory=dict)
+    following: asyncio.Event = field(default_factory=asyncio.Event)
+    sequences: list[int] = field(default_factory=list)
+    _answer: aiohttp.ClientResponse | None = None
+
+    async def follow(self) -> None:
+        """Until the task's end."""
+        while not TERMINAL & self.told.keys():
+            with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
+                await self._read()
+
+    async def _read(self) -> None:
+        headers = {"Last-Event-ID": str(self.sequences[-1])} if self.sequences else {}
+        async with self.http.get(f"/api/ingest/tasks/{self.task_id}/events", headers=headers) as answer:
+            self._answer = answer
+            answer.raise_for_status()
+            self.following.set()
+            async for line in answer.content:
+                if line.startswith(b"data: "):
+                    now, event = time(), json.loads(line[6:])
+                    self.sequences.append(event["sequence"])
+                    if event["kind"] == "state":
+                        self.told.setdefault(event["status"], now)
+
+    def drop(self) -> None:
+        """Cuts the connection."""
+        if self._answer is not None and self._answer.connection is not None:
+            self._answer.connection.close()
+
+
+@dataclass(eq=False)
+class Subscription:
+    """Apollo's client over graphql-transport-ws: subscribes again after a loss, and is told the task as it stands."""
+
+    http: aiohttp.ClientSession
+    task_id: str
+    told: dict[str, float] = field(default_factory=dict)
+    following: asyncio.Event = field(default_factory=asyncio.Event)
+    _socket: "aiohttp.ClientWebSocketResponse | None" = None
+
+    async def follow(self) -> None:
+        """Until the task's end."""
+        while not TERMINAL & self.told.keys():
+            with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
+                await self._read()
+
+    async def _read(self) -> None:
+        async with self.http.ws_connect("/graphql", protocols=["graphql-transport-ws"]) as socket:
+            self._socket = socket
+            await socket.send_str('{"type":"connection_init"}')
+            payload = {"query": SUBSCRIPTION, "variables": {"taskId": self.task_id}}
+            await socket.send_str(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            async for message in socket:
+                now, data = time(), json.loads(message.data)
+                if data["type"] == "next":
+                    self.following.set()
+                    self.told.setdefault(data["payload"]["data"]["ingestionTask"]["status"], now)
+                elif data["type"] in ("complete", "error"):
+                    return
+
+    def drop(self) -> None:
+        """Cuts the connection."""
+        if self._socket is not None and self._socket._response.connection is not None:
+            self._socket._response.connection.close()
