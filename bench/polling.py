@@ -40,13 +40,14 @@ Ask = Callable[[], Awaitable[None]]
 async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, object]:
     """Medians over the pairs; a pair is WINDOW_S seconds of ours and as many of the bare read."""
     path = data.sales_by_size(FILES / f"sales-{size_mib}-mib.csv", size_mib)
-    gateway = instance.stack.gateway_url
+    environment = everything(instance.stack, instance.paths.stack.parent)
     ours: list[list[float]] = []
     bare: list[list[float]] = []
     async with (
-        serving("bench.bare", environment=everything(instance.stack, instance.paths.stack.parent)) as (address, _),
+        serving("gateway", environment=environment) as (gateway_addr, _),
+        serving("bench.bare", environment=environment) as (address, _),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)) as http,
-        _uploading(gateway, path),
+        _uploading(gateway := f"http://{gateway_addr}", path),
     ):
         task_id = await _receiving(http, gateway)
 

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from sluice.druid.v1.druid_pb2 import QueryResponse
 from sluice.status.v1.status_pb2 import (
+    GetHistoryResponse,
+    GetStatisticsResponse,
     ListTasksRequest,
     ListTasksResponse,
     RetryTaskRequest,
@@ -34,6 +36,10 @@ class Tasks(Protocol):
         ...
 
     async def delete_files(self, task_id: str) -> Task: ...
+
+    async def history(self, task_id: str) -> GetHistoryResponse: ...
+
+    async def statistics(self, hours: int) -> GetStatisticsResponse: ...
 
     def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
         """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again from the next position."""

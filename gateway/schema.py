@@ -12,6 +12,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from gateway.graphql_types import SCALARS
+from gateway.history_fields import HistoryQuery
 from gateway.query_fields import DataQuery
 from gateway.report_fields import ReportMutation, ReportQuery
 from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
@@ -25,7 +26,7 @@ MAX_TOKENS = 2000
 
 
 @strawberry.type(description="Reading.")
-class Query(TaskQuery, DataQuery, ReportQuery):
+class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery):
     pass
 
 

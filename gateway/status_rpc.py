@@ -54,6 +54,20 @@ class StatusRpc:
             raise errors.from_rpc(failure, "status") from failure
         return answer.task
 
+    async def history(self, task_id: str) -> status_pb2.GetHistoryResponse:
+        try:
+            answer: status_pb2.GetHistoryResponse = await self._stub.GetHistory(status_pb2.GetHistoryRequest(task_id=task_id))
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer
+
+    async def statistics(self, hours: int) -> status_pb2.GetStatisticsResponse:
+        try:
+            answer: status_pb2.GetStatisticsResponse = await self._stub.GetStatistics(status_pb2.GetStatisticsRequest(hours=hours))
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer
+
     async def watch_all(self, request: status_pb2.WatchTasksRequest, timeout_s: float) -> AsyncIterator[status_pb2.WatchTasksResponse]:
         call = self._stub.WatchTasks(request, timeout=timeout_s)
         try:

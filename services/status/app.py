@@ -11,6 +11,7 @@ from services.status.commands import Commands
 from services.status.druid_rpc import LoadsRpc
 from services.status.files_rpc import FilesRpc
 from services.status.gate import Gate
+from services.status.history import History
 from services.status.housekeeping import Housekeeping
 from services.status.jobs import Jobs
 from services.status.listener import CANCEL, DUE, EVENT, Listener
@@ -73,7 +74,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
 
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
-    servicer = StatusServicer(Commands(store), files, queue, store, watch)
+    servicer = StatusServicer(Commands(store), files, queue, History(database, CALL_PATIENCE_S), store, watch)
     port = await server.start(
         stack,
         settings,

@@ -14,7 +14,7 @@ from sluice.status.v1 import status_pb2
 
 NOWHERE = Place()
 
-_STAGE_OF = {
+STAGE_OF = {
     State.PENDING: "receive",
     State.VALIDATING: "validate",
     State.INGESTING: "ingest",
@@ -83,7 +83,7 @@ def timings(task: Task) -> list[status_pb2.StageTiming]:
     found = []
     ends: list[datetime | None] = [time for _, time in task.entered[1:]]
     for (state, start), end in zip(task.entered, [*ends, None], strict=False):
-        if stage := _STAGE_OF.get(state):
+        if stage := STAGE_OF.get(state):
             seconds = ((end or task.now) - start).total_seconds()
             found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=_time(start), end_time=_time(end)))
     return found

@@ -11,6 +11,7 @@ from services.common import errors, logs, trace
 from services.common.interceptors import check
 from services.status import pages
 from services.status.commands import Commands, canonical
+from services.status.history import History
 from services.status.messages import NOWHERE, event_message, state_of, task_message
 from services.status.queue import Queue
 from services.status.store import Filter, Store
@@ -26,16 +27,20 @@ from sluice.validation.v1.validation_pb2 import ReadOptions
 PAGE_SIZE = 50
 """Tasks on a page of ListTasks where the request says nothing."""
 
+HOURS = 24
+"""Of GetStatistics where the request says nothing."""
+
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 
 
 class StatusServicer(StatusServiceServicer):
     """As protos/sluice/status/v1/status.proto says."""
 
-    def __init__(self, commands: Commands, files: StoredFiles, queue: Queue, store: Store, watch: Watch) -> None:
+    def __init__(self, commands: Commands, files: StoredFiles, queue: Queue, history: History, store: Store, watch: Watch) -> None:
         self._commands = commands
         self._files = files
         self._queue = queue
+        self._history = history
         self._store = store
         self._watch = watch
 
@@ -116,6 +121,12 @@ class StatusServicer(StatusServiceServicer):
         logs.bind(task_id=request.task_id)
         await self._files.delete(canonical(request.task_id))
         return status_pb2.DeleteTaskFilesResponse(task=task_message(await self._commands.get(request.task_id)))
+
+    async def GetHistory(self, request: status_pb2.GetHistoryRequest, context: Context) -> status_pb2.GetHistoryResponse:
+        return status_pb2.GetHistoryResponse(runs=await self._history.runs(canonical(request.task_id)))
+
+    async def GetStatistics(self, request: status_pb2.GetStatisticsRequest, context: Context) -> status_pb2.GetStatisticsResponse:
+        return await self._history.statistics(request.hours or HOURS)
 
     async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):

@@ -46,6 +46,8 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "CancelTask": {"task_id": "x"},
     "RetryTask": {"task_id": "x"},
     "DeleteTaskFiles": {"task_id": "x"},
+    "GetHistory": {"task_id": "x"},
+    "GetStatistics": {"hours": -1},
     "WatchTask": {"task_id": ""},
     "WatchTasks": {"from_position": -1},
 }
@@ -65,6 +67,7 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "CancelTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "RetryTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "DeleteTaskFiles": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "GetHistory": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "WatchTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "ListTasks": ({"page_token": "made up"}, "PAGE_TOKEN_INVALID"),
     "Query": ({"sql": "DROP TABLE x"}, "QUERY_FORBIDDEN"),

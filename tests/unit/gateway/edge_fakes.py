@@ -21,9 +21,16 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.druid.v1.druid_pb2 import QueryResponse
 from sluice.status.v1.status_pb2 import (
+    ErrorCount,
+    GetHistoryResponse,
+    GetStatisticsResponse,
     ListTasksRequest,
     ListTasksResponse,
     RetryTaskRequest,
+    StageOutcome,
+    StageRun,
+    StageStatistics,
+    StatisticsBucket,
     Task,
     WatchTaskResponse,
     WatchTasksRequest,
@@ -147,6 +154,29 @@ class FakeTasks:
 
     async def delete_files(self, task_id: str) -> Task:
         return Task(task_id=task_id, state=TaskState.TASK_STATE_FAILED, files_delete_time=Timestamp(seconds=1))
+
+    async def history(self, task_id: str) -> GetHistoryResponse:
+        run = StageRun(
+            stage="validate",
+            state=TaskState.TASK_STATE_VALIDATING,
+            attempt=1,
+            worker="w",
+            start_time=Timestamp(seconds=1),
+            end_time=Timestamp(seconds=3),
+            outcome=StageOutcome.STAGE_OUTCOME_LOST,
+        )
+        return GetHistoryResponse(runs=[run])
+
+    async def statistics(self, hours: int) -> GetStatisticsResponse:
+        bucket = StatisticsBucket(start_time=Timestamp(seconds=0), tasks=3, succeeded=1, rejected=1, failed=1, rows=2**53 + 1, bytes=10)
+        return GetStatisticsResponse(
+            hours=hours,
+            buckets=[bucket],
+            stages=[StageStatistics(stage="ingest", p50_seconds=1.5, p95_seconds=2.5)],
+            top_errors=[ErrorCount(code=ErrorReason.ERROR_REASON_NO_ROWS, count=7)],
+            waiting=4,
+            running=2,
+        )
 
     async def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
         while True:

@@ -121,3 +121,27 @@ async def test_who_reads_too_slowly_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(SluiceError):
             await anext(slow)
     await watch.close()
+
+
+STATS = {
+    "hours": 7,
+    "buckets": [
+        {"start": "1970-01-01T00:00:00.000Z", "tasks": 3, "succeeded": 1, "rejected": 1, "failed": 1, "rows": 2**53 + 1, "bytes": 10}
+    ],
+    "stages": [{"stage": "ingest", "p50_seconds": 1.5, "p95_seconds": 2.5}],
+    "top_errors": [{"code": "NO_ROWS", "count": 7}],
+    "queue": {"waiting": 4, "running": 2},
+}
+
+
+async def test_figures_and_history_are_told_in_both_doors() -> None:
+    query = f'{{ ingestionStats(hours: 7) ingestionHistory(taskId: "{TASK_ID}") }}'
+    async with client(FakeTasks()) as http:
+        stats = (await http.get("/api/stats", params={"hours": 7})).json()
+        history = (await http.get(f"/api/ingest/tasks/{TASK_ID}/history")).json()
+        both = (await http.post("/graphql", json={"query": query})).json()["data"]
+        wrong = await http.get("/api/stats", params={"hours": 0})
+    assert stats == both["ingestionStats"] == STATS
+    assert history["runs"] == both["ingestionHistory"]
+    assert [(run["stage"], run["seconds"], run["outcome"]) for run in history["runs"]] == [("validate", 2.0, "LOST")]
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "REQUEST_INVALID")

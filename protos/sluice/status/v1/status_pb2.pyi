@@ -54,6 +54,34 @@ EVENT_KIND_TAKEOVER: EventKind.ValueType  # 4
 """A worker took the task over from one that had stopped."""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
+class _StageOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StageOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StageOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STAGE_OUTCOME_UNSPECIFIED: _StageOutcome.ValueType  # 0
+    """It has not ended."""
+    STAGE_OUTCOME_MOVED: _StageOutcome.ValueType  # 1
+    """The task went on to another state."""
+    STAGE_OUTCOME_GIVEN_BACK: _StageOutcome.ValueType  # 2
+    """It was given back: to be tried again later, to wait for others, or because the worker stopped."""
+    STAGE_OUTCOME_LOST: _StageOutcome.ValueType  # 3
+    """The worker was gone; another one took over."""
+
+class StageOutcome(_StageOutcome, metaclass=_StageOutcomeEnumTypeWrapper):
+    """How a worker's time with a stage ended."""
+
+STAGE_OUTCOME_UNSPECIFIED: StageOutcome.ValueType  # 0
+"""It has not ended."""
+STAGE_OUTCOME_MOVED: StageOutcome.ValueType  # 1
+"""The task went on to another state."""
+STAGE_OUTCOME_GIVEN_BACK: StageOutcome.ValueType  # 2
+"""It was given back: to be tried again later, to wait for others, or because the worker stopped."""
+STAGE_OUTCOME_LOST: StageOutcome.ValueType  # 3
+"""The worker was gone; another one took over."""
+Global___StageOutcome: _TypeAlias = StageOutcome  # noqa: Y015
+
 @_typing.final
 class StageTiming(_message.Message):
     """How long one stage of a task took."""
@@ -940,6 +968,286 @@ class DeleteTaskFilesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteTaskFilesResponse: _TypeAlias = DeleteTaskFilesResponse  # noqa: Y015
+
+@_typing.final
+class StageRun(_message.Message):
+    """One time that a worker was at work on a stage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """Name of the stage: validate, ingest, verify, clean."""
+    state: _task_pb2.TaskState.ValueType
+    """The task's state meanwhile."""
+    attempt: _builtins.int
+    """Number of the worker's claim."""
+    worker: _builtins.str
+    """Who it was: host, process and a random part."""
+    outcome: Global___StageOutcome.ValueType
+    """How it ended."""
+    message: _builtins.str
+    """What was said at its end, one sentence."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended; unset while it lasts."""
+
+    @_builtins.property
+    def problem(self) -> _errors_pb2.Problem:
+        """What went wrong, where that ended the stage."""
+
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        state: _task_pb2.TaskState.ValueType = ...,
+        attempt: _builtins.int = ...,
+        worker: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        outcome: Global___StageOutcome.ValueType = ...,
+        message: _builtins.str = ...,
+        problem: _errors_pb2.Problem | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "problem", b"problem", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "end_time", b"end_time", "message", b"message", "outcome", b"outcome", "problem", b"problem", "stage", b"stage", "start_time", b"start_time", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageRun: _TypeAlias = StageRun  # noqa: Y015
+
+@_typing.final
+class GetHistoryRequest(_message.Message):
+    """Asks for the history of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoryRequest: _TypeAlias = GetHistoryRequest  # noqa: Y015
+
+@_typing.final
+class GetHistoryResponse(_message.Message):
+    """Answer to GetHistory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageRun]:
+        """In the order in which they began."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___StageRun] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoryResponse: _TypeAlias = GetHistoryResponse  # noqa: Y015
+
+@_typing.final
+class GetStatisticsRequest(_message.Message):
+    """Asks for figures of all tasks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOURS_FIELD_NUMBER: _builtins.int
+    hours: _builtins.int
+    """Of how many hours, 1 to 8,760. Default 24."""
+    def __init__(
+        self,
+        *,
+        hours: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsRequest: _TypeAlias = GetStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class StatisticsBucket(_message.Message):
+    """The tasks that were made within one hour, or one day where the figures are of more than 48 hours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    tasks: _builtins.int
+    """Tasks that were made."""
+    succeeded: _builtins.int
+    """Of these, those that are SUCCEEDED."""
+    rejected: _builtins.int
+    """Of these, those that are REJECTED."""
+    failed: _builtins.int
+    """Of these, those that are FAILED or TIMEOUT."""
+    rows: _builtins.int
+    """Rows that they loaded."""
+    bytes: _builtins.int
+    """Bytes of their files."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it begins."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        tasks: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "failed", b"failed", "rejected", b"rejected", "rows", b"rows", "start_time", b"start_time", "succeeded", b"succeeded", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatisticsBucket: _TypeAlias = StatisticsBucket  # noqa: Y015
+
+@_typing.final
+class StageStatistics(_message.Message):
+    """How long a stage takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    P50_SECONDS_FIELD_NUMBER: _builtins.int
+    P95_SECONDS_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """Name of the stage: receive, validate, ingest, verify, clean."""
+    p50_seconds: _builtins.float
+    """Median, in seconds."""
+    p95_seconds: _builtins.float
+    """95 of 100 take less, in seconds."""
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        p50_seconds: _builtins.float = ...,
+        p95_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p50_seconds", b"p50_seconds", "p95_seconds", b"p95_seconds", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageStatistics: _TypeAlias = StageStatistics  # noqa: Y015
+
+@_typing.final
+class ErrorCount(_message.Message):
+    """How often a task ended with a code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    code: _errors_pb2.ErrorReason.ValueType
+    """The code."""
+    count: _builtins.int
+    """How often."""
+    def __init__(
+        self,
+        *,
+        code: _errors_pb2.ErrorReason.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErrorCount: _TypeAlias = ErrorCount  # noqa: Y015
+
+@_typing.final
+class GetStatisticsResponse(_message.Message):
+    """Answer to GetStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOURS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    TOP_ERRORS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    hours: _builtins.int
+    """Of how many hours."""
+    waiting: _builtins.int
+    """Tasks that wait for a worker now."""
+    running: _builtins.int
+    """Tasks that a worker is at work on now."""
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatisticsBucket]:
+        """By time, the oldest first, without gap."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageStatistics]:
+        """By stage."""
+
+    @_builtins.property
+    def top_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErrorCount]:
+        """The most frequent codes that tasks ended with, at most 10."""
+
+    def __init__(
+        self,
+        *,
+        hours: _builtins.int = ...,
+        buckets: _abc.Iterable[Global___StatisticsBucket] | None = ...,
+        stages: _abc.Iterable[Global___StageStatistics] | None = ...,
+        top_errors: _abc.Iterable[Global___ErrorCount] | None = ...,
+        waiting: _builtins.int = ...,
+        running: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "hours", b"hours", "running", b"running", "stages", b"stages", "top_errors", b"top_errors", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatisticsResponse: _TypeAlias = GetStatisticsResponse  # noqa: Y015
 
 @_typing.final
 class WatchTaskRequest(_message.Message):

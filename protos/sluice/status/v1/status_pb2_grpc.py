@@ -81,6 +81,16 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesResponse.FromString,
                 _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetHistory',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetStatistics',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
         self.WatchTask = channel.unary_stream(
                 '/sluice.status.v1.StatusService/WatchTask',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.WatchTaskRequest.SerializeToString,
@@ -170,6 +180,20 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHistory(self, request, context):
+        """Every time that a worker was at work on a stage of the task, in order. Read-only. Errors: TASK_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatistics(self, request, context):
+        """Figures of all tasks of the last hours, at most a few seconds old. Read-only. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTask(self, request, context):
         """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
         the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -232,6 +256,16 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.DeleteTaskFiles,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesResponse.SerializeToString,
+            ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetHistoryRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsResponse.SerializeToString,
             ),
             'WatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTask,
@@ -489,6 +523,60 @@ class StatusService:
             '/sluice.status.v1.StatusService/DeleteTaskFiles',
             sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.DeleteTaskFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetHistory',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetHistoryRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetStatistics',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

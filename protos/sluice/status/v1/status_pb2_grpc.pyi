@@ -52,6 +52,10 @@ class StatusServiceStub:
     task itself stays. Idempotent; what a store that is away could not delete is deleted later.
     Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task, or a retry of it, is under way.
     """
+    GetHistory: _aio.UnaryUnaryMultiCallable[_status_pb2.GetHistoryRequest, _status_pb2.GetHistoryResponse]
+    """Every time that a worker was at work on a stage of the task, in order. Read-only. Errors: TASK_NOT_FOUND."""
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_status_pb2.GetStatisticsRequest, _status_pb2.GetStatisticsResponse]
+    """Figures of all tasks of the last hours, at most a few seconds old. Read-only. Errors: none of its own."""
     WatchTask: _aio.UnaryStreamMultiCallable[_status_pb2.WatchTaskRequest, _status_pb2.WatchTaskResponse]
     """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
     the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -151,6 +155,22 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         task itself stays. Idempotent; what a store that is away could not delete is deleted later.
         Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task, or a retry of it, is under way.
         """
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _status_pb2.GetHistoryRequest,
+        context: _aio.ServicerContext[_status_pb2.GetHistoryRequest, _abc.Awaitable[_status_pb2.GetHistoryResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetHistoryResponse]:
+        """Every time that a worker was at work on a stage of the task, in order. Read-only. Errors: TASK_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _status_pb2.GetStatisticsRequest,
+        context: _aio.ServicerContext[_status_pb2.GetStatisticsRequest, _abc.Awaitable[_status_pb2.GetStatisticsResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetStatisticsResponse]:
+        """Figures of all tasks of the last hours, at most a few seconds old. Read-only. Errors: none of its own."""
 
     @_abc_1.abstractmethod
     def WatchTask(
