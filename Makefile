@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTANCE ?= default
 KIND ?= calls
 
-.PHONY: help page setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor clean
+.PHONY: help page setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor release clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ docker.env: ## Secrets and settings of the containers, made once
 
 doctor: .venv/.ready ## What is wrong with a deployment, and what to do
 	@$(BIN)/python -m deploy.doctor
+
+release: .venv/.ready ## The wheel of the client, and what is in it and in each image (CycloneDX), in dist/
+	@$(BIN)/python -m deploy.release
 
 clean: ## Forget the local stack with all its data
 	@if test -x $(BIN)/python; then $(BIN)/python -m local down; $(BIN)/python -m local down --instance test; fi

@@ -6,6 +6,13 @@ cd "$(dirname "$0")/../.."
 tools=${CONTAINER_TOOLS:-../shared/tools/containers}
 images="python:3.11-slim postgres:15 zookeeper:3.9 apache/druid:33.0.0 chrislusf/seaweedfs:4.48"
 
+# helm, for the tests of the chart: what there is, or built once by go beside everything else that has to be made first.
+helm=${HELM:-$(command -v helm || echo .local/tools/helm)}
+if [ ! -x "$helm" ] && command -v go >/dev/null; then
+    GOBIN="$PWD/.local/tools" go install helm.sh/helm/v3/cmd/helm@v3.18.6 >&2 &
+    building=$!
+fi
+
 missing() { for image in $images; do docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null 2>&1 || printf '%s ' "$image"; done; }
 
 if ! docker info >/dev/null 2>&1; then
@@ -26,4 +33,6 @@ else
     absent=$(missing)
     [ -z "$absent" ] || { echo "These images are not here and cannot be pulled: $absent" >&2; exit 1; }
 fi
+[ -z "${building:-}" ] || wait "$building" || echo "helm could not be built: the tests of the chart are skipped" >&2
+[ ! -x "$helm" ] || export HELM=$helm
 .venv/bin/python -m pytest tests/compose -p no:cacheprovider --timeout 900 "$@"

@@ -98,14 +98,15 @@ class Compose:
     ports: Mapping[str, int] = field(default_factory=choose_ports)
 
     def run(
-        self, *arguments: str, layers: tuple[str, ...] = (), timeout: float = 600, check: bool = True
+        self, *arguments: str, layers: tuple[str, ...] = (), timeout: float = 600, check: bool = True, given: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """`docker compose ...` with the core file and those of `layers`."""
+        """`docker compose ...` with the core file and those of `layers`; `given` is its standard input."""
         files = ["docker-compose.yml", *(f"docker-compose.{layer}.yml" for layer in layers)]
         done = subprocess.run(
             ["docker", "compose", "--progress", "quiet", "-p", PROJECT, *(part for file in files for part in ("-f", file)), *arguments],
             cwd=self.folder,
             env=self.environment,
+            input=given,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -2,24 +2,29 @@
 
 import asyncio
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from typing import Any
+from uuid import uuid4
 
 import boto3
 import httpx
 import pytest
 
-from sluice_client import SluiceClient
 from tests.compose.stack import OURS, PROJECT, ROOT, Compose, docker
 from tests.e2e.edge import Edge
+from tests.processes import running
 from tests.tables import sales_csv
 
 MIB = 1024 * 1024
 OWN_LAYERS_MAX_BYTES = 200 * MIB
 ROWS = 10_194
+METRICS_PORT = 9464
 
 
 def superstore(hard_files: Path) -> Path:
@@ -99,6 +104,18 @@ def test_the_page_is_on_both_ports(compose: Compose) -> None:
     assert pages[0].text == pages[1].text
 
 
+async def test_the_page_works_in_a_browser(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
+    """On 3000, in Chromium: what it shows of the tasks comes from addresses of its own host and port."""
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium is installed (CHROMIUM=... names one)")
+    name = f"shown-{uuid4().hex[:8]}.csv"
+    await edge.upload(name, sales_csv(100), new_datasource("shown"))
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--timeout=20000", "--dump-dom"]
+    page = await output(program, *options, f"http://127.0.0.1:{compose.ports['PAGE_PORT']}/")
+    assert name in page, page[:4000]
+
+
 def kill(compose: Compose, service: str) -> None:
     """SIGKILL to the process of a container from inside: docker itself would count its own kill as a wish that it stays down."""
     compose.run("exec", "-T", service, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
@@ -137,16 +154,21 @@ async def healthy(compose: Compose, service: str) -> None:
         await asyncio.sleep(0.5)
 
 
-def test_segments_and_task_logs_are_in_the_bucket(compose: Compose) -> None:
-    s3 = boto3.client(
+def bucket(compose: Compose) -> Any:
+    """The bucket, as an administrator reaches it."""
+    s3 = boto3.resource(
         "s3",
         endpoint_url=f"http://127.0.0.1:{compose.ports['S3_PORT']}",
         region_name="us-east-1",
         aws_access_key_id=compose.secret("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=compose.secret("AWS_SECRET_ACCESS_KEY"),
     )
+    return s3.Bucket(compose.secret("S3_BUCKET_NAME"))
+
+
+def test_segments_and_task_logs_are_in_the_bucket(compose: Compose) -> None:
     for prefix in ("druid/segments/", "druid/indexing-logs/", "uploads/", "tasks/"):
-        assert s3.list_objects_v2(Bucket=compose.secret("S3_BUCKET_NAME"), Prefix=prefix).get("KeyCount"), prefix
+        assert list(bucket(compose).objects.filter(Prefix=prefix).limit(1)), prefix
 
 
 def test_druid_read_by_its_own_keys_and_keeps_its_metadata_in_postgresql(compose: Compose) -> None:
@@ -231,24 +253,35 @@ async def test_the_doctor(compose: Compose) -> None:
     await healthy(compose, "validation")
 
 
+def addresses(compose: Compose) -> dict[str, str]:
+    """Service -> host:port that the layer `grpc` publishes."""
+    return {name: f"127.0.0.1:{compose.ports[f'{name.upper()}_PORT']}" for name in OURS if name != "gateway"}
+
+
 async def test_grpc_from_outside(compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]) -> None:
-    """With the override file: the client of the services, and grpcurl with nothing but an address."""
+    """With the override file: the command line, and grpcurl with nothing but an address."""
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("grpc",))
-    address = {name: f"127.0.0.1:{compose.ports[f'{name.upper()}_PORT']}" for name in OURS if name != "gateway"}
-    datasource = new_datasource("superstore_grpc")
-    async with SluiceClient(
-        upload_addr=address["upload"],
-        status_addr=address["status"],
-        validation_addr=address["validation"],
-        druid_gateway_addr=address["druid_gateway"],
-    ) as client:
-        task = await client.wait(await client.upload(superstore(hard_files), datasource))
-    assert task.rows_loaded == ROWS, task
-    listed = await asyncio.create_subprocess_exec(
-        ROOT / ".venv/bin/grpcurl", "-plaintext", address["status"], "list", stdout=asyncio.subprocess.PIPE
-    )
-    assert b"sluice.status.v1.StatusService" in (await listed.communicate())[0]
+    address, datasource = addresses(compose), new_datasource("superstore_grpc")
+    command = ["sluice_client.cli", "upload", str(superstore(hard_files)), "--datasource", datasource, "--watch", "--json"]
+    async with running(command, {f"{name.upper()}_ADDR": at for name, at in address.items()}) as process, asyncio.timeout(240):
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    task = json.loads(out)
+    assert (task["status"], task["row_count"]) == ("SUCCEEDED", ROWS)
     assert await edge.rows_in_druid(datasource) == ROWS
+    grpcurl = [str(ROOT / ".venv/bin/grpcurl"), "-plaintext"]
+    assert "sluice.upload.v1.UploadService" in await output(*grpcurl, address["upload"], "list")
+    asked = json.dumps({"task_id": task["task_id"]})
+    told = json.loads(await output(*grpcurl, "-d", asked, address["status"], "sluice.status.v1.StatusService/GetTask"))
+    assert (told["task"]["state"], told["task"]["rowsLoaded"]) == ("TASK_STATE_SUCCEEDED", str(ROWS))
+
+
+async def output(*command: str | Path) -> str:
+    """Standard output of a program that must succeed."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
 
 
 def replicas(service: str) -> list[str]:
@@ -257,10 +290,13 @@ def replicas(service: str) -> list[str]:
     return docker("ps", "--quiet", *project, "--filter", f"label=com.docker.compose.service={service}").split()
 
 
-def calls(container: str) -> int:
-    """Lines that a service wrote about a task, each of which follows from a call to it."""
-    done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
-    return sum('"task_id"' in line for line in (done.stdout + done.stderr).splitlines())
+async def calls(container: str) -> int:
+    """Calls that a service's replica has answered, as Prometheus reads them."""
+    [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        text = (await http.get(f"http://{network['IPAddress']}:{METRICS_PORT}/metrics")).text
+    counts = [float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("sluice_rpcs_total")]
+    return int(sum(counts))
 
 
 async def accepted(edge: Edge, name: str, content: bytes, datasource: str) -> str:
@@ -275,7 +311,7 @@ async def accepted(edge: Edge, name: str, content: bytes, datasource: str) -> st
         await asyncio.sleep(0.5)
 
 
-async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callable[[str], str], say: Callable[[str], None]) -> None:
     """Load spreads over both; with one of each killed while files come in, every accepted file ends in Druid, once."""
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
     datasource, rows = new_datasource("replicas"), 500
@@ -284,8 +320,9 @@ async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callabl
     first = [await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource) for seed in range(6)]
     for task_id in first:
         await edge.succeeded(task_id, 300)
-    spread = {name: [calls(container) for container in replicas(name)] for name in services}
+    spread = {name: [await calls(container) for container in replicas(name)] for name in services}
     assert all(min(counts) > 0 for counts in spread.values()), spread
+    say("calls answered by each of two replicas: " + ", ".join(f"{name} {counts}" for name, counts in spread.items()))
     second = []
     for seed, name in enumerate(services, start=10):
         second.append(await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource))
@@ -293,6 +330,46 @@ async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callabl
     for task_id in second:
         await edge.succeeded(task_id, 300)
     assert await edge.rows_in_druid(datasource) == rows * (len(first) + len(second))
+
+
+def copy_out(bucket: Any, folder: Path) -> None:
+    """`aws s3 sync s3://... folder`."""
+    for item in bucket.objects.all():
+        (folder / item.key).parent.mkdir(parents=True, exist_ok=True)
+        bucket.download_file(item.key, str(folder / item.key))
+
+
+def copy_in(bucket: Any, folder: Path) -> None:
+    """`aws s3 sync folder s3://...`."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            bucket.upload_file(str(file), str(file.relative_to(folder)))
+
+
+async def test_backup_and_restore(
+    compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str], tmp_path: Path
+) -> None:
+    """As the runbook says it: dump and copy; everything removed; restored into empty volumes; every row and task is there again."""
+    datasource = new_datasource("restored")
+    task_id = await edge.upload("restored.csv", superstore(hard_files), datasource)
+    await edge.succeeded(task_id, 240)
+    dump = compose.run("exec", "-T", "postgres", "pg_dumpall", "-U", "postgres", "--clean", "--if-exists").stdout
+    copy_out(bucket(compose), tmp_path)
+    compose.run("down", "--volumes", "--remove-orphans")
+    compose.run("up", "--detach", "--wait", "--wait-timeout", "240", "postgres", "seaweedfs")
+    compose.run("run", "--rm", "-T", "bucket")
+    compose.run("exec", "-T", "postgres", "psql", "-U", "postgres", "-q", given=dump)
+    copy_in(bucket(compose), tmp_path)
+    compose.run("up", "--detach", "--wait", "--wait-timeout", "400", timeout=500)
+    assert (await edge.task(task_id))["status"] == "SUCCEEDED"
+    deadline = monotonic() + 120
+    while await edge.rows_in_druid(datasource) != ROWS:
+        assert monotonic() < deadline, "the historicals did not fetch the segments again"
+        await asyncio.sleep(1)
+    again = new_datasource("after_restore")
+    await edge.succeeded(await edge.upload("again.csv", superstore(hard_files), again), 240)
+    well = await asyncio.to_thread(doctor, compose)
+    assert well.stdout.endswith("\nNothing is wrong.\n"), well.stdout + well.stderr
 
 
 def test_down_leaves_nothing(compose: Compose) -> None:
