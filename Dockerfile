@@ -1,6 +1,7 @@
 # One target a service: upload, validation, druid_gateway, status, gateway. Each holds its own packages only, from the lock, checked by hash.
 #   docker build --target upload .
 ARG PYTHON_IMAGE=python:3.11-slim
+ARG NODE_IMAGE=node:24-slim
 
 # ---- what installs: uv from the lock, and strip. Nothing of this stage is shipped.
 FROM ${PYTHON_IMAGE} AS installer
@@ -42,6 +43,18 @@ FROM installer AS gateway-packages
 RUN ./install.sh gateway
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
 
+# ---- the page: the gateway ships what is built; docker-compose.dev.yml runs this stage itself
+FROM ${NODE_IMAGE} AS page
+WORKDIR /build/frontend
+COPY frontend/package.json frontend/package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund --no-update-notifier && rm -rf /root/.npm
+COPY frontend ./
+COPY gateway/schema.graphql ../gateway/
+COPY examples/sales.csv ../examples/
+RUN npm run build
+USER 1000:1000
+EXPOSE 3000
+CMD ["node_modules/.bin/vite", "--host", "0.0.0.0", "--port", "3000", "--strictPort"]
 
 # ---- what all images share
 FROM ${PYTHON_IMAGE} AS runtime
@@ -102,6 +115,7 @@ COPY deploy/__init__.py deploy/probe.py ./deploy/
 COPY services/__init__.py ./services/
 COPY services/common ./services/common
 COPY gateway ./gateway
+COPY --from=page /build/frontend/dist ./frontend/dist
 ENV BIND_ADDR=0.0.0.0:8000
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --start-interval=2s --retries=6 CMD ["python", "-m", "deploy.probe", "http"]

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools=${CONTAINER_TOOLS:-../shared/tools/containers}
-images="python:3.11-slim postgres:15 zookeeper:3.9 apache/druid:33.0.0 chrislusf/seaweedfs:4.48"
+images="python:3.11-slim node:24-slim postgres:15 zookeeper:3.9 apache/druid:33.0.0 chrislusf/seaweedfs:4.48"
 
 # helm, for the tests of the chart: what there is, or built once by go beside everything else that has to be made first.
 helm=${HELM:-$(command -v helm || echo .local/tools/helm)}

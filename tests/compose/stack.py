@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PROJECT = "sluice-compose-test"
 OURS = ("upload", "validation", "druid_gateway", "status", "gateway")
-LAYERS = ("grpc", "replicas", "observability")
+LAYERS = ("grpc", "replicas", "observability", "dev")
 
 PORTS = {
     "POSTGRES_PORT": 5433,
@@ -45,6 +45,7 @@ _COPIED = (
     "services",
     "gateway",
     "deploy",
+    "frontend",
 )
 
 
@@ -71,7 +72,7 @@ def choose_ports() -> dict[str, int]:
 
 def copy_checkout(folder: Path) -> None:
     """The files that a deployment needs, without any secret that lies beside them."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules")
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules", "dist")
     for name in _COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -80,6 +81,8 @@ def copy_checkout(folder: Path) -> None:
             shutil.copy2(source, folder / name)
     for name in ("sluice", "buf"):
         shutil.copytree(ROOT / "protos" / name, folder / "protos" / name, ignore=ignored)
+    (folder / "examples").mkdir()
+    shutil.copy2(ROOT / "examples" / "sales.csv", folder / "examples")
     for file in ROOT.glob("docker-compose*.yml"):
         shutil.copy2(file, folder / file.name)
 

@@ -284,6 +284,17 @@ async def output(*command: str | Path) -> str:
     return out.decode()
 
 
+def test_vite_in_place_of_the_gateway(compose: Compose) -> None:
+    """The layer for work on the page: its sources on 3000, everything else handed on."""
+    compose.run("up", "--detach", "--build", "--wait", "--wait-timeout", "240", layers=("dev",), timeout=500)
+    page = f"http://127.0.0.1:{compose.ports['PAGE_PORT']}"
+    with httpx.Client(base_url=page, trust_env=False, timeout=30) as http:
+        assert "/@vite/client" in http.get("/").text
+        assert "createRoot" in http.get("/src/main.tsx").text
+        assert http.get("/api/ingest/tasks").json()["tasks"]
+    compose.run("rm", "--stop", "--force", "page", layers=("dev",))
+
+
 def replicas(service: str) -> list[str]:
     """Ids of its running containers."""
     project = ("--filter", f"label=com.docker.compose.project={PROJECT}")
