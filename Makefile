@@ -63,7 +63,7 @@ test: .venv/.ready page ## All rings on real parts (at most 20 minutes)
 test-compose: .venv/.ready ## Build, start, load, kill and remove the containers; needs a Docker engine
 	@tests/compose/run.sh
 
-check: .venv/.ready frontend/node_modules/.check ## Format, lint, types, contracts, imports, generated code
+check: .venv/.ready frontend/node_modules/.check ## Format, lint, types, contracts, imports, one line of migrations, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy services gateway local client/sluice_client bench tests examples protos/generate.py docs/generate.py deploy
@@ -71,6 +71,7 @@ check: .venv/.ready frontend/node_modules/.check ## Format, lint, types, contrac
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --exclude-path protos/buf
 	$(BIN)/buf breaking --against protos/released.binpb
+	$(BIN)/python -c "from alembic.script import ScriptDirectory; ScriptDirectory('services/status/migrations').get_current_head()"
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m gateway.schema --check
 	$(BIN)/python docs/generate.py --check
