@@ -9,7 +9,7 @@ import polars as pl
 
 from services.common import errors
 from services.common.timing import Timings
-from services.validation import column_types, csv_reader, guide, kinds, names, parts, policy, rejects, workbook
+from services.validation import column_types, csv_reader, guide, kinds, names, parts, policy, profile, rejects, time_profile, workbook
 from services.validation.column_types import ColumnFacts, Reading, named_like_time
 from services.validation.faults import FileFault
 from services.validation.limits import Limits
@@ -108,9 +108,11 @@ def _judge(
         if refused.path is not None:
             report.rejects_uri = refused.path.name
         report.columns.extend(_columns(loading, stats, refused.misfits))
+        profile.fill(report, loading, stats)
         if loading.time is not None and loading.time.time_format is not None:
             report.time.CopyFrom(_time(loading.time, loading.time.time_format, stats, loadable))
             report.time.source_name = table.header[loading.time.position]
+            report.problems.extend(time_profile.fill(report.time, loading, stats))
         if not frame_rows + table.broken_rows:
             raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank.")
         found = policy.Found(loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault)
@@ -217,7 +219,12 @@ def _stats(loading: Loading) -> dict[str, Any]:
         if fact.is_number:
             # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a BIGINT would too.
             wanted.append(pl.col(name).cast(pl.Float64).sum().alias(f"sum{fact.position}"))
-    return loading.loadable().select(wanted).collect(engine="streaming").row(0, named=True)
+    wanted += profile.expressions(loading, loading.table.rows)
+    if loading.time is not None:
+        wanted += time_profile.expressions()
+    found = loading.loadable().select(wanted).collect(engine="streaming")
+    # Lists stay series: as Python's they would be slow and large.
+    return {name: found[name][0] for name in found.columns}
 
 
 def _columns(loading: Loading, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]) -> list[Column]:

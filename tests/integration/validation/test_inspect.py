@@ -50,7 +50,7 @@ def comparable(report: pb.Report) -> pb.Report:
     made.rejects_uri = made.rejects_uri.rsplit("/", 1)[-1]
     for column in made.columns:
         # Sums of many numbers differ in their last digits by the order in which they were added.
-        column.sum = round(column.sum, 6)
+        column.sum, column.mean = round(column.sum, 6), round(column.mean, 9)
     return made
 
 

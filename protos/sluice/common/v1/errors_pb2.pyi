@@ -203,6 +203,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ENCODING_ASSUMED: _ErrorReason.ValueType  # 162
     """Warning: the encoding was told from the bytes' use, as nothing in the file states it. Metadata: value (the encoding)."""
+    ERROR_REASON_TIME_OUTLIERS: _ErrorReason.ValueType  # 170
+    """Warning: some times of the time column lie in 1970, before 1900 or after 2200, most others do not. Metadata: value (how many)."""
+    ERROR_REASON_TIME_UNITS_MIXED: _ErrorReason.ValueType  # 171
+    """Warning: the time column holds seconds and milliseconds since 1970. Metadata: value (how many are in the rarer unit)."""
     ERROR_REASON_DRUID_UNAVAILABLE: _ErrorReason.ValueType  # 200
     """--- our side and Druid's (200-249) ---
 
@@ -396,6 +400,10 @@ many).
 """
 ERROR_REASON_ENCODING_ASSUMED: ErrorReason.ValueType  # 162
 """Warning: the encoding was told from the bytes' use, as nothing in the file states it. Metadata: value (the encoding)."""
+ERROR_REASON_TIME_OUTLIERS: ErrorReason.ValueType  # 170
+"""Warning: some times of the time column lie in 1970, before 1900 or after 2200, most others do not. Metadata: value (how many)."""
+ERROR_REASON_TIME_UNITS_MIXED: ErrorReason.ValueType  # 171
+"""Warning: the time column holds seconds and milliseconds since 1970. Metadata: value (how many are in the rarer unit)."""
 ERROR_REASON_DRUID_UNAVAILABLE: ErrorReason.ValueType  # 200
 """--- our side and Druid's (200-249) ---
 

@@ -232,6 +232,46 @@ HEADER_NO: Header.ValueType  # 3
 """It has none: columns are named column_1, column_2, ..."""
 Global___Header: _TypeAlias = Header  # noqa: Y015
 
+class _TimeGranularity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TimeGranularityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimeGranularity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIME_GRANULARITY_UNSPECIFIED: _TimeGranularity.ValueType  # 0
+    """Not told: there is no time."""
+    TIME_GRANULARITY_MILLISECOND: _TimeGranularity.ValueType  # 1
+    """Some time has a fraction of a second."""
+    TIME_GRANULARITY_SECOND: _TimeGranularity.ValueType  # 2
+    """All are whole seconds."""
+    TIME_GRANULARITY_MINUTE: _TimeGranularity.ValueType  # 3
+    """All are whole minutes."""
+    TIME_GRANULARITY_HOUR: _TimeGranularity.ValueType  # 4
+    """All are whole hours."""
+    TIME_GRANULARITY_DAY: _TimeGranularity.ValueType  # 5
+    """All are days."""
+    TIME_GRANULARITY_MONTH: _TimeGranularity.ValueType  # 6
+    """All are first days of a month."""
+
+class TimeGranularity(_TimeGranularity, metaclass=_TimeGranularityEnumTypeWrapper):
+    """How fine times are."""
+
+TIME_GRANULARITY_UNSPECIFIED: TimeGranularity.ValueType  # 0
+"""Not told: there is no time."""
+TIME_GRANULARITY_MILLISECOND: TimeGranularity.ValueType  # 1
+"""Some time has a fraction of a second."""
+TIME_GRANULARITY_SECOND: TimeGranularity.ValueType  # 2
+"""All are whole seconds."""
+TIME_GRANULARITY_MINUTE: TimeGranularity.ValueType  # 3
+"""All are whole minutes."""
+TIME_GRANULARITY_HOUR: TimeGranularity.ValueType  # 4
+"""All are whole hours."""
+TIME_GRANULARITY_DAY: TimeGranularity.ValueType  # 5
+"""All are days."""
+TIME_GRANULARITY_MONTH: TimeGranularity.ValueType  # 6
+"""All are first days of a month."""
+Global___TimeGranularity: _TypeAlias = TimeGranularity  # noqa: Y015
+
 class _RejectsFormat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -885,6 +925,88 @@ class Sheet(_message.Message):
 Global___Sheet: _TypeAlias = Sheet  # noqa: Y015
 
 @_typing.final
+class Quantile(_message.Message):
+    """A quantile of a column."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    """Share of the values that are at most this large, 0 to 1."""
+    value: _builtins.float
+    """The value; of times milliseconds since 1970-01-01T00:00:00Z."""
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["share", b"share", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantile: _TypeAlias = Quantile  # noqa: Y015
+
+@_typing.final
+class Histogram(_message.Message):
+    """How the values of a column are distributed. Bin i holds the values from edge i up to edge i + 1, the last one with its upper edge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDGES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def edges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Edges of the bins, ascending, one more than bins; of times milliseconds since 1970-01-01T00:00:00Z."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Values in each bin."""
+
+    def __init__(
+        self,
+        *,
+        edges: _abc.Iterable[_builtins.float] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "edges", b"edges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Histogram: _TypeAlias = Histogram  # noqa: Y015
+
+@_typing.final
+class TopValue(_message.Message):
+    """A frequent value of a column."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The value, cut to 64 characters."""
+    count: _builtins.int
+    """How often it stands in the sample."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopValue: _TypeAlias = TopValue  # noqa: Y015
+
+@_typing.final
 class Column(_message.Message):
     """What was found in a column."""
 
@@ -907,6 +1029,16 @@ class Column(_message.Message):
     THOUSANDS_MARK_FIELD_NUMBER: _builtins.int
     CURRENCIES_FIELD_NUMBER: _builtins.int
     PERCENT_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    MIN_LENGTH_FIELD_NUMBER: _builtins.int
+    MAX_LENGTH_FIELD_NUMBER: _builtins.int
+    MEAN_LENGTH_FIELD_NUMBER: _builtins.int
+    DISTINCT_FIELD_NUMBER: _builtins.int
+    DISTINCT_APPROXIMATE_FIELD_NUMBER: _builtins.int
+    SAMPLE_VALUES_FIELD_NUMBER: _builtins.int
+    QUANTILES_FIELD_NUMBER: _builtins.int
+    HISTOGRAM_FIELD_NUMBER: _builtins.int
+    TOP_VALUES_FIELD_NUMBER: _builtins.int
     source_name: _builtins.str
     """Its name in the file."""
     name: _builtins.str
@@ -939,9 +1071,35 @@ class Column(_message.Message):
     """What stands between the thousands of its numbers; empty where nothing does."""
     percent: _builtins.bool
     """Whether its numbers are written with a percent sign. They are loaded as written: 12.5 % is 12.5."""
+    mean: _builtins.float
+    """Mean over the loadable rows, of numeric columns."""
+    min_length: _builtins.int
+    """Characters of its shortest value in the loadable rows, of text columns."""
+    max_length: _builtins.int
+    """Characters of its longest value in the loadable rows, of text columns."""
+    mean_length: _builtins.float
+    """Mean of its values' characters in the loadable rows, of text columns."""
+    distinct: _builtins.int
+    """Different values in the loadable rows; see distinct_approximate. Unset for a column that is not loaded."""
+    distinct_approximate: _builtins.bool
+    """True where `distinct` is an estimate, right within a few percent."""
+    sample_values: _builtins.int
+    """Values of the sample that `quantiles`, `histogram` and `top_values` come from; see Report.sample_rows."""
     @_builtins.property
     def currencies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Currency signs and codes that stand beside its numbers, the most frequent first; they are not part of the value."""
+
+    @_builtins.property
+    def quantiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantile]:
+        """Quantiles of numbers and times, from the sample."""
+
+    @_builtins.property
+    def histogram(self) -> Global___Histogram:
+        """Distribution of numbers and times, from the sample; unset for other types."""
+
+    @_builtins.property
+    def top_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopValue]:
+        """The most frequent values, from the sample, most frequent first, at most 10; empty for the time column."""
 
     def __init__(
         self,
@@ -963,25 +1121,107 @@ class Column(_message.Message):
         thousands_mark: _builtins.str = ...,
         currencies: _abc.Iterable[_builtins.str] | None = ...,
         percent: _builtins.bool = ...,
+        mean: _builtins.float | None = ...,
+        min_length: _builtins.int | None = ...,
+        max_length: _builtins.int | None = ...,
+        mean_length: _builtins.float | None = ...,
+        distinct: _builtins.int | None = ...,
+        distinct_approximate: _builtins.bool = ...,
+        sample_values: _builtins.int = ...,
+        quantiles: _abc.Iterable[Global___Quantile] | None = ...,
+        histogram: Global___Histogram | None = ...,
+        top_values: _abc.Iterable[Global___TopValue] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "_sum", b"_sum", "max", b"max", "min", b"min", "sum", b"sum"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distinct", b"_distinct", "_max", b"_max", "_max_length", b"_max_length", "_mean", b"_mean", "_mean_length", b"_mean_length", "_min", b"_min", "_min_length", b"_min_length", "_sum", b"_sum", "distinct", b"distinct", "histogram", b"histogram", "max", b"max", "max_length", b"max_length", "mean", b"mean", "mean_length", b"mean_length", "min", b"min", "min_length", b"min_length", "sum", b"sum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "_sum", b"_sum", "currencies", b"currencies", "decimal_mark", b"decimal_mark", "evidence", b"evidence", "fitting", b"fitting", "load_type", b"load_type", "max", b"max", "min", b"min", "misfits", b"misfits", "name", b"name", "nulls", b"nulls", "percent", b"percent", "position", b"position", "source_name", b"source_name", "sum", b"sum", "thousands_mark", b"thousands_mark", "time_format", b"time_format", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distinct", b"_distinct", "_max", b"_max", "_max_length", b"_max_length", "_mean", b"_mean", "_mean_length", b"_mean_length", "_min", b"_min", "_min_length", b"_min_length", "_sum", b"_sum", "currencies", b"currencies", "decimal_mark", b"decimal_mark", "distinct", b"distinct", "distinct_approximate", b"distinct_approximate", "evidence", b"evidence", "fitting", b"fitting", "histogram", b"histogram", "load_type", b"load_type", "max", b"max", "max_length", b"max_length", "mean", b"mean", "mean_length", b"mean_length", "min", b"min", "min_length", b"min_length", "misfits", b"misfits", "name", b"name", "nulls", b"nulls", "percent", b"percent", "position", b"position", "quantiles", b"quantiles", "sample_values", b"sample_values", "source_name", b"source_name", "sum", b"sum", "thousands_mark", b"thousands_mark", "time_format", b"time_format", "top_values", b"top_values", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__distinct: _TypeAlias = _typing.Literal["distinct"]  # noqa: Y015
+    _WhichOneofArgType__distinct: _TypeAlias = _typing.Literal["_distinct", b"_distinct"]  # noqa: Y015
     _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
     _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__max_length: _TypeAlias = _typing.Literal["max_length"]  # noqa: Y015
+    _WhichOneofArgType__max_length: _TypeAlias = _typing.Literal["_max_length", b"_max_length"]  # noqa: Y015
+    _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
+    _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
+    _WhichOneofReturnType__mean_length: _TypeAlias = _typing.Literal["mean_length"]  # noqa: Y015
+    _WhichOneofArgType__mean_length: _TypeAlias = _typing.Literal["_mean_length", b"_mean_length"]  # noqa: Y015
     _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
     _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    _WhichOneofReturnType__min_length: _TypeAlias = _typing.Literal["min_length"]  # noqa: Y015
+    _WhichOneofArgType__min_length: _TypeAlias = _typing.Literal["_min_length", b"_min_length"]  # noqa: Y015
     _WhichOneofReturnType__sum: _TypeAlias = _typing.Literal["sum"]  # noqa: Y015
     _WhichOneofArgType__sum: _TypeAlias = _typing.Literal["_sum", b"_sum"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distinct) -> _WhichOneofReturnType__distinct | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_length) -> _WhichOneofReturnType__max_length | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean) -> _WhichOneofReturnType__mean | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_length) -> _WhichOneofReturnType__mean_length | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_length) -> _WhichOneofReturnType__min_length | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sum) -> _WhichOneofReturnType__sum | None: ...
 
 Global___Column: _TypeAlias = Column  # noqa: Y015
+
+@_typing.final
+class TimeGap(_message.Message):
+    """A stretch of time without a row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MILLIS_FIELD_NUMBER: _builtins.int
+    END_MILLIS_FIELD_NUMBER: _builtins.int
+    start_millis: _builtins.int
+    """First moment without a row, milliseconds since 1970-01-01T00:00:00Z: midnight of a day."""
+    end_millis: _builtins.int
+    """First day with a row again, in the same unit."""
+    def __init__(
+        self,
+        *,
+        start_millis: _builtins.int = ...,
+        end_millis: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_millis", b"end_millis", "start_millis", b"start_millis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeGap: _TypeAlias = TimeGap  # noqa: Y015
+
+@_typing.final
+class TimeOutliers(_message.Message):
+    """Times that are hardly meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """YEAR_1970, BEFORE_1900, AFTER_2200 or SECONDS_MILLIS_MIX."""
+    count: _builtins.int
+    """How many there are."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeOutliers: _TypeAlias = TimeOutliers  # noqa: Y015
 
 @_typing.final
 class TimeColumn(_message.Message):
@@ -995,6 +1235,12 @@ class TimeColumn(_message.Message):
     ORDER_ASSUMED_FIELD_NUMBER: _builtins.int
     MIN_MILLIS_FIELD_NUMBER: _builtins.int
     MAX_MILLIS_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    OUTLIERS_FIELD_NUMBER: _builtins.int
+    SEGMENT_HINT_FIELD_NUMBER: _builtins.int
     source_name: _builtins.str
     """The column's name in the file."""
     format: _builtins.str
@@ -1007,6 +1253,24 @@ class TimeColumn(_message.Message):
     """Smallest time of the loadable rows, milliseconds since 1970-01-01T00:00:00Z."""
     max_millis: _builtins.int
     """Largest time of the loadable rows, milliseconds since 1970-01-01T00:00:00Z."""
+    zone: _builtins.str
+    """The zone: `stated` in every value, `epoch` (numbers since 1970, in UTC), or `assumed UTC`."""
+    granularity: Global___TimeGranularity.ValueType
+    """How fine they are, over all loadable rows."""
+    days: _builtins.int
+    """Different days that have a row."""
+    segment_hint: _builtins.str
+    """The finest of HOUR, DAY, MONTH and YEAR whose chunks with rows are at most 100 and have 50,000 rows each on average. A hint for the
+    segment granularity.
+    """
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeGap]:
+        """The longest stretches of days without a row, far longer than is usual in the file; at most 10, in order."""
+
+    @_builtins.property
+    def outliers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeOutliers]:
+        """Times that are hardly meant. They are loaded all the same, unless they do not fit the column's format."""
+
     def __init__(
         self,
         *,
@@ -1016,10 +1280,16 @@ class TimeColumn(_message.Message):
         order_assumed: _builtins.bool = ...,
         min_millis: _builtins.int = ...,
         max_millis: _builtins.int = ...,
+        zone: _builtins.str = ...,
+        granularity: Global___TimeGranularity.ValueType = ...,
+        days: _builtins.int = ...,
+        gaps: _abc.Iterable[Global___TimeGap] | None = ...,
+        outliers: _abc.Iterable[Global___TimeOutliers] | None = ...,
+        segment_hint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first", "format", b"format", "max_millis", b"max_millis", "min_millis", b"min_millis", "order_assumed", b"order_assumed", "source_name", b"source_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first", "days", b"days", "format", b"format", "gaps", b"gaps", "granularity", b"granularity", "max_millis", b"max_millis", "min_millis", b"min_millis", "order_assumed", b"order_assumed", "outliers", b"outliers", "segment_hint", b"segment_hint", "source_name", b"source_name", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__day_first: _TypeAlias = _typing.Literal["day_first"]  # noqa: Y015
     _WhichOneofArgType__day_first: _TypeAlias = _typing.Literal["_day_first", b"_day_first"]  # noqa: Y015
@@ -1187,6 +1457,9 @@ class Report(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     REJECTS_OF_FIELD_NUMBER: _builtins.int
+    SAMPLE_ROWS_FIELD_NUMBER: _builtins.int
+    DUPLICATE_ROWS_FIELD_NUMBER: _builtins.int
+    DUPLICATE_ROWS_APPROXIMATE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
@@ -1215,6 +1488,14 @@ class Report(_message.Message):
     """Where the rejects file is, as s3://bucket/key; empty where no row was refused."""
     rejects_of: _builtins.str
     """The task whose rejects file this is, repaired or not; empty for any other file. Its guide columns are taken off and in no count."""
+    sample_rows: _builtins.int
+    """Rows of the sample that quantiles, histograms and frequent values come from: spread evenly over the loadable rows, at least 200,000 of
+    them or all.
+    """
+    duplicate_rows: _builtins.int
+    """Loadable rows that equal another one in every column, the first of each not counted; by a hash of 64 bits. Unset where no row is loadable."""
+    duplicate_rows_approximate: _builtins.bool
+    """True where `duplicate_rows` is an estimate: in files of more than 20,000,000 rows."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
         """What rejects the file, then warnings; worst first."""
@@ -1282,12 +1563,17 @@ class Report(_message.Message):
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
         options: Global___ReadOptions | None = ...,
         rejects_of: _builtins.str = ...,
+        sample_rows: _builtins.int = ...,
+        duplicate_rows: _builtins.int | None = ...,
+        duplicate_rows_approximate: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "options", b"options", "sheet", b"sheet", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows", "dialect", b"dialect", "duplicate_rows", b"duplicate_rows", "options", b"options", "sheet", b"sheet", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_of", b"rejects_of", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows", "attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "duplicate_rows", b"duplicate_rows", "duplicate_rows_approximate", b"duplicate_rows_approximate", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_of", b"rejects_of", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sample_rows", b"sample_rows", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__duplicate_rows: _TypeAlias = _typing.Literal["duplicate_rows"]  # noqa: Y015
+    _WhichOneofArgType__duplicate_rows: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duplicate_rows) -> _WhichOneofReturnType__duplicate_rows | None: ...
 
 Global___Report: _TypeAlias = Report  # noqa: Y015
 
