@@ -130,7 +130,9 @@ def test_a_table_about_1970_has_no_outliers(examine: Examine) -> None:
     assert not examine(table([f"1970-02-{day:02},5,0.5,x" for day in range(1, 20)])).report.time.outliers
 
 
-@pytest.mark.parametrize(("rows", "days", "hint"), [(200, 3, "MONTH"), (200_000, 4, "DAY"), (200_000, 300, "YEAR"), (400_000, 150, "MONTH")])
+@pytest.mark.parametrize(
+    ("rows", "days", "hint"), [(200, 3, "MONTH"), (200_000, 4, "DAY"), (200_000, 300, "YEAR"), (400_000, 150, "MONTH")]
+)
 def test_the_hint_for_segments(examine: Examine, rows: int, days: int, hint: str) -> None:
     start = date(2024, 1, 1)
     report = examine(table([f"{start + timedelta(days=i % days)},5,0.5,x" for i in range(rows)])).report
