@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from sluice.upload.v1.upload_pb2 import WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
@@ -17,24 +18,62 @@ CHUNK_BYTES = 1024 * 1024
 """Data of one message. Streams are fastest from 512 KiB to 1 MiB."""
 
 
-async def of_file(path: Path) -> AsyncIterator[bytes]:
-    """The file's bytes, read in a thread."""
+class Digest:
+    """SHA-256 of a file that is sent in several streams: every byte is added once, however often it is sent."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Bytes that are in it, from the first of the file on."""
+        self._sha256 = hashlib.sha256()
+
+    async def add(self, start: int, data: bytes) -> None:
+        """Adds what is new of the bytes that lie at `start`, which must not leave a gap."""
+        if start > self.size:
+            raise ValueError(f"bytes {self.size} to {start} are missing")
+        if start + len(data) > self.size:
+            await asyncio.to_thread(self._sha256.update, memoryview(data)[self.size - start :])
+            self.size = start + len(data)
+
+    def digest(self) -> bytes:
+        """Of all that was added."""
+        return self._sha256.digest()
+
+
+async def of_file(path: Path, start: int = 0) -> AsyncGenerator[bytes, None]:
+    """The file's bytes from `start` on, read in a thread."""
     file = await asyncio.to_thread(path.open, "rb", buffering=0)
     try:
+        file.seek(start)
         while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield piece
     finally:
         file.close()
 
 
-async def messages(upload_id: str, pieces: AsyncIterable[bytes]) -> AsyncIterator[WriteUploadRequest]:
-    """Header, chunks of at most 1 MiB, finish with the size and SHA-256 of everything that was sent."""
-    yield WriteUploadRequest(header=WriteHeader(upload_id=upload_id, offset=0))
-    sha256, size = hashlib.sha256(), 0
+async def messages(
+    upload_id: str, pieces: AsyncIterable[bytes], offset: int = 0, digest: Digest | None = None
+) -> AsyncIterator[WriteUploadRequest]:
+    """Header, chunks of at most 1 MiB, finish with the size and SHA-256 of the whole file. `pieces` begin at `offset`, and `digest` has all
+    bytes before it."""
+    digest = digest or Digest()
+    yield WriteUploadRequest(header=WriteHeader(upload_id=upload_id, offset=offset))
     async for piece in pieces:
         for start in range(0, len(piece), CHUNK_BYTES):
             data = piece if len(piece) <= CHUNK_BYTES else piece[start : start + CHUNK_BYTES]
-            await asyncio.to_thread(sha256.update, data)
-            size += len(data)
+            await digest.add(offset, data)
+            offset += len(data)
             yield WriteUploadRequest(chunk=WriteChunk(data=data, crc32c=_crc32c(data) if _crc32c else None))
-    yield WriteUploadRequest(finish=WriteFinish(size=size, sha256=sha256.digest()))
+    yield WriteUploadRequest(finish=WriteFinish(size=offset, sha256=digest.digest()))
+
+
+async def catch_up(digest: Digest, path: Path, offset: int) -> None:
+    """Reads what the digest lacks before `offset`: bytes that an earlier process has sent."""
+    if digest.size >= offset:
+        return
+    start = digest.size
+    async with aclosing(of_file(path, start)) as pieces:
+        async for piece in pieces:
+            await digest.add(start, piece[: offset - start])
+            start += len(piece)
+            if start >= offset:
+                return

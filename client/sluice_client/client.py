@@ -2,38 +2,23 @@
 
 import asyncio
 import json
-import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import grpc
 from grpc import aio
 
-from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.common.v1.task_pb2 import TaskState
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.status.v1.status_pb2 import Task, WatchTaskResponse
-from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import Report
-from sluice_client.chunks import messages, of_file
 from sluice_client.errors import SluiceClientError
-from sluice_client.streaming import answered
-
-DEADLINE_S = 10.0
-"""Deadline of one attempt of a call that answers at once."""
-
-UPLOAD_DEADLINE_S = 4 * 3600.0
-"""Deadline of sending one file. The server ends a stream that falls silent far earlier."""
-
-BUDGET_S = 30.0
-"""For how long a service that is away is tried again before the call fails; a watch has the budget anew after every event."""
-
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
+from sluice_client.retry import DEADLINE_S, Retry, ask, passing_or_raise
+from sluice_client.uploads import Progress, Uploads
 
 TERMINAL = frozenset(
     {
@@ -54,8 +39,6 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,7 @@ class SluiceClient:
     async def __aenter__(self) -> Self:
         self._channels = [aio.insecure_channel(address, options=_OPTIONS) for address in self._addresses]
         upload, status, validation, druid = self._channels
-        self._upload = upload_pb2_grpc.UploadServiceStub(upload)
+        self.uploads = Uploads(upload)
         self._status = status_pb2_grpc.StatusServiceStub(status)
         self._validation = validation_pb2_grpc.ValidationServiceStub(validation)
         self._druid = druid_pb2_grpc.DruidGatewayServiceStub(druid)
@@ -111,69 +94,48 @@ class SluiceClient:
         replace: bool = False,
         allow_duplicate: bool = False,
         request_id: str | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> str:
         """Sends a file, given by its path or as pieces of bytes, and returns the task's id once it is stored.
 
         `filename` is needed for pieces; its extension (.csv, .xlsx, .xls) names the format. `replace` makes the load replace the time
         chunks that it touches instead of adding to them. `request_id` makes the creation of the task harmless to repeat; default: a new
-        UUID. `progress` is called with the number of bytes handed to the connection so far. The bytes are sent once: a stream that
-        breaks leaves nothing, and the file has to be uploaded again.
+        UUID. A file given by its path is resumed where a connection breaks, and, with the same `request_id`, by a later process: within
+        24 hours only what is missing is sent. Pieces are sent once: a stream of them that breaks leaves nothing. `progress` is told the
+        bytes of a file given by its path that are on their way or stored.
         """
         if isinstance(source, str | Path):
             path = Path(source)
             size = (await asyncio.to_thread(path.stat)).st_size
-            pieces: AsyncIterable[bytes] = of_file(path)
-            filename = filename or path.name
+            name = filename or path.name
+        elif not filename:
+            raise ValueError("filename is needed where the source is not a path")
         else:
-            size, pieces = None, source
-            if not filename:
-                raise ValueError("filename is needed where the source is not a path")
-        request = upload_pb2.CreateUploadRequest(
-            request_id=request_id or str(uuid.uuid4()),
-            datasource=datasource,
-            filename=filename,
+            path, size, name = None, None, filename
+        upload = await self.uploads.create(
+            name,
+            datasource,
             size=size,
-            mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
-            load_mode=LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND,
+            resumable=path is not None,
+            replace=replace,
             allow_duplicate=allow_duplicate,
+            request_id=request_id,
         )
-        created: upload_pb2.CreateUploadResponse = await self._ask("upload", lambda: self._upload.CreateUpload(request, timeout=DEADLINE_S))
-        upload = created.upload
         if upload.state == TaskState.TASK_STATE_PENDING:
-            await self._send(upload.upload_id, pieces, progress)
+            if isinstance(source, str | Path):
+                await self.uploads.send_file(upload, Path(source), progress)
+            else:
+                await self.uploads.send_pieces(upload, source)
         return upload.upload_id
 
-    async def _send(self, upload_id: str, pieces: AsyncIterable[bytes], progress: Callable[[int], None] | None) -> None:
-        unreadable: list[Exception] = []
-        size = 0
-
-        async def sent() -> AsyncIterator[upload_pb2.WriteUploadRequest]:
-            nonlocal size
-            try:
-                async for message in messages(upload_id, pieces):
-                    yield message
-                    size += len(message.chunk.data)
-                    if progress and message.HasField("chunk"):
-                        progress(size)
-            except Exception as failure:
-                # gRPC only cancels the call then, and keeps the reason to itself.
-                unreadable.append(failure)
-                raise
-
-        try:
-            await answered(self._upload.WriteUpload(sent(), timeout=UPLOAD_DEADLINE_S))
-        except aio.AioRpcError as failure:
-            raise SluiceClientError.of_rpc(failure, "upload") from failure
-        except asyncio.CancelledError:
-            if unreadable:
-                raise unreadable[0] from None
-            raise
+    async def abort_upload(self, upload_id: str) -> None:
+        """Gives an unfinished upload up; what was stored of it is deleted. Its id is the task's."""
+        await self.uploads.abort(upload_id)
 
     async def task(self, task_id: str) -> Task:
         """The task as it stands."""
         request = status_pb2.GetTaskRequest(task_id=task_id)
-        answer: status_pb2.GetTaskResponse = await self._ask("status", lambda: self._status.GetTask(request, timeout=DEADLINE_S))
+        answer: status_pb2.GetTaskResponse = await ask("status", lambda: self._status.GetTask(request, timeout=DEADLINE_S))
         return answer.task
 
     async def tasks(
@@ -182,7 +144,7 @@ class SluiceClient:
         """Tasks, newest first; pages are fetched as they are needed."""
         request = status_pb2.ListTasksRequest(page_size=page_size, datasource=datasource, states=states)
         while True:
-            page: status_pb2.ListTasksResponse = await self._ask("status", lambda: self._status.ListTasks(request, timeout=DEADLINE_S))
+            page: status_pb2.ListTasksResponse = await ask("status", lambda: self._status.ListTasks(request, timeout=DEADLINE_S))
             for task in page.tasks:
                 yield task
             if not page.next_page_token:
@@ -194,13 +156,13 @@ class SluiceClient:
 
         Goes on after the last event seen when the connection breaks.
         """
-        retry = _Retry()
+        retry = Retry()
         following = max(from_sequence, 1)
         while True:
             call = self._status.WatchTask(status_pb2.WatchTaskRequest(task_id=task_id, from_sequence=following))
             try:
                 async for answer in call:
-                    retry = _Retry()
+                    retry = Retry()
                     following = answer.event.sequence + 1
                     yield answer
                     if answer.event.state in TERMINAL:
@@ -211,7 +173,7 @@ class SluiceClient:
                     return
                 await retry.pause(SluiceClientError("SERVICE_UNAVAILABLE", "The status service ends every watch at once."))
             except aio.AioRpcError as failure:
-                await retry.pause(_passing_or_raise(failure, "status"))
+                await retry.pause(passing_or_raise(failure, "status"))
             finally:
                 call.cancel()
 
@@ -227,9 +189,7 @@ class SluiceClient:
         if not task.report_attempt:
             raise SluiceClientError("REPORT_NOT_FOUND", "The task has no report.", action="Wait until it has left VALIDATING.", actor="you")
         request = validation_pb2.GetReportRequest(task_id=task_id, attempt=task.report_attempt)
-        answer: validation_pb2.GetReportResponse = await self._ask(
-            "validation", lambda: self._validation.GetReport(request, timeout=DEADLINE_S)
-        )
+        answer: validation_pb2.GetReportResponse = await ask("validation", lambda: self._validation.GetReport(request, timeout=DEADLINE_S))
         return answer.report
 
     async def query(self, sql: str, limit: int = 1000, *, timeout_s: float = 30.0) -> QueryResult:
@@ -256,36 +216,3 @@ class SluiceClient:
             elapsed_ms=summary.elapsed_ms,
             query_id=header.query_id,
         )
-
-    @staticmethod
-    async def _ask(service: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        retry = _Retry()
-        while True:
-            try:
-                return await call()
-            except aio.AioRpcError as failure:
-                await retry.pause(_passing_or_raise(failure, service))
-
-
-class _Retry:
-    """A budget of 30 s in pauses that grow."""
-
-    def __init__(self) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._end = self._clock() + BUDGET_S
-        self._pause_s = FIRST_PAUSE_S
-
-    async def pause(self, failure: SluiceClientError) -> None:
-        """Waits before the next try, or raises `failure` once the budget is used up."""
-        if self._clock() + self._pause_s > self._end:
-            raise failure
-        await asyncio.sleep(self._pause_s)
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-
-
-def _passing_or_raise(failure: aio.AioRpcError, service: str) -> SluiceClientError:
-    """The failure where trying again may help; raises it where not."""
-    error = SluiceClientError.of_rpc(failure, service)
-    if failure.code() != grpc.StatusCode.UNAVAILABLE:
-        raise error from failure
-    return error

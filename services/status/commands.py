@@ -1,13 +1,16 @@
 """What others may do to a task: make it, receive it, end its upload, cancel it. Each is harmless when repeated."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from services.common import errors
 from services.status import machine
 from services.status.machine import TERMINAL, Move, State
 from services.status.store import Store, conflict
-from services.status.tasks import NewTask, Task
+from services.status.tasks import NewTask, Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+
+MIB = 1024 * 1024
 
 _TRIES = 20
 """How often a write is tried again because the task moved on between reading and writing: more than a task has states."""
@@ -30,6 +33,11 @@ class Commands:
                 raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{name} holds a NUL character.", column=name)
         await self._store.create(new)
         task = await self._store.by_request(new.request_id)
+        if task is not None and _never_arrived(task) and not _differing(task, new):
+            # The same request once more: its file is received anew, as a new task.
+            await self._store.free_request(task)
+            await self._store.create(replace(new, retry_of=task.task_id))
+            task = await self._store.by_request(new.request_id)
         if task is None:
             message = f"The task id {new.task_id} belongs to another request."
             raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column="task_id", value=new.task_id)
@@ -49,23 +57,38 @@ class Commands:
             raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
         return task
 
-    async def receive(self, task_id: str, received_size: int, multipart_id: str) -> Task:
-        """Notes that bytes arrive.
+    async def begin_receiving(self, task_id: str, received_size: int, multipart_id: str, writer: str) -> Task:
+        """Makes `writer` the one who receives the file; an earlier one is refused from here on.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
         """
-        received = await self._store.receive(canonical(task_id), received_size, multipart_id)
+        begun = await self._store.begin_receiving(canonical(task_id), received_size, multipart_id, writer)
         task = await self.get(task_id)
-        if not received:
+        if not begun:
             raise conflict(task, "receives no more bytes")
         return task
 
-    async def complete(self, task_id: str, file_size: int, sha256: bytes) -> Task:
+    async def receive(self, task_id: str, received_size: int, multipart_id: str, writer: str, bytes_per_second: float) -> Task:
+        """Notes that bytes arrive.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
+        """
+        before = await self.get(task_id)
+        progress = received_so_far(received_size, before.file_size, bytes_per_second)
+        received = await self._store.receive(before.task_id, multipart_id, writer, progress)
+        task = await self.get(task_id)
+        if not received:
+            _check_writer(task, writer)
+            raise conflict(task, "receives no more bytes")
+        return task
+
+    async def complete(self, task_id: str, file_size: int, sha256: bytes, writer: str = "") -> Task:
         """PENDING -> UPLOADED.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
         """
         columns: dict[str, object] = {"file_size": file_size, "received_size": file_size}
         if sha256:
@@ -74,7 +97,8 @@ class Commands:
         for _ in range(_TRIES):
             task = await self.get(task_id)
             if task.status is State.PENDING:
-                await self._store.move(task.task_id, State.PENDING, move)
+                _check_writer(task, writer)
+                await self._store.move(task.task_id, State.PENDING, move, writer=writer)
                 continue
             was_uploaded = any(state is State.UPLOADED for state, _ in task.entered)
             if was_uploaded and task.file_size == file_size and sha256 in (b"", task.sha256):
@@ -82,11 +106,11 @@ class Commands:
             raise conflict(task, "cannot be completed with this file")
         raise _restless(task_id)
 
-    async def end_upload(self, task_id: str, target: State, problem: Problem) -> Task:
+    async def end_upload(self, task_id: str, target: State, problem: Problem, writer: str = "") -> Task:
         """PENDING -> REJECTED, CANCELLED or FAILED.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
         """
         for _ in range(_TRIES):
             task = await self.get(task_id)
@@ -94,7 +118,8 @@ class Commands:
                 return task
             if task.status is not State.PENDING:
                 raise conflict(task, "is past its upload")
-            await self._store.move(task.task_id, State.PENDING, Move(target, problem.message, problem))
+            _check_writer(task, writer)
+            await self._store.move(task.task_id, State.PENDING, Move(target, problem.message, problem), writer=writer)
         raise _restless(task_id)
 
     async def cancel(self, task_id: str) -> Task:
@@ -122,6 +147,29 @@ def canonical(task_id: str) -> str:
         return str(UUID(task_id))
     except ValueError:
         return ""
+
+
+def received_so_far(done: int, total: int | None, bytes_per_second: float) -> Progress:
+    """Bytes received as progress, with the rate and the time that is left where they are known."""
+    share = f"{done / MIB:,.1f} of {total / MIB:,.1f} MiB" if total else f"{done / MIB:,.1f} MiB"
+    words = [f"{share} received"]
+    if bytes_per_second:
+        words.append(f"{bytes_per_second / MIB:,.1f} MiB/s")
+        if total:
+            words.append(f"{max(total - done, 0) / bytes_per_second:,.0f} s left")
+    return Progress(", ".join(words) + ".", done, total, "bytes")
+
+
+def _never_arrived(task: Task) -> bool:
+    """Whether the task ended before its file was whole, and neither by the file's fault nor on request."""
+    uploaded = any(state is State.UPLOADED for state, _ in task.entered)
+    on_request = task.problem is not None and task.problem["code"] == "CANCELLED"
+    return task.status in {State.CANCELLED, State.FAILED} and not uploaded and not on_request
+
+
+def _check_writer(task: Task, writer: str) -> None:
+    if writer and task.status is State.PENDING and task.upload_writer != writer:
+        raise errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "A newer connection sends this file now.")
 
 
 def _differing(task: Task, new: NewTask) -> str:

@@ -75,6 +75,7 @@ def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
         estimated_seconds_left=place.seconds_left,
         files_delete_time=_time(task.files_delete_requested_at),
         options=task.options,
+        client_metadata=task.client_metadata,
     )
 
 

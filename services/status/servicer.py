@@ -57,6 +57,7 @@ class StatusServicer(StatusServiceServicer):
             upload_mode=task_pb2.UploadMode.Name(request.upload_mode).removeprefix("UPLOAD_MODE_"),
             load_mode=task_pb2.LoadMode.Name(request.load_mode).removeprefix("LOAD_MODE_"),
             allow_duplicate=request.allow_duplicate,
+            client_metadata=request.client_metadata,
             trace_id=trace.current(),
             client=request.client,
             options=_options(request.options),
@@ -66,17 +67,21 @@ class StatusServicer(StatusServiceServicer):
 
     async def ReportReceiving(self, request: status_pb2.ReportReceivingRequest, context: Context) -> status_pb2.ReportReceivingResponse:
         logs.bind(task_id=request.task_id)
-        task = await self._commands.receive(request.task_id, request.received_size, request.multipart_id)
+        if request.begin:
+            task = await self._commands.begin_receiving(request.task_id, request.received_size, request.multipart_id, request.writer)
+        else:
+            rate = request.bytes_per_second
+            task = await self._commands.receive(request.task_id, request.received_size, request.multipart_id, request.writer, rate)
         return status_pb2.ReportReceivingResponse(task=task_message(task))
 
     async def CompleteUpload(self, request: status_pb2.CompleteUploadRequest, context: Context) -> status_pb2.CompleteUploadResponse:
         logs.bind(task_id=request.task_id)
-        task = await self._commands.complete(request.task_id, request.file_size, request.sha256)
+        task = await self._commands.complete(request.task_id, request.file_size, request.sha256, request.writer)
         return status_pb2.CompleteUploadResponse(task=task_message(task))
 
     async def EndUpload(self, request: status_pb2.EndUploadRequest, context: Context) -> status_pb2.EndUploadResponse:
         logs.bind(task_id=request.task_id)
-        task = await self._commands.end_upload(request.task_id, state_of(request.state), request.problem)
+        task = await self._commands.end_upload(request.task_id, state_of(request.state), request.problem, request.writer)
         return status_pb2.EndUploadResponse(task=task_message(task))
 
     async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:

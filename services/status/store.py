@@ -75,6 +75,12 @@ class Store:
         sql, parameters = creation(new, _RECEIVING)
         return await self._changed(sql, parameters)
 
+    async def free_request(self, task: Task) -> None:
+        """Takes the request id from a task that has ended, so that another can have it. The task keeps it with its own id behind a blank,
+        which no client's request id holds."""
+        sql = "UPDATE ingestion_tasks SET request_id = request_id || ' ' || task_id WHERE task_id = $1 AND request_id = $2"
+        await self._fetch(sql, [task.task_id, task.request_id])
+
     async def get(self, task_id: str) -> Task | None:
         """The task, None where there is none."""
         return (await self.get_all([task_id])).get(task_id)
@@ -120,21 +126,39 @@ class Store:
         order = f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
         return [Task.of(row) for row in await self._fetch(f"{TASK} WHERE {' AND '.join(conditions)} {order}", p)]
 
-    async def receive(self, task_id: str, received_size: int, multipart_id: str) -> bool:
-        """Notes a sign of life of an upload. False when no longer PENDING."""
+    async def begin_receiving(self, task_id: str, received_size: int, multipart_id: str, writer: str) -> bool:
+        """Makes `writer` the one whose reports count, and notes what is kept so far. False when no longer PENDING."""
         sql = """
-            UPDATE ingestion_tasks SET received_size = greatest(received_size, $2), updated_at = clock_timestamp(),
-                multipart_id = CASE WHEN $3 = '' THEN multipart_id ELSE $3 END
+            UPDATE ingestion_tasks SET upload_writer = $4, received_size = $2, multipart_id = $3, updated_at = clock_timestamp()
             WHERE task_id = $1 AND status = 'PENDING' RETURNING 1"""
-        return await self._changed(sql, [task_id, received_size, multipart_id])
+        return await self._changed(sql, [task_id, received_size, multipart_id, writer])
 
-    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool:
-        """Makes the transition from `state`. False where the task is no longer in it, or the claim is lost.
+    async def receive(self, task_id: str, multipart_id: str, writer: str, progress: Progress) -> bool:
+        """Notes a sign of life of an upload, with an event where bytes have come since the last. False when no longer PENDING, or when
+        another writer has begun."""
+        kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        sql = """
+            WITH changed AS (
+                UPDATE ingestion_tasks t SET updated_at = clock_timestamp(), received_size = greatest(t.received_size, $2),
+                    multipart_id = CASE WHEN $3 = '' THEN t.multipart_id ELSE $3 END,
+                    message = CASE WHEN grew THEN $5 ELSE t.message END,
+                    last_sequence = t.last_sequence + grew::int
+                FROM (SELECT task_id, received_size < $2 AS grew FROM ingestion_tasks WHERE task_id = $1 FOR UPDATE) AS before
+                WHERE t.task_id = before.task_id AND t.status = 'PENDING' AND $4 IN ('', t.upload_writer)
+                RETURNING t.*, grew)
+            SELECT CASE WHEN grew THEN
+                append_task_event(task_id, last_sequence, 'PROGRESS', status, message, attempt, $6::jsonb, NULL) END AS position
+            FROM changed"""
+        return await self._changed(sql, [task_id, progress.done, multipart_id, writer, progress.message, kept])
+
+    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None, writer: str = "") -> bool:
+        """Makes the transition from `state`. False where the task is no longer in it, the claim is lost, or another than the named
+        writer has begun.
 
         Raises:
             TransitionError: the graph has no such transition.
         """
-        sql, parameters = transition(task_id, state, move, owner)
+        sql, parameters = transition(task_id, state, move, owner, writer)
         return await self._changed(sql, parameters)
 
     async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None:
@@ -285,9 +309,9 @@ def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
     return sql, p
 
 
-def transition(task_id: str, state: State, move: Move, owner: Owner | None) -> tuple[str, Parameters]:
-    """The statement of a transition with its event, and its values; it gives no row where the task is no longer in `state`, or the claim
-    is lost.
+def transition(task_id: str, state: State, move: Move, owner: Owner | None, writer: str = "") -> tuple[str, Parameters]:
+    """The statement of a transition with its event, and its values; it gives no row where the task is no longer in `state`, the claim is
+    lost, or another than the named writer has begun to receive it.
 
     Raises:
         TransitionError: the graph has no such transition.
@@ -312,7 +336,8 @@ def transition(task_id: str, state: State, move: Move, owner: Owner | None) -> t
     # Without an owner nobody may be working on it: some worker is to look. A load that ended may have kept others waiting.
     wakes = (owner is None and is_run(move.to)) or (state in LOADED and move.to in TERMINAL)
     also = ", pg_notify('sluice_due', '')" if wakes else ""
-    update = _update(sets, _held(p, task_id, state, owner))
+    held = _held(p, task_id, state, owner) + (f" AND upload_writer = {p(writer)}" if writer else "")
+    update = _update(sets, held)
     return f"{update} {_append(p, 'STATE', message, None, move.problem, also)}", p
 
 

@@ -29,6 +29,9 @@ class Task:
     file_size: int | None
     received_size: int
     multipart_id: str
+    upload_writer: str
+    """Stream whose reports of received bytes count; empty before the first."""
+    client_metadata: str
     sha256: bytes
     upload_mode: str
     load_mode: str
@@ -127,6 +130,7 @@ class NewTask:
     load_mode: str
     allow_duplicate: bool
     trace_id: str
+    client_metadata: str = ""
     client: str = ""
     options: bytes = b""
     retry_of: str = ""

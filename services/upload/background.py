@@ -15,12 +15,12 @@ class Background:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Waits for `work`. When the waiting call is cancelled, the work goes on."""
+    def start(self, work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+        """Begins `work`. Whoever waits for it shields it from being cancelled."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for everything that still runs; cancels it after the timeout."""

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from services.common import logs
 from services.common.errors import SluiceError
 from services.upload.ports import ObjectStore
+from services.upload.stored import TAILS
 
 REMOVAL_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """What may be in the store: a multipart upload (where `multipart_id` is not empty), an object, or both."""
+    """What may be in the store of one file: a multipart upload (where `multipart_id` is not empty), the object, and the tails of the task
+    whose id is in `tails`."""
 
     uri: str
     multipart_id: str = ""
     object: bool = False
+    tails: str = ""
 
 
 class Cleanup:
@@ -34,6 +37,9 @@ class Cleanup:
                     await self._store.abort_multipart(leftover.uri, leftover.multipart_id)
                 if leftover.object:
                     await self._store.delete(leftover.uri)
+                if leftover.tails:
+                    for uri in await self._store.uris(f"{TAILS}{leftover.tails}/"):
+                        await self._store.delete(uri)
         except (SluiceError, TimeoutError) as failure:
             logs.get().warning("cleanup.postponed", uri=leftover.uri, reason=str(failure) or "timeout")
             self._kept.add(leftover)

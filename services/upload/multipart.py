@@ -9,7 +9,8 @@ import crc32c
 from services.common import logs
 from services.common.errors import SluiceError
 from services.common.timing import Timings
-from services.upload.ports import ObjectStore, StoredPart
+from services.upload.ports import ObjectStore
+from services.upload.stored import Stored, tail_key
 
 MAX_PARTS = 10_000
 """Parts that an object may have in S3."""
@@ -24,16 +25,17 @@ def part_size_for(size: int, smallest: int) -> int:
 
 
 class PartWriter:
-    """Writes one object; `start` first. At most `in_flight` + 1 buffers of `part_size` bytes exist, and each is used again.
+    """Writes one object, going on after what is stored of it; `start` first. At most `in_flight` + 1 buffers of a part's size exist, and
+    each is used again.
 
     A file that is smaller than a part is put at once, at `complete`. Parts are written by tasks of the group that is passed to `start`;
     a failed part therefore ends everything in that group.
     """
 
-    def __init__(self, store: ObjectStore, uri: str, part_size: int, in_flight: int, timings: Timings) -> None:
-        self.size = 0
-        """Bytes taken so far."""
-        self.multipart_id = ""
+    def __init__(self, store: ObjectStore, uri: str, stored: Stored, in_flight: int, timings: Timings) -> None:
+        self.size = stored.parts_size
+        """Bytes taken so far, with those of earlier streams."""
+        self.multipart_id = stored.multipart_id
         """The multipart upload; empty until the first part is full."""
         self.opened = asyncio.Event()
         """Set once the multipart upload is open."""
@@ -41,19 +43,23 @@ class PartWriter:
         """The object may exist from here on."""
         self._store = store
         self._uri = uri
-        self._part_size = part_size
+        self._part_size = stored.part_size
         self._timings = timings
         self._slots = asyncio.Semaphore(in_flight)
         self._group: asyncio.TaskGroup
         self._opening: asyncio.Task[str] | None = None
         self._running: set[asyncio.Task[None]] = set()
-        self._parts: dict[int, StoredPart] = {}
-        self._sent = 0
+        self._parts = {part.number: part for part in stored.parts}
+        self._sent = len(stored.parts)
+        self.whole = stored.whole
+        """The object is there already."""
+        self._tail_size = 0
         self._spare: list[bytearray] = []
-        self._buffer = bytearray(part_size)
+        self._buffer = bytearray(self._part_size)
         self._filled = 0
         self._crc32c = 0
-        self._sha256 = hashlib.sha256()
+        # Only who has every byte can say what the SHA-256 of the whole is.
+        self._sha256 = hashlib.sha256() if not self.size else None
         self._hashing = asyncio.Lock()
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -64,6 +70,11 @@ class PartWriter:
     def parts(self) -> int:
         """Parts stored so far."""
         return len(self._parts)
+
+    async def take_tail(self, tail: bytes) -> None:
+        """Takes the tail of an earlier stream, before any other byte."""
+        await self.write(tail)
+        self._tail_size = len(tail)
 
     async def write(self, data: bytes) -> None:
         """Takes the next bytes; waits while as many parts as allowed are on their way."""
@@ -79,18 +90,34 @@ class PartWriter:
                 await self._send()
 
     async def drain(self) -> bytes:
-        """Waits until every byte is hashed and all parts are stored; returns the SHA-256 of the whole. Nothing is visible yet."""
+        """Waits until every byte is hashed and all parts are stored; returns the SHA-256 of the whole, or nothing where an earlier stream
+        had a part of it. Nothing is visible yet."""
         self._buffer = self._buffer[: self._filled]
         if self._sent and self._filled:
             await self._send()
         elif self._filled:
             self._crc32c = await self._digest(self._buffer)
-        await asyncio.gather(*self._running)
-        return self._sha256.digest()
+        await self._all_stored()
+        return self._sha256.digest() if self._sha256 and not self.whole else b""
+
+    async def suspend(self, task_id: str) -> str:
+        """Waits until all parts are stored and puts what is left as a tail: every byte that was taken is then safe. Returns the key of the
+        tail, or an empty text where there is none."""
+        await self._all_stored()
+        if not self._filled:
+            return ""
+        key = tail_key(task_id, self.size - self._filled)
+        if self._filled > self._tail_size:
+            tail = self._buffer[: self._filled]
+            checksum = await asyncio.to_thread(crc32c.crc32c, tail)
+            await self._store.put(self._store.uri(key), tail, checksum)
+        return key
 
     async def complete(self) -> None:
         """Makes the object, after `drain`."""
         self.completing = True
+        if self.whole:
+            return
         if self._sent:
             await self._store.complete_multipart(self._uri, self.multipart_id, [self._parts[number] for number in sorted(self._parts)])
         else:
@@ -107,8 +134,11 @@ class PartWriter:
                 logs.get().info("multipart.not_opened", uri=self._uri, reason=failure.problem.message)
         return self.multipart_id
 
+    async def _all_stored(self) -> None:
+        await asyncio.gather(*self._running)
+
     async def _send(self) -> None:
-        if not self._opening:
+        if not self.multipart_id:
             self._opening = asyncio.create_task(self._store.open_multipart(self._uri))
             self.multipart_id = await asyncio.shield(self._opening)
             self.opened.set()
@@ -118,7 +148,7 @@ class PartWriter:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         self._buffer = self._spare.pop() if self._spare else bytearray(self._part_size)
-        self._filled = 0
+        self._filled = self._tail_size = 0
 
     async def _put(self, number: int, buffer: bytearray) -> None:
         try:
@@ -136,7 +166,8 @@ class PartWriter:
 
         def digest() -> tuple[int, float]:
             started = perf_counter()
-            self._sha256.update(buffer)
+            if self._sha256:
+                self._sha256.update(buffer)
             return crc32c.crc32c(buffer), perf_counter() - started
 
         checksum, seconds = await asyncio.to_thread(digest)

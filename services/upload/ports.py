@@ -11,11 +11,12 @@ from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part that the object store has taken."""
+    """A part that the object store has taken. The checksum is None where the store does not tell those of parts that it lists."""
 
     number: int
     etag: str
-    crc32c: int
+    crc32c: int | None
+    size: int
 
 
 class ObjectStore(Protocol):
@@ -37,6 +38,10 @@ class ObjectStore(Protocol):
         """Writes one part, from 1 to 10,000; the store checks the CRC-32C."""
         ...
 
+    async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
+        """The parts that are there, by their number; None where there is no such multipart upload."""
+        ...
+
     async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
         """Makes the object of its parts, given in order. Idempotent."""
         ...
@@ -47,6 +52,18 @@ class ObjectStore(Protocol):
 
     async def delete(self, uri: str) -> None:
         """Deletes an object. Idempotent: one that is not there counts as deleted."""
+        ...
+
+    async def size(self, uri: str) -> int | None:
+        """Size of an object in bytes; None where there is none."""
+        ...
+
+    async def get(self, uri: str) -> bytes:
+        """The bytes of an object of at most a part's size."""
+        ...
+
+    async def uris(self, prefix: str) -> list[str]:
+        """Every object below a key prefix of our bucket."""
         ...
 
     async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
@@ -73,16 +90,24 @@ class Tasks(Protocol):
         """One task."""
         ...
 
-    async def report(self, task_id: str, received: int, multipart_id: str) -> None:
-        """A sign of life with the bytes so far. Tried once: the next one follows."""
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        """Makes `writer` the one that may write to the task. Earlier ones are refused with WRITER_REPLACED from here on."""
         ...
 
-    async def complete(self, task_id: str, size: int, sha256: bytes) -> Task:
+    async def report(self, task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
+        """A sign of life with the bytes so far and the bytes a second. Tried once: the next one follows."""
+        ...
+
+    async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        """Like `report`, but tried until it is known: what it says must not get lost."""
+        ...
+
+    async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
         """PENDING -> UPLOADED."""
         ...
 
-    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem) -> Task:
-        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so."""
+    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem, writer: str = "") -> Task:
+        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so. Without `writer` whoever writes."""
         ...
 
     def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:

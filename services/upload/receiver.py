@@ -1,17 +1,16 @@
-"""One stream of bytes becomes one object, or nothing at all.
+"""One stream of bytes becomes one object, or the next bytes of one, or nothing at all.
 
-The order is header, chunk, chunk, ..., finish or abort. Every way to end is told to the status service, and a bad one leaves neither
-an object nor an open multipart upload. What a bad end is called:
+The order is header, chunk, chunk, ..., then finish, pause or abort. Every way to end is told to the status service. A ONE_SHOT upload that
+ends badly leaves neither an object nor an open multipart upload. A RESUMABLE one keeps what has arrived, whatever breaks, unless the file
+itself is wrong. What a bad end is called:
 
 - REJECTED: the file or the request is wrong (empty, too long, damaged, out of order, or the sender says so by an abort);
-- CANCELLED: the sender went away or fell silent;
-- FAILED: something on our side.
+- CANCELLED: the sender went away or fell silent (ONE_SHOT);
+- FAILED: something on our side (ONE_SHOT).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from time import perf_counter
 
 import crc32c
@@ -22,66 +21,28 @@ from services.common.timing import Timings
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup, Leftover
 from services.upload.multipart import PartWriter, part_size_for
+from services.upload.outcome import Outcome
 from services.upload.ports import ObjectStore, Tasks
 from services.upload.settings import Settings
-from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.common.v1.task_pb2 import TaskState
+from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
+from services.upload.stored import Stored, stored, tail_key
+from services.upload.stream import ENDED_MEANWHILE, AbortedError, Stream, WrongFileError
+from services.upload.writers import Writer, Writers
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
 
-REPORT_INTERVAL_S = 1.0
+REPORT_INTERVAL_S = 0.5
 """Shortest time between two reports of the bytes received."""
+
+LONGEST_REPORT_INTERVAL_S = 5.0
+"""The interval grows with the time that a stream takes, up to this: the history of a task must not grow without bound."""
 
 SIGN_OF_LIFE_S = 10.0
 """Longest time between two reports, also while no byte arrives."""
 
-RETRY_AFTER_S = 5
-"""When a client that was refused for the number of uploads may try again."""
-
-_REJECTED = {
-    ErrorReason.ERROR_REASON_FILE_EMPTY,
-    ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
-    ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH,
-    ErrorReason.ERROR_REASON_REQUEST_INVALID,
-}
-_CANCELLED = {ErrorReason.ERROR_REASON_CLIENT_GONE, ErrorReason.ERROR_REASON_UPLOAD_STALLED}
-
-
-@dataclass(frozen=True)
-class Header:
-    """Which upload, from which byte."""
-
-    upload_id: str
-    offset: int
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """The next bytes, and their CRC-32C where the sender made one."""
-
-    data: bytes
-    crc32c: int | None
-
-
-@dataclass(frozen=True)
-class Finish:
-    """The end of the file, with its size and SHA-256 where the sender knows them."""
-
-    size: int | None
-    sha256: bytes
-
-
-@dataclass(frozen=True)
-class Abort:
-    """The sender found the request to be wrong."""
-
-    problem: Problem
-
-
-Step = Header | Chunk | Finish | Abort
-
-
-class AbortedError(SluiceError):
-    """The sender's own abort."""
+Last = Finish | Pause | SluiceError
+"""How the bytes of a stream ended: by a message, or by what broke it where the upload outlives that."""
 
 
 class Receiver:
@@ -93,7 +54,8 @@ class Receiver:
         self._tasks = tasks
         self._cleanup = cleanup
         self._background = background
-        self._receiving: set[str] = set()
+        self._outcome = Outcome(tasks, cleanup)
+        self._writers = Writers(settings.max_concurrent_uploads)
         self._stopping = False
 
     def stop(self) -> None:
@@ -102,164 +64,177 @@ class Receiver:
 
     def check_room(self) -> None:
         """Raises TOO_MANY_UPLOADS while no further upload is taken."""
-        if len(self._receiving) >= self._settings.max_concurrent_uploads:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS,
-                f"This server already receives {len(self._receiving)} files, as many as it takes at once.",
-                metadata={"retry_after_s": str(RETRY_AFTER_S)},
-            )
+        self._writers.check_room()
+
+    async def stored(self, task: Task) -> Stored:
+        """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is waited for."""
+        await self._writers.settled(task.task_id)
+        return await stored(self._store, task, self._part_size(task))
 
     async def receive(self, steps: AsyncIterator[Step]) -> Task:
-        """The task after the whole stream: UPLOADED or later.
+        """The task after the whole stream: UPLOADED or later after a finish; after a pause PENDING, its received_size being safe.
 
         Raises:
-            SluiceError: as WriteUpload in upload.proto names them; the task has then ended, unless the header was refused.
+            SluiceError: as WriteUpload in upload.proto names them.
         """
-        header = await self._next(steps)
+        writer = Writer(steps, self._settings.upload_idle_timeout_s, self._settings.upload_total_timeout_s)
+        header = await writer.next()
         if not isinstance(header, Header):
-            raise _out_of_order("The first message has to be the header.")
+            raise self._interrupted() if header is None else _out_of_order("The first message has to be the header.")
         logs.bind(task_id=header.upload_id)
+        # A task of its own: when the call is cancelled, because its client left, what has arrived is still put away.
+        running = self._background.start(self._in_its_place(header, writer))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            writer.interrupt(self._interrupted())
+            await asyncio.wait({running})
+            raise
+
+    def _part_size(self, task: Task) -> int:
+        limit = self._settings.max_file_size_bytes
+        return part_size_for(min(_announced(task) or limit, limit), self._settings.part_size_bytes)
+
+    async def _in_its_place(self, header: Header, writer: Writer) -> Task:
+        async with self._writers.place(header.upload_id, writer):
+            stream = await self._opened(header, writer)
+            sha256 = b""
+            try:
+                last, sha256 = await self._take(stream)
+                match last:
+                    case Finish():
+                        return await self._outcome.commit(stream, sha256)
+                    case Pause():
+                        stream.task.received_size = stream.parts.size
+                        return stream.task
+                    case _:
+                        raise last
+            except Exception as failure:
+                outcome = await self._outcome.failed(stream, failure, sha256)
+                if isinstance(outcome, Task):
+                    return outcome
+                raise outcome from failure
+
+    async def _opened(self, header: Header, writer: Writer) -> Stream:
+        """The stream, ready to go on at its offset.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, UPLOAD_CLOSED, OFFSET_MISMATCH, TOO_MANY_UPLOADS, STORAGE_UNAVAILABLE.
+        """
         timings = Timings()
         with timings.step("open"):
             task = await self._tasks.get(header.upload_id)
-        self._check_header(header, task)
-        part_size = part_size_for(min(_announced(task) or self._limit, self._limit), self._settings.part_size_bytes)
-        writer = PartWriter(self._store, task.file_uri, part_size, self._settings.parts_in_flight, timings)
-        started = perf_counter()
+            _check_open(task)
+            await self._check_room_for(task)
+            resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+            part_size = self._part_size(task)
+            kept = await stored(self._store, task, part_size) if resumable else Stored(0, part_size)
+            if header.offset != kept.size:
+                raise errors.error(
+                    ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
+                    f"The upload goes on at byte {kept.size:,}, not at byte {header.offset:,}.",
+                    metadata={"expected_offset": str(kept.size)},
+                )
+            tail = await self._store.get(self._store.uri(tail_key(task.task_id, kept.parts_size))) if kept.tail_size else b""
+            await self._tasks.begin(task.task_id, kept.size, kept.multipart_id, writer.id)
+            if task.multipart_id and not kept.multipart_id and not kept.whole:
+                # Of a stream that this one replaces.
+                await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
+        parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings)
+        return Stream(task, writer, parts, timings, kept.size, tail)
+
+    async def _check_room_for(self, task: Task) -> None:
         try:
-            with self._occupied(task.task_id):
-                sha256 = await self._take(steps, task, writer, timings)
-        except asyncio.CancelledError:
-            await self._background.finish(self._end(task, writer, self._interrupted()))
+            self._writers.check_room(more=0)
+        except SluiceError as full:
+            if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
+                await self._tasks.end(task.task_id, TaskState.TASK_STATE_FAILED, full.problem)
             raise
-        except Exception as failure:
-            raise await self._background.finish(self._end(task, writer, failure)) from failure
-        # From here on the client's leaving changes nothing: a completion that is cut off might take effect after the clean-up.
-        done = await self._background.finish(self._commit(task, writer, sha256, timings))
-        seconds = perf_counter() - started
-        rate = round(writer.size / seconds / 1e6, 1)
-        timings.log("upload.completed", bytes=writer.size, parts=writer.parts, elapsed_s=round(seconds, 4), mb_per_s=rate)
-        return done
 
-    @property
-    def _limit(self) -> int:
-        return self._settings.max_file_size_bytes
-
-    def _check_header(self, header: Header, task: Task) -> None:
-        state = TaskState.Name(task.state).removeprefix("TASK_STATE_")
-        if task.state != TaskState.TASK_STATE_PENDING:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_UPLOAD_CLOSED, f"The upload takes no more bytes: its task is {state}.", metadata={"state": state}
-            )
-        if task.task_id in self._receiving or task.received_size or task.multipart_id:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_STATE_CONFLICT,
-                "Another connection has begun to send this file, and an upload of this mode has a single one.",
-                action="Wait for it to end, or create another upload.",
-                metadata={"state": state},
-            )
-        if header.offset:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
-                f"The file has to be sent from its first byte, not from byte {header.offset}.",
-                metadata={"expected_offset": "0"},
-            )
-
-    @contextmanager
-    def _occupied(self, task_id: str) -> Iterator[None]:
-        self.check_room()
-        self._receiving.add(task_id)
-        try:
-            yield
-        finally:
-            self._receiving.discard(task_id)
-
-    async def _take(self, steps: AsyncIterator[Step], task: Task, writer: PartWriter, timings: Timings) -> bytes:
-        """Takes everything up to the finish and returns the SHA-256; all parts are stored then, and the object is not visible yet."""
+    async def _take(self, stream: Stream) -> tuple[Last, bytes]:
+        """Takes everything up to the end of the stream. All of it is stored then, and the object is not visible yet. Returns how it ended,
+        and the SHA-256 of a finished file where it is known."""
+        sha256 = b""
         try:
             async with asyncio.TaskGroup() as group:
-                writer.start(group)
-                reporter = group.create_task(self._report(task.task_id, writer))
-                finish = await self._chunks(steps, writer, timings)
-                sha256 = await writer.drain()
-                _check_whole(task, finish, writer.size, sha256)
+                stream.parts.start(group)
+                reporter = group.create_task(self._report(stream))
+                last = await self._bytes(stream)
+                if isinstance(last, Finish):
+                    sha256 = await stream.parts.drain()
+                    _check_whole(stream.task, last, stream.parts.size, sha256)
+                    sha256 = sha256 or last.sha256
+                else:
+                    await stream.parts.suspend(stream.task.task_id)
+                    await self._tasks.keep(stream.task.task_id, stream.parts.size, stream.parts.multipart_id, stream.writer.id)
                 reporter.cancel()
         except BaseExceptionGroup as failures:
             raise _first(failures) from failures
-        return sha256
+        return last, sha256
 
-    async def _chunks(self, steps: AsyncIterator[Step], writer: PartWriter, timings: Timings) -> Finish:
-        while True:
-            with timings.step("receive"):
-                step = await self._next(steps)
-            match step:
-                case Chunk():
-                    self._check_chunk(step, writer.size)
-                    await writer.write(step.data)
-                case Finish():
-                    return step
-                case Abort():
-                    raise AbortedError(step.problem)
-                case Header():
-                    raise _out_of_order("A second header came in the stream.")
-
-    def _check_chunk(self, chunk: Chunk, offset: int) -> None:
-        if offset + len(chunk.data) > self._limit:
-            raise too_large(self._limit)
-        if chunk.crc32c is not None and crc32c.crc32c(chunk.data) != chunk.crc32c:
-            raise _damaged(f"The {len(chunk.data)} bytes from byte {offset} on do not have the CRC-32C that came with them.")
-
-    async def _next(self, steps: AsyncIterator[Step]) -> Step:
-        """The next message, before the idle timeout."""
-        idle_s = self._settings.upload_idle_timeout_s
+    async def _bytes(self, stream: Stream) -> Last:
+        """Takes chunks up to the end of the stream."""
         try:
-            async with asyncio.timeout(idle_s):
-                return await anext(steps)
-        except StopAsyncIteration:
-            raise self._interrupted() from None
-        except TimeoutError:
-            message = f"Nothing arrived for {idle_s:g} s, and the upload was given up."
-            raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, message) from None
+            await stream.parts.take_tail(stream.tail)
+            stream.tail = b""
+            while True:
+                with stream.timings.step("receive"):
+                    step = await stream.writer.next()
+                match step:
+                    case Chunk():
+                        self._check_chunk(step, stream)
+                        await stream.parts.write(step.data)
+                    case Finish():
+                        return step
+                    case Pause() if stream.resumable:
+                        return step
+                    case Abort():
+                        raise AbortedError(step.problem)
+                    case None:
+                        raise self._interrupted()
+                    case _:
+                        raise _out_of_order("After the header come chunks, then finish, abort, or the pause of a resumable upload.")
+        except SluiceError as broken:
+            if not stream.survives(broken):
+                raise
+            return broken
 
-    async def _report(self, task_id: str, writer: PartWriter) -> None:
-        """Tells the status service what has arrived, until cancelled. Ends the upload when the task has ended meanwhile."""
-        told, told_at = (0, ""), perf_counter()
-        opened = asyncio.create_task(writer.opened.wait())
+    def _check_chunk(self, chunk: Chunk, stream: Stream) -> None:
+        offset = stream.parts.size
+        end = offset + len(chunk.data)
+        announced = _announced(stream.task)
+        if end > self._settings.max_file_size_bytes:
+            raise too_large(self._settings.max_file_size_bytes)
+        if announced is not None and end > announced:
+            raise _wrong(f"The file was announced with {announced:,} bytes, and more arrived.")
+        if stream.parts.whole:
+            raise _wrong(f"The file is stored with {offset:,} bytes, and more arrived.")
+        if chunk.crc32c is not None and crc32c.crc32c(chunk.data) != chunk.crc32c:
+            message = f"The {len(chunk.data)} bytes from byte {offset} on do not have the CRC-32C that came with them."
+            raise errors.error(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, message)
+
+    async def _report(self, stream: Stream) -> None:
+        """Tells the status service what has arrived, until cancelled. Ends the stream when the task has ended meanwhile, or when a stream
+        at another process has taken over."""
+        parts, task_id = stream.parts, stream.task.task_id
+        told, told_at = (stream.begun_at, parts.multipart_id), perf_counter()
+        opened = asyncio.create_task(parts.opened.wait())
         try:
             await asyncio.wait([opened], timeout=REPORT_INTERVAL_S)
             while True:
-                now = (writer.size, writer.multipart_id)
-                if now != told or perf_counter() - told_at >= SIGN_OF_LIFE_S:
+                now, at = (parts.size, parts.multipart_id), perf_counter()
+                if now != told or at - told_at >= SIGN_OF_LIFE_S:
                     try:
-                        await self._tasks.report(task_id, *now)
-                        told, told_at = now, perf_counter()
+                        await self._tasks.report(task_id, *now, stream.writer.id, max(now[0] - told[0], 0) / (at - told_at))
+                        told, told_at = now, at
                     except SluiceError as failure:
-                        if failure.reason in (ErrorReason.ERROR_REASON_STATE_CONFLICT, ErrorReason.ERROR_REASON_TASK_NOT_FOUND):
+                        if failure.reason in ENDED_MEANWHILE | {ErrorReason.ERROR_REASON_WRITER_REPLACED}:
                             raise
                         logs.get().warning("upload.report_failed", code=failure.code, reason=failure.problem.message)
-                await asyncio.sleep(REPORT_INTERVAL_S)
+                interval_s = max(REPORT_INTERVAL_S, (at - stream.started) / 60)
+                await asyncio.sleep(min(interval_s, LONGEST_REPORT_INTERVAL_S))
         finally:
             opened.cancel()
-
-    async def _commit(self, task: Task, writer: PartWriter, sha256: bytes, timings: Timings) -> Task:
-        """Makes the object, then the task UPLOADED. When the second is refused or never answered, the first is undone."""
-        try:
-            with timings.step("complete"):
-                await writer.complete()
-            with timings.step("commit"):
-                return await self._tasks.complete(task.task_id, writer.size, sha256)
-        except Exception as failure:
-            ended = await self._end(task, writer, failure)
-            if isinstance(ended, SluiceError) and ended.reason == ErrorReason.ERROR_REASON_UPLOAD_CLOSED:
-                return await self._committed(task, writer, sha256, ended)
-            raise ended from failure
-
-    async def _committed(self, task: Task, writer: PartWriter, sha256: bytes, closed: SluiceError) -> Task:
-        """The task, where it was our own completion that closed the upload and only its answer was lost."""
-        found = await self._tasks.get(task.task_id)
-        if (found.file_size, found.sha256) != (writer.size, sha256):
-            raise closed
-        return found
 
     def _interrupted(self) -> SluiceError:
         """Why a stream broke; gRPC shows the end of this process and that of the client in the same two ways."""
@@ -271,33 +246,6 @@ class Receiver:
                 metadata={"service": "upload"},
             )
         return errors.error(ErrorReason.ERROR_REASON_CLIENT_GONE, "The client went away before the file was complete.")
-
-    async def _end(self, task: Task, writer: PartWriter, failure: Exception) -> Exception:
-        """Ends the task and removes what was stored of it. Returns the error that the caller gets: mostly `failure` itself."""
-        found = failure.problem if isinstance(failure, SluiceError) else _internal()
-        state = _end_state(failure)
-        left = Leftover(task.file_uri, await writer.discard(), object=writer.completing)
-        facts = {"code": errors.code_of(found.code), "reason": found.message, "bytes": writer.size}
-        await self._cleanup.remove(Leftover(left.uri, left.multipart_id))
-        try:
-            ended = await self._tasks.end(task.task_id, state, found)
-        except SluiceError as refusal:
-            match refusal.reason:
-                case ErrorReason.ERROR_REASON_STATE_CONFLICT:
-                    # UPLOADED or later: the object is the task's, whoever completed it.
-                    logs.get().info("upload.closed_meanwhile", **facts)
-                    return errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete already.")
-                case ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
-                    ended = Task()
-                case _:
-                    # Whether the task is UPLOADED is not known, so the object stays until the sweeper has ended the task.
-                    logs.get().warning("upload.end_not_told", refusal=str(refusal), **facts)
-                    return failure
-        if left.object:
-            await self._cleanup.remove(left)
-            self._cleanup.keep(left)
-        logs.get().info("upload.ended", state=TaskState.Name(state), **facts)
-        return failure if ended.problem.code in (found.code, ErrorReason.ERROR_REASON_UNSPECIFIED) else _ended_otherwise(ended)
 
 
 def too_large(limit: int) -> SluiceError:
@@ -313,25 +261,28 @@ def _announced(task: Task) -> int | None:
     return task.file_size if task.HasField("file_size") else None
 
 
+def _check_open(task: Task) -> None:
+    state = TaskState.Name(task.state).removeprefix("TASK_STATE_")
+    if task.problem.code == ErrorReason.ERROR_REASON_UPLOAD_EXPIRED:
+        raise SluiceError(task.problem, {"state": state})
+    if task.state != TaskState.TASK_STATE_PENDING:
+        raise errors.error(
+            ErrorReason.ERROR_REASON_UPLOAD_CLOSED, f"The upload takes no more bytes: its task is {state}.", metadata={"state": state}
+        )
+
+
 def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
-    """Raises FILE_EMPTY or CHECKSUM_MISMATCH unless all that was announced of the file holds."""
+    """Raises FILE_EMPTY or CHECKSUM_MISMATCH unless all that was announced of the file holds. What cannot be said yet of the SHA-256 of a
+    file that came in several streams is checked by validation."""
     if not size:
         raise errors.error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
     for announced_size in (_announced(task), finish.size):
         if announced_size is not None and announced_size != size:
-            raise _damaged(f"The file was announced with {announced_size:,} bytes, and {size:,} arrived.")
+            raise _wrong(f"The file was announced with {announced_size:,} bytes, and {size:,} arrived.")
+    sha256 = sha256 or finish.sha256
     for announced in (task.sha256, finish.sha256):
-        if announced and announced != sha256:
-            raise _damaged(f"The file was announced with SHA-256 {announced.hex()}, and what arrived has {sha256.hex()}.")
-
-
-def _end_state(failure: Exception) -> "TaskState.ValueType":
-    reason = failure.reason if isinstance(failure, SluiceError) else ErrorReason.ERROR_REASON_INTERNAL
-    if reason in _CANCELLED:
-        return TaskState.TASK_STATE_CANCELLED
-    if reason in _REJECTED or isinstance(failure, AbortedError):
-        return TaskState.TASK_STATE_REJECTED
-    return TaskState.TASK_STATE_FAILED
+        if announced and sha256 and announced != sha256:
+            raise _wrong(f"The file was announced with SHA-256 {announced.hex()}, and what arrived has {sha256.hex()}.")
 
 
 def _first(failures: "BaseExceptionGroup[BaseException]") -> BaseException:
@@ -353,18 +304,5 @@ def _out_of_order(message: str) -> SluiceError:
     )
 
 
-def _damaged(message: str) -> SluiceError:
-    return errors.error(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, message)
-
-
-def _internal() -> Problem:
-    return errors.problem(ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file arrived.")
-
-
-def _ended_otherwise(task: Task) -> SluiceError:
-    state = TaskState.Name(task.state).removeprefix("TASK_STATE_")
-    return errors.error(
-        ErrorReason.ERROR_REASON_STATE_CONFLICT,
-        f"The task was ended while its file arrived: it is {state}. {task.problem.message}".strip(),
-        metadata={"state": state},
-    )
+def _wrong(message: str) -> WrongFileError:
+    return WrongFileError(errors.problem(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, message))

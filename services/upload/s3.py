@@ -19,6 +19,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 DATA_DEADLINE_S = 60.0
 """For a request that carries bytes, with its retries."""
@@ -83,7 +84,22 @@ class S3ObjectStore:
                 Body=data,  # type: ignore[arg-type]  # as above
                 ChecksumCRC32C=_encoded(crc32c),
             )
-        return StoredPart(number, answer["ETag"], crc32c)
+        return StoredPart(number, answer["ETag"], crc32c, len(data))
+
+    async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
+        """The parts that are there."""
+        bucket, key = split_uri(uri)
+        found: list[StoredPart] = []
+        async with _asked("for the parts of the file", DEADLINE_S):
+            pages = self._client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=multipart_id)
+            try:
+                async for page in pages:
+                    for part in page.get("Parts", []):
+                        checksum = part.get("ChecksumCRC32C")
+                        found.append(StoredPart(part["PartNumber"], part["ETag"], _decoded(checksum) if checksum else None, part["Size"]))
+            except self._client.exceptions.NoSuchUpload:
+                return None
+        return sorted(found, key=lambda part: part.number)
 
     async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
         """Makes the object of its parts; found to be done where only the answer of an earlier try was lost."""
@@ -94,9 +110,7 @@ class S3ObjectStore:
                     Bucket=bucket,
                     Key=key,
                     UploadId=multipart_id,
-                    MultipartUpload={
-                        "Parts": [{"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC32C": _encoded(part.crc32c)} for part in parts]
-                    },
+                    MultipartUpload={"Parts": [_completed(part) for part in parts]},
                 )
             except self._client.exceptions.NoSuchUpload:
                 head = await self._client.head_object(Bucket=bucket, Key=key)
@@ -117,6 +131,34 @@ class S3ObjectStore:
         bucket, key = split_uri(uri)
         async with _asked("to delete an object", DEADLINE_S):
             await self._client.delete_object(Bucket=bucket, Key=key)
+
+    async def size(self, uri: str) -> int | None:
+        """Size of an object."""
+        bucket, key = split_uri(uri)
+        async with _asked("for an object", DEADLINE_S):
+            try:
+                return (await self._client.head_object(Bucket=bucket, Key=key))["ContentLength"]
+            except ClientError as failure:
+                if failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                    return None
+                raise
+
+    async def get(self, uri: str) -> bytes:
+        """The bytes of an object."""
+        bucket, key = split_uri(uri)
+        async with _asked("for what it has of the file", DATA_DEADLINE_S):
+            answer = await self._client.get_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+            async with answer["Body"] as body:
+                return bytes(await body.read())
+
+    async def uris(self, prefix: str) -> list[str]:
+        """Every object below a prefix."""
+        found: list[str] = []
+        async with _asked("for its objects", DEADLINE_S):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            async for page in pages:
+                found += [self.uri(entry["Key"]) for entry in page.get("Contents", [])]
+        return found
 
     async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
         """URI and id of every multipart upload that is open."""
@@ -154,6 +196,17 @@ def _cause(failure: Exception) -> str:
 
 def _encoded(crc32c: int) -> str:
     return base64.b64encode(crc32c.to_bytes(4, "big")).decode()
+
+
+def _decoded(crc32c: str) -> int:
+    return int.from_bytes(base64.b64decode(crc32c), "big")
+
+
+def _completed(part: StoredPart) -> "CompletedPartTypeDef":
+    named: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": part.etag}
+    if part.crc32c is not None:
+        named["ChecksumCRC32C"] = _encoded(part.crc32c)
+    return named
 
 
 def _etag_of(parts: list[StoredPart]) -> str:

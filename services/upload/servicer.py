@@ -6,10 +6,11 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from services.upload.receiver import Abort, Chunk, Finish, Header, Receiver, Step
+from services.upload.receiver import Receiver
 from services.upload.settings import MIB, Settings
+from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
 from services.upload.uploads import NewUpload, Uploads
-from sluice.common.v1.task_pb2 import TaskState
+from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
 from sluice.upload.v1 import upload_pb2 as pb
 from sluice.upload.v1 import upload_pb2_grpc
@@ -37,33 +38,38 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             load_mode=request.load_mode,
             allow_duplicate=request.allow_duplicate,
             options=request.options.SerializeToString(deterministic=True),
+            client_metadata=request.client_metadata,
         )
         task, created = await self._uploads.create(new)
-        return pb.CreateUploadResponse(upload=self._upload(task), created=created)
+        task, committed = (task, 0) if created else await self._uploads.with_committed(task)
+        return pb.CreateUploadResponse(upload=self._upload(task, committed), created=created)
 
     async def WriteUpload(
         self, requests: AsyncIterator[pb.WriteUploadRequest], context: "aio.ServicerContext[Any, Any]"
     ) -> pb.WriteUploadResponse:
         task = await self._receiver.receive(_steps(requests))
-        return pb.WriteUploadResponse(upload=self._upload(task))
+        paused = task.state == TaskState.TASK_STATE_PENDING
+        return pb.WriteUploadResponse(upload=self._upload(task, task.received_size if paused else task.file_size))
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.GetUploadResponse:
-        return pb.GetUploadResponse(upload=self._upload(await self._uploads.get(request.upload_id)))
+        return pb.GetUploadResponse(upload=self._upload(*await self._uploads.get(request.upload_id)))
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.AbortUploadResponse:
-        return pb.AbortUploadResponse(upload=self._upload(await self._uploads.abort(request.upload_id)))
+        return pb.AbortUploadResponse(upload=self._upload(await self._uploads.abort(request.upload_id), 0))
 
     async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.DeleteObjectsResponse:
         return pb.DeleteObjectsResponse(deleted=await self._uploads.delete_objects(request.task_id))
 
-    def _upload(self, task: Task) -> pb.Upload:
-        """The task as an upload. Nothing of an unfinished ONE_SHOT upload is kept, so a writer begins at byte 0."""
+    def _upload(self, task: Task, committed: int) -> pb.Upload:
+        """The task as an upload, of whose file so many bytes are safe."""
         pending = task.state == TaskState.TASK_STATE_PENDING
-        expires = Timestamp(seconds=task.update_time.seconds + self._settings.abandoned_after_s, nanos=task.update_time.nanos)
+        resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+        kept_s = self._settings.upload_retention_s if resumable else self._settings.abandoned_after_s
+        expires = Timestamp(seconds=task.update_time.seconds + kept_s, nanos=task.update_time.nanos)
         return pb.Upload(
             upload_id=task.task_id,
             state=task.state,
-            committed_size=task.file_size if _stored(task) else 0,
+            committed_size=committed,
             size=task.file_size if task.HasField("file_size") else None,
             max_size=self._settings.max_file_size_bytes,
             chunk_size=CHUNK_SIZE,
@@ -71,12 +77,9 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             sha256=task.sha256,
             expire_time=expires if pending else None,
             problem=task.problem if task.HasField("problem") else None,
+            mode=task.upload_mode,
+            client_metadata=task.client_metadata,
         )
-
-
-def _stored(task: Task) -> bool:
-    """Whether every byte of the file was received once; the pipeline starts at no other task."""
-    return task.state == TaskState.TASK_STATE_UPLOADED or task.HasField("start_time")
 
 
 async def _steps(requests: AsyncIterator[pb.WriteUploadRequest]) -> AsyncIterator[Step]:
@@ -91,3 +94,5 @@ async def _steps(requests: AsyncIterator[pb.WriteUploadRequest]) -> AsyncIterato
                 yield Finish(request.finish.size if request.finish.HasField("size") else None, request.finish.sha256)
             case "abort":
                 yield Abort(request.abort.problem)
+            case "pause":
+                yield Pause()

@@ -51,25 +51,39 @@ class StatusRpc:
         answer: status_pb2.GetTaskResponse = await _persistently(lambda deadline: self._stub.GetTask(request, timeout=deadline), BUDGET_S)
         return answer.task
 
-    async def report(self, task_id: str, received: int, multipart_id: str) -> None:
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        """Makes `writer` the one that may write."""
+        request = status_pb2.ReportReceivingRequest(
+            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, begin=True
+        )
+        await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S)
+
+    async def report(self, task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
         """A sign of life."""
-        request = status_pb2.ReportReceivingRequest(task_id=task_id, received_size=received, multipart_id=multipart_id)
+        request = status_pb2.ReportReceivingRequest(
+            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, bytes_per_second=rate
+        )
         try:
             await self._stub.ReportReceiving(request, timeout=ATTEMPT_S)
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "status") from failure
 
-    async def complete(self, task_id: str, size: int, sha256: bytes) -> Task:
+    async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        """A sign of life that must not get lost."""
+        request = status_pb2.ReportReceivingRequest(task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer)
+        await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), OUTCOME_BUDGET_S)
+
+    async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
         """PENDING -> UPLOADED."""
-        request = status_pb2.CompleteUploadRequest(task_id=task_id, file_size=size, sha256=sha256)
+        request = status_pb2.CompleteUploadRequest(task_id=task_id, file_size=size, sha256=sha256, writer=writer)
         answer: status_pb2.CompleteUploadResponse = await _persistently(
             lambda deadline: self._stub.CompleteUpload(request, timeout=deadline), OUTCOME_BUDGET_S
         )
         return answer.task
 
-    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem) -> Task:
+    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem, writer: str = "") -> Task:
         """PENDING -> a bad end."""
-        request = status_pb2.EndUploadRequest(task_id=task_id, state=state, problem=problem)
+        request = status_pb2.EndUploadRequest(task_id=task_id, state=state, problem=problem, writer=writer)
         answer: status_pb2.EndUploadResponse = await _persistently(
             lambda deadline: self._stub.EndUpload(request, timeout=deadline), OUTCOME_BUDGET_S
         )

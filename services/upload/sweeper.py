@@ -9,6 +9,7 @@ from services.upload import names
 from services.upload.cleanup import Cleanup, Leftover
 from services.upload.ports import ObjectStore, Tasks
 from services.upload.settings import Settings
+from services.upload.stored import TAILS
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
@@ -22,6 +23,7 @@ class Sweeper:
     def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup) -> None:
         self._interval_s = settings.sweep_interval_s
         self._abandoned_after_s = settings.abandoned_after_s
+        self._retention_s = settings.upload_retention_s
         self._store = store
         self._tasks = tasks
         self._cleanup = cleanup
@@ -44,24 +46,34 @@ class Sweeper:
         Raises:
             SluiceError: the object store or the status service is away; the next sweep does what this one did not.
         """
-        # In this order: a multipart upload is opened only for a task that is PENDING already, so one that is in the first list and
-        # not in the second belongs to a task that has ended.
+        # In this order: a multipart upload is opened, and a tail written, only for a task that is PENDING already, so what is in the
+        # first lists and not in the last belongs to a task that has ended.
         multiparts = await self._store.open_multiparts(names.PREFIX)
+        tails = await self._store.uris(TAILS)
         for task in [task async for task in self._tasks.pending(self._abandoned_after_s)]:
             if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
-                await self._end(task)
-        if multiparts:
-            receiving = {task.file_uri async for task in self._tasks.pending()}
-            for uri, multipart_id in multiparts:
-                if uri not in receiving and await self._cleanup.remove(Leftover(uri, multipart_id)):
-                    logs.get().info("sweep.multipart_aborted", uri=uri)
+                await self._end(task, ErrorReason.ERROR_REASON_CLIENT_GONE, self._abandoned_after_s)
+        for task in [task async for task in self._tasks.pending(self._retention_s)]:
+            if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE:
+                await self._end(task, ErrorReason.ERROR_REASON_UPLOAD_EXPIRED, self._retention_s)
+        if multiparts or tails:
+            await self._remove_ownerless(multiparts, tails)
         await self._cleanup.retry()
 
-    async def _end(self, task: Task) -> None:
-        problem = errors.problem(
-            ErrorReason.ERROR_REASON_CLIENT_GONE,
-            f"Nothing was heard of the upload for {self._abandoned_after_s} s after {task.received_size:,} bytes.",
-        )
+    async def _remove_ownerless(self, multiparts: list[tuple[str, str]], tails: list[str]) -> None:
+        pending = {task.task_id: task.file_uri async for task in self._tasks.pending()}
+        receiving = set(pending.values())
+        for uri, multipart_id in multiparts:
+            if uri not in receiving and await self._cleanup.remove(Leftover(uri, multipart_id)):
+                logs.get().info("sweep.multipart_aborted", uri=uri)
+        for uri in tails:
+            if uri.removeprefix(self._store.uri(TAILS)).partition("/")[0] not in pending and await self._cleanup.remove(
+                Leftover(uri, object=True)
+            ):
+                logs.get().info("sweep.tail_deleted", uri=uri)
+
+    async def _end(self, task: Task, reason: "ErrorReason.ValueType", silent_s: int) -> None:
+        problem = errors.problem(reason, f"Nothing was heard of the upload for {silent_s} s after {task.received_size:,} bytes.")
         try:
             await self._tasks.end(task.task_id, TaskState.TASK_STATE_CANCELLED, problem)
         except SluiceError as refusal:
@@ -69,5 +81,6 @@ class Sweeper:
                 return  # Completed between the list and now.
             raise
         # Its multipart upload is in the first list of this sweep or of the next.
-        await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id, object=True))
+        tails = task.task_id if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE else ""
+        await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id, object=True, tails=tails))
         logs.get().info("sweep.task_ended", task_id=task.task_id, uri=task.file_uri)

@@ -39,6 +39,7 @@ class NewUpload:
     allow_duplicate: bool
     options: bytes = b""
     """How the file is to be read: a serialized ReadOptions; empty where nothing is said."""
+    client_metadata: str = ""
 
 
 class Uploads:
@@ -56,13 +57,6 @@ class Uploads:
         limit = self._settings.max_file_size_bytes
         if new.size is not None and new.size > limit:
             raise too_large(limit)
-        if new.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_STATE_CONFLICT,
-                "This server cannot resume uploads yet.",
-                column="mode",
-                action="Create the upload with mode ONE_SHOT.",
-            )
         task_id = str(uuid.uuid4())
         key = names.object_key(new.datasource, new.filename, task_id, int(time.time()))
         self._receiver.check_room()
@@ -81,14 +75,23 @@ class Uploads:
                     load_mode=new.load_mode or LoadMode.LOAD_MODE_APPEND,
                     allow_duplicate=new.allow_duplicate,
                     options=new.options,
+                    client_metadata=new.client_metadata,
                 )
             )
         timings.log("upload.created", task_id=task.task_id, datasource=task.datasource, created=created)
         return task, created
 
-    async def get(self, upload_id: str) -> Task:
-        """The task."""
-        return await self._tasks.get(upload_id)
+    async def get(self, upload_id: str) -> tuple[Task, int]:
+        """The task, and how many bytes of its file are safe."""
+        return await self.with_committed(await self._tasks.get(upload_id))
+
+    async def with_committed(self, task: Task) -> tuple[Task, int]:
+        """The task, and how many bytes of its file are safe. Nothing of an unfinished ONE_SHOT upload is kept."""
+        if task.state == TaskState.TASK_STATE_UPLOADED or task.HasField("start_time"):
+            return task, task.file_size
+        if task.state == TaskState.TASK_STATE_PENDING and task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE:
+            return task, (await self._receiver.stored(task)).size
+        return task, 0
 
     async def abort(self, upload_id: str) -> Task:
         """Ends an unfinished upload. A writer that still sends is told by its next report."""
@@ -101,8 +104,8 @@ class Uploads:
             if refusal.reason != ErrorReason.ERROR_REASON_STATE_CONFLICT:
                 raise
             raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete and can no longer be given up.") from refusal
-        if before.multipart_id:
-            await self._cleanup.remove(Leftover(before.file_uri, before.multipart_id))
+        tails = upload_id if before.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE else ""
+        await self._cleanup.remove(Leftover(before.file_uri, before.multipart_id, tails=tails))
         return task
 
     async def delete_objects(self, task_id: str) -> int:

@@ -34,6 +34,8 @@ def new_task(**other: object) -> Task:
         received_size=2**20,
         multipart_id="m",
         sha256=b"",
+        upload_writer="",
+        client_metadata="",
         upload_mode="ONE_SHOT",
         load_mode="APPEND",
         allow_duplicate=False,

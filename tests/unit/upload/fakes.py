@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import crc32c
@@ -12,8 +13,9 @@ from services.common import errors
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup
 from services.upload.ports import StoredPart
-from services.upload.receiver import Receiver, Step
+from services.upload.receiver import Receiver
 from services.upload.settings import Settings
+from services.upload.steps import Step
 from services.upload.sweeper import Sweeper
 from services.upload.uploads import NewUpload, Uploads
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -98,12 +100,20 @@ class FakeStore:
                 self.multiparts[uri, multipart_id][number] = bytes(data)
         finally:
             self.at_once -= 1
-        return StoredPart(number, hashlib.md5(data, usedforsecurity=False).hexdigest(), checksum)
+        return _part(number, bytes(data))
+
+    async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
+        async with self._call("parts"):
+            found = self.multiparts.get((uri, multipart_id))
+        # A store need not tell the checksums of parts that it lists.
+        return None if found is None else [replace(_part(number, data), crc32c=None) for number, data in sorted(found.items())]
 
     async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
         async with self._call("complete_multipart"):
             stored = self.multiparts.pop((uri, multipart_id))
-            assert [part.number for part in parts] == list(range(1, len(stored) + 1))
+            assert [part.number for part in parts] == list(range(1, len(parts) + 1))
+            assert len({part.size for part in parts[:-1]}) <= 1
+            assert all(part.etag == _part(part.number, stored[part.number]).etag for part in parts)
             self.objects[uri] = b"".join(stored[part.number] for part in parts)
 
     async def abort_multipart(self, uri: str, multipart_id: str) -> None:
@@ -114,12 +124,28 @@ class FakeStore:
         async with self._call("delete"):
             self.objects.pop(uri, None)
 
+    async def size(self, uri: str) -> int | None:
+        async with self._call("size"):
+            return len(self.objects[uri]) if uri in self.objects else None
+
+    async def get(self, uri: str) -> bytes:
+        async with self._call("get_object"):
+            return self.objects[uri]
+
+    async def uris(self, prefix: str) -> list[str]:
+        async with self._call("uris"):
+            return [uri for uri in self.objects if uri.startswith(self.uri(prefix))]
+
     async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
         async with self._call("open_multiparts"):
             return [key for key in self.multiparts if key[0].startswith(self.uri(prefix))]
 
     async def check(self) -> None:
         return
+
+
+def _part(number: int, data: bytes) -> StoredPart:
+    return StoredPart(number, hashlib.md5(data, usedforsecurity=False).hexdigest(), crc32c.crc32c(data), len(data))
 
 
 class FakeTasks:
@@ -129,14 +155,19 @@ class FakeTasks:
         self.tasks: dict[str, Task] = {}
         self.reports: list[tuple[int, str]] = []
         self.reported = asyncio.Event()
+        self.writers: dict[str, str] = {}
+        self.expire = True
+        """Whether every task counts as one that nothing was heard of."""
         self._requests: dict[str, str] = {}
         self._faults = faults
 
     def _call(self, name: str) -> Any:
         return self._faults.call(name, ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)
 
-    def _pending(self, task_id: str) -> Task:
+    def _pending(self, task_id: str, writer: str = "") -> Task:
         task = self.tasks[task_id]
+        if task.state == TaskState.TASK_STATE_PENDING and writer and writer != self.writers.get(task_id):
+            raise errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "another writer began")
         if task.state != TaskState.TASK_STATE_PENDING:
             raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, f"it is {TaskState.Name(task.state)}")
         return task
@@ -155,6 +186,7 @@ class FakeTasks:
                     sha256=request.sha256,
                     upload_mode=request.upload_mode,
                     load_mode=request.load_mode,
+                    client_metadata=request.client_metadata,
                 )
         return self.tasks[known], known == request.task_id
 
@@ -166,22 +198,36 @@ class FakeTasks:
         copy.CopyFrom(self.tasks[task_id])
         return copy
 
-    async def report(self, task_id: str, received: int, multipart_id: str) -> None:
-        async with self._call("report"):
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        async with self._call("begin"):
             task = self._pending(task_id)
+            self.writers[task_id] = writer
             task.received_size, task.multipart_id = received, multipart_id
+
+    async def report(self, task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
+        async with self._call("report"):
+            self._note(task_id, received, multipart_id, writer)
             self.reports.append((received, multipart_id))
             self.reported.set()
 
-    async def complete(self, task_id: str, size: int, sha256: bytes) -> Task:
+    async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        async with self._call("keep"):
+            self._note(task_id, received, multipart_id, writer)
+
+    def _note(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        task = self._pending(task_id, writer)
+        task.received_size = max(task.received_size, received)
+        task.multipart_id = multipart_id or task.multipart_id
+
+    async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
         async with self._call("complete"):
             task = self.tasks[task_id]
             if (task.state, task.file_size, task.sha256) != (TaskState.TASK_STATE_UPLOADED, size, sha256):
-                task = self._pending(task_id)
+                task = self._pending(task_id, writer)
                 task.state, task.file_size, task.sha256 = TaskState.TASK_STATE_UPLOADED, size, sha256
         return task
 
-    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem) -> Task:
+    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem, writer: str = "") -> Task:
         async with self._call("end"):
             if self.tasks[task_id].state in (
                 TaskState.TASK_STATE_REJECTED,
@@ -189,7 +235,7 @@ class FakeTasks:
                 TaskState.TASK_STATE_CANCELLED,
             ):
                 return self.tasks[task_id]
-            task = self._pending(task_id)
+            task = self._pending(task_id, writer)
             task.state = state
             task.problem.CopyFrom(problem)
         return task
@@ -197,6 +243,8 @@ class FakeTasks:
     async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
         async with self._call("pending"):
             found = [task for task in self.tasks.values() if task.state == TaskState.TASK_STATE_PENDING]
+        if idle_s and not self.expire:
+            return
         for task in found:
             yield task
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.common.timing import Timings
 from services.upload.multipart import MAX_PARTS, PartWriter, part_size_for
+from services.upload.stored import Stored
 from tests.unit.upload.fakes import FakeStore, Faults
 
 MIB = 1024 * 1024
@@ -18,7 +19,7 @@ URI = "s3://bucket/uploads/sales/x.csv"
 
 async def written(chunks: list[bytes], part_size: int, in_flight: int = 3) -> tuple[FakeStore, PartWriter, bytes]:
     store = FakeStore(Faults())
-    writer = PartWriter(store, URI, part_size, in_flight, Timings())
+    writer = PartWriter(store, URI, Stored(0, part_size), in_flight, Timings())
     async with asyncio.TaskGroup() as group:
         writer.start(group)
         for chunk in chunks:
@@ -62,7 +63,7 @@ async def test_nothing_is_visible_before_complete() -> None:
 
 async def test_a_failed_part_ends_the_group_while_it_waits_for_bytes() -> None:
     store = FakeStore(Faults(at=2))  # open_multipart, then this part
-    writer = PartWriter(store, URI, 10, 3, Timings())
+    writer = PartWriter(store, URI, Stored(0, 10), 3, Timings())
 
     async def write_and_wait() -> None:
         async with asyncio.TaskGroup() as group:
@@ -78,7 +79,7 @@ async def test_a_failed_part_ends_the_group_while_it_waits_for_bytes() -> None:
 async def test_the_id_of_a_multipart_is_known_even_if_the_opening_was_interrupted() -> None:
     faults = Faults(at=1, fault="leave")
     store = FakeStore(faults)
-    writer = PartWriter(store, URI, 10, 3, Timings())
+    writer = PartWriter(store, URI, Stored(0, 10), 3, Timings())
 
     async def write() -> None:
         async with asyncio.TaskGroup() as group:

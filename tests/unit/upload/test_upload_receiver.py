@@ -10,7 +10,7 @@ import pytest
 from services.common import errors
 from services.common.errors import SluiceError
 from services.upload import receiver as receiver_module
-from services.upload.receiver import Abort, Chunk, Finish, Header, Step
+from services.upload.steps import Abort, Chunk, Finish, Header, Step
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1.status_pb2 import Task
@@ -58,7 +58,7 @@ async def test_a_small_file_is_put_at_once() -> None:
     world = World()
     task = await world.create()
     await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(SMALL), finish()))
-    assert world.faults.calls == ["create", "get", "put", "complete"]
+    assert world.faults.calls == ["create", "get", "begin", "put", "complete"]
 
 
 async def test_the_multipart_is_reported_as_soon_as_it_is_open() -> None:
@@ -89,8 +89,8 @@ async def test_a_lost_report_does_not_end_the_upload() -> None:
     task = await world.create()
     original = world.tasks.report
 
-    async def lost(task_id: str, received: int, multipart_id: str) -> None:
-        await original(task_id, received, multipart_id)
+    async def lost(task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
+        await original(task_id, received, multipart_id, writer, rate)
         raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "lost")
 
     world.tasks.report = lost  # type: ignore[method-assign]
@@ -210,24 +210,35 @@ async def test_an_unknown_upload_is_refused() -> None:
     assert (await refused(world, task, steps(Header("00000000-0000-0000-0000-000000000000", 0)))).code == "TASK_NOT_FOUND"
 
 
-async def test_a_second_writer_is_refused_and_the_first_goes_on() -> None:
+async def test_a_newer_writer_takes_over_and_begins_anew() -> None:
     world = World()
     task = await world.create()
-    go_on = asyncio.Event()
+    receiving = asyncio.create_task(world.receiver.receive(silent(Header(task.task_id, 0), *chunks(DATA[PART:]))))
+    await world.tasks.reported.wait()
+    done = await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(DATA), finish(DATA)))
+    with pytest.raises(SluiceError) as replaced:
+        await receiving
+    assert replaced.value.code == "WRITER_REPLACED"
+    assert (done.state, done.sha256) == (TaskState.TASK_STATE_UPLOADED, hashlib.sha256(DATA).digest())
+    assert world.store.objects == {task.file_uri: DATA}
+    assert not world.store.multiparts
+
+
+async def test_a_writer_of_another_process_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "REPORT_INTERVAL_S", 0.01)
+    world = World()
+    task = await world.create()
 
     async def first() -> AsyncIterator[Step]:
         yield Header(task.task_id, 0)
+        await world.tasks.begin(task.task_id, 0, "", "another")
         for chunk in chunks(DATA):
             yield chunk
-        await go_on.wait()
-        yield finish(DATA)
+        await asyncio.Event().wait()
 
-    receiving = asyncio.create_task(world.receiver.receive(first()))
-    await world.tasks.reported.wait()
-    assert (await refused(world, task, steps(Header(task.task_id, 0), *chunks(SMALL), finish()))).code == "STATE_CONFLICT"
-    go_on.set()
-    assert (await receiving).state == TaskState.TASK_STATE_UPLOADED
-    assert world.store.objects == {task.file_uri: DATA}
+    assert (await refused(world, task, first())).code == "WRITER_REPLACED"
+    assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
+    assert world.nothing_is_stored()
 
 
 async def test_more_uploads_than_allowed_are_refused_and_ended() -> None:
@@ -363,8 +374,8 @@ async def test_a_completion_whose_answer_is_lost_is_found_again(data: bytes) -> 
     task = await world.create()
     original = world.tasks.complete
 
-    async def lost(task_id: str, size: int, sha256: bytes) -> Task:
-        await original(task_id, size, sha256)
+    async def lost(task_id: str, size: int, sha256: bytes, writer: str) -> Task:
+        await original(task_id, size, sha256, writer)
         raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "lost")
 
     world.tasks.complete = lost  # type: ignore[method-assign]

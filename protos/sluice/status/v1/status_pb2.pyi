@@ -164,6 +164,7 @@ class Task(_message.Message):
     FILES_DELETE_TIME_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     REPAIR_OF_FIELD_NUMBER: _builtins.int
+    CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """UUID of the task."""
     state: _task_pb2.TaskState.ValueType
@@ -224,6 +225,8 @@ class Task(_message.Message):
     """How its file is to be read: a serialized sluice.validation.v1.ReadOptions, empty where nothing was said."""
     repair_of: _builtins.str
     """The task whose refused rows this one's file holds, repaired; empty for any other file."""
+    client_metadata: _builtins.str
+    """The client's own words about its upload, as they came."""
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why it ended badly, and what to do. Empty while all is well."""
@@ -297,10 +300,11 @@ class Task(_message.Message):
         files_delete_time: _timestamp_pb2.Timestamp | None = ...,
         options: _builtins.bytes = ...,
         repair_of: _builtins.str = ...,
+        client_metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "complete_time", b"complete_time", "create_time", b"create_time", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "files_delete_time", b"files_delete_time", "problem", b"problem", "queue_position", b"queue_position", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "repair_of", b"repair_of", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "client_metadata", b"client_metadata", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "repair_of", b"repair_of", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__estimated_seconds_left: _TypeAlias = _typing.Literal["estimated_seconds_left"]  # noqa: Y015
     _WhichOneofArgType__estimated_seconds_left: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left"]  # noqa: Y015
@@ -428,6 +432,7 @@ class CreateTaskRequest(_message.Message):
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's id of the request; unique over all tasks."""
     task_id: _builtins.str
@@ -452,6 +457,8 @@ class CreateTaskRequest(_message.Message):
     """Who sends it, as far as the edge can tell; empty where nobody can."""
     options: _builtins.bytes
     """How the file is to be read: a serialized sluice.validation.v1.ReadOptions, or empty."""
+    client_metadata: _builtins.str
+    """The client's own words about its upload, kept as they are."""
     def __init__(
         self,
         *,
@@ -467,10 +474,11 @@ class CreateTaskRequest(_message.Message):
         allow_duplicate: _builtins.bool = ...,
         client: _builtins.str = ...,
         options: _builtins.bytes = ...,
+        client_metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "file_size", b"file_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "allow_duplicate", b"allow_duplicate", "client", b"client", "datasource", b"datasource", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "load_mode", b"load_mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "task_id", b"task_id", "upload_mode", b"upload_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "allow_duplicate", b"allow_duplicate", "client", b"client", "client_metadata", b"client_metadata", "datasource", b"datasource", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "load_mode", b"load_mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "task_id", b"task_id", "upload_mode", b"upload_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__file_size: _TypeAlias = _typing.Literal["file_size"]  # noqa: Y015
     _WhichOneofArgType__file_size: _TypeAlias = _typing.Literal["_file_size", b"_file_size"]  # noqa: Y015
@@ -515,22 +523,34 @@ class ReportReceivingRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     RECEIVED_SIZE_FIELD_NUMBER: _builtins.int
     MULTIPART_ID_FIELD_NUMBER: _builtins.int
+    WRITER_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     received_size: _builtins.int
     """Bytes received so far."""
     multipart_id: _builtins.str
     """The multipart upload; empty before it is open."""
+    writer: _builtins.str
+    """Who writes: the id of one stream. Empty: whoever it is."""
+    begin: _builtins.bool
+    """The writer begins: it takes the place of the one before, and the size and multipart upload given here replace the ones before."""
+    bytes_per_second: _builtins.float
+    """Bytes a second that arrive now; 0 where not known. For the words that people see."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         received_size: _builtins.int = ...,
         multipart_id: _builtins.str = ...,
+        writer: _builtins.str = ...,
+        begin: _builtins.bool = ...,
+        bytes_per_second: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["multipart_id", b"multipart_id", "received_size", b"received_size", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "bytes_per_second", b"bytes_per_second", "multipart_id", b"multipart_id", "received_size", b"received_size", "task_id", b"task_id", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -569,22 +589,26 @@ class CompleteUploadRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     FILE_SIZE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    WRITER_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     file_size: _builtins.int
     """Its size in bytes."""
     sha256: _builtins.bytes
     """Its SHA-256, 32 bytes; empty where the upload was interrupted and nobody has read every byte yet."""
+    writer: _builtins.str
+    """Who completes it; refused unless it is the writer that began last. Empty: whoever it is."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         file_size: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
+        writer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_size", b"file_size", "sha256", b"sha256", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_size", b"file_size", "sha256", b"sha256", "task_id", b"task_id", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -623,10 +647,13 @@ class EndUploadRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    WRITER_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     state: _task_pb2.TaskState.ValueType
     """REJECTED, CANCELLED or FAILED."""
+    writer: _builtins.str
+    """Who ends it; refused unless it is the writer that began last. Empty: whoever it is."""
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why."""
@@ -637,10 +664,11 @@ class EndUploadRequest(_message.Message):
         task_id: _builtins.str = ...,
         state: _task_pb2.TaskState.ValueType = ...,
         problem: _errors_pb2.Problem | None = ...,
+        writer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "state", b"state", "task_id", b"task_id", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

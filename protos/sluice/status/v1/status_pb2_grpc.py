@@ -118,7 +118,8 @@ class StatusServiceServicer:
 
     def ReportReceiving(self, request, context):
         """Says that bytes of a PENDING task are arriving: records the multipart upload and the bytes so far, at most a few times a second, and
-        at least every 10 s, as its absence marks a dead upload. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING.
+        at least every 10 s, as its absence marks a dead upload. More bytes than before are told to watchers as progress. The task belongs to
+        the writer that began last. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING, WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +127,7 @@ class StatusServiceServicer:
 
     def CompleteUpload(self, request, context):
         """PENDING -> UPLOADED together with the first run of the pipeline, in one transaction. Idempotent for the same size and sha256.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,7 +135,7 @@ class StatusServiceServicer:
 
     def EndUpload(self, request, context):
         """PENDING -> REJECTED, CANCELLED or FAILED with its reason. Idempotent: a task that is terminal already stays as it is.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later, WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

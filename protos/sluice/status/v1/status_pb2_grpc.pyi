@@ -24,15 +24,16 @@ class StatusServiceStub:
     """
     ReportReceiving: _aio.UnaryUnaryMultiCallable[_status_pb2.ReportReceivingRequest, _status_pb2.ReportReceivingResponse]
     """Says that bytes of a PENDING task are arriving: records the multipart upload and the bytes so far, at most a few times a second, and
-    at least every 10 s, as its absence marks a dead upload. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING.
+    at least every 10 s, as its absence marks a dead upload. More bytes than before are told to watchers as progress. The task belongs to
+    the writer that began last. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING, WRITER_REPLACED.
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_status_pb2.CompleteUploadRequest, _status_pb2.CompleteUploadResponse]
     """PENDING -> UPLOADED together with the first run of the pipeline, in one transaction. Idempotent for the same size and sha256.
-    Errors: TASK_NOT_FOUND, STATE_CONFLICT.
+    Errors: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED.
     """
     EndUpload: _aio.UnaryUnaryMultiCallable[_status_pb2.EndUploadRequest, _status_pb2.EndUploadResponse]
     """PENDING -> REJECTED, CANCELLED or FAILED with its reason. Idempotent: a task that is terminal already stays as it is.
-    Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later.
+    Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later, WRITER_REPLACED.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_status_pb2.GetTaskRequest, _status_pb2.GetTaskResponse]
     """One task. Read-only. Errors: TASK_NOT_FOUND."""
@@ -85,7 +86,8 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.ReportReceivingRequest, _abc.Awaitable[_status_pb2.ReportReceivingResponse]],
     ) -> _abc.Awaitable[_status_pb2.ReportReceivingResponse]:
         """Says that bytes of a PENDING task are arriving: records the multipart upload and the bytes so far, at most a few times a second, and
-        at least every 10 s, as its absence marks a dead upload. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING.
+        at least every 10 s, as its absence marks a dead upload. More bytes than before are told to watchers as progress. The task belongs to
+        the writer that began last. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING, WRITER_REPLACED.
         """
 
     @_abc_1.abstractmethod
@@ -95,7 +97,7 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.CompleteUploadRequest, _abc.Awaitable[_status_pb2.CompleteUploadResponse]],
     ) -> _abc.Awaitable[_status_pb2.CompleteUploadResponse]:
         """PENDING -> UPLOADED together with the first run of the pipeline, in one transaction. Idempotent for the same size and sha256.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED.
         """
 
     @_abc_1.abstractmethod
@@ -105,7 +107,7 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.EndUploadRequest, _abc.Awaitable[_status_pb2.EndUploadResponse]],
     ) -> _abc.Awaitable[_status_pb2.EndUploadResponse]:
         """PENDING -> REJECTED, CANCELLED or FAILED with its reason. Idempotent: a task that is terminal already stays as it is.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later, WRITER_REPLACED.
         """
 
     @_abc_1.abstractmethod

@@ -36,6 +36,8 @@ class Upload(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """The upload's id; it is the task's id."""
     state: _task_pb2.TaskState.ValueType
@@ -52,6 +54,10 @@ class Upload(_message.Message):
     """Where the object is or will be, as s3://bucket/key."""
     sha256: _builtins.bytes
     """SHA-256 of the whole file, 32 bytes; empty until known."""
+    mode: _task_pb2.UploadMode.ValueType
+    """What a broken connection means for it."""
+    client_metadata: _builtins.str
+    """The client's own words, as CreateUpload had them."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When an unfinished upload is given up; unset once complete or ended."""
@@ -73,10 +79,12 @@ class Upload(_message.Message):
         sha256: _builtins.bytes = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         problem: _errors_pb2.Problem | None = ...,
+        mode: _task_pb2.UploadMode.ValueType = ...,
+        client_metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "expire_time", b"expire_time", "problem", b"problem", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "chunk_size", b"chunk_size", "committed_size", b"committed_size", "expire_time", b"expire_time", "max_size", b"max_size", "object_uri", b"object_uri", "problem", b"problem", "sha256", b"sha256", "size", b"size", "state", b"state", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "chunk_size", b"chunk_size", "client_metadata", b"client_metadata", "committed_size", b"committed_size", "expire_time", b"expire_time", "max_size", b"max_size", "mode", b"mode", "object_uri", b"object_uri", "problem", b"problem", "sha256", b"sha256", "size", b"size", "state", b"state", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
@@ -99,6 +107,7 @@ class CreateUploadRequest(_message.Message):
     LOAD_MODE_FIELD_NUMBER: _builtins.int
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's own id of this request, 1 to 128 visible ASCII characters; a UUID is best. Repeats with it are harmless."""
     datasource: _builtins.str
@@ -110,11 +119,13 @@ class CreateUploadRequest(_message.Message):
     sha256: _builtins.bytes
     """SHA-256 that the whole file must have, 32 bytes; empty: not checked."""
     mode: _task_pb2.UploadMode.ValueType
-    """What a broken connection means. Default ONE_SHOT. RESUMABLE is refused with STATE_CONFLICT by a server that cannot resume yet."""
+    """What a broken connection means. Default ONE_SHOT."""
     load_mode: _task_pb2.LoadMode.ValueType
     """How the rows meet those already there. Default APPEND."""
     allow_duplicate: _builtins.bool
     """Load the file even if the same bytes are already in this datasource. Default false."""
+    client_metadata: _builtins.str
+    """The client's own words about the upload, kept and shown as they are (the Upload-Metadata header of tus). No meaning here."""
     @_builtins.property
     def options(self) -> _validation_pb2.ReadOptions:
         """How the file is to be read. Unset: as the datasource's settings say, else told from the file."""
@@ -131,10 +142,11 @@ class CreateUploadRequest(_message.Message):
         load_mode: _task_pb2.LoadMode.ValueType = ...,
         allow_duplicate: _builtins.bool = ...,
         options: _validation_pb2.ReadOptions | None = ...,
+        client_metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "options", b"options", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "client_metadata", b"client_metadata", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
@@ -253,6 +265,25 @@ class WriteFinish(_message.Message):
 Global___WriteFinish: _TypeAlias = WriteFinish  # noqa: Y015
 
 @_typing.final
+class WritePause(_message.Message):
+    """Last message of a stream of a RESUMABLE upload: more will come on another stream. The answer comes after everything is stored, and its
+    committed_size counts every byte of this stream. A ONE_SHOT upload refuses it with REQUEST_INVALID.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WritePause: _TypeAlias = WritePause  # noqa: Y015
+
+@_typing.final
 class WriteAbort(_message.Message):
     """Last message of a stream: the sender found the request to be wrong after bytes had flowed. Nothing is kept and the task ends REJECTED."""
 
@@ -278,7 +309,7 @@ Global___WriteAbort: _TypeAlias = WriteAbort  # noqa: Y015
 
 @_typing.final
 class WriteUploadRequest(_message.Message):
-    """One message of a WriteUpload stream: header, chunk, chunk, ..., finish."""
+    """One message of a WriteUpload stream: header, chunk, chunk, ..., finish (or pause, or abort)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,6 +317,7 @@ class WriteUploadRequest(_message.Message):
     CHUNK_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
     ABORT_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___WriteHeader:
         """Which upload, from which byte. Exactly once, first."""
@@ -302,6 +334,10 @@ class WriteUploadRequest(_message.Message):
     def abort(self) -> Global___WriteAbort:
         """The end of a request that is wrong."""
 
+    @_builtins.property
+    def pause(self) -> Global___WritePause:
+        """The end of this stream, not of the file."""
+
     def __init__(
         self,
         *,
@@ -309,12 +345,13 @@ class WriteUploadRequest(_message.Message):
         chunk: Global___WriteChunk | None = ...,
         finish: Global___WriteFinish | None = ...,
         abort: Global___WriteAbort | None = ...,
+        pause: Global___WritePause | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "chunk", b"chunk", "finish", b"finish", "header", b"header", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "chunk", b"chunk", "finish", b"finish", "header", b"header", "pause", b"pause", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "chunk", b"chunk", "finish", b"finish", "header", b"header", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort", b"abort", "chunk", b"chunk", "finish", b"finish", "header", b"header", "pause", b"pause", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["header", "chunk", "finish", "abort"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["header", "chunk", "finish", "abort", "pause"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
@@ -322,14 +359,14 @@ Global___WriteUploadRequest: _TypeAlias = WriteUploadRequest  # noqa: Y015
 
 @_typing.final
 class WriteUploadResponse(_message.Message):
-    """Answer to WriteUpload, after the task is UPLOADED."""
+    """Answer to WriteUpload: after a finish the task is UPLOADED, after a pause every byte is stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def upload(self) -> Global___Upload:
-        """The complete upload."""
+        """The upload as it stands now."""
 
     def __init__(
         self,

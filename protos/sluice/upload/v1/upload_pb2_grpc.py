@@ -78,9 +78,10 @@ class UploadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WriteUpload(self, request_iterator, context):
-        """Takes the bytes: first a header, then chunks in order, then finish (or abort). Answers after the task is UPLOADED.
-        A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE.
-        Not idempotent; after a broken stream ask GetUpload.
+        """Takes the bytes: first a header, then chunks in order, then finish, pause or abort. Answers a finish after the task is UPLOADED.
+        A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE. A RESUMABLE one is
+        kept as far as it came: ask GetUpload and go on from committed_size. An upload has one writer; a newer one takes over, and the older
+        stream ends with WRITER_REPLACED.
         Errors: OFFSET_MISMATCH, CHECKSUM_MISMATCH, FILE_TOO_LARGE, FILE_EMPTY, UPLOAD_CLOSED, WRITER_REPLACED, UPLOAD_STALLED,
         STORAGE_UNAVAILABLE, and the code of an abort.
         """
@@ -89,7 +90,7 @@ class UploadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetUpload(self, request, context):
-        """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND.
+        """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,14 +24,15 @@ class UploadServiceStub:
     DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
     """
     WriteUpload: _aio.StreamUnaryMultiCallable[_upload_pb2.WriteUploadRequest, _upload_pb2.WriteUploadResponse]
-    """Takes the bytes: first a header, then chunks in order, then finish (or abort). Answers after the task is UPLOADED.
-    A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE.
-    Not idempotent; after a broken stream ask GetUpload.
+    """Takes the bytes: first a header, then chunks in order, then finish, pause or abort. Answers a finish after the task is UPLOADED.
+    A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE. A RESUMABLE one is
+    kept as far as it came: ask GetUpload and go on from committed_size. An upload has one writer; a newer one takes over, and the older
+    stream ends with WRITER_REPLACED.
     Errors: OFFSET_MISMATCH, CHECKSUM_MISMATCH, FILE_TOO_LARGE, FILE_EMPTY, UPLOAD_CLOSED, WRITER_REPLACED, UPLOAD_STALLED,
     STORAGE_UNAVAILABLE, and the code of an abort.
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_upload_pb2.GetUploadRequest, _upload_pb2.GetUploadResponse]
-    """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND."""
+    """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND, STORAGE_UNAVAILABLE."""
     AbortUpload: _aio.UnaryUnaryMultiCallable[_upload_pb2.AbortUploadRequest, _upload_pb2.AbortUploadResponse]
     """Ends an unfinished upload as CANCELLED and frees its parts. Idempotent; a complete upload is refused with UPLOAD_CLOSED."""
     DeleteObjects: _aio.UnaryUnaryMultiCallable[_upload_pb2.DeleteObjectsRequest, _upload_pb2.DeleteObjectsResponse]
@@ -61,9 +62,10 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_upload_pb2.WriteUploadRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_upload_pb2.WriteUploadRequest], _abc.Awaitable[_upload_pb2.WriteUploadResponse]],
     ) -> _abc.Awaitable[_upload_pb2.WriteUploadResponse]:
-        """Takes the bytes: first a header, then chunks in order, then finish (or abort). Answers after the task is UPLOADED.
-        A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE.
-        Not idempotent; after a broken stream ask GetUpload.
+        """Takes the bytes: first a header, then chunks in order, then finish, pause or abort. Answers a finish after the task is UPLOADED.
+        A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE. A RESUMABLE one is
+        kept as far as it came: ask GetUpload and go on from committed_size. An upload has one writer; a newer one takes over, and the older
+        stream ends with WRITER_REPLACED.
         Errors: OFFSET_MISMATCH, CHECKSUM_MISMATCH, FILE_TOO_LARGE, FILE_EMPTY, UPLOAD_CLOSED, WRITER_REPLACED, UPLOAD_STALLED,
         STORAGE_UNAVAILABLE, and the code of an abort.
         """
@@ -74,7 +76,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_pb2.GetUploadRequest,
         context: _aio.ServicerContext[_upload_pb2.GetUploadRequest, _abc.Awaitable[_upload_pb2.GetUploadResponse]],
     ) -> _abc.Awaitable[_upload_pb2.GetUploadResponse]:
-        """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND."""
+        """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND, STORAGE_UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def AbortUpload(
