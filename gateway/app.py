@@ -20,6 +20,7 @@ from gateway import (
     readiness,
     reports_http,
     tasks_http,
+    tus_http,
     uploads_http,
 )
 from gateway.all_watch import AllWatch
@@ -39,7 +40,10 @@ from services.common.interceptors import OpenAuthenticator
 
 DESCRIPTION = """Drop a spreadsheet, query it in Apache Druid: every row accounted for.
 
-GraphQL is at `/graphql`: queries and uploads by POST, subscriptions by WebSocket (graphql-transport-ws)."""
+GraphQL is at `/graphql`: queries and uploads by POST, subscriptions by WebSocket (graphql-transport-ws).
+
+Uploads that go on after a break are taken at `/api/ingest/uploads` by the [tus protocol](https://tus.io/protocols/resumable-upload) 1.0:
+metadata `filename` and `datasource_name`, then `mode`, `allow_duplicate` and `request_id` where wanted."""
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
@@ -87,6 +91,7 @@ def http_app(
     app = FastAPI(title="Sluice", version=version("sluice"), description=DESCRIPTION, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(uploads_http.router(services, limits, metrics))
+    app.include_router(tus_http.router(services, limits, metrics))
     app.include_router(tasks_http.router(services, watches))
     app.include_router(reports_http.router(services))
     app.include_router(history_http.router(services))
@@ -100,8 +105,8 @@ def http_app(
         inner = CORSMiddleware(
             app,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", "X-Trace-Id"],
+            expose_headers=["Location", "Retry-After", "X-Trace-Id", *tus_http.EXPOSED_HEADERS],
         )
     return Edge(inner, allowed=allowed, authenticator=OpenAuthenticator(), metrics=metrics)

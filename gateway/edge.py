@@ -101,7 +101,7 @@ class Edge:
             seconds = perf_counter() - started
             # The pattern of the route, not the address: a label must not have endless values.
             route = getattr(scope.get("route"), "path", "other")
-            method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "DELETE", "OPTIONS"} else "other"
+            method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"
             self._metrics.requests.labels(method, route, str(exchange.status)).inc()
             self._metrics.seconds.labels(method, route).observe(seconds)
             self._metrics.bytes_received.inc(exchange.received)

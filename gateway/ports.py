@@ -56,8 +56,13 @@ class Uploads(Protocol):
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse: ...
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
-        """Sends the messages, each after the one before was taken; returns once the task is UPLOADED. Cancelling it breaks the upload."""
+        """Sends the messages, each after the one before was taken; returns once the task is UPLOADED, or a pause is stored. Cancelling it
+        breaks the stream."""
         ...
+
+    async def get(self, upload_id: str) -> Upload: ...
+
+    async def abort(self, upload_id: str) -> Upload: ...
 
 
 class Reports(Protocol):

@@ -14,7 +14,16 @@ from services.common.errors import SluiceError, error, problem
 from services.common.timing import Timings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, Upload, WriteAbort, WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
+from sluice.upload.v1.upload_pb2 import (
+    CreateUploadRequest,
+    Upload,
+    WriteAbort,
+    WriteChunk,
+    WriteFinish,
+    WriteHeader,
+    WritePause,
+    WriteUploadRequest,
+)
 from sluice.validation.v1.validation_pb2 import ReadOptions
 
 CHUNK_BYTES = 512 * 1024
@@ -40,6 +49,22 @@ class Destination:
     options: ReadOptions | None = None
     """How the file is to be read."""
 
+    def request(
+        self, filename: str, mode: "UploadMode.ValueType", *, size: int | None = None, client_metadata: str = ""
+    ) -> CreateUploadRequest:
+        """What the upload service is asked to make."""
+        return CreateUploadRequest(
+            request_id=self.request_id,
+            datasource=self.datasource,
+            filename=filename,
+            size=size,
+            mode=mode,
+            load_mode=self.mode,
+            allow_duplicate=self.allow_duplicate,
+            options=self.options,
+            client_metadata=client_metadata,
+        )
+
 
 async def receive(uploads: Uploads, file: IncomingFile, destination: Destination) -> Upload:
     """Makes the task, hands on the file's bytes as they arrive, and returns the upload once the task is UPLOADED.
@@ -52,22 +77,31 @@ async def receive(uploads: Uploads, file: IncomingFile, destination: Destination
     """
     timings = Timings()
     with timings.step("create"):
-        created = await uploads.create(
-            CreateUploadRequest(
-                request_id=destination.request_id,
-                datasource=destination.datasource,
-                filename=file.filename,
-                mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
-                load_mode=destination.mode,
-                allow_duplicate=destination.allow_duplicate,
-                options=destination.options,
-            )
-        )
+        created = await uploads.create(destination.request(file.filename, UploadMode.UPLOAD_MODE_ONE_SHOT))
     logs.bind(task_id=created.upload.upload_id)
     if not created.created and created.upload.state != TaskState.TASK_STATE_PENDING:
         return _answered_before(created.upload)
-    upload = await _Transfer(uploads, created.upload.upload_id, file, timings).run()
+    try:
+        upload = await _Transfer(uploads, created.upload.upload_id, file.pieces(), timings).run()
+    except SluiceError as failure:
+        if created.created or failure.reason != ErrorReason.ERROR_REASON_UPLOAD_CLOSED:
+            raise
+        # The earlier request got through while this one waited for its place.
+        return _answered_before(await uploads.get(created.upload.upload_id))
     timings.log("upload.accepted", bytes=upload.committed_size)
+    return upload
+
+
+async def hand_on(uploads: Uploads, upload_id: str, pieces: AsyncGenerator[bytes, None], *, offset: int, size: int) -> Upload:
+    """Hands on the bytes of a RESUMABLE upload from `offset` on; the upload as it stands after them, complete once it has `size` bytes.
+
+    Raises:
+        ClientDisconnect: the client went away; what had arrived is kept.
+        SluiceError: OFFSET_MISMATCH, WRITER_REPLACED, and whatever else the upload service refuses.
+    """
+    timings = Timings()
+    upload = await _Transfer(uploads, upload_id, pieces, timings, offset=offset, size=size).run()
+    timings.log("upload.appended", offset=offset, bytes=upload.committed_size - offset)
     return upload
 
 
@@ -82,11 +116,23 @@ class _Transfer:
     """Two tasks: one reads the client, one writes to the upload service. Between them waits at most one message, so that a slow service
     slows the client and memory stays as it is."""
 
-    def __init__(self, uploads: Uploads, upload_id: str, file: IncomingFile, timings: Timings) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        upload_id: str,
+        pieces: AsyncGenerator[bytes, None],
+        timings: Timings,
+        *,
+        offset: int = 0,
+        size: int | None = None,
+    ) -> None:
+        """`size` is that of a RESUMABLE upload: less may come, and then the rest comes another time."""
         self._uploads = uploads
         self._upload_id = upload_id
-        self._file = file
+        self._pieces = pieces
         self._timings = timings
+        self._offset = offset
+        self._size = size
         self._queue: asyncio.Queue[WriteUploadRequest] = asyncio.Queue(maxsize=1)
 
     async def run(self) -> Upload:
@@ -131,26 +177,30 @@ class _Transfer:
         return upload
 
     async def _messages(self) -> AsyncIterator[WriteUploadRequest]:
-        yield WriteUploadRequest(header=WriteHeader(upload_id=self._upload_id, offset=0))
+        yield WriteUploadRequest(header=WriteHeader(upload_id=self._upload_id, offset=self._offset))
         last = False
         while not last:
             message = await self._queue.get()
-            last = message.WhichOneof("step") in ("finish", "abort")
+            last = message.WhichOneof("step") in ("finish", "pause", "abort")
             yield message
 
     async def _read(self) -> SluiceError | None:
         """Hands on the whole file, then its end. Returns what was wrong with the request, after the upload service was told."""
-        size = 0
+        size = self._offset
         refused = None
         try:
-            async with aclosing(rechunked(self._file.pieces())) as chunks:
+            async with aclosing(rechunked(self._pieces)) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
                     await self._put(WriteUploadRequest(chunk=WriteChunk(data=chunk)))
-            last = WriteUploadRequest(finish=WriteFinish(size=size))
+            more = self._size is not None and size < self._size
+            last = WriteUploadRequest(pause=WritePause()) if more else WriteUploadRequest(finish=WriteFinish(size=size))
         except _StallError:
             raise
         except SluiceError as failure:
+            if self._size is not None:
+                # The request was wrong, not the file; what has arrived of it stays.
+                raise
             refused = failure
             last = WriteUploadRequest(abort=WriteAbort(problem=failure.problem))
         await self._put(last)

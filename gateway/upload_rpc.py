@@ -6,7 +6,20 @@ import grpc
 
 from services.common import errors
 from sluice.upload.v1 import upload_pb2_grpc
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest, WriteUploadResponse
+from sluice.upload.v1.upload_pb2 import (
+    AbortUploadRequest,
+    AbortUploadResponse,
+    CreateUploadRequest,
+    CreateUploadResponse,
+    GetUploadRequest,
+    GetUploadResponse,
+    Upload,
+    WriteUploadRequest,
+    WriteUploadResponse,
+)
+
+LOOK_DEADLINE_S = 75.0
+"""An upload whose connection has just broken is looked at once everything that had arrived is stored."""
 
 
 class UploadRpc:
@@ -26,6 +39,20 @@ class UploadRpc:
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
         try:
             answer: WriteUploadResponse = await self._stub.WriteUpload(messages, timeout=self._deadline_s)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure
+        return answer.upload
+
+    async def get(self, upload_id: str) -> Upload:
+        try:
+            answer: GetUploadResponse = await self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=LOOK_DEADLINE_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure
+        return answer.upload
+
+    async def abort(self, upload_id: str) -> Upload:
+        try:
+            answer: AbortUploadResponse = await self._stub.AbortUpload(AbortUploadRequest(upload_id=upload_id))
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "upload") from failure
         return answer.upload

@@ -32,7 +32,7 @@ class PartWriter:
     a failed part therefore ends everything in that group.
     """
 
-    def __init__(self, store: ObjectStore, uri: str, stored: Stored, in_flight: int, timings: Timings) -> None:
+    def __init__(self, store: ObjectStore, uri: str, stored: Stored, in_flight: int, timings: Timings, *, resumable: bool = False) -> None:
         self.size = stored.parts_size
         """Bytes taken so far, with those of earlier streams."""
         self.multipart_id = stored.multipart_id
@@ -44,6 +44,7 @@ class PartWriter:
         self._store = store
         self._uri = uri
         self._part_size = stored.part_size
+        self._resumable = resumable
         self._timings = timings
         self._slots = asyncio.Semaphore(in_flight)
         self._group: asyncio.TaskGroup
@@ -139,7 +140,7 @@ class PartWriter:
 
     async def _send(self) -> None:
         if not self.multipart_id:
-            self._opening = asyncio.create_task(self._store.open_multipart(self._uri))
+            self._opening = asyncio.create_task(self._store.open_multipart(self._uri, resumable=self._resumable))
             self.multipart_id = await asyncio.shield(self._opening)
             self.opened.set()
         await self._slots.acquire()

@@ -30,8 +30,8 @@ class ObjectStore(Protocol):
         """Writes a whole object; the store checks the CRC-32C."""
         ...
 
-    async def open_multipart(self, uri: str) -> str:
-        """Begins a multipart upload and returns its id."""
+    async def open_multipart(self, uri: str, *, resumable: bool) -> str:
+        """Begins a multipart upload and returns its id. A resumable one can be completed with parts that were only listed."""
         ...
 
     async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int) -> StoredPart:

@@ -140,7 +140,7 @@ class Receiver:
             if task.multipart_id and not kept.multipart_id and not kept.whole:
                 # Of a stream that this one replaces.
                 await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
-        parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings)
+        parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings, resumable=resumable)
         return Stream(task, writer, parts, timings, kept.size, tail)
 
     async def _check_room_for(self, task: Task) -> None:

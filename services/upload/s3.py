@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import aiohttp.abc
 import aiohttp.payload
+import crc32c
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.common import errors
@@ -49,6 +50,7 @@ class S3ObjectStore:
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        self._lists_checksums: bool | None = None
 
     def uri(self, key: str) -> str:
         """s3://bucket/key."""
@@ -65,12 +67,28 @@ class S3ObjectStore:
                 ChecksumCRC32C=_encoded(crc32c),
             )
 
-    async def open_multipart(self, uri: str) -> str:
-        """Begins a multipart upload."""
+    async def open_multipart(self, uri: str, *, resumable: bool) -> str:
+        """Begins a multipart upload.
+
+        One with a checksum algorithm has to be completed with the checksum of every part, and not every store lists those. Where it does
+        not, a resumable upload is opened without: the store still checks each part as it comes, and the parts are put together by ETag.
+        """
         bucket, key = split_uri(uri)
         async with _asked("to begin a multipart upload", DEADLINE_S):
-            answer = await self._client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C")
-        return answer["UploadId"]
+            if resumable and self._lists_checksums is None:
+                self._lists_checksums = await self._probe(bucket, f"{key}.probe")
+            if resumable and not self._lists_checksums:
+                return (await self._client.create_multipart_upload(Bucket=bucket, Key=key))["UploadId"]
+            return (await self._client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"))["UploadId"]
+
+    async def _probe(self, bucket: str, key: str) -> bool:
+        """Whether the store tells the checksums of parts that it lists. Asked once, with an upload that is given up."""
+        multipart_id = (await self._client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"))["UploadId"]
+        checksum = _encoded(crc32c.crc32c(b"?"))
+        await self._client.upload_part(Bucket=bucket, Key=key, UploadId=multipart_id, PartNumber=1, Body=b"?", ChecksumCRC32C=checksum)
+        listed = await self._client.list_parts(Bucket=bucket, Key=key, UploadId=multipart_id)
+        await self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=multipart_id)
+        return all(part.get("ChecksumCRC32C") == checksum for part in listed.get("Parts", []))
 
     async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int) -> StoredPart:
         """Writes one part."""
@@ -110,7 +128,7 @@ class S3ObjectStore:
                     Bucket=bucket,
                     Key=key,
                     UploadId=multipart_id,
-                    MultipartUpload={"Parts": [_completed(part) for part in parts]},
+                    MultipartUpload={"Parts": _completed(parts)},
                 )
             except self._client.exceptions.NoSuchUpload:
                 head = await self._client.head_object(Bucket=bucket, Key=key)
@@ -202,11 +220,10 @@ def _decoded(crc32c: str) -> int:
     return int.from_bytes(base64.b64decode(crc32c), "big")
 
 
-def _completed(part: StoredPart) -> "CompletedPartTypeDef":
-    named: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": part.etag}
-    if part.crc32c is not None:
-        named["ChecksumCRC32C"] = _encoded(part.crc32c)
-    return named
+def _completed(parts: list[StoredPart]) -> "list[CompletedPartTypeDef]":
+    if any(part.crc32c is None for part in parts):
+        return [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+    return [{"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC32C": _encoded(part.crc32c or 0)} for part in parts]
 
 
 def _etag_of(parts: list[StoredPart]) -> str:

@@ -25,6 +25,7 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         self.tasks: dict[str, pb.Task] = {}
         self.requests: dict[str, str] = {}
         self.touched: dict[str, float] = {}
+        self.writers: dict[str, str] = {}
         self.reports: list[pb.ReportReceivingRequest] = []
         self.changed = asyncio.Condition()
         self.away = False
@@ -56,6 +57,12 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
             raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, "no such task")
         return self.tasks[task_id]
 
+    def _must_be_pending(self, task: pb.Task, writer: str) -> None:
+        if task.state != TaskState.TASK_STATE_PENDING:
+            raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, f"The task is {TaskState.Name(task.state)}.")
+        if writer and writer != self.writers.get(task.task_id):
+            raise errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "Another writer began.")
+
     async def CreateTask(self, request: pb.CreateTaskRequest, context: Any) -> pb.CreateTaskResponse:
         if self.away:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
@@ -72,6 +79,7 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
             upload_mode=request.upload_mode,
             load_mode=request.load_mode,
             allow_duplicate=request.allow_duplicate,
+            client_metadata=request.client_metadata,
         )
         task.update_time.GetCurrentTime()
         self.tasks[task.task_id] = task
@@ -81,8 +89,11 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
 
     async def ReportReceiving(self, request: pb.ReportReceivingRequest, context: Any) -> pb.ReportReceivingResponse:
         task = await self._task(request.task_id, context)
-        _must_be_pending(task)
-        task.received_size, task.multipart_id = request.received_size, request.multipart_id
+        if request.begin:
+            self.writers[task.task_id] = request.writer
+            task.multipart_id = request.multipart_id
+        self._must_be_pending(task, request.writer)
+        task.received_size, task.multipart_id = request.received_size, request.multipart_id or task.multipart_id
         self.reports.append(request)
         await self._change(task)
         return pb.ReportReceivingResponse(task=task)
@@ -91,7 +102,7 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         task = await self._task(request.task_id, context)
         same = (task.state, task.file_size, task.sha256) == (TaskState.TASK_STATE_UPLOADED, request.file_size, request.sha256)
         if not same:
-            _must_be_pending(task)
+            self._must_be_pending(task, request.writer)
         task.state, task.file_size, task.sha256 = TaskState.TASK_STATE_UPLOADED, request.file_size, request.sha256
         task.received_size, task.multipart_id = request.file_size, ""
         await self._change(task)
@@ -103,7 +114,7 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
     async def EndUpload(self, request: pb.EndUploadRequest, context: Any) -> pb.EndUploadResponse:
         task = await self._task(request.task_id, context)
         if task.state not in BAD_ENDS:
-            _must_be_pending(task)
+            self._must_be_pending(task, request.writer)
             task.state, task.multipart_id = request.state, ""
             task.problem.CopyFrom(request.problem)
             await self._change(task)
@@ -138,11 +149,6 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
     async def WatchTasks(self, request: pb.WatchTasksRequest, context: Any) -> AsyncIterator[pb.WatchTasksResponse]:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
         yield pb.WatchTasksResponse()
-
-
-def _must_be_pending(task: pb.Task) -> None:
-    if task.state != TaskState.TASK_STATE_PENDING:
-        raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, f"The task is {TaskState.Name(task.state)}.")
 
 
 async def serve(status: FakeStatus) -> None:

@@ -134,7 +134,7 @@ async def test_a_file_goes_out_as_header_chunks_finish(world: World, client: Slu
     assert await client.upload(path, "sales", replace=True) == TASK
     [created] = world.upload.created
     assert (created.filename, created.size, created.datasource) == ("sales.csv", len(data), "sales")
-    assert (created.mode, created.load_mode) == (UploadMode.UPLOAD_MODE_ONE_SHOT, LoadMode.LOAD_MODE_REPLACE)
+    assert (created.mode, created.load_mode) == (UploadMode.UPLOAD_MODE_RESUMABLE, LoadMode.LOAD_MODE_REPLACE)
     first, *middle, last = world.upload.written
     assert (first.header.upload_id, first.header.offset) == (TASK, 0)
     assert b"".join(message.chunk.data for message in middle) == data

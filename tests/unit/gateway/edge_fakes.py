@@ -111,6 +111,12 @@ class FakeUploads:
             raise
         return Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_UPLOADED, committed_size=size)
 
+    async def get(self, upload_id: str) -> Upload:
+        return self.existing or Upload(upload_id=upload_id, state=TaskState.TASK_STATE_PENDING)
+
+    async def abort(self, upload_id: str) -> Upload:
+        return Upload(upload_id=upload_id, state=TaskState.TASK_STATE_CANCELLED)
+
     @property
     def steps(self) -> list[str | None]:
         """Kinds of the messages, in order."""

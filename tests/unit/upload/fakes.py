@@ -82,7 +82,7 @@ class FakeStore:
             assert crc32c.crc32c(data) == checksum
             self.objects[uri] = bytes(data)
 
-    async def open_multipart(self, uri: str) -> str:
+    async def open_multipart(self, uri: str, *, resumable: bool) -> str:
         async with self._call("open_multipart"):
             self._next += 1
             self.multiparts[uri, f"m{self._next}"] = {}

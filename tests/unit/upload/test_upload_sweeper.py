@@ -12,7 +12,7 @@ from tests.unit.upload.fakes import Faults, World
 async def test_an_abandoned_upload_is_ended_and_its_parts_are_freed() -> None:
     world = World()
     task = await world.create()
-    world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri)
+    world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri, resumable=False)
     await world.sweeper.sweep()
     ended = world.tasks.tasks[task.task_id]
     assert (ended.state, errors.code_of(ended.problem.code)) == (TaskState.TASK_STATE_CANCELLED, "CLIENT_GONE")
@@ -23,7 +23,7 @@ async def test_a_resumable_upload_is_left_alone() -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].upload_mode = UploadMode.UPLOAD_MODE_RESUMABLE
-    await world.store.open_multipart(task.file_uri)
+    await world.store.open_multipart(task.file_uri, resumable=False)
     await world.sweeper.sweep()
     assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
     assert len(world.store.multiparts) == 1
@@ -35,9 +35,9 @@ async def test_a_multipart_without_a_pending_task_is_aborted_and_objects_stay(st
     task = await world.create()
     world.tasks.tasks[task.task_id].state = state
     world.store.objects[task.file_uri] = b"kept"
-    await world.store.open_multipart(task.file_uri)
-    await world.store.open_multipart("s3://bucket/uploads/x/nobody.csv")
-    other = await world.store.open_multipart("s3://bucket/tasks/of-another-service")
+    await world.store.open_multipart(task.file_uri, resumable=False)
+    await world.store.open_multipart("s3://bucket/uploads/x/nobody.csv", resumable=False)
+    other = await world.store.open_multipart("s3://bucket/tasks/of-another-service", resumable=False)
     await world.sweeper.sweep()
     assert list(world.store.multiparts) == [("s3://bucket/tasks/of-another-service", other)]
     assert world.store.objects == {task.file_uri: b"kept"}
@@ -76,7 +76,7 @@ async def test_whichever_call_of_a_sweep_fails_the_next_sweeps_do_the_rest() -> 
         world = World()
         for request_id in ("a", "b"):
             task = await world.create(request_id=request_id)
-            world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri)
+            world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri, resumable=False)
             world.store.objects[task.file_uri] = b"x"
         world.faults.calls.clear()
         world.faults.at = at
