@@ -55,9 +55,7 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
         request_id) say what comes; the answer's Location is where PATCH, HEAD and DELETE go, and Sluice-Task-Id the task."""
         return await answered(request)
 
-    @routes.api_route(
-        PATH + "/{upload_id}", methods=["POST", "PATCH", "HEAD", "DELETE", "OPTIONS"], status_code=204, response_class=Response
-    )
+    @routes.api_route(PATH + "/{upload_id}", methods=["POST", "PATCH", "HEAD", "DELETE", "OPTIONS"], include_in_schema=False)
     async def upload(request: Request, upload_id: str) -> Response:
         """tus 1.0: sends (PATCH), looks at (HEAD) or gives up (DELETE) an upload."""
         return await answered(request, upload_id)

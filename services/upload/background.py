@@ -19,8 +19,14 @@ class Background:
         """Begins `work`. Whoever waits for it shields it from being cancelled."""
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Whoever waited and has gone no longer hears of a failure; the work itself has logged it.
+            task.exception()
 
     async def drain(self, timeout_s: float) -> None:
         """Waits for everything that still runs; cancels it after the timeout."""

@@ -63,16 +63,59 @@ async def test_receiving_is_noted_until_the_upload_ends(quiet: Service) -> None:
     task = await quiet.create()
     report = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=10, multipart_id="m")
     noted = (await quiet.stub.ReportReceiving(report)).task
-    assert (noted.received_size, noted.multipart_id, noted.last_sequence) == (10, "m", 1)
+    assert (noted.received_size, noted.multipart_id, noted.last_sequence) == (10, "m", 2)
+    assert noted.message == "0.0 of 0.0 MiB received."
     later = (await quiet.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=5))).task
     assert (later.received_size, later.multipart_id) == (10, "m")
     done = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE, sha256=b"x" * 32)
     first, second = (await quiet.stub.CompleteUpload(done)).task, (await quiet.stub.CompleteUpload(done)).task
     assert first.state == second.state == TaskState.TASK_STATE_UPLOADED
-    assert (second.last_sequence, second.multipart_id, second.file_size) == (2, "", SIZE)
+    assert (second.last_sequence, second.multipart_id, second.file_size) == (3, "", SIZE)
     done.file_size += 1
     assert await code_of(quiet.stub.CompleteUpload(done)) == "STATE_CONFLICT"
     assert await code_of(quiet.stub.ReportReceiving(report)) == "STATE_CONFLICT"
+
+
+async def test_a_writer_that_was_replaced_writes_no_more(quiet: Service) -> None:
+    task = await quiet.create()
+
+    def report(writer: str, size: int, *, begin: bool = False) -> status_pb2.ReportReceivingRequest:
+        return status_pb2.ReportReceivingRequest(
+            task_id=task.task_id, received_size=size, multipart_id=f"of {writer}", writer=writer, begin=begin, bytes_per_second=1024 * 1024
+        )
+
+    await quiet.stub.ReportReceiving(report("first", 0, begin=True))
+    told = (await quiet.stub.ReportReceiving(report("first", 700))).task
+    assert (told.received_size, told.message) == (700, "0.0 of 0.0 MiB received, 1.0 MiB/s, 0 s left.")
+    begun = (await quiet.stub.ReportReceiving(report("second", 0, begin=True))).task
+    assert (begun.received_size, begun.multipart_id) == (0, "of second")
+    assert await code_of(quiet.stub.ReportReceiving(report("first", 800))) == "WRITER_REPLACED"
+    done = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE, writer="first")
+    assert await code_of(quiet.stub.CompleteUpload(done)) == "WRITER_REPLACED"
+    problem = errors.problem(ErrorReason.ERROR_REASON_CLIENT_GONE, "Gone.")
+    end = status_pb2.EndUploadRequest(task_id=task.task_id, state=TaskState.TASK_STATE_CANCELLED, problem=problem, writer="first")
+    assert await code_of(quiet.stub.EndUpload(end)) == "WRITER_REPLACED"
+    done.writer = "second"
+    assert (await quiet.stub.CompleteUpload(done)).task.state == TaskState.TASK_STATE_UPLOADED
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [
+        (ErrorReason.ERROR_REASON_CLIENT_GONE, True),
+        (ErrorReason.ERROR_REASON_UPLOAD_EXPIRED, True),
+        (ErrorReason.ERROR_REASON_CANCELLED, False),
+    ],
+)
+async def test_a_request_whose_client_was_gone_makes_a_new_task(quiet: Service, reason: "ErrorReason.ValueType", again: bool) -> None:
+    first = await quiet.create(request_id="mine")
+    problem = errors.problem(reason, "It ended.")
+    await quiet.stub.EndUpload(status_pb2.EndUploadRequest(task_id=first.task_id, state=TaskState.TASK_STATE_CANCELLED, problem=problem))
+    answer = await quiet.stub.CreateTask(create_request(request_id="mine"))
+    assert answer.created == again
+    assert (answer.task.retry_of, answer.task.task_id != first.task_id) == ((first.task_id, True) if again else ("", False))
+    found = await quiet.stub.CreateTask(create_request(request_id="mine"))
+    assert (found.task.task_id, found.created) == (answer.task.task_id, False)
 
 
 async def test_an_upload_that_ends_badly_stays_ended(quiet: Service) -> None:

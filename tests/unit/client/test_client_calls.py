@@ -22,7 +22,7 @@ from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice_client import SluiceClient, SluiceClientError
-from sluice_client import client as client_module
+from sluice_client import retry as retry_module
 
 TASK = "00000000-0000-0000-0000-000000000001"
 MIB = 1024 * 1024
@@ -201,7 +201,7 @@ async def test_a_watch_can_begin_anywhere_even_after_the_end(world: World, clien
 
 
 async def test_a_watch_gives_up_when_its_budget_is_used_up(world: World, client: SluiceClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "BUDGET_S", 0.5)
+    monkeypatch.setattr(retry_module, "BUDGET_S", 0.5)
     world.status.breaks = [(0, grpc.StatusCode.UNAVAILABLE)] * 50
     with pytest.raises(SluiceClientError) as failure:
         [answer async for answer in client.watch(TASK)]
@@ -255,7 +255,7 @@ async def test_an_error_carries_everything_that_the_service_said(client: SluiceC
 
 
 async def test_a_service_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "BUDGET_S", 0.2)
+    monkeypatch.setattr(retry_module, "BUDGET_S", 0.2)
     async with SluiceClient(*["127.0.0.1:9"] * 4) as client:
         with pytest.raises(SluiceClientError) as failure:
             await client.task(TASK)
