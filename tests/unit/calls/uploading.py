@@ -10,7 +10,8 @@ from gateway.receiving import Destination, receive
 from services.common.errors import SluiceError
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup
-from services.upload.receiver import Abort, Chunk, Finish, Header, Receiver, Step
+from services.upload.receiver import Receiver
+from services.upload.steps import Abort, Chunk, Finish, Header, Step
 from services.upload.sweeper import Sweeper
 from services.upload.uploads import NewUpload, Uploads
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
@@ -118,6 +119,10 @@ class _Edge:
         task = await self._world.receiver.receive(steps())
         return Upload(upload_id=task.task_id, state=task.state, committed_size=task.file_size)
 
+    async def get(self, upload_id: str) -> Upload:
+        task, committed = await self._world.uploads.get(upload_id)
+        return Upload(upload_id=task.task_id, state=task.state, committed_size=committed, problem=task.problem)
+
 
 class _File:
     """gateway.form.IncomingFile, as far as it is used."""
@@ -155,7 +160,7 @@ async def _swept(plan: Plan) -> None:
     world = World(plan)
     found = await world.tasks.create(_request("r9", world.store.uri("uploads/sales/a.csv")))
     uri = found[0].file_uri
-    multipart_id = await world.store.open_multipart(uri)
+    multipart_id = await world.store.open_multipart(uri, resumable=False)
     await world.store.put_part(uri, multipart_id, 1, bytearray(SMALL), crc32c.crc32c(SMALL))
     await world.settle()
     world.check(SMALL, [])
