@@ -1,4 +1,6 @@
-"""/api/ingest/uploads: resumable uploads over HTTP by the tus protocol 1.0, on the RPCs of the upload service."""
+"""/api/ingest/uploads: resumable uploads over HTTP by the tus protocol 1.0, on the RPCs of the upload service.
+
+The keys of Upload-Metadata are filename, request_id and the fields of the form, with the meaning that they have there."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,7 +14,7 @@ from gateway.metrics import Metrics
 from gateway.ports import Services
 from gateway.receiving import Destination, hand_on
 from gateway.tus_headers import BODY_TYPE, RESUMABLE, Checksum, invalid
-from gateway.uploads_http import destination, request_id
+from gateway.uploads_http import FIELDS, destination, request_id
 from services.common import logs
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -39,9 +41,6 @@ MAX_CHECKED_BYTES = 16 * 1024 * 1024
 """Longest body whose checksum can be checked: it has to be known before the first byte of it is kept."""
 
 CHECKED_AT_ONCE = 4
-
-_METADATA = ("datasource_name", "mode", "allow_duplicate")
-"""Keys of Upload-Metadata, beside filename and request_id, that mean here what the fields of the form mean."""
 
 
 def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
@@ -183,8 +182,8 @@ class _Tus:
 
 
 def _destination(request: Request, pairs: dict[str, str]) -> Destination:
-    fields = {name: request.query_params[name] for name in _METADATA if name in request.query_params}
-    fields |= {name: pairs[name] for name in _METADATA if name in pairs}
+    fields = {name: request.query_params[name] for name in FIELDS if name in request.query_params}
+    fields |= {name: pairs[name] for name in FIELDS if name in pairs}
     if "datasource_name" not in fields:
         raise invalid("Upload-Metadata", "Upload-Metadata has no datasource_name.")
     return destination(fields, pairs.get("request_id") or request.headers.get("idempotency-key") or request_id(None))
