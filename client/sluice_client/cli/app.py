@@ -99,14 +99,15 @@ def upload(
         else:
             out.print(outcome.task_id, show.plain(str(outcome.file)))
 
+    order = Order(context.obj.upload, datasource, replace, allow_duplicate, watch)
+
     async def command() -> Exit:
         async with context.obj.client() as client:
             with Bars(quiet=as_json) as bars:
-                return await send(client, files, Order(datasource, replace, allow_duplicate, watch), bars, ended)
+                return await send(client, files, order, bars, ended)
 
-    ending.run(
-        command(), as_json=as_json, interrupted="Interrupted. Tasks that were made go on; a file that was not sent whole is dropped."
-    )
+    interrupted = "Interrupted. Tasks that were made go on; the same command goes on with an unfinished file where it stopped."
+    ending.run(command(), as_json=as_json, interrupted=interrupted)
 
 
 @app.command()

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1.status_pb2 import Task
 from sluice_client.cli import documents, ending
 from sluice_client.cli.bars import Bar, Bars
 from sluice_client.cli.ending import Exit
+from sluice_client.cli.unfinished import Unfinished
 from sluice_client.client import SluiceClient
 from sluice_client.errors import SluiceClientError
 
@@ -18,6 +20,8 @@ from sluice_client.errors import SluiceClientError
 class Order:
     """What to do with every file."""
 
+    server: str
+    """Address of the upload service."""
     datasource: str
     replace: bool
     allow_duplicate: bool
@@ -61,9 +65,7 @@ async def send(client: SluiceClient, files: list[Path], order: Order, bars: Bars
         for file in files:
             bar = bars.sending(file.name, file.stat().st_size)
             try:
-                task_id = await client.upload(
-                    file, order.datasource, replace=order.replace, allow_duplicate=order.allow_duplicate, progress=bar.sent
-                )
+                task_id = await _sent(client, file, order, bar)
             except SluiceClientError as failure:
                 bar.close()
                 end(Outcome(file, error=failure))
@@ -75,6 +77,34 @@ async def send(client: SluiceClient, files: list[Path], order: Order, bars: Bars
             else:
                 end(Outcome(file, task_id))
     return ending.worst(outcome.status for outcome in outcomes)
+
+
+async def _sent(client: SluiceClient, file: Path, order: Order, bar: Bar) -> str:
+    """Id of the file's task, once the file is stored; goes on where an earlier command was interrupted."""
+    unfinished = await asyncio.to_thread(Unfinished, file, order.server, order.datasource, order.replace, order.allow_duplicate)
+
+    async def upload(request_id: str) -> str:
+        return await client.upload(
+            file,
+            order.datasource,
+            replace=order.replace,
+            allow_duplicate=order.allow_duplicate,
+            request_id=request_id,
+            progress=bar.sent,
+        )
+
+    try:
+        begun = unfinished.request_id()
+        task_id = await upload(begun or unfinished.begin())
+        if begun and (await client.task(task_id)).state == TaskState.TASK_STATE_CANCELLED:
+            # It was given up in the meantime, by somebody or because it lay too long.
+            task_id = await upload(unfinished.begin())
+    except SluiceClientError as failure:
+        if failure.actor == "you":
+            unfinished.forget()
+        raise
+    unfinished.forget()
+    return task_id
 
 
 async def _follow(client: SluiceClient, file: Path, task_id: str, bar: Bar, end: Callable[[Outcome], None]) -> None:

@@ -51,11 +51,16 @@ class Services(
         self.tasks: dict[str, status_pb2.Task] = {}
         self.ends: dict[str, TaskState.ValueType] = {}
         self.received: dict[str, int] = {}
+        self.committed: dict[str, int] = {}
+        self.offsets: list[int] = []
         self.receiving = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
 
     async def CreateUpload(self, request: upload_pb2.CreateUploadRequest, context: Any) -> upload_pb2.CreateUploadResponse:
+        known = {created.request_id: id_of(number) for number, created in enumerate(self.created, 1)}
+        if request.request_id in known:
+            return upload_pb2.CreateUploadResponse(upload=self._upload(known[request.request_id]))
         self.created.append(request)
         if not request.filename.endswith(".csv"):
             raise errors.error(ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED, "Only tables are taken.", value=request.filename)
@@ -68,8 +73,13 @@ class Services(
             load_mode=request.load_mode,
             last_sequence=4,
         )
-        upload = upload_pb2.Upload(upload_id=task_id, state=TaskState.TASK_STATE_PENDING)
-        return upload_pb2.CreateUploadResponse(upload=upload, created=True)
+        return upload_pb2.CreateUploadResponse(upload=self._upload(task_id), created=True)
+
+    def _upload(self, task_id: str) -> upload_pb2.Upload:
+        return upload_pb2.Upload(upload_id=task_id, state=self.tasks[task_id].state, committed_size=self.committed.get(task_id, 0))
+
+    async def GetUpload(self, request: upload_pb2.GetUploadRequest, context: Any) -> upload_pb2.GetUploadResponse:
+        return upload_pb2.GetUploadResponse(upload=self._upload(request.upload_id))
 
     async def WriteUpload(self, requests: AsyncIterator[Any], context: Any) -> upload_pb2.WriteUploadResponse:
         task = None
@@ -77,6 +87,7 @@ class Services(
             if request.HasField("header"):
                 task = self.tasks[request.header.upload_id]
                 self.received[task.task_id] = 0
+                self.offsets.append(request.header.offset)
             elif task is not None:
                 self.received[task.task_id] += len(request.chunk.data)
             self.receiving.set()
@@ -192,7 +203,7 @@ async def services() -> Services:
 
 
 @pytest.fixture
-async def sluice(services: Services) -> AsyncIterator[Shell]:
+async def sluice(services: Services, tmp_path: Path) -> AsyncIterator[Shell]:
     server = aio.server(interceptors=server_interceptors(OpenAuthenticator()))
     upload_pb2_grpc.add_UploadServiceServicer_to_server(services, server)
     status_pb2_grpc.add_StatusServiceServicer_to_server(services, server)
@@ -200,7 +211,8 @@ async def sluice(services: Services) -> AsyncIterator[Shell]:
     druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(services, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    yield Shell({f"{name}_ADDR": address for name in ("UPLOAD", "STATUS", "VALIDATION", "DRUID_GATEWAY")})
+    addresses = {f"{name}_ADDR": address for name in ("UPLOAD", "STATUS", "VALIDATION", "DRUID_GATEWAY")}
+    yield Shell({**addresses, "XDG_STATE_HOME": str(tmp_path / "state")})
     await server.stop(0)
 
 
@@ -325,16 +337,45 @@ async def test_wrong_usage(sluice: Shell, arguments: list[str]) -> None:
     assert (await sluice(*arguments)).status == 2
 
 
-async def test_ctrl_c_ends_an_upload(services: Services, sluice: Shell, csv: Path) -> None:
+async def interrupted(services: Services, sluice: Shell, csv: Path) -> None:
+    """`sluice upload`, stopped by Ctrl-C while the file is being received."""
     services.go_on.clear()
-    command = ["sluice_client.cli", "upload", str(csv), "-d", "sales"]
-    async with running(command, sluice.environment) as process, asyncio.timeout(60):
+    services.receiving.clear()
+    async with running(["sluice_client.cli", "upload", str(csv), "-d", "sales"], sluice.environment) as process, asyncio.timeout(60):
         await services.receiving.wait()
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()
+    services.go_on.set()
     assert process.returncode == Exit.INTERRUPTED
     assert b"Interrupted." in err
     assert b"Traceback" not in err
+
+
+async def test_the_same_command_goes_on_after_ctrl_c(services: Services, sluice: Shell, csv: Path) -> None:
+    await interrupted(services, sluice, csv)
+    services.committed[id_of(1)] = 1_000_000
+    other = await sluice("upload", csv, "-d", "another")
+    assert other.out.startswith(id_of(2))
+    again = await sluice("upload", csv, "-d", "sales")
+    assert (again.status, again.out) == (0, f"{id_of(1)} {csv}\n")
+    assert services.offsets == [0, 0, 1_000_000]
+    assert services.received[id_of(1)] == CSV_BYTES - 1_000_000
+    third = await sluice("upload", csv, "-d", "sales")
+    assert third.out.startswith(id_of(3)), "what is complete is not remembered"
+
+
+async def test_what_was_given_up_meanwhile_begins_anew(services: Services, sluice: Shell, csv: Path) -> None:
+    await interrupted(services, sluice, csv)
+    services.tasks[id_of(1)].state = TaskState.TASK_STATE_CANCELLED
+    again = await sluice("upload", csv, "-d", "sales")
+    assert (again.status, again.out) == (0, f"{id_of(2)} {csv}\n")
+    assert services.offsets == [0, 0]
+
+
+async def test_a_changed_file_is_another_upload(services: Services, sluice: Shell, csv: Path) -> None:
+    await interrupted(services, sluice, csv)
+    await asyncio.to_thread(csv.write_bytes, b"day,n\n2024-01-01,2\n")
+    assert (await sluice("upload", csv, "-d", "sales")).out.startswith(id_of(2))
 
 
 async def test_without_typer_it_says_what_to_install() -> None:
