@@ -1,7 +1,8 @@
 """What a release consists of beside the images: `python -m deploy.release`, what `make release` runs, fills dist/.
 
 dist/sluice-VERSION-py3-none-any.whl   the client: library, command line and generated stubs
-dist/sbom/NAME.cdx.json                CycloneDX: the packages of the client and of each image, in the versions of requirements.lock
+dist/sbom/NAME.cdx.json                CycloneDX: the packages of the client and of each image, in the versions of requirements.lock,
+                                       and those of the page, in the versions of package-lock.json
 """
 
 import argparse
@@ -51,6 +52,14 @@ def write_sbom(name: str, folder: Path) -> Path:
     return target
 
 
+def write_page_sbom(folder: Path) -> Path:
+    """CycloneDX of what the page is built from."""
+    target = folder / "page.cdx.json"
+    options = ("--sbom-format", "cyclonedx", "--sbom-type", "application", "--package-lock-only", "--omit", "dev")
+    target.write_text(_run("python", "-m", "local.npm", "sbom", *options), encoding="utf-8")
+    return target
+
+
 def _run(program: str, *arguments: str, given: str | None = None) -> str:
     """Standard output of a program beside this Python; standard error is shown. Ends this process where it fails."""
     command = [str(Path(sys.executable).with_name(program)), *arguments]
@@ -69,6 +78,7 @@ def main() -> None:
     print(build_wheel(folder))
     for name in EXTRAS:
         print(write_sbom(name, folder / "sbom"))
+    print(write_page_sbom(folder / "sbom"))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ def test_one_version_everywhere() -> None:
     chart = yaml.safe_load((ROOT / "deploy/helm/sluice/Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
     assert set(re.findall(r"SLUICE_VERSION:-([^}]+)", (ROOT / "docker-compose.yml").read_text())) == {version}
+    for name in ("package.json", "package-lock.json"):
+        assert json.loads((ROOT / "frontend" / name).read_text())["version"] == version
     assert f"\n## {version}\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
@@ -74,3 +76,11 @@ def test_a_bill_of_materials_names_what_is_shipped(tmp_path: Path, name: str, he
     for package, component in packages.items():
         assert f"\n{package}=={component['version']}" in lock
         assert component["externalReferences"][0]["hashes"]
+
+
+def test_the_page_has_its_bill_too(tmp_path: Path) -> None:
+    bill = json.loads(release.write_page_sbom(tmp_path).read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["version"] == release.version()
+    assert {"react", "@apollo/client"} <= {f"{part.get('group', '')}/{part['name']}".lstrip("/") for part in bill["components"]}
+    assert "vitest" not in {part["name"] for part in bill["components"]}
