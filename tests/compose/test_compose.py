@@ -25,6 +25,8 @@ MIB = 1024 * 1024
 OWN_LAYERS_MAX_BYTES = 200 * MIB
 ROWS = 10_194
 METRICS_PORT = 9464
+ANSWERED = "sluice_rpcs_total"
+RECEIVING = 'sluice_rpcs_running{method="sluice.upload.v1.UploadService/WriteUpload"}'
 
 
 def superstore(hard_files: Path) -> Path:
@@ -301,13 +303,12 @@ def replicas(service: str) -> list[str]:
     return docker("ps", "--quiet", *project, "--filter", f"label=com.docker.compose.service={service}").split()
 
 
-async def calls(container: str) -> int:
-    """Calls that a service's replica has answered, as Prometheus reads them."""
+async def figure(container: str, name: str) -> float:
+    """Sum of a figure of a service's replica over its labels, as Prometheus reads it."""
     [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"http://{network['IPAddress']}:{METRICS_PORT}/metrics")).text
-    counts = [float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("sluice_rpcs_total")]
-    return int(sum(counts))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
 async def accepted(edge: Edge, name: str, content: bytes, datasource: str) -> str:
@@ -331,7 +332,7 @@ async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callabl
     first = [await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource) for seed in range(6)]
     for task_id in first:
         await edge.succeeded(task_id, 300)
-    spread = {name: [await calls(container) for container in replicas(name)] for name in services}
+    spread = {name: [int(await figure(container, ANSWERED)) for container in replicas(name)] for name in services}
     assert all(min(counts) > 0 for counts in spread.values()), spread
     say("calls answered by each of two replicas: " + ", ".join(f"{name} {counts}" for name, counts in spread.items()))
     second = []
@@ -341,6 +342,31 @@ async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callabl
     for task_id in second:
         await edge.succeeded(task_id, 300)
     assert await edge.rows_in_druid(datasource) == rows * (len(first) + len(second))
+
+
+async def test_an_upload_survives_the_kill_of_any_one(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
+    """Of two replicas of each service one is killed, of upload the one that receives the file: it goes on where it was with the other."""
+    datasource, rows = new_datasource("survivor"), 400_000
+    script = (ROOT / "tests/compose/paused_upload.py").read_text(encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *("docker", "run", "--rm", "--interactive", "--network", f"{PROJECT}_default", "sluice/upload:test"),
+        *("python", "-c", script, datasource, str(rows)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"half\n"
+    receiving = [container for container in replicas("upload") if await figure(container, RECEIVING)]
+    assert len(receiving) == 1
+    for container in (*receiving, *(replicas(name)[0] for name in ("validation", "druid_gateway", "status"))):
+        await asyncio.to_thread(docker, "exec", container, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+    async with asyncio.timeout(120):
+        out, err = await process.communicate(b"go on\n")
+    assert process.returncode == 0, err.decode()
+    task = await edge.succeeded(out.decode().strip(), 300)
+    assert task["row_count"] == rows
+    assert await edge.rows_in_druid(datasource) == rows
 
 
 def copy_out(bucket: Any, folder: Path) -> None:
