@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -380,7 +381,7 @@ async def test_a_changed_file_is_another_upload(services: Services, sluice: Shel
 
 async def test_without_typer_it_says_what_to_install() -> None:
     script = "import sys; sys.modules['typer'] = None; import sluice_client.cli; sluice_client.cli.main()"
-    process = await asyncio.create_subprocess_exec("python", "-c", script, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=asyncio.subprocess.PIPE)
     _, err = await process.communicate()
     assert process.returncode == 1
     assert "pip install 'sluice[cli]'" in err.decode()
