@@ -12,6 +12,7 @@ from gateway import (
     graphql_http,
     history_http,
     http_server,
+    loads_http,
     models,
     operations_http,
     page_http,
@@ -95,6 +96,7 @@ def http_app(
     app.include_router(tasks_http.router(services, watches))
     app.include_router(reports_http.router(services))
     app.include_router(history_http.router(services))
+    app.include_router(loads_http.router(services))
     app.include_router(query_http.router(services, settings.max_json_body_bytes))
     app.include_router(operations_http.router(ask_readiness, metrics))
     graphql_http.install(app, services, watches, all_watch, limits, settings.max_json_body_bytes, metrics)

@@ -65,7 +65,9 @@ class Task(BaseModel):
     message: str | None = Field(description="What is happening or how it ended, one sentence.")
     error: Problem | None = Field(description="Why it ended badly and what to do.")
     received_size: int = Field(description="Bytes received so far.")
-    load_state: str | None = Field(description="What became of the rows of a SUCCEEDED task: LIVE, PARTLY_REPLACED, REPLACED, REVERTED.")
+    load_state: str | None = Field(
+        description="What became of a SUCCEEDED task's rows: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED."
+    )
     mode: Literal["append", "replace"] = Field(description="How the load meets the rows that are there already.")
     allow_duplicate: bool = Field(description="Whether the same bytes may be loaded twice.")
     sha256: str | None = Field(description="Checksum of the file, 64 hexadecimal digits.")
@@ -94,7 +96,7 @@ class TaskEvent(BaseModel):
     task_id: str
     sequence: int = Field(description="1, 2, 3 ... within the task.")
     time: str | None = Field(description="ISO 8601, UTC.")
-    kind: Literal["state", "progress", "retry", "takeover"]
+    kind: Literal["state", "progress", "retry", "takeover", "load_state"]
     status: StatusName = Field(description="The task's status after it.")
     message: str | None
     attempt: int = Field(description="0 while the file is received.")

@@ -40,6 +40,9 @@ class Tasks(Protocol):
     async def history(self, task_id: str) -> GetHistoryResponse: ...
 
     async def statistics(self, hours: int) -> GetStatisticsResponse: ...
+    async def revert(self, task_id: str) -> Task:
+        """Begins to undo a load."""
+        ...
 
     def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
         """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again from the next position."""

@@ -13,6 +13,7 @@ from strawberry.types import ExecutionContext
 
 from gateway.graphql_types import SCALARS
 from gateway.history_fields import HistoryQuery
+from gateway.load_fields import LoadMutation
 from gateway.query_fields import DataQuery
 from gateway.report_fields import ReportMutation, ReportQuery
 from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
@@ -31,7 +32,7 @@ class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery):
 
 
 @strawberry.type(description="Changing.")
-class Mutation(UploadMutation, TaskMutation, ReportMutation):
+class Mutation(UploadMutation, TaskMutation, ReportMutation, LoadMutation):
     pass
 
 

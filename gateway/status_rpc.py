@@ -46,6 +46,13 @@ class StatusRpc:
             raise errors.from_rpc(failure, "status") from failure
         return answer.task
 
+    async def revert(self, task_id: str) -> Task:
+        try:
+            answer: status_pb2.RevertLoadResponse = await self._stub.RevertLoad(status_pb2.RevertLoadRequest(task_id=task_id))
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer.task
+
     async def delete_files(self, task_id: str) -> Task:
         request = status_pb2.DeleteTaskFilesRequest(task_id=task_id)
         try:

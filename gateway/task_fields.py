@@ -43,7 +43,7 @@ class IngestionTaskStatus:
     rows_rejected: Long | None
     rows_skipped: Long | None
     received_size: Long | None = strawberry.field(description="Bytes received so far.")
-    load_state: str | None = strawberry.field(description="LIVE, PARTLY_REPLACED, REPLACED or REVERTED, once SUCCEEDED.")
+    load_state: str | None = strawberry.field(description="LIVE, PARTLY_REPLACED, REPLACED, REVERTING or REVERTED, once SUCCEEDED.")
     mode: str | None = strawberry.field(description="append or replace.")
     druid_task_id: str | None
     duplicate_of: strawberry.ID | None = strawberry.field(description="The task that loaded the same bytes before.")

@@ -149,6 +149,11 @@ class HttpDruid:
         rows = await self.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)])
         return {str(segment): bool(available) for segment, available in rows}
 
+    async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
+        sql = 'SELECT segment_id FROM sys.segments WHERE datasource = ? AND is_published = 1 AND "start" < ? AND "end" > ?'
+        rows = await self.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)])
+        return {str(segment) for [segment] in rows}
+
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
         asked = {"interval": iso_interval(interval)}
         response = _good(await self._ask("GET", endpoints.unused_segments(datasource), params=asked))

@@ -55,6 +55,10 @@ class Druid(Protocol):
         """The published segments that overlap the interval and are not replaced by others, and whether the broker reaches them."""
         ...
 
+    async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
+        """The used segments that overlap the interval, those that others have replaced among them."""
+        ...
+
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
         """The unused segments inside the interval."""
         ...

@@ -1,6 +1,6 @@
 """DruidGatewayService: messages to the domain and back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -8,7 +8,7 @@ from grpc import aio
 
 from services.common import logs
 from services.common.timing import Timings
-from services.druid_gateway import querying, removing, spec, submitting, verifying, watching
+from services.druid_gateway import planning, querying, removing, segment_ids, spec, submitting, verifying, watching
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
 from services.druid_gateway.ports import Druid, InputSource
 from sluice.common.v1.task_pb2 import LoadMode
@@ -46,8 +46,21 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         return pb.SubmitLoadResponse(
             druid_task_id=load.druid_task_id,
             already_submitted=not submitted.new,
-            interval=pb.Interval(start_millis=submitted.interval.start_millis, end_millis=submitted.interval.end_millis),
+            interval=_interval(submitted.interval),
             segment_granularity=submitted.granularity.value,
+        )
+
+    async def PlanIngestion(self, request: pb.PlanIngestionRequest, context: "aio.ServicerContext[Any, Any]") -> pb.PlanIngestionResponse:
+        logs.bind(task_id=request.load.task_id)
+        load = _load(request.load)
+        timings = Timings()
+        with timings.step("plan"):
+            plan = await planning.plan(self._druid, load)
+        timings.log("load.planned", datasource=load.datasource, mode=load.mode.value, replaced=len(plan.replaced))
+        return pb.PlanIngestionResponse(
+            interval=_interval(plan.interval),
+            segment_granularity=plan.granularity.value,
+            replaced=_segments(load.datasource, plan.replaced),
         )
 
     async def WatchLoad(
@@ -69,17 +82,26 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         timings = Timings()
         with timings.step("verify"):
             seen = await verifying.verify(self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000)
+            segments = sorted(await self._druid.rows_by_segment(request.datasource, request.task_id)) if seen.verified else []
         timings.log("load.counted", verified=seen.verified, rows=seen.rows, expected=expected.rows, loaded_percent=seen.loaded_percent)
-        return pb.VerifyLoadResponse(verified=seen.verified, rows=seen.rows, segments_loaded_percent=seen.loaded_percent, sums=seen.sums)
+        return pb.VerifyLoadResponse(
+            verified=seen.verified,
+            rows=seen.rows,
+            segments_loaded_percent=seen.loaded_percent,
+            sums=seen.sums,
+            segments=_segments(request.datasource, segments),
+        )
 
     async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
         logs.bind(task_id=request.task_id)
         spec.check_datasource(request.datasource)
         timings = Timings()
         with timings.step("remove"):
-            left = await removing.remove(self._druid, request.datasource, request.task_id, request.druid_task_ids, request.wait_ms / 1000)
-        timings.log("load.removed", removed=left.removed, rows_visible=left.rows_visible)
-        return pb.RemoveLoadResponse(removed=left.removed, rows_visible=left.rows_visible)
+            left = await removing.remove(self._druid, _removal(request), request.wait_ms / 1000)
+        timings.log("load.removed", removed=left.removed, rows_visible=left.rows_visible, segments=len(left.segments))
+        return pb.RemoveLoadResponse(
+            removed=left.removed, rows_visible=left.rows_visible, segments=_segments(request.datasource, left.segments)
+        )
 
     async def Query(self, request: pb.QueryRequest, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[pb.QueryResponse]:
         limit = request.limit or querying.DEFAULT_LIMIT
@@ -113,6 +135,26 @@ def _load(request: pb.SubmitLoadRequest) -> Load:
         max_millis=request.max_millis,
         rows=request.rows,
     )
+
+
+def _removal(request: pb.RemoveLoadRequest) -> removing.Removal:
+    mode = _MODES.get(request.mode)
+    return removing.Removal(
+        datasource=request.datasource,
+        load_id=request.task_id,
+        task_ids=request.druid_task_ids,
+        own=frozenset(request.segment_ids),
+        restore=frozenset(request.restore_segment_ids),
+        replaces=None if mode is None else mode is not Mode.APPEND,
+    )
+
+
+def _interval(interval: Interval) -> pb.Interval:
+    return pb.Interval(start_millis=interval.start_millis, end_millis=interval.end_millis)
+
+
+def _segments(datasource: str, ids: Sequence[str]) -> list[pb.Segment]:
+    return [pb.Segment(id=each, interval=_interval(segment_ids.interval(datasource, each))) for each in ids]
 
 
 def _progress(progress: watching.Progress) -> pb.WatchLoadResponse:

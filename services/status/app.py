@@ -15,6 +15,7 @@ from services.status.history import History
 from services.status.housekeeping import Housekeeping
 from services.status.jobs import Jobs
 from services.status.listener import CANCEL, DUE, EVENT, Listener
+from services.status.load_records import LoadRecords
 from services.status.pipeline import Pipeline
 from services.status.postgres import Database
 from services.status.queue import Queue
@@ -52,7 +53,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     queue = Queue(database, settings.pipeline_workers, CALL_PATIENCE_S)
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
     gate = Gate()
-    pipeline = Pipeline(Store(database, PIPELINE_PATIENCE_S), jobs, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
+    pipeline_store, records = Store(database, PIPELINE_PATIENCE_S), LoadRecords(database, PIPELINE_PATIENCE_S)
+    pipeline = Pipeline(pipeline_store, records, jobs, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
     workers = Workers(jobs, pipeline, gate, settings.pipeline_workers)
 
     def notified(channel: str, payload: str) -> None:
@@ -74,7 +76,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
 
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
-    servicer = StatusServicer(Commands(store), files, queue, History(database, CALL_PATIENCE_S), store, watch)
+    history, undoing = History(database, CALL_PATIENCE_S), LoadRecords(database, CALL_PATIENCE_S)
+    servicer = StatusServicer(Commands(store), files, queue, history, store, undoing, watch)
     port = await server.start(
         stack,
         settings,

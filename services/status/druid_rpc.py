@@ -7,6 +7,8 @@ import grpc
 from services.common import errors
 from services.status.gate import Gate
 from sluice.druid.v1.druid_pb2 import (
+    PlanIngestionRequest,
+    PlanIngestionResponse,
     RemoveLoadRequest,
     RemoveLoadResponse,
     SubmitLoadRequest,
@@ -29,6 +31,14 @@ class LoadsRpc:
     def __init__(self, channel: grpc.aio.Channel, gate: Gate) -> None:
         self._stub = DruidGatewayServiceStub(channel)
         self._gate = gate
+
+    async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
+        """What a load would do."""
+        try:
+            answer: PlanIngestionResponse = await self._stub.PlanIngestion(request, timeout=GRACE_S)
+            return answer
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         """Hands a load to Druid."""

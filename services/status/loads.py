@@ -1,6 +1,7 @@
 """How a load is named in Druid, and how it is asked for and about."""
 
 import math
+from collections.abc import Sequence
 
 from services.status.tasks import Task
 from sluice.common.v1.task_pb2 import LoadMode
@@ -58,6 +59,14 @@ def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
     )
 
 
-def remove_request(task: Task, wait_ms: int) -> RemoveLoadRequest:
-    """Everything that was ever begun of the task's loads."""
-    return RemoveLoadRequest(task_id=task.task_id, datasource=task.datasource_name, druid_task_ids=task.druid_task_ids, wait_ms=wait_ms)
+def remove_request(task: Task, wait_ms: int, *, own: Sequence[str] = (), restore: Sequence[str] = ()) -> RemoveLoadRequest:
+    """Everything that was ever begun of the task's loads. `own`: segments known to be the task's; `restore`: those that it replaced."""
+    return RemoveLoadRequest(
+        task_id=task.task_id,
+        datasource=task.datasource_name,
+        druid_task_ids=task.druid_task_ids,
+        wait_ms=wait_ms,
+        mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+        segment_ids=own,
+        restore_segment_ids=restore,
+    )

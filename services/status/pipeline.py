@@ -15,11 +15,12 @@ from services.status.gate import Gate
 from services.status.jobs import Lease
 from services.status.lanes import LaneTakenError
 from services.status.machine import LOADED, Move, State, end_badly
-from services.status.ports import Claims, Loads, Rows, Validation
+from services.status.ports import Claims, Loads, Records, Rows, Validation
 from services.status.run import FencedError, Run
 from services.status.settings import Settings
 from services.status.stages.clean import clean
 from services.status.stages.ingest import LoadLostError, ingest
+from services.status.stages.revert import revert
 from services.status.stages.validate import validate
 from services.status.stages.verify import verify
 from services.status.tasks import Progress, Task
@@ -35,7 +36,9 @@ async def _start(run: Run) -> None:
 class Pipeline:
     """The orchestrator: the only one that moves a task from UPLOADED on."""
 
-    def __init__(self, store: Rows, claims: Claims, validation: Validation, loads: Loads, gate: Gate, settings: Settings) -> None:
+    def __init__(
+        self, store: Rows, records: Records, claims: Claims, validation: Validation, loads: Loads, gate: Gate, settings: Settings
+    ) -> None:
         self._store = store
         self._claims = claims
         self._gate = gate
@@ -43,9 +46,11 @@ class Pipeline:
         self._stages: dict[State, Stage] = {
             State.UPLOADED: _start,
             State.VALIDATING: lambda run: validate(run, validation),
-            State.INGESTING: lambda run: self._ingest(run, validation, loads),
-            State.VERIFYING: lambda run: verify(run, loads, settings.verify_settle_s),
-            State.CLEANING: lambda run: clean(run, loads),
+            State.INGESTING: lambda run: self._ingest(run, validation, loads, records),
+            State.VERIFYING: lambda run: verify(run, loads, records, settings.verify_settle_s),
+            State.CLEANING: lambda run: clean(run, loads, records),
+            # A task in this state is claimed only while its load is being undone.
+            State.SUCCEEDED: lambda run: revert(run, loads, records),
         }
 
     async def run(self, lease: Lease) -> None:
@@ -108,12 +113,12 @@ class Pipeline:
         logs.get().info("pipeline.stage", state=task.status, seconds=round(perf_counter() - started, 4), code=code)
         return failure is None or await self._failed(task, lease, failure, new_load)
 
-    async def _ingest(self, run: Run, validation: Validation, loads: Loads) -> None:
+    async def _ingest(self, run: Run, validation: Validation, loads: Loads, records: Records) -> None:
         task = run.task
         if not task.in_lane and not await self._store.enter_lane(task, run.owner):
             await run.progress(Progress("Waits until other loads into the datasource have ended.", 0, task.rows_loadable, "rows"))
             raise LaneTakenError
-        await ingest(run, validation, loads)
+        await ingest(run, validation, loads, records)
 
     def _heed(self, failure: Problem | None) -> None:
         """Keeps in mind for the next claims whether Druid answers."""
@@ -150,8 +155,8 @@ async def _until_interrupted(stage: Awaitable[None], run: Run, lease: Lease) -> 
         Whatever the stage raises.
     """
     work = asyncio.ensure_future(stage)
-    # What is cleaned is cleaned to the end.
-    interrupts = [lease.lost] if run.task.status is State.CLEANING else [lease.lost, lease.cancelled]
+    # What is cleaned or undone is so to the end.
+    interrupts = [lease.lost] if run.task.status in retry.NEVER_GIVEN_UP else [lease.lost, lease.cancelled]
     waiting = [asyncio.ensure_future(event.wait()) for event in interrupts]
     try:
         # A stage that can judge its own deadline better than we (VERIFYING) is given a moment to do so.

@@ -1,15 +1,19 @@
 """What the pipeline needs of others."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.status.jobs import Lease
+from services.status.load_records import Role
 from services.status.machine import Move, State
 from services.status.tasks import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import (
+    PlanIngestionRequest,
+    PlanIngestionResponse,
     RemoveLoadRequest,
     RemoveLoadResponse,
+    Segment,
     SubmitLoadRequest,
     SubmitLoadResponse,
     VerifyLoadRequest,
@@ -33,6 +37,10 @@ class Validation(Protocol):
 
 class Loads(Protocol):
     """Loads in Druid. All methods raise SluiceError, SERVICE_UNAVAILABLE and DRUID_UNAVAILABLE among others."""
+
+    async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
+        """What a load would do."""
+        ...
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         """Hands a load to Druid."""
@@ -84,9 +92,25 @@ class Rows(Protocol):
 
     async def enter_lane(self, task: Task, owner: Owner) -> bool: ...
 
-    async def overlapping_loads(self, task: Task) -> list[Task]: ...
 
-    async def set_load_state(self, task_id: str, load_state: str) -> None: ...
+class Records(Protocol):
+    """What the pipeline notes of loads; load_records.LoadRecords has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
+
+    async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None: ...
+
+    async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None: ...
+
+    async def own(self, task_id: str) -> list[str]: ...
+
+    async def restorable(self, task_id: str) -> list[str]: ...
+
+    async def overlapping(self, task: Task) -> list[Task]: ...
+
+    async def uncovered(self, task_id: str) -> list[Task]: ...
+
+    async def set_load_state(self, task: Task, load_state: str, message: str) -> None: ...
+
+    async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool: ...
 
 
 class Claims(Protocol):

@@ -44,8 +44,12 @@ STAGE_NAMES = {
     State.INGESTING: "ingest",
     State.VERIFYING: "verify",
     State.CLEANING: "clean",
+    State.SUCCEEDED: "undo",
 }
 """The pipeline's states and the stage that a person sees."""
+
+NEVER_GIVEN_UP = frozenset({State.CLEANING, State.SUCCEEDED})
+"""What is being removed, after a failure or to be undone, is removed in the end: there is no other state to go to."""
 
 CLEAN_SLOWLY_S = 60.0
 """Seconds between tries of a CLEANING that is over its deadline."""
@@ -70,9 +74,9 @@ class End:
 
 
 def decide(task: Task, problem: Problem, settings: Settings) -> Again | End:
-    """What follows from the failure of the task's stage. CLEANING never gives up: its rows may still be in Druid."""
+    """What follows from the failure of the task's stage. Removing never gives up: rows may still be in Druid."""
     waits = problem.code in WAITED_FOR
-    if task.status is State.CLEANING:
+    if task.status in NEVER_GIVEN_UP:
         late = task.stage_seconds > settings.clean_deadline_s
         delay = CLEAN_SLOWLY_S if late else _delay_s(task.stage_waits + task.stage_attempts, settings)
         return Again(delay, not waits, _again(problem, delay, "an administrator should look at Druid; " if late else ""))
@@ -91,8 +95,8 @@ def decide(task: Task, problem: Problem, settings: Settings) -> Again | End:
 
 
 def taken_over_too_often(task: Task, settings: Settings) -> End | None:
-    """The end of a task whose workers die again and again in the same stage; CLEANING goes on all the same."""
-    if task.status is State.CLEANING or task.stage_takeovers <= settings.stage_takeovers:
+    """The end of a task whose workers die again and again in the same stage; removing goes on all the same."""
+    if task.status in NEVER_GIVEN_UP or task.stage_takeovers <= settings.stage_takeovers:
         return None
     return End(State.FAILED, _exhausted(task, f"was begun {task.stage_takeovers + 1} times and its worker died each time."))
 

@@ -9,9 +9,10 @@ from grpc import aio
 
 from services.common import errors, logs, trace
 from services.common.interceptors import check
-from services.status import pages
+from services.status import pages, reverting
 from services.status.commands import Commands, canonical
 from services.status.history import History
+from services.status.load_records import LoadRecords
 from services.status.messages import NOWHERE, event_message, state_of, task_message
 from services.status.queue import Queue
 from services.status.store import Filter, Store
@@ -36,12 +37,22 @@ Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 class StatusServicer(StatusServiceServicer):
     """As protos/sluice/status/v1/status.proto says."""
 
-    def __init__(self, commands: Commands, files: StoredFiles, queue: Queue, history: History, store: Store, watch: Watch) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        files: StoredFiles,
+        queue: Queue,
+        history: History,
+        store: Store,
+        records: LoadRecords,
+        watch: Watch,
+    ) -> None:
         self._commands = commands
         self._files = files
         self._queue = queue
         self._history = history
         self._store = store
+        self._records = records
         self._watch = watch
 
     async def CreateTask(self, request: status_pb2.CreateTaskRequest, context: Context) -> status_pb2.CreateTaskResponse:
@@ -132,6 +143,10 @@ class StatusServicer(StatusServiceServicer):
 
     async def GetStatistics(self, request: status_pb2.GetStatisticsRequest, context: Context) -> status_pb2.GetStatisticsResponse:
         return await self._history.statistics(request.hours or HOURS)
+
+    async def RevertLoad(self, request: status_pb2.RevertLoadRequest, context: Context) -> status_pb2.RevertLoadResponse:
+        logs.bind(task_id=request.task_id)
+        return status_pb2.RevertLoadResponse(task=task_message(await reverting.revert(self._commands, self._records, request.task_id)))
 
     async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):

@@ -172,7 +172,8 @@ class Store:
         find = """
             SELECT task_id FROM ingestion_tasks
             WHERE datasource_name = $1 AND sha256 = $2 AND sha256 <> '' AND task_id <> $3
-                AND (status IN ('INGESTING', 'VERIFYING') OR status = 'SUCCEEDED' AND load_state IN ('LIVE', 'PARTLY_REPLACED'))
+                AND (status IN ('INGESTING', 'VERIFYING')
+                    OR status = 'SUCCEEDED' AND load_state IN ('LIVE', 'PARTLY_REPLACED', 'REVERTING'))
             ORDER BY created_at LIMIT 1"""
 
         async def work(connection: Connection) -> str | None:
@@ -213,7 +214,7 @@ class Store:
         p = Parameters()
         sets = ", ".join(f"{name} = {p(value)}" for name, value in columns.items())
         sql = f"""UPDATE ingestion_tasks SET {sets}, updated_at = clock_timestamp()
-            WHERE {_held(p, owner.task_id, task.status, owner)} RETURNING 1"""  # noqa: S608 - column names are ours, values are parameters
+            WHERE {held(p, owner.task_id, task.status, owner)} RETURNING 1"""  # noqa: S608 - column names are ours, values are parameters
         return await self._changed(sql, p)
 
     async def enter_lane(self, task: Task, owner: Owner) -> bool:
@@ -247,18 +248,6 @@ class Store:
         """Position of the newest event; 0 where there is none."""
         return int((await self._fetch("SELECT coalesce(max(position), 0) AS position FROM task_events", []))[0]["position"])
 
-    async def overlapping_loads(self, task: Task) -> list[Task]:
-        """Older loads of the datasource that may have rows in the task's interval."""
-        sql = f"""{TASK} WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
-            AND t.interval_start_millis < $4 AND t.interval_end_millis > $3"""
-        parameters = [task.datasource_name, task.task_id, task.interval_start_millis, task.interval_end_millis]
-        return [Task.of(row) for row in await self._fetch(sql, parameters)]
-
-    async def set_load_state(self, task_id: str, load_state: str) -> None:
-        """What has become of the rows of a SUCCEEDED task."""
-        sql = "UPDATE ingestion_tasks SET load_state = $2, updated_at = clock_timestamp() WHERE task_id = $1 AND status = 'SUCCEEDED'"
-        await self._fetch(sql, [task_id, load_state])
-
     async def _event(
         self,
         owner: Owner,
@@ -273,8 +262,8 @@ class Store:
     ) -> bool:
         message = problems.clean(message)
         sets = [*sets, f"message = {p(message)}"]
-        update = _update(sets, _held(p, owner.task_id, state, owner))
-        return await self._changed(f"{update} {_append(p, kind, message, progress, problem)}", p)
+        write = update(sets, held(p, owner.task_id, state, owner))
+        return await self._changed(f"{write} {append(p, kind, message, progress, problem)}", p)
 
     async def _changed(self, sql: str, parameters: Sequence[object]) -> bool:
         return bool(await self._fetch(sql, parameters))
@@ -305,7 +294,7 @@ def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
         WITH changed AS (
             INSERT INTO ingestion_tasks ({columns}, message, last_sequence) VALUES ({values}, {p(message)}, 1)
             ON CONFLICT DO NOTHING RETURNING *)
-        {_append(p, "STATE", message)}"""  # noqa: S608 - column names are ours, values are parameters
+        {append(p, "STATE", message)}"""  # noqa: S608 - column names are ours, values are parameters
     return sql, p
 
 
@@ -336,24 +325,26 @@ def transition(task_id: str, state: State, move: Move, owner: Owner | None, writ
     # Without an owner nobody may be working on it: some worker is to look. A load that ended may have kept others waiting.
     wakes = (owner is None and is_run(move.to)) or (state in LOADED and move.to in TERMINAL)
     also = ", pg_notify('sluice_due', '')" if wakes else ""
-    held = _held(p, task_id, state, owner) + (f" AND upload_writer = {p(writer)}" if writer else "")
-    update = _update(sets, held)
-    return f"{update} {_append(p, 'STATE', message, None, move.problem, also)}", p
+    condition = held(p, task_id, state, owner) + (f" AND upload_writer = {p(writer)}" if writer else "")
+    write = update(sets, condition)
+    return f"{write} {append(p, 'STATE', message, None, move.problem, also)}", p
 
 
-def _held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
+def held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
+    """The condition of a write: the task is in the state, and under the claim where there is one."""
     condition = f"task_id = {p(task_id)} AND status = {p(state)}"
     if owner:
         condition += f" AND attempt = {p(owner.attempt)} AND worker = {p(owner.worker)}"
     return condition
 
 
-def _update(sets: list[str], where: str) -> str:
+def update(sets: list[str], where: str) -> str:
+    """Changes the row and takes the next sequence number; `append` writes the event to it."""
     assignments = ", ".join([*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"])
     return f"WITH changed AS (UPDATE ingestion_tasks SET {assignments} WHERE {where} RETURNING *)"  # noqa: S608 - ours
 
 
-def _append(
+def append(
     p: Parameters,
     kind: str,
     message: str,
@@ -361,5 +352,6 @@ def _append(
     problem: Problem | None = None,
     also: str = "",
 ) -> str:
+    """Appends the event of an `update`; `also`: further columns of the answer, with a comma before them."""
     kept = problems.to_json(problem) if problem else None
     return _APPEND.format(kind=p(kind), message=p(message), progress=p(progress), problem=p(kept), also=also)

@@ -47,6 +47,8 @@ class Task:
     rows_skipped: int | None
     row_count: int | None
     load_state: str | None
+    undone_from: str | None
+    """The load state before it was REVERTING."""
     expected_sums: dict[str, float]
     """Numeric column -> the sum that Druid must show."""
     attempt: int

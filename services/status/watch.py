@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from services.common import errors, logs
+from services.status.machine import TERMINAL
 from services.status.store import EVENTS_PAGE, Store
 from services.status.tasks import Event, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -118,7 +119,8 @@ class Watch:
                 for event, read in changes:
                     yield event, read
                     wanted = event.sequence + 1
-                    if event.ends_the_task:
+                    # What comes after the end, when a load is undone, is told as far as it has happened.
+                    if event.ends_the_task or (event.state in TERMINAL and event.sequence >= read.last_sequence):
                         return
                 if not changes:
                     await grew.wait()

@@ -33,6 +33,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "GetRejects": {"task_id": "x", "attempt": 1},
     "DeleteResults": {"task_id": "x"},
     "SubmitLoad": {"task_id": NOBODY, "attempt": 0},
+    "PlanIngestion": {"load": {"task_id": "x"}},
     "WatchLoad": {"druid_task_id": ""},
     "VerifyLoad": {"task_id": "x"},
     "RemoveLoad": {"task_id": NOBODY, "datasource": "x", "wait_ms": -1},
@@ -48,6 +49,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "DeleteTaskFiles": {"task_id": "x"},
     "GetHistory": {"task_id": "x"},
     "GetStatistics": {"hours": -1},
+    "RevertLoad": {"task_id": "x"},
     "WatchTask": {"task_id": ""},
     "WatchTasks": {"from_position": -1},
 }
@@ -68,6 +70,7 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "RetryTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "DeleteTaskFiles": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "GetHistory": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "RevertLoad": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "WatchTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "ListTasks": ({"page_token": "made up"}, "PAGE_TOKEN_INVALID"),
     "Query": ({"sql": "DROP TABLE x"}, "QUERY_FORBIDDEN"),

@@ -9,12 +9,12 @@ from contextlib import aclosing
 from services.common import errors
 from services.status.loads import load_id, submit_request, verify_request
 from services.status.machine import Move, State
-from services.status.ports import Loads, Validation
+from services.status.ports import Loads, Records, Validation
 from services.status.run import Run, to_its_end
-from services.status.stages.clean import remove
+from services.status.stages.clean import remove_all
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.druid.v1.druid_pb2 import LoadPhase, WatchLoadResponse
+from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, SubmitLoadRequest, WatchLoadResponse
 
 
 class LoadLostError(Exception):
@@ -25,7 +25,7 @@ class LoadLostError(Exception):
         self.problem = problem
 
 
-async def ingest(run: Run, validation: Validation, loads: Loads) -> None:
+async def ingest(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
     """To VERIFYING.
 
     Raises:
@@ -35,29 +35,40 @@ async def ingest(run: Run, validation: Validation, loads: Loads) -> None:
         attempt = run.owner.attempt
         await run.record(load_attempt=attempt, druid_task_ids=[*run.task.druid_task_ids, load_id(run.task.task_id, attempt)])
     if run.task.druid_task_id is None:
-        await _submit(run, validation, loads)
+        await _submit(run, validation, loads, records)
     last = await _follow(run, loads)
     match last.phase:
         case LoadPhase.LOAD_PHASE_SUCCEEDED:
             await _loaded(run)
         case LoadPhase.LOAD_PHASE_FAILED:
-            await remove(run, loads)
+            await remove_all(run, loads, records)
             problem = last.problem if last.problem.code else errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
             raise LoadLostError(problem)
         case LoadPhase.LOAD_PHASE_UNKNOWN:
-            await _reconcile(run, loads)
+            await _reconcile(run, loads, records)
         case _:
             raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The Druid gateway stopped following the load.")
 
 
-async def _submit(run: Run, validation: Validation, loads: Loads) -> None:
+async def _submit(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
     report = await validation.report(run.task.task_id, run.task.report_attempt)
-    answer = await to_its_end(loads.submit(submit_request(run.task, report, run.remaining_s)))
+    request = submit_request(run.task, report, run.remaining_s)
+    # Once only: after the submit the segments in use may be the load's own.
+    if run.task.load_mode != "APPEND" and run.task.interval_start_millis is None:
+        await _record_replaced(run, loads, records, request)
+    answer = await to_its_end(loads.submit(request))
     await run.record(
         druid_task_id=answer.druid_task_id,
         interval_start_millis=answer.interval.start_millis,
         interval_end_millis=answer.interval.end_millis,
     )
+
+
+async def _record_replaced(run: Run, loads: Loads, records: Records, request: SubmitLoadRequest) -> None:
+    """Keeps what the load will replace: what undoing it has to bring back."""
+    plan = await loads.plan(PlanIngestionRequest(load=request))
+    await records.add(run.owner, "REPLACED", plan.replaced)
+    await run.record(interval_start_millis=plan.interval.start_millis, interval_end_millis=plan.interval.end_millis)
 
 
 async def _follow(run: Run, loads: Loads) -> WatchLoadResponse:
@@ -78,11 +89,11 @@ async def _loaded(run: Run) -> None:
     await run.move(Move(State.VERIFYING, "The rows are loaded and are being counted."))
 
 
-async def _reconcile(run: Run, loads: Loads) -> None:
+async def _reconcile(run: Run, loads: Loads, records: Records) -> None:
     """Druid no longer knows the task. What counts is what a query counts."""
     seen = await loads.verify(verify_request(run.task, wait_ms=0))
     if seen.rows == run.task.rows_loadable:
         await _loaded(run)
         return
-    await remove(run, loads)
+    await remove_all(run, loads, records)
     raise LoadLostError(errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "Druid no longer knows the load."))

@@ -6,8 +6,9 @@ from time import monotonic
 from services.common import errors
 from services.status.loads import verify_request
 from services.status.machine import Move, State, end_badly
-from services.status.ports import Loads
+from services.status.ports import Loads, Records
 from services.status.run import Run
+from services.status.stages.revert import recount
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
@@ -19,14 +20,14 @@ PACE_S = 0.5
 """Least seconds between two calls."""
 
 
-async def verify(run: Run, loads: Loads, settle_s: float) -> None:
+async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> None:
     """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments loaded, or until the deadline."""
     wrong_since: float | None = None
     while True:
         asked = monotonic()
         seen = await loads.verify(verify_request(run.task, WAIT_MS))
         if seen.verified:
-            await _succeeded(run, loads, seen)
+            await _succeeded(run, loads, records, seen)
             return
         await run.progress(Progress("The rows are becoming visible to queries.", seen.rows, run.task.rows_loadable, "rows"))
         if seen.segments_loaded_percent < 100:
@@ -40,19 +41,19 @@ async def verify(run: Run, loads: Loads, settle_s: float) -> None:
         await asyncio.sleep(max(0.0, PACE_S - (monotonic() - asked)))
 
 
-async def _succeeded(run: Run, loads: Loads, seen: VerifyLoadResponse) -> None:
-    if run.task.load_mode == "REPLACE":
-        await _recount_replaced(run, loads)
+async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadResponse) -> None:
+    await records.add(run.owner, "OWN", seen.segments)
+    if run.task.load_mode != "APPEND":
+        await _recount_replaced(run, loads, records)
     message = f"{seen.rows:,} rows are in {run.task.datasource_name} and can be queried."
     await run.move(Move(State.SUCCEEDED, message, columns={"row_count": seen.rows, "load_state": "LIVE"}))
 
 
-async def _recount_replaced(run: Run, loads: Loads) -> None:
-    """Says of older loads what is left of them, by counting."""
-    for older in await run.store.overlapping_loads(run.task):
-        left = (await loads.verify(verify_request(older, wait_ms=0))).rows
-        if left < (older.row_count or 0):
-            await run.store.set_load_state(older.task_id, "PARTLY_REPLACED" if left else "REPLACED")
+async def _recount_replaced(run: Run, loads: Loads, records: Records) -> None:
+    """Says of older loads what is left of them, and keeps that this one replaced the rest."""
+    older = await records.overlapping(run.task)
+    replaced = [each.task_id for each in older if await recount(each, loads, records)]
+    await records.add_loads(run.task.task_id, replaced)
 
 
 async def _failed(run: Run, seen: VerifyLoadResponse) -> None:

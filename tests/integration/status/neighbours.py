@@ -66,6 +66,9 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
     def __init__(self, fake: FakeLoads) -> None:
         self._fake = fake
 
+    async def PlanIngestion(self, request: druid_pb2.PlanIngestionRequest, context: Any) -> druid_pb2.PlanIngestionResponse:
+        return await self._fake.plan(request)
+
     async def SubmitLoad(self, request: druid_pb2.SubmitLoadRequest, context: Any) -> druid_pb2.SubmitLoadResponse:
         return await self._fake.submit(request)
 

@@ -142,6 +142,10 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         await self._change(task)
         return pb.CancelTaskResponse(task=task)
 
+    async def RevertLoad(self, request: pb.RevertLoadRequest, context: Any) -> pb.RevertLoadResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
+        raise AssertionError("abort raises")
+
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Any) -> AsyncIterator[pb.WatchTaskResponse]:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
         yield pb.WatchTaskResponse()

@@ -11,7 +11,7 @@ import httpx
 from services.common.errors import SluiceError
 from services.druid_gateway import druid_http, pacing, removing
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
-from services.druid_gateway.removing import remove
+from services.druid_gateway.removing import Removal, remove
 from services.druid_gateway.submitting import submit
 from services.druid_gateway.verifying import Expected, verify
 from services.druid_gateway.watching import Phase, TaskPoller, watch_load
@@ -93,7 +93,7 @@ class World:
     async def remove(self, *attempts: int) -> None:
         ids = [self.load(attempt).druid_task_id for attempt in attempts]
         for _ in range(MOST_TRIES):
-            if (await self.insist(lambda: remove(self.druid, "sales", TASK_ID, ids, 1.0))).removed:
+            if (await self.insist(lambda: remove(self.druid, Removal("sales", TASK_ID, ids), 1.0))).removed:
                 hold(not self.server.running(), "removed is said while a task of the load still runs")
                 hold(self.server.rows(TASK_ID) == 0, "removed is said while rows are there")
                 return

@@ -38,7 +38,7 @@ class World:
         self.loads = FakeLoads()
         rows = Failing(self.rows, POSTGRESQL, plan)
         validation, loads = Failing(self.validation, GRPC, plan), Failing(self.loads, GRPC, plan)
-        self.pipeline = Pipeline(rows, rows, validation, loads, Gate(), SETTINGS)
+        self.pipeline = Pipeline(rows, rows, rows, validation, loads, Gate(), SETTINGS)
 
     async def run_to_the_end(self) -> State:
         """Claims again and again, as time passes."""

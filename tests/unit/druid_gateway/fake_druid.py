@@ -34,6 +34,7 @@ class FakeDruid:
     report: TaskReport | None = None
     target: TaskTarget | None = None
     used: dict[str, bool] = field(default_factory=dict)
+    overshadowed: set[str] = field(default_factory=set)
     unused: list[UnusedSegment] = field(default_factory=list)
     slots: int | None = 4
     known: set[str] = field(default_factory=set)
@@ -71,7 +72,10 @@ class FakeDruid:
         return self.target
 
     async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
-        return self.used
+        return {segment: reached for segment, reached in self.used.items() if segment not in self.marked}
+
+    async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
+        return {*self.used, *self.overshadowed, *self.brought_back}
 
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
         return [segment for segment in self.unused if segment.id not in self.brought_back]

@@ -6,14 +6,14 @@ import pytest
 
 from services.common.errors import SluiceError
 from services.druid_gateway.loads import Interval, TaskTarget, UnusedSegment
-from services.druid_gateway.removing import Left, remove
+from services.druid_gateway.removing import Left, Removal, remove
 from tests.unit.druid_gateway.fake_druid import AWAY, RUNNING, SUCCESS, FakeDruid, failed
 
 STOPPED = failed("Shutdown request from user")
 
 
 async def run(druid: FakeDruid, *task_ids: str, wait_s: float = 5.0) -> Left:
-    return await remove(druid, "sales", "load", task_ids, wait_s)
+    return await remove(druid, Removal("sales", "load", task_ids), wait_s)
 
 
 async def test_running_tasks_are_stopped_and_waited_for() -> None:
@@ -137,3 +137,50 @@ async def test_druid_away_is_an_error() -> None:
     with pytest.raises(SluiceError) as raised:
         await run(FakeDruid(polls=[AWAY]), "a")
     assert raised.value.code == "DRUID_UNAVAILABLE"
+
+
+OLD = f"{CHUNK}_2025-01-01T00:00:00.000Z"
+
+
+def undo(replaces: bool = True, restore: frozenset[str] = frozenset({OLD})) -> Removal:
+    return Removal("sales", "load", own=frozenset({OURS}), restore=restore, replaces=replaces)
+
+
+async def test_recorded_segments_come_back_before_ours_go() -> None:
+    class Ordered(FakeDruid):
+        order: list[str]
+
+        async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
+            assert not self.marked
+            await super().mark_used(datasource, segment_ids)
+
+    druid = Ordered(segments={OURS: 3}, used={OURS: True}, unused=[UnusedSegment(OLD, "2025", "2026")])
+    assert await remove(druid, undo(), 5) == Left(True, 0)
+    assert (druid.marked, druid.brought_back) == ([OURS], [OLD])
+
+
+async def test_what_was_left_undone_by_a_call_that_broke_off_is_done() -> None:
+    """Ours are gone already, and what they had replaced is not back yet: nothing of the load is visible any more."""
+    druid = FakeDruid(unused=[UnusedSegment(OLD, "2025", "2026"), UnusedSegment(OURS, "2026", "2026")])
+    assert await remove(druid, undo(), 5) == Left(True, 0)
+    assert (druid.marked, druid.brought_back) == ([], [OLD])
+
+
+async def test_replaced_segments_that_are_still_in_use_are_left_alone() -> None:
+    druid = FakeDruid(segments={OURS: 3}, used={OURS: True}, overshadowed={OLD})
+    assert await remove(druid, undo(), 5) == Left(True, 0)
+    assert (druid.marked, druid.brought_back) == ([OURS], [])
+
+
+async def test_a_replace_stays_where_what_it_replaced_is_gone() -> None:
+    druid = FakeDruid(segments={OURS: 3}, used={OURS: True})
+    with pytest.raises(SluiceError) as raised:
+        await remove(druid, undo(), 5)
+    assert raised.value.code == "REPLACED_ROWS_GONE"
+    assert druid.marked == []
+
+
+async def test_a_recorded_segment_that_no_query_reaches_goes_too() -> None:
+    druid = FakeDruid(used={OURS: False})
+    assert await remove(druid, undo(replaces=False, restore=frozenset()), 5) == Left(True, 0)
+    assert druid.marked == [OURS]

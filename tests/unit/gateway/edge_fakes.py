@@ -188,6 +188,9 @@ class FakeTasks:
         while True:
             yield await self.all.get()
 
+    async def revert(self, task_id: str) -> Task:
+        return self.task
+
     async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
         self.watched_from.append(from_sequence)
         for step in self.scripts.pop(0) if self.scripts else []:

@@ -1,14 +1,16 @@
 """The table in memory, behind the port of the pipeline: the same conditions on every write as store.Store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from services.status import problems
 from services.status.jobs import Lease
+from services.status.load_records import Role
 from services.status.machine import TERMINAL, Move, State, check
 from services.status.tasks import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
+from sluice.druid.v1.druid_pb2 import Segment
 from tests.unit.status.fakes import Faults
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +52,7 @@ def new_task(**other: object) -> Task:
         rows_skipped=None,
         row_count=None,
         load_state=None,
+        undone_from=None,
         expected_sums={},
         attempt=0,
         report_attempt=0,
@@ -84,7 +87,7 @@ class Written:
 
 
 class FakeRows:
-    """Implements ports.Rows and ports.Claims for one task."""
+    """Implements ports.Rows, ports.Records and ports.Claims for one task."""
 
     def __init__(self, task: Task, faults: Faults | None = None) -> None:
         self.task = task
@@ -98,13 +101,15 @@ class FakeRows:
         self.get_more: list[Task] = []
         """Other tasks that there are."""
         self.load_states: dict[str, str] = {}
+        self.segments: dict[Role, set[str]] = {"OWN": set(), "REPLACED": set()}
+        self.replaced: list[str] = []
         self.stage_seconds = 0.0
         """What the database's clock says of the stage, until the next transition."""
 
     def claim(self) -> Lease:
         """A lease as the next worker gets it."""
         assert self.owner is None
-        assert self.task.status not in TERMINAL
+        assert self.task.status not in TERMINAL or self.task.load_state == "REVERTING"
         self.task = replace(self.task, attempt=self.task.attempt + 1)
         self.owner = Owner(self.task.task_id, self.task.attempt, f"worker {self.task.attempt}")
         return Lease(self.owner)
@@ -176,11 +181,39 @@ class FakeRows:
         self.faults.after(number)
         return True
 
-    async def overlapping_loads(self, task: Task) -> list[Task]:
+    async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None:
+        number = self.faults.before(f"add {role}")
+        if owner == self.owner:
+            self.segments[role] |= {segment.id for segment in segments}
+        self.faults.after(number)
+
+    async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:
+        self.replaced += replaced
+
+    async def own(self, task_id: str) -> list[str]:
+        return sorted(self.segments["OWN"])
+
+    async def restorable(self, task_id: str) -> list[str]:
+        return sorted(self.segments["REPLACED"])
+
+    async def overlapping(self, task: Task) -> list[Task]:
         return self.older
 
-    async def set_load_state(self, task_id: str, load_state: str) -> None:
-        self.load_states[task_id] = load_state
+    async def uncovered(self, task_id: str) -> list[Task]:
+        return self.older
+
+    async def set_load_state(self, task: Task, load_state: str, message: str) -> None:
+        self.load_states[task.task_id] = load_state
+
+    async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool:
+        number = self.faults.before("end_undo")
+        if owner != self.owner:
+            return False
+        self.task = replace(self.task, load_state=load_state)
+        self.events.append(Written("LOAD_STATE", self.task.status, message))
+        self.owner = None
+        self.faults.after(number)
+        return True
 
     async def release(self, lease: Lease) -> None:
         if lease.owner == self.owner:

@@ -9,8 +9,11 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import (
     Interval,
     LoadPhase,
+    PlanIngestionRequest,
+    PlanIngestionResponse,
     RemoveLoadRequest,
     RemoveLoadResponse,
+    Segment,
     SubmitLoadRequest,
     SubmitLoadResponse,
     VerifyLoadRequest,
@@ -129,6 +132,13 @@ class Load:
     phase: "LoadPhase.ValueType" = LoadPhase.LOAD_PHASE_SUCCEEDED
 
 
+INTERVAL = Interval(start_millis=0, end_millis=100)
+
+
+def segment(name: str) -> Segment:
+    return Segment(id=name, interval=INTERVAL)
+
+
 class FakeLoads:
     """Implements ports.Loads: a Druid that loads at once, unless told otherwise."""
 
@@ -142,10 +152,20 @@ class FakeLoads:
         self.lose_rows = 0
         self.phases: list[LoadPhase.ValueType] = []
         """How the next loads end, in turn; then all succeed."""
+        self.in_use: list[str] = []
+        """Segments that a replace would replace."""
+        self.removals: list[RemoveLoadRequest] = []
+        self.refusal: errors.SluiceError | None = None
+        """What a removal is refused with."""
         self.gate = asyncio.Event()
         """A load is watched to its end only while it is set."""
         self.gate.set()
         self.began = asyncio.Event()
+
+    async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
+        number = self.faults.before("plan")
+        self.faults.after(number)
+        return PlanIngestionResponse(interval=INTERVAL, segment_granularity="DAY", replaced=[segment(each) for each in self.in_use])
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         number = self.faults.before("submit")
@@ -159,9 +179,7 @@ class FakeLoads:
             visible = rows if phase == LoadPhase.LOAD_PHASE_SUCCEEDED else rows // 2
             self.visible.setdefault(request.task_id, {})[druid_id] = visible
         self.faults.after(number)
-        return SubmitLoadResponse(
-            druid_task_id=druid_id, already_submitted=already, interval=Interval(start_millis=0, end_millis=100), segment_granularity="DAY"
-        )
+        return SubmitLoadResponse(druid_task_id=druid_id, already_submitted=already, interval=INTERVAL, segment_granularity="DAY")
 
     async def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
         number = self.faults.before("watch")
@@ -179,10 +197,15 @@ class FakeLoads:
         number = self.faults.before("verify")
         rows = sum(self.visible.get(request.task_id, {}).values())
         self.faults.after(number)
-        return VerifyLoadResponse(verified=rows == request.expected_rows, rows=rows, segments_loaded_percent=100)
+        verified = rows == request.expected_rows
+        segments = [segment(f"segment {each}") for each in self.visible.get(request.task_id, {})] if verified else []
+        return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=100, segments=segments)
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
         number = self.faults.before("remove")
+        self.removals.append(request)
+        if self.refusal is not None:
+            raise self.refusal
         for druid_id in request.druid_task_ids:
             self.visible.get(request.task_id, {}).pop(druid_id, None)
             # The id stays taken, as in Druid: a submit that comes late is one that Druid knows already.

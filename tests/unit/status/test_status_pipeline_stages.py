@@ -51,7 +51,7 @@ class World:
         self.rows = FakeRows(new_task(), self.faults)
         self.validation = FakeValidation(self.faults)
         self.loads = FakeLoads(self.faults)
-        self.pipeline = Pipeline(self.rows, self.rows, self.validation, self.loads, Gate(), self.settings)
+        self.pipeline = Pipeline(self.rows, self.rows, self.rows, self.validation, self.loads, Gate(), self.settings)
 
     async def run(self) -> None:
         """Claims once and works until the claim is given back."""
@@ -292,7 +292,8 @@ async def test_a_replace_says_what_is_left_of_older_loads() -> None:
     world.loads.visible = {task_id: {"x": left} for task_id, left in ids.items() if left}
     world.rows.older = [new_task(task_id=task_id, row_count=10, rows_loadable=10) for task_id in ids]
     assert await world.run_to_the_end() is State.SUCCEEDED
-    assert world.rows.load_states == {"gone": "REPLACED", "half": "PARTLY_REPLACED"}
+    assert world.rows.load_states == {"gone": "REPLACED", "half": "PARTLY_REPLACED", "whole": "LIVE"}
+    assert world.rows.replaced == ["gone", "half"]
 
 
 async def test_a_load_waits_for_its_lane_without_failing() -> None:

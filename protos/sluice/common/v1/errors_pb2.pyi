@@ -246,6 +246,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A load cannot be undone because newer loads touch the same time chunks. Metadata: tasks."""
     ERROR_REASON_OBJECT_LOST: _ErrorReason.ValueType  # 217
     """The stored object is gone or is not the one that was uploaded."""
+    ERROR_REASON_REPLACED_ROWS_GONE: _ErrorReason.ValueType  # 220
+    """A load cannot be undone because Druid has deleted segments that it replaced for good. Metadata: value (how many)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The stable codes. On JSON and in ErrorInfo.reason the name is used without the ERROR_REASON_ prefix, for example FILE_TOO_LARGE.
@@ -443,6 +445,8 @@ ERROR_REASON_NEWER_LOADS: ErrorReason.ValueType  # 216
 """A load cannot be undone because newer loads touch the same time chunks. Metadata: tasks."""
 ERROR_REASON_OBJECT_LOST: ErrorReason.ValueType  # 217
 """The stored object is gone or is not the one that was uploaded."""
+ERROR_REASON_REPLACED_ROWS_GONE: ErrorReason.ValueType  # 220
+"""A load cannot be undone because Druid has deleted segments that it replaced for good. Metadata: value (how many)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -98,6 +98,8 @@ class _LoadStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LoadState.V
     """A later load replaced all of its time chunks."""
     LOAD_STATE_REVERTED: _LoadState.ValueType  # 4
     """It was undone."""
+    LOAD_STATE_REVERTING: _LoadState.ValueType  # 5
+    """It is being undone: some of its rows may still be visible."""
 
 class LoadState(_LoadState, metaclass=_LoadStateEnumTypeWrapper):
     """What has become of the rows of a SUCCEEDED task."""
@@ -112,6 +114,8 @@ LOAD_STATE_REPLACED: LoadState.ValueType  # 3
 """A later load replaced all of its time chunks."""
 LOAD_STATE_REVERTED: LoadState.ValueType  # 4
 """It was undone."""
+LOAD_STATE_REVERTING: LoadState.ValueType  # 5
+"""It is being undone: some of its rows may still be visible."""
 Global___LoadState: _TypeAlias = LoadState  # noqa: Y015
 
 class _LoadMode:

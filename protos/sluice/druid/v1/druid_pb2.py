@@ -27,7 +27,7 @@ from sluice.common.v1 import errors_pb2 as sluice_dot_common_dot_v1_dot_errors__
 from sluice.common.v1 import task_pb2 as sluice_dot_common_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsluice/druid/v1/druid.proto\x12\x0fsluice.druid.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dsluice/common/v1/errors.proto\x1a\x1bsluice/common/v1/task.proto\"[\n\nLoadColumn\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x36\n\x04type\x18\x02 \x01(\x0e\x32\x1c.sluice.druid.v1.StorageTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"<\n\x08LoadPart\x12\x19\n\x03uri\x18\x01 \x01(\tB\x0c\xbaH\tr\x07:\x05s3://\x12\x15\n\x04rows\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"4\n\x08Interval\x12\x14\n\x0cstart_millis\x18\x01 \x01(\x03\x12\x12\n\nend_millis\x18\x02 \x01(\x03\"\xe9\x02\n\x11SubmitLoadRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61ttempt\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x1e\n\ndatasource\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x34\n\x04mode\x18\x04 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x39\n\x07\x63olumns\x18\x05 \x03(\x0b\x32\x1b.sluice.druid.v1.LoadColumnB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xd0\x0f\x12\x32\n\x05parts\x18\x06 \x03(\x0b\x32\x19.sluice.druid.v1.LoadPartB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x12\n\nmin_millis\x18\x07 \x01(\x03\x12\x12\n\nmax_millis\x18\x08 \x01(\x03\x12\x15\n\x04rows\x18\t \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\ndeadline_s\x18\n \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\"\x90\x01\n\x12SubmitLoadResponse\x12\x15\n\rdruid_task_id\x18\x01 \x01(\t\x12\x19\n\x11\x61lready_submitted\x18\x02 \x01(\x08\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.sluice.druid.v1.Interval\x12\x1b\n\x13segment_granularity\x18\x04 \x01(\t\"2\n\x10WatchLoadRequest\x12\x1e\n\rdruid_task_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\xaf\x01\n\x11WatchLoadResponse\x12)\n\x05phase\x18\x01 \x01(\x0e\x32\x1a.sluice.druid.v1.LoadPhase\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x03\x12\x1b\n\x0erows_processed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12*\n\x07problem\x18\x04 \x01(\x0b\x32\x19.sluice.common.v1.ProblemB\x11\n\x0f_rows_processed\"3\n\x0b\x45xpectedSum\x12\x17\n\x06\x63olumn\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x0b\n\x03sum\x18\x02 \x01(\x01\"\xf3\x01\n\x11VerifyLoadRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\ndatasource\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x33\n\x08interval\x18\x03 \x01(\x0b\x32\x19.sluice.druid.v1.IntervalB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\rexpected_rows\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x33\n\rexpected_sums\x18\x05 \x03(\x0b\x32\x1c.sluice.druid.v1.ExpectedSum\x12\x1c\n\x07wait_ms\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\x00\"c\n\x12VerifyLoadResponse\x12\x10\n\x08verified\x18\x01 \x01(\x08\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x1f\n\x17segments_loaded_percent\x18\x03 \x01(\x01\x12\x0c\n\x04sums\x18\x04 \x03(\x01\"\x81\x01\n\x11RemoveLoadRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\ndatasource\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x16\n\x0e\x64ruid_task_ids\x18\x03 \x03(\t\x12\x1c\n\x07wait_ms\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\x00\";\n\x12RemoveLoadResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x08\x12\x14\n\x0crows_visible\x18\x02 \x01(\x03\"e\n\x0cQueryRequest\x12\x18\n\x03sql\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\xa0\x8d\x06\x12\x1a\n\x05limit\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12\x1f\n\ntimeout_ms\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xa7\x12(\x00\")\n\x0bQueryColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"N\n\x0bQueryHeader\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12-\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x1c.sluice.druid.v1.QueryColumn\"(\n\tQueryRows\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"H\n\x0cQuerySummary\x12\x11\n\trow_count\x18\x01 \x01(\x03\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x12\n\nelapsed_ms\x18\x03 \x01(\x03\"\xa5\x01\n\rQueryResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.sluice.druid.v1.QueryHeaderH\x00\x12*\n\x04rows\x18\x02 \x01(\x0b\x32\x1a.sluice.druid.v1.QueryRowsH\x00\x12\x30\n\x07summary\x18\x03 \x01(\x0b\x32\x1d.sluice.druid.v1.QuerySummaryH\x00\x42\x06\n\x04step*t\n\x0bStorageType\x12\x1c\n\x18STORAGE_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13STORAGE_TYPE_STRING\x10\x01\x12\x15\n\x11STORAGE_TYPE_LONG\x10\x02\x12\x17\n\x13STORAGE_TYPE_DOUBLE\x10\x03*\xa0\x01\n\tLoadPhase\x12\x1a\n\x16LOAD_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12LOAD_PHASE_UNKNOWN\x10\x01\x12\x16\n\x12LOAD_PHASE_WAITING\x10\x02\x12\x16\n\x12LOAD_PHASE_RUNNING\x10\x03\x12\x18\n\x14LOAD_PHASE_SUCCEEDED\x10\x04\x12\x15\n\x11LOAD_PHASE_FAILED\x10\x05\x32\xba\x03\n\x13\x44ruidGatewayService\x12U\n\nSubmitLoad\x12\".sluice.druid.v1.SubmitLoadRequest\x1a#.sluice.druid.v1.SubmitLoadResponse\x12T\n\tWatchLoad\x12!.sluice.druid.v1.WatchLoadRequest\x1a\".sluice.druid.v1.WatchLoadResponse0\x01\x12U\n\nVerifyLoad\x12\".sluice.druid.v1.VerifyLoadRequest\x1a#.sluice.druid.v1.VerifyLoadResponse\x12U\n\nRemoveLoad\x12\".sluice.druid.v1.RemoveLoadRequest\x1a#.sluice.druid.v1.RemoveLoadResponse\x12H\n\x05Query\x12\x1d.sluice.druid.v1.QueryRequest\x1a\x1e.sluice.druid.v1.QueryResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsluice/druid/v1/druid.proto\x12\x0fsluice.druid.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dsluice/common/v1/errors.proto\x1a\x1bsluice/common/v1/task.proto\"[\n\nLoadColumn\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x36\n\x04type\x18\x02 \x01(\x0e\x32\x1c.sluice.druid.v1.StorageTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"<\n\x08LoadPart\x12\x19\n\x03uri\x18\x01 \x01(\tB\x0c\xbaH\tr\x07:\x05s3://\x12\x15\n\x04rows\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"4\n\x08Interval\x12\x14\n\x0cstart_millis\x18\x01 \x01(\x03\x12\x12\n\nend_millis\x18\x02 \x01(\x03\"\xe9\x02\n\x11SubmitLoadRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07\x61ttempt\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01\x12\x1e\n\ndatasource\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x34\n\x04mode\x18\x04 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x39\n\x07\x63olumns\x18\x05 \x03(\x0b\x32\x1b.sluice.druid.v1.LoadColumnB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xd0\x0f\x12\x32\n\x05parts\x18\x06 \x03(\x0b\x32\x19.sluice.druid.v1.LoadPartB\x08\xbaH\x05\x92\x01\x02\x08\x01\x12\x12\n\nmin_millis\x18\x07 \x01(\x03\x12\x12\n\nmax_millis\x18\x08 \x01(\x03\x12\x15\n\x04rows\x18\t \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\ndeadline_s\x18\n \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\"\x90\x01\n\x12SubmitLoadResponse\x12\x15\n\rdruid_task_id\x18\x01 \x01(\t\x12\x19\n\x11\x61lready_submitted\x18\x02 \x01(\x08\x12+\n\x08interval\x18\x03 \x01(\x0b\x32\x19.sluice.druid.v1.Interval\x12\x1b\n\x13segment_granularity\x18\x04 \x01(\t\"B\n\x07Segment\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.sluice.druid.v1.Interval\"P\n\x14PlanIngestionRequest\x12\x38\n\x04load\x18\x01 \x01(\x0b\x32\".sluice.druid.v1.SubmitLoadRequestB\x06\xbaH\x03\xc8\x01\x01\"\x8d\x01\n\x15PlanIngestionResponse\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.sluice.druid.v1.Interval\x12\x1b\n\x13segment_granularity\x18\x02 \x01(\t\x12*\n\x08replaced\x18\x03 \x03(\x0b\x32\x18.sluice.druid.v1.Segment\"2\n\x10WatchLoadRequest\x12\x1e\n\rdruid_task_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"\xaf\x01\n\x11WatchLoadResponse\x12)\n\x05phase\x18\x01 \x01(\x0e\x32\x1a.sluice.druid.v1.LoadPhase\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x03\x12\x1b\n\x0erows_processed\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12*\n\x07problem\x18\x04 \x01(\x0b\x32\x19.sluice.common.v1.ProblemB\x11\n\x0f_rows_processed\"3\n\x0b\x45xpectedSum\x12\x17\n\x06\x63olumn\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x0b\n\x03sum\x18\x02 \x01(\x01\"\xf3\x01\n\x11VerifyLoadRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\ndatasource\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x33\n\x08interval\x18\x03 \x01(\x0b\x32\x19.sluice.druid.v1.IntervalB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\rexpected_rows\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x33\n\rexpected_sums\x18\x05 \x03(\x0b\x32\x1c.sluice.druid.v1.ExpectedSum\x12\x1c\n\x07wait_ms\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\x00\"\x8f\x01\n\x12VerifyLoadResponse\x12\x10\n\x08verified\x18\x01 \x01(\x08\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x1f\n\x17segments_loaded_percent\x18\x03 \x01(\x01\x12\x0c\n\x04sums\x18\x04 \x03(\x01\x12*\n\x08segments\x18\x05 \x03(\x0b\x32\x18.sluice.druid.v1.Segment\"\xe7\x01\n\x11RemoveLoadRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\ndatasource\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x16\n\x0e\x64ruid_task_ids\x18\x03 \x03(\t\x12\x1c\n\x07wait_ms\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\x00\x12\x32\n\x04mode\x18\x05 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x13\n\x0bsegment_ids\x18\x06 \x03(\t\x12\x1b\n\x13restore_segment_ids\x18\x07 \x03(\t\"g\n\x12RemoveLoadResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x08\x12\x14\n\x0crows_visible\x18\x02 \x01(\x03\x12*\n\x08segments\x18\x03 \x03(\x0b\x32\x18.sluice.druid.v1.Segment\"e\n\x0cQueryRequest\x12\x18\n\x03sql\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\xa0\x8d\x06\x12\x1a\n\x05limit\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\x12\x1f\n\ntimeout_ms\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xa7\x12(\x00\")\n\x0bQueryColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"N\n\x0bQueryHeader\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12-\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x1c.sluice.druid.v1.QueryColumn\"(\n\tQueryRows\x12\x0c\n\x04json\x18\x01 \x01(\x0c\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"H\n\x0cQuerySummary\x12\x11\n\trow_count\x18\x01 \x01(\x03\x12\x11\n\ttruncated\x18\x02 \x01(\x08\x12\x12\n\nelapsed_ms\x18\x03 \x01(\x03\"\xa5\x01\n\rQueryResponse\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.sluice.druid.v1.QueryHeaderH\x00\x12*\n\x04rows\x18\x02 \x01(\x0b\x32\x1a.sluice.druid.v1.QueryRowsH\x00\x12\x30\n\x07summary\x18\x03 \x01(\x0b\x32\x1d.sluice.druid.v1.QuerySummaryH\x00\x42\x06\n\x04step*t\n\x0bStorageType\x12\x1c\n\x18STORAGE_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13STORAGE_TYPE_STRING\x10\x01\x12\x15\n\x11STORAGE_TYPE_LONG\x10\x02\x12\x17\n\x13STORAGE_TYPE_DOUBLE\x10\x03*\xa0\x01\n\tLoadPhase\x12\x1a\n\x16LOAD_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12LOAD_PHASE_UNKNOWN\x10\x01\x12\x16\n\x12LOAD_PHASE_WAITING\x10\x02\x12\x16\n\x12LOAD_PHASE_RUNNING\x10\x03\x12\x18\n\x14LOAD_PHASE_SUCCEEDED\x10\x04\x12\x15\n\x11LOAD_PHASE_FAILED\x10\x05\x32\x9a\x04\n\x13\x44ruidGatewayService\x12U\n\nSubmitLoad\x12\".sluice.druid.v1.SubmitLoadRequest\x1a#.sluice.druid.v1.SubmitLoadResponse\x12^\n\rPlanIngestion\x12%.sluice.druid.v1.PlanIngestionRequest\x1a&.sluice.druid.v1.PlanIngestionResponse\x12T\n\tWatchLoad\x12!.sluice.druid.v1.WatchLoadRequest\x1a\".sluice.druid.v1.WatchLoadResponse0\x01\x12U\n\nVerifyLoad\x12\".sluice.druid.v1.VerifyLoadRequest\x1a#.sluice.druid.v1.VerifyLoadResponse\x12U\n\nRemoveLoad\x12\".sluice.druid.v1.RemoveLoadRequest\x1a#.sluice.druid.v1.RemoveLoadResponse\x12H\n\x05Query\x12\x1d.sluice.druid.v1.QueryRequest\x1a\x1e.sluice.druid.v1.QueryResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,6 +58,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITLOADREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_SUBMITLOADREQUEST'].fields_by_name['deadline_s']._loaded_options = None
   _globals['_SUBMITLOADREQUEST'].fields_by_name['deadline_s']._serialized_options = b'\272H\004\032\002 \000'
+  _globals['_PLANINGESTIONREQUEST'].fields_by_name['load']._loaded_options = None
+  _globals['_PLANINGESTIONREQUEST'].fields_by_name['load']._serialized_options = b'\272H\003\310\001\001'
   _globals['_WATCHLOADREQUEST'].fields_by_name['druid_task_id']._loaded_options = None
   _globals['_WATCHLOADREQUEST'].fields_by_name['druid_task_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_EXPECTEDSUM'].fields_by_name['column']._loaded_options = None
@@ -78,16 +80,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVELOADREQUEST'].fields_by_name['datasource']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_REMOVELOADREQUEST'].fields_by_name['wait_ms']._loaded_options = None
   _globals['_REMOVELOADREQUEST'].fields_by_name['wait_ms']._serialized_options = b'\272H\010\032\006\030\340\324\003(\000'
+  _globals['_REMOVELOADREQUEST'].fields_by_name['mode']._loaded_options = None
+  _globals['_REMOVELOADREQUEST'].fields_by_name['mode']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_QUERYREQUEST'].fields_by_name['sql']._loaded_options = None
   _globals['_QUERYREQUEST'].fields_by_name['sql']._serialized_options = b'\272H\010r\006\020\001(\240\215\006'
   _globals['_QUERYREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_QUERYREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\010\032\006\030\300\204=(\000'
   _globals['_QUERYREQUEST'].fields_by_name['timeout_ms']._loaded_options = None
   _globals['_QUERYREQUEST'].fields_by_name['timeout_ms']._serialized_options = b'\272H\010\032\006\030\340\247\022(\000'
-  _globals['_STORAGETYPE']._serialized_start=2190
-  _globals['_STORAGETYPE']._serialized_end=2306
-  _globals['_LOADPHASE']._serialized_start=2309
-  _globals['_LOADPHASE']._serialized_end=2469
+  _globals['_STORAGETYPE']._serialized_start=2675
+  _globals['_STORAGETYPE']._serialized_end=2791
+  _globals['_LOADPHASE']._serialized_start=2794
+  _globals['_LOADPHASE']._serialized_end=2954
   _globals['_LOADCOLUMN']._serialized_start=137
   _globals['_LOADCOLUMN']._serialized_end=228
   _globals['_LOADPART']._serialized_start=230
@@ -98,32 +102,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITLOADREQUEST']._serialized_end=708
   _globals['_SUBMITLOADRESPONSE']._serialized_start=711
   _globals['_SUBMITLOADRESPONSE']._serialized_end=855
-  _globals['_WATCHLOADREQUEST']._serialized_start=857
-  _globals['_WATCHLOADREQUEST']._serialized_end=907
-  _globals['_WATCHLOADRESPONSE']._serialized_start=910
-  _globals['_WATCHLOADRESPONSE']._serialized_end=1085
-  _globals['_EXPECTEDSUM']._serialized_start=1087
-  _globals['_EXPECTEDSUM']._serialized_end=1138
-  _globals['_VERIFYLOADREQUEST']._serialized_start=1141
-  _globals['_VERIFYLOADREQUEST']._serialized_end=1384
-  _globals['_VERIFYLOADRESPONSE']._serialized_start=1386
-  _globals['_VERIFYLOADRESPONSE']._serialized_end=1485
-  _globals['_REMOVELOADREQUEST']._serialized_start=1488
-  _globals['_REMOVELOADREQUEST']._serialized_end=1617
-  _globals['_REMOVELOADRESPONSE']._serialized_start=1619
-  _globals['_REMOVELOADRESPONSE']._serialized_end=1678
-  _globals['_QUERYREQUEST']._serialized_start=1680
-  _globals['_QUERYREQUEST']._serialized_end=1781
-  _globals['_QUERYCOLUMN']._serialized_start=1783
-  _globals['_QUERYCOLUMN']._serialized_end=1824
-  _globals['_QUERYHEADER']._serialized_start=1826
-  _globals['_QUERYHEADER']._serialized_end=1904
-  _globals['_QUERYROWS']._serialized_start=1906
-  _globals['_QUERYROWS']._serialized_end=1946
-  _globals['_QUERYSUMMARY']._serialized_start=1948
-  _globals['_QUERYSUMMARY']._serialized_end=2020
-  _globals['_QUERYRESPONSE']._serialized_start=2023
-  _globals['_QUERYRESPONSE']._serialized_end=2188
-  _globals['_DRUIDGATEWAYSERVICE']._serialized_start=2472
-  _globals['_DRUIDGATEWAYSERVICE']._serialized_end=2914
+  _globals['_SEGMENT']._serialized_start=857
+  _globals['_SEGMENT']._serialized_end=923
+  _globals['_PLANINGESTIONREQUEST']._serialized_start=925
+  _globals['_PLANINGESTIONREQUEST']._serialized_end=1005
+  _globals['_PLANINGESTIONRESPONSE']._serialized_start=1008
+  _globals['_PLANINGESTIONRESPONSE']._serialized_end=1149
+  _globals['_WATCHLOADREQUEST']._serialized_start=1151
+  _globals['_WATCHLOADREQUEST']._serialized_end=1201
+  _globals['_WATCHLOADRESPONSE']._serialized_start=1204
+  _globals['_WATCHLOADRESPONSE']._serialized_end=1379
+  _globals['_EXPECTEDSUM']._serialized_start=1381
+  _globals['_EXPECTEDSUM']._serialized_end=1432
+  _globals['_VERIFYLOADREQUEST']._serialized_start=1435
+  _globals['_VERIFYLOADREQUEST']._serialized_end=1678
+  _globals['_VERIFYLOADRESPONSE']._serialized_start=1681
+  _globals['_VERIFYLOADRESPONSE']._serialized_end=1824
+  _globals['_REMOVELOADREQUEST']._serialized_start=1827
+  _globals['_REMOVELOADREQUEST']._serialized_end=2058
+  _globals['_REMOVELOADRESPONSE']._serialized_start=2060
+  _globals['_REMOVELOADRESPONSE']._serialized_end=2163
+  _globals['_QUERYREQUEST']._serialized_start=2165
+  _globals['_QUERYREQUEST']._serialized_end=2266
+  _globals['_QUERYCOLUMN']._serialized_start=2268
+  _globals['_QUERYCOLUMN']._serialized_end=2309
+  _globals['_QUERYHEADER']._serialized_start=2311
+  _globals['_QUERYHEADER']._serialized_end=2389
+  _globals['_QUERYROWS']._serialized_start=2391
+  _globals['_QUERYROWS']._serialized_end=2431
+  _globals['_QUERYSUMMARY']._serialized_start=2433
+  _globals['_QUERYSUMMARY']._serialized_end=2505
+  _globals['_QUERYRESPONSE']._serialized_start=2508
+  _globals['_QUERYRESPONSE']._serialized_end=2673
+  _globals['_DRUIDGATEWAYSERVICE']._serialized_start=2957
+  _globals['_DRUIDGATEWAYSERVICE']._serialized_end=3495
 # @@protoc_insertion_point(module_scope)

@@ -262,6 +262,92 @@ class SubmitLoadResponse(_message.Message):
 Global___SubmitLoadResponse: _TypeAlias = SubmitLoadResponse  # noqa: Y015
 
 @_typing.final
+class Segment(_message.Message):
+    """A segment: a file of rows of one load, of one chunk of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Druid's id of it."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Its chunk."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        interval: Global___Interval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "interval", b"interval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Segment: _TypeAlias = Segment  # noqa: Y015
+
+@_typing.final
+class PlanIngestionRequest(_message.Message):
+    """What would be loaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def load(self) -> Global___SubmitLoadRequest:
+        """The load as it would be submitted."""
+
+    def __init__(
+        self,
+        *,
+        load: Global___SubmitLoadRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanIngestionRequest: _TypeAlias = PlanIngestionRequest  # noqa: Y015
+
+@_typing.final
+class PlanIngestionResponse(_message.Message):
+    """What would happen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    SEGMENT_GRANULARITY_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    segment_granularity: _builtins.str
+    """Segment granularity: HOUR, DAY, MONTH or YEAR."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """The interval that the load covers, aligned to the segment granularity."""
+
+    @_builtins.property
+    def replaced(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
+        """The segments in use whose rows the load would replace, all or a part of them. Empty for an append."""
+
+    def __init__(
+        self,
+        *,
+        interval: Global___Interval | None = ...,
+        segment_granularity: _builtins.str = ...,
+        replaced: _abc.Iterable[Global___Segment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "replaced", b"replaced", "segment_granularity", b"segment_granularity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanIngestionResponse: _TypeAlias = PlanIngestionResponse  # noqa: Y015
+
+@_typing.final
 class WatchLoadRequest(_message.Message):
     """Which load to follow."""
 
@@ -403,6 +489,7 @@ class VerifyLoadResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     SEGMENTS_LOADED_PERCENT_FIELD_NUMBER: _builtins.int
     SUMS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
     verified: _builtins.bool
     """Rows, sums and availability are as they must be."""
     rows: _builtins.int
@@ -413,6 +500,10 @@ class VerifyLoadResponse(_message.Message):
     def sums(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The sums found, in the order of expected_sums."""
 
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
+        """The segments that hold the load's rows, where it is verified. To be kept: they are what undoing it needs."""
+
     def __init__(
         self,
         *,
@@ -420,10 +511,11 @@ class VerifyLoadResponse(_message.Message):
         rows: _builtins.int = ...,
         segments_loaded_percent: _builtins.float = ...,
         sums: _abc.Iterable[_builtins.float] | None = ...,
+        segments: _abc.Iterable[Global___Segment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "segments_loaded_percent", b"segments_loaded_percent", "sums", b"sums", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "segments", b"segments", "segments_loaded_percent", b"segments_loaded_percent", "sums", b"sums", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -439,15 +531,28 @@ class RemoveLoadRequest(_message.Message):
     DATASOURCE_FIELD_NUMBER: _builtins.int
     DRUID_TASK_IDS_FIELD_NUMBER: _builtins.int
     WAIT_MS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    SEGMENT_IDS_FIELD_NUMBER: _builtins.int
+    RESTORE_SEGMENT_IDS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task, as in `__load_id`."""
     datasource: _builtins.str
     """The datasource."""
     wait_ms: _builtins.int
     """Longest time to wait, in milliseconds, at most 60,000."""
+    mode: _task_pb2.LoadMode.ValueType
+    """How the load met the rows that were there; unspecified: what its Druid tasks say."""
     @_builtins.property
     def druid_task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Druid tasks that may still write rows of it; empty where none was submitted."""
+
+    @_builtins.property
+    def segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Segments that are known to be the load's. Others that hold rows of it are found by asking."""
+
+    @_builtins.property
+    def restore_segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Segments that the load replaced and that have to be in use again afterwards."""
 
     def __init__(
         self,
@@ -456,10 +561,13 @@ class RemoveLoadRequest(_message.Message):
         datasource: _builtins.str = ...,
         druid_task_ids: _abc.Iterable[_builtins.str] | None = ...,
         wait_ms: _builtins.int = ...,
+        mode: _task_pb2.LoadMode.ValueType = ...,
+        segment_ids: _abc.Iterable[_builtins.str] | None = ...,
+        restore_segment_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "druid_task_ids", b"druid_task_ids", "task_id", b"task_id", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "druid_task_ids", b"druid_task_ids", "mode", b"mode", "restore_segment_ids", b"restore_segment_ids", "segment_ids", b"segment_ids", "task_id", b"task_id", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,19 +581,25 @@ class RemoveLoadResponse(_message.Message):
 
     REMOVED_FIELD_NUMBER: _builtins.int
     ROWS_VISIBLE_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
     removed: _builtins.bool
     """No Druid task of it runs and no query sees a row of it."""
     rows_visible: _builtins.int
     """Rows that a query still sees."""
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
+        """Segments that were taken out of use by this call."""
+
     def __init__(
         self,
         *,
         removed: _builtins.bool = ...,
         rows_visible: _builtins.int = ...,
+        segments: _abc.Iterable[Global___Segment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "rows_visible", b"rows_visible"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "rows_visible", b"rows_visible", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,11 @@ class DruidGatewayServiceStub:
                 request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.SubmitLoadRequest.SerializeToString,
                 response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.SubmitLoadResponse.FromString,
                 _registered_method=True)
+        self.PlanIngestion = channel.unary_unary(
+                '/sluice.druid.v1.DruidGatewayService/PlanIngestion',
+                request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PlanIngestionRequest.SerializeToString,
+                response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PlanIngestionResponse.FromString,
+                _registered_method=True)
         self.WatchLoad = channel.unary_stream(
                 '/sluice.druid.v1.DruidGatewayService/WatchLoad',
                 request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.WatchLoadRequest.SerializeToString,
@@ -74,6 +79,14 @@ class DruidGatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanIngestion(self, request, context):
+        """What SubmitLoad would do with the same load: where its rows go, and which segments it would replace. Read-only.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchLoad(self, request, context):
         """Follows a submitted load to its end; the last message has phase SUCCEEDED, FAILED or UNKNOWN. Read-only; ask again to resume.
         Errors: DRUID_UNAVAILABLE after its own retries.
@@ -94,7 +107,8 @@ class DruidGatewayServiceServicer:
         """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
         Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
         Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-        Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too.
+        Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too,
+        REPLACED_ROWS_GONE where Druid no longer has a segment that has to come back. After the last two nothing has changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +129,11 @@ def add_DruidGatewayServiceServicer_to_server(servicer, server):
                     servicer.SubmitLoad,
                     request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.SubmitLoadRequest.FromString,
                     response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.SubmitLoadResponse.SerializeToString,
+            ),
+            'PlanIngestion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanIngestion,
+                    request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PlanIngestionRequest.FromString,
+                    response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PlanIngestionResponse.SerializeToString,
             ),
             'WatchLoad': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchLoad,
@@ -165,6 +184,33 @@ class DruidGatewayService:
             '/sluice.druid.v1.DruidGatewayService/SubmitLoad',
             sluice_dot_druid_dot_v1_dot_druid__pb2.SubmitLoadRequest.SerializeToString,
             sluice_dot_druid_dot_v1_dot_druid__pb2.SubmitLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanIngestion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.druid.v1.DruidGatewayService/PlanIngestion',
+            sluice_dot_druid_dot_v1_dot_druid__pb2.PlanIngestionRequest.SerializeToString,
+            sluice_dot_druid_dot_v1_dot_druid__pb2.PlanIngestionResponse.FromString,
             options,
             channel_credentials,
             insecure,

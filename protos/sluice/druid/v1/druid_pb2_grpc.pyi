@@ -20,6 +20,10 @@ class DruidGatewayServiceStub:
     """Hands the load to Druid under the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a load that Druid already knows is left alone.
     Errors: DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
     """
+    PlanIngestion: _aio.UnaryUnaryMultiCallable[_druid_pb2.PlanIngestionRequest, _druid_pb2.PlanIngestionResponse]
+    """What SubmitLoad would do with the same load: where its rows go, and which segments it would replace. Read-only.
+    Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+    """
     WatchLoad: _aio.UnaryStreamMultiCallable[_druid_pb2.WatchLoadRequest, _druid_pb2.WatchLoadResponse]
     """Follows a submitted load to its end; the last message has phase SUCCEEDED, FAILED or UNKNOWN. Read-only; ask again to resume.
     Errors: DRUID_UNAVAILABLE after its own retries.
@@ -32,7 +36,8 @@ class DruidGatewayServiceStub:
     """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
     Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
     Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-    Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too.
+    Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too,
+    REPLACED_ROWS_GONE where Druid no longer has a segment that has to come back. After the last two nothing has changed.
     """
     Query: _aio.UnaryStreamMultiCallable[_druid_pb2.QueryRequest, _druid_pb2.QueryResponse]
     """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
@@ -50,6 +55,16 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_druid_pb2.SubmitLoadResponse]:
         """Hands the load to Druid under the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a load that Druid already knows is left alone.
         Errors: DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanIngestion(
+        self,
+        request: _druid_pb2.PlanIngestionRequest,
+        context: _aio.ServicerContext[_druid_pb2.PlanIngestionRequest, _abc.Awaitable[_druid_pb2.PlanIngestionResponse]],
+    ) -> _abc.Awaitable[_druid_pb2.PlanIngestionResponse]:
+        """What SubmitLoad would do with the same load: where its rows go, and which segments it would replace. Read-only.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -81,7 +96,8 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
         Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
         Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-        Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too.
+        Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too,
+        REPLACED_ROWS_GONE where Druid no longer has a segment that has to come back. After the last two nothing has changed.
         """
 
     @_abc_1.abstractmethod

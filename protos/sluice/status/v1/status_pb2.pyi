@@ -38,6 +38,8 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     """A stage failed and will be tried again; `problem` says why."""
     EVENT_KIND_TAKEOVER: _EventKind.ValueType  # 4
     """A worker took the task over from one that had stopped."""
+    EVENT_KIND_LOAD_STATE: _EventKind.ValueType  # 5
+    """The load state of a SUCCEEDED task changed: it is being undone, was undone, or another load replaced or uncovered rows of it."""
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """What an event tells."""
@@ -52,6 +54,8 @@ EVENT_KIND_RETRY: EventKind.ValueType  # 3
 """A stage failed and will be tried again; `problem` says why."""
 EVENT_KIND_TAKEOVER: EventKind.ValueType  # 4
 """A worker took the task over from one that had stopped."""
+EVENT_KIND_LOAD_STATE: EventKind.ValueType  # 5
+"""The load state of a SUCCEEDED task changed: it is being undone, was undone, or another load replaced or uncovered rows of it."""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 class _StageOutcome:
@@ -877,6 +881,52 @@ class CancelTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTaskResponse: _TypeAlias = CancelTaskResponse  # noqa: Y015
+
+@_typing.final
+class RevertLoadRequest(_message.Message):
+    """Undoes one load."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertLoadRequest: _TypeAlias = RevertLoadRequest  # noqa: Y015
+
+@_typing.final
+class RevertLoadResponse(_message.Message):
+    """Answer to RevertLoad."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task, with load_state REVERTING or REVERTED."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertLoadResponse: _TypeAlias = RevertLoadResponse  # noqa: Y015
 
 @_typing.final
 class RetryTaskRequest(_message.Message):

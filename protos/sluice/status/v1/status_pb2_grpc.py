@@ -91,6 +91,11 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsResponse.FromString,
                 _registered_method=True)
+        self.RevertLoad = channel.unary_unary(
+                '/sluice.status.v1.StatusService/RevertLoad',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.FromString,
+                _registered_method=True)
         self.WatchTask = channel.unary_stream(
                 '/sluice.status.v1.StatusService/WatchTask',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.WatchTaskRequest.SerializeToString,
@@ -195,6 +200,17 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevertLoad(self, request, context):
+        """Undoes a SUCCEEDED task's load: its rows disappear, and what a replace replaced comes back. Other loads keep their rows. Decided here and
+        then done by the pipeline: the answer has load_state REVERTING, later it is REVERTED, or what it was where it could not be undone
+        (the task's message says why). Idempotent. Afterwards the same file may be loaded again.
+        Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
+        it replaced (metadata `tasks`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTask(self, request, context):
         """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
         the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -267,6 +283,11 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.GetStatistics,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsResponse.SerializeToString,
+            ),
+            'RevertLoad': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertLoad,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.SerializeToString,
             ),
             'WatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTask,
@@ -578,6 +599,33 @@ class StatusService:
             '/sluice.status.v1.StatusService/GetStatistics',
             sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevertLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/RevertLoad',
+            sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,13 @@ class StatusServiceStub:
     """Every time that a worker was at work on a stage of the task, in order. Read-only. Errors: TASK_NOT_FOUND."""
     GetStatistics: _aio.UnaryUnaryMultiCallable[_status_pb2.GetStatisticsRequest, _status_pb2.GetStatisticsResponse]
     """Figures of all tasks of the last hours, at most a few seconds old. Read-only. Errors: none of its own."""
+    RevertLoad: _aio.UnaryUnaryMultiCallable[_status_pb2.RevertLoadRequest, _status_pb2.RevertLoadResponse]
+    """Undoes a SUCCEEDED task's load: its rows disappear, and what a replace replaced comes back. Other loads keep their rows. Decided here and
+    then done by the pipeline: the answer has load_state REVERTING, later it is REVERTED, or what it was where it could not be undone
+    (the task's message says why). Idempotent. Afterwards the same file may be loaded again.
+    Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
+    it replaced (metadata `tasks`).
+    """
     WatchTask: _aio.UnaryStreamMultiCallable[_status_pb2.WatchTaskRequest, _status_pb2.WatchTaskResponse]
     """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
     the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -173,6 +180,19 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.GetStatisticsRequest, _abc.Awaitable[_status_pb2.GetStatisticsResponse]],
     ) -> _abc.Awaitable[_status_pb2.GetStatisticsResponse]:
         """Figures of all tasks of the last hours, at most a few seconds old. Read-only. Errors: none of its own."""
+
+    @_abc_1.abstractmethod
+    def RevertLoad(
+        self,
+        request: _status_pb2.RevertLoadRequest,
+        context: _aio.ServicerContext[_status_pb2.RevertLoadRequest, _abc.Awaitable[_status_pb2.RevertLoadResponse]],
+    ) -> _abc.Awaitable[_status_pb2.RevertLoadResponse]:
+        """Undoes a SUCCEEDED task's load: its rows disappear, and what a replace replaced comes back. Other loads keep their rows. Decided here and
+        then done by the pipeline: the answer has load_state REVERTING, later it is REVERTED, or what it was where it could not be undone
+        (the task's message says why). Idempotent. Afterwards the same file may be loaded again.
+        Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
+        it replaced (metadata `tasks`).
+        """
 
     @_abc_1.abstractmethod
     def WatchTask(

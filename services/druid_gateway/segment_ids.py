@@ -1,0 +1,23 @@
+"""What a segment's id tells: `{datasource}_{start}_{end}_{version}[_{partition}]`."""
+
+from collections.abc import Iterable
+
+from services.druid_gateway.granularity import millis_of
+from services.druid_gateway.loads import Interval
+
+
+def chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
+    """Start, end and version: the segments of one chunk that came, or were appended, together share them."""
+    return tuple(segment_id.removeprefix(f"{datasource}_").split("_")[:3])
+
+
+def interval(datasource: str, segment_id: str) -> Interval:
+    """The stretch of time that the segment belongs to."""
+    start, end, _ = chunk(datasource, segment_id)
+    return Interval(millis_of(start), millis_of(end))
+
+
+def hull(intervals: Iterable[Interval]) -> Interval | None:
+    """The smallest interval that has all of them in it; None of none."""
+    every = list(intervals)
+    return Interval(min(each.start_millis for each in every), max(each.end_millis for each in every)) if every else None

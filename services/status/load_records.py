@@ -1,0 +1,178 @@
+"""What loads left in Druid, and what has become of them: segments, load states, and the decision whether a load can be undone.
+
+Two decisions must not cross: to undo a replace, and to load into the chunks that it would uncover. Both are taken under one lock of the
+datasource (lanes.LOCK), which a transaction holds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import asyncpg
+
+from services.status import lanes, problems
+from services.status.machine import State
+from services.status.postgres import Connection, Database
+from services.status.store import TASK, Parameters, append, held, update
+from services.status.tasks import Owner, Task
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.druid.v1.druid_pb2 import Segment
+
+Role = Literal["OWN", "REPLACED"]
+"""OWN: the segment holds rows of the load. REPLACED: the load took its place."""
+
+_ADD = """
+INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
+SELECT $1::varchar, $2::varchar, s.* FROM unnest($3::text[], $4::bigint[], $5::bigint[]) s
+WHERE EXISTS (SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND attempt = $6 AND worker = $7)
+ON CONFLICT DO NOTHING
+"""
+
+# The load replaced what older loads have in its chunks, also what came between the record and Druid's lock.
+_ADD_LOADS = """
+INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
+SELECT DISTINCT $1::varchar, 'REPLACED', older.segment_id, older.start_millis, older.end_millis
+FROM load_segments mine JOIN load_segments older
+    ON older.start_millis < mine.end_millis AND older.end_millis > mine.start_millis
+WHERE mine.task_id = $1::varchar AND mine.role = 'OWN' AND older.task_id = ANY($2::text[]) AND older.role = 'OWN'
+ON CONFLICT DO NOTHING
+"""
+
+# Not what is itself undone, or failed, nor what is the load's own: a plan that was made again may have seen that.
+_RESTORABLE = """
+SELECT segment_id FROM load_segments r WHERE task_id = $1 AND role = 'REPLACED' AND NOT EXISTS (
+    SELECT FROM load_segments o JOIN ingestion_tasks t USING (task_id)
+    WHERE o.role = 'OWN' AND o.segment_id = r.segment_id
+        AND (t.task_id = $1 OR t.load_state IS NULL OR t.load_state IN ('REVERTING', 'REVERTED')))
+"""
+
+_REPLACERS = """
+SELECT DISTINCT t.task_id, t.original_filename, t.created_at
+FROM load_segments mine JOIN load_segments theirs ON theirs.segment_id = mine.segment_id AND theirs.role = 'REPLACED'
+    JOIN ingestion_tasks t ON t.task_id = theirs.task_id
+WHERE mine.task_id = $1 AND mine.role = 'OWN' AND t.task_id <> $1 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED', 'REVERTING')
+ORDER BY t.created_at
+"""
+
+_ON_TOP = """
+SELECT t.task_id, t.original_filename FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
+WHERE mine.task_id = $1 AND t.task_id <> $1 AND (
+    t.in_lane AND (t.interval_start_millis IS NULL
+        OR t.interval_start_millis < mine.interval_end_millis AND t.interval_end_millis > mine.interval_start_millis)
+    OR t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REVERTING') AND t.completed_at > mine.completed_at AND EXISTS (
+        SELECT FROM load_segments m JOIN load_segments o ON o.start_millis < m.end_millis AND o.end_millis > m.start_millis
+        WHERE m.task_id = $1 AND m.role = 'OWN' AND o.task_id = t.task_id AND o.role = 'OWN'))
+ORDER BY t.created_at
+"""
+
+_UNCOVERED = f"""{TASK} WHERE t.load_state IN ('PARTLY_REPLACED', 'REPLACED') AND t.task_id <> $1 AND EXISTS (
+    SELECT FROM load_segments r JOIN load_segments o USING (segment_id)
+    WHERE r.task_id = $1 AND r.role = 'REPLACED' AND o.task_id = t.task_id AND o.role = 'OWN')"""
+
+
+_WAKE = ", pg_notify('sluice_due', '')"
+
+
+@dataclass(frozen=True)
+class Newer:
+    """A load that stands in the way of undoing another."""
+
+    task_id: str
+    filename: str
+
+
+class LoadRecords:
+    """`patience_s` as in store.Store."""
+
+    def __init__(self, database: Database, patience_s: float) -> None:
+        self._database = database
+        self._patience_s = patience_s
+
+    async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None:
+        """Keeps segments of the claimed task's load. Where the claim is lost nothing is kept."""
+        rows = [(each.id, each.interval.start_millis, each.interval.end_millis) for each in segments]
+        if rows:
+            ids, starts, ends = zip(*rows, strict=True)
+            await self._fetch(_ADD, owner.task_id, role, ids, starts, ends, owner.attempt, owner.worker)
+
+    async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:
+        """Notes that the load took the place of those tasks' segments in its chunks."""
+        await self._fetch(_ADD_LOADS, task_id, replaced)
+
+    async def own(self, task_id: str) -> list[str]:
+        """The load's segments."""
+        sql = "SELECT segment_id FROM load_segments WHERE task_id = $1 AND role = 'OWN'"
+        return [row["segment_id"] for row in await self._fetch(sql, task_id)]
+
+    async def restorable(self, task_id: str) -> list[str]:
+        """The segments that have to be in use again when the load goes."""
+        return [row["segment_id"] for row in await self._fetch(_RESTORABLE, task_id)]
+
+    async def overlapping(self, task: Task) -> list[Task]:
+        """Older loads of the datasource that may have rows in the task's interval."""
+        sql = f"""{TASK} WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
+            AND t.interval_start_millis < $4 AND t.interval_end_millis > $3"""
+        rows = await self._fetch(sql, task.datasource_name, task.task_id, task.interval_start_millis, task.interval_end_millis)
+        return [Task.of(row) for row in rows]
+
+    async def uncovered(self, task_id: str) -> list[Task]:
+        """The loads that had rows hidden by this one."""
+        return [Task.of(row) for row in await self._fetch(_UNCOVERED, task_id)]
+
+    async def set_load_state(self, task: Task, load_state: str, message: str) -> None:
+        """What a count says of a load that is neither undone nor being undone; an event where it is news."""
+        p = Parameters()
+        sets = [f"load_state = {p(load_state)}", f"message = {p(message)}"]
+        where = f"{held(p, task.task_id, State.SUCCEEDED, None)} AND load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED')"
+        sql = f"{update(sets, f'{where} AND load_state <> {p(load_state)}')} {append(p, 'LOAD_STATE', message)}"
+        await self._fetch(sql, *p)
+
+    async def begin_undo(self, task: Task, message: str) -> list[Newer]:
+        """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already. Otherwise nothing changes, and the loads
+        that stand in the way are returned."""
+        p = Parameters()
+        sets = [
+            "undone_from = load_state",
+            "load_state = 'REVERTING'",
+            f"message = {p(message)}",
+            "next_run_at = clock_timestamp()",
+            "stage_started_at = clock_timestamp()",
+            "stage_attempts = 0",
+            "stage_waits = 0",
+            "stage_takeovers = 0",
+        ]
+        where = f"{held(p, task.task_id, State.SUCCEEDED, None)} AND load_state NOT IN ('REVERTING', 'REVERTED')"
+        event = append(p, "LOAD_STATE", message, also=_WAKE)
+        begin = f"{update(sets, where)} {event}"
+
+        async def work(connection: Connection) -> list[Newer]:
+            async with connection.transaction():
+                await connection.execute(lanes.LOCK, task.datasource_name)
+                row = await connection.fetchrow("SELECT load_state, load_mode FROM ingestion_tasks WHERE task_id = $1", task.task_id)
+                if row is None or row["load_state"] in (None, "REVERTING", "REVERTED"):
+                    return []
+                newer: list[asyncpg.Record] = []
+                if row["load_state"] == "REPLACED":
+                    newer = await connection.fetch(_REPLACERS, task.task_id)
+                if row["load_mode"] != "APPEND" and not newer:
+                    newer = await connection.fetch(_ON_TOP, task.task_id)
+                if newer:
+                    return [Newer(each["task_id"], each["original_filename"]) for each in newer]
+                await connection.execute(begin, *p)
+                return []
+
+        return await self._database.run(work, self._patience_s)
+
+    async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool:
+        """REVERTING -> REVERTED, or back to what it was. False where the claim is lost."""
+        p = Parameters()
+        message = problems.clean(message)
+        sets = [f"load_state = {p(load_state)}", f"message = {p(message)}", "next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
+        where = f"{held(p, owner.task_id, State.SUCCEEDED, owner)} AND load_state = 'REVERTING'"
+        return bool(await self._fetch(f"{update(sets, where)} {append(p, 'LOAD_STATE', message, None, problem, _WAKE)}", *p))
+
+    async def _fetch(self, sql: str, *parameters: object) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(sql, *parameters)
+
+        return await self._database.run(work, self._patience_s)
