@@ -5,12 +5,16 @@
 
 import asyncio
 import sys
+import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from bench.harness import conclude, table
+from local.instance import Instance
 from tests.chaos.cells import CELLS, hurt
+from tests.chaos.runs import Run, figures, run, site
 from tests.unit.calls.stages import run_all
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -47,6 +51,46 @@ def cells_command(jobs: int = 400, instance: InstanceName = "test") -> None:
         jobs=sum(result.jobs for result in results),
     )
     sys.exit(len(recovered) != len(CELLS))
+
+
+@app.command("runs")
+def runs_command(runs: int = 5, seed: int | None = None, instance: InstanceName = "test", plans: bool = False) -> None:
+    """Everything is killed, frozen, cut and restarted while files come in. Run n has the seed + n - 1: a failing one can be had alone."""
+    first = seed if seed is not None else int(time.time())
+    print(f"seed {first}", flush=True)
+    done = asyncio.run(_run_all(instance, range(first, first + runs), plans))
+    conclude(**figures(done))
+    sys.exit(any(each.verdict.findings for each in done))
+
+
+async def _run_all(instance_name: str, seeds: Iterable[int], plans: bool) -> list[Run]:
+    instance = Instance(instance_name, only=["stores"])
+    fresh = await asyncio.to_thread(instance.start)
+    done: list[Run] = []
+    try:
+        async with site(instance) as place:
+            for seed in seeds:
+                done.append(await run(place, seed))
+                _tell(done[-1], plans)
+    finally:
+        if fresh:
+            await asyncio.to_thread(instance.stop)
+    return done
+
+
+def _tell(made: Run, plans: bool) -> None:
+    if plans or made.verdict.findings:
+        print("\n".join(made.plan.lines()))
+    for each in made.sent if made.verdict.findings else ():
+        print(f"  upload {each.upload.number}: accepted {each.accepted}, refused {each.refusal!r}")
+    for finding in made.verdict.findings:
+        print(f"  FOUND {finding}")
+    hit = made.recovery
+    print(
+        f"seed {made.plan.seed}: {len(made.plan.faults)} faults, {dict(made.verdict.ends)}; {hit.fault.action} of {hit.fault.target}: "
+        f"answers after {hit.service_s:.2f} s, its {hit.tasks} tasks go on after {hit.task_s:.2f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

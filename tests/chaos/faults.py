@@ -1,0 +1,79 @@
+"""Carries out the faults of a plan."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+import asyncpg
+
+from local.errors import LocalStackError
+from local.instance import Instance
+from tests.chaos.fleet import Fleet
+from tests.chaos.plan import Action, Fault
+from tests.chaos.proxy import Mode
+
+_MODES = {Action.REFUSE: Mode.REFUSING, Action.STALL: Mode.STALLED, Action.DEAF: Mode.DEAF}
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that can be hurt."""
+
+    instance: Instance
+    fleet: Fleet
+    database_url: str
+    schema: str
+
+
+async def strike(world: World, fault: Fault) -> int:
+    """Makes the fault happen, and end after its seconds. Returns the id of the process that it hit; 0 where it hit none of ours."""
+    fleet = world.fleet
+    match fault.action:
+        case Action.KILL:
+            return fleet.replicas[fault.target].signal(signal.SIGKILL)
+        case Action.TERM:
+            return fleet.replicas[fault.target].signal(signal.SIGTERM)
+        case Action.FREEZE:
+            fleet.replicas[fault.target].signal(signal.SIGSTOP)
+            await asyncio.sleep(fault.seconds)
+            fleet.replicas[fault.target].signal(signal.SIGCONT)
+        case Action.RESTART:
+            # One that is just being started again cannot be killed.
+            with suppress(LocalStackError, ProcessLookupError):
+                await asyncio.to_thread(world.instance.kill, fault.target, signal.SIGKILL)
+        case Action.CUT:
+            fleet.links[fault.target].cut()
+        case Action.BACKENDS:
+            await _terminate_backends(world, fault.seconds)
+        case _:
+            fleet.links[fault.target].set(_MODES[fault.action])
+            await asyncio.sleep(fault.seconds)
+            fleet.links[fault.target].set(Mode.OPEN)
+    return 0
+
+
+def heal(world: World) -> None:
+    """Ends whatever is still broken on purpose."""
+    for link in world.fleet.links.values():
+        link.set(Mode.OPEN)
+    for replica in world.fleet.replicas.values():
+        replica.signal(signal.SIGCONT)
+
+
+async def _terminate_backends(world: World, seconds: float) -> None:
+    """A stream of pg_terminate_backend, about 5 a second."""
+    until = monotonic() + seconds
+    while monotonic() < until:
+        with suppress(OSError, TimeoutError, asyncpg.PostgresError):
+            sql = await asyncpg.connect(world.database_url, timeout=3, server_settings={"application_name": "chaos"})
+            try:
+                await sql.execute(
+                    """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE application_name LIKE $1 || ' %' ORDER BY random() LIMIT 1""",
+                    world.schema,
+                )
+            finally:
+                sql.terminate()
+        await asyncio.sleep(0.2)

@@ -1,0 +1,214 @@
+"""What must be true after every run: I1 to I6, from the event log, the object store and Druid, whatever was broken."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import asyncpg
+import httpx
+
+from services.status.machine import TERMINAL, State, next_states
+from tests.chaos.plan import GOOD
+from tests.chaos.users import Sent
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+TRUTH_S = 60.0
+"""For so long Druid may need to load segments again after its processes were killed, and the sweeper to come by."""
+
+RELATIVE_TOLERANCE = 1e-9
+
+Row = asyncpg.Record
+
+
+@dataclass
+class Verdict:
+    """What was found. Each finding is a sentence that begins with its invariant."""
+
+    tasks: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Everything else that does not hold."""
+    ends: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def findings(self) -> list[str]:
+        return [*self.lost, *self.doubled, *self.stuck, *self.broken]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where to look."""
+
+    sql: "asyncpg.Connection[Row]"
+    objects: "S3Client"
+    bucket: str
+    druid: httpx.AsyncClient
+
+
+async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Verdict:
+    """Waits until all tasks have ended, and until the stores agree with the table or TRUTH_S are over."""
+    verdict = Verdict()
+    verdict.stuck = await _unended(evidence.sql, stuck_s)
+    until = monotonic() + TRUTH_S
+    while True:
+        tasks = {row["task_id"]: row for row in await evidence.sql.fetch("SELECT * FROM ingestion_tasks")}
+        await _check_stores(evidence, tasks, found := Verdict())
+        if not found.findings or monotonic() > until:
+            break
+        await asyncio.sleep(1)
+    verdict.tasks = len(tasks)
+    verdict.lost, verdict.doubled, verdict.broken = found.lost, found.doubled, found.broken
+    _check_people(sent, tasks, verdict)
+    _check_events(await evidence.sql.fetch("SELECT * FROM task_events ORDER BY task_id, sequence"), tasks, verdict)
+    for task in tasks.values():
+        code = f" {task['problem']['code']}" if task["problem"] else ""
+        verdict.ends[f"{task['status']}{code}"] += 1
+    return verdict
+
+
+async def _unended(sql: "asyncpg.Connection[Row]", within_s: float) -> list[str]:
+    """I1: every task ends."""
+    until = monotonic() + within_s
+    while True:
+        rows = await sql.fetch("SELECT task_id, status, message FROM ingestion_tasks WHERE completed_at IS NULL")
+        if not rows or monotonic() > until:
+            return [f"I1 {row['task_id']} is {row['status']} after {within_s:g} s: {row['message']}" for row in rows]
+        await asyncio.sleep(0.25)
+
+
+def _check_people(sent: Sequence[Sent], tasks: dict[str, Row], verdict: Verdict) -> None:
+    """I1 and I5 as people see them: what was accepted is there, once, with the end that its file deserves."""
+    by_request = {row["request_id"]: row for row in tasks.values()}
+    for each in sent:
+        ids = set(each.accepted)
+        what = f"upload {each.upload.number} ({each.upload.content})"
+        if len(ids) > 1:
+            verdict.doubled.append(f"I5 {what}: one request id was accepted as {sorted(ids)}")
+        own = {by_request[name]["task_id"] for name in each.request_ids if name in by_request}
+        for task_id in ids:
+            task = tasks.get(task_id)
+            if task is None:
+                verdict.lost.append(f"I1 {what} was accepted as {task_id}, which is not there")
+            elif (wrong := _wrong_end(each, task, own)) and not any(task_id in stuck for stuck in verdict.stuck):
+                verdict.lost.append(f"I1 {what}, {task_id}: {wrong}")
+
+
+def _wrong_end(sent: Sent, task: Row, own: set[str]) -> str:
+    """Why the end is not the one that the file deserves; empty where it is."""
+    end, problem = State(task["status"]), task["problem"] or {}
+    told = f"ended {end} {problem.get('code', '')} {problem.get('message', '')}"
+    if sent.cancelled and end in (State.CANCELLED, State.SUCCEEDED, State.REJECTED):
+        return ""
+    if sent.upload.content not in GOOD:
+        return "" if end is State.REJECTED else told
+    duplicate = end is State.REJECTED and problem.get("code") == "DUPLICATE_CONTENT" and task["duplicate_of"] in own
+    if end is State.SUCCEEDED:
+        return "" if task["row_count"] == sent.upload.rows else f"ended SUCCEEDED with {task['row_count']} of {sent.upload.rows} rows"
+    return "" if duplicate else told
+
+
+async def _check_stores(evidence: Evidence, tasks: dict[str, Row], verdict: Verdict) -> None:
+    await _check_druid(evidence.druid, tasks, verdict)
+    await _check_objects(evidence, tasks, verdict)
+
+
+async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict: Verdict) -> None:
+    """I2: a load that is LIVE has all its rows and its sums, once. I3: of any other task no row is there, and none is on its way."""
+    seen: dict[str, tuple[int, dict[str, float]]] = {}
+    sums: defaultdict[str, set[str]] = defaultdict(set)
+    for row in tasks.values():
+        sums[row["datasource_name"]] |= set(row["expected_sums"])
+    for datasource, columns in sums.items():
+        seen |= await _loads_of(druid, datasource, sorted(columns))
+    for task_id, task in tasks.items():
+        rows, found = seen.get(task_id, (0, {}))
+        if task["status"] != "SUCCEEDED":
+            if rows:
+                verdict.doubled.append(f"I3 {task_id} is {task['status']}, and {rows} of its rows are in Druid")
+        elif task["load_state"] == "LIVE":
+            if rows < task["row_count"]:
+                verdict.lost.append(f"I2 {task_id} has {rows} of {task['row_count']} rows in Druid")
+            elif rows > task["row_count"]:
+                verdict.doubled.append(f"I2 {task_id} has {rows} rows in Druid instead of {task['row_count']}")
+            for column, expected in task["expected_sums"].items():
+                if abs(found.get(column, 0.0) - expected) > RELATIVE_TOLERANCE * max(abs(expected), 1.0):
+                    verdict.broken.append(f"I2 {task_id}: the sum of {column} is {found.get(column)} instead of {expected}")
+    for strange in seen.keys() - tasks.keys():
+        verdict.doubled.append(f"I3 rows of {strange}, which is no task")
+    running = (await druid.get("/druid/indexer/v1/tasks", params={"state": "running"})).raise_for_status().json()
+    for each in running:
+        owner = next((task_id for task_id in tasks if each["id"].startswith(f"sluice-{task_id}-")), None)
+        if owner and State(tasks[owner]["status"]) in TERMINAL:
+            verdict.doubled.append(f"I3 {owner} has ended, and {each['id']} still runs in Druid")
+
+
+async def _loads_of(druid: httpx.AsyncClient, datasource: str, columns: Sequence[str]) -> dict[str, tuple[int, dict[str, float]]]:
+    """Rows and sums of every load in a datasource, as a query of anybody's sees them."""
+    figures = ", ".join(f'SUM(CAST("{column}" AS DOUBLE))' for column in columns)
+    sql = f'SELECT "__load_id", COUNT(*){", " if figures else ""}{figures} FROM "{datasource}" GROUP BY 1'
+    answer = await druid.post("/druid/v2/sql", json={"query": sql, "resultFormat": "array", "context": {"useCache": False}})
+    if answer.status_code == httpx.codes.BAD_REQUEST and "not found" in answer.text:
+        return {}
+    rows: list[list[Any]] = answer.raise_for_status().json()
+    return {row[0]: (row[1], {name: float(value or 0) for name, value in zip(columns, row[2:], strict=True)}) for row in rows}
+
+
+async def _check_objects(evidence: Evidence, tasks: dict[str, Row], verdict: Verdict) -> None:
+    """I4: no object without a task that keeps it, no open multipart upload without a PENDING task."""
+    keys = await _keys(evidence)
+    for key in keys:
+        if key.startswith("uploads/"):
+            task = next((row for row in tasks.values() if row["file_uri"] == f"s3://{evidence.bucket}/{key}"), None)
+            if task is None:
+                verdict.broken.append(f"I4 {key} belongs to no task")
+            elif task["sha256"] == b"" and State(task["status"]) in TERMINAL:
+                verdict.broken.append(f"I4 {key} is kept for {task['task_id']}, whose upload was {task['status']}")
+        elif key.split("/")[1] not in tasks:
+            verdict.broken.append(f"I4 {key} belongs to no task")
+    for task_id, task in tasks.items():
+        if task["status"] == "SUCCEEDED" and task["file_uri"].removeprefix(f"s3://{evidence.bucket}/") not in keys:
+            verdict.lost.append(f"I4 the object of {task_id} is gone")
+    answer = await evidence.objects.list_multipart_uploads(Bucket=evidence.bucket, Prefix="uploads/")
+    pending = {row["file_uri"] for row in tasks.values() if row["status"] == "PENDING"}
+    for upload in answer.get("Uploads", []):
+        if f"s3://{evidence.bucket}/{upload['Key']}" not in pending:
+            verdict.broken.append(f"I4 a multipart upload of {upload['Key']} is open")
+
+
+async def _keys(evidence: Evidence) -> set[str]:
+    pages = evidence.objects.get_paginator("list_objects_v2").paginate(Bucket=evidence.bucket)
+    return {each["Key"] for page in [page async for page in pages] for each in page.get("Contents", [])}
+
+
+def _check_events(events: Sequence[Row], tasks: dict[str, Row], verdict: Verdict) -> None:
+    """I5: along the graph, without a gap, with one end. I6: nobody writes under an attempt that is no longer the newest."""
+    by_task: dict[str, list[Row]] = defaultdict(list)
+    for event in events:
+        by_task[event["task_id"]].append(event)
+    for task_id, task in tasks.items():
+        log = by_task[task_id]
+        if [event["sequence"] for event in log] != list(range(1, task["last_sequence"] + 1)):
+            verdict.broken.append(f"I5 the events of {task_id} have a gap")
+        states = [State(event["state"]) for event in log if event["kind"] == "STATE"]
+        for before, after in pairwise(states):
+            if after not in next_states(before):
+                verdict.broken.append(f"I5 {task_id} went from {before} to {after}")
+        if sum(state in TERMINAL for state in states) > 1 or (states and states[-1] != task["status"]):
+            verdict.broken.append(f"I1 {task_id} is {task['status']} and its events end with {states}")
+        attempts = [event["attempt"] for event in log]
+        if attempts != sorted(attempts):
+            verdict.broken.append(f"I6 {task_id} was written to by an old attempt: {attempts}")
+
+
+def forget(datasource: str) -> str:
+    """Druid's address at which a datasource is marked unused."""
+    return f"/druid/coordinator/v1/datasources/{quote(datasource)}"

@@ -1,0 +1,162 @@
+"""What a run does and when, from its seed alone. Pure."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+SERVICES = ("status", "upload", "validation", "druid_gateway", "gateway")
+REPLICAS = 2
+STORES = ("postgres", "s3", "druid_broker", "druid_coordinator", "druid_historical", "druid_indexer", "druid_router")
+LINKS = ("postgres", "s3", "druid", *SERVICES)
+
+MEASURED_AT_S = 4.0
+"""When the one fault of a run comes whose recovery is measured. Others come after QUIET_S."""
+
+
+class Action(StrEnum):
+    """What a fault does to its target."""
+
+    KILL = "SIGKILL"
+    TERM = "SIGTERM"
+    FREEZE = "SIGSTOP and SIGCONT"
+    RESTART = "killed and restarted"
+    CUT = "connections cut"
+    REFUSE = "connections refused"
+    STALL = "no byte goes through"
+    DEAF = "answers lost"
+    BACKENDS = "backends terminated"
+
+
+QUIET_S = {Action.KILL: 16.0, Action.TERM: 5.0}
+STORM_S = 20.0
+
+
+class Content(StrEnum):
+    """What is uploaded."""
+
+    GOOD = "good"
+    WORKBOOK = "good workbook"
+    FEW_COLUMNS = "bad: too few columns"
+    NO_TIME = "bad: no time"
+    EMPTY = "bad: header only"
+    BINARY = "hostile: binary"
+    BROKEN_ZIP = "hostile: broken workbook"
+    LONG_LINE = "hostile: a line without end"
+    NUL = "hostile: NUL characters"
+
+
+GOOD = frozenset({Content.GOOD, Content.WORKBOOK})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that somebody sends."""
+
+    number: int
+    at_s: float
+    content: Content
+    rows: int
+    datasource: str
+    cancel_after_s: float | None
+    """When the task is cancelled, after it was accepted."""
+    leaves_after: float | None
+    """Share of the bytes after which the client goes away, before it tries again."""
+    twice: bool
+    """Whether it is sent over two connections at once, under one request id."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something breaks."""
+
+    at_s: float
+    action: Action
+    target: str
+    seconds: float
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run."""
+
+    seed: int
+    uploads: tuple[Upload, ...]
+    faults: tuple[Fault, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The plan for a person, in the order of time."""
+        yield f"plan of seed {self.seed}"
+        told = [(each.at_s, f"upload {each.number}: {_upload(each)}") for each in self.uploads]
+        told += [
+            (each.at_s, f"{each.target}: {each.action}" + (f" for {each.seconds:.1f} s" if each.seconds else "")) for each in self.faults
+        ]
+        for at_s, text in sorted(told):
+            yield f"  {at_s:5.1f} s  {text}"
+
+
+def make(seed: int) -> Plan:
+    """The plan of a seed: the same at any time, on any machine."""
+    chance = random.Random(f"sluice chaos {seed}")
+    first = chance.choice([Action.KILL, Action.TERM])
+    faults = [Fault(MEASURED_AT_S, first, _replica(chance), 0.0, measured=True)]
+    at_s = MEASURED_AT_S + QUIET_S[first]
+    end_s = at_s + STORM_S
+    while at_s < end_s:
+        faults.append(_fault(chance, at_s))
+        at_s += chance.choice([0.2, 1.0, 2.0, 4.0])
+    uploads = [_new_upload(chance, seed, number, end_s) for number in range(chance.randint(7, 10))]
+    return Plan(seed, tuple(uploads), tuple(faults))
+
+
+def _replica(chance: random.Random) -> str:
+    return f"{chance.choice(SERVICES)}-{chance.randrange(REPLICAS)}"
+
+
+def _fault(chance: random.Random, at_s: float) -> Fault:
+    action = chance.choices(list(Action), [5, 3, 2, 3, 3, 2, 2, 3, 1])[0]
+    match action:
+        case Action.KILL | Action.TERM:
+            return Fault(at_s, action, _replica(chance), 0.0)
+        case Action.FREEZE:
+            return Fault(at_s, action, _replica(chance), chance.choice([2.0, 5.0, 14.0]))
+        case Action.RESTART:
+            return Fault(at_s, action, chance.choice(STORES), 0.0)
+        case Action.CUT:
+            return Fault(at_s, action, chance.choice(LINKS), 0.0)
+        case Action.BACKENDS:
+            return Fault(at_s, action, "postgres", 2.0)
+        case _:
+            return Fault(at_s, action, chance.choice(LINKS), chance.uniform(0.5, 6.0))
+
+
+def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> Upload:
+    content = chance.choices(list(Content), [10, 2, 1, 1, 1, 1, 1, 1, 1])[0]
+    rows = chance.choice([10, 1_000, 20_000, 60_000]) if content is Content.GOOD else 500
+    return Upload(
+        number=number,
+        # The first are there when the measured fault comes.
+        at_s=chance.uniform(0, MEASURED_AT_S) if number < 4 else chance.uniform(MEASURED_AT_S, end_s),
+        content=content,
+        rows=rows,
+        datasource=f"chaos_{seed}_{chance.choice('ab')}",
+        cancel_after_s=chance.uniform(0, 6) if chance.random() < 0.15 else None,
+        leaves_after=chance.random() if chance.random() < 0.15 else None,
+        twice=chance.random() < 0.15,
+    )
+
+
+def _broken(fault: Fault) -> str:
+    return f"{fault.target}: {fault.action}" + (f" for {fault.seconds:.1f} s" if fault.seconds else "")
+
+
+def _upload(upload: Upload) -> str:
+    told = [f"{upload.content}, {upload.rows} rows, into {upload.datasource}"]
+    if upload.cancel_after_s is not None:
+        told.append(f"cancelled after {upload.cancel_after_s:.1f} s")
+    if upload.leaves_after is not None:
+        told.append(f"client gone at {upload.leaves_after:.0%}")
+    if upload.twice:
+        told.append("sent twice")
+    return ", ".join(told)

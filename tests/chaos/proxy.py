@@ -1,0 +1,99 @@
+"""A TCP proxy that can be told to break: one link for each address that our services call."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+
+_PIECE = 64 * 1024
+
+Address = tuple[str, int]
+
+
+class Mode(Enum):
+    """What a link does."""
+
+    OPEN = "open"
+    REFUSING = "refusing"
+    """Every connection ends at once."""
+    STALLED = "stalled"
+    """Connections stay, and no byte goes through: half-open TCP."""
+    DEAF = "deaf"
+    """Requests go through; at the first byte of an answer the connection is cut."""
+
+
+class Link:
+    """One address in front of one or more backends, which take the connections in turn."""
+
+    def __init__(self, backends: Sequence[Address]) -> None:
+        self._backends = list(backends)
+        self._next = 0
+        self._mode = Mode.OPEN
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def open(self) -> None:
+        """Listens on a port of its own."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Ends everything."""
+        if self._server is not None:
+            self._server.close()
+        self.set(Mode.OPEN)
+        self.cut()
+
+    def set(self, mode: Mode) -> None:
+        """Changes what happens from now on, to connections that are open too."""
+        self._mode = mode
+        if mode is Mode.STALLED:
+            self._flowing.clear()
+        else:
+            self._flowing.set()
+        if mode is Mode.REFUSING:
+            self.cut()
+
+    def cut(self) -> None:
+        """Ends the connections that are open, without a farewell."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [writer]
+        self._writers.add(writer)
+        try:
+            if self._mode is Mode.REFUSING:
+                return
+            up_reader, up_writer = await self._connect()
+            ends.append(up_writer)
+            self._writers.add(up_writer)
+            await asyncio.gather(self._pump(reader, up_writer, answers=False), self._pump(up_reader, writer, answers=True))
+        except OSError:
+            return
+        finally:
+            for end in ends:
+                self._writers.discard(end)
+                end.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the next backend that takes connections."""
+        for _ in self._backends:
+            backend = self._backends[self._next % len(self._backends)]
+            self._next += 1
+            with suppress(ConnectionRefusedError):
+                return await asyncio.open_connection(*backend)
+        raise ConnectionRefusedError
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
+        while data := await reader.read(_PIECE):
+            if answers and self._mode is Mode.DEAF:
+                raise ConnectionResetError
+            await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()

@@ -1,0 +1,107 @@
+"""How long the measured fault of a run was felt: until the service answers again, and until somebody works again on the tasks that it hit.
+
+The fault comes alone: nothing else breaks in the seconds after it.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+import asyncpg
+import grpc
+import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.chaos.faults import World, strike
+from tests.chaos.plan import QUIET_S, Fault
+
+PAUSE_S = 0.03
+
+_STATES_OF = {"validation": ("VALIDATING",), "druid_gateway": ("INGESTING", "VERIFYING", "CLEANING")}
+"""States in which a task needs the service. A task that the fault did not hit keeps its attempt, and is not counted."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What the fault of a run cost."""
+
+    fault: Fault
+    service_s: float
+    """Until the service answered at its address, where its other replica is too."""
+    task_s: float
+    """Until the last task that was hit had a new worker or attempt; 0 where none was hit."""
+    tasks: int
+
+    @property
+    def seconds(self) -> float:
+        return max(self.service_s, self.task_s)
+
+
+async def measure(world: World, fault: Fault) -> Recovery:
+    """Strikes and watches."""
+    service = fault.target.rpartition("-")[0]
+    sql = await asyncpg.connect(world.database_url, timeout=10)
+    try:
+        before = {
+            row["task_id"]: row
+            for row in await sql.fetch("SELECT task_id, attempt, worker, status FROM ingestion_tasks WHERE completed_at IS NULL")
+        }
+        began = monotonic()
+        pid = await strike(world, fault)
+        answering = asyncio.create_task(_until_it_answers(world, service))
+        hit = await _until_worked_on(sql, before, service, pid, began, QUIET_S[fault.action] - 1)
+        service_s = await asyncio.wait_for(answering, 60) - began
+    finally:
+        await sql.close()
+    return Recovery(fault, service_s, max(hit.values(), default=0.0), len(hit))
+
+
+async def _until_worked_on(
+    sql: "asyncpg.Connection[asyncpg.Record]",
+    before: dict[str, asyncpg.Record],
+    service: str,
+    pid: int,
+    began: float,
+    within_s: float,
+) -> dict[str, float]:
+    """Seconds until each task that was hit had a higher attempt, or had ended."""
+    must = {task_id for task_id, row in before.items() if service == "status" and pid and f"-{pid}-" in (row["worker"] or "")}
+    may = {task_id for task_id, row in before.items() if row["status"] in _STATES_OF.get(service, ())}
+    found: dict[str, float] = {}
+    while monotonic() - began < within_s and (may or must - found.keys()):
+        rows = await sql.fetch(
+            "SELECT task_id, attempt, completed_at, worker FROM ingestion_tasks WHERE task_id = ANY($1::text[])", list(must | may)
+        )
+        for row in rows:
+            task_id = row["task_id"]
+            again = row["attempt"] > before[task_id]["attempt"] and row["worker"] is not None
+            if task_id not in found and (again or (task_id in must and row["completed_at"] is not None)):
+                found[task_id] = monotonic() - began
+        await asyncio.sleep(PAUSE_S)
+    return {**found, **dict.fromkeys(must - found.keys(), within_s)}
+
+
+async def _until_it_answers(world: World, service: str) -> float:
+    """When the service's address first gave a good answer."""
+    while True:
+        asked = monotonic()
+        with suppress(grpc.RpcError, httpx.TransportError):
+            if await _answers(world, service):
+                return monotonic()
+        await asyncio.sleep(max(0.0, PAUSE_S - (monotonic() - asked)))
+
+
+async def _answers(world: World, service: str) -> bool:
+    port = world.fleet.links[service].port
+    if service == "gateway":
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return (await http.get(f"http://127.0.0.1:{port}/healthz", timeout=1)).is_success
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def all_serving(world: World) -> None:
+    """Returns when every service answers at its address."""
+    await asyncio.gather(*(_until_it_answers(world, service) for service in ("status", "upload", "validation", "druid_gateway", "gateway")))

@@ -1,0 +1,162 @@
+"""Runs of the whole: people send files, things break, and afterwards everything must be true."""
+
+import asyncio
+import json
+import statistics
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from local.instance import Instance
+from local.stack import Stack
+from services.common import s3
+from services.common.settings import S3Settings
+from tests.chaos import files, fleet, plan, recovery, users
+from tests.chaos.faults import World, heal, strike
+from tests.chaos.invariants import Evidence, Verdict, forget, judge
+from tests.chaos.plan import Action, Plan
+from tests.chaos.recovery import Recovery
+from tests.chaos.users import Sent
+
+STUCK_S = 240.0
+"""A task that has not ended so long after the last fault is stuck."""
+
+
+@dataclass
+class Run:
+    """What a run was, and what was found."""
+
+    plan: Plan
+    verdict: Verdict
+    recovery: Recovery
+    sent: Sequence[Sent] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where runs happen: the stores of an instance, with a schema and a bucket of our own, and our own fleet."""
+
+    world: World
+    doors: "_Doors"
+
+
+@dataclass(frozen=True)
+class _Doors:
+    """The stores' true addresses."""
+
+    stack: Stack
+    database_url: str
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Evidence]:
+        settings = S3Settings(
+            aws_access_key_id=self.stack.s3_access_key,
+            aws_secret_access_key=self.stack.s3_secret_key,
+            aws_default_region=self.stack.s3_region,
+            aws_endpoint_url_s3=self.stack.s3_endpoint,
+            s3_bucket_name=self.stack.s3_bucket,
+        )
+        async with AsyncExitStack() as doors:
+            objects = await doors.enter_async_context(s3.client(settings))
+            druid = await doors.enter_async_context(httpx.AsyncClient(base_url=self.stack.druid_url, timeout=30, trust_env=False))
+            sql = await asyncpg.connect(self.database_url, timeout=10)
+            doors.push_async_callback(sql.close)
+            await sql.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+            yield Evidence(sql, objects, self.stack.s3_bucket, druid)
+
+
+@asynccontextmanager
+async def site(instance: Instance) -> AsyncIterator[Site]:
+    """Made on the instance's stores, which have to be up; removed afterwards."""
+    name = f"chaos{uuid4().hex[:10]}"
+    real = instance.stack
+    url = f"{real.database_url}?search_path={name}&application_name={name}"
+    mine = replace(real, database_url=url, s3_bucket=name)
+    doors = _Doors(mine, url)
+    async with AsyncExitStack() as stack:
+        async with doors.open() as evidence:
+            await evidence.sql.execute(f"CREATE SCHEMA {name}")
+            await evidence.objects.create_bucket(Bucket=name)
+        stack.push_async_callback(_forget, doors, name)
+        made = await fleet.start(stack, mine, instance.paths.spool, instance.paths.logs)
+        world = World(instance, made, url, name)
+        await asyncio.wait_for(recovery.all_serving(world), 120)
+        yield Site(world, doors)
+
+
+async def _forget(doors: _Doors, name: str) -> None:
+    async with doors.open() as evidence:
+        for row in await evidence.sql.fetch("SELECT DISTINCT datasource_name FROM ingestion_tasks"):
+            await evidence.druid.delete(forget(row["datasource_name"]))
+        await evidence.sql.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+async def run(at: Site, seed: int) -> Run:
+    """One run of the seed's plan."""
+    made = plan.make(seed)
+    id_prefix = uuid4().hex[:8]
+    async with httpx.AsyncClient(base_url=at.world.fleet.edge_url, trust_env=False) as http:
+        began = asyncio.get_running_loop().time()
+
+        async def upload(one: plan.Upload) -> Sent:
+            file = await asyncio.to_thread(files.make, made, one)
+            await _until(began + one.at_s)
+            return await users.send(http, made, one, file, id_prefix)
+
+        async def fault(one: plan.Fault) -> None:
+            await _until(began + one.at_s)
+            await strike(at.world, one)
+
+        sending = [asyncio.create_task(upload(each)) for each in made.uploads]
+        first, *others = made.faults
+        breaking = [asyncio.create_task(fault(each)) for each in others]
+        await _until(began + first.at_s)
+        recovered = await recovery.measure(at.world, first)
+        await asyncio.gather(*breaking)
+        heal(at.world)
+        sent = await asyncio.gather(*sending)
+    await asyncio.to_thread(at.world.instance.wait_healthy, *(name for name in plan.STORES))
+    await asyncio.wait_for(recovery.all_serving(at.world), 120)
+    async with at.doors.open() as evidence:
+        verdict = await judge(evidence, sent, STUCK_S)
+    return Run(made, verdict, recovered, sent)
+
+
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
+
+
+def figures(runs: Sequence[Run]) -> dict[str, Any]:
+    """The JSON of all runs."""
+    tasks_before = 0
+    tasks = 0
+    for each in runs:
+        # The schema keeps the tasks of earlier runs.
+        tasks += each.verdict.tasks - tasks_before
+        tasks_before = each.verdict.tasks
+    return {
+        "runs": len(runs),
+        "faults": sum(len(each.plan.faults) for each in runs),
+        "tasks": tasks,
+        "lost": _different(runs, "lost"),
+        "doubled": _different(runs, "doubled"),
+        "stuck": _different(runs, "stuck"),
+        "recovery_p99_s": _p99(runs, Action.KILL),
+        "recovery_term_p99_s": _p99(runs, Action.TERM),
+        "broken": _different(runs, "broken"),
+    }
+
+
+def _different(runs: Sequence[Run], kind: str) -> int:
+    """Findings, each counted once: what is wrong after one run is still wrong after the next."""
+    return len({finding for each in runs for finding in getattr(each.verdict, kind)})
+
+
+def _p99(runs: Sequence[Run], action: Action) -> float | None:
+    seconds = [each.recovery.seconds for each in runs if each.recovery.fault.action is action]
+    return statistics.quantiles(seconds, n=100, method="inclusive")[98] if len(seconds) > 1 else next(iter(seconds), None)
