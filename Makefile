@@ -4,7 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTANCE ?= default
-KIND ?= calls
+KIND ?= runs
+RUNS ?= 5
 
 .PHONY: help page setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor release clean
 
@@ -58,7 +59,7 @@ status: .venv/.ready ## What runs, its memory and its health
 	@$(BIN)/python -m local status --instance $(INSTANCE)
 
 test: .venv/.ready page ## All rings on real parts (at most 20 minutes)
-	@$(BIN)/python -m tests.rings unit contract integration e2e
+	@$(BIN)/python -m tests.rings unit contract integration e2e chaos
 
 test-compose: .venv/.ready ## Build, start, load, kill and remove the containers; needs a Docker engine
 	@tests/compose/run.sh
@@ -91,8 +92,8 @@ lock: ## Resolve the dependencies of pyproject.toml again (free of registry addr
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
 		--custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
 
-chaos: .venv/.ready ## Faults of all kinds; KIND=calls (between fakes) or cells (the job queue on a real PostgreSQL)
-	@$(BIN)/python -m tests.chaos $(KIND)
+chaos: .venv/.ready ## Break everything while files come in: RUNS=n SEED=s SHORT=1; or KIND=calls, KIND=cells
+	@$(BIN)/python -m tests.chaos $(KIND) $(if $(filter runs,$(KIND)),--runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(SHORT),--short))
 
 bench: .venv/.ready ## The measurements of bench/, in their short form
 	$(BIN)/python -m bench memory --pairs 3

@@ -1,10 +1,12 @@
 """Uploads, to UploadService."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
 
 from services.common import errors
+from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.upload.v1 import upload_pb2_grpc
 from sluice.upload.v1.upload_pb2 import (
     AbortUploadRequest,
@@ -21,6 +23,9 @@ from sluice.upload.v1.upload_pb2 import (
 LOOK_DEADLINE_S = 75.0
 """An upload whose connection has just broken is looked at once everything that had arrived is stored."""
 
+AGAIN_S = 0.3
+"""Seconds after which a service that was away is asked once more."""
+
 
 class UploadRpc:
     """Implements ports.Uploads."""
@@ -30,11 +35,18 @@ class UploadRpc:
         self._deadline_s = deadline_s
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
-        try:
-            answer: CreateUploadResponse = await self._stub.CreateUpload(request)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
-        return answer
+        """Asked a second time where the service was just being restarted: the request id makes that harmless."""
+        for tries_left in (1, 0):
+            try:
+                answer: CreateUploadResponse = await self._stub.CreateUpload(request)
+            except grpc.RpcError as failure:
+                refusal = errors.from_rpc(failure, "upload")
+                if not tries_left or refusal.reason != ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE:
+                    raise refusal from failure
+            else:
+                return answer
+            await asyncio.sleep(AGAIN_S)
+        raise AssertionError("the last try returns or raises")
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
         try:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from services.common import s3, server
+from services.common.handover import Handover
 from services.common.settings import S3Settings
 from services.druid_gateway import druid_http
 from services.druid_gateway.inputs import S3Extension, SignedAddresses
@@ -26,8 +27,9 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
     poller = TaskPoller(druid, settings.druid_outage_s)
     polling = asyncio.create_task(poller.run(), name="task poller")
     stack.push_async_callback(_ended, polling)
-    servicer = DruidGateway(druid, inputs, poller, settings.query_max_bytes)
-    return await server.start(
+    handover = Handover("druid_gateway")
+    servicer = DruidGateway(druid, inputs, poller, handover, settings.query_max_bytes)
+    port = await server.start(
         stack,
         settings,
         lambda grpc_server: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(servicer, grpc_server),
@@ -39,6 +41,8 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
             "druid_broker": druid.check_broker,
         },
     )
+    stack.callback(handover.stop)
+    return port
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

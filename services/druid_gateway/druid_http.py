@@ -58,6 +58,9 @@ class HttpDruid:
         logs.get().error("druid.submit_refused", status=response.status_code, reason=text)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise errors.error(ErrorReason.ERROR_REASON_DRUID_NO_CAPACITY, "Druid's queue of tasks is full.", value=text)
+        if not answer:
+            # Not the overlord's word on the task: a router that finds none, or one that is not the leader (yet) and points elsewhere.
+            raise _refused(response, text)
         raise errors.error(ErrorReason.ERROR_REASON_DRUID_SPEC_REFUSED, "Druid refused the load's specification.", value=text)
 
     async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
@@ -245,8 +248,8 @@ class HttpDruid:
 
 
 def _may_pass(response: httpx.Response) -> bool:
-    """A proxy's or a starting server's error. An error that Druid explains itself comes again however often it is asked."""
-    return response.is_server_error and "errorMessage" not in _object(response)
+    """A proxy's or a starting server's error or redirect. An error that Druid explains itself comes again however often it is asked."""
+    return (response.is_server_error or response.is_redirect) and "errorMessage" not in _object(response)
 
 
 def _good(response: httpx.Response) -> httpx.Response:
@@ -255,9 +258,12 @@ def _good(response: httpx.Response) -> httpx.Response:
         return response
     text = _text_of(response, _object(response))
     logs.get().warning("druid.error_answer", status=response.status_code, path=response.request.url.path, reason=text)
-    raise errors.error(
-        ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, f"Druid answered with an error (HTTP status {response.status_code}).", value=text
-    )
+    raise _refused(response, text)
+
+
+def _refused(response: httpx.Response, text: str) -> errors.SluiceError:
+    message = f"Druid answered with an error (HTTP status {response.status_code})."
+    return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, message, value=text)
 
 
 def _json(response: httpx.Response) -> Any:

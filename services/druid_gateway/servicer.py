@@ -7,6 +7,7 @@ from typing import Any
 from grpc import aio
 
 from services.common import logs
+from services.common.handover import Handover
 from services.common.timing import Timings
 from services.druid_gateway import planning, querying, removing, segment_ids, spec, submitting, verifying, watching
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
@@ -33,10 +34,11 @@ _PHASES = {
 class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     """The rpcs; the proto says what each does."""
 
-    def __init__(self, druid: Druid, inputs: InputSource, poller: watching.TaskPoller, query_max_bytes: int) -> None:
+    def __init__(self, druid: Druid, inputs: InputSource, poller: watching.TaskPoller, handover: Handover, query_max_bytes: int) -> None:
         self._druid = druid
         self._inputs = inputs
         self._poller = poller
+        self._handover = handover
         self._query_max_bytes = query_max_bytes
 
     async def SubmitLoad(self, request: pb.SubmitLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.SubmitLoadResponse:
@@ -68,7 +70,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     ) -> AsyncIterator[pb.WatchLoadResponse]:
         logs.bind(druid_task_id=request.druid_task_id)
         timings = Timings()
-        with timings.step("watch"):
+        with self._handover.call(), timings.step("watch"):
             async with aclosing(watching.watch_load(self._druid, self._poller, request.druid_task_id)) as news:
                 async for progress in news:
                     yield _progress(progress)
@@ -80,7 +82,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         interval = Interval(request.interval.start_millis, request.interval.end_millis)
         expected = verifying.Expected(request.expected_rows, [(each.column, each.sum) for each in request.expected_sums])
         timings = Timings()
-        with timings.step("verify"):
+        with self._handover.call(), timings.step("verify"):
             seen = await verifying.verify(self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000)
             segments = sorted(await self._druid.rows_by_segment(request.datasource, request.task_id)) if seen.verified else []
         timings.log("load.counted", verified=seen.verified, rows=seen.rows, expected=expected.rows, loaded_percent=seen.loaded_percent)
@@ -96,7 +98,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         logs.bind(task_id=request.task_id)
         spec.check_datasource(request.datasource)
         timings = Timings()
-        with timings.step("remove"):
+        with self._handover.call(), timings.step("remove"):
             left = await removing.remove(self._druid, _removal(request), request.wait_ms / 1000)
         timings.log("load.removed", removed=left.removed, rows_visible=left.rows_visible, segments=len(left.segments))
         return pb.RemoveLoadResponse(

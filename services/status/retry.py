@@ -85,7 +85,8 @@ def decide(task: Task, problem: Problem, settings: Settings) -> Again | End:
     if problem.code in FINAL:
         return End(State.FAILED, problem)
     if waits:
-        delay = _delay_s(task.stage_waits, settings)
+        # A neighbour that was stopped has a replica, or is back at once: the first waits are a quarter and a half of those after a failure.
+        delay = _delay_s(task.stage_waits - 2, settings)
         return Again(delay, False, _again(problem, delay))
     failures = task.stage_attempts + 1
     if failures >= settings.stage_attempts:

@@ -22,7 +22,11 @@ class Settings(GrpcSettings):
     lease_s: float = Field(10.0, ge=1, description="Seconds after the last heartbeat (every third of it) until others take a task over.")
     stage_attempts: int = Field(5, ge=1, description="Real failures that a stage of a task may have before the task ends FAILED.")
     stage_takeovers: int = Field(20, ge=1, description="Workers that may die in one stage of a task before the task ends FAILED.")
-    retry_first_s: float = Field(1.0, gt=0, description="Longest wait before the first retry of a stage; each further one doubles it.")
+    retry_first_s: float = Field(
+        1.0,
+        gt=0,
+        description="Longest wait before the first retry of a stage that failed, a quarter where a service is away; later ones double it.",
+    )
     retry_max_s: float = Field(8.0, gt=0, description="Longest wait before any retry, in seconds.")
 
     validate_deadline_s: float = Field(1800, gt=0, description="Seconds that VALIDATING may take, waiting for services included.")

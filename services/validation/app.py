@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from services.common import s3, server
+from services.common.handover import Handover
 from services.validation.children import Children
 from services.validation.inspections import Inspections
 from services.validation.limits import Limits
@@ -46,11 +47,14 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     )
     stack.push_async_callback(inspections.close)
     validation = Validation(store, spool, children, limits, inspections, places, settings.child_memory_bytes, settings.child_timeout_s)
-    servicer = ValidationServicer(validation, inspections)
-    return await server.start(
+    handover = Handover("validation")
+    servicer = ValidationServicer(validation, inspections, handover)
+    port = await server.start(
         stack,
         settings,
         lambda running: validation_pb2_grpc.add_ValidationServiceServicer_to_server(servicer, running),
         [SERVICE],
         {"s3": store.check},
     )
+    stack.callback(handover.stop)
+    return port

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 from services.common import logs
+from services.common.handover import Handover
 from services.validation.inspections import Inspections
 from services.validation.validation import Validation
 from sluice.validation.v1 import validation_pb2_grpc
@@ -25,15 +26,17 @@ from sluice.validation.v1.validation_pb2 import (
 class ValidationServicer(validation_pb2_grpc.ValidationServiceServicer):
     """Hands every call to the domain."""
 
-    def __init__(self, validation: Validation, inspections: Inspections) -> None:
+    def __init__(self, validation: Validation, inspections: Inspections, handover: Handover) -> None:
         self._validation = validation
         self._inspections = inspections
+        self._handover = handover
 
     async def ValidateObject(self, request: ValidateObjectRequest, context: Any) -> AsyncIterator[ValidateObjectResponse]:
         logs.bind(task_id=request.task_id, attempt=request.attempt)
-        async with aclosing(self._validation.validate(request)) as steps:
-            async for step in steps:
-                yield step
+        with self._handover.call():
+            async with aclosing(self._validation.validate(request)) as steps:
+                async for step in steps:
+                    yield step
 
     async def Inspect(self, requests: AsyncIterator[InspectRequest], context: Any) -> AsyncIterator[InspectResponse]:
         async with aclosing(self._inspections.inspect(requests)) as answers:

@@ -13,6 +13,7 @@ import typer
 
 from bench.harness import conclude, table
 from local.instance import Instance
+from tests.chaos import plan
 from tests.chaos.cells import CELLS, hurt
 from tests.chaos.runs import Run, figures, run, site
 from tests.unit.calls.stages import run_all
@@ -54,33 +55,32 @@ def cells_command(jobs: int = 400, instance: InstanceName = "test") -> None:
 
 
 @app.command("runs")
-def runs_command(runs: int = 5, seed: int | None = None, instance: InstanceName = "test", plans: bool = False) -> None:
+def runs_command(runs: int = 5, seed: int | None = None, instance: InstanceName = "test", short: bool = False) -> None:
     """Everything is killed, frozen, cut and restarted while files come in. Run n has the seed + n - 1: a failing one can be had alone."""
     first = seed if seed is not None else int(time.time())
     print(f"seed {first}", flush=True)
-    done = asyncio.run(_run_all(instance, range(first, first + runs), plans))
+    done = asyncio.run(_run_all(instance, range(first, first + runs), short))
     conclude(**figures(done))
     sys.exit(any(each.verdict.findings for each in done))
 
 
-async def _run_all(instance_name: str, seeds: Iterable[int], plans: bool) -> list[Run]:
+async def _run_all(instance_name: str, seeds: Iterable[int], short: bool) -> list[Run]:
     instance = Instance(instance_name, only=["stores"])
     fresh = await asyncio.to_thread(instance.start)
     done: list[Run] = []
     try:
         async with site(instance) as place:
             for seed in seeds:
-                done.append(await run(place, seed))
-                _tell(done[-1], plans)
+                print("\n".join(plan.make(seed, short).lines()), flush=True)
+                done.append(await run(place, seed, short))
+                _tell(done[-1])
     finally:
         if fresh:
             await asyncio.to_thread(instance.stop)
     return done
 
 
-def _tell(made: Run, plans: bool) -> None:
-    if plans or made.verdict.findings:
-        print("\n".join(made.plan.lines()))
+def _tell(made: Run) -> None:
     for each in made.sent if made.verdict.findings else ():
         print(f"  upload {each.upload.number}: accepted {each.accepted}, refused {each.refusal!r}")
     for finding in made.verdict.findings:

@@ -30,6 +30,7 @@ class Action(StrEnum):
 
 QUIET_S = {Action.KILL: 16.0, Action.TERM: 5.0}
 STORM_S = 20.0
+SHORT_STORM_S = 6.0
 
 
 class Content(StrEnum):
@@ -82,12 +83,13 @@ class Plan:
     """A run."""
 
     seed: int
+    short: bool
     uploads: tuple[Upload, ...]
     faults: tuple[Fault, ...]
 
     def lines(self) -> Iterator[str]:
         """The plan for a person, in the order of time."""
-        yield f"plan of seed {self.seed}"
+        yield f"plan of seed {self.seed}; again with: make chaos RUNS=1 SEED={self.seed}{' SHORT=1' if self.short else ''}"
         told = [(each.at_s, f"upload {each.number}: {_upload(each)}") for each in self.uploads]
         told += [
             (each.at_s, f"{each.target}: {each.action}" + (f" for {each.seconds:.1f} s" if each.seconds else "")) for each in self.faults
@@ -96,18 +98,18 @@ class Plan:
             yield f"  {at_s:5.1f} s  {text}"
 
 
-def make(seed: int) -> Plan:
+def make(seed: int, short: bool = False) -> Plan:
     """The plan of a seed: the same at any time, on any machine."""
     chance = random.Random(f"sluice chaos {seed}")
     first = chance.choice([Action.KILL, Action.TERM])
     faults = [Fault(MEASURED_AT_S, first, _replica(chance), 0.0, measured=True)]
     at_s = MEASURED_AT_S + QUIET_S[first]
-    end_s = at_s + STORM_S
+    end_s = at_s + (SHORT_STORM_S if short else STORM_S)
     while at_s < end_s:
         faults.append(_fault(chance, at_s))
         at_s += chance.choice([0.2, 1.0, 2.0, 4.0])
-    uploads = [_new_upload(chance, seed, number, end_s) for number in range(chance.randint(7, 10))]
-    return Plan(seed, tuple(uploads), tuple(faults))
+    uploads = [_new_upload(chance, seed, number, end_s) for number in range(6 if short else chance.randint(7, 10))]
+    return Plan(seed, short, tuple(uploads), tuple(faults))
 
 
 def _replica(chance: random.Random) -> str:

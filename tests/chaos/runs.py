@@ -96,9 +96,9 @@ async def _forget(doors: _Doors, name: str) -> None:
         await evidence.sql.execute(f"DROP SCHEMA {name} CASCADE")
 
 
-async def run(at: Site, seed: int) -> Run:
+async def run(at: Site, seed: int, short: bool = False) -> Run:
     """One run of the seed's plan."""
-    made = plan.make(seed)
+    made = plan.make(seed, short)
     id_prefix = uuid4().hex[:8]
     async with httpx.AsyncClient(base_url=at.world.fleet.edge_url, trust_env=False) as http:
         began = asyncio.get_running_loop().time()

@@ -172,3 +172,12 @@ async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(druid: HttpDru
         with pytest.raises(SluiceError) as raised:
             await druid.task_statuses(["a"])
     assert raised.value.code == "DRUID_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("status", [307, 500, 404])
+async def test_a_router_without_an_overlord_has_not_refused_the_load(druid: HttpDruid, web: respx.MockRouter, status: int) -> None:
+    with web:
+        web.post("/druid/indexer/v1/task").respond(status, text="" if status == 307 else HTML)
+        with pytest.raises(SluiceError) as raised:
+            await druid.submit({"id": "a"})
+    assert raised.value.code == "DRUID_UNAVAILABLE"

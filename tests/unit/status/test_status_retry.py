@@ -41,7 +41,7 @@ def test_cleaning_never_gives_up(reason: "ErrorReason.ValueType", waits: int, at
 
 def test_delays_double_up_to_the_longest() -> None:
     problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid does not answer.")
-    for waits, longest in [(0, 1), (1, 2), (2, 4), (3, 8), (4, 8), (1000, 8)]:
+    for waits, longest in [(0, 0.25), (1, 0.5), (2, 1), (3, 2), (4, 4), (5, 8), (6, 8), (1000, 8)]:
         decision = retry.decide(new_task(status=State.INGESTING, stage_waits=waits), problem, CONFIGURED)
         assert isinstance(decision, retry.Again)
         assert longest / 2 <= decision.delay_s <= longest

@@ -1,0 +1,14 @@
+"""Two short runs on the shared stack; `make chaos` has more and longer ones."""
+
+import pytest
+
+from local.instance import Instance
+from tests.chaos.runs import run, site
+
+
+@pytest.mark.timeout(1200)
+async def test_nothing_is_lost_or_doubled(instance: Instance) -> None:
+    async with site(instance) as place:
+        for seed in (1, 2):
+            made = await run(place, seed, short=True)
+            assert made.verdict.findings == [], "\n".join(made.plan.lines())
