@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import xmlrpc.client
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +12,7 @@ import asyncpg
 from local.errors import LocalStackError
 from local.instance import Instance
 from tests.chaos.fleet import Fleet
-from tests.chaos.plan import Action, Fault
+from tests.chaos.plan import STORES, Action, Fault
 from tests.chaos.proxy import Mode
 
 _MODES = {Action.REFUSE: Mode.REFUSING, Action.STALL: Mode.STALLED, Action.DEAF: Mode.DEAF}
@@ -43,6 +44,13 @@ async def strike(world: World, fault: Fault) -> int:
             # One that is just being started again cannot be killed.
             with suppress(LocalStackError, ProcessLookupError):
                 await asyncio.to_thread(world.instance.kill, fault.target, signal.SIGKILL)
+        case Action.OUTAGE:
+            # Two outages of one store may overlap.
+            with suppress(xmlrpc.client.Fault):
+                await asyncio.to_thread(world.instance.stop_program, fault.target)
+            await asyncio.sleep(fault.seconds)
+            with suppress(xmlrpc.client.Fault):
+                await asyncio.to_thread(world.instance.start_program, fault.target)
         case Action.CUT:
             fleet.links[fault.target].cut()
         case Action.BACKENDS:
@@ -54,12 +62,16 @@ async def strike(world: World, fault: Fault) -> int:
     return 0
 
 
-def heal(world: World) -> None:
-    """Ends whatever is still broken on purpose."""
+async def heal(world: World) -> None:
+    """Ends whatever is still broken on purpose; returns when the stores are healthy."""
     for link in world.fleet.links.values():
         link.set(Mode.OPEN)
     for replica in world.fleet.replicas.values():
         replica.signal(signal.SIGCONT)
+    for store in STORES:
+        with suppress(xmlrpc.client.Fault):
+            await asyncio.to_thread(world.instance.start_program, store)
+    await asyncio.to_thread(world.instance.wait_healthy, *STORES)
 
 
 async def _terminate_backends(world: World, seconds: float) -> None:

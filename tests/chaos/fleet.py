@@ -18,8 +18,8 @@ from tests.chaos.proxy import Link
 
 ROOT = Path(__file__).parents[2]
 
-HURRIED = {"ABANDONED_AFTER_S": "25", "SWEEP_INTERVAL_S": "4"}
-"""So that a run need not wait for a minute until uploads of dead processes are given up."""
+HURRIED = {"ABANDONED_AFTER_S": "25", "SWEEP_INTERVAL_S": "4", "PART_SIZE_BYTES": str(5 * 1024 * 1024)}
+"""So that a run need not wait for a minute until uploads of dead processes are given up, and files of 10 MB come in parts."""
 
 
 class Replica:

@@ -21,6 +21,7 @@ class Action(StrEnum):
     TERM = "SIGTERM"
     FREEZE = "SIGSTOP and SIGCONT"
     RESTART = "killed and restarted"
+    OUTAGE = "stopped and started"
     CUT = "connections cut"
     REFUSE = "connections refused"
     STALL = "no byte goes through"
@@ -117,7 +118,7 @@ def _replica(chance: random.Random) -> str:
 
 
 def _fault(chance: random.Random, at_s: float) -> Fault:
-    action = chance.choices(list(Action), [5, 3, 2, 3, 3, 2, 2, 3, 1])[0]
+    action = chance.choices(list(Action), [5, 3, 2, 3, 1, 3, 2, 2, 3, 1])[0]
     match action:
         case Action.KILL | Action.TERM:
             return Fault(at_s, action, _replica(chance), 0.0)
@@ -125,6 +126,8 @@ def _fault(chance: random.Random, at_s: float) -> Fault:
             return Fault(at_s, action, _replica(chance), chance.choice([2.0, 5.0, 14.0]))
         case Action.RESTART:
             return Fault(at_s, action, chance.choice(STORES), 0.0)
+        case Action.OUTAGE:
+            return Fault(at_s, action, chance.choice(STORES), chance.choice([3.0, 15.0, 30.0]))
         case Action.CUT:
             return Fault(at_s, action, chance.choice(LINKS), 0.0)
         case Action.BACKENDS:
@@ -135,7 +138,7 @@ def _fault(chance: random.Random, at_s: float) -> Fault:
 
 def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> Upload:
     content = chance.choices(list(Content), [10, 2, 1, 1, 1, 1, 1, 1, 1])[0]
-    rows = chance.choice([10, 1_000, 20_000, 60_000]) if content is Content.GOOD else 500
+    rows = chance.choice([10, 1_000, 20_000, 60_000, 200_000]) if content is Content.GOOD else 500
     return Upload(
         number=number,
         # The first are there when the measured fault comes.

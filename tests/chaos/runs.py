@@ -118,9 +118,8 @@ async def run(at: Site, seed: int, short: bool = False) -> Run:
         await _until(began + first.at_s)
         recovered = await recovery.measure(at.world, first)
         await asyncio.gather(*breaking)
-        heal(at.world)
+        await heal(at.world)
         sent = await asyncio.gather(*sending)
-    await asyncio.to_thread(at.world.instance.wait_healthy, *(name for name in plan.STORES))
     await asyncio.wait_for(recovery.all_serving(at.world), 120)
     async with at.doors.open() as evidence:
         verdict = await judge(evidence, sent, STUCK_S)
