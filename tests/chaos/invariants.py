@@ -93,6 +93,8 @@ def _check_people(sent: Sequence[Sent], tasks: dict[str, Row], verdict: Verdict)
         what = f"upload {each.upload.number} ({each.upload.content})"
         if len(ids) > 1:
             verdict.doubled.append(f"I5 {what}: one request id was accepted as {sorted(ids)}")
+        if each.accepted and (task := tasks.get(each.accepted[0])) and each.watched != list(range(1, task["last_sequence"] + 1)):
+            verdict.broken.append(f"I1 whoever watched {task['task_id']} saw the events {each.watched} of {task['last_sequence']}")
         own = {by_request[name]["task_id"] for name in each.request_ids if name in by_request}
         for task_id in ids:
             task = tasks.get(task_id)

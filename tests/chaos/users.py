@@ -12,6 +12,10 @@ from tests.chaos.files import File
 from tests.chaos.plan import Plan, Upload
 
 PATIENCE_S = 150.0
+WATCH_S = 300.0
+WATCH_TIMEOUT_S = 30.0
+"""Twice the time between two signs of life of a stream of events."""
+
 TRIES_PER_ID = 4
 PIECE = 128 * 1024
 
@@ -31,6 +35,8 @@ class Sent:
     """The last answer that was no 202."""
     cancelled: bool = False
     """Whether a cancel was answered with yes."""
+    watched: list[int] = field(default_factory=list)
+    """Sequence numbers of the events that were shown of the first accepted task, as they came."""
 
 
 async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, run: str) -> Sent:
@@ -57,10 +63,30 @@ async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, 
             break
         if not sent.accepted:
             await asyncio.sleep(0.5)
-    if sent.accepted and upload.cancel_after_s is not None:
-        await asyncio.sleep(upload.cancel_after_s)
-        sent.cancelled = await _cancel(http, sent.accepted[0], until)
+    if sent.accepted:
+        watching = asyncio.create_task(_watch(http, sent.accepted[0], sent.watched))
+        if upload.cancel_after_s is not None:
+            await asyncio.sleep(upload.cancel_after_s)
+            sent.cancelled = await _cancel(http, sent.accepted[0], until)
+        await watching
     return sent
+
+
+async def _watch(http: httpx.AsyncClient, task_id: str, seen: list[int]) -> None:
+    """Follows the task to its end, as a page does: a connection that breaks is made again, after the last event that came."""
+    until = monotonic() + WATCH_S
+    while monotonic() < until:
+        headers = {"Last-Event-ID": str(seen[-1])} if seen else {}
+        with suppress(httpx.TransportError):
+            async with http.stream("GET", f"/api/ingest/tasks/{task_id}/events", headers=headers, timeout=WATCH_TIMEOUT_S) as answer:
+                if answer.status_code == httpx.codes.NO_CONTENT:
+                    return
+                async for line in answer.aiter_lines():
+                    name, _, value = line.partition(": ")
+                    if name == "id":
+                        # One after the other: what came before the connection broke counts.
+                        seen.append(int(value))
+        await asyncio.sleep(0.2)
 
 
 async def _post(http: httpx.AsyncClient, sent: Sent, leaves_after: float | None) -> httpx.Response | None:
