@@ -91,8 +91,10 @@ async def site(instance: Instance) -> AsyncIterator[Site]:
 
 async def _forget(doors: _Doors, name: str) -> None:
     async with doors.open() as evidence:
-        for row in await evidence.sql.fetch("SELECT DISTINCT datasource_name FROM ingestion_tasks"):
-            await evidence.druid.delete(forget(row["datasource_name"]))
+        # There is no table where the fleet was given up before it had come up.
+        if await evidence.sql.fetchval("SELECT to_regclass('ingestion_tasks')"):
+            for row in await evidence.sql.fetch("SELECT DISTINCT datasource_name FROM ingestion_tasks"):
+                await evidence.druid.delete(forget(row["datasource_name"]))
         await evidence.sql.execute(f"DROP SCHEMA {name} CASCADE")
 
 

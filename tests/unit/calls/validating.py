@@ -81,7 +81,8 @@ class _Children:
         folder = job.folder / "parts"
         folder.mkdir()
         (folder / "000.csv").write_bytes(ROWS)
-        (job.folder / "rejects.csv").write_bytes(b"line\n")
+        for name in ("rejects.csv", "rejects.marks"):
+            (job.folder / name).write_bytes(b"line\n")
         report = Report(verdict=Verdict.VERDICT_PASSED, rows_read=1, rows_loadable=1, parts=[Part(uri="000.csv", rows=1)])
         report.rejects_uri = "rejects.csv"
         yield ValidateObjectResponse(report=report)
