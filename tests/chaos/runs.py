@@ -85,7 +85,7 @@ async def site(instance: Instance) -> AsyncIterator[Site]:
         stack.push_async_callback(_forget, doors, name)
         made = await fleet.start(stack, mine, instance.paths.spool, instance.paths.logs)
         world = World(instance, made, url, name)
-        await asyncio.wait_for(recovery.all_serving(world), 120)
+        await asyncio.wait_for(recovery.all_serving(world), 300)
         yield Site(world, doors)
 
 
@@ -122,7 +122,7 @@ async def run(at: Site, seed: int, short: bool = False) -> Run:
         await asyncio.gather(*breaking)
         await heal(at.world)
         sent = await asyncio.gather(*sending)
-    await asyncio.wait_for(recovery.all_serving(at.world), 120)
+    await asyncio.wait_for(recovery.all_serving(at.world), 300)
     async with at.doors.open() as evidence:
         verdict = await judge(evidence, sent, STUCK_S)
     return Run(made, verdict, recovered, sent)
