@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import ingest, memory, status
+from bench import drain, ingest, memory, status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -28,6 +28,12 @@ def ingest_command(pairs: Pairs = 3, rows: int = 2_300_000, month: bool = False,
 def status_command(pairs: Pairs = 5, rounds: int = 10, size_mib: int = 466, instance: InstanceName = "bench") -> None:
     """Live events to 500 watchers, a reconnect storm of 2,000, and polling while a file is uploaded."""
     status.main(pairs, rounds, size_mib, instance)
+
+
+@app.command("drain")
+def drain_command(tasks: int = 1000, away_s: float = 300, seed: int = 1, instance: InstanceName = "bench") -> None:
+    """Small tasks that are queued while Druid is away, and how they get through afterwards."""
+    drain.main(tasks, away_s, seed, instance)
 
 
 if __name__ == "__main__":

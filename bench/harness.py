@@ -42,6 +42,11 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total
 
 
+def rss_mib(pid: int) -> float:
+    """Resident memory of the process, in MiB."""
+    return psutil.Process(pid).memory_info().rss / MIB
+
+
 def reset_peak(pid: int) -> None:
     """Sets the kernel's high-water mark of the process's resident memory to what is resident now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

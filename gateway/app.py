@@ -23,6 +23,7 @@ from gateway import (
     tasks_http,
     tus_http,
     uploads_http,
+    webhooks_http,
 )
 from gateway.all_watch import AllWatch
 from gateway.allowed import Allowed
@@ -36,6 +37,7 @@ from gateway.status_rpc import StatusRpc
 from gateway.upload_rpc import UploadRpc
 from gateway.validation_rpc import ValidationRpc
 from gateway.watches import Watches
+from gateway.webhooks_rpc import WebhooksRpc
 from services.common.channels import connect
 from services.common.interceptors import OpenAuthenticator
 
@@ -63,6 +65,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         uploads=UploadRpc(channels["upload"], settings.upload_deadline_s),
         reports=ValidationRpc(channels["validation"]),
         queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s),
+        webhooks=WebhooksRpc(channels["status"]),
     )
     metrics = Metrics()
     watches, all_watch = Watches(services.tasks, metrics.watches), AllWatch(services.tasks)
@@ -97,6 +100,7 @@ def http_app(
     app.include_router(reports_http.router(services))
     app.include_router(history_http.router(services))
     app.include_router(loads_http.router(services))
+    app.include_router(webhooks_http.router(services))
     app.include_router(query_http.router(services, settings.max_json_body_bytes))
     app.include_router(operations_http.router(ask_readiness, metrics))
     graphql_http.install(app, services, watches, all_watch, limits, settings.max_json_body_bytes, metrics)
@@ -107,7 +111,7 @@ def http_app(
         inner = CORSMiddleware(
             app,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
             allow_headers=["*"],
             expose_headers=["Location", "Retry-After", "X-Trace-Id", *tus_http.EXPOSED_HEADERS],
         )

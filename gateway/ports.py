@@ -11,10 +11,14 @@ from sluice.status.v1.status_pb2 import (
     ListTasksRequest,
     ListTasksResponse,
     RetryTaskRequest,
+    SetWebhookRequest,
+    SetWebhookResponse,
     Task,
     WatchTaskResponse,
     WatchTasksRequest,
     WatchTasksResponse,
+    Webhook,
+    WebhookDelivery,
 )
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
 from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
@@ -86,6 +90,20 @@ class Queries(Protocol):
         ...
 
 
+class Webhooks(Protocol):
+    """Who is told of the end of a datasource's tasks."""
+
+    async def put(self, request: SetWebhookRequest) -> SetWebhookResponse: ...
+
+    async def get(self, datasource: str) -> Webhook: ...
+
+    async def delete(self, datasource: str) -> None: ...
+
+    async def deliveries(self, datasource: str, limit: int) -> list[WebhookDelivery]:
+        """The newest first."""
+        ...
+
+
 @dataclass(frozen=True)
 class Services:
     """The four services."""
@@ -94,3 +112,4 @@ class Services:
     uploads: Uploads
     reports: Reports
     queries: Queries
+    webhooks: Webhooks

@@ -14,7 +14,7 @@ from services.status.gate import Gate
 from services.status.history import History
 from services.status.housekeeping import Housekeeping
 from services.status.jobs import Jobs
-from services.status.listener import CANCEL, DUE, EVENT, Listener
+from services.status.listener import CANCEL, DUE, EVENT, WEBHOOK, Listener
 from services.status.load_records import LoadRecords
 from services.status.pipeline import Pipeline
 from services.status.postgres import Database
@@ -25,6 +25,8 @@ from services.status.store import Store
 from services.status.stored_files import StoredFiles
 from services.status.validation_rpc import ValidationRpc
 from services.status.watch import Watch
+from services.status.webhook_http import WebhookHttp
+from services.status.webhooks import Webhooks
 from services.status.workers import Workers
 from sluice.status.v1.status_pb2_grpc import add_StatusServiceServicer_to_server
 
@@ -50,6 +52,10 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     )
     for channel in (upload, validation, druid):
         stack.push_async_callback(channel.close)
+    posting = WebhookHttp()
+    stack.push_async_callback(posting.close)
+    webhooks = Webhooks(database, posting.post, settings.webhook_allowed_networks, PIPELINE_PATIENCE_S)
+    await _keep_running(stack, "webhooks", webhooks.run)
     queue = Queue(database, settings.pipeline_workers, CALL_PATIENCE_S)
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
     gate = Gate()
@@ -65,6 +71,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
                 jobs.cancel(payload)
             case str(name) if name == DUE:
                 workers.wake()
+            case str(name) if name == WEBHOOK:
+                webhooks.wake()
 
     def reconnected() -> None:
         watch.notify_all()
@@ -77,7 +85,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
     history, undoing = History(database, CALL_PATIENCE_S), LoadRecords(database, CALL_PATIENCE_S)
-    servicer = StatusServicer(Commands(store), files, queue, history, store, undoing, watch)
+    servicer = StatusServicer(Commands(store), files, queue, history, webhooks, store, undoing, watch)
     port = await server.start(
         stack,
         settings,

@@ -12,8 +12,8 @@ import asyncpg
 from services.common import logs
 from services.status.postgres import FAILURES, RETRY_FIRST_S, RETRY_MAX_S, Database, connect
 
-EVENT, CANCEL, DUE = "sluice_event", "sluice_cancel", "sluice_due"
-"""Channels: a task has a new event; a task was cancelled (both carry the task's id); some task is due."""
+EVENT, CANCEL, DUE, WEBHOOK = "sluice_event", "sluice_cancel", "sluice_due", "sluice_webhook"
+"""Channels: a task has a new event; a task was cancelled (both carry the task's id); some task is due; somebody is to be told of an end."""
 
 HEARTBEAT_S = 2.0
 
@@ -39,7 +39,7 @@ class Listener:
                 connection = await connect(self._url, "listen")
                 ended = asyncio.Event()
                 connection.add_termination_listener(lambda *_, ended=ended: ended.set())
-                for channel in (EVENT, CANCEL, DUE):
+                for channel in (EVENT, CANCEL, DUE, WEBHOOK):
                     await connection.add_listener(channel, self._notified)
                 delay = RETRY_FIRST_S
                 self._on_connect()

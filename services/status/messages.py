@@ -8,6 +8,7 @@ from services.status import problems
 from services.status.machine import State
 from services.status.queue import Place
 from services.status.tasks import Event, Task
+from services.status.webhooks import Delivery, Webhook
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.status.v1 import status_pb2
@@ -106,6 +107,29 @@ def event_message(event: Event) -> status_pb2.TaskEvent:
         total=progress.get("total"),
         unit=progress.get("unit", ""),
         problem=_problem(event.problem),
+    )
+
+
+def webhook_message(webhook: Webhook) -> status_pb2.Webhook:
+    """The webhook as others see it."""
+    return status_pb2.Webhook(
+        datasource=webhook.datasource, url=webhook.url, create_time=_time(webhook.created_at), update_time=_time(webhook.updated_at)
+    )
+
+
+def delivery_message(delivery: Delivery) -> status_pb2.WebhookDelivery:
+    """The delivery as others see it."""
+    return status_pb2.WebhookDelivery(
+        id=delivery.id,
+        task_id=delivery.task_id,
+        state=state_value(State(delivery.status)),
+        attempts=delivery.attempts,
+        delivered=delivery.delivered,
+        last_http_status=delivery.last_status,
+        last_error=delivery.last_error,
+        create_time=_time(delivery.created_at),
+        next_try_time=_time(delivery.next_try_at),
+        end_time=_time(delivery.ended_at),
     )
 
 

@@ -13,12 +13,13 @@ from services.status import pages, reverting
 from services.status.commands import Commands, canonical
 from services.status.history import History
 from services.status.load_records import LoadRecords
-from services.status.messages import NOWHERE, event_message, state_of, task_message
+from services.status.messages import NOWHERE, delivery_message, event_message, state_of, task_message, webhook_message
 from services.status.queue import Queue
 from services.status.store import Filter, Store
 from services.status.stored_files import Again, StoredFiles
 from services.status.tasks import NewTask
 from services.status.watch import Watch
+from services.status.webhooks import Webhooks
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2
@@ -43,6 +44,7 @@ class StatusServicer(StatusServiceServicer):
         files: StoredFiles,
         queue: Queue,
         history: History,
+        webhooks: Webhooks,
         store: Store,
         records: LoadRecords,
         watch: Watch,
@@ -51,6 +53,7 @@ class StatusServicer(StatusServiceServicer):
         self._files = files
         self._queue = queue
         self._history = history
+        self._webhooks = webhooks
         self._store = store
         self._records = records
         self._watch = watch
@@ -147,6 +150,23 @@ class StatusServicer(StatusServiceServicer):
     async def RevertLoad(self, request: status_pb2.RevertLoadRequest, context: Context) -> status_pb2.RevertLoadResponse:
         logs.bind(task_id=request.task_id)
         return status_pb2.RevertLoadResponse(task=task_message(await reverting.revert(self._commands, self._records, request.task_id)))
+
+    async def SetWebhook(self, request: status_pb2.SetWebhookRequest, context: Context) -> status_pb2.SetWebhookResponse:
+        webhook, secret = await self._webhooks.put(request.datasource, request.url, request.secret)
+        return status_pb2.SetWebhookResponse(webhook=webhook_message(webhook), secret=secret)
+
+    async def GetWebhook(self, request: status_pb2.GetWebhookRequest, context: Context) -> status_pb2.GetWebhookResponse:
+        return status_pb2.GetWebhookResponse(webhook=webhook_message(await self._webhooks.get(request.datasource)))
+
+    async def DeleteWebhook(self, request: status_pb2.DeleteWebhookRequest, context: Context) -> status_pb2.DeleteWebhookResponse:
+        await self._webhooks.delete(request.datasource)
+        return status_pb2.DeleteWebhookResponse()
+
+    async def ListWebhookDeliveries(
+        self, request: status_pb2.ListWebhookDeliveriesRequest, context: Context
+    ) -> status_pb2.ListWebhookDeliveriesResponse:
+        found = await self._webhooks.deliveries(request.datasource, request.page_size or PAGE_SIZE)
+        return status_pb2.ListWebhookDeliveriesResponse(deliveries=[delivery_message(each) for each in found])
 
     async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):

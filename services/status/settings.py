@@ -1,6 +1,6 @@
 """What the status service reads from its environment."""
 
-from pydantic import Field, PostgresDsn, field_validator
+from pydantic import Field, IPvAnyNetwork, PostgresDsn, field_validator
 
 from services.common.settings import Address, GrpcSettings
 
@@ -45,6 +45,10 @@ class Settings(GrpcSettings):
     )
     plan_kept_s: float = Field(7 * 86_400, gt=0, description="Seconds for which a plan waits to be applied.")
     housekeeping_interval_s: float = Field(60, gt=0, description="Seconds between two searches for what expired, give or take a fifth.")
+
+    webhook_allowed_networks: list[IPvAnyNetwork] = Field(
+        [], description='Networks beside the public internet that webhooks may go to, as JSON: ["10.1.0.0/16"].'
+    )
 
     @field_validator("database_url")
     @classmethod

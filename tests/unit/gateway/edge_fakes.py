@@ -27,6 +27,8 @@ from sluice.status.v1.status_pb2 import (
     ListTasksRequest,
     ListTasksResponse,
     RetryTaskRequest,
+    SetWebhookRequest,
+    SetWebhookResponse,
     StageOutcome,
     StageRun,
     StageStatistics,
@@ -35,6 +37,8 @@ from sluice.status.v1.status_pb2 import (
     WatchTaskResponse,
     WatchTasksRequest,
     WatchTasksResponse,
+    Webhook,
+    WebhookDelivery,
 )
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
 from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
@@ -225,6 +229,29 @@ class FakeQueries:
             yield step
 
 
+class FakeWebhooks:
+    """One webhook and one delivery, for every datasource."""
+
+    def __init__(self) -> None:
+        self.put_with: list[SetWebhookRequest] = []
+
+    async def put(self, request: SetWebhookRequest) -> SetWebhookResponse:
+        self.put_with.append(request)
+        return SetWebhookResponse(webhook=await self.get(request.datasource), secret="s3cret")
+
+    async def get(self, datasource: str) -> Webhook:
+        return Webhook(
+            datasource=datasource, url="https://example.org/", create_time=Timestamp(seconds=1), update_time=Timestamp(seconds=2)
+        )
+
+    async def delete(self, datasource: str) -> None:
+        return None
+
+    async def deliveries(self, datasource: str, limit: int) -> list[WebhookDelivery]:
+        state = TaskState.TASK_STATE_SUCCEEDED
+        return [WebhookDelivery(id=7, task_id=TASK_ID, state=state, attempts=limit, delivered=True, create_time=Timestamp(seconds=1))]
+
+
 async def nobody_ready() -> Readiness:
     """None of the services answers."""
     return Readiness(ready=False, services={"status": "UNREACHABLE"})
@@ -233,7 +260,7 @@ async def nobody_ready() -> Readiness:
 def application(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any) -> ASGIApp:
     """The whole gateway on fakes."""
     tasks = tasks or FakeTasks()
-    services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeQueries())
+    services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeQueries(), FakeWebhooks())
     addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
     metrics = Metrics()
     return http_app(

@@ -145,3 +145,25 @@ async def test_figures_and_history_are_told_in_both_doors() -> None:
     assert history["runs"] == both["ingestionHistory"]
     assert [(run["stage"], run["seconds"], run["outcome"]) for run in history["runs"]] == [("validate", 2.0, "LOST")]
     assert (wrong.status_code, wrong.json()["code"]) == (400, "REQUEST_INVALID")
+
+
+async def test_webhooks_are_set_shown_and_removed() -> None:
+    place = "/api/datasources/sales/webhook"
+    shown = {
+        "datasource_name": "sales",
+        "url": "https://example.org/",
+        "created_at": "1970-01-01T00:00:01.000Z",
+        "updated_at": "1970-01-01T00:00:02.000Z",
+    }
+    async with client(FakeTasks()) as http:
+        put = await http.put(place, json={"url": "https://example.org/"})
+        got = await http.get(place)
+        tried = await http.get(f"{place}/deliveries", params={"limit": 3})
+        removed = await http.delete(place)
+        wrong = await http.put(place, json={})
+    assert put.json() == {**shown, "secret": "s3cret"}
+    assert got.json() == shown
+    assert [(each["id"], each["status"], each["attempts"]) for each in tried.json()["deliveries"]] == [(7, "SUCCEEDED", 3)]
+    assert tried.json()["deliveries"][0]["last_http_status"] is None
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "REQUEST_INVALID")

@@ -96,6 +96,26 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.FromString,
                 _registered_method=True)
+        self.SetWebhook = channel.unary_unary(
+                '/sluice.status.v1.StatusService/SetWebhook',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookResponse.FromString,
+                _registered_method=True)
+        self.GetWebhook = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetWebhook',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetWebhookRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetWebhookResponse.FromString,
+                _registered_method=True)
+        self.DeleteWebhook = channel.unary_unary(
+                '/sluice.status.v1.StatusService/DeleteWebhook',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteWebhookRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteWebhookResponse.FromString,
+                _registered_method=True)
+        self.ListWebhookDeliveries = channel.unary_unary(
+                '/sluice.status.v1.StatusService/ListWebhookDeliveries',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesResponse.FromString,
+                _registered_method=True)
         self.WatchTask = channel.unary_stream(
                 '/sluice.status.v1.StatusService/WatchTask',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.WatchTaskRequest.SerializeToString,
@@ -211,6 +231,35 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetWebhook(self, request, context):
+        """Has the end of every task of a datasource told to a URL by POST, in place of the one before; signed, and at least once each.
+        Errors: WEBHOOK_TARGET_FORBIDDEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWebhook(self, request, context):
+        """Who is told of the tasks of a datasource. Read-only. Errors: WEBHOOK_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteWebhook(self, request, context):
+        """Nobody is told any more. Idempotent. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWebhookDeliveries(self, request, context):
+        """What was tried to tell the ends of a datasource's tasks, the newest first. Read-only. Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTask(self, request, context):
         """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
         the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -288,6 +337,26 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.RevertLoad,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.SerializeToString,
+            ),
+            'SetWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetWebhook,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookResponse.SerializeToString,
+            ),
+            'GetWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWebhook,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetWebhookRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetWebhookResponse.SerializeToString,
+            ),
+            'DeleteWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWebhook,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteWebhookRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.DeleteWebhookResponse.SerializeToString,
+            ),
+            'ListWebhookDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhookDeliveries,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesResponse.SerializeToString,
             ),
             'WatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTask,
@@ -626,6 +695,114 @@ class StatusService:
             '/sluice.status.v1.StatusService/RevertLoad',
             sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/SetWebhook',
+            sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetWebhook',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetWebhookRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/DeleteWebhook',
+            sluice_dot_status_dot_v1_dot_status__pb2.DeleteWebhookRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.DeleteWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWebhookDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/ListWebhookDeliveries',
+            sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

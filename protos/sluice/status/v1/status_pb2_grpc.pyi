@@ -64,6 +64,16 @@ class StatusServiceStub:
     Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
     it replaced (metadata `tasks`).
     """
+    SetWebhook: _aio.UnaryUnaryMultiCallable[_status_pb2.SetWebhookRequest, _status_pb2.SetWebhookResponse]
+    """Has the end of every task of a datasource told to a URL by POST, in place of the one before; signed, and at least once each.
+    Errors: WEBHOOK_TARGET_FORBIDDEN.
+    """
+    GetWebhook: _aio.UnaryUnaryMultiCallable[_status_pb2.GetWebhookRequest, _status_pb2.GetWebhookResponse]
+    """Who is told of the tasks of a datasource. Read-only. Errors: WEBHOOK_NOT_FOUND."""
+    DeleteWebhook: _aio.UnaryUnaryMultiCallable[_status_pb2.DeleteWebhookRequest, _status_pb2.DeleteWebhookResponse]
+    """Nobody is told any more. Idempotent. Errors: none of its own."""
+    ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_status_pb2.ListWebhookDeliveriesRequest, _status_pb2.ListWebhookDeliveriesResponse]
+    """What was tried to tell the ends of a datasource's tasks, the newest first. Read-only. Errors: none of its own."""
     WatchTask: _aio.UnaryStreamMultiCallable[_status_pb2.WatchTaskRequest, _status_pb2.WatchTaskResponse]
     """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
     the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -193,6 +203,40 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
         it replaced (metadata `tasks`).
         """
+
+    @_abc_1.abstractmethod
+    def SetWebhook(
+        self,
+        request: _status_pb2.SetWebhookRequest,
+        context: _aio.ServicerContext[_status_pb2.SetWebhookRequest, _abc.Awaitable[_status_pb2.SetWebhookResponse]],
+    ) -> _abc.Awaitable[_status_pb2.SetWebhookResponse]:
+        """Has the end of every task of a datasource told to a URL by POST, in place of the one before; signed, and at least once each.
+        Errors: WEBHOOK_TARGET_FORBIDDEN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWebhook(
+        self,
+        request: _status_pb2.GetWebhookRequest,
+        context: _aio.ServicerContext[_status_pb2.GetWebhookRequest, _abc.Awaitable[_status_pb2.GetWebhookResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetWebhookResponse]:
+        """Who is told of the tasks of a datasource. Read-only. Errors: WEBHOOK_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def DeleteWebhook(
+        self,
+        request: _status_pb2.DeleteWebhookRequest,
+        context: _aio.ServicerContext[_status_pb2.DeleteWebhookRequest, _abc.Awaitable[_status_pb2.DeleteWebhookResponse]],
+    ) -> _abc.Awaitable[_status_pb2.DeleteWebhookResponse]:
+        """Nobody is told any more. Idempotent. Errors: none of its own."""
+
+    @_abc_1.abstractmethod
+    def ListWebhookDeliveries(
+        self,
+        request: _status_pb2.ListWebhookDeliveriesRequest,
+        context: _aio.ServicerContext[_status_pb2.ListWebhookDeliveriesRequest, _abc.Awaitable[_status_pb2.ListWebhookDeliveriesResponse]],
+    ) -> _abc.Awaitable[_status_pb2.ListWebhookDeliveriesResponse]:
+        """What was tried to tell the ends of a datasource's tasks, the newest first. Read-only. Errors: none of its own."""
 
     @_abc_1.abstractmethod
     def WatchTask(

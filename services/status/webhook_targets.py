@@ -1,0 +1,73 @@
+"""Where a webhook may point to. A name is resolved once, every address that it stands for is checked, and the connection goes to a checked
+address, so that an answer of DNS that changes in between leads nowhere."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.common import errors
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_URL_CHARS = 2000
+
+_TUNNELS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
+"""IPv6 addresses that stand for IPv4 ones."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checked URL."""
+
+    url: str
+    host: str
+    """Name for the Host header and the certificate, with the port where it is not the scheme's own."""
+    name: str
+    address: IpAddress
+
+
+async def check(url: str, allowed: Sequence[Network]) -> Target:
+    """The URL with an address that may be connected to.
+
+    Raises:
+        SluiceError: WEBHOOK_TARGET_FORBIDDEN.
+    """
+    if len(url) > MAX_URL_CHARS or any(char.isspace() or ord(char) < 32 or ord(char) > 126 for char in url):
+        raise _forbidden("The URL is longer than 2,000 characters or holds other than visible ASCII characters.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        raise _forbidden("The URL must begin with https:// or http:// and may name a port.") from None
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        raise _forbidden("The URL must name a host and no user.")
+    try:
+        async with asyncio.timeout(5):
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        raise _forbidden(f"The host {parts.hostname} does not resolve to an address.") from None
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    for address in addresses:
+        if not may_be_reached(address, allowed):
+            raise _forbidden(f"The host {parts.hostname} stands for {address}, which is not on the public internet.")
+    if not addresses:
+        raise _forbidden(f"The host {parts.hostname} does not resolve to an address.")
+    return Target(url, parts.netloc, parts.hostname, addresses[0])
+
+
+def may_be_reached(address: IpAddress, allowed: Sequence[Network]) -> bool:
+    """Whether a webhook may go there: on the public internet, or in a network that the administrator named."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if any(address in network for network in allowed if network.version == address.version):
+        return True
+    return address.is_global and not address.is_multicast and not any(address in net for net in _TUNNELS if net.version == address.version)
+
+
+def _forbidden(message: str) -> errors.SluiceError:
+    return errors.error(ErrorReason.ERROR_REASON_WEBHOOK_TARGET_FORBIDDEN, message, column="url")
