@@ -41,9 +41,7 @@ def test_every_reason_is_raised_somewhere_or_promised_by_the_contract() -> None:
 
 
 PROMISED = {
-    # Fixed by the contract for what is still to come: resumable uploads, plans, sign-in, workers outside of the status service.
-    "UPLOAD_EXPIRED",
-    "WRITER_REPLACED",
+    # Fixed by the contract for what is still to come: plans, sign-in, workers outside of the status service.
     "STALE_ATTEMPT",
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",
