@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -59,15 +60,17 @@ def runs_command(runs: int = 5, seed: int | None = None, instance: InstanceName 
     """Everything is killed, frozen, cut and restarted while files come in. Run n has the seed + n - 1: a failing one can be had alone."""
     first = seed if seed is not None else int(time.time())
     print(f"seed {first}", flush=True)
-    done = asyncio.run(_run_all(instance, range(first, first + runs), short))
+    done: list[Run] = []
+    # Whoever stops it early gets the figures of the runs that are complete.
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_run_all(instance, range(first, first + runs), short, done))
     conclude(**figures(done))
     sys.exit(any(each.verdict.findings for each in done))
 
 
-async def _run_all(instance_name: str, seeds: Iterable[int], short: bool) -> list[Run]:
+async def _run_all(instance_name: str, seeds: Iterable[int], short: bool, done: list[Run]) -> None:
     instance = Instance(instance_name, only=["stores"])
     fresh = await asyncio.to_thread(instance.start)
-    done: list[Run] = []
     try:
         async with site(instance) as place:
             for seed in seeds:
@@ -77,7 +80,6 @@ async def _run_all(instance_name: str, seeds: Iterable[int], short: bool) -> lis
     finally:
         if fresh:
             await asyncio.to_thread(instance.stop)
-    return done
 
 
 def _tell(made: Run) -> None:
