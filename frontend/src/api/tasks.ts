@@ -1,10 +1,19 @@
 // Reading, following and changing tasks.
 import { useEffect, useState } from "react";
+import type { ApolloClient, TypedDocumentNode } from "@apollo/client";
 import { useQuery } from "@apollo/client/react";
 import { client } from "./client";
 import { useConnection } from "./connection";
-import { TaskChangesDocument, TaskDocument, TasksDocument } from "./generated";
-import { findingOf, post, type Finding } from "./rest";
+import {
+  AnyTaskChangesDocument,
+  CancelTaskDocument,
+  DeleteTaskFilesDocument,
+  RetryTaskDocument,
+  TaskChangesDocument,
+  TaskDocument,
+  TasksDocument,
+} from "./generated";
+import { AWAY, findingOf, post, Problem, type Finding } from "./rest";
 import { ended, type Task } from "./task";
 
 export const taskPath = (id: string): string => `/api/ingest/tasks/${encodeURIComponent(id)}`;
@@ -66,22 +75,83 @@ export interface TaskList {
   reload: () => void;
 }
 
-/** A page of tasks, newest first, asked for again while it is looked at. */
-export function useTasks(limit: number, offset = 0): TaskList {
-  const { data, error, startPolling, stopPolling, refetch } = useQuery(TasksDocument, {
-    variables: { limit, offset },
+export interface Wanted {
+  status?: string[] | undefined;
+  text?: string | undefined;
+  dataSourceName?: string | undefined;
+}
+
+const SETTLE_MS = 300;
+
+/** A page of tasks, newest first: told of every change by subscription, and asked for again from time to time. */
+export function useTasks(limit: number, offset = 0, { status, text, dataSourceName }: Wanted = {}): TaskList {
+  const [subscribed, setSubscribed] = useState(false);
+  const live = useConnection() === "found" && subscribed;
+  const { data, previousData, error, startPolling, stopPolling, refetch } = useQuery(TasksDocument, {
+    variables: { limit, offset, status: status ?? null, text: text || null, dataSourceName: dataSourceName ?? null },
     fetchPolicy: "cache-and-network",
   });
-  const tasks = data?.listIngestionTasks?.filter((task) => task !== null);
-  const busy = !tasks || tasks.some((task) => !ended(task));
+  const tasks = (data ?? previousData)?.listIngestionTasks?.filter((task) => task !== null);
+
   useEffect(() => {
-    startPolling(busy ? POLL_MS : CALM_POLL_MS);
+    let stopped = false;
+    let again: ReturnType<typeof setTimeout> | undefined;
+    let settle: ReturnType<typeof setTimeout> | undefined;
+    let current: { unsubscribe: () => void } | undefined;
+    const later = () => {
+      setSubscribed(false);
+      if (!stopped) again = setTimeout(start, RESUBSCRIBE_MS);
+    };
+    const start = () => {
+      current = client.subscribe({ query: AnyTaskChangesDocument }).subscribe({
+        next: ({ error: failed }) => {
+          setSubscribed(!failed);
+          // Known tasks have changed in the cache by now; whether there are others, or they still match, the server knows.
+          clearTimeout(settle);
+          settle = setTimeout(() => void refetch().catch(() => undefined), SETTLE_MS);
+        },
+        error: later,
+        complete: later,
+      });
+    };
+    start();
+    return () => {
+      stopped = true;
+      clearTimeout(again);
+      clearTimeout(settle);
+      current?.unsubscribe();
+    };
+  }, [refetch]);
+
+  useEffect(() => {
+    startPolling(live ? CALM_POLL_MS : POLL_MS);
     return stopPolling;
-  }, [busy, startPolling, stopPolling]);
+  }, [live, startPolling, stopPolling]);
+
   return { tasks, problem: error && !tasks ? findingOf(error) : undefined, reload: () => void refetch() };
 }
 
-export async function cancelTask(taskId: string): Promise<void> {
-  await post(`${taskPath(taskId)}/cancel`);
+/** What was asked of the server, or the Problem that speaks against it. */
+async function change<T, V extends { taskId: string | number }>(mutation: TypedDocumentNode<T, V>, variables: V): Promise<T> {
+  const { data } = await client.mutate({ mutation, variables } as ApolloClient.MutateOptions<T, V>);
+  if (!data) throw new Problem(AWAY);
+  return data as T;
+}
+
+export const cancelTask = (taskId: string) => change(CancelTaskDocument, { taskId });
+export const deleteFiles = (taskId: string) => change(DeleteTaskFilesDocument, { taskId });
+
+/** The new task's id. */
+export const retryTask = async (taskId: string): Promise<string> => (await change(RetryTaskDocument, { taskId })).retryIngestionTask.taskId;
+
+/** Begins to undo a load. */
+export async function revertTask(taskId: string): Promise<void> {
+  await post(`${taskPath(taskId)}/revert`);
   await client.query({ query: TaskDocument, variables: { taskId }, fetchPolicy: "network-only" });
+}
+
+/** Reads the stored file again in another way: the new task's id. */
+export async function revalidateTask(taskId: string, options: object): Promise<string> {
+  const made = await post<{ task_id: string }>(`${taskPath(taskId)}/revalidate`, { options });
+  return made.task_id;
 }

@@ -1,21 +1,18 @@
 // All loads: filtered, searched, a page at a time.
-import { useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { ended, type Task } from "../api/task";
-import { cancelTask, useTasks } from "../api/tasks";
-import { findingOf, type Finding } from "../api/rest";
+import { useTasks } from "../api/tasks";
 import { t } from "../texts";
-import { Confirm, Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
+import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
+import { TaskActions } from "./actions";
 import { TaskRows } from "./task_rows";
 
 const PAGE = 25;
-const ASKED = 200;
 
-const GROUPS: Record<string, (task: Task) => boolean> = {
-  all: () => true,
-  running: (task) => !ended(task),
-  loaded: (task) => task.status === "SUCCEEDED",
-  bad: (task) => ended(task) && task.status !== "SUCCEEDED",
+const GROUPS: Record<string, string[] | undefined> = {
+  all: undefined,
+  running: ["PENDING", "UPLOADED", "VALIDATING", "PLANNED", "INGESTING", "VERIFYING", "CLEANING"],
+  loaded: ["SUCCEEDED"],
+  bad: ["REJECTED", "FAILED", "CANCELLED", "TIMEOUT"],
 };
 
 export function HistoryPage() {
@@ -26,9 +23,8 @@ export function HistoryPage() {
   const text = wanted.get("text") ?? "";
   const page = Math.max(0, Number(wanted.get("page")) || 0);
   const filtered = group !== "all" || text !== "";
-  const { tasks, problem, reload } = useTasks(filtered ? ASKED : PAGE + 1, filtered ? 0 : page * PAGE);
-  const [asked, setAsked] = useState<Task>();
-  const [failed, setFailed] = useState<Finding>();
+  // One more than is shown tells whether there is a further page.
+  const { tasks, problem } = useTasks(PAGE + 1, page * PAGE, { status: GROUPS[group], text });
 
   const set = (changes: Record<string, string>) => {
     const next = new URLSearchParams(wanted);
@@ -38,26 +34,8 @@ export function HistoryPage() {
     }
     go(next.size ? `/tasks?${next.toString()}` : "/tasks", { replace: "text" in changes });
   };
-  const cancel = async (task: Task) => {
-    setAsked(undefined);
-    try {
-      await cancelTask(task.taskId);
-      setFailed(undefined);
-      reload();
-    } catch (failure) {
-      setFailed(findingOf(failure));
-    }
-  };
-
-  const lower = text.toLowerCase();
-  const matching = tasks?.filter(
-    (task) =>
-      (GROUPS[group] ?? GROUPS.all)?.(task) &&
-      (!lower || [task.originalFilename, task.datasourceName, task.taskId].some((each) => each?.toLowerCase().includes(lower))),
-  );
-  const from = filtered ? page * PAGE : 0;
-  const shown = matching?.slice(from, from + PAGE);
-  const more = (matching?.length ?? 0) > from + PAGE;
+  const shown = tasks?.slice(0, PAGE);
+  const more = (tasks?.length ?? 0) > PAGE;
 
   return (
     <div className="page">
@@ -79,7 +57,6 @@ export function HistoryPage() {
         </div>
       </div>
       {problem && <ProblemBox finding={problem} />}
-      {failed && <ProblemBox finding={failed} />}
       {!tasks && !problem && <Loading />}
       {tasks?.length === 0 && !filtered && (
         <Empty icon="history">
@@ -97,18 +74,7 @@ export function HistoryPage() {
           </Link>
         </Empty>
       )}
-      {shown && shown.length > 0 && (
-        <TaskRows
-          tasks={shown}
-          actions={(task) =>
-            !ended(task) && (
-              <button type="button" className="small" onClick={() => setAsked(task)}>
-                {t.upload.cancel}
-              </button>
-            )
-          }
-        />
-      )}
+      {shown && shown.length > 0 && <TaskRows tasks={shown} actions={(task) => <TaskActions task={task} small />} />}
       {(page > 0 || more) && (
         <nav className="pager" aria-label={t.history.title}>
           <button type="button" disabled={page === 0} onClick={() => set({ page: page > 1 ? String(page - 1) : "" })}>
@@ -120,15 +86,6 @@ export function HistoryPage() {
           </button>
         </nav>
       )}
-      <Confirm
-        open={asked !== undefined}
-        title={t.task.cancelTitle}
-        text={t.task.cancelText}
-        yes={t.task.cancel}
-        no={t.task.keep}
-        onYes={() => asked && void cancel(asked)}
-        onClose={() => setAsked(undefined)}
-      />
     </div>
   );
 }

@@ -18,10 +18,14 @@ export function Rejects({ task, report }: { task: Task; report: Report }) {
     <section className="card" id="rejects" aria-labelledby="rejects-title">
       <div className="section-head">
         <h2 id="rejects-title">{t.rejects.title(all)}</h2>
-        <a className="button" href={`${taskPath(task.taskId)}/rejects`} download>
-          <Icon name="down" />
-          {t.rejects.csv}
-        </a>
+        <div className="actions">
+          {(["xlsx", "csv"] as const).map((format) => (
+            <a key={format} className="button" href={`${taskPath(task.taskId)}/rejects?format=${format}`} download>
+              <Icon name="down" />
+              {t.rejects[format]}
+            </a>
+          ))}
+        </div>
       </div>
       <p className="hint">{report.verdict === "REJECTED" ? t.rejects.leadRejected : t.rejects.lead}</p>
       <div className="table-scroll tall" tabIndex={0} role="region" aria-label={t.rejects.title(all)}>

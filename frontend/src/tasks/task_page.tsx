@@ -1,14 +1,17 @@
 // One load: where it is, how it got there, what was found in the file, and what to do next.
 import { useEffect, useRef, useState } from "react";
+import { has } from "virtual:doors";
 import { Link } from "wouter";
 import type { Report } from "../api/report";
-import { findingOf, findings, isFinding, useRead, type Finding } from "../api/rest";
+import { findings, isFinding, useRead, type Finding } from "../api/rest";
 import { ended, type Task } from "../api/task";
-import { cancelTask, taskPath, useTask } from "../api/tasks";
+import { taskPath, useTask } from "../api/tasks";
 import { count, duration, size } from "../format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
-import { Confirm, Loading, ProblemBox, Status, useNow, useTitle } from "../ui/parts";
+import { Loading, ProblemBox, Status, useNow, useTitle } from "../ui/parts";
+import { TaskActions } from "./actions";
+import { ReadAgain } from "./read_again";
 import { notify, useNotifications } from "./notifications";
 import { ReadyQueries } from "./ready_queries";
 import { Rejects } from "./rejects";
@@ -45,7 +48,7 @@ export function TaskPage({ id }: { id: string }) {
 }
 
 function Shown({ task, live }: { task: Task; live: boolean }) {
-  const validated = REPORTED.has(task.status) && task.rowsRead !== null;
+  const validated = REPORTED.has(task.status) && task.rowsRead !== null && !task.filesDeletedAt;
   const { data: report } = useRead<Report>(validated ? `${taskPath(task.taskId)}/report` : null);
   const before = useRef(ended(task));
   useEffect(() => {
@@ -65,6 +68,7 @@ function Shown({ task, live }: { task: Task; live: boolean }) {
       {succeeded && report && <ReadyQueries datasource={task.datasourceName ?? ""} report={report} />}
       {report && report.first_rejects.length > 0 && <Rejects task={task} report={report} />}
       {report && <ReportView report={report} />}
+      {report && ended(task) && has("Mutation.revalidateIngestionTask") && <ReadAgain task={task} report={report} />}
     </div>
   );
 }
@@ -92,6 +96,10 @@ function Head({ task, live }: { task: Task; live: boolean }) {
       </p>
       <p className="task-message" role="status">
         {task.message}
+        {task.queuePosition !== null && ` ${t.task.queue(task.queuePosition)}.`}
+        {!over && task.estimatedSecondsLeft !== null && (
+          <span className="quiet-text"> {t.task.estimate(duration(task.estimatedSecondsLeft))}</span>
+        )}
       </p>
       <dl className="facts">
         {facts.map(
@@ -104,57 +112,36 @@ function Head({ task, live }: { task: Task; live: boolean }) {
             ),
         )}
       </dl>
-      {task.duplicateOf && (
-        <p>
-          <Link href={`/tasks/${task.duplicateOf}`}>{t.task.duplicateOf}</Link>
-        </p>
+      {[
+        { id: task.duplicateOf, text: t.task.duplicateOf },
+        { id: task.retryOf, text: t.task.retryOf },
+        { id: task.repairOf, text: t.task.repairOf },
+      ].map(
+        ({ id, text }) =>
+          id && (
+            <p key={text}>
+              <Link href={`/tasks/${id}`}>{text}</Link>
+            </p>
+          ),
       )}
-      {task.retryOf && (
-        <p>
-          <Link href={`/tasks/${task.retryOf}`}>{t.task.retryOf}</Link>
-        </p>
-      )}
-      {!over && <Actions task={task} />}
+      {task.filesDeletedAt && <p className="hint">{t.task.filesDeleted}</p>}
+      <Actions task={task} />
     </section>
   );
 }
 
 function Actions({ task }: { task: Task }) {
-  const [asked, setAsked] = useState(false);
-  const [problem, setProblem] = useState<Finding>();
   const notifications = useNotifications();
-  const cancel = async () => {
-    setAsked(false);
-    try {
-      await cancelTask(task.taskId);
-    } catch (failure) {
-      setProblem(findingOf(failure));
-    }
-  };
   return (
-    <>
-      <div className="actions">
-        <button type="button" onClick={() => setAsked(true)} disabled={task.status === "CLEANING"}>
-          {t.task.cancel}
+    <div className="actions">
+      <TaskActions task={task} />
+      {!ended(task) && notifications.possible && (
+        <button type="button" onClick={() => void notifications.ask()} disabled={notifications.state !== "default"}>
+          <Icon name="bell" />
+          {notifications.state === "granted" ? t.task.notifyOn : notifications.state === "denied" ? t.task.notifyDenied : t.task.notify}
         </button>
-        {notifications.possible && (
-          <button type="button" onClick={() => void notifications.ask()} disabled={notifications.state !== "default"}>
-            <Icon name="bell" />
-            {notifications.state === "granted" ? t.task.notifyOn : notifications.state === "denied" ? t.task.notifyDenied : t.task.notify}
-          </button>
-        )}
-      </div>
-      {problem && <ProblemBox finding={problem} />}
-      <Confirm
-        open={asked}
-        title={t.task.cancelTitle}
-        text={t.task.cancelText}
-        yes={t.task.cancel}
-        no={t.task.keep}
-        onYes={() => void cancel()}
-        onClose={() => setAsked(false)}
-      />
-    </>
+      )}
+    </div>
   );
 }
 

@@ -70,31 +70,32 @@ export function Status({ status }: { status: string }) {
 }
 
 interface ConfirmProps {
-  open: boolean;
   title: string;
   text: string;
   yes: string;
   no: string;
+  danger: boolean;
   onYes: () => void;
   onClose: () => void;
 }
 
-/** Asks before something that cannot be taken back. */
-export function Confirm({ open, title, text, yes, no, onYes, onClose }: ConfirmProps) {
+/** Asks before something that is hard to take back. Shown as long as it is there. */
+export function Confirm({ title, text, yes, no, danger, onYes, onClose }: ConfirmProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
-    if (open) dialog.current?.showModal();
-    else dialog.current?.close();
-  }, [open]);
+    const shown = dialog.current;
+    shown?.showModal();
+    return () => shown?.close();
+  }, []);
   return (
-    <dialog ref={dialog} onClose={onClose} aria-label={title}>
+    <dialog ref={dialog} onCancel={onClose} aria-label={title}>
       <h2>{title}</h2>
       <p>{text}</p>
       <div className="actions end">
         <button type="button" onClick={onClose}>
           {no}
         </button>
-        <button type="button" className="danger" onClick={onYes}>
+        <button type="button" className={danger ? "danger" : "primary"} onClick={onYes}>
           {yes}
         </button>
       </div>

@@ -1,0 +1,57 @@
+"""A real browser on the real stack."""
+
+import os
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from local.stack import Stack
+from tests.browser import chromium
+from tests.browser.visitor import ROOT, Visitor
+
+REQUIRED = bool(os.environ.get("BROWSER_REQUIRED"))
+"""`make test-browser` fails without a browser; `make test` says that it skipped."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = chromium.find(install=REQUIRED)
+    if program is None:
+        (pytest.fail if REQUIRED else pytest.skip)("no Chromium: set CHROMIUM or install it")
+    if not (ROOT / "frontend" / "dist" / "index.html").is_file():
+        pytest.fail("the page is not built: run `make page`")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def new_visitor(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
+    """Opens tabs of a browser of their own; options are those of Browser.new_context."""
+    contexts = []
+
+    def opened(**options: object) -> Visitor:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})  # type: ignore[arg-type]
+        contexts.append(context)
+        return Visitor(context.new_page(), stack.gateway_url)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def visitor(new_visitor: Callable[..., Visitor]) -> Iterator[Visitor]:
+    """One tab, in which nothing may go wrong."""
+    made = new_visitor()
+    yield made
+    made.nothing_went_wrong()
+
+
+@pytest.fixture
+def new_datasource() -> Callable[[str], str]:
+    """Makes datasource names that no other test uses."""
+    return lambda name: f"{name}_{uuid4().hex[:8]}"

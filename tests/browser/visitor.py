@@ -1,0 +1,88 @@
+"""A person at the page: what they do, what they see, and that nothing went wrong behind it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+ROOT = Path(__file__).parent.parent.parent
+AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+SCREENSHOTS = ROOT / "screenshots"
+
+ENDS = ("SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT")
+LOAD_MS = 120_000
+
+
+@dataclass
+class Visitor:
+    """One tab."""
+
+    page: Page
+    url: str
+    wrong: list[str] = field(default_factory=list)
+    """What the browser's console complained about, and what the page threw."""
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda told: self.wrong.append(told.text) if told.type in {"error", "warning"} else None)
+        self.page.on("pageerror", lambda thrown: self.wrong.append(str(thrown)))
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.url + path)
+        expect(self.page.locator("h1")).to_be_visible()
+
+    def choose(self, *files: Path, datasource: str | None = None) -> None:
+        """Chooses files on the first page; they are not sent yet."""
+        self.page.set_input_files("input[type=file]", [str(file) for file in files])
+        if datasource:
+            self.page.get_by_label("Datasource").fill(datasource)
+
+    def send(self) -> None:
+        self.page.get_by_role("button", name="Load", exact=True).click()
+
+    def load(self, file: Path, datasource: str) -> str:
+        """Loads one file; the task's id, once the page shows the task."""
+        self.open("/")
+        self.choose(file, datasource=datasource)
+        self.send()
+        self.page.wait_for_url("**/tasks/*", timeout=LOAD_MS)
+        return self.page.url.rpartition("/")[2]
+
+    def status(self) -> Locator:
+        return self.page.locator(".task-title .status")
+
+    def until(self, *states: str) -> None:
+        """Waits until the shown task is in one of the states; another end fails."""
+        shown = self.page.locator(", ".join(f'.task-title [data-status="{state}"]' for state in {*states, *ENDS}))
+        shown.wait_for(timeout=LOAD_MS)
+        found = shown.get_attribute("data-status")
+        assert found in states, f"{found}, not {states}: {self.page.locator('.task-message').text_content()}"
+
+    def rows(self, what: str) -> int:
+        """Rows of the account: loaded, rejected, skipped."""
+        told = self.page.locator(f'.account-parts [data-rows="{what}"] b').text_content() or ""
+        return int(told.replace(",", ""))
+
+    def ask(self, sql: str) -> str:
+        """Runs a query in the page; the first cell of its answer."""
+        self.page.goto(f"{self.url}/query")
+        editor = self.page.get_by_role("textbox", name="SQL")
+        editor.fill(sql)
+        self.page.get_by_role("button", name="Run").click()
+        self.page.locator(".result").wait_for()
+        if (table := self.page.get_by_role("button", name="Table")).get_attribute("aria-pressed") == "false":
+            table.click()
+        return self.page.locator('.virtual-body [role="cell"]').first.text_content() or ""
+
+    def look(self, name: str) -> None:
+        """Takes a picture into screenshots/ and has axe look for what keeps somebody out."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=True, animations="disabled")
+        # evaluate() is not held by the page's policy, as a script element would be.
+        self.page.evaluate(AXE.read_text())
+        found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run()).violations")
+        told = [f"{each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found]
+        assert told == [], f"{name}: {told}"
+
+    def nothing_went_wrong(self) -> None:
+        assert self.wrong == []
