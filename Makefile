@@ -7,7 +7,7 @@ INSTANCE ?= default
 KIND ?= runs
 RUNS ?= 5
 
-.PHONY: help page setup run up down status check test test-compose fmt gen lock chaos bench docker.env doctor release clean
+.PHONY: help page setup run up down status check test test-browser test-compose fmt gen lock chaos bench docker.env doctor release clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,12 +24,12 @@ help: ## What there is
 	@touch $@
 
 # Node comes from a wheel of the lock too. Setting up needs what builds the page (78 packages), checking also what checks it.
-frontend/node_modules/.build: .venv/.ready frontend/package-lock.json
+frontend/node_modules/.build: frontend/package-lock.json | .venv/.ready
 	@echo "Installing the page's locked packages"
 	@$(BIN)/python -m local.npm ci --omit=dev --silent
 	@touch $@
 
-frontend/node_modules/.check: .venv/.ready frontend/package-lock.json
+frontend/node_modules/.check: frontend/package-lock.json | .venv/.ready
 	@echo "Installing what checks the page"
 	@$(BIN)/python -m local.npm ci --silent
 	@touch frontend/node_modules/.build $@
@@ -58,8 +58,11 @@ down: .venv/.ready ## Stop what `make up` started; data is kept
 status: .venv/.ready ## What runs, its memory and its health
 	@$(BIN)/python -m local status --instance $(INSTANCE)
 
-test: .venv/.ready page ## All rings on real parts (at most 20 minutes)
-	@$(BIN)/python -m tests.rings unit contract integration e2e chaos
+test: .venv/.ready page frontend/node_modules/.check ## All rings on real parts (at most 20 minutes)
+	@$(BIN)/python -m tests.rings unit contract integration e2e chaos browser/test_first_minute.py
+
+test-browser: .venv/.ready page frontend/node_modules/.check ## The page in a real Chromium, on the whole stack
+	@BROWSER_REQUIRED=1 $(BIN)/python -m tests.rings browser
 
 test-compose: .venv/.ready ## Build, start, load, kill and remove the containers; needs a Docker engine
 	@tests/compose/run.sh

@@ -56,6 +56,8 @@ export default defineConfig({
   plugins: [react(), doors(), compressed()],
   build: {
     target: "es2022",
+    // The editor is a chunk of its own, loaded when it is wanted.
+    chunkSizeWarningLimit: 600,
     // The policy allows scripts and styles from our own files only.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,

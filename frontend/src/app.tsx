@@ -11,11 +11,13 @@ import { Loading } from "./ui/parts";
 import { LoadPage } from "./upload/load_page";
 
 const QueryPage = lazy(() => import("./query/query_page"));
+const DashboardPage = lazy(() => import("./dashboard/dashboard_page"));
 
 const PAGES: { path: string; name: string; icon: IconName }[] = [
   { path: "/", name: t.nav.load, icon: "load" },
   { path: "/tasks", name: t.nav.history, icon: "history" },
   { path: "/query", name: t.nav.query, icon: "query" },
+  { path: "/dashboard", name: t.nav.dashboard, icon: "chart" },
 ];
 
 export function App() {
@@ -49,6 +51,9 @@ export function App() {
             <Route path="/tasks/:id">{({ id }) => <TaskPage key={id} id={id} />}</Route>
             <Route path="/query">
               <QueryPage />
+            </Route>
+            <Route path="/dashboard">
+              <DashboardPage />
             </Route>
             <Route>
               <Missing />

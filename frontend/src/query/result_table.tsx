@@ -32,8 +32,8 @@ export function ResultTable({ answer }: { answer: Answer }) {
   // eslint-disable-next-line react-hooks/incompatible-library -- nothing here is memoised on its functions
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PX, overscan: 20 });
   return (
-    <div className="virtual" ref={scroller} tabIndex={0} role="region" aria-label={t.query.resultLabel}>
-      <div role="table" aria-rowcount={rows.length + 1} aria-colcount={columns.length} aria-label={t.query.resultLabel}>
+    <div className="virtual" ref={scroller} tabIndex={0} role="region" aria-label={t.query.rowsLabel}>
+      <div role="table" aria-rowcount={rows.length + 1} aria-colcount={columns.length} aria-label={t.query.rowsLabel}>
         <div role="rowgroup" className="virtual-head">
           <div role="row" className="virtual-row" aria-rowindex={1} style={{ gridTemplateColumns: grid }}>
             {columns.map((column, place) => (

@@ -80,7 +80,7 @@ function Back({ task }: { task: Task }) {
   });
   return (
     <div {...getRootProps({ className: `drop inline ${isDragActive ? "over" : ""}` })}>
-      <input {...getInputProps({ "aria-label": t.rejects.backChoose })} />
+      <input {...getInputProps()} />
       <span>{isDragActive ? t.load.release : t.rejects.back}</span>
       <button type="button" onClick={open}>
         {t.rejects.backChoose}

@@ -52,7 +52,7 @@ export function LoadPage() {
         <p className="lead">{t.load.lead}</p>
       </section>
       <section {...getRootProps({ className: `drop ${isDragActive ? "over" : ""} ${uploads.length ? "small" : ""}` })}>
-        <input {...getInputProps({ "aria-label": t.load.choose })} />
+        <input {...getInputProps()} />
         <span className="drop-icon">
           <Icon name="load" />
         </span>

@@ -16,7 +16,7 @@ export function UploadCard({ upload, onSend }: { upload: Upload; onSend: () => v
     <article className="card upload" aria-label={file.name}>
       <header className="card-head">
         <Icon name="file" />
-        <h3>{file.name}</h3>
+        <h2>{file.name}</h2>
         <span className="quiet-text">{size(file.size)}</span>
         {state !== "sending" && (
           <button type="button" className="icon-button" aria-label={`${t.upload.remove} ${file.name}`} onClick={() => removeUpload(id)}>

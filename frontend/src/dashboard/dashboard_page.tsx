@@ -1,0 +1,125 @@
+// How it goes: loads, rows and bytes over time, how long stages take, what fails, who waits.
+import { useMemo } from "react";
+import { Link, useLocation, useSearch } from "wouter";
+import { useRead } from "../api/rest";
+import type { Series } from "../query/chart_series";
+import { count, duration, share, size } from "../format";
+import { t } from "../texts";
+import { Empty, Loading, ProblemBox, useNow, useTitle } from "../ui/parts";
+import { Plot } from "../ui/plot";
+import { DAILY_FROM_HOURS, filled, type Bucket, type Statistics } from "./filled";
+
+const SPANS = [24, 168, 720];
+const MIB = 1024 * 1024;
+
+export default function DashboardPage() {
+  useTitle(t.titles.dashboard);
+  const hours = Number(new URLSearchParams(useSearch()).get("hours")) || SPANS[0];
+  const [, go] = useLocation();
+  const { data, problem } = useRead<Statistics>(`/api/stats?hours=${hours}`);
+  return (
+    <div className="page">
+      <div className="section-head">
+        <h1>{t.titles.dashboard}</h1>
+        <div className="segments" role="group" aria-label={t.dashboard.span}>
+          {SPANS.map((each) => (
+            <button key={each} type="button" aria-pressed={each === hours} onClick={() => go(`/dashboard?hours=${each}`)}>
+              {t.dashboard.spans[each]}
+            </button>
+          ))}
+        </div>
+      </div>
+      {problem && <ProblemBox finding={problem} />}
+      {!data && !problem && <Loading />}
+      {data && <Figures data={data} />}
+    </div>
+  );
+}
+
+function Figures({ data }: { data: Statistics }) {
+  const sum = (name: Exclude<keyof Bucket, "start">) => data.buckets.reduce((total, bucket) => total + bucket[name], 0);
+  const tasks = sum("tasks");
+  const over = sum("succeeded") + sum("rejected") + sum("failed");
+  const now = useNow(false);
+  const charts = useMemo(() => {
+    const buckets = filled(data, now);
+    const x = buckets.map((_, place) => place);
+    const daily = data.hours > DAILY_FROM_HOURS;
+    const words = buckets.map(({ start }) => (daily ? start.slice(5, 10) : start.slice(11, 16)));
+    const made = (name: string, values: number[]): Series => ({ kind: "bar", time: false, words, x, ys: [{ name, values }] });
+    return [
+      { title: t.dashboard.loads, series: made(t.dashboard.loads, buckets.map((bucket) => bucket.tasks)) },
+      { title: t.dashboard.rows, series: made(t.dashboard.rows, buckets.map((bucket) => bucket.rows)) },
+      { title: t.dashboard.bytes, series: made(t.dashboard.bytes, buckets.map((bucket) => bucket.bytes / MIB)) },
+    ];
+  }, [data, now]);
+  const tiles: [string, string][] = [
+    [t.dashboard.loads, count(tasks)],
+    [t.dashboard.success, over ? share(sum("succeeded") / over) : "–"],
+    [t.dashboard.rows, count(sum("rows"))],
+    [t.dashboard.read, size(sum("bytes"))],
+    [t.dashboard.running, count(data.queue.running)],
+    [t.dashboard.waiting, count(data.queue.waiting)],
+  ];
+  const longest = Math.max(...data.stages.map(({ p95_seconds }) => p95_seconds), 0.001);
+  return (
+    <>
+      <dl className="tiles">
+        {tiles.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      {tasks === 0 ? (
+        <Empty icon="chart">
+          <p>{t.dashboard.none}</p>
+          <Link href="/" className="button">
+            {t.history.start}
+          </Link>
+        </Empty>
+      ) : (
+        <div className="dashboard">
+          {charts.map(({ title, series }) => (
+            <section key={title} className="card">
+              <h2>{title}</h2>
+              <Plot label={t.dashboard.chart(title)} height={190} {...series} />
+            </section>
+          ))}
+          <section className="card">
+            <h2>{t.dashboard.stages}</h2>
+            <p className="hint">{t.dashboard.stagesHint}</p>
+            <ul className="timeline">
+              {data.stages.map(({ stage, p50_seconds: half, p95_seconds: most }) => (
+                <li key={stage} className="stage">
+                  <span className="stage-name">{t.stages[stage] ?? stage}</span>
+                  <span className="track two" aria-hidden="true">
+                    <span className="most" style={{ width: `${(most / longest) * 100}%` }} />
+                    <span style={{ width: `${(half / longest) * 100}%` }} />
+                  </span>
+                  <span className="stage-time">
+                    {duration(half)} / {duration(most)}
+                  </span>
+                </li>
+              ))}
+            </ul>
+          </section>
+          <section className="card">
+            <h2>{t.dashboard.errors}</h2>
+            {data.top_errors.length === 0 && <p className="hint">{t.dashboard.noErrors}</p>}
+            <ul className="counts">
+              {data.top_errors.map(({ code, count: times }) => (
+                <li key={code}>
+                  <span>{t.errors[code] ?? code}</span>
+                  <code>{code}</code>
+                  <b>{count(times)}</b>
+                </li>
+              ))}
+            </ul>
+          </section>
+        </div>
+      )}
+    </>
+  );
+}
