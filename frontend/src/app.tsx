@@ -2,6 +2,7 @@
 import { lazy, Suspense, useEffect, useRef } from "react";
 import { Link, Redirect, Route, Switch, useLocation, useSearch } from "wouter";
 import { useConnection } from "./api/connection";
+import { DatasourcePage, DatasourcesPage } from "./datasources/datasources_page";
 import { HistoryPage } from "./tasks/history";
 import { TaskPage } from "./tasks/task_page";
 import { t } from "./texts";
@@ -17,6 +18,7 @@ const PAGES: { path: string; name: string; icon: IconName }[] = [
   { path: "/", name: t.nav.load, icon: "load" },
   { path: "/tasks", name: t.nav.history, icon: "history" },
   { path: "/query", name: t.nav.query, icon: "query" },
+  { path: "/datasources", name: t.nav.datasources, icon: "data" },
   { path: "/dashboard", name: t.nav.dashboard, icon: "chart" },
 ];
 
@@ -52,6 +54,10 @@ export function App() {
             <Route path="/query">
               <QueryPage />
             </Route>
+            <Route path="/datasources">
+              <DatasourcesPage />
+            </Route>
+            <Route path="/datasources/:name">{({ name }) => <DatasourcePage key={name} name={decodeURIComponent(name)} />}</Route>
             <Route path="/dashboard">
               <DashboardPage />
             </Route>

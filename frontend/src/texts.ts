@@ -302,6 +302,12 @@ export const t = {
     resultLabel: "Answer",
     rowsLabel: "Rows of the answer",
   },
+  datasources: {
+    none: "There is no datasource yet. The first file that you load makes one.",
+    columns: "Columns",
+    loads: "Latest loads",
+    noLoads: "None is known.",
+  },
   dashboard: {
     span: "Time shown",
     spans: { 24: "24 hours", 168: "7 days", 720: "30 days" } as Record<number, string>,

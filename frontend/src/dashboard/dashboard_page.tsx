@@ -46,7 +46,14 @@ function Figures({ data }: { data: Statistics }) {
     const x = buckets.map((_, place) => place);
     const daily = data.hours > DAILY_FROM_HOURS;
     const words = buckets.map(({ start }) => (daily ? start.slice(5, 10) : start.slice(11, 16)));
-    const made = (name: string, values: number[]): Series => ({ kind: "bar", time: false, words, x, ys: [{ name, values }] });
+    const made = (name: string, values: number[]): Series => ({
+      kind: "bar",
+      time: false,
+      words,
+      x,
+      // Nothing is no bar.
+      ys: [{ name, values: values.map((value) => value || null) }],
+    });
     return [
       { title: t.dashboard.loads, series: made(t.dashboard.loads, buckets.map((bucket) => bucket.tasks)) },
       { title: t.dashboard.rows, series: made(t.dashboard.rows, buckets.map((bucket) => bucket.rows)) },

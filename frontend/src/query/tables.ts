@@ -1,5 +1,6 @@
 // Which tables there are, for the list and for completion.
 import { useCallback, useEffect, useState } from "react";
+import { findingOf, type Finding } from "../api/rest";
 import { ask, type QueryColumn } from "./answer";
 
 export type Tables = Record<string, QueryColumn[]>;
@@ -8,8 +9,9 @@ const MOST = 10_000;
 const SQL = `SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS
 WHERE TABLE_SCHEMA = 'druid' ORDER BY TABLE_NAME, ORDINAL_POSITION`;
 
-export function useTables(): { tables: Tables | undefined; reload: () => void } {
+export function useTables(): { tables: Tables | undefined; problem: Finding | undefined; reload: () => void } {
   const [tables, setTables] = useState<Tables>();
+  const [problem, setProblem] = useState<Finding>();
   const [round, setRound] = useState(0);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   useEffect(() => {
@@ -21,11 +23,13 @@ export function useTables(): { tables: Tables | undefined; reload: () => void } 
           if (!name.startsWith("__load")) (found[table] ??= []).push({ name, type });
         }
         setTables(found);
+        setProblem(undefined);
       },
-      // Without it there is no list and no completion; the query itself will say what is wrong.
-      () => undefined,
+      (failure: unknown) => {
+        if (!stop.signal.aborted) setProblem(findingOf(failure));
+      },
     );
     return () => stop.abort();
   }, [round]);
-  return { tables, reload };
+  return { tables, problem, reload };
 }

@@ -91,7 +91,7 @@ function Head({ task, live }: { task: Task; live: boolean }) {
         {!over && <span className={`live ${live ? "on" : ""}`}>{live ? t.task.live : t.task.polling}</span>}
       </div>
       <p className="task-into">
-        {t.task.into} <Link href={`/query?table=${encodeURIComponent(task.datasourceName ?? "")}`}>{task.datasourceName}</Link>
+        {t.task.into} <Link href={`/datasources/${encodeURIComponent(task.datasourceName ?? "")}`}>{task.datasourceName}</Link>
         {task.loadState && task.loadState !== "LIVE" && <span className="quiet-text"> · {t.loadState[task.loadState]}</span>}
       </p>
       <p className="task-message" role="status">
