@@ -229,6 +229,7 @@ export const t = {
   },
   rejects: {
     title: (n: number) => plural(n, "rejected row"),
+    table: "Rejected rows with their reasons",
     lead: "These rows were left out; all others are not affected. Repair them and drop the file back: only the repaired rows are added.",
     leadRejected: "These rows have to be repaired before the file can be loaded.",
     line: "Line",

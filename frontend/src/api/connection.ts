@@ -11,9 +11,26 @@ function become(next: State): void {
   for (const listener of listeners) listener();
 }
 
+const ASK_MS = 2000;
+let asking: ReturnType<typeof setTimeout> | undefined;
+
+/** Asks until the server answers, also where the page shown asks for nothing by itself. */
+function ask(): void {
+  asking = setTimeout(() => {
+    fetch("/healthz").then(() => connection.found(), ask);
+  }, ASK_MS);
+}
+
 export const connection = {
-  found: () => become("found"),
-  lost: () => become("lost"),
+  found() {
+    clearTimeout(asking);
+    become("found");
+  },
+  lost() {
+    if (state === "lost") return;
+    become("lost");
+    ask();
+  },
   subscribe(listener: () => void) {
     listeners.add(listener);
     return () => void listeners.delete(listener);

@@ -24,7 +24,7 @@ const ACTIONS: Action[] = [
   { name: "cancel", possible: (task) => !ended(task) && task.status !== "CLEANING", run: quietly(cancelTask) },
   {
     name: "retry",
-    possible: (task) => ended(task) && task.status !== "SUCCEEDED" && !task.filesDeletedAt && task.rowsRead !== null,
+    possible: (task) => ended(task) && task.status !== "SUCCEEDED" && !task.filesDeletedAt && task.startedAt !== null,
     run: retryTask,
   },
   {
@@ -32,7 +32,7 @@ const ACTIONS: Action[] = [
     possible: (task) => has("Mutation.revertIngestionTask") && UNDOABLE.has(task.loadState ?? ""),
     run: quietly(revertTask),
   },
-  { name: "delete", possible: (task) => ended(task) && !task.filesDeletedAt, run: quietly(deleteFiles) },
+  { name: "delete", possible: (task) => ended(task) && !task.filesDeletedAt && task.startedAt !== null, run: quietly(deleteFiles) },
 ];
 
 export function TaskActions({ task, small = false }: { task: Task; small?: boolean }) {

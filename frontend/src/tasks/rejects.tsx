@@ -28,7 +28,7 @@ export function Rejects({ task, report }: { task: Task; report: Report }) {
         </div>
       </div>
       <p className="hint">{report.verdict === "REJECTED" ? t.rejects.leadRejected : t.rejects.lead}</p>
-      <div className="table-scroll tall" tabIndex={0} role="region" aria-label={t.rejects.title(all)}>
+      <div className="table-scroll tall" tabIndex={0} role="region" aria-label={t.rejects.table}>
         <table>
           <thead>
             <tr>
