@@ -14,9 +14,9 @@ from sluice.druid.v1.druid_pb2 import SubmitLoadRequest, SubmitLoadResponse
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import SIZE, Services, until
 
-TASKS = 200
+TASKS = 60
 DATASOURCES = 12
-AWAY_S = 6.0
+AWAY_S = 3.0
 SEED = 7
 
 TRIES_PER_TASK = 1.5
