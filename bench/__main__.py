@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import drain, ingest, memory, status
+from bench import drain, ingest, memory, status, upload
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -34,6 +34,17 @@ def status_command(pairs: Pairs = 5, rounds: int = 10, size_mib: int = 466, inst
 def drain_command(tasks: int = 1000, away_s: float = 300, seed: int = 1, instance: InstanceName = "bench") -> None:
     """Small tasks that are queued while Druid is away, and how they get through afterwards."""
     drain.main(tasks, away_s, seed, instance)
+
+
+@app.command("upload")
+def upload_command(
+    pairs: Pairs = 3,
+    size_mib: int = 466,
+    only: Annotated[list[str] | None, typer.Option(help="These parts alone: doors, memory, paced, resume, slow. Repeatable.")] = None,
+    instance: InstanceName = "bench",
+) -> None:
+    """Taking a file in by each door: throughput, CPU and memory against the object store itself, broken and slow lines."""
+    upload.main(pairs, size_mib, instance, only or [])
 
 
 if __name__ == "__main__":

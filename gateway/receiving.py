@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from time import monotonic
 from typing import NoReturn
 
 from gateway import wire
@@ -30,6 +31,9 @@ CHUNK_BYTES = 512 * 1024
 """A message is sent as soon as it holds so much; gRPC is fastest from here to 1 MiB."""
 
 MAX_CHUNK_BYTES = 1024 * 1024
+
+HOLD_S = 1.0
+"""Seconds after which the bytes of a slow sender are handed on, however few: the upload service sees that it is there."""
 
 STALL_S = 60.0
 """Longest that the upload service may take for one chunk."""
@@ -220,18 +224,22 @@ class _StallError(SluiceError):
 
 
 async def rechunked(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES; the last one may be smaller."""
+    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES; the last one may be smaller, and so may those of a slow sender, whose
+    bytes are not held back for longer than HOLD_S."""
     waiting: list[bytes] = []
     size = 0
+    sent_at = monotonic()
     async for piece in pieces:
         waiting.append(piece)
         size += len(piece)
-        if size < CHUNK_BYTES:
+        late = monotonic() - sent_at >= HOLD_S
+        if not size or (size < CHUNK_BYTES and not late):
             continue
         whole = b"".join(waiting)
-        while len(whole) >= CHUNK_BYTES:
+        while len(whole) >= CHUNK_BYTES or (whole and late):
             yield whole[:MAX_CHUNK_BYTES]
             whole = whole[MAX_CHUNK_BYTES:]
         waiting, size = ([whole], len(whole)) if whole else ([], 0)
+        sent_at = monotonic()
     if size:
         yield b"".join(waiting)

@@ -77,7 +77,8 @@ class Receiver:
         Raises:
             SluiceError: as WriteUpload in upload.proto names them.
         """
-        writer = Writer(steps, self._settings.upload_idle_timeout_s, self._settings.upload_total_timeout_s)
+        settings = self._settings
+        writer = Writer(steps, settings.upload_idle_timeout_s, settings.upload_total_timeout_s, settings.upload_min_bytes_per_s)
         header = await writer.next()
         if not isinstance(header, Header):
             raise self._interrupted() if header is None else _out_of_order("The first message has to be the header.")

@@ -20,6 +20,9 @@ class Settings(GrpcSettings, S3Settings):
     )
     parts_in_flight: int = Field(3, ge=1, le=32, description="Parts of one upload that are on their way to the object store at once.")
     upload_idle_timeout_s: float = Field(30.0, gt=0, description="Seconds without a byte after which an upload is given up.")
+    upload_min_bytes_per_s: int = Field(
+        512, ge=0, description="Bytes a second, over 20 s of waiting for them, below which a connection is cut; 0 for any."
+    )
     upload_total_timeout_s: float = Field(4 * 3600.0, gt=0, description="Seconds that one connection may take to send a file.")
     upload_retention_s: int = Field(
         24 * 3600, ge=1, description="Seconds without a byte after which an unfinished resumable upload is given up."

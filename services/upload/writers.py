@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from services.common import errors
 from services.common.errors import SluiceError
-from services.upload.steps import Step
+from services.upload.steps import Chunk, Step
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 TAKEOVER_S = 60.0
@@ -17,10 +17,14 @@ RETRY_AFTER_S = 5
 """When a client that was refused for the number of uploads may try again."""
 
 
+PACE_WINDOW_S = 20.0
+"""Seconds of waiting for bytes after which it is seen whether they come fast enough."""
+
+
 class Writer:
     """One stream. `interrupt` ends its waiting for the next message; what it has taken by then is not lost."""
 
-    def __init__(self, steps: AsyncIterator[Step], idle_s: float, total_s: float) -> None:
+    def __init__(self, steps: AsyncIterator[Step], idle_s: float, total_s: float, least_bytes_per_s: int = 0) -> None:
         self.id = str(uuid.uuid4())
         self.ended = asyncio.Event()
         self.leaving = False
@@ -29,6 +33,9 @@ class Writer:
         self._idle_s = idle_s
         self._total_s = total_s
         self._end_at = asyncio.get_running_loop().time() + total_s
+        self._least_bytes_per_s = least_bytes_per_s
+        self._waited_s = 0.0
+        self._got = 0
         self._interruption: SluiceError | None = None
         self._reading: asyncio.Timeout | None = None
 
@@ -50,7 +57,9 @@ class Writer:
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(min(now + self._idle_s, self._end_at)) as self._reading:
-                return await anext(self._steps)
+                step = await anext(self._steps)
+                self._check_pace(asyncio.get_running_loop().time() - now, step)
+                return step
         except StopAsyncIteration:
             self.leaving = True
             return None
@@ -65,6 +74,18 @@ class Writer:
             raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, message) from None
         finally:
             self._reading = None
+
+    def _check_pace(self, waited_s: float, step: Step) -> None:
+        """Raises UPLOAD_STALLED for a sender that holds its place with next to no bytes. Only the time of waiting for it counts."""
+        self._waited_s += waited_s
+        self._got += len(step.data) if isinstance(step, Chunk) else 0
+        if self._waited_s < PACE_WINDOW_S:
+            return
+        if self._got < self._least_bytes_per_s * self._waited_s:
+            self.leaving = True
+            message = f"Only {self._got:,} bytes came in {self._waited_s:.0f} s; the least is {self._least_bytes_per_s:,} a second."
+            raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, message)
+        self._waited_s, self._got = 0.0, 0
 
 
 class Writers:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from gateway import receiving
 from gateway.form import Body, Form, IncomingFile, Limits
 from gateway.receiving import CHUNK_BYTES, MAX_CHUNK_BYTES, Destination, receive, rechunked
 from gateway.uploads_http import read_fields
@@ -157,3 +158,13 @@ async def test_a_file_that_validation_rejected_was_accepted_all_the_same() -> No
     few = problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, "Two columns.")
     uploads.existing = Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_REJECTED, problem=few, committed_size=9)
     assert (await receive(uploads, await file(part("file", b"a", "a.csv") + END), TO)).upload_id == TASK_ID
+
+
+async def test_the_bytes_of_a_slow_sender_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "HOLD_S", 0)
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for size in (1, 0, 3, 2 * MAX_CHUNK_BYTES + 1):
+            yield bytes(size)
+
+    assert [len(chunk) async for chunk in rechunked(pieces())] == [1, 3, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES, 1]

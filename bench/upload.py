@@ -1,0 +1,278 @@
+"""What taking a file in costs on top of the object store: by each door, one at a time and eight at once, on a slow line, with a line that
+breaks, and beside slow clients.
+
+Each task is cancelled once its bytes are stored, so that validation and Druid stay out of the measurement; uploads are not teed.
+"""
+
+import asyncio
+import hashlib
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+
+from bench import data, harness
+from bench.doors import Doors
+from bench.harness import MIB
+from bench.proxy import Proxy
+from bench.stack import FILES, running
+from local.instance import Instance
+from sluice_client import SluiceClient
+
+SMALL_MIB = 5
+PROCESSES = ("gateway", "upload")
+PACE_BYTES_PER_S = 40e6
+CUTS = 10
+SLOW_CLIENTS = 200
+AT_ONCE = 8
+AT_ONCE_MIB = 40
+PARTS = ("doors", "memory", "paced", "resume", "slow")
+
+Figures = dict[str, Any]
+
+
+class Upload:
+    """The parts of the measurement, on one stack."""
+
+    def __init__(self, instance: Instance, size_mib: int, pairs: int) -> None:
+        self._instance = instance
+        self._pairs = pairs
+        self._doors = Doors(instance.stack)
+        self._path = data.sales_by_size(FILES / f"sales-{size_mib}-mib.csv", size_mib)
+        self._http = httpx.Client(base_url=instance.stack.gateway_url, timeout=60)
+
+    def doors(self) -> Figures:
+        """Throughput of each door against a direct multipart upload, in turn; CPU of gateway and upload."""
+        size = self._path.stat().st_size
+        walls: dict[str, list[float]] = {name: [] for name in ("direct", *self._doors.all)}
+        cpus: dict[str, list[float]] = {name: [] for name in self._doors.all}
+        self._warm()
+        for _ in range(self._pairs):
+            for name in walls:
+                if name == "direct":
+                    walls[name].append(self._direct())
+                    continue
+                with harness.measured(self._pids()) as sample:
+                    task_id = self._doors.all[name](self._path)
+                self._forget(task_id)
+                walls[name].append(sample.wall_s)
+                cpus[name].append(sample.cpu_s)
+        rows = [
+            (name, median(seconds), size / median(seconds) / 1e6, median(cpus[name]) / size * 1e9 if name in cpus else "")
+            for name, seconds in walls.items()
+        ]
+        harness.table(f"{size / MIB:.0f} MiB by each door", ["door", "wall s", "MB/s", "CPU s per GB"], rows)
+        ratios = {name: round(median(walls["direct"]) / median(walls[name]), 3) for name in cpus}
+        per_gb = {name: round(median(seconds) / size * 1e9, 2) for name, seconds in cpus.items()}
+        return {
+            "ratio_direct": ratios,
+            "ratio_direct_worst": min(ratios.values()),
+            "cpu_s_per_gb": max(per_gb.values()),
+            "cpu_s_per_gb_by_door": per_gb,
+            "direct_mb_per_s": round(size / median(walls["direct"]) / 1e6, 1),
+        }
+
+    def memory(self) -> Figures:
+        """Peak resident memory of a big upload over that of a small one, by REST, after a restart; then of eight at once."""
+        small = data.sales_by_size(FILES / f"sales-{SMALL_MIB}-mib.csv", SMALL_MIB)
+        middle = data.sales_by_size(FILES / f"sales-{AT_ONCE_MIB}-mib.csv", AT_ONCE_MIB)
+        for name in PROCESSES:
+            self._instance.restart(name)
+        self._instance.wait_healthy(*PROCESSES)
+        peaks = {}
+        for name, path, count in (("small", small, 1), ("big", self._path, 1), ("at once", middle, AT_ONCE)):
+            with harness.measured(self._pids()) as sample, ThreadPoolExecutor(count) as pool:
+                tasks = list(pool.map(self._doors.rest, [path] * count))
+            for task_id in tasks:
+                self._forget(task_id)
+            peaks[name] = sample.peak_rss_mib
+        harness.table(
+            "Peak resident memory", ["upload", *(f"{name} MiB" for name in PROCESSES)],
+            [(name, *(peak[process] for process in PROCESSES)) for name, peak in peaks.items()],
+        )  # fmt: skip
+        return {
+            f"rss_growth_{process}_{suffix}": round(peaks[name][process] - peaks["small"][process], 1)
+            for process in PROCESSES
+            for name, suffix in (("big", "mib"), ("at once", "mib_8_at_once"))
+        }
+
+    def paced(self) -> Figures:
+        """Each door behind a line of 40 MB/s: the share of the line's rate that is reached."""
+        ideal = self._path.stat().st_size / PACE_BYTES_PER_S
+        ratios = {}
+        for name in self._doors.all:
+            with Proxy(self._target(name), bytes_per_s=PACE_BYTES_PER_S).running() as proxy:
+                doors = Doors(self._instance.stack, ("127.0.0.1", proxy.port), f"127.0.0.1:{proxy.port}")
+                began = time.perf_counter()
+                task_id = doors.all[name](self._path)
+                ratios[name] = round(ideal / (time.perf_counter() - began), 3)
+            self._forget(task_id)
+        harness.table("Behind a line of 40 MB/s", ["door", "share of its rate"], list(ratios.items()))
+        return {"ratio_paced": ratios, "ratio_paced_worst": min(ratios.values())}
+
+    def resume(self, seed: int = 1) -> Figures:
+        """A gRPC upload whose connection is cut at random bytes, and whose servers are killed on the way."""
+        size = self._path.stat().st_size
+        chance = random.Random(seed)
+        cuts = sorted(chance.randrange(size) for _ in range(CUTS))
+        with Proxy(self._target("grpc"), cuts=cuts).running() as proxy:
+            wall_s, resent, task_id = asyncio.run(self._sent_with_breaks(f"127.0.0.1:{proxy.port}", []))
+            cut = proxy.cut
+        right = self._stored_right(task_id)
+        kills = [size // 3, 2 * size // 3]
+        killed_s, resent_by_kills, task_id = asyncio.run(self._sent_with_breaks(self._instance.stack.addresses["upload"], kills))
+        right_after_kills = self._stored_right(task_id)
+        rows = [
+            (f"cut {cut} times (seed {seed})", wall_s, sum(resent) / MIB, max(resent, default=0) / MIB, right),
+            ("upload killed twice", killed_s, sum(resent_by_kills) / MIB, max(resent_by_kills, default=0) / MIB, right_after_kills),
+        ]
+        harness.table("Lines that break", ["what", "wall s", "resent MiB", "most at once MiB", "right SHA-256"], rows)
+        return {
+            "seed": seed,
+            "cuts": cut,
+            "resent_bytes": sum(resent),
+            "resent_bytes_worst_cut": max(resent, default=0),
+            "resume_right": right and right_after_kills,
+            "resent_bytes_by_kills": sum(resent_by_kills),
+        }
+
+    def slow(self) -> Figures:
+        """A normal upload by REST alone, then beside 200 clients that send a byte a second from other addresses."""
+        alone = self._rest_seconds()
+        with self._slow_clients() as cut:
+            time.sleep(3)
+            beside = self._rest_seconds()
+            deadline = time.monotonic() + 90
+            while cut() < SLOW_CLIENTS and time.monotonic() < deadline:
+                time.sleep(0.5)
+            slow_cut = cut()
+        harness.table("Slow clients", ["upload", "wall s"], [("alone", alone), (f"beside {SLOW_CLIENTS} slow ones", beside)])
+        return {"ratio_slow": round(beside / alone, 3), "slow_clients": SLOW_CLIENTS, "slow_clients_cut": slow_cut}
+
+    def _rest_seconds(self) -> float:
+        began = time.perf_counter()
+        task_id = self._doors.rest(self._path)
+        seconds = time.perf_counter() - began
+        self._forget(task_id)
+        return seconds
+
+    @contextmanager
+    def _slow_clients(self) -> Iterator[Callable[[], int]]:
+        url = urlsplit(self._instance.stack.gateway_url)
+        disposition = 'Content-Disposition: form-data; name="file"; filename="a.csv"'
+        lines = [
+            "POST /api/ingest/upload?datasource_name=slow HTTP/1.1",
+            f"Host: {url.netloc}",
+            "Content-Length: 1000000",
+            "Content-Type: multipart/form-data; boundary=b",
+            "",
+            f"--b\r\n{disposition}\r\n\r\n",
+        ]
+        head = "\r\n".join(lines)
+        clients = []
+        for number in range(SLOW_CLIENTS):
+            source = (f"127.0.{1 + number // 8}.{1 + number % 8}", 0)
+            client = socket.create_connection((url.hostname or "", url.port or 80), timeout=10, source_address=source)
+            client.sendall(head.encode())
+            client.setblocking(False)
+            clients.append(client)
+        gone: set[socket.socket] = set()
+        stopping = False
+
+        def trickle() -> None:
+            while not stopping:
+                for client in clients:
+                    if client in gone:
+                        continue
+                    try:
+                        client.send(b"x")
+                        if client.recv(65536):
+                            gone.add(client)
+                    except BlockingIOError:
+                        continue
+                    except OSError:
+                        gone.add(client)
+                time.sleep(1)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(trickle)
+            try:
+                yield lambda: len(gone)
+            finally:
+                stopping = True
+        for client in clients:
+            client.close()
+
+    async def _sent_with_breaks(self, address: str, kill_at: list[int]) -> tuple[float, list[int], str]:
+        """Seconds, the bytes that were sent again after each break, and the task. Upload is killed when so many bytes are on their way."""
+        handed, resent = 0, []
+
+        def told(offset: int) -> None:
+            nonlocal handed
+            if offset < handed:
+                resent.append(handed - offset)
+            handed = offset
+            if kill_at and offset > kill_at[0]:
+                kill_at.pop(0)
+                self._instance.restart("upload")
+
+        addresses = self._instance.stack.addresses
+        async with SluiceClient(address, addresses["status"], addresses["validation"], addresses["druid_gateway"]) as client:
+            began = time.perf_counter()
+            task_id = await client.upload(self._path, f"bench_upload_{uuid4().hex[:8]}", progress=told)
+            return time.perf_counter() - began, resent, task_id
+
+    def _stored_right(self, task_id: str) -> bool:
+        """Whether the object is the file, byte by byte; then the task is cancelled."""
+        uri = self._http.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()["file_uri"]
+        with self._path.open("rb") as file:
+            wanted = hashlib.file_digest(file, "sha256").hexdigest()
+        right = asyncio.run(self._doors.stored_sha256(uri)) == wanted
+        self._forget(task_id)
+        return right
+
+    def _target(self, door: str) -> tuple[str, int]:
+        address = self._instance.stack.addresses["upload"] if door == "grpc" else urlsplit(self._instance.stack.gateway_url).netloc
+        host, _, port = address.rpartition(":")
+        return host, int(port)
+
+    def _warm(self) -> None:
+        small = data.sales_by_size(FILES / f"sales-{SMALL_MIB}-mib.csv", SMALL_MIB)
+        for door in self._doors.all.values():
+            self._forget(door(small))
+        self._direct()
+
+    def _direct(self) -> float:
+        key = f"bench/{uuid4().hex}"
+        began = time.perf_counter()
+        self._doors.direct(self._path, key)
+        seconds = time.perf_counter() - began
+        self._doors.delete(key)
+        return seconds
+
+    def _pids(self) -> dict[str, int]:
+        return {name: self._instance.pid(name) for name in PROCESSES}
+
+    def _forget(self, task_id: str) -> None:
+        """Ends the task and deletes what was stored of it."""
+        self._http.post(f"/api/ingest/tasks/{task_id}/cancel").raise_for_status()
+        self._http.delete(f"/api/ingest/tasks/{task_id}").raise_for_status()
+
+
+def main(pairs: int, size_mib: int, instance: str, only: list[str]) -> None:
+    """Prints a table for each part and the line with the figures."""
+    figures: Figures = {}
+    with running(instance) as stack:
+        upload = Upload(stack, size_mib, pairs)
+        parts: dict[str, Callable[[], Figures]] = {name: getattr(upload, name) for name in PARTS}
+        for name in only or PARTS:
+            figures |= parts[name]()
+    harness.conclude(bench="upload", pairs=pairs, size_mib=size_mib, **figures)
