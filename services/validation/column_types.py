@@ -4,14 +4,18 @@ A sample only chooses which types are worth testing; what is not tested stays te
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
+from services.validation.faults import FileFault
+from services.validation.numbers import PLAIN, NumberStyle, settle, styles_of
 from services.validation.table import Table, column
-from services.validation.time_formats import EPOCH_MILLIS, EPOCH_SECONDS, TimeFormat, formats_of
-from sluice.validation.v1.validation_pb2 import ColumnType, LoadType, OnMisfit
+from services.validation.time_formats import EPOCH_MILLIS, EPOCH_SECONDS, TimeFormat, formats_of, stated_format
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.validation.v1.validation_pb2 import ColumnOptions, ColumnType, LoadType, OnMisfit, ReadOptions
 
 WORTH_TESTING = 0.5
 """Share of a column's sampled values that must fit a type for it to be tested on all values."""
@@ -20,11 +24,8 @@ SAMPLED_VALUES = 500
 """Distinct values of a column from which the formats worth testing are told."""
 IDENTIFIER_SHARE = 0.01
 """Share of numbers with leading zeros, or of too many digits, from which all the numbers of a column are names."""
-MAX_INTEGER = 10**15
-"""Whole numbers have at most 15 digits: more do not survive a DOUBLE, and spreadsheets round them."""
-
-_NOT_A_NUMBER = r"^[+-]?(?:0\d|\d{16,}$|\d+[eE]\d)"
-_IDENTIFIER = r"^(?:0\d+|\d{16,})$"
+_IDENTIFIER = r"^(?:0\d+|\d{16,}|\d+[eEfFdD]\d*)$"
+"""Leading zeros, more digits than a number may have, and what programs take for numbers that it is not (3E5, 7F, 2D)."""
 _BOOLEANS = ["true", "false", "yes", "no"]
 TIME_WORDS = ("time", "date")
 """What a time-like name contains (`timestamp` contains `time`)."""
@@ -65,22 +66,6 @@ class Reading:
         return self.text(name).str.strip_chars()
 
 
-def integer(value: pl.Expr) -> pl.Expr:
-    """The whole number, or null."""
-    number = value.cast(pl.Int64, strict=False)
-    length = value.str.len_bytes()
-    leading_zero = (value.str.starts_with("0") & (length > 1)) | (
-        (value.str.starts_with("-0") | value.str.starts_with("+0")) & (length > 2)
-    )
-    return pl.when(number.abs().lt(MAX_INTEGER) & leading_zero.not_()).then(number)
-
-
-def decimal(value: pl.Expr) -> pl.Expr:
-    """The number, or null."""
-    number = value.cast(pl.Float64, strict=False)
-    return pl.when(number.is_finite() & value.str.contains(_NOT_A_NUMBER).not_()).then(number)
-
-
 def boolean(value: pl.Expr) -> pl.Expr:
     """True or False, or null."""
     lower = value.str.to_lowercase()
@@ -100,6 +85,15 @@ class ColumnFacts:
     time_format: TimeFormat | None = None
     order_assumed: bool = False
     epoch: bool = False
+    style: NumberStyle = PLAIN
+    marks_assumed: bool = False
+    """Whether nothing tells the mark between its thousands from a decimal mark."""
+    on_misfit: "OnMisfit.ValueType" = OnMisfit.ON_MISFIT_UNSPECIFIED
+    """What happens to its misfits, where that was said of this column."""
+    least: object = None
+    """Smallest of its values, of all that fit: a number, or a time as a datetime."""
+    most: object = None
+    total: float | None = None
 
     @property
     def shown_name(self) -> str:
@@ -138,40 +132,65 @@ class ColumnFacts:
         name = column(self.position)
         value = reading.value(name)
         if self.type == ColumnType.COLUMN_TYPE_INTEGER:
-            return integer(value)
+            return self.style.integer(value)
         if self.type == ColumnType.COLUMN_TYPE_DECIMAL:
-            return decimal(value)
+            return self.style.decimal(value)
         if self.time_format is not None:
             return self.time_format.time(value)
+        if self.type == ColumnType.COLUMN_TYPE_BOOLEAN and self.misfits:
+            return pl.when(boolean(value).is_not_null()).then(reading.text(name))
         return reading.text(name)
 
     def widened(self) -> "ColumnFacts":
         """The same column as text, which every value fits."""
-        return replace(self, type=ColumnType.COLUMN_TYPE_TEXT, fitting=self.values, time_format=None, order_assumed=False)
+        return replace(
+            self,
+            type=ColumnType.COLUMN_TYPE_TEXT,
+            fitting=self.values,
+            time_format=None,
+            order_assumed=False,
+            style=PLAIN,
+            marks_assumed=False,
+            least=None,
+            most=None,
+            total=None,
+        )
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    numbers: bool
+    """What is worth testing on all values of a column."""
+
+    styles: list[NumberStyle]
+    """Ways to read it as numbers; empty where it is none."""
     booleans: bool
     formats: list[TimeFormat]
+    said: ColumnOptions
+    """What was said of this column."""
 
 
 def decide(
-    table: Table, names: list[str], reading: Reading, type_share: float, on_misfit: "OnMisfit.ValueType"
+    table: Table, names: list[str], reading: Reading, type_share: float, on_misfit: "OnMisfit.ValueType", options: ReadOptions
 ) -> tuple[list[ColumnFacts], int]:
-    """The facts of all columns, and the number of rows in the frame that are blank in every column."""
-    candidates = [_candidates(_sample(table, i, reading), name) for i, name in enumerate(names)]
+    """The facts of all columns, and the number of rows in the frame that are blank in every column.
+
+    Raises:
+        FileFault: OPTION_MISFIT.
+    """
+    said = {column.name: column for column in options.columns}
+    candidates = [
+        _candidates(_sample(table, i, reading), name, options, said.get(name, said.get(table.header[i], ColumnOptions())))
+        for i, name in enumerate(names)
+    ]
     counts = _count(table, candidates, reading)
     blank = int(counts["blank"])
     rows = int(counts["rows"]) - blank
-    facts = [
-        _decide(i, name, candidate, counts, rows, blank, type_share)
-        for i, (name, candidate) in enumerate(zip(names, candidates, strict=True))
-    ]
-    if on_misfit == OnMisfit.ON_MISFIT_WIDEN_TO_TEXT:
-        facts = [fact.widened() if fact.misfits else fact for fact in facts]
-    return facts, blank
+    columns = [_Counted(i, name, candidate, counts, rows, blank) for i, (name, candidate) in enumerate(zip(names, candidates, strict=True))]
+    marks = Counter(mark for counted in columns if (mark := counted.proven_mark()))
+    facts = [counted.decide(type_share, marks, options) for counted in columns]
+    return [
+        fact.widened() if fact.misfits and (fact.on_misfit or on_misfit) == OnMisfit.ON_MISFIT_WIDEN_TO_TEXT else fact for fact in facts
+    ], blank
 
 
 def _sample(table: Table, position: int, reading: Reading) -> pl.Series:
@@ -183,88 +202,174 @@ def _sample(table: Table, position: int, reading: Reading) -> pl.Series:
     return table.frame().select(value).drop_nulls().head(SAMPLED_VALUES).collect(engine="streaming").to_series()
 
 
-def _candidates(values: pl.Series, name: str) -> _Candidates:
+def _candidates(values: pl.Series, name: str, options: ReadOptions, said: ColumnOptions) -> _Candidates:
     frame, value = values.to_frame(), pl.col(values.name)
     enough = len(values) * WORTH_TESTING
-    numbers = int(frame.select(decimal(value).count() + value.str.contains(_IDENTIFIER).sum()).item())
-    booleans = int(frame.select(boolean(value).count()).item())
-    like_time = named_like_time(name)
+    styles: list[NumberStyle] = []
+    if said.type in (ColumnType.COLUMN_TYPE_UNSPECIFIED, *_NUMBERS) and not said.time_format:
+        found = styles_of(values.unique(maintain_order=True).head(SAMPLED_VALUES).to_list(), options)
+        fits = frame.select(pl.max_horizontal([style.decimal(value).count() for style in found]) + value.str.contains(_IDENTIFIER).sum())
+        styles = found if int(fits.item()) >= enough or said.type in _NUMBERS else []
+    untold = said.type == ColumnType.COLUMN_TYPE_UNSPECIFIED and not said.time_format
+    booleans = untold and int(frame.select(boolean(value).count()).item()) >= enough
+    formats: list[TimeFormat] = []
+    if said.time_format:
+        formats = [stated_format(said.time_format)]
+    elif said.type in _TIMES or (untold and (not styles or named_like_time(name))):
+        formats = _formats(values, named_like_time(name) or said.type in _TIMES)
+    return _Candidates(styles, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said)
+
+
+def _formats(values: pl.Series, like_time: bool) -> list[TimeFormat]:
     tallied: Counter[TimeFormat] = Counter()
-    if numbers < enough or like_time:
-        for text, times in values.value_counts().head(SAMPLED_VALUES).iter_rows():
-            for found in formats_of(text, named_like_time=like_time):
-                tallied[found] += times
-    return _Candidates(numbers >= enough, booleans >= enough, [found for found, _ in tallied.most_common(FORMATS_TESTED)])
+    for text, times in values.value_counts().head(SAMPLED_VALUES).iter_rows():
+        for found in formats_of(text, named_like_time=like_time):
+            tallied[found] += times
+    return [found for found, _ in tallied.most_common(FORMATS_TESTED)]
 
 
-def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dict[str, int]:
-    """How many values of each column fit each type that is worth testing, over all rows."""
+def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dict[str, Any]:
+    """How many values of each column fit each type that is worth testing, and their extremes, over all rows."""
     values, tested, wanted = [], [], [pl.len().alias("rows")]
     for i, candidate in enumerate(candidates):
         name = column(i)
         value = pl.col(name)
         values.append(reading.value(name))
         wanted.append(value.null_count().alias(f"nulls{i}"))
-        if candidate.numbers:
+        if candidate.styles:
             length = value.str.len_bytes()
-            tested += [
-                integer(value).alias(f"integer{i}"),
-                decimal(value).alias(f"decimal{i}"),
-                pl.when(value.str.contains(_IDENTIFIER)).then(length).alias(f"identifier{i}"),
-                length.alias(f"length{i}"),
-            ]
-            whole = pl.col(f"length{i}").filter(pl.col(f"integer{i}").is_not_null())
-            wanted += [pl.col(f"{kind}{i}").count() for kind in ("integer", "decimal", "identifier")]
+            tested += [pl.when(value.str.contains(_IDENTIFIER)).then(length).alias(f"identifier{i}"), length.alias(f"length{i}")]
+            wanted.append(pl.col(f"identifier{i}").count())
             wanted += [pl.col(f"identifier{i}").min().alias(f"shortest{i}"), pl.col(f"identifier{i}").max().alias(f"longest{i}")]
-            wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}")]
+        for k, style in enumerate(candidate.styles):
+            tested += [style.integer(value).alias(f"integer{i}_{k}"), style.decimal(value).alias(f"decimal{i}_{k}")]
+            wanted += _extremes(f"integer{i}_{k}", total=True) + _extremes(f"decimal{i}_{k}", total=True)
+            if k == 0:
+                whole = pl.col(f"length{i}").filter(pl.col(f"integer{i}_0").is_not_null())
+                wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}")]
         if candidate.booleans:
             tested.append(boolean(value).alias(f"boolean{i}"))
             wanted.append(pl.col(f"boolean{i}").count())
         for k, found in enumerate(candidate.formats):
             tested.append(found.time(value).alias(f"time{i}_{k}"))
-            wanted.append(pl.col(f"time{i}_{k}").count())
+            wanted += _extremes(f"time{i}_{k}", total=False)
     blank = pl.all_horizontal([pl.col(column(i)).is_null() for i in range(len(candidates))])
     # One step after the other, so that no value is made twice.
     frame = table.frame().select(values).with_columns(*tested, blank.alias("blank")).select(*wanted, pl.col("blank").sum())
     return frame.collect(engine="streaming").row(0, named=True)
 
 
-def _decide(
-    position: int, name: str, candidate: _Candidates, counts: dict[str, int], rows: int, blank: int, type_share: float
-) -> ColumnFacts:
-    nulls = counts[f"nulls{position}"] - blank
-    values = rows - nulls
-
-    def fact(kind: "ColumnType.ValueType", fitting: int, **more: object) -> ColumnFacts:
-        return ColumnFacts(position, name, kind, rows, nulls, fitting, **more)  # type: ignore[arg-type]
-
-    if not values:
-        return fact(ColumnType.COLUMN_TYPE_UNSPECIFIED, 0)
-    enough = values * type_share
-    times = [(counts[f"time{position}_{k}"], found) for k, found in enumerate(candidate.formats)]
-    if times:
-        fits, found = max(times, key=lambda pair: (pair[0], pair[1].day_first is not False))
-        if fits >= enough:
-            other = found.other_order
-            undecided = other is not None and (fits, other) in times
-            kind = ColumnType.COLUMN_TYPE_DATETIME if found.has_clock else ColumnType.COLUMN_TYPE_DATE
-            epoch = found.format in (EPOCH_SECONDS, EPOCH_MILLIS)
-            return fact(kind, fits, time_format=found, order_assumed=undecided, epoch=epoch)
-    if candidate.numbers:
-        integers, decimals, identifiers = (counts[f"{kind}{position}"] for kind in ("integer", "decimal", "identifier"))
-        if identifiers and integers + identifiers >= enough and _are_names(position, counts, identifiers, values):
-            return fact(ColumnType.COLUMN_TYPE_IDENTIFIER, values)
-        if decimals >= enough:
-            # A whole number is a decimal too: decimals among whole numbers are no misfits.
-            kind = ColumnType.COLUMN_TYPE_INTEGER if integers == decimals else ColumnType.COLUMN_TYPE_DECIMAL
-            return fact(kind, decimals)
-    if candidate.booleans and counts[f"boolean{position}"] == values:
-        return fact(ColumnType.COLUMN_TYPE_BOOLEAN, values)
-    return fact(ColumnType.COLUMN_TYPE_TEXT, values)
+def _extremes(name: str, *, total: bool) -> list[pl.Expr]:
+    found = [pl.col(name).count(), pl.col(name).min().alias(f"min_{name}"), pl.col(name).max().alias(f"max_{name}")]
+    # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a BIGINT would too.
+    return [*found, pl.col(name).cast(pl.Float64).sum().alias(f"sum_{name}")] if total else found
 
 
-def _are_names(position: int, counts: dict[str, int], identifiers: int, values: int) -> bool:
-    """Whether numbers with leading zeros or too many digits make the whole column one of names: many do, or all have one length."""
-    shortest, longest = counts[f"shortest{position}"], counts[f"longest{position}"]
-    integers = (counts[f"shortest_integer{position}"] or shortest, counts[f"longest_integer{position}"] or longest)
-    return identifiers >= values * IDENTIFIER_SHARE or {shortest, longest, *integers} == {shortest}
+@dataclass(frozen=True)
+class _Counted:
+    """A column with the counts over all of its values."""
+
+    position: int
+    name: str
+    candidate: _Candidates
+    counts: Mapping[str, Any]
+    rows: int
+    blank: int
+
+    @property
+    def nulls(self) -> int:
+        return int(self.counts[f"nulls{self.position}"]) - self.blank
+
+    @property
+    def values(self) -> int:
+        return self.rows - self.nulls
+
+    def _fits(self, kind: str) -> list[int]:
+        return [self.counts[f"{kind}{self.position}_{k}"] for k in range(len(self.candidate.styles))]
+
+    def proven_mark(self) -> str:
+        """The decimal mark that the column's fractions prove; empty where they do not."""
+        fits = self._fits("decimal")
+        if not fits or max(fits) == max(self._fits("integer")):
+            return ""
+        best = {style.decimal_mark for style, count in zip(self.candidate.styles, fits, strict=True) if count == max(fits)}
+        return best.pop() if len(best) == 1 else ""
+
+    def decide(self, type_share: float, marks: "Counter[str]", options: ReadOptions) -> ColumnFacts:
+        """What the column is."""
+        said = self.candidate.said
+        if not self.values:
+            return self._fact(ColumnType.COLUMN_TYPE_UNSPECIFIED, 0)
+        enough = 0 if said.type or said.time_format else self.values * type_share
+        for found in (self._as_time(enough, options), self._as_number(enough, marks)):
+            if found is not None:
+                return found
+        if self.candidate.booleans:
+            booleans = int(self.counts[f"boolean{self.position}"])
+            if booleans == self.values or said.type == ColumnType.COLUMN_TYPE_BOOLEAN:
+                return self._fact(ColumnType.COLUMN_TYPE_BOOLEAN, booleans)
+        if said.type == ColumnType.COLUMN_TYPE_IDENTIFIER:
+            return self._fact(ColumnType.COLUMN_TYPE_IDENTIFIER, self.values)
+        if said.type not in (ColumnType.COLUMN_TYPE_UNSPECIFIED, ColumnType.COLUMN_TYPE_TEXT):
+            message = f"The column {self.name!r} is said to hold times, but no value of it is one in a format that is known."
+            raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="columns", action="Name its time_format.")
+        return self._fact(ColumnType.COLUMN_TYPE_TEXT, self.values)
+
+    def _as_time(self, enough: float, options: ReadOptions) -> ColumnFacts | None:
+        times = [(self.counts[f"time{self.position}_{k}"], k) for k in range(len(self.candidate.formats))]
+        if not times:
+            return None
+        told = options.HasField("day_first")
+        preferred = options.day_first if told else True
+        formats = self.candidate.formats
+        fits, best = max(times, key=lambda pair: (pair[0], formats[pair[1]].day_first in (None, preferred)))
+        if fits < enough:
+            return None
+        found = formats[best]
+        other = found.other_order
+        undecided = not told and other is not None and any(count == fits and formats[k] == other for count, k in times)
+        kind = ColumnType.COLUMN_TYPE_DATETIME if found.has_clock else ColumnType.COLUMN_TYPE_DATE
+        epoch = found.format in (EPOCH_SECONDS, EPOCH_MILLIS)
+        fact = self._fact(kind, fits, f"time{self.position}_{best}")
+        return replace(fact, time_format=found, order_assumed=undecided, epoch=epoch)
+
+    def _as_number(self, enough: float, marks: "Counter[str]") -> ColumnFacts | None:
+        styles, said = self.candidate.styles, self.candidate.said
+        if not styles:
+            return None
+        style, assumed = settle(styles, self._fits("decimal"), marks)
+        best = styles.index(style)
+        integers, decimals = self._fits("integer")[best], self._fits("decimal")[best]
+        identifiers = self.counts[f"identifier{self.position}"]
+        if not said.type and identifiers and integers + identifiers >= enough and self._are_names(identifiers):
+            return self._fact(ColumnType.COLUMN_TYPE_IDENTIFIER, self.values)
+        if decimals < enough:
+            return None
+        # A whole number is a decimal too: decimals among whole numbers are no misfits.
+        whole = integers == decimals or said.type == ColumnType.COLUMN_TYPE_INTEGER
+        if whole and said.type != ColumnType.COLUMN_TYPE_DECIMAL:
+            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, integers, f"integer{self.position}_{best}")
+        else:
+            fact = self._fact(ColumnType.COLUMN_TYPE_DECIMAL, decimals, f"decimal{self.position}_{best}")
+        return replace(fact, style=style, marks_assumed=assumed)
+
+    def _are_names(self, identifiers: int) -> bool:
+        """Whether numbers with leading zeros or too many digits make the whole column one of names: many do, or all have one length."""
+        i, counts = self.position, self.counts
+        shortest, longest = counts[f"shortest{i}"], counts[f"longest{i}"]
+        integers = (counts[f"shortest_integer{i}"] or shortest, counts[f"longest_integer{i}"] or longest)
+        return bool(identifiers >= self.values * IDENTIFIER_SHARE or {shortest, longest, *integers} == {shortest})
+
+    def _fact(self, kind: "ColumnType.ValueType", fitting: int, told_by: str = "") -> ColumnFacts:
+        return ColumnFacts(
+            self.position,
+            self.name,
+            kind,
+            self.rows,
+            self.nulls,
+            fitting,
+            on_misfit=self.candidate.said.on_misfit,
+            least=self.counts.get(f"min_{told_by}"),
+            most=self.counts.get(f"max_{told_by}"),
+            total=self.counts.get(f"sum_{told_by}"),
+        )

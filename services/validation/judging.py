@@ -1,6 +1,6 @@
 """From a file on the local disk to its report, its parts and its rejects. Runs in the child process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from sluice.validation.v1.validation_pb2 import (
     Header,
     LoadType,
     Part,
+    ReadOptions,
     Report,
     RuleOutcome,
     Severity,
@@ -115,7 +116,9 @@ def _judge(
             report.problems.extend(time_profile.fill(report.time, loading, stats))
         if not frame_rows + table.broken_rows:
             raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank.")
-        found = policy.Found(loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault)
+        found = policy.Found(
+            loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault, time_is_said=bool(request.options.time_column)
+        )
         report.rules.extend(policy.judge(policy.rules(request.policy, request.options), found))
         _conclude(report, loading)
         emit(_verdict(report))
@@ -146,16 +149,31 @@ def decide(request: ValidateObjectRequest, table: Table) -> tuple[Loading, list[
     if longest := next((name for name in table.header if len(name) > MAX_NAME_CHARS), ""):
         message = f"A column has a name of {len(longest):,} characters; at most {MAX_NAME_CHARS} are taken."
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, value=longest)
-    facts, blank = column_types.decide(table, header, reading, policy.type_share(request.policy), on_misfit)
+    facts, blank = column_types.decide(table, header, reading, policy.type_share(request.policy), on_misfit, request.options)
     if table.has_header and request.options.header != Header.HEADER_YES:
         _header_is_not_data(table, facts, reading)
-    time = _time_fact(facts, by_name=policy.needs_time_name(held))
+    time = _time_fact(facts, by_name=policy.needs_time_name(held), said=request.options.time_column)
     druid_names, warnings = names.druid_names(table.header, None if time is None else time.position)
     # What is not loaded needs no name.
     unloaded = {fact.position for fact in facts if fact.load_type == LoadType.LOAD_TYPE_UNSPECIFIED}
     warnings = [warning for warning in warnings if warning.value not in {druid_names[position] for position in unloaded}]
     warnings += [_order_assumed(fact, fact.time_format) for fact in facts if fact.order_assumed and fact.time_format is not None]
+    warnings += _assumptions(facts, header, request.options)
     return Loading(table, facts, druid_names, time, reading, on_misfit, blank), warnings
+
+
+def _assumptions(facts: Sequence[ColumnFacts], header: Sequence[str], options: ReadOptions) -> Iterator[Problem]:
+    for fact in facts:
+        if fact.marks_assumed:
+            mark = fact.style.thousands_mark or fact.style.decimal_mark
+            what = "stands between thousands" if fact.style.thousands_mark else "is the decimal mark"
+            message = f"Nothing in {fact.shown_name} decides whether {mark!r} {what}; it was assumed to."
+            yield errors.problem(ErrorReason.ERROR_REASON_NUMBER_MARK_ASSUMED, message, column=fact.source_name, value=mark)
+    known = set(header)
+    for name in [*(column.name for column in options.columns), *([options.time_column] if options.time_column else [])]:
+        if names.clean(name) not in known:
+            message = f"Something was said about a column {name!r}, which the file does not have."
+            yield errors.problem(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value=name)
 
 
 def _header_is_not_data(table: Table, facts: Sequence[ColumnFacts], reading: Reading) -> None:
@@ -171,7 +189,10 @@ def _header_is_not_data(table: Table, facts: Sequence[ColumnFacts], reading: Rea
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, line=line, action="Add a header row with one name per column.")
 
 
-def _time_fact(facts: Sequence[ColumnFacts], *, by_name: bool) -> ColumnFacts | None:
+def _time_fact(facts: Sequence[ColumnFacts], *, by_name: bool, said: str) -> ColumnFacts | None:
+    if said:
+        return next((fact for fact in facts if fact.is_time and fact.source_name == names.clean(said)), None)
+
     def rank(fact: ColumnFacts) -> tuple[int, int]:
         name = fact.source_name.lower()
         if name == names.TIME:
@@ -209,6 +230,8 @@ def _changed_texts(loading: Loading) -> list[Problem]:
 
 def _stats(loading: Loading) -> dict[str, Any]:
     """Rows, and smallest, largest and sum per column, over the loadable rows."""
+    if loading.loads_all:
+        return _known_stats(loading)
     wanted = [pl.len().alias("rows")]
     for fact, name in zip(loading.columns, loading.names, strict=True):
         kind = loading.load_type(fact)
@@ -225,6 +248,21 @@ def _stats(loading: Loading) -> dict[str, Any]:
     found = loading.loadable().select(wanted).collect(engine="streaming")
     # Lists stay series: as Python's they would be slow and large.
     return {name: found[name][0] for name in found.columns}
+
+
+def _known_stats(loading: Loading) -> dict[str, Any]:
+    """The same, of a table of which every row is loaded: the types were decided on these very rows."""
+    known: dict[str, Any] = {"rows": loading.table.rows}
+    for fact in loading.columns:
+        extremes = pl.Series([fact.least, fact.most])
+        if fact.time_format is not None and fact.least is not None:
+            times = extremes.cast(pl.Datetime("us")).to_frame("time")
+            is_time = loading.load_type(fact) == LoadType.LOAD_TYPE_TIME
+            shown = pl.col("time").dt.epoch("ms") if is_time else fact.time_format.shown(pl.col("time"))
+            extremes = times.select(shown).to_series()
+        known[f"min{fact.position}"], known[f"max{fact.position}"] = extremes
+        known[f"sum{fact.position}"] = fact.total
+    return known
 
 
 def _columns(loading: Loading, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]) -> list[Column]:
@@ -247,7 +285,12 @@ def _column(loading: Loading, fact: ColumnFacts, name: str, stats: dict[str, Any
         nulls=fact.nulls,
         evidence=_evidence(fact, misfits),
         time_format=fact.time_format.strptime if fact.time_format else "",
+        thousands_mark=fact.style.thousands_mark,
+        currencies=fact.style.currencies,
+        percent=fact.style.percent,
     )
+    if fact.type == ColumnType.COLUMN_TYPE_DECIMAL:
+        made.decimal_mark = fact.style.decimal_mark
     least, most = stats.get(f"min{fact.position}"), stats.get(f"max{fact.position}")
     if least is not None and most is not None:
         is_time = load_type == LoadType.LOAD_TYPE_TIME
@@ -271,7 +314,7 @@ _TYPE_NAMES = {
     ColumnType.COLUMN_TYPE_DATE: "Date",
     ColumnType.COLUMN_TYPE_DATETIME: "Date and time",
     ColumnType.COLUMN_TYPE_TEXT: "Text",
-    ColumnType.COLUMN_TYPE_IDENTIFIER: "Identifier (leading zeros or more than 15 digits)",
+    ColumnType.COLUMN_TYPE_IDENTIFIER: "Identifier (leading zeros, a form like 3E5, or more than 15 digits)",
 }
 
 

@@ -27,9 +27,14 @@ class Loading:
     on_misfit: "OnMisfit.ValueType"
     blank_rows: int
 
+    def rejects_misfits(self, fact: ColumnFacts) -> bool:
+        """Whether a value of this column that does not fit refuses its row."""
+        return (fact.on_misfit or self.on_misfit) == OnMisfit.ON_MISFIT_REJECT_ROW
+
     @property
-    def rejects_misfits(self) -> bool:
-        return self.on_misfit == OnMisfit.ON_MISFIT_REJECT_ROW
+    def loads_all(self) -> bool:
+        """Whether every row of the frame is loaded."""
+        return not self.blank_rows and not self.faults()
 
     def load_type(self, fact: ColumnFacts) -> "LoadType.ValueType":
         """How a column stands in the parts."""
@@ -50,8 +55,9 @@ class Loading:
         found = []
         if self.time is not None and self.time.fitting < self.time.rows:
             found.append((self.time, self.time.typed(self.reading).is_null()))
-        if self.rejects_misfits:
-            found += [(fact, self.misfit(fact)) for fact in self.columns if fact.misfits and fact is not self.time]
+        found += [
+            (fact, self.misfit(fact)) for fact in self.columns if fact.misfits and fact is not self.time and self.rejects_misfits(fact)
+        ]
         return found
 
     def loadable(self) -> pl.LazyFrame:
@@ -75,7 +81,7 @@ class Loading:
             return fact.typed(self.reading)
         if fact.time_format is not None:
             return fact.time_format.iso(self.reading.value(column(fact.position)))
-        text = self.reading.text(column(fact.position))
+        text = fact.typed(self.reading)
         return text.str.replace_all(_LINE_BREAKS, " ") if self.table.line_breaks else text
 
     def changed_texts(self) -> list[tuple[ColumnFacts, pl.Expr]]:

@@ -30,6 +30,8 @@ class Found:
     rows: int
     """Rows that are not blank."""
     rejected: int
+    time_is_said: bool = False
+    """Whether who sends the file named the column of the time: then its name need not."""
 
 
 class UnknownRuleError(ValueError):
@@ -97,7 +99,7 @@ def too_few_columns(count: int, limit: float) -> Problem:
 
 def _time_column(rule: Rule, found: Found) -> RuleOutcome:
     times = [fact for fact in found.columns if fact.is_time]
-    named = [fact for fact in times if named_like_time(fact.source_name)]
+    named = [fact for fact in times if found.time_is_said or named_like_time(fact.source_name)]
     if named:
         return _outcome(rule, len(named), [])
     return _outcome(rule, 0, [no_time_column(found.columns)])

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from services.validation.faults import FileFault
+from sluice.common.v1.errors_pb2 import ErrorReason
+
 EPOCH_SECONDS = "%s"
 EPOCH_MILLIS = "%s%3f"
 COMPACT_DATE = "%Y%m%d"
@@ -74,16 +77,39 @@ class TimeFormat:
 
     def iso(self, value: pl.Expr) -> pl.Expr:
         """The value as ISO 8601 text; null where it is not in this format."""
+        return self.shown(self.time(value))
+
+    def shown(self, time: pl.Expr) -> pl.Expr:
+        """A time as ISO 8601 text, as precise as the values are."""
         if not self.has_clock:
-            return self.time(value).dt.strftime("%Y-%m-%d")
+            return time.dt.strftime("%Y-%m-%d")
         fraction = "%.f" if "%.f" in self.format or self.format == EPOCH_MILLIS else ""
         zone = "Z" if self.has_zone or self.format in (EPOCH_SECONDS, EPOCH_MILLIS) else ""
-        return self.time(value).dt.strftime(f"%Y-%m-%dT%H:%M:%S{fraction}{zone}")
+        return time.dt.strftime(f"%Y-%m-%dT%H:%M:%S{fraction}{zone}")
 
     @property
     def has_zone(self) -> bool:
         """Whether the values say which zone they are in."""
         return self.format.endswith("%#z")
+
+
+def stated_format(text: str) -> TimeFormat:
+    """A format as a person states it, in strptime's letters.
+
+    Raises:
+        FileFault: OPTION_MISFIT: it is none.
+    """
+    format = TimeFormat(text.replace(".%f", "%.f").replace("%z", "%#z"), has_clock=any(letter in text for letter in ("%H", "%I", "%s")))
+    try:
+        sample = pl.select(
+            pl.lit("x").str.to_datetime(format.format, strict=False, time_unit="us", time_zone="UTC" if format.has_zone else None)
+        )
+        usable = sample.height == 1 and "%" in text
+    except pl.exceptions.PolarsError:
+        usable = False
+    if not usable:
+        raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, f"{text!r} is no format of times.", value="time_format")
+    return format
 
 
 def formats_of(text: str, *, named_like_time: bool) -> list[TimeFormat]:

@@ -38,7 +38,7 @@ def column(examine: Examine, values: Sequence[str], name: str = "value") -> Colu
         (["2024-01-02", "2024-01-03"], "DATE", "STRING"),
         (["2024-01-02 10:00", "2024-01-03 11:30"], "DATETIME", "STRING"),
         (["abc", "1", "2"], "TEXT", "STRING"),
-        (["3E5", "7E3"], "TEXT", "STRING"),
+        (["3E5", "7E3"], "IDENTIFIER", "STRING"),
         (["7F", "3A"], "TEXT", "STRING"),
         (["nan", "inf"], "TEXT", "STRING"),
         (["00123", "02138", "77095"], "IDENTIFIER", "STRING"),
@@ -71,7 +71,7 @@ def test_one_leading_zero_among_names_of_one_length_makes_identifiers(examine: E
 
 def with_misfits(examine: Examine, on_misfit: "OnMisfit.ValueType") -> Examined:
     values = [str(number) for number in range(96)]
-    values[10], values[20] = "n.k.", "1,5"
+    values[10], values[20] = "n.k.", "1,5,2"
     return examine(table(values), policy=policy(on_misfit=on_misfit))
 
 
@@ -79,10 +79,10 @@ def test_values_that_do_not_fit_refuse_their_rows(examine: Examine) -> None:
     examined = with_misfits(examine, OnMisfit.ON_MISFIT_UNSPECIFIED)
     found = examined.column("value")
     assert (found.type, found.fitting, found.misfits, found.nulls) == (ColumnType.COLUMN_TYPE_INTEGER, 94, 2, 0)
-    assert found.evidence == "Integer: 94 of 96 values; 2 do not fit (line 12: `n.k.`, line 22: `1,5`)."
+    assert found.evidence == "Integer: 94 of 96 values; 2 do not fit (line 12: `n.k.`, line 22: `1,5,2`)."
     assert [(row["line"], row["column"], row["value"], row["reason"]) for row in examined.rejects()] == [
         ("12", "value", "n.k.", "VALUE_MISFIT"),
-        ("22", "value", "1,5", "VALUE_MISFIT"),
+        ("22", "value", "1,5,2", "VALUE_MISFIT"),
     ]
     assert examined.report.rows_loadable == 94
     assert (found.min, found.max, found.sum) == ("0", "95", sum(range(96)) - 30)

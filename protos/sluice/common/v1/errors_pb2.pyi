@@ -207,6 +207,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ENCODING_ASSUMED: _ErrorReason.ValueType  # 162
     """Warning: the encoding was told from the bytes' use, as nothing in the file states it. Metadata: value (the encoding)."""
+    ERROR_REASON_NUMBER_MARK_ASSUMED: _ErrorReason.ValueType  # 163
+    """Warning: nothing in the file tells whether a mark in the column's numbers stands between thousands or before the fraction. Metadata:
+    column, value (the mark).
+    """
     ERROR_REASON_TIME_OUTLIERS: _ErrorReason.ValueType  # 170
     """Warning: some times of the time column lie in 1970, before 1900 or after 2200, most others do not. Metadata: value (how many)."""
     ERROR_REASON_TIME_UNITS_MIXED: _ErrorReason.ValueType  # 171
@@ -410,6 +414,10 @@ many).
 """
 ERROR_REASON_ENCODING_ASSUMED: ErrorReason.ValueType  # 162
 """Warning: the encoding was told from the bytes' use, as nothing in the file states it. Metadata: value (the encoding)."""
+ERROR_REASON_NUMBER_MARK_ASSUMED: ErrorReason.ValueType  # 163
+"""Warning: nothing in the file tells whether a mark in the column's numbers stands between thousands or before the fraction. Metadata:
+column, value (the mark).
+"""
 ERROR_REASON_TIME_OUTLIERS: ErrorReason.ValueType  # 170
 """Warning: some times of the time column lie in 1970, before 1900 or after 2200, most others do not. Metadata: value (how many)."""
 ERROR_REASON_TIME_UNITS_MIXED: ErrorReason.ValueType  # 171
