@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import drain, ingest, memory, status, upload
+from bench import drain, hard_files, ingest, memory, status, upload, validate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -45,6 +45,23 @@ def upload_command(
 ) -> None:
     """Taking a file in by each door: throughput, CPU and memory against the object store itself, broken and slow lines."""
     upload.main(pairs, size_mib, instance, only or [])
+
+
+@app.command("hard_files")
+def hard_files_command(
+    with_pollock: Annotated[bool, typer.Option("--pollock/--no-pollock", help="Score the polluted CSV files.")] = True,
+    with_hostile: Annotated[
+        bool, typer.Option("--hostile/--no-hostile", help="Make and read files that are meant to break a reader.")
+    ] = True,
+) -> None:
+    """How well real, polluted and hostile files are read; needs no stack."""
+    hard_files.main(with_pollock, with_hostile)
+
+
+@app.command("validate")
+def validate_command(pairs: Pairs = 3, rows: int = 5_440_000) -> None:
+    """A regular CSV of 466 MiB, its damaged twin and a small one: beside DuckDB's SUMMARIZE; needs no stack."""
+    validate.main(pairs, rows)
 
 
 if __name__ == "__main__":

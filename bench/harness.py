@@ -1,10 +1,11 @@
 """How every measurement is made and told: medians, CPU seconds and peak memory beside the wall, a table, one line of JSON."""
 
+import asyncio
 import json
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 MIB = 1024 * 1024
+PEAK_INTERVAL_S = 0.05
 
 
 @dataclass
@@ -58,6 +60,22 @@ def peak_mib(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError(f"/proc/{pid}/status has no VmHWM")
+
+
+async def peak_of_children(pid: int) -> float:
+    """The most memory in MiB that the running children of a process had for their own (without the pages of files that are mapped), until
+    it is cancelled."""
+    peak = 0
+    with suppress(asyncio.CancelledError):
+        while True:
+            own = 0
+            for child in psutil.Process(pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    memory = child.memory_info()
+                    own += memory.rss - memory.shared
+            peak = max(peak, own)
+            await asyncio.sleep(PEAK_INTERVAL_S)
+    return peak / MIB
 
 
 @contextmanager

@@ -56,6 +56,16 @@ class Reading:
             nothing = nothing | (stripped.str.len_bytes() == 0)
         return pl.when(nothing.not_()).then(raw)
 
+    def nothing(self, stripped: pl.Expr) -> pl.Expr:
+        """Whether a text without blanks around it means nothing; False where there is none."""
+        tokens = [*self._tokens, ""] if self._empty_is_null else self._tokens
+        return stripped.is_in(tokens).fill_null(False) if tokens else pl.lit(False)
+
+    @property
+    def tells_by_text(self) -> bool:
+        """Whether a text that means nothing could be taken for a number or a time."""
+        return any(character.isdigit() for token in self._tokens for character in token)
+
     def means_nothing(self, cell: str | None) -> bool:
         """Whether one value is null."""
         stripped = (cell or "").strip()
@@ -90,6 +100,8 @@ class ColumnFacts:
     """Whether nothing tells the mark between its thousands from a decimal mark."""
     on_misfit: "OnMisfit.ValueType" = OnMisfit.ON_MISFIT_UNSPECIFIED
     """What happens to its misfits, where that was said of this column."""
+    spelled_nulls: bool = True
+    """Whether some of its nulls are texts that mean nothing; where none is, there is nothing to look for."""
     least: object = None
     """Smallest of its values, of all that fit: a number, or a time as a datetime."""
     most: object = None
@@ -130,7 +142,9 @@ class ColumnFacts:
     def typed(self, reading: Reading) -> pl.Expr:
         """The column's values in its type (times to the microsecond, texts unchanged); null where there is none or it does not fit."""
         name = column(self.position)
-        value = reading.value(name)
+        text = reading.text(name) if self.spelled_nulls else pl.col(name)
+        # What means nothing is no number and no time either, unless it has digits.
+        value = (text if reading.tells_by_text else pl.col(name)).str.strip_chars()
         if self.type == ColumnType.COLUMN_TYPE_INTEGER:
             return self.style.integer(value)
         if self.type == ColumnType.COLUMN_TYPE_DECIMAL:
@@ -138,8 +152,8 @@ class ColumnFacts:
         if self.time_format is not None:
             return self.time_format.time(value)
         if self.type == ColumnType.COLUMN_TYPE_BOOLEAN and self.misfits:
-            return pl.when(boolean(value).is_not_null()).then(reading.text(name))
-        return reading.text(name)
+            return pl.when(boolean(value).is_not_null()).then(text)
+        return text
 
     def widened(self) -> "ColumnFacts":
         """The same column as text, which every value fits."""
@@ -163,6 +177,8 @@ class _Candidates:
 
     styles: list[NumberStyle]
     """Ways to read it as numbers; empty where it is none."""
+    whole: list[bool]
+    """Per style, whether all of the sampled numbers are whole."""
     booleans: bool
     formats: list[TimeFormat]
     said: ColumnOptions
@@ -185,7 +201,10 @@ def decide(
     counts = _count(table, candidates, reading)
     blank = int(counts["blank"])
     rows = int(counts["rows"]) - blank
-    columns = [_Counted(i, name, candidate, counts, rows, blank) for i, (name, candidate) in enumerate(zip(names, candidates, strict=True))]
+    columns = [
+        _Counted(i, name, candidate, counts, rows, blank, reading.tells_by_text)
+        for i, (name, candidate) in enumerate(zip(names, candidates, strict=True))
+    ]
     marks = Counter(mark for counted in columns if (mark := counted.proven_mark()))
     facts = [counted.decide(type_share, marks, options) for counted in columns]
     return [
@@ -210,6 +229,7 @@ def _candidates(values: pl.Series, name: str, options: ReadOptions, said: Column
         found = styles_of(values.unique(maintain_order=True).head(SAMPLED_VALUES).to_list(), options)
         fits = frame.select(pl.max_horizontal([style.decimal(value).count() for style in found]) + value.str.contains(_IDENTIFIER).sum())
         styles = found if int(fits.item()) >= enough or said.type in _NUMBERS else []
+    whole = [_whole(style, frame, said) for style in styles]
     untold = said.type == ColumnType.COLUMN_TYPE_UNSPECIFIED and not said.time_format
     booleans = untold and int(frame.select(boolean(value).count()).item()) >= enough
     formats: list[TimeFormat] = []
@@ -217,7 +237,15 @@ def _candidates(values: pl.Series, name: str, options: ReadOptions, said: Column
         formats = [stated_format(said.time_format)]
     elif said.type in _TIMES or (untold and (not styles or named_like_time(name))):
         formats = _formats(values, named_like_time(name) or said.type in _TIMES)
-    return _Candidates(styles, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said)
+    return _Candidates(styles, whole, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said)
+
+
+def _whole(style: NumberStyle, frame: pl.DataFrame, said: ColumnOptions) -> bool:
+    """Whether the numbers are to be read as whole ones: as was said, or as all of the sampled ones are."""
+    if said.type in _NUMBERS:
+        return said.type == ColumnType.COLUMN_TYPE_INTEGER
+    value = pl.col(frame.columns[0])
+    return bool(frame.select(style.integer(value).count() == style.decimal(value).count()).item())
 
 
 def _formats(values: pl.Series, like_time: bool) -> list[TimeFormat]:
@@ -231,32 +259,51 @@ def _formats(values: pl.Series, like_time: bool) -> list[TimeFormat]:
 def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dict[str, Any]:
     """How many values of each column fit each type that is worth testing, and their extremes, over all rows."""
     values, tested, wanted = [], [], [pl.len().alias("rows")]
+    empty = []
     for i, candidate in enumerate(candidates):
         name = column(i)
         value = pl.col(name)
-        values.append(reading.value(name))
-        wanted.append(value.null_count().alias(f"nulls{i}"))
-        if candidate.styles:
-            length = value.str.len_bytes()
-            tested += [pl.when(value.str.contains(_IDENTIFIER)).then(length).alias(f"identifier{i}"), length.alias(f"length{i}")]
-            wanted.append(pl.col(f"identifier{i}").count())
-            wanted += [pl.col(f"identifier{i}").min().alias(f"shortest{i}"), pl.col(f"identifier{i}").max().alias(f"longest{i}")]
+        # To blank out what means nothing is dear: it is only done where it could be taken for something.
+        values.append(reading.value(name) if reading.tells_by_text else value.str.strip_chars())
+        nothing = value.is_null() | reading.nothing(value)
+        empty.append(nothing.alias(f"empty{i}"))
+        wanted += [pl.col(f"empty{i}").sum().alias(f"nulls{i}"), value.null_count().alias(f"unspelled{i}")]
         for k, style in enumerate(candidate.styles):
-            tested += [style.integer(value).alias(f"integer{i}_{k}"), style.decimal(value).alias(f"decimal{i}_{k}")]
-            wanted += _extremes(f"integer{i}_{k}", total=True) + _extremes(f"decimal{i}_{k}", total=True)
+            whole = candidate.whole[k]
+            number = style.integer(value) if whole else style.decimal(value)
+            tested.append(number.alias(f"number{i}_{k}"))
+            wanted += _extremes(f"number{i}_{k}", total=True)
+            rest = value.filter(pl.col(f"number{i}_{k}").is_null())
+            if whole:
+                # A whole number is a decimal too: only the others are tested for one.
+                wanted.append(style.decimal(rest).count().alias(f"fractions{i}_{k}"))
             if k == 0:
-                whole = pl.col(f"length{i}").filter(pl.col(f"integer{i}_0").is_not_null())
-                wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}")]
+                wanted.append(rest.str.contains(_IDENTIFIER).sum().alias(f"identifier{i}"))
         if candidate.booleans:
             tested.append(boolean(value).alias(f"boolean{i}"))
             wanted.append(pl.col(f"boolean{i}").count())
         for k, found in enumerate(candidate.formats):
             tested.append(found.time(value).alias(f"time{i}_{k}"))
             wanted += _extremes(f"time{i}_{k}", total=False)
-    blank = pl.all_horizontal([pl.col(column(i)).is_null() for i in range(len(candidates))])
+    blank = pl.all_horizontal([pl.col(f"empty{i}") for i in range(len(candidates))])
     # One step after the other, so that no value is made twice.
-    frame = table.frame().select(values).with_columns(*tested, blank.alias("blank")).select(*wanted, pl.col("blank").sum())
-    return frame.collect(engine="streaming").row(0, named=True)
+    frame = table.frame().select(values).with_columns(*tested, *empty).select(*wanted, blank.sum().alias("blank"))
+    counts = frame.collect(engine="streaming").row(0, named=True)
+    named = [i for i in range(len(candidates)) if counts.get(f"identifier{i}")]
+    return {**counts, **_lengths(table, named, reading)} if named else counts
+
+
+def _lengths(table: Table, positions: Sequence[int], reading: Reading) -> dict[str, Any]:
+    """How long the identifiers and the whole numbers of columns are, and how many whole numbers there are."""
+    wanted = []
+    for i in positions:
+        value = reading.value(column(i))
+        length = value.str.len_bytes()
+        identifiers = length.filter(value.str.contains(_IDENTIFIER))
+        whole = length.filter(PLAIN.integer(value).is_not_null())
+        wanted += [identifiers.min().alias(f"shortest{i}"), identifiers.max().alias(f"longest{i}")]
+        wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}"), whole.count().alias(f"integers{i}")]
+    return table.frame().select(wanted).collect(engine="streaming").row(0, named=True)
 
 
 def _extremes(name: str, *, total: bool) -> list[pl.Expr]:
@@ -275,6 +322,7 @@ class _Counted:
     counts: Mapping[str, Any]
     rows: int
     blank: int
+    blanked_out: bool
 
     @property
     def nulls(self) -> int:
@@ -284,16 +332,22 @@ class _Counted:
     def values(self) -> int:
         return self.rows - self.nulls
 
-    def _fits(self, kind: str) -> list[int]:
-        return [self.counts[f"{kind}{self.position}_{k}"] for k in range(len(self.candidate.styles))]
+    @property
+    def _numbers(self) -> list[int]:
+        """Per style, how many values are numbers."""
+        i = self.position
+        return [self.counts[f"number{i}_{k}"] + self.counts.get(f"fractions{i}_{k}", 0) for k in range(len(self.candidate.styles))]
+
+    def _is_whole(self, k: int) -> bool:
+        """Whether all numbers in a style are whole."""
+        return self.candidate.whole[k] and not self.counts[f"fractions{self.position}_{k}"]
 
     def proven_mark(self) -> str:
         """The decimal mark that the column's fractions prove; empty where they do not."""
-        fits = self._fits("decimal")
-        if not fits or max(fits) == max(self._fits("integer")):
-            return ""
-        best = {style.decimal_mark for style, count in zip(self.candidate.styles, fits, strict=True) if count == max(fits)}
-        return best.pop() if len(best) == 1 else ""
+        fits = self._numbers
+        able = [k for k, count in enumerate(fits) if count == max(fits) > 0]
+        marks = {self.candidate.styles[k].decimal_mark for k in able}
+        return marks.pop() if len(marks) == 1 and not all(self._is_whole(k) for k in able) else ""
 
     def decide(self, type_share: float, marks: "Counter[str]", options: ReadOptions) -> ColumnFacts:
         """What the column is."""
@@ -337,20 +391,28 @@ class _Counted:
         styles, said = self.candidate.styles, self.candidate.said
         if not styles:
             return None
-        style, assumed = settle(styles, self._fits("decimal"), marks)
+        style, assumed = settle(styles, self._numbers, marks)
         best = styles.index(style)
-        integers, decimals = self._fits("integer")[best], self._fits("decimal")[best]
+        numbers = self._numbers[best]
         identifiers = self.counts[f"identifier{self.position}"]
-        if not said.type and identifiers and integers + identifiers >= enough and self._are_names(identifiers):
+        if (
+            not said.type
+            and identifiers
+            and self.counts[f"integers{self.position}"] + identifiers >= enough
+            and self._are_names(identifiers)
+        ):
             return self._fact(ColumnType.COLUMN_TYPE_IDENTIFIER, self.values)
-        if decimals < enough:
+        if numbers < enough:
             return None
-        # A whole number is a decimal too: decimals among whole numbers are no misfits.
-        whole = integers == decimals or said.type == ColumnType.COLUMN_TYPE_INTEGER
-        if whole and said.type != ColumnType.COLUMN_TYPE_DECIMAL:
-            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, integers, f"integer{self.position}_{best}")
+        told_by = f"number{self.position}_{best}"
+        if said.type == ColumnType.COLUMN_TYPE_INTEGER:
+            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, self.counts[told_by], told_by)
+        elif self._is_whole(best):
+            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, numbers, told_by)
         else:
-            fact = self._fact(ColumnType.COLUMN_TYPE_DECIMAL, decimals, f"decimal{self.position}_{best}")
+            # A whole number is a decimal too: decimals among whole numbers are no misfits.
+            # The extremes are known if all were tested as decimals.
+            fact = self._fact(ColumnType.COLUMN_TYPE_DECIMAL, numbers, "" if self.candidate.whole[best] else told_by)
         return replace(fact, style=style, marks_assumed=assumed)
 
     def _are_names(self, identifiers: int) -> bool:
@@ -369,6 +431,8 @@ class _Counted:
             self.nulls,
             fitting,
             on_misfit=self.candidate.said.on_misfit,
+            # Where they were blanked out before they were counted, it is not known.
+            spelled_nulls=self.blanked_out or self.counts[f"unspelled{self.position}"] < self.counts[f"nulls{self.position}"],
             least=self.counts.get(f"min_{told_by}"),
             most=self.counts.get(f"max_{told_by}"),
             total=self.counts.get(f"sum_{told_by}"),

@@ -59,7 +59,7 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
             if report.format == FileFormat.FILE_FORMAT_CSV:
                 table = csv_reader.read(source, folder, limits.max_columns, request.options)
             else:
-                table = workbook.read(source, report.format, limits)
+                table = workbook.read(source, report.format, limits, request.options)
         _judge(request, table, folder, limits, emit, timings, report)
     except FileFault as fault:
         report.problems.insert(0, fault.problem)
@@ -230,7 +230,7 @@ def _changed_texts(loading: Loading) -> list[Problem]:
 
 def _stats(loading: Loading) -> dict[str, Any]:
     """Rows, and smallest, largest and sum per column, over the loadable rows."""
-    if loading.loads_all:
+    if loading.loads_all and all(fact.least is not None or not (fact.is_number or fact.is_time) for fact in loading.columns):
         return _known_stats(loading)
     wanted = [pl.len().alias("rows")]
     for fact, name in zip(loading.columns, loading.names, strict=True):

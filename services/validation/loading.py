@@ -80,7 +80,7 @@ class Loading:
         if fact.is_number:
             return fact.typed(self.reading)
         if fact.time_format is not None:
-            return fact.time_format.iso(self.reading.value(column(fact.position)))
+            return fact.time_format.shown(fact.typed(self.reading))
         text = fact.typed(self.reading)
         return text.str.replace_all(_LINE_BREAKS, " ") if self.table.line_breaks else text
 

@@ -14,6 +14,9 @@ from services.validation.table import ROW
 ROWS_OF_ONE_PART = 200_000
 """Tables of up to this many rows stay in one part."""
 PART_BYTES = 48 * 1024 * 1024
+SAMPLED_FROM_ROWS = 1_000_000
+"""Rows of a table whose buckets are told from its sample; buckets of a smaller one are exactly equal."""
+SAMPLED_PER_BUCKET = 200
 BUCKET_BYTES = 32 * 1024 * 1024
 """Text that is sorted in memory at once."""
 
@@ -52,7 +55,7 @@ def write(loading: Loading, rows: int, folder: Path, max_parts: int, progress: C
 def _in_buckets(loading: Loading, rows: int, folder: Path, count: int, per_part: int, progress: Callable[[int], None]) -> list[WrittenPart]:
     buckets = folder.with_name("buckets")
     frame = loading.loadable()
-    edges = _edges(frame.select(TIME, ROW), count * per_part)
+    edges = _sampled_edges(loading, rows, count * per_part) or _edges(frame.select(TIME, ROW), count * per_part)
     bucket = pl.sum_horizontal(
         [((pl.col(TIME) > time) | ((pl.col(TIME) == time) & (pl.col(ROW) >= row))).cast(pl.UInt16) for time, row in edges]
     )
@@ -67,13 +70,31 @@ def _in_buckets(loading: Loading, rows: int, folder: Path, count: int, per_part:
             source = buckets / f"#bucket={number * per_part + within}"
             if not source.exists():
                 source = buckets / f"%23bucket={number * per_part + within}"
+            if not source.exists():
+                continue
             writing.add(pl.read_ipc(source / "*.ipc"))
             shutil.rmtree(source)
             progress(done + writing.rows)
-        parts.append(writing.done())
-        done += parts[-1].rows
+        part = writing.done()
+        if not part.rows:
+            part.path.unlink()
+            continue
+        parts.append(part)
+        done += part.rows
     buckets.rmdir()
     return parts
+
+
+def _sampled_edges(loading: Loading, rows: int, buckets: int) -> Sequence[tuple[int, int]]:
+    """Times at which buckets begin, told from the table's sample; none where it is too small, or many rows have one time."""
+    if rows < SAMPLED_FROM_ROWS or loading.time is None:
+        return []
+    times = loading.table.sample.select(loading.time.typed(loading.reading).dt.epoch("ms")).to_series().drop_nulls().sort()
+    if len(times) < buckets * SAMPLED_PER_BUCKET:
+        return []
+    starts = [times[len(times) * number // buckets] for number in range(1, buckets)]
+    # Each edge has to leave rows on both sides; a time that takes a bucket by itself is cut by rows.
+    return [(time, 0) for time in starts] if len(set(starts)) == len(starts) else []
 
 
 def _edges(times: pl.LazyFrame, buckets: int) -> Sequence[tuple[int, int]]:

@@ -6,11 +6,12 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
 from services.validation import zip_guard
-from sluice.validation.v1.validation_pb2 import ColumnType, Policy
+from sluice.validation.v1.validation_pb2 import ColumnType, Header, Policy, ReadOptions
 from tests.unit.validation.examining import LIMITS, Examine
 from tests.unit.validation.workbooks import Rows, xls, xlsx
 
@@ -158,3 +159,43 @@ def test_too_many_pieces_are_refused(examine: Examine) -> None:
 @pytest.mark.parametrize(("letters", "number"), [(b"A", 1), (b"Z", 26), (b"AA", 27), (b"XFD", 16_384)])
 def test_column_letters(letters: bytes, number: int) -> None:
     assert zip_guard.column_number(letters) == number
+
+
+ROWS: list[list[Any]] = [["2024-01-02", "North", 1.5], ["2024-01-03", "South", 2.5], ["2024-01-04", "West", 3.5]]
+NAMES = ["date", "region", "amount"]
+
+
+def test_the_sheet_and_the_header_row_can_be_said(examine: Examine) -> None:
+    first: Rows = [["a", "b", "c"], *ROWS * 3]
+    second: Rows = [["not", "this", "row"], NAMES, *ROWS]
+    data = xlsx(first, second, names=["First", "Second"])
+    examined = examine(data, "book.xlsx", options=ReadOptions(sheet="Second", header_row=2))
+    assert (examined.report.sheet.name, examined.report.sheet.header_row) == ("Second", 2)
+    assert [column.source_name for column in examined.report.columns] == NAMES
+    assert examined.report.rows_loadable == 3
+    assert examined.codes == ["LINES_SKIPPED"]
+
+
+def test_a_sheet_without_names_keeps_its_first_row(examine: Examine) -> None:
+    examined = examine(xlsx(ROWS), "book.xlsx", options=ReadOptions(time_column="column_1"))
+    assert (examined.report.rows_read, examined.report.sheet.header_row) == (3, 0)
+    assert examined.codes == ["NO_HEADER"]
+
+
+def test_that_there_are_no_names_can_be_said(examine: Examine) -> None:
+    rows = [["x", "y"], ["a", "b"]]
+    assert examine(xlsx(rows), "book.xlsx", options=ReadOptions(header=Header.HEADER_NO)).report.rows_read == 2
+    assert examine(xlsx(ROWS), "book.xlsx", options=ReadOptions(header=Header.HEADER_YES)).report.rows_read == 2
+
+
+def test_merged_titles_above_the_table_are_skipped(examine: Examine) -> None:
+    examined = examine(xlsx([["Sales of the year"], [], NAMES, *ROWS]), "book.xlsx")
+    assert (examined.report.sheet.header_row, examined.report.rows_loadable) == (3, 3)
+    assert examined.codes == ["LINES_SKIPPED"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [(ReadOptions(sheet="Nowhere"), "SHEET_NOT_FOUND"), (ReadOptions(header_row=99), "OPTION_MISFIT")]
+)
+def test_what_is_said_and_is_not_there_is_refused(examine: Examine, options: ReadOptions, code: str) -> None:
+    assert examine(xlsx([NAMES, *ROWS]), "book.xlsx", options=options).codes == [code]

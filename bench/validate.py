@@ -1,0 +1,122 @@
+"""Reading a regular CSV of 466 MiB: from a local file through the same child as in the service, beside DuckDB's SUMMARIZE on the same file.
+
+Runs are interleaved. The report is complete before the parts are begun, so that one run gives both times. This process stands for the
+service.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import aclosing
+from pathlib import Path
+from time import perf_counter
+
+from bench import harness, orders
+from bench.stack import FILES
+from services.validation.child import Job
+from services.validation.children import Children
+from services.validation.limits import Limits
+from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse, Verdict
+
+GIB = 1024**3
+LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * GIB, max_parts=4)
+SMALL_ROWS = 10_000
+_DUCKDB = """
+import sys, time
+import duckdb
+connection = duckdb.connect()
+connection.execute("SET threads = 2")
+began = time.perf_counter()
+connection.execute("SUMMARIZE SELECT * FROM read_csv($path)", {"path": sys.argv[1]}).fetchall()
+print(time.perf_counter() - began, time.process_time())
+"""
+
+
+def main(pairs: int, rows: int) -> None:
+    """Prints the table and the line with the ratios (medians over the pairs)."""
+    FILES.mkdir(parents=True, exist_ok=True)
+    clean = orders.regular(FILES / f"orders-{rows}-rows.csv", rows)
+    damaged = orders.damaged(FILES / f"orders-{rows}-rows-damaged.csv", clean)
+    small = orders.regular(FILES / f"orders-{SMALL_ROWS}-rows.csv", SMALL_ROWS)
+    asyncio.run(_measure(pairs, clean, damaged, small, rows))
+
+
+async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: int) -> None:
+    children = Children(16 * GIB)
+    await children.start()
+    table: list[tuple[object, ...]] = []
+    found: dict[str, list[float]] = {name: [] for name in ("duckdb", "with_parts", "damaged", "small_ms", "ours_s", "duckdb_s")}
+    peak = 0.0
+    try:
+        await _examine(children, small)
+        for pair in range(1, pairs + 1):
+            for _ in range(5):
+                began = perf_counter()
+                await _examine(children, small)
+                found["small_ms"].append((perf_counter() - began) * 1000)
+            theirs, cpu = _duckdb(clean)
+            table.append((pair, "DuckDB SUMMARIZE", theirs, theirs, cpu, 0.0))
+            walls = {}
+            for name, source in (("clean", clean), ("damaged", damaged)):
+                wall, report, used = await _examine(children, source)
+                bad = sum(1 for number in range(rows + 1) if number % orders.BAD_EVERY == orders.BAD_EVERY // 2) if name == "damaged" else 0
+                assert report.verdict == Verdict.VERDICT_PASSED, report.summary
+                assert (report.rows_read, report.rows_rejected) == (rows, bad)
+                steps = {timing.step: timing.seconds for timing in report.timings}
+                walls[name] = wall - steps["parts"]
+                peak = max(peak, used + harness.peak_mib(os.getpid()))
+                table.append((pair, f"ours, {name}", walls[name], wall, 0.0, used))
+                if name == "clean":
+                    found["with_parts"].append(wall / theirs)
+            found["duckdb"].append(walls["clean"] / theirs)
+            found["damaged"].append(walls["damaged"] / walls["clean"])
+            found["ours_s"].append(walls["clean"])
+            found["duckdb_s"].append(theirs)
+    finally:
+        await children.stop()
+    harness.table(
+        f"{rows:,} rows, {_request(clean).file_size / harness.MIB:.0f} MiB",
+        ["pair", "what", "report s", "with parts s", "CPU s", "child MiB"],
+        table,
+    )
+    harness.conclude(
+        bench="validate",
+        pairs=pairs,
+        rows=rows,
+        ours_s=harness.median(found["ours_s"]),
+        duckdb_s=harness.median(found["duckdb_s"]),
+        ratio_duckdb=harness.median(found["duckdb"]),
+        ratio_with_parts=harness.median(found["with_parts"]),
+        ratio_damaged=harness.median(found["damaged"]),
+        small_ms=harness.median(found["small_ms"]),
+        max_rss_mib=round(peak),
+    )
+
+
+def _duckdb(path: Path) -> tuple[float, float]:
+    """Wall and CPU seconds, in a process of its own."""
+    answer = subprocess.run([sys.executable, "-c", _DUCKDB, str(path)], check=True, capture_output=True, text=True)
+    wall, cpu = map(float, answer.stdout.split())
+    return wall, cpu
+
+
+def _request(source: Path) -> ValidateObjectRequest:
+    return ValidateObjectRequest(filename=source.name, file_size=source.stat().st_size)
+
+
+async def _examine(children: Children, source: Path) -> tuple[float, Report, float]:
+    """Wall seconds, the report, and the most memory in MiB that the child had for its own."""
+    with tempfile.TemporaryDirectory(dir=FILES) as folder:
+        request = _request(source)
+        job = Job(request, source, Path(folder), LIMITS, memory_bytes=4 * GIB, timeout_s=900)
+        watching = asyncio.create_task(harness.peak_of_children(os.getpid()))
+        began = perf_counter()
+        async with aclosing(children.examine(job)) as responses:
+            async for response in responses:
+                if isinstance(response, ValidateObjectResponse) and response.WhichOneof("step") == "report":
+                    wall = perf_counter() - began
+                    watching.cancel()
+                    return wall, response.report, await watching
+    raise RuntimeError("the child ended without a report")
