@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
 
 from services.common import errors, logs
-from services.status.migrate import migrate
+from services.status.migrate import MigrationError, migrate
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 CONNECT_TIMEOUT_S = 3.0
@@ -42,8 +41,6 @@ AWAY: tuple[type[Exception], ...] = (
 
 FAILURES: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 """The same, and everything else that PostgreSQL refuses."""
-
-MIGRATION_FAILURES: tuple[type[Exception], ...] = (*FAILURES, DBAPIError)
 
 
 def name(database_url: str, purpose: str) -> str:
@@ -129,8 +126,8 @@ class Database:
             try:
                 await migrate(self._url)
                 break
-            except MIGRATION_FAILURES as failure:
-                logs.get().warning("database.migration_waits", reason=f"{type(failure).__name__}: {failure}"[:300])
+            except MigrationError as failure:
+                logs.get().warning("database.migration_waits", reason=str(failure)[:300])
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
         self.migrated.set()

@@ -102,10 +102,6 @@ class ColumnFacts:
     """What happens to its misfits, where that was said of this column."""
     spelled_nulls: bool = True
     """Whether some of its nulls are texts that mean nothing; where none is, there is nothing to look for."""
-    least: object = None
-    """Smallest of its values, of all that fit: a number, or a time as a datetime."""
-    most: object = None
-    total: float | None = None
 
     @property
     def shown_name(self) -> str:
@@ -165,9 +161,6 @@ class ColumnFacts:
             order_assumed=False,
             style=PLAIN,
             marks_assumed=False,
-            least=None,
-            most=None,
-            total=None,
         )
 
 
@@ -272,7 +265,7 @@ def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dic
             whole = candidate.whole[k]
             number = style.integer(value) if whole else style.decimal(value)
             tested.append(number.alias(f"number{i}_{k}"))
-            wanted += _extremes(f"number{i}_{k}", total=True)
+            wanted.append(pl.col(f"number{i}_{k}").count())
             rest = value.filter(pl.col(f"number{i}_{k}").is_null())
             if whole:
                 # A whole number is a decimal too: only the others are tested for one.
@@ -284,7 +277,7 @@ def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dic
             wanted.append(pl.col(f"boolean{i}").count())
         for k, found in enumerate(candidate.formats):
             tested.append(found.time(value).alias(f"time{i}_{k}"))
-            wanted += _extremes(f"time{i}_{k}", total=False)
+            wanted.append(pl.col(f"time{i}_{k}").count())
     blank = pl.all_horizontal([pl.col(f"empty{i}") for i in range(len(candidates))])
     # One step after the other, so that no value is made twice.
     frame = table.frame().select(values).with_columns(*tested, *empty).select(*wanted, blank.sum().alias("blank"))
@@ -304,12 +297,6 @@ def _lengths(table: Table, positions: Sequence[int], reading: Reading) -> dict[s
         wanted += [identifiers.min().alias(f"shortest{i}"), identifiers.max().alias(f"longest{i}")]
         wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}"), whole.count().alias(f"integers{i}")]
     return table.frame().select(wanted).collect(engine="streaming").row(0, named=True)
-
-
-def _extremes(name: str, *, total: bool) -> list[pl.Expr]:
-    found = [pl.col(name).count(), pl.col(name).min().alias(f"min_{name}"), pl.col(name).max().alias(f"max_{name}")]
-    # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a BIGINT would too.
-    return [*found, pl.col(name).cast(pl.Float64).sum().alias(f"sum_{name}")] if total else found
 
 
 @dataclass(frozen=True)
@@ -384,7 +371,7 @@ class _Counted:
         undecided = not told and other is not None and any(count == fits and formats[k] == other for count, k in times)
         kind = ColumnType.COLUMN_TYPE_DATETIME if found.has_clock else ColumnType.COLUMN_TYPE_DATE
         epoch = found.format in (EPOCH_SECONDS, EPOCH_MILLIS)
-        fact = self._fact(kind, fits, f"time{self.position}_{best}")
+        fact = self._fact(kind, fits)
         return replace(fact, time_format=found, order_assumed=undecided, epoch=epoch)
 
     def _as_number(self, enough: float, marks: "Counter[str]") -> ColumnFacts | None:
@@ -406,13 +393,12 @@ class _Counted:
             return None
         told_by = f"number{self.position}_{best}"
         if said.type == ColumnType.COLUMN_TYPE_INTEGER:
-            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, self.counts[told_by], told_by)
+            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, self.counts[told_by])
         elif self._is_whole(best):
-            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, numbers, told_by)
+            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, numbers)
         else:
             # A whole number is a decimal too: decimals among whole numbers are no misfits.
-            # The extremes are known if all were tested as decimals.
-            fact = self._fact(ColumnType.COLUMN_TYPE_DECIMAL, numbers, "" if self.candidate.whole[best] else told_by)
+            fact = self._fact(ColumnType.COLUMN_TYPE_DECIMAL, numbers)
         return replace(fact, style=style, marks_assumed=assumed)
 
     def _are_names(self, identifiers: int) -> bool:
@@ -422,7 +408,7 @@ class _Counted:
         integers = (counts[f"shortest_integer{i}"] or shortest, counts[f"longest_integer{i}"] or longest)
         return bool(identifiers >= self.values * IDENTIFIER_SHARE or {shortest, longest, *integers} == {shortest})
 
-    def _fact(self, kind: "ColumnType.ValueType", fitting: int, told_by: str = "") -> ColumnFacts:
+    def _fact(self, kind: "ColumnType.ValueType", fitting: int) -> ColumnFacts:
         return ColumnFacts(
             self.position,
             self.name,
@@ -433,7 +419,4 @@ class _Counted:
             on_misfit=self.candidate.said.on_misfit,
             # Where they were blanked out before they were counted, it is not known.
             spelled_nulls=self.blanked_out or self.counts[f"unspelled{self.position}"] < self.counts[f"nulls{self.position}"],
-            least=self.counts.get(f"min_{told_by}"),
-            most=self.counts.get(f"max_{told_by}"),
-            total=self.counts.get(f"sum_{told_by}"),
         )

@@ -156,8 +156,9 @@ def _quotes(text: bytes, delimiter: bytes, options: ReadOptions) -> list[bytes]:
     if options.quote:
         return [options.quote.encode()[:1]]
     d = re.escape(delimiter)
-    opened = len(re.findall(rb"(?:^|%b|%b )'[^'\n]" % (d, d), text, re.MULTILINE))
-    closed = len(re.findall(rb"[^'\n]'(?:\r?$|%b)" % d, text, re.MULTILINE))
+    # One that stands alone in its field is a value.
+    opened = len(re.findall(rb"(?:^|%b|%b )'(?!%b)[^'\r\n]" % (d, d, d), text, re.MULTILINE))
+    closed = len(re.findall(rb"(?!%b)[^'\r\n]'(?:\r?$|%b)" % (d, d), text, re.MULTILINE))
     many = max(2, APOSTROPHES_SHARE * text.count(b"\n"))
     return [b'"', b"'"] if opened >= many and closed >= many and 0.5 <= opened / closed <= 2 else [b'"']
 
@@ -172,7 +173,8 @@ def _followed_by_blank(lines: Sequence[bytes], delimiter: bytes) -> bool:
 
 
 def _score(grammar: Grammar, records: Sequence[Record]) -> float:
-    counts = [record.count for record in records]
+    # Apostrophes that only match across lines are none of quotes.
+    counts = [0 if grammar.quote == b"'" and record.lines > 1 else record.count for record in records]
     usual, share = _usual(counts)
     # Many fields in agreement are stronger evidence than few: prose has a comma or two in many lines.
     weight = 1.0

@@ -230,8 +230,6 @@ def _changed_texts(loading: Loading) -> list[Problem]:
 
 def _stats(loading: Loading) -> dict[str, Any]:
     """Rows, and smallest, largest and sum per column, over the loadable rows."""
-    if loading.loads_all and all(fact.least is not None or not (fact.is_number or fact.is_time) for fact in loading.columns):
-        return _known_stats(loading)
     wanted = [pl.len().alias("rows")]
     for fact, name in zip(loading.columns, loading.names, strict=True):
         kind = loading.load_type(fact)
@@ -248,21 +246,6 @@ def _stats(loading: Loading) -> dict[str, Any]:
     found = loading.loadable().select(wanted).collect(engine="streaming")
     # Lists stay series: as Python's they would be slow and large.
     return {name: found[name][0] for name in found.columns}
-
-
-def _known_stats(loading: Loading) -> dict[str, Any]:
-    """The same, of a table of which every row is loaded: the types were decided on these very rows."""
-    known: dict[str, Any] = {"rows": loading.table.rows}
-    for fact in loading.columns:
-        extremes = pl.Series([fact.least, fact.most])
-        if fact.time_format is not None and fact.least is not None:
-            times = extremes.cast(pl.Datetime("us")).to_frame("time")
-            is_time = loading.load_type(fact) == LoadType.LOAD_TYPE_TIME
-            shown = pl.col("time").dt.epoch("ms") if is_time else fact.time_format.shown(pl.col("time"))
-            extremes = times.select(shown).to_series()
-        known[f"min{fact.position}"], known[f"max{fact.position}"] = extremes
-        known[f"sum{fact.position}"] = fact.total
-    return known
 
 
 def _columns(loading: Loading, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]) -> list[Column]:

@@ -31,11 +31,6 @@ class Loading:
         """Whether a value of this column that does not fit refuses its row."""
         return (fact.on_misfit or self.on_misfit) == OnMisfit.ON_MISFIT_REJECT_ROW
 
-    @property
-    def loads_all(self) -> bool:
-        """Whether every row of the frame is loaded."""
-        return not self.blank_rows and not self.faults()
-
     def load_type(self, fact: ColumnFacts) -> "LoadType.ValueType":
         """How a column stands in the parts."""
         return LoadType.LOAD_TYPE_TIME if fact is self.time else fact.load_type

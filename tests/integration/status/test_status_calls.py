@@ -64,7 +64,7 @@ async def test_receiving_is_noted_until_the_upload_ends(quiet: Service) -> None:
     report = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=10, multipart_id="m")
     noted = (await quiet.stub.ReportReceiving(report)).task
     assert (noted.received_size, noted.multipart_id, noted.last_sequence) == (10, "m", 2)
-    assert noted.message == "0.0 of 0.0 MiB received."
+    assert noted.message == "0.0 MiB received."
     later = (await quiet.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=5))).task
     assert (later.received_size, later.multipart_id) == (10, "m")
     done = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE, sha256=b"x" * 32)
@@ -86,7 +86,7 @@ async def test_a_writer_that_was_replaced_writes_no_more(quiet: Service) -> None
 
     await quiet.stub.ReportReceiving(report("first", 0, begin=True))
     told = (await quiet.stub.ReportReceiving(report("first", 700))).task
-    assert (told.received_size, told.message) == (700, "0.0 of 0.0 MiB received, 1.0 MiB/s, 0 s left.")
+    assert (told.received_size, told.message) == (700, "0.0 MiB received, 1.0 MiB/s.")
     begun = (await quiet.stub.ReportReceiving(report("second", 0, begin=True))).task
     assert (begun.received_size, begun.multipart_id) == (0, "of second")
     assert await code_of(quiet.stub.ReportReceiving(report("first", 800))) == "WRITER_REPLACED"

@@ -10,10 +10,12 @@ from services.common import errors
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2
+from sluice.validation.v1.validation_pb2 import ReadOptions
 from tests.integration.status.conftest import SIZE, Service, Services, until
 from tests.integration.status.test_status_calls import code_of
 
 SUCCEEDED = TaskState.TASK_STATE_SUCCEEDED
+HOW, OTHER = (ReadOptions(delimiter=delimiter).SerializeToString() for delimiter in ";|")
 
 
 @pytest.fixture
@@ -42,14 +44,14 @@ async def test_a_retry_goes_all_the_way(services: Services, sql: "asyncpg.Connec
     service = await services.start()
     first = await service.upload()
     assert (await service.ended(first.task_id)).state == SUCCEEDED
-    answer = await retry(service, first, options=b"how", client="me")
+    answer = await retry(service, first, options=HOW, client="me")
     assert answer.created
     events = await service.events(answer.task.task_id)
     names = [TaskState.Name(event.state).removeprefix("TASK_STATE_") for event in events if event.kind == status_pb2.EVENT_KIND_STATE]
     assert names == ["PENDING", "UPLOADED", "VALIDATING", "INGESTING", "VERIFYING", "SUCCEEDED"]
     again = await service.get(answer.task.task_id)
     assert (again.retry_of, again.file_uri, again.file_size) == (first.task_id, first.file_uri, SIZE)
-    assert (again.options, again.client) == (b"how", "me")
+    assert (again.options, again.client) == (HOW, "me")
 
 
 async def test_a_retry_that_is_clicked_fifty_times_is_one_task(quiet: Service) -> None:
@@ -57,7 +59,7 @@ async def test_a_retry_that_is_clicked_fifty_times_is_one_task(quiet: Service) -
     answers = await asyncio.gather(*(retry(quiet, task) for _ in range(50)))
     assert len({answer.task.task_id for answer in answers}) == 1
     assert [answer.created for answer in answers].count(True) == 1
-    assert (await retry(quiet, task, options=b"other")).created
+    assert (await retry(quiet, task, options=OTHER)).created
 
 
 async def test_a_retry_is_idempotent_by_its_request_id(quiet: Service) -> None:
@@ -65,7 +67,7 @@ async def test_a_retry_is_idempotent_by_its_request_id(quiet: Service) -> None:
     first, second = await retry(quiet, task, request_id="r"), await retry(quiet, task, request_id="r")
     assert (first.created, second.created) == (True, False)
     assert first.task.task_id == second.task.task_id
-    assert await code_of(quiet.stub.RetryTask(status_pb2.RetryTaskRequest(task_id=task.task_id, request_id="r", options=b"x"))) == (
+    assert await code_of(quiet.stub.RetryTask(status_pb2.RetryTaskRequest(task_id=task.task_id, request_id="r", options=OTHER))) == (
         "REQUEST_ID_REUSED"
     )
 

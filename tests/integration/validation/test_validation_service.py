@@ -135,7 +135,8 @@ async def test_refused_rows_are_served_with_their_lines(running: Running) -> Non
         wanted = pb.GetRejectsRequest(task_id=request.task_id, attempt=1, format=pb.RejectsFormat.REJECTS_FORMAT_XLSX)
         workbook = b"".join([answer.data async for answer in running.stub.GetRejects(wanted)])
         again = await running.report(workbook, "rejects.xlsx")
-        assert (again.rejects_of, again.rows_read, again.rows_rejected) == (request.task_id, 3, 3)
+        # In a workbook no row is too short and no quote is broken: what is still refused is the row without a time.
+        assert (again.rejects_of, again.rows_read, again.rows_rejected) == (request.task_id, 3, 1)
 
 
 async def test_no_refused_row_means_no_rejects(running: Running) -> None:

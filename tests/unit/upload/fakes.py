@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -156,8 +157,8 @@ class FakeTasks:
         self.reports: list[tuple[int, str]] = []
         self.reported = asyncio.Event()
         self.writers: dict[str, str] = {}
-        self.expire = True
-        """Whether every task counts as one that nothing was heard of."""
+        self.idle_s = math.inf
+        """Seconds for which nothing was heard of any task."""
         self._requests: dict[str, str] = {}
         self._faults = faults
 
@@ -243,7 +244,7 @@ class FakeTasks:
     async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
         async with self._call("pending"):
             found = [task for task in self.tasks.values() if task.state == TaskState.TASK_STATE_PENDING]
-        if idle_s and not self.expire:
+        if self.idle_s < idle_s:
             return
         for task in found:
             yield task

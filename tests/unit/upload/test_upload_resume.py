@@ -158,7 +158,7 @@ async def test_a_tail_without_its_task_is_swept_away() -> None:
     for task in (kept, gone):
         await world.receiver.receive(steps(*part_of(task, 0, 5, Pause())))
     world.tasks.tasks[gone.task_id].state = TaskState.TASK_STATE_CANCELLED
-    world.tasks.expire = False
+    world.tasks.idle_s = 0
     await world.sweeper.sweep()
     assert [uri.partition(TAILS)[2].partition("/")[0] for uri in world.store.objects] == [kept.task_id]
 
@@ -187,7 +187,7 @@ async def test_whichever_call_fails_the_file_comes_out_whole(fault: str, data: b
         struck = world.faults.struck or world.faults.at != at
         named = f"call {at}: {world.faults.calls}"
         world.faults.at = 0
-        world.tasks.expire = False
+        world.tasks.idle_s = 0
         await world.background.drain(5)
         await world.sweeper.sweep()
         assert task is not None, named

@@ -19,14 +19,19 @@ async def test_an_abandoned_upload_is_ended_and_its_parts_are_freed() -> None:
     assert world.nothing_is_stored()
 
 
-async def test_a_resumable_upload_is_left_alone() -> None:
+async def test_a_resumable_upload_is_left_alone_until_it_expires() -> None:
     world = World()
+    world.tasks.idle_s = world.settings.abandoned_after_s + 1
     task = await world.create()
     world.tasks.tasks[task.task_id].upload_mode = UploadMode.UPLOAD_MODE_RESUMABLE
     await world.store.open_multipart(task.file_uri, resumable=False)
     await world.sweeper.sweep()
     assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
     assert len(world.store.multiparts) == 1
+    world.tasks.idle_s = world.settings.upload_retention_s
+    await world.sweeper.sweep()
+    assert errors.code_of(world.tasks.tasks[task.task_id].problem.code) == "UPLOAD_EXPIRED"
+    assert world.nothing_is_stored()
 
 
 @pytest.mark.parametrize("state", [TaskState.TASK_STATE_CANCELLED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_UPLOADED])

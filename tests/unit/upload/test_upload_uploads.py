@@ -34,7 +34,6 @@ async def test_the_same_request_gives_the_same_upload() -> None:
         ({"datasource": "no blanks"}, "DATASOURCE_NAME_INVALID"),
         ({"filename": "a.txt"}, "FILE_TYPE_UNSUPPORTED"),
         ({"size": 500 * 1024 * 1024 + 1}, "FILE_TOO_LARGE"),
-        ({"upload_mode": UploadMode.UPLOAD_MODE_RESUMABLE}, "STATE_CONFLICT"),
     ],
 )
 async def test_what_is_wrong_is_told_before_a_task_is_made(changes: dict[str, object], code: str) -> None:
