@@ -173,8 +173,12 @@ def _followed_by_blank(lines: Sequence[bytes], delimiter: bytes) -> bool:
 
 
 def _score(grammar: Grammar, records: Sequence[Record]) -> float:
-    # Apostrophes that only match across lines are none of quotes.
-    counts = [0 if grammar.quote == b"'" and record.lines > 1 else record.count for record in records]
+    counts = [record.count for record in records]
+    if grammar.quote == b"'":
+        # Apostrophes that only match across lines enclose nothing.
+        counts = [0 if record.lines > 1 else record.count for record in records]
+        if not any(counts[1:]):
+            return 0.0
     usual, share = _usual(counts)
     # Many fields in agreement are stronger evidence than few: prose has a comma or two in many lines.
     weight = 1.0

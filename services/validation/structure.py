@@ -325,6 +325,9 @@ class _Scan:
         shape = outside.translate(self._mask)
         if b'x"' in shape or b'"x' in shape:
             return None
+        # A carriage return ends a value only as part of a line's end.
+        if outside.count(b'"\r') != outside.count(b'"\r\n'):
+            return None
         return outside.replace(QUOTE, b"")
 
     def _begin_clean(self) -> None:

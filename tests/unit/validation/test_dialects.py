@@ -35,6 +35,14 @@ def test_grammars_are_told(examine: Examine, delimiter: str, quote: str, escape:
     assert (told.delimiter, told.quote) == (delimiter, quote)
 
 
+@pytest.mark.parametrize("rows", [["'", "'", "-"], ["'a", "b", "c'"]])
+def test_apostrophes_that_enclose_nothing_on_their_line_are_values(examine: Examine, rows: list[str]) -> None:
+    text = "date,note,amount,size,mark\n" + "".join(f"2024-01-02,{note},1,2.5,x\n" for note in rows * 3)
+    examined = examine(text.encode())
+    assert [row["note"] for row in examined.rows()] == rows * 3
+    assert examined.report.dialect.quote == '"'
+
+
 def test_quotes_that_are_not_escaped_end_a_value_before_a_delimiter_only(examine: Examine) -> None:
     text = b"date,size,count\n" + b'2024-01-02,"a, 48"",2\n2024-01-02,"b, c",3\n2024-01-03,"x 9" long, y",4\n' * 3
     examined = examine(text)

@@ -33,6 +33,7 @@ def outcome(path: Path, folder: Path) -> tuple[object, ...]:
 @settings(max_examples=300, deadline=None)
 @example(",,\ra\n", "x,y,z\n")
 @example('"",,\ra\n', "x,y,z\n")
+@example(',""\ra\n', "x,y\n")
 @given(st.text(alphabet='ab,"\n\r', max_size=60), st.sampled_from(["x,y\n", "x,y\r\n", "x,y,z\n", "x\n"]))
 def test_both_ways_give_the_same_result(tmp_path_factory: pytest.TempPathFactory, text: str, header: str) -> None:
     folder = tmp_path_factory.mktemp("scan")
