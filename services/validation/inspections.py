@@ -200,10 +200,10 @@ class Inspections:
                     yield answer
         finally:
             receiving.cancel()
-            await asyncio.wait([receiving])
             self._arriving.discard(inspection)
             if not inspection.finished:
-                await inspection.close()
+                # A task of its own: a call that is cancelled a second time must not leave the child and its files behind.
+                await asyncio.wait([self._forget(inspection)])
 
     async def _receive(self, inspection: Inspection, requests: AsyncIterator[InspectRequest]) -> None:
         async for request in requests:
@@ -237,13 +237,14 @@ class Inspections:
 
         self._in_background(forget_later())
 
-    def _forget(self, inspection: Inspection) -> None:
-        self._in_background(inspection.close())
+    def _forget(self, inspection: Inspection) -> asyncio.Task[None]:
+        return self._in_background(inspection.close())
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
+        return task
 
     def _check_size(self, size: int) -> None:
         if size > self._spool.bytes_per_job:
