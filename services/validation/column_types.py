@@ -391,9 +391,8 @@ class _Counted:
             return self._fact(ColumnType.COLUMN_TYPE_IDENTIFIER, self.values)
         if numbers < enough:
             return None
-        told_by = f"number{self.position}_{best}"
         if said.type == ColumnType.COLUMN_TYPE_INTEGER:
-            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, self.counts[told_by])
+            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, self.counts[f"number{self.position}_{best}"])
         elif self._is_whole(best):
             fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, numbers)
         else:

@@ -75,10 +75,6 @@ class TimeFormat:
         # A year of one or two digits is read as year 19 by %Y: that is another format's value.
         return pl.when(time.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(time)
 
-    def iso(self, value: pl.Expr) -> pl.Expr:
-        """The value as ISO 8601 text; null where it is not in this format."""
-        return self.shown(self.time(value))
-
     def shown(self, time: pl.Expr) -> pl.Expr:
         """A time as ISO 8601 text, as precise as the values are."""
         if not self.has_clock:
