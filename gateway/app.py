@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from gateway import (
+    datasources_http,
     graphql_http,
     history_http,
     http_server,
@@ -99,6 +100,7 @@ def http_app(
     app.include_router(tasks_http.router(services, watches))
     app.include_router(reports_http.router(services))
     app.include_router(history_http.router(services))
+    app.include_router(datasources_http.router(services))
     app.include_router(loads_http.router(services))
     app.include_router(webhooks_http.router(services))
     app.include_router(query_http.router(services, settings.max_json_body_bytes))

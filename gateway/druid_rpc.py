@@ -1,12 +1,26 @@
 """Queries, to DruidGatewayService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
+from gateway.ports import Parameter
 from services.common import errors
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
-from sluice.druid.v1.druid_pb2 import QueryResponse
+from sluice.druid.v1.druid_pb2 import (
+    DescribeDatasourceResponse,
+    ListDatasourcesResponse,
+    PreviewRowsResponse,
+    ProposeQueriesResponse,
+    QueryParameter,
+    QueryResponse,
+)
+
+SERVICE = "druid_gateway"
+MAX_DATASOURCES = 10_000
+
+CATALOG_S = 20.0
+"""Deadline of a call that asks Druid several questions."""
 
 
 class DruidRpc:
@@ -16,12 +30,60 @@ class DruidRpc:
         self._stub = druid_pb2_grpc.DruidGatewayServiceStub(channel)
         self._deadline_s = deadline_s
 
-    async def query(self, sql: str, limit: int) -> AsyncIterator[QueryResponse]:
-        call = self._stub.Query(druid_pb2.QueryRequest(sql=sql, limit=limit), timeout=self._deadline_s)
+    async def query(self, sql: str, limit: int, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
+        request = druid_pb2.QueryRequest(sql=sql, limit=limit, parameters=[_parameter(value) for value in parameters])
+        call = self._stub.Query(request, timeout=self._deadline_s)
         try:
             async for step in call:
                 yield step
         except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "druid_gateway") from failure
+            raise errors.from_rpc(failure, SERVICE) from failure
         finally:
             call.cancel()
+
+    async def datasources(self) -> ListDatasourcesResponse:
+        try:
+            found: ListDatasourcesResponse = await self._stub.ListDatasources(
+                druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES), timeout=CATALOG_S
+            )
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+        return found
+
+    async def datasource(self, name: str) -> DescribeDatasourceResponse:
+        request = druid_pb2.DescribeDatasourceRequest(name=name)
+        try:
+            found: DescribeDatasourceResponse = await self._stub.DescribeDatasource(request, timeout=CATALOG_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+        return found
+
+    async def preview(self, name: str, limit: int) -> PreviewRowsResponse:
+        request = druid_pb2.PreviewRowsRequest(name=name, limit=limit)
+        try:
+            found: PreviewRowsResponse = await self._stub.PreviewRows(request, timeout=CATALOG_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+        return found
+
+    async def proposals(self, datasource: str) -> ProposeQueriesResponse:
+        request = druid_pb2.ProposeQueriesRequest(name=datasource)
+        try:
+            found: ProposeQueriesResponse = await self._stub.ProposeQueries(request, timeout=CATALOG_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, SERVICE) from failure
+        return found
+
+
+def _parameter(value: Parameter) -> QueryParameter:
+    match value:
+        case None:
+            return QueryParameter()
+        case bool():
+            return QueryParameter(boolean=value)
+        case int():
+            return QueryParameter(long=value)
+        case float():
+            return QueryParameter(double=value)
+        case str():
+            return QueryParameter(text=value)

@@ -1,8 +1,10 @@
 """The JSON that clients see, field by field in its order."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt
+
+StrictInt64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 
 StatusName = Literal[
     "PENDING",
@@ -124,6 +126,9 @@ class Question(BaseModel):
 
     sql: str = Field(min_length=1, max_length=100_000, description="One SELECT, WITH or EXPLAIN PLAN FOR statement.")
     limit: int = Field(1000, ge=1, le=1_000_000, description="Most rows to answer.")
+    parameters: list[str | StrictInt64 | StrictFloat | StrictBool | None] = Field(
+        default_factory=list, max_length=1000, description="Values of the statement's question marks, in order."
+    )
 
 
 class QueryColumn(BaseModel):
@@ -142,6 +147,55 @@ class Answer(BaseModel):
     truncated: bool = Field(description="True where the limit cut the answer.")
     elapsed_ms: int
     query_id: str = Field(description="Druid's id of the query.")
+
+
+class Datasource(BaseModel):
+    """A datasource that has rows."""
+
+    name: str
+    rows: int
+    bytes: int = Field(description="Size of its segments.")
+    segments: int
+    start: str = Field(description="Where its first chunk of time begins. ISO 8601, UTC.")
+    end: str = Field(description="Where its last chunk of time ends. ISO 8601, UTC.")
+
+
+class Datasources(BaseModel):
+    """What is in Druid, by name."""
+
+    datasources: list[Datasource]
+
+
+class LoadInDatasource(BaseModel):
+    """Rows of one load."""
+
+    task_id: str
+    rows: int = Field(description="Rows that queries see.")
+    first: str = Field(description="Time of its first row. ISO 8601, UTC.")
+    last: str = Field(description="Time of its last row. ISO 8601, UTC.")
+
+
+class DatasourceDescription(Datasource):
+    """A datasource with its columns and the loads in it."""
+
+    columns: list[QueryColumn]
+    loads: list[LoadInDatasource] = Field(description="The largest first, at most 1,000.")
+
+
+class Preview(BaseModel):
+    """The newest rows of a datasource."""
+
+    columns: list[QueryColumn]
+    rows: list[list[Any]]
+    row_count: int
+
+
+class ProposedQuery(BaseModel):
+    """A query that is ready to run."""
+
+    title: str
+    sql: str
+    chart: str = Field(description="line or bar: the first column along, the second up.")
 
 
 class Readiness(BaseModel):

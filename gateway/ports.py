@@ -1,10 +1,16 @@
 """What the gateway needs of the four services. Every method raises SluiceError, and nothing of gRPC shows through."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sluice.druid.v1.druid_pb2 import QueryResponse
+from sluice.druid.v1.druid_pb2 import (
+    DescribeDatasourceResponse,
+    ListDatasourcesResponse,
+    PreviewRowsResponse,
+    ProposeQueriesResponse,
+    QueryResponse,
+)
 from sluice.status.v1.status_pb2 import (
     GetHistoryResponse,
     GetStatisticsResponse,
@@ -22,6 +28,9 @@ from sluice.status.v1.status_pb2 import (
 )
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
 from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
+
+Parameter = str | int | float | bool | None
+"""A value of a statement."""
 
 
 class Tasks(Protocol):
@@ -44,6 +53,7 @@ class Tasks(Protocol):
     async def history(self, task_id: str) -> GetHistoryResponse: ...
 
     async def statistics(self, hours: int) -> GetStatisticsResponse: ...
+
     async def revert(self, task_id: str) -> Task:
         """Begins to undo a load."""
         ...
@@ -85,8 +95,18 @@ class Reports(Protocol):
 class Queries(Protocol):
     """Asking Druid."""
 
-    def query(self, sql: str, limit: int) -> AsyncIterator[QueryResponse]:
+    def query(self, sql: str, limit: int, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
         """Header, rows, rows, ..., summary. Closing the iterator cancels the query."""
+        ...
+
+    async def datasources(self) -> ListDatasourcesResponse: ...
+
+    async def datasource(self, name: str) -> DescribeDatasourceResponse: ...
+
+    async def preview(self, name: str, limit: int) -> PreviewRowsResponse: ...
+
+    async def proposals(self, datasource: str) -> ProposeQueriesResponse:
+        """Queries to begin with."""
         ...
 
 

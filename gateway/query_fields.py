@@ -1,13 +1,16 @@
 """GraphQL: asking Druid."""
 
 import json
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
 import strawberry
+from pydantic import ValidationError
 
+from gateway import models
 from gateway.graphql_types import JSON, ContextInfo, Long, in_range, told
-from gateway.ports import Services
+from gateway.ports import Parameter, Services
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -33,18 +36,32 @@ class QueryAnswer:
 
 @strawberry.type
 class DataQuery:
-    @strawberry.field(description="Runs one read-only SQL statement in Druid; at most `limit` rows (1 to 1,000,000, default 1,000).")  # type: ignore[untyped-decorator]
-    async def query_data(self, info: ContextInfo, sql: str, limit: int | None = strawberry.UNSET) -> QueryAnswer:
+    @strawberry.field(  # type: ignore[untyped-decorator]
+        description="Runs one read-only SQL statement in Druid; at most `limit` rows (1 to 1,000,000, default 1,000). `parameters` is the "
+        "list of the values of its question marks."
+    )
+    async def query_data(
+        self, info: ContextInfo, sql: str, limit: int | None = strawberry.UNSET, parameters: JSON | None = strawberry.UNSET
+    ) -> QueryAnswer:
         with told():
             most = in_range("limit", limit if isinstance(limit, int) else 1000, 1, 1_000_000)
-            return await _answer(info.context.services, sql, most)
+            return await _answer(info.context.services, sql, most, _values(parameters))
 
 
-async def _answer(services: Services, sql: str, limit: int) -> QueryAnswer:
+def _values(parameters: object) -> list[Parameter]:
+    try:
+        question = models.Question.model_validate({"sql": "-", "parameters": parameters or []})
+    except ValidationError as failure:
+        text = "parameters must be a list of texts, numbers, booleans and nulls."
+        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="parameters") from failure
+    return list(question.parameters)
+
+
+async def _answer(services: Services, sql: str, limit: int, parameters: Sequence[Parameter]) -> QueryAnswer:
     columns: list[QueryColumn] = []
     rows: list[Any] = []
     query_id, size = "", 0
-    async with aclosing(services.queries.query(sql, limit)) as steps:  # type: ignore[type-var]
+    async with aclosing(services.queries.query(sql, limit, parameters)) as steps:  # type: ignore[type-var]
         async for step in steps:
             match step.WhichOneof("step"):
                 case "header":

@@ -11,6 +11,7 @@ from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDept
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from gateway.datasource_fields import DatasourceQuery
 from gateway.graphql_types import SCALARS
 from gateway.history_fields import HistoryQuery
 from gateway.load_fields import LoadMutation
@@ -27,7 +28,7 @@ MAX_TOKENS = 2000
 
 
 @strawberry.type(description="Reading.")
-class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery):
+class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery):
     pass
 
 

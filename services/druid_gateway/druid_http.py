@@ -114,9 +114,8 @@ class HttpDruid:
         return None if percent is None else float(percent)
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
-        typed = [{"type": _SQL_TYPES[type(value)], "value": value} for value in parameters]
         context = {"sqlTimeZone": "UTC", "useCache": False, "populateCache": False, "timeout": int(self._timeout_s() * 1000)}
-        body = {"query": sql, "resultFormat": "array", "parameters": typed, "context": context}
+        body = {"query": sql, "resultFormat": "array", "parameters": _typed(parameters), "context": context}
         response = await self._ask("POST", endpoints.SQL, json=body)
         if not response.is_success:
             raise query_failure(_object(response), response.status_code)
@@ -177,9 +176,12 @@ class HttpDruid:
             _good(response)
 
     @asynccontextmanager
-    async def query(self, sql: str, query_id: str, limit: int, timeout_ms: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def query(
+        self, sql: str, query_id: str, limit: int, timeout_ms: int, parameters: Sequence[Value] = ()
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         body = {
             "query": sql,
+            "parameters": _typed(parameters),
             "resultFormat": "arrayLines",
             "header": True,
             "typesHeader": True,
@@ -245,6 +247,11 @@ class HttpDruid:
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
+
+
+def _typed(parameters: Sequence[Value]) -> list[dict[str, Value]]:
+    """Parameters as Druid wants them; it takes a null of any type."""
+    return [{"type": _SQL_TYPES.get(type(value), "VARCHAR"), "value": value} for value in parameters]
 
 
 def _may_pass(response: httpx.Response) -> bool:

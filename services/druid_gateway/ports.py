@@ -71,7 +71,9 @@ class Druid(Protocol):
         """Makes the segments disappear from queries, a little later."""
         ...
 
-    def query(self, sql: str, query_id: str, limit: int, timeout_ms: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def query(
+        self, sql: str, query_id: str, limit: int, timeout_ms: int, parameters: Sequence[Value] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The answer's lines: column names, native types, SQL types, then rows, each a JSON array.
 
         Raises QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE; an answer that was cut off raises DRUID_UNAVAILABLE.

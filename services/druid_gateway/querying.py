@@ -9,7 +9,7 @@ from time import monotonic
 
 from services.common import errors, logs
 from services.druid_gateway import query_guard
-from services.druid_gateway.ports import Druid
+from services.druid_gateway.ports import Druid, Value
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 DEFAULT_LIMIT = 1_000
@@ -44,7 +44,9 @@ class Summary:
     elapsed_ms: int
 
 
-async def run(druid: Druid, sql: str, limit: int, timeout_ms: int, max_bytes: int) -> AsyncGenerator[Header | Batch | Summary]:
+async def run(
+    druid: Druid, sql: str, limit: int, timeout_ms: int, max_bytes: int, parameters: Sequence[Value] = ()
+) -> AsyncGenerator[Header | Batch | Summary]:
     """Header, batches, summary. Not read to its end, the query is cancelled in Druid.
 
     Raises:
@@ -56,7 +58,7 @@ async def run(druid: Druid, sql: str, limit: int, timeout_ms: int, max_bytes: in
     ended = False
     try:
         # One row more than is answered tells whether there are more.
-        async with druid.query(statement, query_id, limit + 1, timeout_ms) as lines:
+        async with druid.query(statement, query_id, limit + 1, timeout_ms, parameters) as lines:
             yield Header(query_id, await _columns(lines))
             count = 0
             async with aclosing(_batches(lines, limit + 1, max_bytes)) as batches:

@@ -9,9 +9,9 @@ from grpc import aio
 from services.common import logs
 from services.common.handover import Handover
 from services.common.timing import Timings
-from services.druid_gateway import planning, querying, removing, segment_ids, spec, submitting, verifying, watching
+from services.druid_gateway import catalog, planning, proposing, querying, removing, segment_ids, spec, submitting, verifying, watching
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
-from services.druid_gateway.ports import Druid, InputSource
+from services.druid_gateway.ports import Druid, InputSource, Value
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
 from sluice.druid.v1 import druid_pb2_grpc
@@ -29,6 +29,10 @@ _PHASES = {
     watching.Phase.SUCCEEDED: pb.LOAD_PHASE_SUCCEEDED,
     watching.Phase.FAILED: pb.LOAD_PHASE_FAILED,
 }
+
+
+PREVIEW_ROWS = 50
+"""Rows of a preview where the request says nothing."""
 
 
 class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
@@ -110,19 +114,59 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         timeout_ms = request.timeout_ms or querying.DEFAULT_TIMEOUT_MS
         timings = Timings()
         with timings.step("query"):
-            async with aclosing(querying.run(self._druid, request.sql, limit, timeout_ms, self._query_max_bytes)) as answer:
+            async with aclosing(
+                querying.run(self._druid, request.sql, limit, timeout_ms, self._query_max_bytes, _values(request))
+            ) as answer:
                 async for step in answer:
                     match step:
                         case querying.Header():
                             logs.bind(query_id=step.query_id)
-                            columns = [pb.QueryColumn(name=name, type=type) for name, type in step.columns]
-                            yield pb.QueryResponse(header=pb.QueryHeader(query_id=step.query_id, columns=columns))
+                            yield pb.QueryResponse(header=pb.QueryHeader(query_id=step.query_id, columns=_columns(step.columns)))
                         case querying.Batch():
                             yield pb.QueryResponse(rows=pb.QueryRows(json=step.json, count=step.count))
                         case querying.Summary():
                             summary = pb.QuerySummary(row_count=step.rows, truncated=step.truncated, elapsed_ms=step.elapsed_ms)
                             yield pb.QueryResponse(summary=summary)
         timings.log("query.answered", rows=summary.row_count, truncated=summary.truncated)
+
+    async def ListDatasources(
+        self, request: pb.ListDatasourcesRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.ListDatasourcesResponse:
+        found = await catalog.datasources(self._druid, request.limit or catalog.DATASOURCES)
+        return pb.ListDatasourcesResponse(datasources=[_datasource(each) for each in found])
+
+    async def DescribeDatasource(
+        self, request: pb.DescribeDatasourceRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.DescribeDatasourceResponse:
+        found = await catalog.describe(self._druid, request.name)
+        return pb.DescribeDatasourceResponse(
+            datasource=_datasource(found.datasource),
+            columns=_columns(found.columns),
+            loads=[pb.LoadInDatasource(task_id=each.task_id, rows=each.rows, times=_interval(each.times)) for each in found.loads],
+        )
+
+    async def PreviewRows(self, request: pb.PreviewRowsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.PreviewRowsResponse:
+        found = await catalog.preview(self._druid, request.name, request.limit or PREVIEW_ROWS)
+        return pb.PreviewRowsResponse(columns=_columns(found.columns), json=found.json, count=found.count)
+
+    async def ProposeQueries(
+        self, request: pb.ProposeQueriesRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.ProposeQueriesResponse:
+        found = await proposing.propose(self._druid, request.name)
+        return pb.ProposeQueriesResponse(queries=[pb.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart) for each in found])
+
+
+def _values(request: pb.QueryRequest) -> list[Value]:
+    kinds = [(each, each.WhichOneof("value")) for each in request.parameters]
+    return [getattr(each, kind) if kind else None for each, kind in kinds]
+
+
+def _columns(columns: Sequence[tuple[str, str]]) -> list[pb.QueryColumn]:
+    return [pb.QueryColumn(name=name, type=type) for name, type in columns]
+
+
+def _datasource(found: catalog.Datasource) -> pb.Datasource:
+    return pb.Datasource(name=found.name, rows=found.rows, bytes=found.size, segments=found.segments, interval=_interval(found.interval))
 
 
 def _load(request: pb.SubmitLoadRequest) -> Load:

@@ -38,6 +38,10 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "VerifyLoad": {"task_id": "x"},
     "RemoveLoad": {"task_id": NOBODY, "datasource": "x", "wait_ms": -1},
     "Query": {"sql": ""},
+    "ListDatasources": {"limit": -1},
+    "DescribeDatasource": {"name": ""},
+    "PreviewRows": {"name": "x", "limit": 1001},
+    "ProposeQueries": {"name": ""},
     "CreateTask": {"request_id": ""},
     "ReportReceiving": {"task_id": NOBODY, "received_size": -1},
     "CompleteUpload": {"task_id": NOBODY, "file_size": 0},
@@ -80,6 +84,9 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "WatchTask": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
     "ListTasks": ({"page_token": "made up"}, "PAGE_TOKEN_INVALID"),
     "Query": ({"sql": "DROP TABLE x"}, "QUERY_FORBIDDEN"),
+    "DescribeDatasource": ({"name": "never_loaded"}, "DATASOURCE_NOT_FOUND"),
+    "PreviewRows": ({"name": "never_loaded"}, "DATASOURCE_NOT_FOUND"),
+    "ProposeQueries": ({"name": "no spaces"}, "DATASOURCE_NAME_INVALID"),
     "CreateUpload": ({"request_id": "r", "datasource": "no spaces", "filename": "a.csv"}, "DATASOURCE_NAME_INVALID"),
 }
 """A valid request that must fail, and its code."""

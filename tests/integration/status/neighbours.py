@@ -85,6 +85,18 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
     def Query(self, request: druid_pb2.QueryRequest, context: Any) -> AsyncIterator[druid_pb2.QueryResponse]:
         raise NotImplementedError("the status service never queries")
 
+    async def ListDatasources(self, request: druid_pb2.ListDatasourcesRequest, context: Any) -> druid_pb2.ListDatasourcesResponse:
+        raise NotImplementedError("nor does it look around")
+
+    async def DescribeDatasource(self, request: druid_pb2.DescribeDatasourceRequest, context: Any) -> druid_pb2.DescribeDatasourceResponse:
+        raise NotImplementedError("nor does it look around")
+
+    async def PreviewRows(self, request: druid_pb2.PreviewRowsRequest, context: Any) -> druid_pb2.PreviewRowsResponse:
+        raise NotImplementedError("nor does it look around")
+
+    async def ProposeQueries(self, request: druid_pb2.ProposeQueriesRequest, context: Any) -> druid_pb2.ProposeQueriesResponse:
+        raise NotImplementedError("nor does it look around")
+
 
 async def serve_upload(stack: AsyncExitStack, fake: FakeFiles) -> str:
     """Address of an upload service."""

@@ -102,7 +102,9 @@ class FakeDruid:
         self.marked.extend(segment_ids)
 
     @asynccontextmanager
-    async def query(self, sql: str, query_id: str, limit: int, timeout_ms: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def query(
+        self, sql: str, query_id: str, limit: int, timeout_ms: int, parameters: Sequence[Value] = ()
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         self.queries.append((sql, limit, timeout_ms))
         yield self._lines()
 

@@ -13,13 +13,24 @@ from gateway.app import http_app
 from gateway.form import Body, Form, Limits
 from gateway.metrics import Metrics
 from gateway.models import Readiness
-from gateway.ports import Services
+from gateway.ports import Parameter, Services
 from gateway.settings import Settings
 from gateway.watches import Watches
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
-from sluice.druid.v1.druid_pb2 import QueryResponse
+from sluice.druid.v1.druid_pb2 import (
+    Datasource,
+    DescribeDatasourceResponse,
+    Interval,
+    ListDatasourcesResponse,
+    LoadInDatasource,
+    PreviewRowsResponse,
+    ProposedQuery,
+    ProposeQueriesResponse,
+    QueryColumn,
+    QueryResponse,
+)
 from sluice.status.v1.status_pb2 import (
     ErrorCount,
     GetHistoryResponse,
@@ -218,15 +229,31 @@ class FakeReports:
         yield b"line\r\n"
 
 
+DATASOURCE = Datasource(name="sales", rows=2, bytes=300, segments=1, interval=Interval(start_millis=0, end_millis=86_400_000))
+
+
 class FakeQueries:
     """Plays the given steps."""
 
     def __init__(self, *steps: QueryResponse) -> None:
         self.steps = steps
 
-    async def query(self, sql: str, limit: int) -> AsyncIterator[QueryResponse]:
+    async def query(self, sql: str, limit: int, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
         for step in self.steps:
             yield step
+
+    async def datasources(self) -> ListDatasourcesResponse:
+        return ListDatasourcesResponse(datasources=[DATASOURCE])
+
+    async def datasource(self, name: str) -> DescribeDatasourceResponse:
+        load = LoadInDatasource(task_id=TASK_ID, rows=2, times=DATASOURCE.interval)
+        return DescribeDatasourceResponse(datasource=DATASOURCE, columns=[QueryColumn(name="n", type="BIGINT")], loads=[load])
+
+    async def preview(self, name: str, limit: int) -> PreviewRowsResponse:
+        return PreviewRowsResponse(columns=[QueryColumn(name="n", type="BIGINT")], json=b"[[1],[2]]", count=2)
+
+    async def proposals(self, datasource: str) -> ProposeQueriesResponse:
+        return ProposeQueriesResponse(queries=[ProposedQuery(title="Rows per day", sql="SELECT 1", chart="line")])
 
 
 class FakeWebhooks:

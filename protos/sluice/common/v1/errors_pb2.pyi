@@ -126,6 +126,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The URL of a webhook is none that this server posts to; `message` says why. Metadata: column."""
     ERROR_REASON_WEBHOOK_NOT_FOUND: _ErrorReason.ValueType  # 32
     """The datasource has no webhook."""
+    ERROR_REASON_DATASOURCE_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """There is no such datasource, or it has no rows (any more)."""
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -333,6 +335,8 @@ ERROR_REASON_WEBHOOK_TARGET_FORBIDDEN: ErrorReason.ValueType  # 31
 """The URL of a webhook is none that this server posts to; `message` says why. Metadata: column."""
 ERROR_REASON_WEBHOOK_NOT_FOUND: ErrorReason.ValueType  # 32
 """The datasource has no webhook."""
+ERROR_REASON_DATASOURCE_NOT_FOUND: ErrorReason.ValueType  # 40
+"""There is no such datasource, or it has no rows (any more)."""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 

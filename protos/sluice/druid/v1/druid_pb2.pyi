@@ -614,26 +614,68 @@ class QueryRequest(_message.Message):
     SQL_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     sql: _builtins.str
     """One SELECT, WITH or EXPLAIN PLAN FOR statement in Druid SQL."""
     limit: _builtins.int
     """Most rows to answer, 1 to 1,000,000. Default 1,000."""
     timeout_ms: _builtins.int
     """Most time it may take, in milliseconds, up to 300,000. Default 30,000."""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryParameter]:
+        """Values of the statement's question marks, in order."""
+
     def __init__(
         self,
         *,
         sql: _builtins.str = ...,
         limit: _builtins.int = ...,
         timeout_ms: _builtins.int = ...,
+        parameters: _abc.Iterable[Global___QueryParameter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "sql", b"sql", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "parameters", b"parameters", "sql", b"sql", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryRequest: _TypeAlias = QueryRequest  # noqa: Y015
+
+@_typing.final
+class QueryParameter(_message.Message):
+    """A value of a statement. None set: null."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    LONG_FIELD_NUMBER: _builtins.int
+    DOUBLE_FIELD_NUMBER: _builtins.int
+    BOOLEAN_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """VARCHAR."""
+    long: _builtins.int
+    """BIGINT."""
+    double: _builtins.float
+    """DOUBLE."""
+    boolean: _builtins.bool
+    """BOOLEAN."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        long: _builtins.int = ...,
+        double: _builtins.float = ...,
+        boolean: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boolean", b"boolean", "double", b"double", "long", b"long", "text", b"text", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boolean", b"boolean", "double", b"double", "long", b"long", "text", b"text", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["text", "long", "double", "boolean"]  # noqa: Y015
+    _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
+
+Global___QueryParameter: _TypeAlias = QueryParameter  # noqa: Y015
 
 @_typing.final
 class QueryColumn(_message.Message):
@@ -782,3 +824,313 @@ class QueryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
 Global___QueryResponse: _TypeAlias = QueryResponse  # noqa: Y015
+
+@_typing.final
+class ListDatasourcesRequest(_message.Message):
+    """Asks for all datasources."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """Most datasources to answer, 1 to 10,000. Default 1,000."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDatasourcesRequest: _TypeAlias = ListDatasourcesRequest  # noqa: Y015
+
+@_typing.final
+class Datasource(_message.Message):
+    """A datasource that has rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    rows: _builtins.int
+    """Rows of all its segments."""
+    bytes: _builtins.int
+    """Bytes of all its segments."""
+    segments: _builtins.int
+    """Its segments."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """From its first chunk of time to its last."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        segments: _builtins.int = ...,
+        interval: Global___Interval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "interval", b"interval", "name", b"name", "rows", b"rows", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Datasource: _TypeAlias = Datasource  # noqa: Y015
+
+@_typing.final
+class ListDatasourcesResponse(_message.Message):
+    """All datasources."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASOURCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def datasources(self) -> _containers.RepeatedCompositeFieldContainer[Global___Datasource]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        datasources: _abc.Iterable[Global___Datasource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasources", b"datasources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDatasourcesResponse: _TypeAlias = ListDatasourcesResponse  # noqa: Y015
+
+@_typing.final
+class DescribeDatasourceRequest(_message.Message):
+    """Asks for one datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeDatasourceRequest: _TypeAlias = DescribeDatasourceRequest  # noqa: Y015
+
+@_typing.final
+class LoadInDatasource(_message.Message):
+    """Rows of one load in a datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The load's task."""
+    rows: _builtins.int
+    """Its rows that queries see."""
+    @_builtins.property
+    def times(self) -> Global___Interval:
+        """From its first row to its last, the last included."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        times: Global___Interval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["times", b"times"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "task_id", b"task_id", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadInDatasource: _TypeAlias = LoadInDatasource  # noqa: Y015
+
+@_typing.final
+class DescribeDatasourceResponse(_message.Message):
+    """One datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    LOADS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def datasource(self) -> Global___Datasource:
+        """Its size."""
+
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryColumn]:
+        """Its columns in Druid's order, with their SQL types."""
+
+    @_builtins.property
+    def loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadInDatasource]:
+        """The loads whose rows are in it, the largest first, at most 1,000. Rows that came another way are not counted here."""
+
+    def __init__(
+        self,
+        *,
+        datasource: Global___Datasource | None = ...,
+        columns: _abc.Iterable[Global___QueryColumn] | None = ...,
+        loads: _abc.Iterable[Global___LoadInDatasource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "datasource", b"datasource", "loads", b"loads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeDatasourceResponse: _TypeAlias = DescribeDatasourceResponse  # noqa: Y015
+
+@_typing.final
+class PreviewRowsRequest(_message.Message):
+    """Asks for some rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The datasource."""
+    limit: _builtins.int
+    """Most rows, 1 to 1,000. Default 50."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRowsRequest: _TypeAlias = PreviewRowsRequest  # noqa: Y015
+
+@_typing.final
+class PreviewRowsResponse(_message.Message):
+    """Some rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    JSON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    json: _builtins.bytes
+    """A JSON array of rows, each an array of values in the columns' order; times are ISO 8601."""
+    count: _builtins.int
+    """Rows in it."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryColumn]:
+        """The columns, in order."""
+
+    def __init__(
+        self,
+        *,
+        columns: _abc.Iterable[Global___QueryColumn] | None = ...,
+        json: _builtins.bytes = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "count", b"count", "json", b"json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRowsResponse: _TypeAlias = PreviewRowsResponse  # noqa: Y015
+
+@_typing.final
+class ProposeQueriesRequest(_message.Message):
+    """Asks for queries to begin with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The datasource."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeQueriesRequest: _TypeAlias = ProposeQueriesRequest  # noqa: Y015
+
+@_typing.final
+class ProposedQuery(_message.Message):
+    """A query that is ready to run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    SQL_FIELD_NUMBER: _builtins.int
+    CHART_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """What it shows, for a person."""
+    sql: _builtins.str
+    """The statement."""
+    chart: _builtins.str
+    """How its answer is best drawn: line or bar, the first column along, the second up."""
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        sql: _builtins.str = ...,
+        chart: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chart", b"chart", "sql", b"sql", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposedQuery: _TypeAlias = ProposedQuery  # noqa: Y015
+
+@_typing.final
+class ProposeQueriesResponse(_message.Message):
+    """Queries to begin with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProposedQuery]:
+        """At most three."""
+
+    def __init__(
+        self,
+        *,
+        queries: _abc.Iterable[Global___ProposedQuery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queries", b"queries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeQueriesResponse: _TypeAlias = ProposeQueriesResponse  # noqa: Y015

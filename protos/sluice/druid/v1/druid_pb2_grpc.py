@@ -65,6 +65,26 @@ class DruidGatewayServiceStub:
                 request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.QueryRequest.SerializeToString,
                 response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.QueryResponse.FromString,
                 _registered_method=True)
+        self.ListDatasources = channel.unary_unary(
+                '/sluice.druid.v1.DruidGatewayService/ListDatasources',
+                request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ListDatasourcesRequest.SerializeToString,
+                response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ListDatasourcesResponse.FromString,
+                _registered_method=True)
+        self.DescribeDatasource = channel.unary_unary(
+                '/sluice.druid.v1.DruidGatewayService/DescribeDatasource',
+                request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.DescribeDatasourceRequest.SerializeToString,
+                response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.DescribeDatasourceResponse.FromString,
+                _registered_method=True)
+        self.PreviewRows = channel.unary_unary(
+                '/sluice.druid.v1.DruidGatewayService/PreviewRows',
+                request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PreviewRowsRequest.SerializeToString,
+                response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PreviewRowsResponse.FromString,
+                _registered_method=True)
+        self.ProposeQueries = channel.unary_unary(
+                '/sluice.druid.v1.DruidGatewayService/ProposeQueries',
+                request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ProposeQueriesRequest.SerializeToString,
+                response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ProposeQueriesResponse.FromString,
+                _registered_method=True)
 
 
 class DruidGatewayServiceServicer:
@@ -122,6 +142,36 @@ class DruidGatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDatasources(self, request, context):
+        """The datasources that have rows, by name. Read-only. Errors: DRUID_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeDatasource(self, request, context):
+        """One datasource: its size, its columns and the loads whose rows are in it. Read-only.
+        Errors: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewRows(self, request, context):
+        """Some rows of a datasource, newest first. Read-only. Errors: as DescribeDatasource, QUERY_TIMEOUT, QUERY_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProposeQueries(self, request, context):
+        """Three queries to begin with: rows over time, the top of a category, the sum of a measure; fewer where the datasource has no such
+        column. Read-only. Errors: as DescribeDatasource.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DruidGatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -154,6 +204,26 @@ def add_DruidGatewayServiceServicer_to_server(servicer, server):
                     servicer.Query,
                     request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.QueryRequest.FromString,
                     response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.QueryResponse.SerializeToString,
+            ),
+            'ListDatasources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasources,
+                    request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ListDatasourcesRequest.FromString,
+                    response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ListDatasourcesResponse.SerializeToString,
+            ),
+            'DescribeDatasource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeDatasource,
+                    request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.DescribeDatasourceRequest.FromString,
+                    response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.DescribeDatasourceResponse.SerializeToString,
+            ),
+            'PreviewRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewRows,
+                    request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PreviewRowsRequest.FromString,
+                    response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.PreviewRowsResponse.SerializeToString,
+            ),
+            'ProposeQueries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeQueries,
+                    request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ProposeQueriesRequest.FromString,
+                    response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.ProposeQueriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -319,6 +389,114 @@ class DruidGatewayService:
             '/sluice.druid.v1.DruidGatewayService/Query',
             sluice_dot_druid_dot_v1_dot_druid__pb2.QueryRequest.SerializeToString,
             sluice_dot_druid_dot_v1_dot_druid__pb2.QueryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.druid.v1.DruidGatewayService/ListDatasources',
+            sluice_dot_druid_dot_v1_dot_druid__pb2.ListDatasourcesRequest.SerializeToString,
+            sluice_dot_druid_dot_v1_dot_druid__pb2.ListDatasourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeDatasource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.druid.v1.DruidGatewayService/DescribeDatasource',
+            sluice_dot_druid_dot_v1_dot_druid__pb2.DescribeDatasourceRequest.SerializeToString,
+            sluice_dot_druid_dot_v1_dot_druid__pb2.DescribeDatasourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.druid.v1.DruidGatewayService/PreviewRows',
+            sluice_dot_druid_dot_v1_dot_druid__pb2.PreviewRowsRequest.SerializeToString,
+            sluice_dot_druid_dot_v1_dot_druid__pb2.PreviewRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeQueries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.druid.v1.DruidGatewayService/ProposeQueries',
+            sluice_dot_druid_dot_v1_dot_druid__pb2.ProposeQueriesRequest.SerializeToString,
+            sluice_dot_druid_dot_v1_dot_druid__pb2.ProposeQueriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,18 @@ class DruidGatewayServiceStub:
     """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
     Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, DRUID_UNAVAILABLE.
     """
+    ListDatasources: _aio.UnaryUnaryMultiCallable[_druid_pb2.ListDatasourcesRequest, _druid_pb2.ListDatasourcesResponse]
+    """The datasources that have rows, by name. Read-only. Errors: DRUID_UNAVAILABLE."""
+    DescribeDatasource: _aio.UnaryUnaryMultiCallable[_druid_pb2.DescribeDatasourceRequest, _druid_pb2.DescribeDatasourceResponse]
+    """One datasource: its size, its columns and the loads whose rows are in it. Read-only.
+    Errors: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
+    """
+    PreviewRows: _aio.UnaryUnaryMultiCallable[_druid_pb2.PreviewRowsRequest, _druid_pb2.PreviewRowsResponse]
+    """Some rows of a datasource, newest first. Read-only. Errors: as DescribeDatasource, QUERY_TIMEOUT, QUERY_TOO_LARGE."""
+    ProposeQueries: _aio.UnaryUnaryMultiCallable[_druid_pb2.ProposeQueriesRequest, _druid_pb2.ProposeQueriesResponse]
+    """Three queries to begin with: rows over time, the top of a category, the sum of a measure; fewer where the datasource has no such
+    column. Read-only. Errors: as DescribeDatasource.
+    """
 
 class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """The only client of Druid. Executes what StatusService decides; keeps no state of its own."""
@@ -108,6 +120,42 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_druid_pb2.QueryResponse]:
         """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
         Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, DRUID_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDatasources(
+        self,
+        request: _druid_pb2.ListDatasourcesRequest,
+        context: _aio.ServicerContext[_druid_pb2.ListDatasourcesRequest, _abc.Awaitable[_druid_pb2.ListDatasourcesResponse]],
+    ) -> _abc.Awaitable[_druid_pb2.ListDatasourcesResponse]:
+        """The datasources that have rows, by name. Read-only. Errors: DRUID_UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def DescribeDatasource(
+        self,
+        request: _druid_pb2.DescribeDatasourceRequest,
+        context: _aio.ServicerContext[_druid_pb2.DescribeDatasourceRequest, _abc.Awaitable[_druid_pb2.DescribeDatasourceResponse]],
+    ) -> _abc.Awaitable[_druid_pb2.DescribeDatasourceResponse]:
+        """One datasource: its size, its columns and the loads whose rows are in it. Read-only.
+        Errors: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewRows(
+        self,
+        request: _druid_pb2.PreviewRowsRequest,
+        context: _aio.ServicerContext[_druid_pb2.PreviewRowsRequest, _abc.Awaitable[_druid_pb2.PreviewRowsResponse]],
+    ) -> _abc.Awaitable[_druid_pb2.PreviewRowsResponse]:
+        """Some rows of a datasource, newest first. Read-only. Errors: as DescribeDatasource, QUERY_TIMEOUT, QUERY_TOO_LARGE."""
+
+    @_abc_1.abstractmethod
+    def ProposeQueries(
+        self,
+        request: _druid_pb2.ProposeQueriesRequest,
+        context: _aio.ServicerContext[_druid_pb2.ProposeQueriesRequest, _abc.Awaitable[_druid_pb2.ProposeQueriesResponse]],
+    ) -> _abc.Awaitable[_druid_pb2.ProposeQueriesResponse]:
+        """Three queries to begin with: rows over time, the top of a category, the sum of a measure; fewer where the datasource has no such
+        column. Read-only. Errors: as DescribeDatasource.
         """
 
 def add_DruidGatewayServiceServicer_to_server(servicer: DruidGatewayServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,126 @@
+"""What is in Druid: datasources, their columns, the loads in them, and some of their rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.common import errors
+from services.druid_gateway import querying
+from services.druid_gateway.granularity import millis_of
+from services.druid_gateway.loads import Interval
+from services.druid_gateway.ports import Druid, Value
+from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN, check_datasource
+from services.druid_gateway.sql_text import identifier
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+DATASOURCES = 1_000
+"""Datasources of a list where the request says nothing."""
+MAX_LOADS = 1_000
+PREVIEW_TIMEOUT_MS = 10_000
+PREVIEW_MAX_BYTES = 3 * 1024 * 1024
+"""A preview is one message."""
+
+_SIZES = """
+SELECT datasource, SUM(num_rows), SUM("size"), COUNT(*), MIN("start"), MAX("end") FROM sys.segments
+WHERE is_active = 1 AND is_published = 1 {narrowed} GROUP BY datasource ORDER BY datasource LIMIT {limit}
+"""
+
+_COLUMNS = """
+SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = 'druid' AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION
+"""
+
+
+@dataclass(frozen=True)
+class Datasource:
+    """A datasource that has rows. `size`: bytes of its segments."""
+
+    name: str
+    rows: int
+    size: int
+    segments: int
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class LoadIn:
+    """Rows of one load; `times`: from its first row to its last, the last included."""
+
+    task_id: str
+    rows: int
+    times: Interval
+
+
+@dataclass(frozen=True)
+class Description:
+    """A datasource with its columns, as name and SQL type, and the loads in it, the largest first."""
+
+    datasource: Datasource
+    columns: Sequence[tuple[str, str]]
+    loads: Sequence[LoadIn]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Some rows: a JSON array of arrays."""
+
+    columns: Sequence[tuple[str, str]]
+    json: bytes
+    count: int
+
+
+async def datasources(druid: Druid, limit: int) -> list[Datasource]:
+    """Those that have rows, by name, at most `limit`. Raises SluiceError DRUID_UNAVAILABLE."""
+    return [_datasource(row) for row in await druid.sql(_SIZES.format(narrowed="", limit=limit), [])]
+
+
+async def describe(druid: Druid, name: str) -> Description:
+    """One datasource.
+
+    Raises:
+        SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
+    """
+    check_datasource(name)
+    found = await druid.sql(_SIZES.format(narrowed="AND datasource = ?", limit=1), [name])
+    columns = [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
+    if not found or not columns:
+        raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND, f"There is no datasource {name} with rows in it.", value=name)
+    loads = await _loads(druid, name) if LOAD_ID_COLUMN in dict(columns) else []
+    return Description(_datasource(found[0]), columns, loads)
+
+
+async def preview(druid: Druid, name: str, limit: int) -> Preview:
+    """The newest rows, without the column that is Sluice's own.
+
+    Raises:
+        SluiceError: as `describe`, QUERY_TIMEOUT, QUERY_TOO_LARGE.
+    """
+    columns = [column for column, _ in (await describe(druid, name)).columns if column != LOAD_ID_COLUMN]
+    sql = f"SELECT {', '.join(map(identifier, columns))} FROM {identifier(name)} ORDER BY {identifier(TIME_COLUMN)} DESC"  # noqa: S608
+    header: Sequence[tuple[str, str]] = []
+    batches: list[bytes] = []
+    count = 0
+    async for step in querying.run(druid, sql, limit, PREVIEW_TIMEOUT_MS, PREVIEW_MAX_BYTES):
+        match step:
+            case querying.Header():
+                header = step.columns
+            case querying.Batch():
+                batches.append(step.json[1:-1])
+                count += step.count
+    return Preview(header, b"[" + b",".join(batches) + b"]", count)
+
+
+async def _loads(druid: Druid, name: str) -> list[LoadIn]:
+    load_id, time = identifier(LOAD_ID_COLUMN), identifier(TIME_COLUMN)
+    sql = (
+        f"SELECT {load_id}, COUNT(*), TIMESTAMP_TO_MILLIS(MIN({time})), TIMESTAMP_TO_MILLIS(MAX({time})) FROM {identifier(name)} "  # noqa: S608
+        f"WHERE {load_id} IS NOT NULL GROUP BY {load_id} ORDER BY COUNT(*) DESC LIMIT {MAX_LOADS}"
+    )
+    return [LoadIn(str(each), _int(rows), Interval(_int(first), _int(last))) for each, rows, first, last in await druid.sql(sql, [])]
+
+
+def _datasource(row: Sequence[Value]) -> Datasource:
+    name, rows, size, segments, start, end = row
+    return Datasource(str(name), _int(rows), _int(size), _int(segments), Interval(millis_of(str(start)), millis_of(str(end))))
+
+
+def _int(value: Value) -> int:
+    return int(value or 0)

@@ -1,0 +1,85 @@
+"""What is in Druid, and what to ask first."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from services.common.errors import SluiceError
+from services.druid_gateway import catalog, proposing
+from services.druid_gateway.ports import Value
+from tests.unit.druid_gateway.fake_druid import FakeDruid
+
+DAY = ("1970-01-01T00:00:00.000Z", "1970-01-02T00:00:00.000Z")
+COLUMNS: list[list[Value]] = [
+    ["__time", "TIMESTAMP"],
+    ["order", "VARCHAR"],
+    ["region", "VARCHAR"],
+    ["n", "BIGINT"],
+    ['re"venue', "DOUBLE"],
+    ["__load_id", "VARCHAR"],
+]
+DISTINCT = {"order": 100, "region": 4}
+
+
+def druid(columns: list[list[Value]] = COLUMNS, days: tuple[str, str] = DAY) -> FakeDruid:
+    def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+        if "sys.segments" in sql:
+            return [["sales", 100, 5000, 2, *days]] if list(parameters) in ([], ["sales"]) else []
+        if "INFORMATION_SCHEMA" in sql:
+            return columns if list(parameters) == ["sales"] else []
+        if "APPROX_COUNT_DISTINCT" in sql:
+            return [[DISTINCT[str(name)] for name, kind in columns if kind == "VARCHAR" and name != "__load_id"]]
+        return [["load", 100, 0, 86_399_999]]
+
+    return FakeDruid(answers=answer)
+
+
+async def test_datasources() -> None:
+    assert [(each.name, each.rows, each.interval.end_millis) for each in await catalog.datasources(druid(), 10)] == [
+        ("sales", 100, 86_400_000)
+    ]
+
+
+async def test_a_datasource_is_described() -> None:
+    found = await catalog.describe(druid(), "sales")
+    assert found.columns[0] == ("__time", "TIMESTAMP")
+    assert [(load.task_id, load.rows, load.times.end_millis) for load in found.loads] == [("load", 100, 86_399_999)]
+
+
+@pytest.mark.parametrize(("name", "code"), [("nothing", "DATASOURCE_NOT_FOUND"), ('x" --', "DATASOURCE_NAME_INVALID")])
+async def test_what_is_not_there(name: str, code: str) -> None:
+    with pytest.raises(SluiceError) as raised:
+        await catalog.describe(druid(), name)
+    assert raised.value.code == code
+
+
+async def test_three_queries_to_begin_with() -> None:
+    proposals = await proposing.propose(druid(), "sales")
+    assert [(each.title, each.chart) for each in proposals] == [
+        ("Rows per hour", "line"),
+        ("Top 10 of region", "bar"),
+        ('Sum of re"venue per region', "bar"),
+    ]
+    assert 'SUM("re""venue")' in proposals[2].sql
+
+
+@pytest.mark.parametrize(
+    ("end", "unit"), [("1970-02-01T00:00:00.000Z", "day"), ("1972-01-01T00:00:00.000Z", "month"), ("1999-01-01T00:00:00.000Z", "year")]
+)
+async def test_the_period_fits_the_span(end: str, unit: str) -> None:
+    proposals = await proposing.propose(druid(days=(DAY[0], end)), "sales")
+    assert proposals[0].title == f"Rows per {unit}"
+
+
+async def test_columns_that_are_not_there_are_not_asked_for() -> None:
+    assert len(await proposing.propose(druid([["__time", "TIMESTAMP"]]), "sales")) == 1
+    proposals = await proposing.propose(druid([["__time", "TIMESTAMP"], ["n", "BIGINT"]]), "sales")
+    assert [each.chart for each in proposals] == ["line", "line"]
+
+
+async def test_a_preview_leaves_out_what_is_sluice_s_own() -> None:
+    fake = druid()
+    fake.lines = [b'["__time","n"]', b'["LONG","LONG"]', b'["TIMESTAMP","BIGINT"]', b'["1970-01-01T00:00:00.000Z",1]']
+    found = await catalog.preview(fake, "sales", 5)
+    assert (found.count, found.json) == (1, b'[["1970-01-01T00:00:00.000Z",1]]')
+    assert "__load_id" not in fake.queries[0][0]
