@@ -305,7 +305,6 @@ export const t = {
   },
   datasources: {
     none: "There is no datasource yet. The first file that you load makes one.",
-    columns: "Columns",
     loads: "Latest loads",
     noLoads: "None is known.",
   },

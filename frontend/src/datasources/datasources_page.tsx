@@ -1,51 +1,36 @@
 // What can be queried: each datasource with its rows, the time they cover, and its latest loads.
-import { useEffect, useState } from "react";
 import { Link } from "wouter";
-import { findingOf, type Finding } from "../api/rest";
+import { useRead } from "../api/rest";
 import { useTasks } from "../api/tasks";
-import { count, moment } from "../format";
-import { ask } from "../query/answer";
-import { quoted } from "../query/ready";
-import { useTables, type Tables } from "../query/tables";
+import { count, moment, size } from "../format";
+import type { QueryColumn } from "../query/answer";
 import { TaskRows } from "../tasks/task_rows";
 import { t } from "../texts";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
 
 const LOADS = 10;
 
-interface Extent {
+interface Datasource {
+  name: string;
   rows: number;
-  from: string | null;
-  to: string | null;
+  bytes: number;
+  start: string;
+  end: string;
 }
 
-function useExtent(name: string): { extent: Extent | undefined; problem: Finding | undefined } {
-  const [extent, setExtent] = useState<Extent>();
-  const [problem, setProblem] = useState<Finding>();
-  useEffect(() => {
-    const stop = new AbortController();
-    ask(`SELECT COUNT(*), MIN(__time), MAX(__time) FROM ${quoted(name)}`, 1, stop.signal).then(
-      ({ rows: [row] }) => {
-        const [rows, from, to] = (row ?? [0, null, null]) as [number, string | null, string | null];
-        setExtent(rows ? { rows, from, to } : { rows: 0, from: null, to: null });
-      },
-      (failure: unknown) => !stop.signal.aborted && setProblem(findingOf(failure)),
-    );
-    return () => stop.abort();
-  }, [name]);
-  return { extent, problem };
+interface Description extends Datasource {
+  columns: QueryColumn[];
 }
 
 export function DatasourcesPage() {
   useTitle(t.titles.datasources);
-  const { tables, problem } = useTables();
-  const names = Object.keys(tables ?? {});
+  const { data, problem } = useRead<{ datasources: Datasource[] }>("/api/datasources");
   return (
     <div className="page">
       <h1>{t.titles.datasources}</h1>
       {problem && <ProblemBox finding={problem} />}
-      {!tables && !problem && <Loading />}
-      {tables && names.length === 0 && (
+      {!data && !problem && <Loading />}
+      {data?.datasources.length === 0 && (
         <Empty icon="data">
           <p>{t.datasources.none}</p>
           <Link href="/" className="button">
@@ -54,16 +39,16 @@ export function DatasourcesPage() {
         </Empty>
       )}
       <ul className="datasources">
-        {names.map((name) => (
-          <li key={name} className="card">
+        {data?.datasources.map((each) => (
+          <li key={each.name} className="card">
             <h2>
-              <Link href={`/datasources/${encodeURIComponent(name)}`}>{name}</Link>
+              <Link href={`/datasources/${encodeURIComponent(each.name)}`}>{each.name}</Link>
             </h2>
-            <Facts name={name} tables={tables} />
+            <Facts of={each} />
             <div className="actions">
-              <Link href={`/query?table=${encodeURIComponent(name)}`} className="button">
+              <Link href={`/query?table=${encodeURIComponent(each.name)}`} className="button">
                 {t.task.queryIt}
-                <span className="visually-hidden"> {name}</span>
+                <span className="visually-hidden"> {each.name}</span>
               </Link>
             </div>
           </li>
@@ -75,14 +60,15 @@ export function DatasourcesPage() {
 
 export function DatasourcePage({ name }: { name: string }) {
   useTitle(name);
-  const { tables } = useTables();
-  const { tasks, problem } = useTasks(LOADS, 0, { dataSourceName: name });
-  const columns = tables?.[name];
+  const { data, problem } = useRead<Description>(`/api/datasources/${encodeURIComponent(name)}`);
+  const { tasks, problem: tasksProblem } = useTasks(LOADS, 0, { dataSourceName: name });
+  const columns = data?.columns.filter((column) => column.name !== "__load_id");
   return (
     <div className="page">
       <section className="task-head">
         <h1>{name}</h1>
-        <Facts name={name} tables={tables} />
+        {problem && <ProblemBox finding={problem} />}
+        {data && <Facts of={data} />}
         <div className="actions">
           <Link href={`/query?table=${encodeURIComponent(name)}`} className="button">
             {t.task.queryIt}
@@ -91,7 +77,7 @@ export function DatasourcePage({ name }: { name: string }) {
       </section>
       <section className="recent">
         <h2>{t.datasources.loads}</h2>
-        {problem && <ProblemBox finding={problem} />}
+        {tasksProblem && <ProblemBox finding={tasksProblem} />}
         {tasks?.length === 0 && <p className="hint">{t.datasources.noLoads}</p>}
         {tasks && tasks.length > 0 && <TaskRows tasks={tasks} />}
       </section>
@@ -111,22 +97,22 @@ export function DatasourcePage({ name }: { name: string }) {
   );
 }
 
-function Facts({ name, tables }: { name: string; tables: Tables | undefined }) {
-  const { extent, problem } = useExtent(name);
-  if (problem) return <ProblemBox finding={problem} />;
+function Facts({ of }: { of: Datasource }) {
   return (
     <dl className="facts">
       <div>
         <dt>{t.task.facts.rows}</dt>
-        <dd>{extent ? count(extent.rows) : "…"}</dd>
+        <dd>{count(of.rows)}</dd>
       </div>
       <div>
-        <dt>{t.datasources.columns}</dt>
-        <dd>{tables?.[name] ? count(tables[name].length) : "…"}</dd>
+        <dt>{t.task.facts.size}</dt>
+        <dd>{size(of.bytes)}</dd>
       </div>
       <div>
         <dt>{t.report.coverage}</dt>
-        <dd>{extent?.from && extent.to ? `${moment(Date.parse(extent.from))} – ${moment(Date.parse(extent.to))}` : "…"}</dd>
+        <dd>
+          {moment(Date.parse(of.start))} – {moment(Date.parse(of.end))}
+        </dd>
       </div>
     </dl>
   );

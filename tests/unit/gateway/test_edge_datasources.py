@@ -52,9 +52,9 @@ async def test_datasources_are_listed_described_and_shown() -> None:
     loads = [{"task_id": TASK_ID, "rows": 2, "first": size["start"], "last": size["end"]}]
     assert await _asked("/api/datasources/sales") == (200, {**size, "columns": columns, "loads": loads})
     assert await _asked("/api/datasources/sales/preview?limit=2") == (200, {"columns": columns, "rows": [[1], [2]], "row_count": 2})
-    assert (await _asked("/api/datasources/sales/preview?limit=1001"))[0] == 422 or (await _asked("/api/datasources/x/preview?limit=0"))[
-        0
-    ] == 400
+    for limit in (0, 1001, "x"):
+        status, problem = await _asked(f"/api/datasources/sales/preview?limit={limit}")
+        assert (status, isinstance(problem, dict) and (problem["code"], problem["column"])) == (400, ("REQUEST_INVALID", "limit"))
 
 
 async def test_queries_are_proposed_once_there_is_something_to_ask() -> None:
