@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.common import errors
 from services.druid_gateway import querying
-from services.druid_gateway.granularity import millis_of
+from services.druid_gateway.granularity import clipped_millis_of
 from services.druid_gateway.loads import Interval
 from services.druid_gateway.ports import Druid, Value
 from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN, check_datasource
@@ -19,9 +19,10 @@ PREVIEW_TIMEOUT_MS = 10_000
 PREVIEW_MAX_BYTES = 3 * 1024 * 1024
 """A preview is one message."""
 
-_SIZES = """
-SELECT datasource, SUM(num_rows), SUM("size"), COUNT(*), MIN("start"), MAX("end") FROM sys.segments
-WHERE is_active = 1 AND is_published = 1 {narrowed} GROUP BY datasource ORDER BY datasource LIMIT {limit}
+# Druid cannot take the smallest of texts here, so the chunks of time are put together by us.
+_CHUNKS = """
+SELECT datasource, "start", "end", SUM(num_rows), SUM("size"), COUNT(*) FROM sys.segments
+WHERE is_active = 1 AND is_published = 1 {narrowed} GROUP BY datasource, "start", "end"
 """
 
 _COLUMNS = """
@@ -69,7 +70,8 @@ class Preview:
 
 async def datasources(druid: Druid, limit: int) -> list[Datasource]:
     """Those that have rows, by name, at most `limit`. Raises SluiceError DRUID_UNAVAILABLE."""
-    return [_datasource(row) for row in await druid.sql(_SIZES.format(narrowed="", limit=limit), [])]
+    found = _by_name(await druid.sql(_CHUNKS.format(narrowed=""), []))
+    return [found[name] for name in sorted(found)[:limit]]
 
 
 async def describe(druid: Druid, name: str) -> Description:
@@ -79,12 +81,12 @@ async def describe(druid: Druid, name: str) -> Description:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
     """
     check_datasource(name)
-    found = await druid.sql(_SIZES.format(narrowed="AND datasource = ?", limit=1), [name])
+    found = _by_name(await druid.sql(_CHUNKS.format(narrowed="AND datasource = ?"), [name])).get(name)
     columns = [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
-    if not found or not columns:
+    if found is None or not columns:
         raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND, f"There is no datasource {name} with rows in it.", value=name)
     loads = await _loads(druid, name) if LOAD_ID_COLUMN in dict(columns) else []
-    return Description(_datasource(found[0]), columns, loads)
+    return Description(found, columns, loads)
 
 
 async def preview(druid: Druid, name: str, limit: int) -> Preview:
@@ -117,9 +119,21 @@ async def _loads(druid: Druid, name: str) -> list[LoadIn]:
     return [LoadIn(str(each), _int(rows), Interval(_int(first), _int(last))) for each, rows, first, last in await druid.sql(sql, [])]
 
 
-def _datasource(row: Sequence[Value]) -> Datasource:
-    name, rows, size, segments, start, end = row
-    return Datasource(str(name), _int(rows), _int(size), _int(segments), Interval(millis_of(str(start)), millis_of(str(end))))
+def _by_name(chunks: Sequence[Sequence[Value]]) -> dict[str, Datasource]:
+    """The datasources that the chunks of time belong to. Chunks without a row are what a replace left empty."""
+    found: dict[str, Datasource] = {}
+    for name, start, end, rows, size, segments in chunks:
+        chunk = Datasource(
+            str(name), _int(rows), _int(size), _int(segments), Interval(clipped_millis_of(str(start)), clipped_millis_of(str(end)))
+        )
+        if chunk.rows:
+            found[chunk.name] = _joined(found[chunk.name], chunk) if chunk.name in found else chunk
+    return found
+
+
+def _joined(one: Datasource, other: Datasource) -> Datasource:
+    times = Interval(min(one.interval.start_millis, other.interval.start_millis), max(one.interval.end_millis, other.interval.end_millis))
+    return Datasource(one.name, one.rows + other.rows, one.size + other.size, one.segments + other.segments, times)
 
 
 def _int(value: Value) -> int:

@@ -85,6 +85,14 @@ def millis_of(text: str) -> int:
     return _millis(datetime.fromisoformat(text))
 
 
+def clipped_millis_of(text: str) -> int:
+    """The same of any moment that Druid knows; those outside of the years 1 to 9998 become the nearest inside."""
+    try:
+        return min(max(millis_of(text), EARLIEST_MILLIS), LATEST_MILLIS + 1)
+    except ValueError:
+        return EARLIEST_MILLIS if text.startswith("-") else LATEST_MILLIS + 1
+
+
 def _moment(millis: int) -> datetime:
     return _EPOCH + millis * _MILLISECOND
 

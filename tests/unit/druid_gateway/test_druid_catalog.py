@@ -6,6 +6,7 @@ import pytest
 
 from services.common.errors import SluiceError
 from services.druid_gateway import catalog, proposing
+from services.druid_gateway.granularity import EARLIEST_MILLIS, LATEST_MILLIS
 from services.druid_gateway.ports import Value
 from tests.unit.druid_gateway.fake_druid import FakeDruid
 
@@ -24,7 +25,9 @@ DISTINCT = {"order": 100, "region": 4}
 def druid(columns: list[list[Value]] = COLUMNS, days: tuple[str, str] = DAY) -> FakeDruid:
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         if "sys.segments" in sql:
-            return [["sales", 100, 5000, 2, *days]] if list(parameters) in ([], ["sales"]) else []
+            first, last = ["sales", *days, 60, 3000, 1], ["sales", *days, 40, 2000, 1]
+            emptied: list[Value] = ["sales", "-146136543-09-08T08:23:32.096Z", "146140482-04-24T15:36:27.903Z", 0, 1, 1]
+            return [first, last, emptied] if list(parameters) in ([], ["sales"]) else []
         if "INFORMATION_SCHEMA" in sql:
             return columns if list(parameters) == ["sales"] else []
         if "APPROX_COUNT_DISTINCT" in sql:
@@ -35,9 +38,15 @@ def druid(columns: list[list[Value]] = COLUMNS, days: tuple[str, str] = DAY) -> 
 
 
 async def test_datasources() -> None:
-    assert [(each.name, each.rows, each.interval.end_millis) for each in await catalog.datasources(druid(), 10)] == [
-        ("sales", 100, 86_400_000)
+    found = await catalog.datasources(druid(), 10)
+    assert [(each.name, each.rows, each.size, each.segments, each.interval.end_millis) for each in found] == [
+        ("sales", 100, 5000, 2, 86_400_000)
     ]
+
+
+async def test_segments_of_all_time_are_clipped() -> None:
+    [found] = await catalog.datasources(druid(days=("-146136543-09-08T08:23:32.096Z", "146140482-04-24T15:36:27.903Z")), 10)
+    assert (found.interval.start_millis, found.interval.end_millis) == (EARLIEST_MILLIS, LATEST_MILLIS + 1)
 
 
 async def test_a_datasource_is_described() -> None:
