@@ -25,9 +25,12 @@ DISTINCT = {"order": 100, "region": 4}
 def druid(columns: list[list[Value]] = COLUMNS, days: tuple[str, str] = DAY) -> FakeDruid:
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         if "sys.segments" in sql:
-            first, last = ["sales", *days, 60, 3000, 1], ["sales", *days, 40, 2000, 1]
-            emptied: list[Value] = ["sales", "-146136543-09-08T08:23:32.096Z", "146140482-04-24T15:36:27.903Z", 0, 1, 1]
-            return [first, last, emptied] if list(parameters) in ([], ["sales"]) else []
+            chunks: list[list[Value]] = [
+                ["sales", *days, 60, 3000, 1],
+                ["sales", *days, 40, 2000, 1],
+                ["sales", "-146136543-09-08T08:23:32.096Z", "146140482-04-24T15:36:27.903Z", 0, 1, 1],
+            ]
+            return chunks if list(parameters) in ([], ["sales"]) else []
         if "INFORMATION_SCHEMA" in sql:
             return columns if list(parameters) == ["sales"] else []
         if "APPROX_COUNT_DISTINCT" in sql:
