@@ -40,7 +40,7 @@ def drain_command(tasks: int = 1000, away_s: float = 300, seed: int = 1, instanc
 def upload_command(
     pairs: Pairs = 3,
     size_mib: int = 466,
-    only: Annotated[list[str] | None, typer.Option(help="These parts alone: doors, memory, paced, resume, slow. Repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="These parts alone: doors, memory, seed, paced, resume, slow. Repeatable.")] = None,
     instance: InstanceName = "bench",
 ) -> None:
     """Taking a file in by each door: throughput, CPU and memory against the object store itself, broken and slow lines."""

@@ -10,7 +10,8 @@ import hashlib
 import json
 import secrets
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * MIB
 PARTS_IN_FLIGHT = 4
+
+BACK_S = 60.0
+"""How long a server that was killed may take to answer again."""
 
 
 @dataclass
@@ -63,16 +67,68 @@ class Doors:
 
     def tus(self, path: Path) -> str:
         """POST, then one PATCH with the whole file."""
+        size, location, task_id = self._create_tus(path)
+        patch = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: {size}\r\n"
+        status, answered, body = self._send("PATCH", location, patch, b"", path, b"")
+        if (status, answered.get("upload-offset")) != (204, str(size)):
+            raise RuntimeError(f"PATCH answered {status}: {body[:300]!r}")
+        return task_id
+
+    def tus_with_breaks(self, path: Path, at: list[int], hurt: Callable[[], None]) -> tuple[str, list[int]]:
+        """Like `tus`, but `hurt` is called when so many bytes are on their way, and each time a new connection goes on where the server is;
+        also the bytes that had to be sent again, for each break."""
+        size, location, task_id = self._create_tus(path)
+        waiting, resent, handed, offset = list(at), [], 0, 0
+        while offset < size:
+            resent += [handed - offset] if handed > offset else []
+            try:
+                for handed in self._patch(path, location, offset, size):
+                    if waiting and handed > waiting[0]:
+                        waiting.pop(0)
+                        hurt()
+            except OSError:
+                pass
+            offset = self._tus_offset(location)
+        return task_id, resent
+
+    def _patch(self, path: Path, location: str, offset: int, size: int) -> Iterator[int]:
+        """Sends from `offset` on; where the connection is, after each piece."""
+        patch = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\nContent-Type: application/offset+octet-stream\r\n"
+        with socket.create_connection(self._edge(), timeout=300) as connection, path.open("rb") as file:
+            connection.sendall(self._head("PATCH", location, f"{patch}Content-Length: {size - offset}\r\n"))
+            file.seek(offset)
+            while piece := file.read(MIB):
+                connection.sendall(piece)
+                offset += len(piece)
+                yield offset
+            if not connection.recv(65536):
+                raise ConnectionResetError
+
+    def _tus_offset(self, location: str) -> int:
+        """How far the server is; asked until it answers."""
+        deadline = time.monotonic() + BACK_S
+        while True:
+            try:
+                status, headers, _ = self._send("HEAD", location, "Tus-Resumable: 1.0.0\r\n", b"", None, b"")
+                _expect(status, 200)
+                return int(headers["upload-offset"])
+            except (OSError, RuntimeError, IndexError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _create_tus(self, path: Path) -> tuple[int, str, str]:
         size = path.stat().st_size
         metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in _metadata(path).items())
         created = f"Tus-Resumable: 1.0.0\r\nUpload-Length: {size}\r\nUpload-Metadata: {metadata}\r\nContent-Length: 0\r\n"
         status, headers, _ = self._send("POST", "/api/ingest/uploads", created, b"", None, b"")
         _expect(status, 201)
-        patch = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: {size}\r\n"
-        status, answered, body = self._send("PATCH", headers["location"], patch, b"", path, b"")
-        if (status, answered.get("upload-offset")) != (204, str(size)):
-            raise RuntimeError(f"PATCH answered {status}: {body[:300]!r}")
-        return headers["sluice-task-id"]
+        return size, headers["location"], headers["sluice-task-id"]
+
+    def plain(self, path: Path) -> str:
+        """POST /upload of `bench.seed_server`; the key of the object."""
+        boundary = secrets.token_hex(16)
+        return str(self._form("/upload", boundary, _file(boundary, "file", path), path)["key"])
 
     def grpc(self, path: Path) -> str:
         """sluice_client."""
@@ -137,11 +193,8 @@ class Doors:
     def _send(
         self, method: str, target: str, headers: str, head: bytes, path: Path | None, tail: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        url = urlsplit(self.stack.gateway_url)
-        address = self.address or (url.hostname or "", url.port or 80)
-        with socket.create_connection(address, timeout=300) as connection:
-            host = f"{url.hostname}:{url.port}"
-            connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n".encode() + head)
+        with socket.create_connection(self._edge(), timeout=300) as connection:
+            connection.sendall(self._head(method, target, headers) + head)
             if path is not None:
                 with path.open("rb") as file:
                     connection.sendfile(file)
@@ -153,6 +206,14 @@ class Doors:
         lines = top.decode("latin-1").split("\r\n")
         named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         return int(lines[0].split()[1]), named, body
+
+    def _edge(self) -> tuple[str, int]:
+        url = urlsplit(self.stack.gateway_url)
+        return self.address or (url.hostname or "", url.port or 80)
+
+    def _head(self, method: str, target: str, headers: str) -> bytes:
+        host = urlsplit(self.stack.gateway_url).netloc
+        return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n".encode()
 
 
 def _datasource() -> str:

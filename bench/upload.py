@@ -7,6 +7,7 @@ Each task is cancelled once its bytes are stored, so that validation and Druid s
 import asyncio
 import hashlib
 import random
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from uuid import uuid4
 
 import httpx
 
-from bench import data, harness
+from bench import data, harness, seed
 from bench.doors import Doors
 from bench.harness import MIB
 from bench.proxy import Proxy
@@ -34,7 +35,7 @@ CUTS = 10
 SLOW_CLIENTS = 200
 AT_ONCE = 8
 AT_ONCE_MIB = 40
-PARTS = ("doors", "memory", "paced", "resume", "slow")
+PARTS = ("doors", "memory", "seed", "paced", "resume", "slow")
 
 Figures = dict[str, Any]
 
@@ -104,6 +105,36 @@ class Upload:
             for name, suffix in (("big", "mib"), ("at once", "mib_8_at_once"))
         }
 
+    def seed(self) -> Figures:
+        """The same file through FastAPI's UploadFile and boto3's put_object, beside REST: wall, CPU and the peak of memory."""
+        samples: dict[str, list[harness.Sample]] = {"Sluice": [], "UploadFile, put_object": []}
+        ours, theirs = samples.values()
+        with seed.serving(self._instance.stack) as (address, pid):
+            for _ in range(self._pairs):
+                with harness.measured(self._pids()) as sample:
+                    task_id = self._doors.rest(self._path)
+                self._forget(task_id)
+                ours.append(sample)
+                with harness.measured({"seed": pid}) as sample:
+                    key = Doors(self._instance.stack, address).plain(self._path)
+                self._doors.delete(key)
+                theirs.append(sample)
+        rows = [
+            (
+                name,
+                median(run.wall_s for run in runs),
+                median(run.cpu_s for run in runs),
+                max(sum(run.peak_rss_mib.values()) for run in runs),
+            )
+            for name, runs in samples.items()
+        ]
+        harness.table(f"{self._path.stat().st_size / MIB:.0f} MiB", ["server", "wall s", "CPU s", "peak resident MiB"], rows)
+        return {
+            "seed_wall_ratio": round(rows[1][1] / rows[0][1], 3),
+            "seed_peak_mib": round(rows[1][3], 1),
+            "sluice_peak_mib": round(rows[0][3], 1),
+        }
+
     def paced(self) -> Figures:
         """Each door behind a line of 40 MB/s: the share of the line's rate that is reached."""
         ideal = self._path.stat().st_size / PACE_BYTES_PER_S
@@ -128,20 +159,25 @@ class Upload:
             cut = proxy.cut
         right = self._stored_right(task_id)
         kills = [size // 3, 2 * size // 3]
-        killed_s, resent_by_kills, task_id = asyncio.run(self._sent_with_breaks(self._instance.stack.addresses["upload"], kills))
+        killed_s, resent_by_kills, task_id = asyncio.run(self._sent_with_breaks(self._instance.stack.addresses["upload"], list(kills)))
         right_after_kills = self._stored_right(task_id)
+        began = time.perf_counter()
+        task_id, resent_by_tus = self._doors.tus_with_breaks(self._path, kills, lambda: self._kill("gateway"))
+        tus_s = time.perf_counter() - began
+        right_after_kills = self._stored_right(task_id) and right_after_kills
         rows = [
-            (f"cut {cut} times (seed {seed})", wall_s, sum(resent) / MIB, max(resent, default=0) / MIB, right),
-            ("upload killed twice", killed_s, sum(resent_by_kills) / MIB, max(resent_by_kills, default=0) / MIB, right_after_kills),
+            (f"cut {cut} times (seed {seed}), gRPC", wall_s, sum(resent) / MIB, max(resent, default=0) / MIB),
+            ("upload killed twice, gRPC", killed_s, sum(resent_by_kills) / MIB, max(resent_by_kills, default=0) / MIB),
+            ("gateway killed twice, tus", tus_s, sum(resent_by_tus) / MIB, max(resent_by_tus, default=0) / MIB),
         ]
-        harness.table("Lines that break", ["what", "wall s", "resent MiB", "most at once MiB", "right SHA-256"], rows)
+        harness.table("Lines that break", ["what", "wall s", "resent MiB", "most at once MiB"], rows)
         return {
             "seed": seed,
             "cuts": cut,
             "resent_bytes": sum(resent),
             "resent_bytes_worst_cut": max(resent, default=0),
             "resume_right": right and right_after_kills,
-            "resent_bytes_by_kills": sum(resent_by_kills),
+            "resent_bytes_by_kills": sum(resent_by_kills) + sum(resent_by_tus),
         }
 
     def slow(self) -> Figures:
@@ -222,7 +258,7 @@ class Upload:
             handed = offset
             if kill_at and offset > kill_at[0]:
                 kill_at.pop(0)
-                self._instance.restart("upload")
+                self._kill("upload")
 
         addresses = self._instance.stack.addresses
         async with SluiceClient(address, addresses["status"], addresses["validation"], addresses["druid_gateway"]) as client:
@@ -243,6 +279,10 @@ class Upload:
         address = self._instance.stack.addresses["upload"] if door == "grpc" else urlsplit(self._instance.stack.gateway_url).netloc
         host, _, port = address.rpartition(":")
         return host, int(port)
+
+    def _kill(self, program: str) -> None:
+        """The process manager starts it again."""
+        self._instance.kill(program, signal.SIGKILL)
 
     def _warm(self) -> None:
         small = data.sales_by_size(FILES / f"sales-{SMALL_MIB}-mib.csv", SMALL_MIB)

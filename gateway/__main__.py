@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 
 from gateway.app import build
 from gateway.settings import Settings
+from services.common import allocator
 from services.common.server import run
 from services.common.settings import load
 
@@ -11,6 +12,7 @@ from services.common.settings import load
 def main() -> None:
     """Runs until SIGTERM or SIGINT."""
     settings = load(Settings)
+    allocator.keep_freed_buffers()
 
     async def start(stack: AsyncExitStack) -> None:
         await build(stack, settings)

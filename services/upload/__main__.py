@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 
-from services.common import server, settings
+from services.common import allocator, server, settings
 from services.upload.app import build
 from services.upload.settings import Settings
 
@@ -10,6 +10,7 @@ from services.upload.settings import Settings
 def main() -> None:
     """Runs the upload service until SIGTERM."""
     read = settings.load(Settings)
+    allocator.keep_freed_buffers()
 
     async def start(stack: AsyncExitStack) -> None:
         await build(stack, read)
