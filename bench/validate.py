@@ -28,6 +28,7 @@ import sys, time
 import duckdb
 connection = duckdb.connect()
 connection.execute("SET threads = 2")
+connection.execute("SET enable_progress_bar = false")
 began = time.perf_counter()
 connection.execute("SUMMARIZE SELECT * FROM read_csv($path)", {"path": sys.argv[1]}).fetchall()
 print(time.perf_counter() - began, time.process_time())

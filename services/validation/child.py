@@ -91,8 +91,12 @@ def main() -> None:
                 _answer(answers, Kind.EARLY, InspectResponse(verdict=step).SerializeToString())
 
     try:
-        request = early.look(job.request, job.source, job.folder, job.limits, growth, emit) if job.growing else job.request
-        report = examine(request, job.source, job.folder, job.limits, emit)
+        request, still = job.request, None
+        if job.growing and early.look(request, job.source, job.folder, job.limits, growth, emit):
+            still = growth
+        elif job.growing:
+            request = growth.wait_complete()
+        report = examine(request, job.source, job.folder, job.limits, emit, still)
     except Exception as failure:
         _answer(answers, Kind.FAILURE, _described(failure).encode())
     else:

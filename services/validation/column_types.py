@@ -1,10 +1,12 @@
 """The type of every column, decided on all of its values.
 
 A sample only chooses which types are worth testing; what is not tested stays text, which loses nothing. Every count is over all rows.
+The values come batch by batch. Where only one type is worth testing, a batch is read in it as it stands; only where that leaves a value
+unread is it looked at closely.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +14,7 @@ import polars as pl
 
 from services.validation.faults import FileFault
 from services.validation.numbers import PLAIN, NumberStyle, settle, styles_of
-from services.validation.table import Table, column
+from services.validation.table import column
 from services.validation.time_formats import EPOCH_MILLIS, EPOCH_SECONDS, TimeFormat, formats_of, stated_format
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import ColumnOptions, ColumnType, LoadType, OnMisfit, ReadOptions
@@ -125,6 +127,11 @@ class ColumnFacts:
         return self.type in _NUMBERS
 
     @property
+    def may_misfit(self) -> bool:
+        """Whether there are values that do not fit its type."""
+        return self.is_number or self.is_time or self.type == ColumnType.COLUMN_TYPE_BOOLEAN
+
+    @property
     def load_type(self) -> "LoadType.ValueType":
         """How the column is loaded when it is not the time column."""
         if self.type == ColumnType.COLUMN_TYPE_INTEGER:
@@ -147,7 +154,7 @@ class ColumnFacts:
             return self.style.decimal(value)
         if self.time_format is not None:
             return self.time_format.time(value)
-        if self.type == ColumnType.COLUMN_TYPE_BOOLEAN and self.misfits:
+        if self.type == ColumnType.COLUMN_TYPE_BOOLEAN:
             return pl.when(boolean(value).is_not_null()).then(text)
         return text
 
@@ -165,7 +172,7 @@ class ColumnFacts:
 
 
 @dataclass(frozen=True)
-class _Candidates:
+class Candidates:
     """What is worth testing on all values of a column."""
 
     styles: list[NumberStyle]
@@ -177,44 +184,179 @@ class _Candidates:
     said: ColumnOptions
     """What was said of this column."""
 
+    @property
+    def fast(self) -> "Callable[[pl.Expr], pl.Expr] | None":
+        """How its texts are read where that is the one thing worth testing. None for texts, and where several are."""
+        if self.booleans or len(self.styles) + len(self.formats) != 1:
+            return None
+        if self.formats:
+            return self.formats[0].time
+        return self.styles[0].integer if self.whole[0] else self.styles[0].decimal
 
-def decide(
-    table: Table, names: list[str], reading: Reading, type_share: float, on_misfit: "OnMisfit.ValueType", options: ReadOptions
-) -> tuple[list[ColumnFacts], int]:
-    """The facts of all columns, and the number of rows in the frame that are blank in every column.
+    @property
+    def is_text(self) -> bool:
+        """Whether there is nothing to test."""
+        return not (self.styles or self.formats or self.booleans)
 
-    Raises:
-        FileFault: OPTION_MISFIT.
-    """
+    def cover(self, others: "Candidates") -> bool:
+        """Whether all that is worth testing in `others` is tested here."""
+        return (
+            set(others.styles) <= set(self.styles) and set(others.formats) <= set(self.formats) and (self.booleans or not others.booleans)
+        )
+
+
+def worth_testing(
+    values: Sequence[pl.Series], header: Sequence[str], source_header: Sequence[str], options: ReadOptions
+) -> list[Candidates]:
+    """What is worth testing in each column, told from some of its values (those that mean nothing, and blanks around, are gone)."""
     said = {column.name: column for column in options.columns}
-    candidates = [
-        _candidates(_sample(table, i, reading), name, options, said.get(name, said.get(table.header[i], ColumnOptions())))
-        for i, name in enumerate(names)
-    ]
-    counts = _count(table, candidates, reading)
-    blank = int(counts["blank"])
-    rows = int(counts["rows"]) - blank
-    columns = [
-        _Counted(i, name, candidate, counts, rows, blank, reading.tells_by_text)
-        for i, (name, candidate) in enumerate(zip(names, candidates, strict=True))
-    ]
-    marks = Counter(mark for counted in columns if (mark := counted.proven_mark()))
-    facts = [counted.decide(type_share, marks, options) for counted in columns]
     return [
-        fact.widened() if fact.misfits and (fact.on_misfit or on_misfit) == OnMisfit.ON_MISFIT_WIDEN_TO_TEXT else fact for fact in facts
-    ], blank
+        _candidates(some, name, options, said.get(name, said.get(source, ColumnOptions())))
+        for some, name, source in zip(values, header, source_header, strict=True)
+    ]
 
 
-def _sample(table: Table, position: int, reading: Reading) -> pl.Series:
-    """Some values of a column that are not null; from all rows where the table's sample has none."""
-    value = reading.value(column(position))
-    found = table.sample.select(value).to_series().drop_nulls()
-    if len(found) or len(table.sample) >= table.rows:
-        return found
-    return table.frame().select(value).drop_nulls().head(SAMPLED_VALUES).collect(engine="streaming").to_series()
+@dataclass(frozen=True)
+class Plain:
+    """Columns of a batch that are plainly what was expected, by position."""
+
+    values: dict[int, pl.Series]
+    """Numbers and times."""
+    texts: set[int]
+    """Texts of which none means nothing."""
+    blank: bool
+    """Whether rows of the batch are blank."""
 
 
-def _candidates(values: pl.Series, name: str, options: ReadOptions, said: ColumnOptions) -> _Candidates:
+class Evidence:
+    """What the values of all columns are, counted batch by batch."""
+
+    def __init__(self, header: Sequence[str], candidates: Sequence[Candidates], reading: Reading, careful: Collection[int] = ()) -> None:
+        """`careful`: columns whose values are all looked at closely."""
+        self.candidates = candidates
+        self._header, self._reading = header, reading
+        self._fast = {
+            i: fast
+            for i, candidate in enumerate(candidates)
+            if (fast := candidate.fast) is not None and i not in careful and not reading.tells_by_text
+        }
+        self._texts = [i for i, candidate in enumerate(candidates) if candidate.is_text and not reading.tells_by_text]
+        self._counts: dict[str, Any] = {}
+        self._unmeasured: set[int] = set()
+
+    def add(self, frame: pl.DataFrame) -> Plain:
+        """Counts the rows of a batch, and returns what was read of it on the way."""
+        read = frame.select([fast(pl.col(column(i))).alias(column(i)) for i, fast in self._fast.items()])
+        good = [i for i in self._fast if read[column(i)].null_count() == frame[column(i)].null_count()]
+        whole = [i for i in good if self.candidates[i].styles and self.candidates[i].whole[0]]
+        self._unmeasured.update(i for i in good if self.candidates[i].styles and not self.candidates[i].whole[0])
+        wanted = [self._reading.nothing(pl.col(column(i)).str.strip_chars()).sum().alias(f"spelled{i}") for i in self._texts]
+        for i in whole:
+            length = pl.col(column(i)).str.len_bytes()
+            wanted += [length.min().alias(f"shortest_integer{i}"), length.max().alias(f"longest_integer{i}")]
+        looked = frame.select(wanted).row(0, named=True) if wanted else {}
+        plain = {*good, *(i for i in self._texts if not looked[f"spelled{i}"])}
+        counts: dict[str, Any] = {"rows": frame.height, "blank": 0}
+        for i in plain:
+            nulls = frame[column(i)].null_count()
+            counts |= {f"nulls{i}": nulls, f"unspelled{i}": nulls}
+            if i not in self._fast:
+                continue
+            kind = "number" if self.candidates[i].styles else "time"
+            counts[f"{kind}{i}_0"] = frame.height - nulls
+            if i in whole:
+                counts |= {key: looked[key] for key in (f"shortest_integer{i}", f"longest_integer{i}")}
+                counts[f"integers{i}"] = frame.height - nulls
+        closely = [i for i in range(len(self.candidates)) if i not in plain]
+        full = any(not counts[f"nulls{i}"] for i in plain)
+        if closely or not full:
+            counts |= self._closely(frame, closely, [] if full else sorted(plain))
+        self._merge(counts)
+        return Plain({i: read[column(i)] for i in good}, plain.difference(good), bool(counts["blank"]))
+
+    def _closely(self, frame: pl.DataFrame, positions: Sequence[int], others: Sequence[int]) -> dict[str, Any]:
+        """How many values of columns fit each type that is worth testing. Blank rows are counted with a look at the `others` too."""
+        values, tested, wanted, empty = [], [], [], []
+        for i in positions:
+            candidate, name = self.candidates[i], column(i)
+            value = pl.col(name)
+            # To blank out what means nothing is dear: it is only done where it could be taken for something.
+            values.append(self._reading.value(name) if self._reading.tells_by_text else value.str.strip_chars())
+            empty.append((value.is_null() | self._reading.nothing(value)).alias(f"empty{i}"))
+            wanted += [pl.col(f"empty{i}").sum().alias(f"nulls{i}"), value.null_count().alias(f"unspelled{i}")]
+            for k, style in enumerate(candidate.styles):
+                whole = candidate.whole[k]
+                tested.append((style.integer(value) if whole else style.decimal(value)).alias(f"number{i}_{k}"))
+                wanted.append(pl.col(f"number{i}_{k}").count())
+                rest = value.filter(pl.col(f"number{i}_{k}").is_null())
+                if whole:
+                    # A whole number is a decimal too: only the others are tested for one.
+                    wanted.append(style.decimal(rest).count().alias(f"fractions{i}_{k}"))
+                if k == 0:
+                    wanted += [rest.str.contains(_IDENTIFIER).sum().alias(f"identifier{i}"), *_lengths(i, value)]
+            if candidate.booleans:
+                wanted.append(boolean(value).count().alias(f"boolean{i}"))
+            for k, found in enumerate(candidate.formats):
+                wanted.append(found.time(value).count().alias(f"time{i}_{k}"))
+        if len(positions) + len(others) == len(self.candidates):
+            masks = [*(pl.col(f"empty{i}") for i in positions), *(pl.col(column(i)).is_null() for i in others)]
+            wanted.append(pl.all_horizontal(masks).sum().alias("blank"))
+        # One step after the other, so that no value is made twice.
+        prepared = frame.lazy().select(*values, *(column(i) for i in others)).with_columns(*tested, *empty)
+        return prepared.select(wanted).collect().row(0, named=True)
+
+    def _merge(self, counts: Mapping[str, Any]) -> None:
+        for key, count in counts.items():
+            known = self._counts.get(key)
+            if known is None or count is None:
+                self._counts[key] = count if known is None else known
+            elif key.startswith("shortest"):
+                self._counts[key] = min(known, count)
+            elif key.startswith("longest"):
+                self._counts[key] = max(known, count)
+            else:
+                self._counts[key] = known + count
+
+    @property
+    def unmeasured(self) -> set[int]:
+        """Columns with identifiers among values that were not looked at closely: they have to be, before it can be decided."""
+        return {i for i in self._unmeasured if self._counts.get(f"identifier{i}")}
+
+    def decide(self, type_share: float, on_misfit: "OnMisfit.ValueType", options: ReadOptions) -> tuple[list[ColumnFacts], int]:
+        """The facts of all columns, and the number of rows that are blank in every column.
+
+        Raises:
+            FileFault: OPTION_MISFIT.
+        """
+        blank = int(self._counts.get("blank", 0))
+        rows = int(self._counts.get("rows", 0)) - blank
+        counts = Counter({key: count for key, count in self._counts.items() if count is not None})
+        columns = [
+            _Counted(i, name, candidate, counts, rows, blank, self._reading.tells_by_text)
+            for i, (name, candidate) in enumerate(zip(self._header, self.candidates, strict=True))
+        ]
+        marks = Counter(mark for counted in columns if (mark := counted.proven_mark()))
+        facts = [counted.decide(type_share, marks, options) for counted in columns]
+        return [
+            fact.widened() if fact.misfits and (fact.on_misfit or on_misfit) == OnMisfit.ON_MISFIT_WIDEN_TO_TEXT else fact for fact in facts
+        ], blank
+
+
+def _lengths(i: int, value: pl.Expr) -> list[pl.Expr]:
+    """How long the identifiers and the whole numbers of a column are, and how many whole numbers there are."""
+    length = value.str.len_bytes()
+    identifiers = length.filter(value.str.contains(_IDENTIFIER))
+    whole = length.filter(PLAIN.integer(value).is_not_null())
+    return [
+        identifiers.min().alias(f"shortest{i}"),
+        identifiers.max().alias(f"longest{i}"),
+        whole.min().alias(f"shortest_integer{i}"),
+        whole.max().alias(f"longest_integer{i}"),
+        whole.count().alias(f"integers{i}"),
+    ]
+
+
+def _candidates(values: pl.Series, name: str, options: ReadOptions, said: ColumnOptions) -> Candidates:
     frame, value = values.to_frame(), pl.col(values.name)
     enough = len(values) * WORTH_TESTING
     styles: list[NumberStyle] = []
@@ -230,7 +372,7 @@ def _candidates(values: pl.Series, name: str, options: ReadOptions, said: Column
         formats = [stated_format(said.time_format)]
     elif said.type in _TIMES or (untold and (not styles or named_like_time(name))):
         formats = _formats(values, named_like_time(name) or said.type in _TIMES)
-    return _Candidates(styles, whole, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said)
+    return Candidates(styles, whole, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said)
 
 
 def _whole(style: NumberStyle, frame: pl.DataFrame, said: ColumnOptions) -> bool:
@@ -249,63 +391,13 @@ def _formats(values: pl.Series, like_time: bool) -> list[TimeFormat]:
     return [found for found, _ in tallied.most_common(FORMATS_TESTED)]
 
 
-def _count(table: Table, candidates: list[_Candidates], reading: Reading) -> dict[str, Any]:
-    """How many values of each column fit each type that is worth testing, and their extremes, over all rows."""
-    values, tested, wanted = [], [], [pl.len().alias("rows")]
-    empty = []
-    for i, candidate in enumerate(candidates):
-        name = column(i)
-        value = pl.col(name)
-        # To blank out what means nothing is dear: it is only done where it could be taken for something.
-        values.append(reading.value(name) if reading.tells_by_text else value.str.strip_chars())
-        nothing = value.is_null() | reading.nothing(value)
-        empty.append(nothing.alias(f"empty{i}"))
-        wanted += [pl.col(f"empty{i}").sum().alias(f"nulls{i}"), value.null_count().alias(f"unspelled{i}")]
-        for k, style in enumerate(candidate.styles):
-            whole = candidate.whole[k]
-            number = style.integer(value) if whole else style.decimal(value)
-            tested.append(number.alias(f"number{i}_{k}"))
-            wanted.append(pl.col(f"number{i}_{k}").count())
-            rest = value.filter(pl.col(f"number{i}_{k}").is_null())
-            if whole:
-                # A whole number is a decimal too: only the others are tested for one.
-                wanted.append(style.decimal(rest).count().alias(f"fractions{i}_{k}"))
-            if k == 0:
-                wanted.append(rest.str.contains(_IDENTIFIER).sum().alias(f"identifier{i}"))
-        if candidate.booleans:
-            tested.append(boolean(value).alias(f"boolean{i}"))
-            wanted.append(pl.col(f"boolean{i}").count())
-        for k, found in enumerate(candidate.formats):
-            tested.append(found.time(value).alias(f"time{i}_{k}"))
-            wanted.append(pl.col(f"time{i}_{k}").count())
-    blank = pl.all_horizontal([pl.col(f"empty{i}") for i in range(len(candidates))])
-    # One step after the other, so that no value is made twice.
-    frame = table.frame().select(values).with_columns(*tested, *empty).select(*wanted, blank.sum().alias("blank"))
-    counts = frame.collect(engine="streaming").row(0, named=True)
-    named = [i for i in range(len(candidates)) if counts.get(f"identifier{i}")]
-    return {**counts, **_lengths(table, named, reading)} if named else counts
-
-
-def _lengths(table: Table, positions: Sequence[int], reading: Reading) -> dict[str, Any]:
-    """How long the identifiers and the whole numbers of columns are, and how many whole numbers there are."""
-    wanted = []
-    for i in positions:
-        value = reading.value(column(i))
-        length = value.str.len_bytes()
-        identifiers = length.filter(value.str.contains(_IDENTIFIER))
-        whole = length.filter(PLAIN.integer(value).is_not_null())
-        wanted += [identifiers.min().alias(f"shortest{i}"), identifiers.max().alias(f"longest{i}")]
-        wanted += [whole.min().alias(f"shortest_integer{i}"), whole.max().alias(f"longest_integer{i}"), whole.count().alias(f"integers{i}")]
-    return table.frame().select(wanted).collect(engine="streaming").row(0, named=True)
-
-
 @dataclass(frozen=True)
 class _Counted:
     """A column with the counts over all of its values."""
 
     position: int
     name: str
-    candidate: _Candidates
+    candidate: Candidates
     counts: Mapping[str, Any]
     rows: int
     blank: int
@@ -323,7 +415,7 @@ class _Counted:
     def _numbers(self) -> list[int]:
         """Per style, how many values are numbers."""
         i = self.position
-        return [self.counts[f"number{i}_{k}"] + self.counts.get(f"fractions{i}_{k}", 0) for k in range(len(self.candidate.styles))]
+        return [self.counts[f"number{i}_{k}"] + self.counts[f"fractions{i}_{k}"] for k in range(len(self.candidate.styles))]
 
     def _is_whole(self, k: int) -> bool:
         """Whether all numbers in a style are whole."""

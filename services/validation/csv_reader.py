@@ -1,55 +1,86 @@
 """A CSV file as a table."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from services.common import errors
 from services.validation import encoding, structure
 from services.validation.faults import FileFault
-from services.validation.table import ROW, Table, column
+from services.validation.growth import Growth
+from services.validation.structure import NotUtf8Error, Structure
+from services.validation.table import ROW, Batch, Table, Take, column
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, ReadOptions
 
+BATCHES_AHEAD = 2
+"""Batches that may wait while the scan goes on."""
 
-def read(source: Path, folder: Path, max_columns: int, options: ReadOptions | None = None) -> Table:
-    """The table in the text `source`. Files that are made on the way go to `folder`.
+
+def read(
+    source: Path,
+    folder: Path,
+    max_columns: int,
+    options: ReadOptions | None = None,
+    growth: Growth | None = None,
+    begin: Callable[[], Take] = lambda: lambda batch: None,
+) -> Table:
+    """The table in the text `source`, which may still grow. Files that are made on the way go to `folder`.
+
+    The rows go to what `begin` returns, batch by batch in the file's order, in another thread. Where the encoding turns out to be another
+    one, reading begins anew.
 
     Raises:
         FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, NO_ROWS, OPTION_MISFIT, RESOURCE_LIMIT.
     """
     said = options or ReadOptions()
-    told = encoding.detect(source, said.encoding)
+    if growth is not None:
+        growth.wait(encoding.HEAD_BYTES)
+    with source.open("rb") as file:
+        told = encoding.from_head(file.read(encoding.HEAD_BYTES), said.encoding)
     text = source
-    if told.name != "utf-8":
-        text = folder / "utf8.csv"
-        encoding.to_utf8(source, told, text)
-    found = structure.scan(text, folder / "clean.csv", folder / "broken.csv", max_columns, said)
+    if told.name == "utf-8":
+        try:
+            return _table(source, folder, max_columns, said, growth, begin(), told)
+        except NotUtf8Error:
+            if growth is not None:
+                growth.wait_complete()
+            told = encoding.other_than_utf8(source, told, said.encoding)
+    if growth is not None:
+        growth.wait_complete()
+    text = folder / "utf8.csv"
+    encoding.to_utf8(source, told, text)
+    return _table(text, folder, max_columns, said, None, begin(), told)
+
+
+def _table(text: Path, folder: Path, max_columns: int, said: ReadOptions, growth: Growth | None, take: Take, told: encoding.Told) -> Table:
+    parsing = _Parsing(take)
+    try:
+        found = structure.scan(text, folder / "clean.csv", folder / "broken.csv", max_columns, said, growth, parsing.add)
+        parsing.finish()
+    finally:
+        parsing.close()
     if found.damage is not None and not found.rows:
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, found.damage.message, line=found.damage.line)
     if not found.rows and not found.broken_rows:
         raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, f"There is no row below the header in line {found.header_line}.")
-    width = len(found.header)
-    parsing = {
-        "has_header": False,
-        "separator": found.grammar.delimiter.decode(),
-        "schema": {column(position): pl.String for position in range(width)},
-    }
-    path, skip_lines, rows = found.path, found.skip_lines, found.rows
+    if parsing.rows != found.rows:
+        raise RuntimeError(f"{parsing.rows} rows were parsed, {found.rows} were counted")
+    path, skip_lines, rows, plain = found.path, found.skip_lines, found.rows, _plain(found)
 
     def frame() -> pl.LazyFrame:
         if not rows:
-            return pl.LazyFrame(schema={ROW: pl.UInt32, **parsing["schema"]})  # type: ignore[dict-item]
-        return pl.scan_csv(path, skip_lines=skip_lines, row_index_name=ROW, glob=False, **parsing)  # type: ignore[arg-type]
+            return pl.LazyFrame(schema={ROW: pl.UInt32, **plain["schema"]})
+        return pl.scan_csv(path, skip_lines=skip_lines, row_index_name=ROW, glob=False, **plain)
 
-    sample = pl.read_csv(io.BytesIO(bytes(found.sample)), **parsing) if found.sample else pl.DataFrame(schema=parsing["schema"])  # type: ignore[arg-type]
     return Table(
         format=FileFormat.FILE_FORMAT_CSV,
         header=found.header,
         frame=frame,
-        sample=sample,
         rows=rows,
         lines=found.lines,
         size=path.stat().st_size,
@@ -73,6 +104,42 @@ def read(source: Path, folder: Path, max_columns: int, options: ReadOptions | No
         ),
         warnings=list(_warnings(told, found)),
     )
+
+
+def _plain(found: Structure) -> dict[str, Any]:
+    """How text in the plain grammar is parsed: into texts."""
+    schema = {column(position): pl.String for position in range(len(found.header))}
+    return {"has_header": False, "separator": found.grammar.delimiter.decode(), "schema": schema}
+
+
+class _Parsing:
+    """Good rows on their way to who takes them, in a thread of their own: parsing goes on while the next rows are scanned."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: list[Future[None]] = []
+        self.rows = 0
+
+    def add(self, found: Structure, rows: bytes) -> None:
+        """Takes rows as the scan hands them on."""
+        while len(self._waiting) >= BATCHES_AHEAD:
+            self._waiting.pop(0).result()
+        self._waiting.append(self._thread.submit(self._parse, found.header, _plain(found), rows, found.line_breaks))
+
+    def _parse(self, header: list[str], plain: dict[str, Any], rows: bytes, line_breaks: bool) -> None:
+        frame = pl.read_csv(io.BytesIO(rows), row_index_name=ROW, row_index_offset=self.rows, **plain)
+        self.rows += frame.height
+        self._take(Batch(header, frame, line_breaks))
+
+    def finish(self) -> None:
+        """Returns when all rows are taken."""
+        for parsed in self._waiting:
+            parsed.result()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _warnings(told: encoding.Told, found: structure.Structure) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from services.validation.column_types import named_like_time
 from services.validation.faults import FileFault
 from services.validation.growth import Growth
 from services.validation.limits import Limits
+from services.validation.survey import Survey
 from services.validation.table import Table
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import EarlyFinding, FileFormat, Severity, ValidateObjectRequest
@@ -16,16 +17,14 @@ HEAD_BYTES = 2 * 1024 * 1024
 """Of so many bytes the first word is said; a shorter file is read as a whole before anybody could act on one."""
 
 
-def look(
-    request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, growth: Growth, emit: judging.Emit
-) -> ValidateObjectRequest:
-    """Tells what the beginning of the growing file says, waits for the rest, and returns what to do with it."""
+def look(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, growth: Growth, emit: judging.Emit) -> bool:
+    """Tells what the beginning of the growing file says. Returns whether the file can be read while it grows."""
     size = growth.wait(HEAD_BYTES)
     if not growth.is_complete:
         found = _findings(request, source, folder, limits, size)
         for problem, certain in found:
             emit(EarlyFinding(problem=problem, certain=certain, received_size=size))
-    return growth.wait_complete()
+    return kinds.is_text_from_head(source, request.filename)
 
 
 def _findings(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, size: int) -> list[tuple[Problem, bool]]:
@@ -44,14 +43,15 @@ def _findings(request: ValidateObjectRequest, source: Path, folder: Path, limits
     end = max(data.rfind(b"\n"), data.rfind(b"\r"))
     head.write_bytes(data[: end + 1] if end >= 0 else data)
     try:
-        table = csv_reader.read(head, part, limits.max_columns, request.options)
-        return _of_table(request, table, part)
+        survey = Survey(request, part / "loadable")
+        table = csv_reader.read(head, part, limits.max_columns, request.options, begin=survey.begin)
+        return _of_table(request, table, survey)
     except FileFault as fault:
         # A line or a header that is too long stays so; an encoding may look better with more of it.
         return [(fault.problem, fault.problem.code == ErrorReason.ERROR_REASON_RESOURCE_LIMIT)]
 
 
-def _of_table(request: ValidateObjectRequest, table: Table, folder: Path) -> list[tuple[Problem, bool]]:
+def _of_table(request: ValidateObjectRequest, table: Table, survey: Survey) -> list[tuple[Problem, bool]]:
     found: list[tuple[Problem, bool]] = []
     held = {rule.name: rule for rule in policy.rules(request.policy, request.options)}
     if guide.task_of(table.header):
@@ -61,7 +61,7 @@ def _of_table(request: ValidateObjectRequest, table: Table, folder: Path) -> lis
         found.append((policy.too_few_columns(columns, held["min_columns"].limit), True))
     if table.damage is not None:
         found.append((table.damage, False))
-    loading, _ = judging.decide(request, table)
+    loading, _, _ = survey.settle(table)
     if loading.time is None:
         # A name stays what it is; values may still come that are times.
         unnamed = not any(named_like_time(name) for name in table.header)

@@ -38,29 +38,34 @@ class Told:
     """Whether nothing in the file states it."""
 
 
-def detect(path: Path, stated: str = "") -> Told:
-    """Encoding of the text: the `stated` one, or told from the bytes.
+def from_head(head: bytes, stated: str = "") -> Told:
+    """Encoding of a text that begins with `head`: the `stated` one, or told from its marks; UTF-8 where there is none, which every byte
+    has still to prove.
 
     Raises:
-        FileFault: ENCODING_UNKNOWN, naming the first line that is not UTF-8; OPTION_MISFIT: there is no such encoding.
+        FileFault: OPTION_MISFIT: there is no such encoding.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
     if stated:
-        told = _stated(stated, head)
-        if told.name == "utf-8" and (bad_line := _first_bad_line(path)) is not None:
-            raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, f"Line {bad_line} is not UTF-8.", line=bad_line)
-        return told
+        return _stated(stated, head)
     for mark, name in _UTF16.items():
         if head.startswith(mark) and not head.startswith(codecs.BOM_UTF32_LE):
             return Told(name, bom=True)
     bom = head.startswith(UTF8_BOM)
     if not bom and (name := _utf16_without_mark(head)):
         return Told(name, assumed=True)
+    return Told("utf-8", bom)
+
+
+def other_than_utf8(path: Path, told: Told, stated: str) -> Told:
+    """Encoding of a text that was told to be UTF-8, and is not.
+
+    Raises:
+        FileFault: ENCODING_UNKNOWN, naming the first line that is not UTF-8.
+    """
     bad_line = _first_bad_line(path)
-    if bad_line is None:
-        return Told("utf-8", bom)
-    if not bom and _is_windows_1252(path):
+    if stated:
+        raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, f"Line {bad_line} is not UTF-8.", line=bad_line)
+    if not told.bom and _is_windows_1252(path):
         return Told("windows-1252", assumed=True)
     raise FileFault(
         ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from services.validation.table import ROW, BrokenRow, Table, column
+from services.validation.table import ROW, Batch, BrokenRow, Table, column
 
 _FIRST = re.compile(r"line of ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _OTHERS = ("column", "value", "reason", "repair")
@@ -33,19 +33,23 @@ def task_of(names: Sequence[str]) -> str:
 
 def without(table: Table) -> Table:
     """The user's own table: without the guide columns, and with cells as they were before they were escaped."""
+    return replace(table, header=own_names(table.header), frame=lambda: _own(table.frame(), len(table.header)), guide_columns=COLUMNS)
 
-    def own(frame: pl.LazyFrame, *more: str) -> pl.LazyFrame:
-        names = [column(position) for position in range(len(table.header) - COLUMNS)]
-        cells = [pl.col(column(position + COLUMNS)).alias(name) for position, name in enumerate(names)]
-        return frame.select(*more, *cells).with_columns(pl.col(names).str.replace(_ESCAPED, "${1}"))
 
-    return replace(
-        table,
-        header=[re.sub(_ESCAPED, r"\1", name) for name in table.header[COLUMNS:]],
-        frame=lambda: own(table.frame(), ROW),
-        sample=own(table.sample.lazy()).collect(),
-        guide_columns=COLUMNS,
-    )
+def without_in(batch: Batch) -> Batch:
+    """The same of some rows."""
+    return replace(batch, header=own_names(batch.header), frame=_own(batch.frame.lazy(), len(batch.header)).collect())
+
+
+def own_names(header: Sequence[str]) -> list[str]:
+    """The user's own names of a rejects file's columns."""
+    return [re.sub(_ESCAPED, r"\1", name) for name in header[COLUMNS:]]
+
+
+def _own(frame: pl.LazyFrame, columns: int) -> pl.LazyFrame:
+    names = [column(position) for position in range(columns - COLUMNS)]
+    cells = [pl.col(column(position + COLUMNS)).alias(name) for position, name in enumerate(names)]
+    return frame.select(ROW, *cells).with_columns(pl.col(names).str.replace(_ESCAPED, "${1}"))
 
 
 def own_fields(table: Table, broken: BrokenRow) -> BrokenRow:

@@ -1,6 +1,6 @@
 """From a file on the local disk to its report, its parts and its rejects. Runs in the child process."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ import polars as pl
 
 from services.common import errors
 from services.common.timing import Timings
-from services.validation import column_types, csv_reader, guide, kinds, names, parts, policy, profile, rejects, time_profile, workbook
-from services.validation.column_types import ColumnFacts, Reading, named_like_time
+from services.validation import csv_reader, guide, kinds, parts, policy, profile, rejects, time_profile, workbook
+from services.validation.column_types import ColumnFacts
 from services.validation.faults import FileFault
+from services.validation.growth import Growth
 from services.validation.limits import Limits
 from services.validation.loading import Loading
+from services.validation.survey import Survey
 from services.validation.table import Table
 from services.validation.time_formats import TimeFormat
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -23,10 +25,8 @@ from sluice.validation.v1.validation_pb2 import (
     EarlyFinding,
     EarlyVerdict,
     FileFormat,
-    Header,
     LoadType,
     Part,
-    ReadOptions,
     Report,
     RuleOutcome,
     Severity,
@@ -36,18 +36,15 @@ from sluice.validation.v1.validation_pb2 import (
     Verdict,
 )
 
-MAX_NAME_CHARS = 500
-"""Longest name of a column; a longer one is no name, and the report has to stay small enough for a message."""
-
 EARLY_PROBLEMS = 10
 """Problems that an early verdict names."""
 
 Emit = Callable[[ValidationProgress | EarlyFinding | EarlyVerdict], None]
 
 
-def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, emit: Emit) -> Report:
-    """The report of the file `source`. Parts (`parts/000.csv`, ...) and `rejects.csv` are left in `folder`; the report has their names
-    there in place of their URIs."""
+def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, emit: Emit, growth: Growth | None = None) -> Report:
+    """The report of the file `source`, which may still grow where it is text. Parts (`parts/000.csv`, ...) and `rejects.csv` are left in
+    `folder`; the report has their names there in place of their URIs."""
     timings = Timings()
     report = Report()
     if request.HasField("options"):
@@ -56,11 +53,14 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
         with timings.step("parse"):
             emit(ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes"))
             report.format = kinds.tell(source, request.filename)
+            survey = Survey(request, folder / "loadable")
             if report.format == FileFormat.FILE_FORMAT_CSV:
-                table = csv_reader.read(source, folder, limits.max_columns, request.options)
+                table = csv_reader.read(source, folder, limits.max_columns, request.options, growth, survey.begin)
             else:
                 table = workbook.read(source, report.format, limits, request.options)
-        _judge(request, table, folder, limits, emit, timings, report)
+                for batch in table.batches():
+                    survey.add(batch)
+        _judge(request, table, survey, folder, limits, emit, timings, report)
     except FileFault as fault:
         report.problems.insert(0, fault.problem)
         report.verdict = Verdict.VERDICT_REJECTED
@@ -72,7 +72,14 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
 
 
 def _judge(
-    request: ValidateObjectRequest, table: Table, folder: Path, limits: Limits, emit: Emit, timings: Timings, report: Report
+    request: ValidateObjectRequest,
+    table: Table,
+    survey: Survey,
+    folder: Path,
+    limits: Limits,
+    emit: Emit,
+    timings: Timings,
+    report: Report,
 ) -> None:
     report.rejects_of = guide.task_of(table.header)
     if report.rejects_of:
@@ -84,11 +91,10 @@ def _judge(
         report.sheet.CopyFrom(table.sheet)
     with timings.step("scan"):
         emit(ValidationProgress(phase="scan", done=0, total=table.rows, unit="rows"))
-        loading, warnings = decide(request, table)
+        loading, blank_rows, warnings = survey.settle(table)
         report.problems.extend(warnings)
-        report.problems.extend(_changed_texts(loading))
-        frame_rows = table.rows - loading.blank_rows
-        stats = _stats(loading)
+        frame_rows = table.rows - blank_rows
+        stats = survey.found()
         loadable = int(stats["rows"]) if loading.time is not None else 0
         emit(ValidationProgress(phase="scan", done=table.rows, total=table.rows, unit="rows"))
     with timings.step("verdict"):
@@ -97,7 +103,7 @@ def _judge(
         # Without a time no row can be loaded; the file is refused for that, and its good rows count as refused with it.
         rejected = refused.count if loading.time is not None else table.broken_rows + frame_rows
         report.rows_read = table.rows + table.broken_rows + table.blank_rows + table.footer_rows
-        report.rows_skipped = table.blank_rows + table.footer_rows + loading.blank_rows
+        report.rows_skipped = table.blank_rows + table.footer_rows + blank_rows
         report.rows_rejected = rejected
         report.rows_loadable = loadable
         if report.rows_read != report.rows_loadable + report.rows_rejected + report.rows_skipped:
@@ -108,25 +114,27 @@ def _judge(
         report.first_rejects.extend(refused.first)
         if refused.path is not None:
             report.rejects_uri = refused.path.name
-        report.columns.extend(_columns(loading, stats, refused.misfits))
+        report.columns.extend(_columns(loading, table, stats, refused.misfits))
         profile.fill(report, loading, stats)
         if loading.time is not None and loading.time.time_format is not None:
             report.time.CopyFrom(_time(loading.time, loading.time.time_format, stats, loadable))
             report.time.source_name = table.header[loading.time.position]
-            report.problems.extend(time_profile.fill(report.time, loading, stats))
+            report.problems.extend(time_profile.fill(report.time, loading, table, stats))
         if not frame_rows + table.broken_rows:
             raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank.")
         found = policy.Found(
             loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault, time_is_said=bool(request.options.time_column)
         )
         report.rules.extend(policy.judge(policy.rules(request.policy, request.options), found))
-        _conclude(report, loading)
+        _conclude(report, table, loading)
         emit(_verdict(report))
     if report.verdict == Verdict.VERDICT_PASSED:
         with timings.step("parts"):
             written = parts.write(
-                loading,
+                survey.loadable(),
                 loadable,
+                table.size,
+                survey.sampled_times(),
                 folder / "parts",
                 limits.max_parts,
                 lambda done: emit(ValidationProgress(phase="parts", done=done, total=loadable, unit="rows")),
@@ -136,129 +144,19 @@ def _judge(
             report.parts.append(Part(uri=part.path.name, rows=part.rows, size=size, min_millis=part.min_millis, max_millis=part.max_millis))
 
 
-def decide(request: ValidateObjectRequest, table: Table) -> tuple[Loading, list[Problem]]:
-    """What the columns are and which rows are loaded, with the warnings about it.
-
-    Raises:
-        FileFault: HEADER_DAMAGED.
-    """
-    held = policy.rules(request.policy, request.options)
-    reading = Reading(policy.null_tokens(request.policy, request.options))
-    on_misfit = policy.on_misfit(request.policy)
-    header = [names.clean(name) for name in table.header]
-    if longest := next((name for name in table.header if len(name) > MAX_NAME_CHARS), ""):
-        message = f"A column has a name of {len(longest):,} characters; at most {MAX_NAME_CHARS} are taken."
-        raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, value=longest)
-    facts, blank = column_types.decide(table, header, reading, policy.type_share(request.policy), on_misfit, request.options)
-    if table.has_header and request.options.header != Header.HEADER_YES:
-        _header_is_not_data(table, facts, reading)
-    time = _time_fact(facts, by_name=policy.needs_time_name(held), said=request.options.time_column)
-    druid_names, warnings = names.druid_names(table.header, None if time is None else time.position)
-    # What is not loaded needs no name.
-    unloaded = {fact.position for fact in facts if fact.load_type == LoadType.LOAD_TYPE_UNSPECIFIED}
-    warnings = [warning for warning in warnings if warning.value not in {druid_names[position] for position in unloaded}]
-    warnings += [_order_assumed(fact, fact.time_format) for fact in facts if fact.order_assumed and fact.time_format is not None]
-    warnings += _assumptions(facts, header, request.options)
-    return Loading(table, facts, druid_names, time, reading, on_misfit, blank), warnings
-
-
-def _assumptions(facts: Sequence[ColumnFacts], header: Sequence[str], options: ReadOptions) -> Iterator[Problem]:
-    for fact in facts:
-        if fact.marks_assumed:
-            mark = fact.style.thousands_mark or fact.style.decimal_mark
-            what = "stands between thousands" if fact.style.thousands_mark else "is the decimal mark"
-            message = f"Nothing in {fact.shown_name} decides whether {mark!r} {what}; it was assumed to."
-            yield errors.problem(ErrorReason.ERROR_REASON_NUMBER_MARK_ASSUMED, message, column=fact.source_name, value=mark)
-    known = set(header)
-    for name in [*(column.name for column in options.columns), *([options.time_column] if options.time_column else [])]:
-        if names.clean(name) not in known:
-            message = f"Something was said about a column {name!r}, which the file does not have."
-            yield errors.problem(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value=name)
-
-
-def _header_is_not_data(table: Table, facts: Sequence[ColumnFacts], reading: Reading) -> None:
-    """Refuses a table whose first row is as data as those below it: numbers and times where the columns have them, and no name."""
-    named = [fact for fact in facts if fact.source_name]
-    typed = [fact for fact in named if fact.is_number or fact.is_time]
-    if len(typed) < len(named) or not named:
-        return
-    first = pl.DataFrame({f"c{fact.position}": [fact.source_name] for fact in typed})
-    if all(first.select(fact.typed(reading).is_not_null()).item() for fact in typed):
-        line = table.dialect.header_line if table.dialect else table.sheet.header_row if table.sheet else 1
-        message = f"Line {line} should hold the names of the columns, but holds numbers or dates like the rows below it."
-        raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, line=line, action="Add a header row with one name per column.")
-
-
-def _time_fact(facts: Sequence[ColumnFacts], *, by_name: bool, said: str) -> ColumnFacts | None:
-    if said:
-        return next((fact for fact in facts if fact.is_time and fact.source_name == names.clean(said)), None)
-
-    def rank(fact: ColumnFacts) -> tuple[int, int]:
-        name = fact.source_name.lower()
-        if name == names.TIME:
-            return 0, fact.position
-        if "timestamp" in name:
-            return 1, fact.position
-        return (2 if named_like_time(name) else 3), fact.position
-
-    candidates = [fact for fact in facts if fact.is_time and (named_like_time(fact.source_name) or not by_name)]
-    return min(candidates, key=rank, default=None)
-
-
-def _order_assumed(fact: ColumnFacts, format: TimeFormat) -> Problem:
-    order = "the day" if format.day_first else "the month"
-    message = f"No date in {fact.shown_name} decides whether the day or the month comes first; {order} was assumed to."
-    return errors.problem(ErrorReason.ERROR_REASON_DAY_MONTH_ASSUMED, message, column=fact.source_name, value=format.strptime)
-
-
-def _changed_texts(loading: Loading) -> list[Problem]:
-    changes = loading.changed_texts()
-    if not changes:
-        return []
-    counts = loading.table.frame().select([count.alias(str(fact.position)) for fact, count in changes]).collect(engine="streaming").row(0)
+def _columns(loading: Loading, table: Table, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]) -> list[Column]:
     return [
-        errors.problem(
-            ErrorReason.ERROR_REASON_TEXT_CHANGED,
-            f"{count:,} values of {fact.shown_name} hold line breaks; they are loaded with blanks in their place.",
-            column=fact.source_name,
-            value=count,
-        )
-        for (fact, _), count in zip(changes, counts, strict=True)
-        if count
-    ]
-
-
-def _stats(loading: Loading) -> dict[str, Any]:
-    """Rows, and smallest, largest and sum per column, over the loadable rows."""
-    wanted = [pl.len().alias("rows")]
-    for fact, name in zip(loading.columns, loading.names, strict=True):
-        kind = loading.load_type(fact)
-        if kind == LoadType.LOAD_TYPE_UNSPECIFIED:
-            continue
-        if fact.is_number or fact.is_time:
-            wanted += [pl.col(name).min().alias(f"min{fact.position}"), pl.col(name).max().alias(f"max{fact.position}")]
-        if fact.is_number:
-            # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a BIGINT would too.
-            wanted.append(pl.col(name).cast(pl.Float64).sum().alias(f"sum{fact.position}"))
-    wanted += profile.expressions(loading, loading.table.rows)
-    if loading.time is not None:
-        wanted += time_profile.expressions()
-    found = loading.loadable().select(wanted).collect(engine="streaming")
-    # Lists stay series: as Python's they would be slow and large.
-    return {name: found[name][0] for name in found.columns}
-
-
-def _columns(loading: Loading, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]) -> list[Column]:
-    return [
-        _column(loading, fact, name, stats, misfits.get(fact.position, []))
+        _column(loading, table.header[fact.position], fact, name, stats, misfits.get(fact.position, []))
         for fact, name in zip(loading.columns, loading.names, strict=True)
     ]
 
 
-def _column(loading: Loading, fact: ColumnFacts, name: str, stats: dict[str, Any], misfits: Sequence[tuple[int, str]]) -> Column:
+def _column(
+    loading: Loading, source_name: str, fact: ColumnFacts, name: str, stats: dict[str, Any], misfits: Sequence[tuple[int, str]]
+) -> Column:
     load_type = loading.load_type(fact)
     made = Column(
-        source_name=loading.table.header[fact.position],
+        source_name=source_name,
         name="" if load_type == LoadType.LOAD_TYPE_UNSPECIFIED else name,
         position=fact.position,
         type=fact.type,
@@ -322,11 +220,11 @@ def _time(fact: ColumnFacts, format: TimeFormat, stats: dict[str, Any], loadable
     return made
 
 
-def _conclude(report: Report, loading: Loading) -> None:
+def _conclude(report: Report, table: Table, loading: Loading) -> None:
     """The verdict, and the problems in their order: what rejects the file, then warnings."""
     blocking = _problems(report.rules, Severity.SEVERITY_BLOCK)
-    if loading.table.damage is not None:
-        blocking.insert(0, loading.table.damage)
+    if table.damage is not None:
+        blocking.insert(0, table.damage)
     reasons = {problem.code for problem in blocking}
     if loading.time is None and ErrorReason.ERROR_REASON_NO_TIME_COLUMN not in reasons:
         blocking.insert(0, policy.no_time_column(loading.columns))

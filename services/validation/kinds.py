@@ -83,6 +83,14 @@ def tell_from_head(path: Path, filename: str) -> "FileFormat.ValueType":
     return named
 
 
+def is_text_from_head(path: Path, filename: str) -> bool:
+    """Whether the file is text, as its name says: then its beginning has settled what it is."""
+    try:
+        return tell_from_head(path, filename) == FileFormat.FILE_FORMAT_CSV
+    except FileFault:
+        return False
+
+
 def _named(filename: str) -> tuple[str, "FileFormat.ValueType"]:
     """The extension and what it says."""
     extension = PurePath(filename).suffix.lower()

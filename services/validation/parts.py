@@ -1,13 +1,11 @@
 """Pass 2: the load-ready parts, sorted by time, with memory that does not grow with the file."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from services.validation.loading import Loading
 from services.validation.names import TIME
 from services.validation.table import ROW
 
@@ -17,7 +15,7 @@ PART_BYTES = 48 * 1024 * 1024
 SAMPLED_FROM_ROWS = 1_000_000
 """Rows of a table whose buckets are told from its sample; buckets of a smaller one are exactly equal."""
 SAMPLED_PER_BUCKET = 200
-BUCKET_BYTES = 32 * 1024 * 1024
+BUCKET_BYTES = 64 * 1024 * 1024
 """Text that is sorted in memory at once."""
 
 
@@ -31,68 +29,62 @@ class WrittenPart:
     max_millis: int
 
 
-def write(loading: Loading, rows: int, folder: Path, max_parts: int, progress: Callable[[int], None]) -> list[WrittenPart]:
-    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own.
+def write(
+    loadable: pl.LazyFrame, rows: int, size: int, times: pl.Series, folder: Path, max_parts: int, progress: Callable[[int], None]
+) -> list[WrittenPart]:
+    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own. `size` is that of
+    the table's text, `times` an even sample of the rows' times.
 
     Raises:
         RuntimeError: the rows written are not `rows`.
     """
     folder.mkdir()
-    size = loading.table.size
     count = 1 if rows <= ROWS_OF_ONE_PART else min(max_parts, max(2, -(-size // PART_BYTES)))
     per_part = max(1, -(-size // (count * BUCKET_BYTES)))
-    if count * per_part == 1:
-        frame = loading.loadable().collect(engine="streaming")
-        written = [_Writing(folder / "000.csv").add(frame).done()]
-        progress(rows)
-    else:
-        written = _in_buckets(loading, rows, folder, count, per_part, progress)
-    if (total := sum(part.rows for part in written)) != rows:
-        raise RuntimeError(f"{total} rows were written to the parts, {rows} were counted")
+    edges: Sequence[tuple[int, int]] = []
+    if count * per_part > 1:
+        edges = _sampled_edges(times, rows, count * per_part) or _edges(loadable.select(TIME, ROW), count * per_part)
+    written, done = [], 0
+    for number in range(count):
+        writing = _Writing(folder / f"{number:03}.csv")
+        for bucket in range(number * per_part, (number + 1) * per_part):
+            writing.add(_bucket(loadable, edges, bucket))
+            progress(done + writing.rows)
+        part = writing.done()
+        done += part.rows
+        if part.rows:
+            written.append(part)
+        else:
+            part.path.unlink()
+    if done != rows:
+        raise RuntimeError(f"{done} rows were written to the parts, {rows} were counted")
     return written
 
 
-def _in_buckets(loading: Loading, rows: int, folder: Path, count: int, per_part: int, progress: Callable[[int], None]) -> list[WrittenPart]:
-    buckets = folder.with_name("buckets")
-    frame = loading.loadable()
-    edges = _sampled_edges(loading, rows, count * per_part) or _edges(frame.select(TIME, ROW), count * per_part)
-    bucket = pl.sum_horizontal(
-        [((pl.col(TIME) > time) | ((pl.col(TIME) == time) & (pl.col(ROW) >= row))).cast(pl.UInt16) for time, row in edges]
-    )
-    frame.with_columns(bucket.alias("#bucket")).sink_ipc(
-        pl.PartitionBy(buckets, key="#bucket", include_key=False), compression="lz4", engine="streaming", maintain_order=False, mkdir=True
-    )
-    parts = []
-    done = 0
-    for number in range(count):
-        writing = _Writing(folder / f"{number:03}.csv")
-        for within in range(per_part):
-            source = buckets / f"#bucket={number * per_part + within}"
-            if not source.exists():
-                source = buckets / f"%23bucket={number * per_part + within}"
-            if not source.exists():
-                continue
-            writing.add(pl.read_ipc(source / "*.ipc"))
-            shutil.rmtree(source)
-            progress(done + writing.rows)
-        part = writing.done()
-        if not part.rows:
-            part.path.unlink()
-            continue
-        parts.append(part)
-        done += part.rows
-    buckets.rmdir()
-    return parts
+def _bucket(loadable: pl.LazyFrame, edges: Sequence[tuple[int, int]], number: int) -> pl.DataFrame:
+    """The rows between two edges."""
+    bounds = []
+    if number > len(edges):
+        return loadable.clear().collect()
+    if number:
+        bounds.append(_from(edges[number - 1]))
+    if number < len(edges):
+        bounds.append(_from(edges[number]).not_())
+    return (loadable.filter(pl.all_horizontal(bounds)) if bounds else loadable).collect(engine="streaming")
 
 
-def _sampled_edges(loading: Loading, rows: int, buckets: int) -> Sequence[tuple[int, int]]:
-    """Times at which buckets begin, told from the table's sample; none where it is too small, or many rows have one time."""
-    if rows < SAMPLED_FROM_ROWS or loading.time is None:
+def _from(edge: tuple[int, int]) -> pl.Expr:
+    """Whether a row lies at or after an edge."""
+    time, row = edge
+    return (pl.col(TIME) >= time) if not row else (pl.col(TIME) > time) | ((pl.col(TIME) == time) & (pl.col(ROW) >= row))
+
+
+def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[tuple[int, int]]:
+    """Times at which buckets begin, told from a sample; none where it is too small, or many rows have one time."""
+    if rows < SAMPLED_FROM_ROWS or len(times) < buckets * SAMPLED_PER_BUCKET:
         return []
-    times = loading.table.sample.select(loading.time.typed(loading.reading).dt.epoch("ms")).to_series().drop_nulls().sort()
-    if len(times) < buckets * SAMPLED_PER_BUCKET:
-        return []
-    starts = [times[len(times) * number // buckets] for number in range(1, buckets)]
+    ordered = times.sort()
+    starts = [ordered[len(ordered) * number // buckets] for number in range(1, buckets)]
     # Each edge has to leave rows on both sides; a time that takes a bucket by itself is cut by rows.
     return [(time, 0) for time in starts] if len(set(starts)) == len(starts) else []
 

@@ -1,23 +1,24 @@
-"""The profile of what is loaded: counts, extremes, means, lengths and duplicate rows of all rows; distinct values approximately; quantiles,
+"""The profile of what is loaded: counts, extremes, sums, lengths and duplicate rows of all rows; distinct values by a sketch; quantiles,
 histograms and most frequent values from an even sample, which is all rows where there are few.
 
-Everything comes out of the one pass that also gives the sums: `expressions` go into it, `fill` takes what came of them.
+The rows come batch by batch; memory does not grow with them, but for 8 bytes a row that tell duplicates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from operator import add
 from typing import Any
 
 import polars as pl
 
 from services.validation.column_types import ColumnFacts
+from services.validation.distinct import Distinct
 from services.validation.loading import Loading
 from services.validation.names import TIME
-from services.validation.table import ROW
 from sluice.validation.v1.validation_pb2 import Column, LoadType, Report
 
 SAMPLE_ROWS = 250_000
-"""A sample has at least so many rows, or all."""
+"""A sample has at least so many rows, or all, and less than twice as many."""
 SAMPLE_CHARS = 64
 """Texts are kept so long in the sample."""
 EXACT_HASHES = 20_000_000
@@ -39,35 +40,101 @@ def _loaded(loading: Loading) -> list[tuple[ColumnFacts, str, "LoadType.ValueTyp
     return found
 
 
-def expressions(loading: Loading, rows: int) -> list[pl.Expr]:
-    """What the pass over the loadable rows has to compute; `rows` are those of the table."""
-    step = max(1, rows // SAMPLE_ROWS)
-    sampled = pl.col(ROW) % step == 0
-    wanted: list[pl.Expr] = [sampled.sum().alias("sampled")]
-    row_hash: pl.Expr | None = None
-    for fact, name, kind in _loaded(loading):
-        at, value = fact.position, pl.col(name)
-        shown = value.str.head(SAMPLE_CHARS) if kind == LoadType.LOAD_TYPE_STRING else value
-        wanted += [
-            value.count().alias(f"count{at}"),
-            value.approx_n_unique().alias(f"distinct{at}"),
-            (shown if step == 1 else shown.filter(sampled)).implode().alias(f"sample{at}"),
+class Profile:
+    """Takes the loadable rows batch by batch, and tells what the report says of them."""
+
+    def __init__(self, loading: Loading) -> None:
+        self._columns = _loaded(loading)
+        self._measures: list[tuple[str, pl.Expr, Callable[[Any, Any], Any]]] = [("rows", pl.len(), add)]
+        self._hashes: list[pl.Expr] = []
+        self._distinct: dict[int, Distinct] = {}
+        self._found: dict[str, Any] = {}
+        self._row_hashes: list[pl.Series] = []
+        self._rows_distinct: Distinct | None = None
+        self._rows = 0
+        self._sample: list[pl.DataFrame] = []
+        self._step = 1
+        for fact, name, kind in self._columns:
+            at, value = fact.position, pl.col(name)
+            self._hashes.append(value.hash(seed=at + 1).alias(name))
+            self._distinct[at] = Distinct()
+            self._measures.append((f"count{at}", value.count(), add))
+            if kind == LoadType.LOAD_TYPE_STRING:
+                length = value.str.len_chars()
+                self._measures += [(f"shortest{at}", length.min(), min), (f"longest{at}", length.max(), max)]
+                self._measures.append((f"characters{at}", length.cast(pl.Int64).sum(), add))
+            else:
+                self._measures += [(f"min{at}", value.min(), min), (f"max{at}", value.max(), max)]
+            if kind in _NUMBERS:
+                # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a BIGINT would too.
+                self._measures.append((f"sum{at}", value.cast(pl.Float64).sum(), add))
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Takes the next rows."""
+        if not rows.height or not self._columns:
+            self._rows += rows.height
+            return
+        found = rows.select([measure.alias(key) for key, measure, _ in self._measures]).row(0, named=True)
+        for key, _, merge in self._measures:
+            known, value = self._found.get(key), found[key]
+            self._found[key] = merge(known, value) if known is not None and value is not None else value if known is None else known
+        hashes = rows.select(self._hashes)
+        for fact, name, _ in self._columns:
+            self._distinct[fact.position].add(hashes[name])
+        of_rows = hashes.to_series(0)
+        for place in range(1, hashes.width):
+            of_rows = of_rows ^ hashes.to_series(place)
+        self._rows += rows.height
+        self._duplicates(of_rows)
+        self._take_sample(rows)
+
+    def _duplicates(self, of_rows: pl.Series) -> None:
+        self._row_hashes.append(of_rows)
+        if self._rows <= EXACT_HASHES:
+            return
+        if self._rows_distinct is None:
+            self._rows_distinct = Distinct()
+        for hashes in self._row_hashes:
+            self._rows_distinct.add(hashes)
+        self._row_hashes = []
+
+    def _take_sample(self, rows: pl.DataFrame) -> None:
+        first = -(self._rows - rows.height) % self._step
+        shown = [
+            pl.col(name).str.head(SAMPLE_CHARS) if kind == LoadType.LOAD_TYPE_STRING else pl.col(name) for _, name, kind in self._columns
         ]
-        if kind == LoadType.LOAD_TYPE_STRING:
-            length = value.str.len_chars()
-            wanted += [length.min().alias(f"shortest{at}"), length.max().alias(f"longest{at}"), length.mean().alias(f"length{at}")]
-        hashed = value.hash(seed=at + 1)
-        row_hash = hashed if row_hash is None else row_hash ^ hashed
-    if row_hash is not None:
-        wanted.append((row_hash.n_unique() if rows <= EXACT_HASHES else row_hash.approx_n_unique()).alias("rows_distinct"))
-    return wanted
+        self._sample.append(rows.gather_every(self._step, first).select(shown))
+        while sum(piece.height for piece in self._sample) >= 2 * SAMPLE_ROWS:
+            self._step *= 2
+            self._sample = [pl.concat(self._sample).gather_every(2)]
+
+    def found(self) -> dict[str, Any]:
+        """What was found in all rows."""
+        made: dict[str, Any] = {"rows": self._rows, "sampled": 0, **self._found}
+        sample = pl.concat(self._sample) if self._sample else pl.DataFrame(schema=[name for _, name, _ in self._columns])
+        for fact, name, kind in self._columns:
+            at = fact.position
+            made.setdefault(f"count{at}", 0)
+            made[f"distinct{at}"], made[f"sample{at}"] = self._distinct[at], sample[name]
+            if kind == LoadType.LOAD_TYPE_STRING and made[f"count{at}"]:
+                made[f"length{at}"] = made[f"characters{at}"] / made[f"count{at}"]
+        made["sampled"] = sample.height
+        if self._rows_distinct is not None:
+            made["rows_distinct"] = self._rows_distinct.count
+        elif self._row_hashes:
+            made["rows_distinct"] = pl.concat(self._row_hashes).n_unique()
+        return made
+
+    def times(self) -> pl.Series:
+        """The times of the sample."""
+        return pl.concat([piece[TIME] for piece in self._sample]) if self._sample else pl.Series(TIME, dtype=pl.Int64)
 
 
 def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
     """Completes the report's columns with what the pass found."""
     rows = int(found["rows"])
     report.sample_rows = int(found["sampled"] or 0)
-    report.duplicate_rows_approximate = loading.table.rows > EXACT_HASHES
+    report.duplicate_rows_approximate = rows > EXACT_HASHES
     if "rows_distinct" in found:
         # An approximation may count a little too many.
         report.duplicate_rows = max(rows - int(found["rows_distinct"]), 0)
@@ -76,8 +143,9 @@ def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
         at, column = fact.position, columns[fact.position]
         values = int(found[f"count{at}"])
         # Nothing counts as a value of its own there.
-        column.distinct = max(min(int(found[f"distinct{at}"]) - (values < rows), values), 0)
-        column.distinct_approximate = True
+        distinct: Distinct = found[f"distinct{at}"]
+        column.distinct = max(min(distinct.count - (values < rows), values), 0)
+        column.distinct_approximate = distinct.approximate
         if not values:
             continue
         if kind == LoadType.LOAD_TYPE_STRING:

@@ -6,7 +6,7 @@ otherwise its good records are copied into a clean file, and the others become b
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +14,7 @@ from typing import IO, Any
 from services.common import errors
 from services.validation import dialect
 from services.validation.faults import FileFault
+from services.validation.growth import Growth
 from services.validation.lines import LineMap
 from services.validation.records import QUOTE, Fields, Flaw, Grammar, write
 from services.validation.table import BrokenRow
@@ -23,9 +24,8 @@ from sluice.validation.v1.validation_pb2 import ReadOptions
 BLOCK_BYTES = 4 * 1024 * 1024
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """Longest record; a longer one is a broken quote, or no table."""
-FIRST_SAMPLE_BYTES = 1024 * 1024
-SAMPLE_BYTES = 32 * 1024
-"""What each further block adds to the sample."""
+BATCH_BYTES = 16 * 1024 * 1024
+"""Good rows are handed on in pieces of about this size."""
 MAX_NUL_SHARE = 0.01
 HEAD_BYTES = 256 * 1024
 """The grammar and the header are told from."""
@@ -58,28 +58,46 @@ class Structure:
     line_breaks: bool = False
     """Whether a value may hold a line break or another character that Druid takes for structure."""
     lines: LineMap = field(default_factory=LineMap)
-    sample: bytearray = field(default_factory=bytearray)
 
 
-def scan(source: Path, clean: Path, broken: Path, max_columns: int, options: ReadOptions) -> Structure:
-    """Scans the UTF-8 text in `source`. `clean` and `broken` are written where the file is not regular.
+Take = Callable[[Structure, bytes], None]
+"""Takes good rows under the plain grammar, with line feeds, in the file's order; and what was found so far."""
+
+
+class NotUtf8Error(Exception):
+    """The text is in another encoding."""
+
+
+def scan(
+    source: Path,
+    clean: Path,
+    broken: Path,
+    max_columns: int,
+    options: ReadOptions,
+    growth: Growth | None = None,
+    take: Take = lambda found, rows: None,
+) -> Structure:
+    """Scans the UTF-8 text in `source`, which may still grow. `clean` and `broken` are written where the file is not regular.
 
     Raises:
         FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, OPTION_MISFIT, RESOURCE_LIMIT.
+        NotUtf8Error: some byte is none of UTF-8.
     """
-    scanning = _Scan(source, clean, broken, max_columns, options)
+    scanning = _Scan(source, clean, broken, max_columns, options, growth, take)
     try:
         return scanning.run()
     finally:
         scanning.close()
 
 
-def _blocks(path: Path, start: int, end: bytes) -> Iterator[bytes]:
-    """The file from `start` in pieces that end at a line end; the last may not."""
+def _blocks(path: Path, start: int, end: bytes, growth: Growth | None) -> Iterator[bytes]:
+    """The file from `start` in pieces that end at a line end; the last may not. Waits for bytes that are still on their way."""
     rest = b""
+    position = start
     with path.open("rb", buffering=0) as file:
         file.seek(start)
-        while block := file.read(BLOCK_BYTES):
+        while block := _next(file, position, growth):
+            position += len(block)
             cut = block.rfind(end) + 1
             if cut == 0:
                 rest += block
@@ -90,6 +108,22 @@ def _blocks(path: Path, start: int, end: bytes) -> Iterator[bytes]:
             rest = block[cut:]
     if rest:
         yield rest
+
+
+def _next(file: IO[bytes], position: int, growth: Growth | None) -> bytes:
+    if growth is not None:
+        growth.wait(position + BLOCK_BYTES)
+    return file.read(BLOCK_BYTES)
+
+
+def _in_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        if not block.isascii():
+            try:
+                block.decode("utf-8")
+            except UnicodeDecodeError:
+                raise NotUtf8Error from None
+        yield block
 
 
 def _too_long(line: int | None = None) -> FileFault:
@@ -103,9 +137,14 @@ def _too_long(line: int | None = None) -> FileFault:
 
 
 class _Scan:
-    def __init__(self, source: Path, clean: Path, broken: Path, max_columns: int, options: ReadOptions) -> None:
+    def __init__(
+        self, source: Path, clean: Path, broken: Path, max_columns: int, options: ReadOptions, growth: Growth | None, take: Take
+    ) -> None:
         self._source, self._clean_path, self._broken_path = source, clean, broken
         self._max_columns, self._options = max_columns, options
+        self._growth, self._take_rows = growth, take
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
         self._clean: IO[bytes] | None = None
         self._broken: IO[str] | None = None
         self._writer: Any = None
@@ -121,7 +160,7 @@ class _Scan:
 
     def run(self) -> Structure:
         with self._source.open("rb") as file:
-            head = file.read(BLOCK_BYTES)
+            head = _next(file, 0, self._growth)
         bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
         if head.count(b"\0") > len(head) * MAX_NUL_SHARE:
             raise FileFault(
@@ -129,7 +168,7 @@ class _Scan:
             )
         self._end = dialect.line_end(head)
         offset = bom
-        blocks = _blocks(self._source, bom, self._end)
+        blocks = _in_utf8(_blocks(self._source, bom, self._end, self._growth))
         for block in blocks:
             if block.strip():
                 break
@@ -153,6 +192,7 @@ class _Scan:
             self._take(block)
         if self._carry:
             self._careful(b"", last=True)
+        self._hand_on()
         self._leave_out_footer()
         if self._clean is not None:
             self._clean.flush()
@@ -246,7 +286,6 @@ class _Scan:
         found.rows += count
         self._line += count
         self._offset += len(block)
-        self._sample(plain)
         self._write(plain)
         return True
 
@@ -270,23 +309,20 @@ class _Scan:
             return None if QUOTE in block else block.replace(grammar.delimiter + b" ", grammar.delimiter)
         return block
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, rows: bytes) -> None:
+        """Hands good rows on, and copies them where copies are made."""
+        rows = rows if rows.endswith(b"\n") or not rows else rows + b"\n"
         if self._clean is not None:
-            self._clean.write(block if block.endswith(b"\n") else block + b"\n")
+            self._clean.write(rows)
+        self._batch.append(rows)
+        self._batch_bytes += len(rows)
+        if self._batch_bytes >= BATCH_BYTES:
+            self._hand_on()
 
-    def _sample(self, block: bytes) -> None:
-        room = FIRST_SAMPLE_BYTES if not self._found.sample else SAMPLE_BYTES
-        # A regular block has no line end inside a value, so that it can be cut at any.
-        piece = block if len(block) <= room else block[: block.rfind(b"\n", 0, room) + 1]
-        self._found.sample += piece if piece.endswith(b"\n") or not piece else piece + b"\n"
-
-    def _sample_records(self, good: list[bytes]) -> None:
-        room = SAMPLE_BYTES if self._found.sample else FIRST_SAMPLE_BYTES
-        for record in good:
-            room -= len(record) + 1
-            if room < 0:
-                break
-            self._found.sample += record + b"\n"
+    def _hand_on(self) -> None:
+        rows, self._batch, self._batch_bytes = b"".join(self._batch), [], 0
+        if rows:
+            self._take_rows(self._found, rows)
 
     def _regular(self, block: bytes) -> int | None:
         """Number of records where the block is regular, else None."""
@@ -387,7 +423,6 @@ class _Scan:
             index += taken
         if good:
             self._write(b"\n".join(good))
-            self._sample_records(good)
 
     def _spanning(self, lines: list[bytes], start: int) -> tuple[bytes, Fields, int] | tuple[()] | None:
         """The record that begins on `start` and goes on over further lines.

@@ -1,6 +1,6 @@
 """What a reader hands on: the rows as text, nothing judged yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, Sheet
 
 ROW = "#"
 """Name of the column that numbers the rows from 0."""
+
+BATCH_ROWS = 150_000
 
 
 def column(position: int) -> str:
@@ -32,6 +34,21 @@ class BrokenRow:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Some rows of a table, in its order."""
+
+    header: list[str]
+    """Names as they stand in the file."""
+    frame: pl.DataFrame
+    """ROW, then one text column per name."""
+    line_breaks: bool
+    """Whether a value of these rows may hold a line break or another character that Druid takes for structure."""
+
+
+Take = Callable[[Batch], None]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table in a form that is proven regular."""
 
@@ -40,8 +57,6 @@ class Table:
     """Names as they stand in the file."""
     frame: Callable[[], pl.LazyFrame]
     """ROW, then one text column per name. Rows may come in any order; ROW tells the file's."""
-    sample: pl.DataFrame
-    """Some rows from all over the table, without ROW: enough to tell which types are worth testing on all values."""
     rows: int
     lines: LineMap
     size: int
@@ -63,3 +78,8 @@ class Table:
     warnings: list[Problem] = field(default_factory=list)
     guide_columns: int = 0
     """Columns of ours that stood before the user's, and are taken off: this was a rejects file."""
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows, in their order."""
+        for frame in self.frame().collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"):
+            yield Batch(self.header, frame, self.line_breaks)

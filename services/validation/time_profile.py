@@ -7,9 +7,9 @@ import polars as pl
 
 from services.common import errors
 from services.validation.column_types import ColumnFacts
+from services.validation.distinct import Distinct
 from services.validation.loading import Loading
-from services.validation.names import TIME
-from services.validation.table import column
+from services.validation.table import Table, column
 from services.validation.time_formats import EPOCH_MILLIS, EPOCH_SECONDS
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import TimeColumn, TimeGranularity
@@ -34,22 +34,42 @@ MAX_CHUNKS = 100
 """As many small segments slow every query."""
 
 
-def expressions() -> list[pl.Expr]:
-    """What the pass over the loadable rows has to compute of `__time`."""
-    time = pl.col(TIME)
-    moment = time.cast(pl.Datetime("ms"))
-    return [
-        *((time % millis == 0).all().alias(f"whole{unit}") for unit, millis in _UNITS),
-        (moment.dt.day() == 1).all().alias("firsts"),
-        (time // DAY_MILLIS).unique().implode().alias("days"),
-        (time // 3_600_000).approx_n_unique().alias("hours"),
-        time.is_between(*_YEAR_1970, closed="left").sum().alias("in_1970"),
-        (time < _YEAR_1900).sum().alias("long_ago"),
-        (time >= _YEAR_2200).sum().alias("far_off"),
-    ]
+class TimeProfile:
+    """Takes the times of the loadable rows batch by batch."""
+
+    def __init__(self) -> None:
+        self._whole = {unit: True for unit, _ in _UNITS}
+        self._firsts = True
+        self._days = pl.Series(dtype=pl.Int64)
+        self._hours = Distinct()
+        self._counts = {"in_1970": 0, "long_ago": 0, "far_off": 0}
+
+    def add(self, times: pl.Series) -> None:
+        """Takes the next times, in milliseconds since 1970."""
+        time = pl.col(times.name)
+        units = [(unit, millis) for unit, millis in _UNITS if self._whole[unit]]
+        found = times.to_frame().select(
+            *((time % millis == 0).all().alias(f"whole{unit}") for unit, millis in units),
+            time.is_between(*_YEAR_1970, closed="left").sum().alias("in_1970"),
+            (time < _YEAR_1900).sum().alias("long_ago"),
+            (time >= _YEAR_2200).sum().alias("far_off"),
+        )
+        for unit, _ in units:
+            self._whole[unit] = found[f"whole{unit}"][0]
+        for key in self._counts:
+            self._counts[key] += found[key][0]
+        if self._firsts:
+            self._firsts = bool((times.cast(pl.Datetime("ms")).dt.day() == 1).all())
+        self._days = pl.concat([self._days, (times // DAY_MILLIS).unique().rename("")]).unique()
+        self._hours.add((times // 3_600_000).hash())
+
+    def found(self) -> dict[str, Any]:
+        """What was found in all times."""
+        whole = {f"whole{unit}": whole for unit, whole in self._whole.items()}
+        return {**whole, **self._counts, "firsts": self._firsts, "days": self._days, "hours": self._hours.count}
 
 
-def fill(made: TimeColumn, loading: Loading, found: Mapping[str, Any]) -> list[Problem]:
+def fill(made: TimeColumn, loading: Loading, table: Table, found: Mapping[str, Any]) -> list[Problem]:
     """Completes the report's time column; returns the warnings about it."""
     fact, rows = loading.time, int(found["rows"])
     if fact is None or fact.time_format is None:
@@ -71,7 +91,7 @@ def fill(made: TimeColumn, loading: Loading, found: Mapping[str, Any]) -> list[P
         made.gaps.add(start_millis=start * DAY_MILLIS, end_millis=end * DAY_MILLIS)
     whole_days = made.granularity >= TimeGranularity.TIME_GRANULARITY_DAY
     made.segment_hint = _hint(days, None if whole_days else int(found["hours"]), rows)
-    return list(_outliers(made, fact, loading, found, rows))
+    return list(_outliers(made, fact, loading, table, found, rows))
 
 
 def _gaps(days: pl.Series) -> list[tuple[int, int]]:
@@ -94,7 +114,9 @@ def _hint(days: pl.Series, hours: int | None, rows: int) -> str:
     return next((name for name, count in chunks.items() if count <= worth), "YEAR")
 
 
-def _outliers(made: TimeColumn, fact: ColumnFacts, loading: Loading, found: Mapping[str, Any], rows: int) -> Iterator[Problem]:
+def _outliers(
+    made: TimeColumn, fact: ColumnFacts, loading: Loading, table: Table, found: Mapping[str, Any], rows: int
+) -> Iterator[Problem]:
     reason = ErrorReason.ERROR_REASON_TIME_OUTLIERS
     kinds = {"in_1970": ("YEAR_1970", "lie in 1970, as zeros do"), "long_ago": ("BEFORE_1900", "lie before 1900")}
     kinds["far_off"] = ("AFTER_2200", "lie after 2200, as 9999-12-31 does")
@@ -105,17 +127,17 @@ def _outliers(made: TimeColumn, fact: ColumnFacts, loading: Loading, found: Mapp
             made.outliers.add(kind=kind, count=count)
             message = f"{count:,} of {rows:,} times in {fact.shown_name} {what}."
             yield errors.problem(reason, message, column=fact.source_name, value=count)
-    count = _of_the_other_unit(fact, loading)
+    count = _of_the_other_unit(fact, loading, table)
     if count:
         made.outliers.add(kind="SECONDS_MILLIS_MIX", count=count)
         message = f"{fact.shown_name} mixes seconds and milliseconds since 1970: {count:,} values are in the other unit."
         yield errors.problem(ErrorReason.ERROR_REASON_TIME_UNITS_MIXED, message, column=fact.source_name, value=count)
 
 
-def _of_the_other_unit(fact: ColumnFacts, loading: Loading) -> int:
+def _of_the_other_unit(fact: ColumnFacts, loading: Loading, table: Table) -> int:
     if fact.time_format is None or fact.time_format.format not in (EPOCH_SECONDS, EPOCH_MILLIS) or not fact.misfits:
         return 0
     number = loading.reading.value(column(fact.position)).cast(pl.Int64, strict=False)
     least, most = (10**11, 10**13) if fact.time_format.format == EPOCH_SECONDS else (10**8, 10**10)
-    found = loading.table.frame().select(number.is_between(least, most, closed="left").sum()).collect(engine="streaming")
+    found = table.frame().select(number.is_between(least, most, closed="left").sum()).collect(engine="streaming")
     return int(found.item() or 0)

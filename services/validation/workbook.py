@@ -26,7 +26,6 @@ HEADER_WITHIN_ROWS = 50
 """The header is looked for in this many rows."""
 HEADER_WIDTH_SHARE = 0.6
 """Share of the widest row's cells that the header must have: titles above a table are narrower."""
-SAMPLE_ROWS = 5000
 SHOWN_SHEETS = 10
 
 _ROUNDED = r"\.\d{9}$"
@@ -201,12 +200,10 @@ def _table(
     else:
         lines.add(0, first_line)
     frame = body.with_row_index(ROW)
-    step = max(1, body.height // SAMPLE_ROWS)
     return Table(
         format=format,
         header=header,
         frame=frame.lazy,
-        sample=body.gather_every(step),
         rows=body.height,
         lines=lines,
         size=int(body.estimated_size()),
