@@ -246,7 +246,8 @@ class Evidence:
 
     def add(self, frame: pl.DataFrame) -> Plain:
         """Counts the rows of a batch, and returns what was read of it on the way."""
-        read = frame.select([fast(pl.col(column(i))).alias(column(i)) for i, fast in self._fast.items()])
+        # Lazily, so that what several expressions share is made once.
+        read = frame.lazy().select([fast(pl.col(column(i))).alias(column(i)) for i, fast in self._fast.items()]).collect()
         good = [i for i in self._fast if read[column(i)].null_count() == frame[column(i)].null_count()]
         whole = [i for i in good if self.candidates[i].styles and self.candidates[i].whole[0]]
         self._unmeasured.update(i for i in good if self.candidates[i].styles and not self.candidates[i].whole[0])

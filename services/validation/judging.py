@@ -131,7 +131,7 @@ def _judge(
     if report.verdict == Verdict.VERDICT_PASSED:
         with timings.step("parts"):
             written = parts.write(
-                survey.loadable(),
+                survey.kept(),
                 loadable,
                 table.size,
                 survey.sampled_times(),

@@ -1,6 +1,6 @@
 """Pass 2: the load-ready parts, sorted by time, with memory that does not grow with the file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,10 @@ class WrittenPart:
 
 
 def write(
-    loadable: pl.LazyFrame, rows: int, size: int, times: pl.Series, folder: Path, max_parts: int, progress: Callable[[int], None]
+    kept: Sequence[Path], rows: int, size: int, times: pl.Series, folder: Path, max_parts: int, progress: Callable[[int], None]
 ) -> list[WrittenPart]:
-    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own. `size` is that of
-    the table's text, `times` an even sample of the rows' times.
+    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own. The rows are in the
+    files `kept`, in their order, within each file by time. `size` is that of the table's text, `times` an even sample of the rows' times.
 
     Raises:
         RuntimeError: the rows written are not `rows`.
@@ -41,14 +41,15 @@ def write(
     folder.mkdir()
     count = 1 if rows <= ROWS_OF_ONE_PART else min(max_parts, max(2, -(-size // PART_BYTES)))
     per_part = max(1, -(-size // (count * BUCKET_BYTES)))
-    edges: Sequence[tuple[int, int]] = []
+    edges: Sequence[_Edge] = []
     if count * per_part > 1:
-        edges = _sampled_edges(times, rows, count * per_part) or _edges(loadable.select(TIME, ROW), count * per_part)
+        edges = _sampled_edges(times, rows, count * per_part) or _edges(kept, count * per_part)
+    places = {path: _places(path, edges) for path in kept}
     written, done = [], 0
     for number in range(count):
         writing = _Writing(folder / f"{number:03}.csv")
-        for bucket in range(number * per_part, (number + 1) * per_part):
-            writing.add(_bucket(loadable, edges, bucket))
+        for bucket in range(number * per_part, min((number + 1) * per_part, len(edges) + 1)):
+            writing.add(_bucket(places, bucket))
             progress(done + writing.rows)
         part = writing.done()
         done += part.rows
@@ -61,25 +62,34 @@ def write(
     return written
 
 
-def _bucket(loadable: pl.LazyFrame, edges: Sequence[tuple[int, int]], number: int) -> pl.DataFrame:
-    """The rows between two edges."""
-    bounds = []
-    if number > len(edges):
-        return loadable.clear().collect()
-    if number:
-        bounds.append(_from(edges[number - 1]))
-    if number < len(edges):
-        bounds.append(_from(edges[number]).not_())
-    return (loadable.filter(pl.all_horizontal(bounds)) if bounds else loadable).collect(engine="streaming")
+_Edge = tuple[int, int]
+"""The time and the row that a bucket begins with."""
 
 
-def _from(edge: tuple[int, int]) -> pl.Expr:
-    """Whether a row lies at or after an edge."""
-    time, row = edge
-    return (pl.col(TIME) >= time) if not row else (pl.col(TIME) > time) | ((pl.col(TIME) == time) & (pl.col(ROW) >= row))
+def _places(path: Path, edges: Sequence[_Edge]) -> list[int]:
+    """Where the buckets begin and end among the rows of a file."""
+    frame = pl.scan_ipc(path).select(TIME, ROW).collect()
+    places = [0]
+    for time, row in edges:
+        place = int(frame[TIME].search_sorted(time, side="left"))
+        if row:
+            same = frame[ROW].slice(place, int(frame[TIME].search_sorted(time, side="right")) - place)
+            place += int(same.search_sorted(row, side="left"))
+        places.append(place)
+    return [*places, frame.height]
 
 
-def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[tuple[int, int]]:
+def _bucket(kept: Mapping[Path, Sequence[int]], number: int) -> pl.DataFrame:
+    """The rows of a bucket by time; those of one time in their order."""
+    pieces = [
+        pl.scan_ipc(path).slice(places[number], places[number + 1] - places[number]).collect()
+        for path, places in kept.items()
+        if places[number] < places[number + 1]
+    ]
+    return pl.concat(pieces).sort(TIME, maintain_order=True).drop(ROW) if pieces else pl.DataFrame()
+
+
+def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[_Edge]:
     """Times at which buckets begin, told from a sample; none where it is too small, or many rows have one time."""
     if rows < SAMPLED_FROM_ROWS or len(times) < buckets * SAMPLED_PER_BUCKET:
         return []
@@ -89,9 +99,9 @@ def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[tuple[
     return [(time, 0) for time in starts] if len(set(starts)) == len(starts) else []
 
 
-def _edges(times: pl.LazyFrame, buckets: int) -> Sequence[tuple[int, int]]:
+def _edges(kept: Sequence[Path], buckets: int) -> Sequence[_Edge]:
     """Time and row at which each bucket but the first begins: equal shares of the rows, also where all times are the same."""
-    ordered = times.collect(engine="streaming").sort(TIME, ROW)
+    ordered = pl.concat([pl.scan_ipc(path).select(TIME, ROW).collect() for path in kept]).sort(TIME, ROW)
     share = len(ordered) / buckets
     starts = sorted({round(share * number) for number in range(1, buckets)})
     return [(time, row) for time, row in ordered[starts].iter_rows()]
@@ -105,11 +115,10 @@ class _Writing:
         self._min: int | None = None
         self._max = 0
 
-    def add(self, frame: pl.DataFrame) -> "_Writing":
-        """Rows that are later than all before them."""
-        ordered = frame.sort(TIME, ROW).drop(ROW)
-        ordered.write_csv(self._file, include_header=not self.rows)
+    def add(self, ordered: pl.DataFrame) -> "_Writing":
+        """Rows by time, later than all before them."""
         if len(ordered):
+            ordered.write_csv(self._file, include_header=not self.rows)
             self._min = ordered[TIME][0] if self._min is None else self._min
             self._max = ordered[TIME][-1]
         self.rows += len(ordered)

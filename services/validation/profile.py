@@ -74,7 +74,7 @@ class Profile:
         if not rows.height or not self._columns:
             self._rows += rows.height
             return
-        found = rows.select([measure.alias(key) for key, measure, _ in self._measures]).row(0, named=True)
+        found = rows.lazy().select([measure.alias(key) for key, measure, _ in self._measures]).collect().row(0, named=True)
         for key, _, merge in self._measures:
             known, value = self._found.get(key), found[key]
             self._found[key] = merge(known, value) if known is not None and value is not None else value if known is None else known
@@ -100,9 +100,8 @@ class Profile:
 
     def _take_sample(self, rows: pl.DataFrame) -> None:
         first = -(self._rows - rows.height) % self._step
-        shown = [
-            pl.col(name).str.head(SAMPLE_CHARS) if kind == LoadType.LOAD_TYPE_STRING else pl.col(name) for _, name, kind in self._columns
-        ]
+        long = [name for fact, name, _ in self._columns if (self._found.get(f"longest{fact.position}") or 0) > SAMPLE_CHARS]
+        shown = [pl.col(name).str.head(SAMPLE_CHARS) if name in long else pl.col(name) for _, name, _ in self._columns]
         self._sample.append(rows.gather_every(self._step, first).select(shown))
         while sum(piece.height for piece in self._sample) >= 2 * SAMPLE_ROWS:
             self._step *= 2

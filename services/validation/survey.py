@@ -28,6 +28,9 @@ MAX_PASSES = 5
 PLAIN_BYTES = 1024**3
 """Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values take more room than their text."""
 
+STRETCH_ROWS = 16_384
+"""Rows that are read back at once at least."""
+
 
 class Survey:
     """What is known of the rows so far."""
@@ -117,10 +120,14 @@ class Survey:
                 self._changed[position] = self._changed.get(position, 0) + int(counts[column(position)][0])
 
     def _keep(self, rows: pl.DataFrame) -> None:
-        path = self._folder / f"{self._files:06}.ipc"
-        rows.write_ipc(path, compression="uncompressed" if self._bytes < PLAIN_BYTES else "lz4")
+        path = self._path(self._files)
+        by_time = rows.sort(names.TIME, maintain_order=True)
+        by_time.write_ipc(path, compression="uncompressed" if self._bytes < PLAIN_BYTES else "lz4", record_batch_size=STRETCH_ROWS)
         self._files += 1
         self._bytes += path.stat().st_size
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06}.ipc"
 
     def settle(self, table: Table) -> tuple[Loading, int, list[Problem]]:
         """What the columns are and which rows are loaded, how many rows are blank, and the warnings about it; `table` has all rows again.
@@ -165,9 +172,9 @@ class Survey:
         """What `profile` and `time_profile` report of the loadable rows."""
         return {**self._profile.found(), **self._times.found()}
 
-    def loadable(self) -> pl.LazyFrame:
-        """The loadable rows, where there is a time column."""
-        return pl.scan_ipc(sorted(self._folder.glob("*.ipc")))
+    def kept(self) -> list[Path]:
+        """Files with the loadable rows, where there is a time column: in the table's order, within each file by time."""
+        return [self._path(number) for number in range(self._files)]
 
     def sampled_times(self) -> pl.Series:
         """The times of an even sample of them."""

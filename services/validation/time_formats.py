@@ -16,7 +16,11 @@ EPOCH_SECONDS = "%s"
 EPOCH_MILLIS = "%s%3f"
 COMPACT_DATE = "%Y%m%d"
 
-_FIRST_YEAR, _LAST_YEAR = 1000, 9999
+_FIRST, _END = (
+    pl.lit(-30_610_224_000_000_000, dtype=pl.Int64).cast(pl.Datetime("us")),
+    pl.lit(253_402_300_800_000_000, dtype=pl.Int64).cast(pl.Datetime("us")),
+)
+"""The years 1000 to 9999."""
 _EPOCH_RANGE_S = (10**8, 10**10)
 """Epoch seconds from 1973 to 2286; numbers outside are not taken for times."""
 
@@ -67,13 +71,14 @@ class TimeFormat:
         if self.has_zone:
             time = value.str.to_datetime(self.format, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
         elif self.has_clock:
-            time = value.str.to_datetime(self.format, strict=False, time_unit="us")
+            # A cache of texts that were read before costs more than it saves where there are clocks.
+            time = value.str.to_datetime(self.format, strict=False, time_unit="us", cache=False)
         else:
             time = value.str.to_date(self.format, strict=False).cast(pl.Datetime("us"))
         if self.format == COMPACT_DATE:
             time = pl.when(value.str.len_bytes() == 8).then(time)
         # A year of one or two digits is read as year 19 by %Y: that is another format's value.
-        return pl.when(time.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)).then(time)
+        return pl.when(time.is_between(_FIRST, _END, closed="left")).then(time)
 
     def shown(self, time: pl.Expr) -> pl.Expr:
         """A time as ISO 8601 text, as precise as the values are."""

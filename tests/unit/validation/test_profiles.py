@@ -36,11 +36,18 @@ def test_counts_extremes_means_lengths_and_duplicates_are_exact(examine: Examine
     assert (report.sample_rows, report.rows_loadable) == (2102, 2102)
 
 
-def test_distinct_values_are_estimated_and_marked_so(examine: Examine) -> None:
+def test_few_distinct_values_are_counted(examine: Examine) -> None:
     report = examine(table([*rows_of(4200), "2024-01-09,,0.25,"])).report
-    assert [column.distinct for column in report.columns] == pytest.approx([60, 100, 7, 5], rel=0.05)
-    assert all(column.distinct_approximate for column in report.columns)
+    assert [column.distinct for column in report.columns] == [60, 100, 7, 5]
+    assert not any(column.distinct_approximate for column in report.columns)
     assert report.duplicate_rows == 2100
+
+
+def test_many_distinct_values_are_estimated_and_marked_so(examine: Examine) -> None:
+    report = examine(table([f"2024-01-0{number % 9 + 1},{number},{number % 7},name {number // 2}" for number in range(60_000)])).report
+    assert [column.distinct for column in report.columns] == pytest.approx([9, 60_000, 7, 30_000], rel=0.03)
+    assert [column.distinct_approximate for column in report.columns] == [False, True, False, True]
+    assert report.duplicate_rows == 0
 
 
 def test_quantiles_histogram_and_frequent_values(examine: Examine) -> None:
