@@ -102,8 +102,6 @@ class ColumnFacts:
     """Whether nothing tells the mark between its thousands from a decimal mark."""
     on_misfit: "OnMisfit.ValueType" = OnMisfit.ON_MISFIT_UNSPECIFIED
     """What happens to its misfits, where that was said of this column."""
-    spelled_nulls: bool = True
-    """Whether some of its nulls are texts that mean nothing; where none is, there is nothing to look for."""
 
     @property
     def shown_name(self) -> str:
@@ -145,7 +143,7 @@ class ColumnFacts:
     def typed(self, reading: Reading) -> pl.Expr:
         """The column's values in its type (times to the microsecond, texts unchanged); null where there is none or it does not fit."""
         name = column(self.position)
-        text = reading.text(name) if self.spelled_nulls else pl.col(name)
+        text = reading.text(name)
         # What means nothing is no number and no time either, unless it has digits.
         value = (text if reading.tells_by_text else pl.col(name)).str.strip_chars()
         if self.type == ColumnType.COLUMN_TYPE_INTEGER:
@@ -259,8 +257,7 @@ class Evidence:
         plain = {*good, *(i for i in self._texts if not looked[f"spelled{i}"])}
         counts: dict[str, Any] = {"rows": frame.height, "blank": 0}
         for i in plain:
-            nulls = frame[column(i)].null_count()
-            counts |= {f"nulls{i}": nulls, f"unspelled{i}": nulls}
+            nulls = counts[f"nulls{i}"] = frame[column(i)].null_count()
             if i not in self._fast:
                 continue
             kind = "number" if self.candidates[i].styles else "time"
@@ -284,7 +281,7 @@ class Evidence:
             # To blank out what means nothing is dear: it is only done where it could be taken for something.
             values.append(self._reading.value(name) if self._reading.tells_by_text else value.str.strip_chars())
             empty.append((value.is_null() | self._reading.nothing(value)).alias(f"empty{i}"))
-            wanted += [pl.col(f"empty{i}").sum().alias(f"nulls{i}"), value.null_count().alias(f"unspelled{i}")]
+            wanted.append(pl.col(f"empty{i}").sum().alias(f"nulls{i}"))
             for k, style in enumerate(candidate.styles):
                 whole = candidate.whole[k]
                 tested.append((style.integer(value) if whole else style.decimal(value)).alias(f"number{i}_{k}"))
@@ -333,7 +330,7 @@ class Evidence:
         rows = int(self._counts.get("rows", 0)) - blank
         counts = Counter({key: count for key, count in self._counts.items() if count is not None})
         columns = [
-            _Counted(i, name, candidate, counts, rows, blank, self._reading.tells_by_text)
+            _Counted(i, name, candidate, counts, rows, blank)
             for i, (name, candidate) in enumerate(zip(self._header, self.candidates, strict=True))
         ]
         marks = Counter(mark for counted in columns if (mark := counted.proven_mark()))
@@ -402,7 +399,6 @@ class _Counted:
     counts: Mapping[str, Any]
     rows: int
     blank: int
-    blanked_out: bool
 
     @property
     def nulls(self) -> int:
@@ -509,6 +505,4 @@ class _Counted:
             self.nulls,
             fitting,
             on_misfit=self.candidate.said.on_misfit,
-            # Where they were blanked out before they were counted, it is not known.
-            spelled_nulls=self.blanked_out or self.counts[f"unspelled{self.position}"] < self.counts[f"nulls{self.position}"],
         )
