@@ -150,7 +150,7 @@ async def test_a_killed_container_comes_back(
 
 
 async def healthy(compose: Compose, service: str) -> None:
-    deadline = monotonic() + 90
+    deadline = monotonic() + 180
     while compose.containers()[service]["State"].get("Health", {}).get("Status") != "healthy":
         assert monotonic() < deadline, f"{service} is not healthy again"
         await asyncio.sleep(0.5)
@@ -226,6 +226,70 @@ def test_wrong_credentials_are_named(compose: Compose, service: str, wrong: dict
     output = done.stdout + done.stderr
     assert any(part in output for part in said.split("|")), output[-2000:]
     assert not any(value in output for name, value in wrong.items() if "SECRET" in name)
+
+
+async def logs(container: str) -> str:
+    """All that it has said."""
+    process = await asyncio.create_subprocess_exec(
+        "docker", "logs", container, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    return output.decode()
+
+
+async def failing(container: str, seconds: float = 60) -> dict[str, str]:
+    """Store -> how it fails, as the container last said of itself; it must say so within `seconds`."""
+    deadline = monotonic() + seconds
+    while True:
+        lines = (await logs(container)).splitlines()
+        told = [json.loads(line) for line in lines if '"readiness.changed"' in line]
+        if told and not told[-1]["ready"]:
+            return dict(told[-1]["failing"])
+        assert monotonic() < deadline, lines[-5:]
+        await asyncio.sleep(0.5)
+
+
+WRONG_STORES = [
+    ("status", "DATABASE_URL", "postgresql://sluice:wrong-one@postgres/sales_analytics", "postgresql", "password authentication failed"),
+    ("upload", "AWS_SECRET_ACCESS_KEY", "wrong-one", "s3", "403"),
+    ("validation", "AWS_ACCESS_KEY_ID", "nobody", "s3", "403"),
+    ("validation", "S3_BUCKET_NAME", "no-such-bucket", "s3", "404"),
+    ("druid_gateway", "DRUID_URL", "http://seaweedfs:8333", "druid_router", "40"),
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "value", "store", "said"), WRONG_STORES, ids=[f"{row[0]}-{row[1]}" for row in WRONG_STORES]
+)
+async def test_a_store_that_refuses_is_named_and_asked_again(
+    compose: Compose, service: str, variable: str, value: str, store: str, said: str
+) -> None:
+    """The process neither ends nor restarts: it is not ready, and says why."""
+    container = compose.run("run", "--detach", "--no-deps", "-e", f"{variable}={value}", service).stdout.split()[-1]
+    try:
+        told = await failing(container)
+        assert said in told[store]
+        assert "wrong-one" not in await logs(container)
+        assert json.loads(await asyncio.to_thread(docker, "inspect", container))[0]["State"]["Running"]
+    finally:
+        await asyncio.to_thread(docker, "rm", "--force", container)
+
+
+async def test_stores_that_come_late(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
+    """Ours start before anything that they need: they say what they wait for, none ends, and all work once it is there."""
+    stores = ("postgres", "seaweedfs", "router")
+    ids = {name: container["Id"] for name, container in compose.containers().items()}
+    compose.run("stop", *OURS, *stores)
+    docker("start", *(ids[name] for name in OURS))
+    for name, store in {"status": "postgresql", "upload": "s3", "validation": "s3", "druid_gateway": "druid_router"}.items():
+        assert store in await failing(ids[name])
+    docker("start", *(ids[name] for name in stores))
+    for name in (*stores, *OURS):
+        await healthy(compose, name)
+    assert {name: compose.containers()[name]["RestartCount"] for name in OURS} == dict.fromkeys(OURS, 0)
+    datasource = new_datasource("late")
+    await edge.succeeded(await edge.upload("late.csv", sales_csv(100), datasource), 240)
+    assert await edge.rows_in_druid(datasource) == 100
 
 
 def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
