@@ -25,23 +25,23 @@ RUN awk '/^hatchling==/ {on=1} on {print} on && !/\\$/ {exit}' requirements.lock
 # ---- the packages of each service
 FROM installer AS upload-packages
 RUN ./install.sh upload
-RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel ./install.sh upload /wheel/*.whl
 
 FROM installer AS validation-packages
 RUN ./install.sh validation
-RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel ./install.sh validation /wheel/*.whl
 
 FROM installer AS druid_gateway-packages
 RUN ./install.sh druid-gateway
-RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel ./install.sh druid-gateway /wheel/*.whl
 
 FROM installer AS status-packages
 RUN ./install.sh status
-RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel ./install.sh status /wheel/*.whl
 
 FROM installer AS gateway-packages
 RUN ./install.sh gateway
-RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel uv pip install --quiet --python /opt/venv --no-cache --no-deps /wheel/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel ./install.sh gateway /wheel/*.whl
 
 # ---- the page: the gateway ships what is built; docker-compose.dev.yml runs this stage itself
 FROM ${NODE_IMAGE} AS page
@@ -51,7 +51,8 @@ RUN npm ci --omit=dev --no-audit --no-fund --no-update-notifier && rm -rf /root/
 COPY frontend ./
 COPY gateway/schema.graphql ../gateway/
 COPY examples/sales.csv ../examples/
-RUN npm run build
+# Without the folder that it leaves behind: what is mounted there in its place would take over its owner and mode.
+RUN npm run build && rm -r node_modules/.vite-temp
 USER 1000:1000
 EXPOSE 3000
 CMD ["node_modules/.bin/vite", "--host", "0.0.0.0", "--port", "3000", "--strictPort"]
