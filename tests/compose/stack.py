@@ -31,6 +31,7 @@ PORTS = {
     "VALIDATION_PORT": 50052,
     "DRUID_GATEWAY_PORT": 50053,
     "STATUS_PORT": 50054,
+    "PROMETHEUS_PORT": 9090,
 }
 """Variable -> the port that the compose files have by default."""
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -25,6 +26,7 @@ MIB = 1024 * 1024
 OWN_LAYERS_MAX_BYTES = 200 * MIB
 ROWS = 10_194
 METRICS_PORT = 9464
+PROMETHEUS = "prom/prometheus:v3.5.0"
 ANSWERED = "sluice_rpcs_total"
 RECEIVING = 'sluice_rpcs_running{method="sluice.upload.v1.UploadService/WriteUpload"}'
 
@@ -406,6 +408,26 @@ async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callabl
     for task_id in second:
         await edge.succeeded(task_id, 300)
     assert await edge.rows_in_druid(datasource) == rows * (len(first) + len(second))
+
+
+async def test_prometheus_reads_each_replica(compose: Compose) -> None:
+    """The layer for observability: every target answers, every alert can be evaluated."""
+    layers = ("replicas", "observability")
+    if compose.run("pull", "prometheus", layers=layers, check=False, timeout=120).returncode and not docker("images", "-q", PROMETHEUS):
+        pytest.skip(f"{PROMETHEUS} is not here and cannot be pulled")
+    compose.run("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "120", "prometheus", layers=layers)
+    address = f"http://127.0.0.1:{compose.ports['PROMETHEUS_PORT']}/api/v1"
+    wanted, deadline = dict.fromkeys(OURS, 2), monotonic() + 90
+    async with httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            targets = (await http.get(f"{address}/targets")).json()["data"]["activeTargets"]
+            up = Counter(target["labels"]["service"] for target in targets if target["health"] == "up")
+            rules = [rule for group in (await http.get(f"{address}/rules")).json()["data"]["groups"] for rule in group["rules"]]
+            if up == wanted and {rule["health"] for rule in rules} == {"ok"}:
+                break
+            assert monotonic() < deadline, (targets, rules)
+            await asyncio.sleep(1)
+    compose.run("rm", "--stop", "--force", "prometheus", layers=layers)
 
 
 async def test_an_upload_survives_the_kill_of_any_one(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
