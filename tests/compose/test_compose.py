@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -341,7 +342,7 @@ async def test_grpc_from_outside(compose: Compose, edge: Edge, hard_files: Path,
     assert "sluice.upload.v1.UploadService" in await output(*grpcurl, address["upload"], "list")
     asked = json.dumps({"task_id": task["task_id"]})
     told = json.loads(await output(*grpcurl, "-d", asked, address["status"], "sluice.status.v1.StatusService/GetTask"))
-    assert (told["task"]["state"], told["task"]["rowsLoaded"]) == ("TASK_STATE_SUCCEEDED", str(ROWS))
+    assert (told["task"]["state"], told["task"]["rows_loaded"]) == ("TASK_STATE_SUCCEEDED", str(ROWS))
 
 
 async def output(*command: str | Path) -> str:
@@ -370,9 +371,9 @@ def replicas(service: str) -> list[str]:
 
 
 async def figure(container: str, name: str) -> float:
-    """Sum of a figure of a service's replica over its labels, as Prometheus reads it."""
+    """Sum of a figure of a service's replica over its labels, as Prometheus reads it. The replica may have been killed just now."""
     [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=8), trust_env=False) as http:
         text = (await http.get(f"http://{network['IPAddress']}:{METRICS_PORT}/metrics")).text
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
@@ -430,25 +431,38 @@ async def test_prometheus_reads_each_replica(compose: Compose) -> None:
     compose.run("rm", "--stop", "--force", "prometheus", layers=layers)
 
 
-async def test_an_upload_survives_the_kill_of_any_one(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
-    """Of two replicas of each service one is killed, of upload the one that receives the file: it goes on where it was with the other."""
-    datasource, rows = new_datasource("survivor"), 400_000
-    script = (ROOT / "tests/compose/paused_upload.py").read_text(encoding="utf-8")
+@asynccontextmanager
+async def half_sent(datasource: str, rows: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A client in a container of its own that has sent half of a file and waits for a line; removed at the end."""
+    script, name = (ROOT / "tests/compose/paused_upload.py").read_text(encoding="utf-8"), f"{PROJECT}-client"
     process = await asyncio.create_subprocess_exec(
-        *("docker", "run", "--rm", "--interactive", "--network", f"{PROJECT}_default", "sluice/upload:test"),
+        *("docker", "run", "--rm", "--interactive", "--name", name, "--network", f"{PROJECT}_default", "sluice/upload:test"),
         *("python", "-c", script, datasource, str(rows)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"half\n"
-    receiving = [container for container in replicas("upload") if await figure(container, RECEIVING)]
-    assert len(receiving) == 1
-    for container in (*receiving, *(replicas(name)[0] for name in ("validation", "druid_gateway", "status"))):
-        await asyncio.to_thread(docker, "exec", container, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
-    async with asyncio.timeout(120):
-        out, err = await process.communicate(b"go on\n")
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"half\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            await asyncio.to_thread(docker, "rm", "--force", name)
+        await process.communicate()
+
+
+async def test_an_upload_survives_the_kill_of_any_one(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
+    """Of two replicas of each service one is killed, of upload the one that receives the file: it goes on where it was with the other."""
+    compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
+    datasource, rows = new_datasource("survivor"), 400_000
+    async with half_sent(datasource, rows) as process:
+        receiving = [container for container in replicas("upload") if await figure(container, RECEIVING)]
+        assert len(receiving) == 1
+        for container in (*receiving, *(replicas(name)[0] for name in ("validation", "druid_gateway", "status"))):
+            await asyncio.to_thread(docker, "exec", container, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+        async with asyncio.timeout(120):
+            out, err = await process.communicate(b"go on\n")
     assert process.returncode == 0, err.decode()
     task = await edge.succeeded(out.decode().strip(), 300)
     assert task["row_count"] == rows
