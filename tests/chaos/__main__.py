@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -61,7 +62,9 @@ def runs_command(runs: int = 5, seed: int | None = None, instance: InstanceName 
     first = seed if seed is not None else int(time.time())
     print(f"seed {first}", flush=True)
     done: list[Run] = []
-    # Whoever stops it early gets the figures of the runs that are complete.
+    # Whoever stops it early gets the figures of the runs that are complete, and no process is left.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         asyncio.run(_run_all(instance, range(first, first + runs), short, done))
     conclude(**figures(done))
