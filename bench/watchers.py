@@ -65,8 +65,8 @@ class Sse:
 
     def drop(self) -> None:
         """Cuts the connection."""
-        if self._answer is not None and self._answer.connection is not None:
-            self._answer.connection.close()
+        if self._answer is not None:
+            self._answer.close()
 
 
 @dataclass(eq=False)
