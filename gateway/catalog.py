@@ -1,13 +1,11 @@
 """Datasources as clients see them, in REST and GraphQL alike."""
 
 import json
-from datetime import UTC, datetime, timedelta
 
 from gateway import models
+from gateway.wire import millis
 from sluice.druid.v1 import druid_pb2 as pb
 from sluice.druid.v1.druid_pb2 import DescribeDatasourceResponse, PreviewRowsResponse, ProposeQueriesResponse
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def datasource(found: pb.Datasource) -> models.Datasource:
@@ -16,15 +14,15 @@ def datasource(found: pb.Datasource) -> models.Datasource:
         rows=found.rows,
         bytes=found.bytes,
         segments=found.segments,
-        start=moment(found.interval.start_millis),
-        end=moment(found.interval.end_millis),
+        start=millis(found.interval.start_millis),
+        end=millis(found.interval.end_millis),
     )
 
 
 def description(found: DescribeDatasourceResponse) -> models.DatasourceDescription:
     loads = [
         models.LoadInDatasource(
-            task_id=each.task_id, rows=each.rows, first=moment(each.times.start_millis), last=moment(each.times.end_millis)
+            task_id=each.task_id, rows=each.rows, first=millis(each.times.start_millis), last=millis(each.times.end_millis)
         )
         for each in found.loads
     ]
@@ -42,8 +40,3 @@ def preview(found: PreviewRowsResponse) -> models.Preview:
 
 def proposals(found: ProposeQueriesResponse) -> list[models.ProposedQuery]:
     return [models.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart) for each in found.queries]
-
-
-def moment(millis: int) -> str:
-    """ISO 8601 in UTC with milliseconds and Z."""
-    return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,10 +1,10 @@
-"""What can be done to a load that is in Druid, over REST: undoing it, asking it."""
+"""What can be done to a load, over REST: planning it, applying the plan, its receipt, undoing it, asking it."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
-from gateway import models, problems, ready_queries, wire
+from gateway import load_documents, models, problems, ready_queries, wire
 from gateway.ports import Services
 
 TaskId = Annotated[str, Path(description="UUID of the task.", max_length=255)]
@@ -19,6 +19,24 @@ def router(services: Services) -> APIRouter:
         """Begins to undo a load that succeeded: its rows disappear, and what a replace replaced comes back. `load_state` is REVERTING, then
         REVERTED. Refused with NEWER_LOADS while newer loads lie on what it replaced. Harmless when repeated."""
         return wire.task(await services.tasks.revert(task_id))
+
+    @routes.get("/{task_id}/plan", response_model=models.Plan)
+    async def plan(task_id: TaskId) -> models.Plan:
+        """What the load of a task would do that was sent with apply=false, once it is PLANNED."""
+        return load_documents.plan(await services.tasks.plan(task_id))
+
+    @routes.post("/{task_id}/apply", status_code=202, response_model=models.Task)
+    async def apply(task_id: TaskId, body: models.PlanToApply) -> models.Task:
+        """Begins the load of a PLANNED task, if its plan still holds; else PLAN_STALE, and GET tells the new one. Harmless when
+        repeated."""
+        return wire.task(await services.tasks.apply_plan(task_id, body.plan_hash))
+
+    @routes.get("/{task_id}/receipt", response_model=models.Receipt)
+    async def receipt(task_id: TaskId, response: Response) -> models.Receipt:
+        """What became of every row of the file, and how that was proven; once the task has SUCCEEDED."""
+        found = load_documents.receipt(await services.tasks.receipt(task_id))
+        response.headers["Content-Disposition"] = f'attachment; filename="receipt-{found.task_id}.json"'
+        return found
 
     @routes.get("/{task_id}/queries", response_model=list[models.ProposedQuery])
     async def queries(task_id: TaskId) -> list[models.ProposedQuery]:

@@ -70,7 +70,9 @@ class Task(BaseModel):
     load_state: str | None = Field(
         description="What became of a SUCCEEDED task's rows: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED."
     )
-    mode: Literal["append", "replace"] = Field(description="How the load meets the rows that are there already.")
+    mode: Literal["append", "replace", "replace_interval", "replace_all"] = Field(
+        description="How the load meets the rows that are there already."
+    )
     allow_duplicate: bool = Field(description="Whether the same bytes may be loaded twice.")
     sha256: str | None = Field(description="Checksum of the file, 64 hexadecimal digits.")
     attempt: int = Field(description="How many times a worker took the task.")
@@ -83,6 +85,7 @@ class Task(BaseModel):
     queue_position: int | None = Field(description="Its place among the tasks that wait, from 1; null while it does not wait.")
     estimated_seconds_left: float | None = Field(description="Seconds until it should have ended, by how long earlier ones took.")
     files_deleted_at: str | None = Field(description="When its stored files were deleted; null while they are there. ISO 8601, UTC.")
+    replaced_interval: str | None = Field(description="What replace_interval replaces: start/end in ISO 8601, UTC; else null.")
 
 
 class TaskPage(BaseModel):
@@ -119,6 +122,93 @@ class Retried(Accepted):
     """The new task that loads a stored file again."""
 
     retry_of: str = Field(description="The task whose file it loads.")
+
+
+class PlanToApply(BaseModel):
+    """Says that a plan is to be carried out."""
+
+    plan_hash: str = Field(min_length=1, max_length=64, description="Hash of the plan, as GET .../plan tells it.")
+
+
+class PlannedSegment(BaseModel):
+    """A segment whose rows would be replaced."""
+
+    id: str
+    interval: str = Field(description="start/end in ISO 8601, UTC.")
+
+
+class PlannedColumn(BaseModel):
+    """A column of the load, or of the datasource."""
+
+    name: str
+    change: Literal["SAME", "NEW", "CHANGED", "MISSING"] = Field(
+        description="What becomes of it; MISSING: it is in the datasource only, and null in the new rows."
+    )
+    type: str | None = Field(description="SQL type that the load gives it.")
+    existing_type: str | None = Field(description="SQL type that it has in the datasource.")
+
+
+class PlannedChunk(BaseModel):
+    """A chunk of time that rows are added to or disappear from."""
+
+    interval: str = Field(description="start/end in ISO 8601, UTC.")
+    rows_added: int
+    rows_replaced: int
+
+
+class Plan(BaseModel):
+    """What a load would do, before it does anything."""
+
+    task_id: str = Field(description="UUID of the task.")
+    plan_hash: str = Field(description="Send it to apply this plan.")
+    created_at: str = Field(description="When it was made. ISO 8601, UTC.")
+    datasource_name: str
+    mode: str
+    interval: str = Field(description="Time that would be loaded or replaced, whole chunks: start/end in ISO 8601, UTC.")
+    segment_granularity: Literal["HOUR", "DAY", "MONTH", "YEAR"]
+    columns: list[PlannedColumn]
+    chunks: list[PlannedChunk] = Field(description="In order of time, at most 1,000.")
+    rows_added: int
+    rows_replaced: int = Field(description="Of segments that reach beyond the interval, by their share of time.")
+    replaced_segments: list[PlannedSegment]
+    parts: int = Field(description="Files that Druid would read.")
+    sub_tasks: int = Field(description="How many of them at once.")
+    estimated_seconds: float = Field(description="From the submit until every row is counted, roughly.")
+
+
+class ProvenSum(BaseModel):
+    """A sum that Druid was seen to have."""
+
+    column: str
+    expected: float | None
+    counted: float | None
+
+
+class Receipt(BaseModel):
+    """What became of every row of a file, and how that was proven."""
+
+    task_id: str = Field(description="UUID of the task.")
+    status: Literal["SUCCEEDED"]
+    load_state: str = Field(description="What has become of the rows since: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED.")
+    datasource_name: str
+    original_filename: str
+    file_size: int
+    sha256: str = Field(description="Checksum of the file, 64 hexadecimal digits.")
+    mode: str
+    rows_read: int = Field(description="read = loaded + rejected + skipped.")
+    rows_loaded: int
+    rows_rejected: int
+    rows_skipped: int
+    rows_counted: int = Field(description="Rows of this load that a query counted in Druid.")
+    sums: list[ProvenSum] = Field(description="Sums of numeric columns, equal within 1e-9 relative.")
+    interval: str | None = Field(description="Time that was loaded or replaced, whole chunks: start/end in ISO 8601, UTC.")
+    chunks: list[str] = Field(description="The chunks of time that were written, in order.")
+    druid_task_ids: list[str]
+    segment_ids: list[str]
+    created_at: str | None = Field(description="ISO 8601, UTC.")
+    started_at: str | None = Field(description="ISO 8601, UTC.")
+    completed_at: str | None = Field(description="ISO 8601, UTC.")
+    timings: list[StageTiming]
 
 
 class Question(BaseModel):

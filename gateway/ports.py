@@ -13,6 +13,8 @@ from sluice.druid.v1.druid_pb2 import (
 )
 from sluice.status.v1.status_pb2 import (
     GetHistoryResponse,
+    GetPlanResponse,
+    GetReceiptResponse,
     GetStatisticsResponse,
     ListTasksRequest,
     ListTasksResponse,
@@ -57,6 +59,14 @@ class Tasks(Protocol):
     async def revert(self, task_id: str) -> Task:
         """Begins to undo a load."""
         ...
+
+    async def plan(self, task_id: str) -> GetPlanResponse: ...
+
+    async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
+        """Begins a load that waits for it."""
+        ...
+
+    async def receipt(self, task_id: str) -> GetReceiptResponse: ...
 
     def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
         """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again from the next position."""

@@ -14,7 +14,7 @@ from services.common import logs
 from services.common.errors import SluiceError, error, problem
 from services.common.timing import Timings
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.common.v1.task_pb2 import LoadMode, TaskState, TimeRange, UploadMode
 from sluice.upload.v1.upload_pb2 import (
     CreateUploadRequest,
     Upload,
@@ -52,6 +52,9 @@ class Destination:
     allow_duplicate: bool
     options: ReadOptions | None = None
     """How the file is to be read."""
+    replace: TimeRange | None = None
+    """What a load with REPLACE_INTERVAL replaces."""
+    plan_first: bool = False
 
     def request(
         self, filename: str, mode: "UploadMode.ValueType", *, size: int | None = None, client_metadata: str = ""
@@ -67,6 +70,8 @@ class Destination:
             allow_duplicate=self.allow_duplicate,
             options=self.options,
             client_metadata=client_metadata,
+            replace=self.replace,
+            plan_first=self.plan_first,
         )
 
 

@@ -21,7 +21,7 @@ from strawberry.types import ExecutionContext
 from gateway.datasource_fields import DatasourceQuery
 from gateway.graphql_types import SCALARS
 from gateway.history_fields import HistoryQuery
-from gateway.load_fields import LoadMutation
+from gateway.load_fields import LoadMutation, LoadQuery
 from gateway.query_fields import DataQuery
 from gateway.report_fields import ReportMutation, ReportQuery
 from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
@@ -41,7 +41,7 @@ RULES = [*QueryDepthLimiter(max_depth=MAX_DEPTH).validation_rules, *MaxAliasesLi
 
 
 @strawberry.type(description="Reading.")
-class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery):
+class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, LoadQuery):
     pass
 
 

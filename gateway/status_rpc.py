@@ -8,6 +8,9 @@ from services.common import errors
 from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
 
+APPLY_S = 30.0
+"""The plan is made once more, by asking validation and Druid."""
+
 DELETE_S = 70.0
 """Deleting asks two services that each may take 30 s."""
 
@@ -52,6 +55,28 @@ class StatusRpc:
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "status") from failure
         return answer.task
+
+    async def plan(self, task_id: str) -> status_pb2.GetPlanResponse:
+        try:
+            answer: status_pb2.GetPlanResponse = await self._stub.GetPlan(status_pb2.GetPlanRequest(task_id=task_id))
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer
+
+    async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
+        request = status_pb2.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
+        try:
+            answer: status_pb2.ApplyPlanResponse = await self._stub.ApplyPlan(request, timeout=APPLY_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer.task
+
+    async def receipt(self, task_id: str) -> status_pb2.GetReceiptResponse:
+        try:
+            answer: status_pb2.GetReceiptResponse = await self._stub.GetReceipt(status_pb2.GetReceiptRequest(task_id=task_id))
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer
 
     async def delete_files(self, task_id: str) -> Task:
         request = status_pb2.DeleteTaskFilesRequest(task_id=task_id)

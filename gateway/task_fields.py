@@ -44,7 +44,8 @@ class IngestionTaskStatus:
     rows_skipped: Long | None
     received_size: Long | None = strawberry.field(description="Bytes received so far.")
     load_state: str | None = strawberry.field(description="LIVE, PARTLY_REPLACED, REPLACED, REVERTING or REVERTED, once SUCCEEDED.")
-    mode: str | None = strawberry.field(description="append or replace.")
+    mode: str | None = strawberry.field(description="append, replace, replace_interval or replace_all.")
+    replaced_interval: str | None = strawberry.field(description="What replace_interval replaces: start/end in ISO 8601, UTC.")
     druid_task_id: str | None
     duplicate_of: strawberry.ID | None = strawberry.field(description="The task that loaded the same bytes before.")
     retry_of: strawberry.ID | None

@@ -5,34 +5,44 @@ from typing import Annotated
 
 import strawberry
 
+from gateway import wire
 from gateway.graphql_types import JSON, ContextInfo, Upload, parse_upload, told
 from gateway.options import read_options
 from gateway.receiving import Destination, receive
 from gateway.task_fields import IngestionTaskStatus, status_of
+from gateway.uploads_http import replaced
 from services.common import logs
 from services.common.errors import SluiceError
-from sluice.common.v1.task_pb2 import LoadMode
 from sluice.status.v1 import status_pb2
 
 
 @strawberry.type
 class UploadMutation:
-    @strawberry.mutation(description="Takes a file in, appending its rows. Answers once it is stored; follow the task to its end.")  # type: ignore[untyped-decorator]
+    @strawberry.mutation(  # type: ignore[untyped-decorator]
+        description="Takes a file in. `mode` is append (default), replace, replace_interval with `interval` as start/end, or replace_all; "
+        "`apply: false` stops at the plan. Answers once it is stored; follow the task to its end."
+    )
     async def upload_sales_data(
         self,
         info: ContextInfo,
         file: Upload,
         data_source_name: Annotated[str, strawberry.argument(name="dataSourceName")],
         options: JSON | None = strawberry.UNSET,
+        mode: str | None = strawberry.UNSET,
+        interval: str | None = strawberry.UNSET,
+        apply: bool | None = strawberry.UNSET,
     ) -> IngestionTaskStatus | None:
         context = info.context
         incoming = parse_upload(file)
         with told():
             try:
+                load_mode = wire.load_mode(mode or "append")
                 destination = Destination(
                     request_id=context.request_id or str(uuid.uuid4()),
                     datasource=data_source_name,
-                    mode=LoadMode.LOAD_MODE_APPEND,
+                    mode=load_mode,
+                    replace=replaced(load_mode, interval or ""),
+                    plan_first=apply is False,
                     allow_duplicate=False,
                     options=read_options(options or None),
                 )

@@ -16,9 +16,10 @@ from gateway.ports import Services
 from gateway.receiving import Destination, receive
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import LoadMode, TimeRange
 
 FILE_FIELD = "file"
-FIELDS = ("datasource_name", "mode", "allow_duplicate", "options")
+FIELDS = ("datasource_name", "mode", "interval", "apply", "allow_duplicate", "options")
 """Fields of the form other than the file; all of them may stand in the address instead."""
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -33,7 +34,17 @@ _FORM: dict[str, Any] = {
                     "required": ["datasource_name", "file"],
                     "properties": {
                         "datasource_name": {"type": "string", "description": "The Druid datasource. Must come before the file."},
-                        "mode": {"type": "string", "enum": ["append", "replace"], "default": "append"},
+                        "mode": {"type": "string", "enum": ["append", "replace", "replace_interval", "replace_all"], "default": "append"},
+                        "interval": {
+                            "type": "string",
+                            "description": "What replace_interval replaces, full hours in UTC: start/end in ISO 8601, such as "
+                            "2024-01-01/2024-02-01.",
+                        },
+                        "apply": {
+                            "type": "boolean",
+                            "default": True,
+                            "description": "false: stop in PLANNED until the plan is applied.",
+                        },
                         "allow_duplicate": {"type": "boolean", "default": False, "description": "Load the same bytes again."},
                         "options": {
                             "type": "string",
@@ -65,12 +76,21 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
     async def upload(
         request: Request,
         datasource_name: Annotated[str | None, Query(description="The Druid datasource, where the form does not name it.")] = None,
-        mode: Annotated[str | None, Query(description="append or replace, where the form does not say.")] = None,
+        mode: Annotated[str | None, Query(description="How to meet the rows that are there, where the form does not say.")] = None,
+        interval: Annotated[str | None, Query(description="What replace_interval replaces, where the form does not say.")] = None,
+        apply: Annotated[str | None, Query(description="false: stop at the plan; where the form does not say.")] = None,
         allow_duplicate: Annotated[str | None, Query(description="true or false, where the form does not say.")] = None,
         options: Annotated[str | None, Query(description="How the file is to be read: a JSON object, where the form does not say.")] = None,
     ) -> Response:
         """Takes a file in. Answers once it is stored; validation and loading go on afterwards, see the Location header."""
-        named = {"datasource_name": datasource_name, "mode": mode, "allow_duplicate": allow_duplicate, "options": options}
+        named = {
+            "datasource_name": datasource_name,
+            "mode": mode,
+            "interval": interval,
+            "apply": apply,
+            "allow_duplicate": allow_duplicate,
+            "options": options,
+        }
         try:
             refuse_announced(request, limits)
             form = Form(Body(request.receive, limits), request.headers.get("content-type", ""), limits)
@@ -114,13 +134,28 @@ def destination(fields: dict[str, str], idempotency_key: str | None) -> Destinat
     Raises:
         SluiceError: REQUEST_INVALID, naming the field.
     """
+    mode = wire.load_mode(fields.get("mode") or "append")
     return Destination(
         request_id=request_id(idempotency_key),
         datasource=fields["datasource_name"],
-        mode=wire.load_mode(fields.get("mode") or "append"),
+        mode=mode,
+        replace=replaced(mode, fields.get("interval") or ""),
+        plan_first=not _flag("apply", fields.get("apply") or "true"),
         allow_duplicate=_flag("allow_duplicate", fields.get("allow_duplicate") or "false"),
         options=read_options(fields.get("options")),
     )
+
+
+def replaced(mode: "LoadMode.ValueType", interval: str) -> TimeRange | None:
+    """What is replaced by a load with REPLACE_INTERVAL; None in every other mode.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, also where mode and interval do not go together.
+    """
+    if bool(interval) == (mode == LoadMode.LOAD_MODE_REPLACE_INTERVAL):
+        return wire.interval(interval) if interval else None
+    text = "interval and the mode replace_interval belong together."
+    raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="interval", value=interval)
 
 
 def _flag(name: str, value: str) -> bool:

@@ -1,7 +1,7 @@
 """From our protobuf messages to the JSON that clients see."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -12,6 +12,7 @@ from gateway import models
 from services.common import errors
 from sluice.common.v1 import errors_pb2, task_pb2
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
+from sluice.druid.v1 import druid_pb2
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2 import EventKind
 
@@ -25,6 +26,8 @@ TERMINAL = frozenset(
     }
 )
 """States without exits."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time(moment: Timestamp) -> str:
@@ -109,8 +112,8 @@ def task(found: status_pb2.Task) -> models.Task:
         message=found.message or None,
         error=problem(found.problem) if failed else None,
         received_size=found.received_size,
-        load_state=LoadState.Name(found.load_state).removeprefix("LOAD_STATE_") if found.load_state else None,
-        mode="replace" if found.load_mode == LoadMode.LOAD_MODE_REPLACE else "append",
+        load_state=load_state_name(found.load_state) if found.load_state else None,
+        mode=mode_name(found.load_mode),
         allow_duplicate=found.allow_duplicate,
         sha256=found.sha256.hex() or None,
         attempt=found.attempt,
@@ -122,11 +125,32 @@ def task(found: status_pb2.Task) -> models.Task:
         queue_position=count("queue_position"),
         estimated_seconds_left=round(found.estimated_seconds_left, 1) if found.HasField("estimated_seconds_left") else None,
         files_deleted_at=moment("files_delete_time"),
-        timings=[_timing(each) for each in found.timings],
+        timings=[timing(each) for each in found.timings],
+        replaced_interval=time_range(found.replace) if found.HasField("replace") else None,
     )
 
 
-def _timing(stage: status_pb2.StageTiming) -> models.StageTiming:
+def load_state_name(state: "LoadState.ValueType") -> str:
+    """What has become of a load's rows."""
+    return LoadState.Name(state).removeprefix("LOAD_STATE_")
+
+
+def mode_name(mode: "LoadMode.ValueType") -> str:
+    """How a load meets the rows that are there, as clients say it."""
+    return LoadMode.Name(mode).removeprefix("LOAD_MODE_").lower() if mode else "append"
+
+
+def time_range(found: task_pb2.TimeRange | druid_pb2.Interval) -> str:
+    """start/end in ISO 8601, UTC."""
+    return f"{millis(found.start_millis)}/{millis(found.end_millis)}"
+
+
+def millis(since_1970: int) -> str:
+    """ISO 8601 in UTC with milliseconds and Z."""
+    return (_EPOCH + timedelta(milliseconds=since_1970)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timing(stage: status_pb2.StageTiming) -> models.StageTiming:
     return models.StageTiming(
         stage=stage.stage,
         seconds=round(stage.seconds, 3),
@@ -192,15 +216,30 @@ def _enum_name(kind: EnumDescriptor, number: int) -> str | None:
 
 
 def load_mode(name: str) -> "LoadMode.ValueType":
-    """The mode of `append` or `replace`.
+    """The mode of its name: append, replace, replace_interval or replace_all.
 
     Raises:
         SluiceError: REQUEST_INVALID.
     """
-    match name:
-        case "append":
-            return task_pb2.LOAD_MODE_APPEND
-        case "replace":
-            return task_pb2.LOAD_MODE_REPLACE
-        case _:
-            raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, "mode must be `append` or `replace`.", column="mode", value=name)
+    known = {each.removeprefix("LOAD_MODE_").lower(): value for each, value in LoadMode.items() if value}
+    if name not in known:
+        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, f"mode must be one of {', '.join(known)}.", column="mode", value=name)
+    return known[name]
+
+
+def interval(text: str) -> task_pb2.TimeRange:
+    """A stretch of time given as start/end in ISO 8601; without a zone it is UTC.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    start, slash, end = text.partition("/")
+    try:
+        moments = [datetime.fromisoformat(each.strip()) for each in (start, end)]
+    except ValueError:
+        moments = []
+    if not slash or not moments:
+        message = "interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01; the second is the first that is not replaced."
+        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column="interval", value=text)
+    first, last = ((each if each.tzinfo else each.replace(tzinfo=UTC)).astimezone(UTC) - _EPOCH for each in moments)
+    return task_pb2.TimeRange(start_millis=first // timedelta(milliseconds=1), end_millis=last // timedelta(milliseconds=1))

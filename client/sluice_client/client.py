@@ -4,16 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from grpc import aio
 
-from sluice.common.v1.task_pb2 import TaskState
+from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 from sluice.status.v1 import status_pb2, status_pb2_grpc
-from sluice.status.v1.status_pb2 import Task, WatchTaskResponse
+from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse, Task, WatchTaskResponse
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import Report
 from sluice_client.errors import SluiceClientError
@@ -92,6 +93,9 @@ class SluiceClient:
         *,
         filename: str | None = None,
         replace: bool = False,
+        mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_UNSPECIFIED,
+        interval: tuple[datetime, datetime] | None = None,
+        plan_first: bool = False,
         allow_duplicate: bool = False,
         request_id: str | None = None,
         progress: Progress | None = None,
@@ -99,10 +103,13 @@ class SluiceClient:
         """Sends a file, given by its path or as pieces of bytes, and returns the task's id once it is stored.
 
         `filename` is needed for pieces; its extension (.csv, .xlsx, .xls) names the format. `replace` makes the load replace the time
-        chunks that it touches instead of adding to them. `request_id` makes the creation of the task harmless to repeat; default: a new
-        UUID. A file given by its path is resumed where a connection breaks, and, with the same `request_id`, by a later process: within
-        24 hours only what is missing is sent. Pieces are sent once: a stream of them that breaks leaves nothing. `progress` is told the
-        bytes of a file given by its path that are on their way or stored.
+        chunks that it touches instead of adding to them; `mode` says the same and more: REPLACE_INTERVAL replaces what lies in `interval`,
+        from a first moment to the first after it, full hours. With `plan_first` the task waits in PLANNED for `apply`.
+
+        `request_id` makes the creation of the task harmless to repeat; default: a new UUID. A file given by its path is resumed where a
+        connection breaks, and, with the same `request_id`, by a later process: within 24 hours only what is missing is sent. Pieces are
+        sent once: a stream of them that breaks leaves nothing. `progress` is told the bytes of a file given by its path that are on their
+        way or stored.
         """
         if isinstance(source, str | Path):
             path = Path(source)
@@ -117,7 +124,9 @@ class SluiceClient:
             datasource,
             size=size,
             resumable=path is not None,
-            replace=replace,
+            load_mode=mode or (LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND),
+            interval=interval,
+            plan_first=plan_first,
             allow_duplicate=allow_duplicate,
             request_id=request_id,
         )
@@ -182,6 +191,30 @@ class SluiceClient:
         async for _ in self.watch(task_id):
             pass
         return await self.task(task_id)
+
+    async def plan(self, task_id: str) -> GetPlanResponse:
+        """What the load of a task would do that was sent with `plan_first`; NOT_PLANNED before it is PLANNED."""
+        request = status_pb2.GetPlanRequest(task_id=task_id)
+        answer: GetPlanResponse = await ask("status", lambda: self._status.GetPlan(request, timeout=DEADLINE_S))
+        return answer
+
+    async def apply(self, task_id: str, plan_hash: str) -> Task:
+        """Begins the load of a PLANNED task; PLAN_STALE where its plan no longer holds."""
+        request = status_pb2.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
+        answer: status_pb2.ApplyPlanResponse = await ask("status", lambda: self._status.ApplyPlan(request, timeout=3 * DEADLINE_S))
+        return answer.task
+
+    async def receipt(self, task_id: str) -> GetReceiptResponse:
+        """What became of every row of a file, once its task has SUCCEEDED."""
+        request = status_pb2.GetReceiptRequest(task_id=task_id)
+        answer: GetReceiptResponse = await ask("status", lambda: self._status.GetReceipt(request, timeout=DEADLINE_S))
+        return answer
+
+    async def revert(self, task_id: str) -> Task:
+        """Begins to undo a load: `load_state` is REVERTING, then REVERTED. NEWER_LOADS where newer loads lie on what it replaced."""
+        request = status_pb2.RevertLoadRequest(task_id=task_id)
+        answer: status_pb2.RevertLoadResponse = await ask("status", lambda: self._status.RevertLoad(request, timeout=DEADLINE_S))
+        return answer.task
 
     async def report(self, task_id: str) -> Report:
         """What validation found; REPORT_NOT_FOUND while there is nothing."""

@@ -4,11 +4,12 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from grpc import aio
 
-from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.common.v1.task_pb2 import LoadMode, TaskState, TimeRange, UploadMode
 from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.upload.v1.upload_pb2 import Upload
 from sluice_client.chunks import Digest, catch_up, messages, of_file
@@ -40,7 +41,9 @@ class Uploads:
         *,
         size: int | None,
         resumable: bool,
-        replace: bool = False,
+        load_mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND,
+        interval: tuple[datetime, datetime] | None = None,
+        plan_first: bool = False,
         allow_duplicate: bool = False,
         request_id: str | None = None,
     ) -> Upload:
@@ -51,7 +54,9 @@ class Uploads:
             filename=filename,
             size=size,
             mode=UploadMode.UPLOAD_MODE_RESUMABLE if resumable else UploadMode.UPLOAD_MODE_ONE_SHOT,
-            load_mode=LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND,
+            load_mode=load_mode,
+            replace=_range(*interval) if interval else None,
+            plan_first=plan_first,
             allow_duplicate=allow_duplicate,
         )
         answer: upload_pb2.CreateUploadResponse = await ask("upload", lambda: self._stub.CreateUpload(request, timeout=DEADLINE_S))
@@ -122,6 +127,12 @@ class Uploads:
                 raise unreadable[0] from None
             raise
         return answer.upload
+
+
+def _range(start: datetime, end: datetime) -> TimeRange:
+    """Times without a zone are UTC."""
+    first, last = ((each if each.tzinfo else each.replace(tzinfo=UTC)).timestamp() for each in (start, end))
+    return TimeRange(start_millis=round(first * 1000), end_millis=round(last * 1000))
 
 
 async def _told(pieces: AsyncIterable[bytes], offset: int, progress: Progress | None) -> AsyncIterator[bytes]:

@@ -82,11 +82,16 @@ async def describe(druid: Druid, name: str) -> Description:
     """
     check_datasource(name)
     found = _by_name(await druid.sql(_CHUNKS.format(narrowed="AND datasource = ?"), [name])).get(name)
-    columns = [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
-    if found is None or not columns:
+    known = await columns(druid, name)
+    if found is None or not known:
         raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND, f"There is no datasource {name} with rows in it.", value=name)
-    loads = await _loads(druid, name) if LOAD_ID_COLUMN in dict(columns) else []
-    return Description(found, columns, loads)
+    loads = await _loads(druid, name) if LOAD_ID_COLUMN in dict(known) else []
+    return Description(found, known, loads)
+
+
+async def columns(druid: Druid, name: str) -> list[tuple[str, str]]:
+    """The columns of a datasource with their SQL types, in Druid's order; none where it has no rows. Raises DRUID_UNAVAILABLE."""
+    return [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
 
 
 async def preview(druid: Druid, name: str, limit: int) -> Preview:
@@ -95,8 +100,8 @@ async def preview(druid: Druid, name: str, limit: int) -> Preview:
     Raises:
         SluiceError: as `describe`, QUERY_TIMEOUT, QUERY_TOO_LARGE.
     """
-    columns = [column for column, _ in (await describe(druid, name)).columns if column != LOAD_ID_COLUMN]
-    sql = f"SELECT {', '.join(map(identifier, columns))} FROM {identifier(name)} ORDER BY {identifier(TIME_COLUMN)} DESC"  # noqa: S608
+    shown = [column for column, _ in (await describe(druid, name)).columns if column != LOAD_ID_COLUMN]
+    sql = f"SELECT {', '.join(map(identifier, shown))} FROM {identifier(name)} ORDER BY {identifier(TIME_COLUMN)} DESC"  # noqa: S608
     header: Sequence[tuple[str, str]] = []
     batches: list[bytes] = []
     count = 0

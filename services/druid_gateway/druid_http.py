@@ -86,6 +86,7 @@ class HttpDruid:
         return TaskTarget(
             interval=Interval(millis_of(start), millis_of(end)),
             replaces=not task["ioConfig"]["appendToExisting"],
+            drops=task["ioConfig"].get("dropExisting", False),
             created=status["createdTime"],
         )
 

@@ -18,6 +18,13 @@ class Mode(Enum):
 
     APPEND = "append"
     REPLACE = "replace"
+    REPLACE_INTERVAL = "replace_interval"
+    REPLACE_ALL = "replace_all"
+
+    @property
+    def drops(self) -> bool:
+        """Whether rows disappear also where no new row comes: Druid hides those chunks behind empty segments, called tombstones."""
+        return self in (Mode.REPLACE_INTERVAL, Mode.REPLACE_ALL)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Load:
-    """Everything that Druid must be told. `min_millis` and `max_millis` are the smallest and the largest time of the rows."""
+    """Everything that Druid must be told. `min_millis` and `max_millis` are the smallest and the largest time of the rows; `replace` is
+    the stretch that REPLACE_INTERVAL and, where it is known already, REPLACE_ALL replace."""
 
     task_id: str
     attempt: int
@@ -57,6 +65,7 @@ class Load:
     min_millis: int
     max_millis: int
     rows: int
+    replace: Interval | None = None
 
     @property
     def druid_task_id(self) -> str:
@@ -87,11 +96,13 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class TaskTarget:
-    """Where a task writes. `replaces`: it replaces chunks; `created`: when it was submitted, ISO 8601 in UTC."""
+    """Where a task writes. `replaces`: it replaces chunks; `drops`: also those that none of its rows is in; `created`: when it was
+    submitted, ISO 8601 in UTC."""
 
     interval: Interval
     replaces: bool
     created: str
+    drops: bool = False
 
 
 @dataclass(frozen=True)

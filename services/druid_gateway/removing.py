@@ -14,6 +14,7 @@ from services.druid_gateway import spec
 from services.druid_gateway.loads import TaskState, TaskTarget
 from services.druid_gateway.ports import Druid
 from services.druid_gateway.segment_ids import chunk, hull, interval
+from services.druid_gateway.tombstones import tombstones
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 PAUSE_S = 0.1
@@ -72,7 +73,8 @@ async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
         # a count of zero means that nothing is left. Asked first, so that the count comes after the loading.
         used = await druid.used_segments(datasource, where) if where else {}
         rows = await druid.rows_by_segment(datasource, load_id)
-        fresh = sorted((rows.keys() | (removal.own & used.keys())) - ours)
+        hiding = [await tombstones(druid, datasource, each.interval, each.created) for each in targets if each.drops]
+        fresh = sorted((rows.keys() | (removal.own & used.keys())).union(*hiding) - ours)
         if fresh and replaces:
             _check_nothing_on_top(datasource, used, {*ours, *fresh})
         missing, gone = await _to_come_back(druid, removal)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.druid_gateway.granularity import millis_of
+from services.druid_gateway.granularity import clipped_millis_of
 from services.druid_gateway.loads import Interval
 
 
@@ -14,7 +14,7 @@ def chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
 def interval(datasource: str, segment_id: str) -> Interval:
     """The stretch of time that the segment belongs to."""
     start, end, _ = chunk(datasource, segment_id)
-    return Interval(millis_of(start), millis_of(end))
+    return Interval(clipped_millis_of(start), clipped_millis_of(end))
 
 
 def hull(intervals: Iterable[Interval]) -> Interval | None:

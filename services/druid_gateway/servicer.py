@@ -21,7 +21,18 @@ _COLUMN_TYPES = {
     pb.STORAGE_TYPE_LONG: ColumnType.LONG,
     pb.STORAGE_TYPE_DOUBLE: ColumnType.DOUBLE,
 }
-_MODES = {LoadMode.LOAD_MODE_APPEND: Mode.APPEND, LoadMode.LOAD_MODE_REPLACE: Mode.REPLACE}
+_MODES = {
+    LoadMode.LOAD_MODE_APPEND: Mode.APPEND,
+    LoadMode.LOAD_MODE_REPLACE: Mode.REPLACE,
+    LoadMode.LOAD_MODE_REPLACE_INTERVAL: Mode.REPLACE_INTERVAL,
+    LoadMode.LOAD_MODE_REPLACE_ALL: Mode.REPLACE_ALL,
+}
+_CHANGES = {
+    planning.Change.SAME: pb.COLUMN_CHANGE_SAME,
+    planning.Change.NEW: pb.COLUMN_CHANGE_NEW,
+    planning.Change.CHANGED: pb.COLUMN_CHANGE_CHANGED,
+    planning.Change.MISSING: pb.COLUMN_CHANGE_MISSING,
+}
 _PHASES = {
     watching.Phase.UNKNOWN: pb.LOAD_PHASE_UNKNOWN,
     watching.Phase.WAITING: pb.LOAD_PHASE_WAITING,
@@ -61,13 +72,9 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         load = _load(request.load)
         timings = Timings()
         with timings.step("plan"):
-            plan = await planning.plan(self._druid, load)
+            plan = await planning.plan(self._druid, load, [(each.start_millis, each.rows) for each in request.rows])
         timings.log("load.planned", datasource=load.datasource, mode=load.mode.value, replaced=len(plan.replaced))
-        return pb.PlanIngestionResponse(
-            interval=_interval(plan.interval),
-            segment_granularity=plan.granularity.value,
-            replaced=_segments(load.datasource, plan.replaced),
-        )
+        return _plan(load, plan)
 
     async def WatchLoad(
         self, request: pb.WatchLoadRequest, context: "aio.ServicerContext[Any, Any]"
@@ -87,15 +94,18 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         expected = verifying.Expected(request.expected_rows, [(each.column, each.sum) for each in request.expected_sums])
         timings = Timings()
         with self._handover.call(), timings.step("verify"):
-            seen = await verifying.verify(self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000)
-            segments = sorted(await self._druid.rows_by_segment(request.datasource, request.task_id)) if seen.verified else []
+            drops = request.mode != LoadMode.LOAD_MODE_UNSPECIFIED and _MODES[request.mode].drops
+            seen = await verifying.verify(
+                self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000, drops=drops
+            )
+            holding = await self._druid.rows_by_segment(request.datasource, request.task_id) if seen.verified else {}
         timings.log("load.counted", verified=seen.verified, rows=seen.rows, expected=expected.rows, loaded_percent=seen.loaded_percent)
         return pb.VerifyLoadResponse(
             verified=seen.verified,
             rows=seen.rows,
             segments_loaded_percent=seen.loaded_percent,
             sums=seen.sums,
-            segments=_segments(request.datasource, segments),
+            segments=_segments(request.datasource, sorted({*holding, *seen.hiding}) if seen.verified else []),
         )
 
     async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
@@ -180,6 +190,28 @@ def _load(request: pb.SubmitLoadRequest) -> Load:
         min_millis=request.min_millis,
         max_millis=request.max_millis,
         rows=request.rows,
+        replace=Interval(request.replace.start_millis, request.replace.end_millis) if request.HasField("replace") else None,
+    )
+
+
+def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
+    return pb.PlanIngestionResponse(
+        interval=_interval(plan.target.interval),
+        segment_granularity=plan.target.granularity.value,
+        replaced=_segments(load.datasource, plan.replaced),
+        columns=[
+            pb.PlannedColumn(name=each.name, change=_CHANGES[each.change], type=each.type, existing_type=each.existing_type)
+            for each in plan.columns
+        ],
+        chunks=[
+            pb.PlannedChunk(interval=_interval(each.interval), rows_added=each.rows_added, rows_replaced=each.rows_replaced)
+            for each in plan.chunks
+        ],
+        rows_added=load.rows,
+        rows_replaced=plan.rows_replaced,
+        parts=len(load.parts),
+        sub_tasks=plan.sub_tasks,
+        estimated_seconds=plan.estimated_s,
     )
 
 

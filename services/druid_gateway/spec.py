@@ -115,8 +115,8 @@ def build(load: Load, granularity: Granularity, interval: Interval, input_source
                 # Without a list delimiter of ours Druid would cut a text at each U+0001.
                 "inputFormat": {"type": "csv", "findColumnsFromHeader": True, "listDelimiter": f"\u0001{load.druid_task_id}\u0001"},
                 "appendToExisting": append,
-                # True would also empty the chunks that none of the rows is in.
-                "dropExisting": False,
+                # True empties also the chunks that none of the rows is in.
+                "dropExisting": load.mode.drops,
             },
             "tuningConfig": {
                 "type": "index_parallel",

@@ -9,6 +9,7 @@ from services.druid_gateway import granularity, spec
 from services.druid_gateway.granularity import Granularity
 from services.druid_gateway.loads import Interval, Load
 from services.druid_gateway.ports import Druid, InputSource
+from services.druid_gateway.targeting import target
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 INPUT_GRACE_S = 15 * 60
@@ -28,19 +29,19 @@ async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int)
     """Submits the load under its fixed id; harmless to repeat.
 
     Raises:
-        SluiceError: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
+        SluiceError: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY,
+            DRUID_SPEC_REFUSED.
     """
     _check(load)
     timings = Timings()
-    chosen = granularity.choose(load.mode, load.rows, load.min_millis, load.max_millis)
-    interval = granularity.align(chosen, load.min_millis, load.max_millis)
+    aim = await target(druid, load)
     with timings.step("capacity"):
         slots = await druid.free_slots() if load.rows >= spec.PARALLEL_FROM_ROWS and len(load.parts) > 1 else None
     concurrency = spec.sub_tasks(len(load.parts), load.rows, slots)
     with timings.step("sign"):
         source = await inputs.of(load.parts, deadline_s + INPUT_GRACE_S)
     with timings.step("submit"):
-        new = await druid.submit(spec.build(load, chosen, interval, source, concurrency))
+        new = await druid.submit(spec.build(load, aim.granularity, aim.interval, source, concurrency))
     timings.log(
         "load.submitted",
         druid_task_id=load.druid_task_id,
@@ -50,14 +51,13 @@ async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int)
         rows=load.rows,
         parts=len(load.parts),
         sub_tasks=concurrency,
-        granularity=chosen.value,
-        interval=granularity.iso_interval(interval),
+        granularity=aim.granularity.value,
+        interval=granularity.iso_interval(aim.interval),
     )
-    return Submitted(new, interval, chosen)
+    return Submitted(new, aim.interval, aim.granularity)
 
 
 def _check(load: Load) -> None:
-    spec.check_names(load)
     for part in load.parts:
         try:
             split_uri(part.uri)

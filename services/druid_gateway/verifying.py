@@ -12,6 +12,7 @@ from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.ports import Druid, Value
 from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN
 from services.druid_gateway.sql_text import identifier
+from services.druid_gateway.tombstones import tombstones
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RELATIVE_TOLERANCE = 1e-9
@@ -35,16 +36,20 @@ class Expected:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a query sees. `loaded_percent`: share of the interval's segments that queries reach."""
+    """What a query sees. `loaded_percent`: share of the interval's segments that queries reach; `hiding`: the empty segments that hide what
+    was replaced."""
 
     verified: bool
     rows: int
     sums: Sequence[float]
     loaded_percent: float
+    hiding: Sequence[str] = ()
 
 
-async def verify(druid: Druid, datasource: str, load_id: str, interval: Interval, expected: Expected, wait_s: float) -> Seen:
-    """Counts until everything agrees, or `wait_s` seconds are over.
+async def verify(
+    druid: Druid, datasource: str, load_id: str, interval: Interval, expected: Expected, wait_s: float, *, drops: bool = False
+) -> Seen:
+    """Counts until everything agrees, or `wait_s` seconds are over. `drops`: rows had to disappear also where no new ones came.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE.
@@ -60,9 +65,10 @@ async def verify(druid: Druid, datasource: str, load_id: str, interval: Interval
         if agree or out_of_time:
             # After the count, and by a coordinator that knows our segments.
             percent = await druid.loaded_percent(datasource, interval, refresh=False)
-            loaded = percent == 100.0 or (percent is None and expected.rows == 0)
+            hiding = await tombstones(druid, datasource, interval) if drops else {}
+            loaded = (percent == 100.0 or (percent is None and expected.rows == 0)) and all(hiding.values())
             if out_of_time or loaded:
-                return Seen(agree and loaded, rows, [found.value for found in sums], percent or 0.0)
+                return Seen(agree and loaded, rows, [found.value for found in sums], percent or 0.0, sorted(hiding))
         await asyncio.sleep(pause_s(age))
 
 

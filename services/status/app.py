@@ -17,6 +17,7 @@ from services.status.jobs import Jobs
 from services.status.listener import CANCEL, DUE, EVENT, WEBHOOK, Listener
 from services.status.load_records import LoadRecords
 from services.status.pipeline import Pipeline
+from services.status.plans import Plans
 from services.status.postgres import Database
 from services.status.queue import Queue
 from services.status.servicer import StatusServicer
@@ -85,7 +86,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
     history, undoing = History(database, CALL_PATIENCE_S), LoadRecords(database, CALL_PATIENCE_S)
-    servicer = StatusServicer(Commands(store), files, queue, history, webhooks, store, undoing, watch)
+    commands = Commands(store)
+    plans = Plans(commands, undoing, store, ValidationRpc(validation), LoadsRpc(druid, gate))
+    servicer = StatusServicer(commands, files, queue, history, webhooks, store, undoing, plans, watch)
     port = await server.start(
         stack,
         settings,

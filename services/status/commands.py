@@ -178,6 +178,11 @@ def _differing(task: Task, new: NewTask) -> str:
         "datasource": (task.datasource_name, new.datasource_name),
         "file name": (task.original_filename, new.original_filename),
         "load mode": (task.load_mode, new.load_mode),
+        "stretch to replace": (
+            (task.replace_start_millis, task.replace_end_millis),
+            (new.replace_start_millis, new.replace_end_millis),
+        ),
+        "stop at the plan": (task.plan_first, new.plan_first),
         "upload mode": (task.upload_mode, new.upload_mode),
         "options": (task.options, new.options),
         "allow_duplicate": (task.allow_duplicate, new.allow_duplicate),

@@ -6,6 +6,7 @@ datasource (lanes.LOCK), which a transaction holds.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import asyncpg
@@ -16,7 +17,7 @@ from services.status.postgres import Connection, Database
 from services.status.store import TASK, Parameters, append, held, update
 from services.status.tasks import Owner, Task
 from sluice.common.v1.errors_pb2 import Problem
-from sluice.druid.v1.druid_pb2 import Segment
+from sluice.druid.v1.druid_pb2 import Interval, Segment
 
 Role = Literal["OWN", "REPLACED"]
 """OWN: the segment holds rows of the load. REPLACED: the load took its place."""
@@ -73,6 +74,23 @@ _UNCOVERED = f"""{TASK} WHERE t.load_state IN ('PARTLY_REPLACED', 'REPLACED') AN
 _WAKE = ", pg_notify('sluice_due', '')"
 
 
+_PLAN = """
+INSERT INTO load_plans (task_id, plan_hash, plan) SELECT $1::varchar, $2, $3 WHERE EXISTS (
+    SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND {condition})
+ON CONFLICT (task_id) DO UPDATE SET plan_hash = excluded.plan_hash, plan = excluded.plan, created_at = excluded.created_at
+"""
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A serialized PlanIngestionResponse, and the hash by which it is applied."""
+
+    plan_hash: str
+    plan: bytes
+    created_at: datetime | None = None
+    """By the database's clock, once it is kept."""
+
+
 @dataclass(frozen=True)
 class Newer:
     """A load that stands in the way of undoing another."""
@@ -95,14 +113,36 @@ class LoadRecords:
             ids, starts, ends = zip(*rows, strict=True)
             await self._fetch(_ADD, owner.task_id, role, ids, starts, ends, owner.attempt, owner.worker)
 
+    async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
+        """Keeps the plan of the claimed task. Where the claim is lost nothing is kept."""
+        sql = _PLAN.format(condition="attempt = $4 AND worker = $5")
+        await self._fetch(sql, owner.task_id, plan.plan_hash, plan.plan, owner.attempt, owner.worker)
+
+    async def renew_plan(self, task_id: str, plan: KeptPlan) -> None:
+        """Puts a plan in the place of one that waits; nothing happens where it waits no longer."""
+        await self._fetch(_PLAN.format(condition="status = 'PLANNED'"), task_id, plan.plan_hash, plan.plan)
+
+    async def plan(self, task_id: str) -> KeptPlan | None:
+        """The plan of a task, None where there is none."""
+        rows = await self._fetch("SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id)
+        return KeptPlan(**rows[0]) if rows else None
+
     async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:
         """Notes that the load took the place of those tasks' segments in its chunks."""
         await self._fetch(_ADD_LOADS, task_id, replaced)
 
     async def own(self, task_id: str) -> list[str]:
-        """The load's segments."""
-        sql = "SELECT segment_id FROM load_segments WHERE task_id = $1 AND role = 'OWN'"
-        return [row["segment_id"] for row in await self._fetch(sql, task_id)]
+        """Ids of the load's segments."""
+        return [segment.id for segment in await self.own_segments(task_id)]
+
+    async def own_segments(self, task_id: str) -> list[Segment]:
+        """The load's segments, in the order of time."""
+        sql = """SELECT segment_id, start_millis, end_millis FROM load_segments WHERE task_id = $1 AND role = 'OWN'
+            ORDER BY start_millis, segment_id"""
+        return [
+            Segment(id=row["segment_id"], interval=Interval(start_millis=row["start_millis"], end_millis=row["end_millis"]))
+            for row in await self._fetch(sql, task_id)
+        ]
 
     async def restorable(self, task_id: str) -> list[str]:
         """The segments that have to be in use again when the load goes."""

@@ -10,7 +10,9 @@ from sluice.druid.v1.druid_pb2 import (
     Interval,
     LoadColumn,
     LoadPart,
+    PlanIngestionRequest,
     RemoveLoadRequest,
+    RowsInTime,
     StorageType,
     SubmitLoadRequest,
     VerifyLoadRequest,
@@ -31,9 +33,14 @@ def load_id(task_id: str, load_attempt: int) -> str:
 
 def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:
     """What is to be loaded of a validated file."""
+    # What is replaced beside the chunks of the rows: what was said, or what the plan found to be everything.
+    replaced = {"REPLACE_INTERVAL": (task.replace_start_millis, task.replace_end_millis)}
+    replaced["REPLACE_ALL"] = (task.interval_start_millis, task.interval_end_millis)
+    start, end = replaced.get(task.load_mode, (None, None))
     return SubmitLoadRequest(
         task_id=task.task_id,
-        attempt=task.load_attempt or 0,
+        # A plan is made before there is an attempt.
+        attempt=task.load_attempt or 1,
         datasource=task.datasource_name,
         mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
         columns=[
@@ -44,7 +51,14 @@ def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadR
         max_millis=report.time.max_millis,
         rows=report.rows_loadable,
         deadline_s=max(1, math.ceil(deadline_s)),
+        replace=None if start is None or end is None else Interval(start_millis=start, end_millis=end),
     )
+
+
+def plan_request(task: Task, report: Report) -> PlanIngestionRequest:
+    """What a load of the validated file would do."""
+    rows = [RowsInTime(start_millis=each.start_millis, rows=each.rows) for each in report.time.rows_in_time]
+    return PlanIngestionRequest(load=submit_request(task, report, deadline_s=1), rows=rows)
 
 
 def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
@@ -56,6 +70,7 @@ def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
         expected_rows=task.rows_loadable or 0,
         expected_sums=[ExpectedSum(column=column, sum=value) for column, value in task.expected_sums.items()],
         wait_ms=wait_ms,
+        mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
     )
 
 

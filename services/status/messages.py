@@ -65,19 +65,28 @@ def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
         last_sequence=task.last_sequence,
         trace_id=task.trace_id,
         timings=timings(task),
-        create_time=_time(task.created_at),
-        update_time=_time(task.updated_at),
-        start_time=_time(task.started_at),
-        complete_time=_time(task.completed_at),
+        create_time=time_stamp(task.created_at),
+        update_time=time_stamp(task.updated_at),
+        start_time=time_stamp(task.started_at),
+        complete_time=time_stamp(task.completed_at),
         multipart_id=task.multipart_id if task.status is State.PENDING else "",
         allow_duplicate=task.allow_duplicate,
         client=task.client,
         queue_position=place.position,
         estimated_seconds_left=place.seconds_left,
-        files_delete_time=_time(task.files_delete_requested_at),
+        files_delete_time=time_stamp(task.files_delete_requested_at),
         options=task.options,
         client_metadata=task.client_metadata,
+        plan_first=task.plan_first,
+        replace=time_range(task.replace_start_millis, task.replace_end_millis),
     )
+
+
+def time_range(start_millis: int | None, end_millis: int | None) -> task_pb2.TimeRange | None:
+    """The stretch of time; None where there is none."""
+    if start_millis is None or end_millis is None:
+        return None
+    return task_pb2.TimeRange(start_millis=start_millis, end_millis=end_millis)
 
 
 def timings(task: Task) -> list[status_pb2.StageTiming]:
@@ -87,7 +96,7 @@ def timings(task: Task) -> list[status_pb2.StageTiming]:
     for (state, start), end in zip(task.entered, [*ends, None], strict=False):
         if stage := STAGE_OF.get(state):
             seconds = ((end or task.now) - start).total_seconds()
-            found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=_time(start), end_time=_time(end)))
+            found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=time_stamp(start), end_time=time_stamp(end)))
     return found
 
 
@@ -98,7 +107,7 @@ def event_message(event: Event) -> status_pb2.TaskEvent:
         task_id=event.task_id,
         sequence=event.sequence,
         position=event.position,
-        time=_time(event.created_at),
+        time=time_stamp(event.created_at),
         kind=status_pb2.EventKind.Value(f"EVENT_KIND_{event.kind}"),
         state=state_value(event.state),
         message=event.message,
@@ -113,7 +122,10 @@ def event_message(event: Event) -> status_pb2.TaskEvent:
 def webhook_message(webhook: Webhook) -> status_pb2.Webhook:
     """The webhook as others see it."""
     return status_pb2.Webhook(
-        datasource=webhook.datasource, url=webhook.url, create_time=_time(webhook.created_at), update_time=_time(webhook.updated_at)
+        datasource=webhook.datasource,
+        url=webhook.url,
+        create_time=time_stamp(webhook.created_at),
+        update_time=time_stamp(webhook.updated_at),
     )
 
 
@@ -127,9 +139,9 @@ def delivery_message(delivery: Delivery) -> status_pb2.WebhookDelivery:
         delivered=delivery.delivered,
         last_http_status=delivery.last_status,
         last_error=delivery.last_error,
-        create_time=_time(delivery.created_at),
-        next_try_time=_time(delivery.next_try_at),
-        end_time=_time(delivery.ended_at),
+        create_time=time_stamp(delivery.created_at),
+        next_try_time=time_stamp(delivery.next_try_at),
+        end_time=time_stamp(delivery.ended_at),
     )
 
 
@@ -137,7 +149,8 @@ def _problem(kept: dict[str, object] | None) -> Problem | None:
     return problems.from_json(kept) if kept else None
 
 
-def _time(time: datetime | None) -> Timestamp | None:
+def time_stamp(time: datetime | None) -> Timestamp | None:
+    """The time as protobuf has it."""
     if time is None:
         return None
     stamp = Timestamp()

@@ -45,7 +45,7 @@ class Pipeline:
         self._settings = settings
         self._stages: dict[State, Stage] = {
             State.UPLOADED: _start,
-            State.VALIDATING: lambda run: validate(run, validation),
+            State.VALIDATING: lambda run: validate(run, validation, loads, records),
             State.INGESTING: lambda run: self._ingest(run, validation, loads, records),
             State.VERIFYING: lambda run: verify(run, loads, records, settings.verify_settle_s),
             State.CLEANING: lambda run: clean(run, loads, records),

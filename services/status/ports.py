@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.status.jobs import Lease
-from services.status.load_records import Role
+from services.status.load_records import KeptPlan, Role
 from services.status.machine import Move, State
 from services.status.tasks import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
@@ -80,7 +80,7 @@ class Rows(Protocol):
 
     async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool: ...
 
-    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None: ...
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None: ...
 
     async def retry(
         self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
@@ -97,6 +97,8 @@ class Records(Protocol):
     """What the pipeline notes of loads; load_records.LoadRecords has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
 
     async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None: ...
+
+    async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None: ...
 
     async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None: ...
 

@@ -9,11 +9,12 @@ from grpc import aio
 
 from services.common import errors, logs, trace
 from services.common.interceptors import check
-from services.status import pages, reverting
+from services.status import pages, receipts, reverting
 from services.status.commands import Commands, canonical
 from services.status.history import History
 from services.status.load_records import LoadRecords
 from services.status.messages import NOWHERE, delivery_message, event_message, state_of, task_message, webhook_message
+from services.status.plans import Plans
 from services.status.queue import Queue
 from services.status.store import Filter, Store
 from services.status.stored_files import Again, StoredFiles
@@ -47,6 +48,7 @@ class StatusServicer(StatusServiceServicer):
         webhooks: Webhooks,
         store: Store,
         records: LoadRecords,
+        plans: Plans,
         watch: Watch,
     ) -> None:
         self._commands = commands
@@ -56,6 +58,7 @@ class StatusServicer(StatusServiceServicer):
         self._webhooks = webhooks
         self._store = store
         self._records = records
+        self._plans = plans
         self._watch = watch
 
     async def CreateTask(self, request: status_pb2.CreateTaskRequest, context: Context) -> status_pb2.CreateTaskResponse:
@@ -75,6 +78,9 @@ class StatusServicer(StatusServiceServicer):
             trace_id=trace.current(),
             client=request.client,
             options=_options(request.options),
+            plan_first=request.plan_first,
+            replace_start_millis=request.replace.start_millis if request.HasField("replace") else None,
+            replace_end_millis=request.replace.end_millis if request.HasField("replace") else None,
         )
         task, created = await self._commands.create(new)
         return status_pb2.CreateTaskResponse(task=task_message(task), created=created)
@@ -150,6 +156,16 @@ class StatusServicer(StatusServiceServicer):
     async def RevertLoad(self, request: status_pb2.RevertLoadRequest, context: Context) -> status_pb2.RevertLoadResponse:
         logs.bind(task_id=request.task_id)
         return status_pb2.RevertLoadResponse(task=task_message(await reverting.revert(self._commands, self._records, request.task_id)))
+
+    async def GetPlan(self, request: status_pb2.GetPlanRequest, context: Context) -> status_pb2.GetPlanResponse:
+        return await self._plans.get(request.task_id)
+
+    async def ApplyPlan(self, request: status_pb2.ApplyPlanRequest, context: Context) -> status_pb2.ApplyPlanResponse:
+        logs.bind(task_id=request.task_id)
+        return status_pb2.ApplyPlanResponse(task=task_message(await self._plans.apply(request.task_id, request.plan_hash)))
+
+    async def GetReceipt(self, request: status_pb2.GetReceiptRequest, context: Context) -> status_pb2.GetReceiptResponse:
+        return await receipts.receipt(self._commands, self._records, request.task_id)
 
     async def SetWebhook(self, request: status_pb2.SetWebhookRequest, context: Context) -> status_pb2.SetWebhookResponse:
         webhook, secret = await self._webhooks.put(request.datasource, request.url, request.secret)

@@ -161,14 +161,14 @@ class Store:
         sql, parameters = transition(task_id, state, move, owner, writer)
         return await self._changed(sql, parameters)
 
-    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None:
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None:
         """Like `move`, except where the same bytes are in the datasource, or on their way into it, under another task: then nothing
         changes and that task's id is returned. Two tasks with the same bytes cannot pass at the same time.
 
-        Returns the empty string when moved, None where the claim is lost.
+        Returns the empty string when moved, None where the claim is lost or the task has moved on.
         """
         sql, parameters = transition(task.task_id, task.status, move, owner)
-        sha256 = move.columns["sha256"]
+        sha256 = move.columns.get("sha256", task.sha256)
         find = """
             SELECT task_id FROM ingestion_tasks
             WHERE datasource_name = $1 AND sha256 = $2 AND sha256 <> '' AND task_id <> $3

@@ -69,6 +69,13 @@ class Task:
     cancel_requested: bool
     in_lane: bool
     """Whether its load may be in Druid; see lanes.py."""
+    plan_first: bool
+    """Whether it stops in PLANNED until its plan is applied."""
+    replace_start_millis: int | None
+    replace_end_millis: int | None
+    """What a load with REPLACE_INTERVAL replaces."""
+    counted_sums: dict[str, float]
+    """Numeric column -> the sum that Druid was seen to have."""
     client: str
     options: bytes
     """A serialized ReadOptions, which only validation understands."""
@@ -136,6 +143,9 @@ class NewTask:
     client: str = ""
     options: bytes = b""
     retry_of: str = ""
+    plan_first: bool = False
+    replace_start_millis: int | None = None
+    replace_end_millis: int | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             allow_duplicate=request.allow_duplicate,
             options=request.options.SerializeToString(deterministic=True),
             client_metadata=request.client_metadata,
+            plan_first=request.plan_first,
+            replace=request.replace if request.HasField("replace") else None,
         )
         task, created = await self._uploads.create(new)
         task, committed = (task, 0) if created else await self._uploads.with_committed(task)

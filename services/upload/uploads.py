@@ -13,7 +13,7 @@ from services.upload.ports import ObjectStore, Tasks
 from services.upload.receiver import Receiver, too_large
 from services.upload.settings import Settings
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
+from sluice.common.v1.task_pb2 import LoadMode, TaskState, TimeRange, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
 _TERMINAL = {
@@ -40,6 +40,9 @@ class NewUpload:
     options: bytes = b""
     """How the file is to be read: a serialized ReadOptions; empty where nothing is said."""
     client_metadata: str = ""
+    plan_first: bool = False
+    replace: TimeRange | None = None
+    """What a load with REPLACE_INTERVAL replaces."""
 
 
 class Uploads:
@@ -76,6 +79,8 @@ class Uploads:
                     allow_duplicate=new.allow_duplicate,
                     options=new.options,
                     client_metadata=new.client_metadata,
+                    plan_first=new.plan_first,
+                    replace=new.replace,
                 )
             )
         timings.log("upload.created", task_id=task.task_id, datasource=task.datasource, created=created)

@@ -27,6 +27,8 @@ _YEAR_1900 = -25_567 * DAY_MILLIS
 _YEAR_2200 = 84_006 * DAY_MILLIS
 
 SHOWN_GAPS = 10
+SHOWN_DAYS = 366
+SHOWN_MONTHS = 1_200
 GAP_FACTOR = 3
 """Days without rows are a gap where they are so many times the usual distance between days with rows."""
 ROWS_PER_CHUNK = 50_000
@@ -40,7 +42,7 @@ class TimeProfile:
     def __init__(self) -> None:
         self._whole = {unit: True for unit, _ in _UNITS}
         self._firsts = True
-        self._days = pl.Series(dtype=pl.Int64)
+        self._days = pl.DataFrame(schema={"day": pl.Int64, "count": pl.Int64})
         self._hours = Distinct()
         self._counts = {"in_1970": 0, "long_ago": 0, "far_off": 0}
 
@@ -60,7 +62,8 @@ class TimeProfile:
             self._counts[key] += found[key][0]
         if self._firsts:
             self._firsts = bool((times.cast(pl.Datetime("ms")).dt.day() == 1).all())
-        self._days = pl.concat([self._days, (times // DAY_MILLIS).unique().rename("")]).unique()
+        days = (times // DAY_MILLIS).rename("day").value_counts().cast(pl.Int64)
+        self._days = pl.concat([self._days, days]).group_by("day").agg(pl.col("count").sum())
         self._hours.add((times // 3_600_000).hash())
 
     def found(self) -> dict[str, Any]:
@@ -85,13 +88,26 @@ def fill(made: TimeColumn, loading: Loading, table: Table, found: Mapping[str, A
             break
     if made.granularity == TimeGranularity.TIME_GRANULARITY_DAY and found["firsts"]:
         made.granularity = TimeGranularity.TIME_GRANULARITY_MONTH
-    days = found["days"].drop_nulls().sort()
+    by_day = found["days"].sort("day")
+    days = by_day["day"]
     made.days = len(days)
+    for start, count in _rows_in_time(by_day):
+        made.rows_in_time.add(start_millis=start, rows=count)
     for start, end in _gaps(days):
         made.gaps.add(start_millis=start * DAY_MILLIS, end_millis=end * DAY_MILLIS)
     whole_days = made.granularity >= TimeGranularity.TIME_GRANULARITY_DAY
     made.segment_hint = _hint(days, None if whole_days else int(found["hours"]), rows)
     return list(_outliers(made, fact, loading, table, found, rows))
+
+
+def _rows_in_time(by_day: pl.DataFrame) -> list[tuple[int, int]]:
+    """Milliseconds at which a day, month or year with rows begins, and the rows in it: the finest of them that is not too many."""
+    start = (pl.col("day") * DAY_MILLIS).cast(pl.Datetime("ms"))
+    for step, most in (("1d", SHOWN_DAYS), ("1mo", SHOWN_MONTHS), ("1y", None)):
+        summed = by_day.group_by(start.dt.truncate(step).dt.epoch("ms").alias("start")).agg(pl.col("count").sum()).sort("start")
+        if most is None or len(summed) <= most:
+            break
+    return list(summed.iter_rows())
 
 
 def _gaps(days: pl.Series) -> list[tuple[int, int]]:

@@ -1,15 +1,16 @@
 """The commands of `sluice` and their options."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sluice.common.v1.task_pb2 import TaskState
+from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1.status_pb2 import EventKind, TaskEvent
-from sluice_client.cli import documents, ending, show
+from sluice_client.cli import documents, ending, show, show_loads
 from sluice_client.cli.bars import Bars
 from sluice_client.cli.ending import Exit
 from sluice_client.cli.upload import Order, Outcome, send
@@ -40,6 +41,15 @@ class State(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     TIMEOUT = "TIMEOUT"
+
+
+class Mode(StrEnum):
+    """How a load meets the rows that are there."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+    REPLACE_INTERVAL = "replace_interval"
+    REPLACE_ALL = "replace_all"
 
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, as `sluice upload` and `sluice tasks` show it.")]
@@ -82,7 +92,15 @@ def upload(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV or Excel files.")],
     datasource: Annotated[str, typer.Option("--datasource", "-d", help="The table to load into; made if it is not there.")],
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow every task to its end.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the time chunks that the rows touch, instead of appending.")] = False,
+    mode: Annotated[Mode, typer.Option("--mode", "-m", help="How to meet the rows that are there.")] = Mode.APPEND,
+    replace: Annotated[bool, typer.Option("--replace", help="The same as --mode replace: the time chunks that the rows touch.")] = False,
+    interval: Annotated[
+        str,
+        typer.Option(
+            "--interval", metavar="START/END", help="What replace_interval replaces: full hours, UTC; END is the first that stays."
+        ),
+    ] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="Stop before the load: see `sluice plan` and `sluice apply`.")] = False,
     allow_duplicate: Annotated[bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +117,9 @@ def upload(
         else:
             out.print(outcome.task_id, show.plain(str(outcome.file)))
 
-    order = Order(context.obj.upload, datasource, replace, allow_duplicate, watch)
+    wanted = Mode.REPLACE if replace and mode is Mode.APPEND else mode
+    load_mode = LoadMode.Value(f"LOAD_MODE_{wanted.upper()}")
+    order = Order(context.obj.upload, datasource, load_mode, _interval(interval, wanted), plan, allow_duplicate, watch)
 
     async def command() -> Exit:
         async with context.obj.client() as client:
@@ -108,6 +128,18 @@ def upload(
 
     interrupted = "Interrupted. Tasks that were made go on; the same command goes on with an unfinished file where it stopped."
     ending.run(command(), as_json=as_json, interrupted=interrupted)
+
+
+def _interval(text: str, mode: Mode) -> tuple[datetime, datetime] | None:
+    if bool(text) != (mode is Mode.REPLACE_INTERVAL):
+        raise typer.BadParameter("--interval and --mode replace_interval belong together.")
+    if not text:
+        return None
+    start, _, end = text.partition("/")
+    try:
+        return datetime.fromisoformat(start), datetime.fromisoformat(end)
+    except ValueError:
+        raise typer.BadParameter("--interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01.") from None
 
 
 @app.command()
@@ -206,3 +238,72 @@ def report(context: typer.Context, task_id: TaskArgument, as_json: AsJson = Fals
         return Exit.OK
 
     ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+
+
+@app.command()
+def plan(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
+    """What the load of a task would do that was sent with --plan."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            found = await client.plan(task_id)
+        if as_json:
+            typer.echo(documents.line(documents.message(found)))
+        else:
+            show_loads.plan(found, show.console())
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+
+
+@app.command()
+def apply(
+    context: typer.Context,
+    task_id: TaskArgument,
+    plan_hash: Annotated[str, typer.Argument(metavar="HASH", help="The plan's hash, as `sluice plan` shows it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Begin the load of a planned task, if its plan still holds."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            task = await client.apply(task_id, plan_hash)
+        if as_json:
+            typer.echo(documents.line(documents.task(task)))
+        else:
+            show.console().print(show.state(task.state), show.plain(task.message))
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted=f"Interrupted. Whether it began: sluice watch {task_id}")
+
+
+@app.command()
+def receipt(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
+    """What became of every row of a task's file, and how that was proven."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            found = await client.receipt(task_id)
+        if as_json:
+            typer.echo(documents.line(documents.message(found)))
+        else:
+            show_loads.receipt(found, show.console())
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+
+
+@app.command()
+def undo(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
+    """Take a load out of Druid again; what it replaced comes back."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            task = await client.revert(task_id)
+        if as_json:
+            typer.echo(documents.line(documents.task(task)))
+        else:
+            show.console().print(show.plain(task.message))
+        return Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted. What was begun goes on.")

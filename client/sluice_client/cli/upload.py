@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sluice.common.v1.task_pb2 import TaskState
+from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1.status_pb2 import Task
 from sluice_client.cli import documents, ending
 from sluice_client.cli.bars import Bar, Bars
@@ -23,7 +24,9 @@ class Order:
     server: str
     """Address of the upload service."""
     datasource: str
-    replace: bool
+    mode: "LoadMode.ValueType"
+    interval: tuple[datetime, datetime] | None
+    plan_first: bool
     allow_duplicate: bool
     watch: bool
 
@@ -73,7 +76,7 @@ async def send(client: SluiceClient, files: list[Path], order: Order, bars: Bars
                     break
                 continue
             if order.watch:
-                following.create_task(_follow(client, file, task_id, bar, end))
+                following.create_task(_follow(client, file, task_id, order.plan_first, bar, end))
             else:
                 end(Outcome(file, task_id))
     return ending.worst(outcome.status for outcome in outcomes)
@@ -81,13 +84,16 @@ async def send(client: SluiceClient, files: list[Path], order: Order, bars: Bars
 
 async def _sent(client: SluiceClient, file: Path, order: Order, bar: Bar) -> str:
     """Id of the file's task, once the file is stored; goes on where an earlier command was interrupted."""
-    unfinished = await asyncio.to_thread(Unfinished, file, order.server, order.datasource, order.replace, order.allow_duplicate)
+    said = (order.mode, order.interval, order.plan_first, order.allow_duplicate)
+    unfinished = await asyncio.to_thread(Unfinished, file, order.server, order.datasource, *said)
 
     async def upload(request_id: str) -> str:
         return await client.upload(
             file,
             order.datasource,
-            replace=order.replace,
+            mode=order.mode,
+            interval=order.interval,
+            plan_first=order.plan_first,
             allow_duplicate=order.allow_duplicate,
             request_id=request_id,
             progress=bar.sent,
@@ -107,10 +113,12 @@ async def _sent(client: SluiceClient, file: Path, order: Order, bar: Bar) -> str
     return task_id
 
 
-async def _follow(client: SluiceClient, file: Path, task_id: str, bar: Bar, end: Callable[[Outcome], None]) -> None:
+async def _follow(client: SluiceClient, file: Path, task_id: str, to_its_plan: bool, bar: Bar, end: Callable[[Outcome], None]) -> None:
     try:
         async for answer in client.watch(task_id):
             bar.happened(answer.event)
+            if to_its_plan and answer.event.state == TaskState.TASK_STATE_PLANNED:
+                break
         end(Outcome(file, task_id, await client.task(task_id)))
     except SluiceClientError as failure:
         end(Outcome(file, task_id, error=failure))

@@ -7,14 +7,14 @@ and a query counts 0 of its rows.
 from contextlib import aclosing
 
 from services.common import errors
-from services.status.loads import load_id, submit_request, verify_request
+from services.status.loads import load_id, plan_request, submit_request, verify_request
 from services.status.machine import Move, State
 from services.status.ports import Loads, Records, Validation
 from services.status.run import Run, to_its_end
 from services.status.stages.clean import remove_all
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, SubmitLoadRequest, WatchLoadResponse
+from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, WatchLoadResponse
 
 
 class LoadLostError(Exception):
@@ -52,11 +52,10 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
 
 async def _submit(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
     report = await validation.report(run.task.task_id, run.task.report_attempt)
-    request = submit_request(run.task, report, run.remaining_s)
     # Once only: after the submit the segments in use may be the load's own.
     if run.task.load_mode != "APPEND" and run.task.interval_start_millis is None:
-        await _record_replaced(run, loads, records, request)
-    answer = await to_its_end(loads.submit(request))
+        await _record_replaced(run, loads, records, plan_request(run.task, report))
+    answer = await to_its_end(loads.submit(submit_request(run.task, report, run.remaining_s)))
     await run.record(
         druid_task_id=answer.druid_task_id,
         interval_start_millis=answer.interval.start_millis,
@@ -64,9 +63,9 @@ async def _submit(run: Run, validation: Validation, loads: Loads, records: Recor
     )
 
 
-async def _record_replaced(run: Run, loads: Loads, records: Records, request: SubmitLoadRequest) -> None:
+async def _record_replaced(run: Run, loads: Loads, records: Records, request: PlanIngestionRequest) -> None:
     """Keeps what the load will replace: what undoing it has to bring back."""
-    plan = await loads.plan(PlanIngestionRequest(load=request))
+    plan = await loads.plan(request)
     await records.add(run.owner, "REPLACED", plan.replaced)
     await run.record(interval_start_millis=plan.interval.start_millis, interval_end_millis=plan.interval.end_millis)
 

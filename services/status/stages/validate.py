@@ -1,12 +1,14 @@
 """VALIDATING: has the file judged, and begins the load of what passed."""
 
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from services.common import errors
-from services.status import problems
+from services.status import plans, problems
 from services.status.loads import load_id
 from services.status.machine import Move, State
-from services.status.ports import Validation
+from services.status.ports import Loads, Records, Validation
 from services.status.run import FencedError, Run
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -19,8 +21,8 @@ _PHASES = {"fetch": "The file is being fetched.", "scan": "The rows are being re
 _NUMERIC = {LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE}
 
 
-async def validate(run: Run, validation: Validation) -> None:
-    """To INGESTING, or to REJECTED for what the file is or for being there already."""
+async def validate(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
+    """To INGESTING, to PLANNED where the task is to stop there, or to REJECTED for what the file is or for being there already."""
     report = await _report(run, validation)
     found = _columns(run, report)
     if report.rejects_of and (elsewhere := await _of_another_datasource(run, report.rejects_of)):
@@ -29,8 +31,10 @@ async def validate(run: Run, validation: Validation) -> None:
     match report.verdict:
         case Verdict.VERDICT_REJECTED:
             await run.move(_rejected(report, found))
+        case Verdict.VERDICT_PASSED if outside := _outside(run, report):
+            await run.move(Move(State.REJECTED, outside.message, outside, found))
         case Verdict.VERDICT_PASSED:
-            await _begin_load(run, report, found)
+            await _passed(run, report, found, loads, records)
         case _:
             raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "The validation service gave a report without a verdict.")
 
@@ -88,17 +92,36 @@ def _rejected(report: Report, found: dict[str, object]) -> Move:
     return Move(State.REJECTED, problem.message, problem, found)
 
 
-async def _begin_load(run: Run, report: Report, found: dict[str, object]) -> None:
+def _outside(run: Run, report: Report) -> Problem | None:
+    """Why the rows do not fit into the stretch of time that they are to replace; None where they do."""
+    start, end = run.task.replace_start_millis, run.task.replace_end_millis
+    if start is None or end is None or start <= report.time.min_millis <= report.time.max_millis < end:
+        return None
+    message = f"The file has rows from {_moment(report.time.min_millis)} to {_moment(report.time.max_millis)}, but what is to be replaced "
+    message += f"begins at {_moment(start)} and ends before {_moment(end)}."
+    outside = report.time.min_millis if report.time.min_millis < start else report.time.max_millis
+    return errors.problem(ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL, message, column=report.time.source_name, value=_moment(outside))
+
+
+def _moment(millis: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)).isoformat().replace("+00:00", "Z")
+
+
+async def _passed(run: Run, report: Report, found: dict[str, object], loads: Loads, records: Records) -> None:
     task = run.task
     sums = {problems.clean(column.name): column.sum for column in report.columns if column.load_type in _NUMERIC and column.HasField("sum")}
-    columns = {
+    columns: dict[str, object] = {
         **found,
         "rows_loadable": report.rows_loadable,
         "expected_sums": dict(list(sums.items())[:EXPECTED_SUMS]),
-        "load_attempt": run.owner.attempt,
-        "druid_task_ids": [*task.druid_task_ids, load_id(task.task_id, run.owner.attempt)],
     }
-    move = Move(State.INGESTING, f"{report.rows_loadable:,} rows are being loaded into {task.datasource_name}.", columns=columns)
+    if task.plan_first:
+        await records.keep_plan(run.owner, await plans.make(task, report, loads))
+        move = Move(State.PLANNED, "The plan of the load waits to be applied.", columns=columns)
+    else:
+        columns["load_attempt"] = run.owner.attempt
+        columns["druid_task_ids"] = [*task.druid_task_ids, load_id(task.task_id, run.owner.attempt)]
+        move = replace(plans.begin(task, report.rows_loadable), columns=columns)
     if task.allow_duplicate:
         await run.move(move)
         return

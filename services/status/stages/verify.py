@@ -46,7 +46,8 @@ async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadR
     if run.task.load_mode != "APPEND":
         await _recount_replaced(run, loads, records)
     message = f"{seen.rows:,} rows are in {run.task.datasource_name} and can be queried."
-    await run.move(Move(State.SUCCEEDED, message, columns={"row_count": seen.rows, "load_state": "LIVE"}))
+    counted = dict(zip(run.task.expected_sums, seen.sums, strict=True))
+    await run.move(Move(State.SUCCEEDED, message, columns={"row_count": seen.rows, "load_state": "LIVE", "counted_sums": counted}))
 
 
 async def _recount_replaced(run: Run, loads: Loads, records: Records) -> None:

@@ -18,25 +18,33 @@ from gateway.settings import Settings
 from gateway.watches import Watches
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.common.v1.task_pb2 import TaskState
+from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState, TimeRange
 from sluice.druid.v1.druid_pb2 import (
+    ColumnChange,
     Datasource,
     DescribeDatasourceResponse,
     Interval,
     ListDatasourcesResponse,
     LoadInDatasource,
+    PlanIngestionResponse,
+    PlannedChunk,
+    PlannedColumn,
     PreviewRowsResponse,
     ProposedQuery,
     ProposeQueriesResponse,
     QueryColumn,
     QueryResponse,
+    Segment,
 )
 from sluice.status.v1.status_pb2 import (
     ErrorCount,
     GetHistoryResponse,
+    GetPlanResponse,
+    GetReceiptResponse,
     GetStatisticsResponse,
     ListTasksRequest,
     ListTasksResponse,
+    ProvenSum,
     RetryTaskRequest,
     SetWebhookRequest,
     SetWebhookResponse,
@@ -153,6 +161,7 @@ class FakeTasks:
         self.failure: SluiceError | None = None
         self.listed: list[ListTasksRequest] = []
         self.retried: list[RetryTaskRequest] = []
+        self.applied: list[tuple[str, str]] = []
         self.all: asyncio.Queue[WatchTasksResponse] = asyncio.Queue()
 
     async def get(self, task_id: str) -> Task:
@@ -172,6 +181,56 @@ class FakeTasks:
     async def retry(self, request: RetryTaskRequest) -> Task:
         self.retried.append(request)
         return Task(task_id="22222222-2222-4222-8222-222222222222", state=TaskState.TASK_STATE_UPLOADED, retry_of=request.task_id)
+
+    async def plan(self, task_id: str) -> GetPlanResponse:
+        if self.failure is not None:
+            raise self.failure
+        return GetPlanResponse(
+            task_id=task_id,
+            plan_hash="h",
+            create_time=Timestamp(seconds=1),
+            datasource="sales",
+            load_mode=LoadMode.LOAD_MODE_REPLACE_ALL,
+            plan=PlanIngestionResponse(
+                interval=Interval(start_millis=0, end_millis=86_400_000),
+                segment_granularity="DAY",
+                replaced=[Segment(id="s", interval=Interval(start_millis=0, end_millis=86_400_000))],
+                columns=[PlannedColumn(name="n", change=ColumnChange.COLUMN_CHANGE_CHANGED, type="DOUBLE", existing_type="BIGINT")],
+                chunks=[PlannedChunk(interval=Interval(start_millis=0, end_millis=86_400_000), rows_added=3, rows_replaced=2)],
+                rows_added=3,
+                rows_replaced=2,
+                parts=1,
+                sub_tasks=1,
+                estimated_seconds=1.26,
+            ),
+        )
+
+    async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
+        self.applied.append((task_id, plan_hash))
+        return self.task
+
+    async def receipt(self, task_id: str) -> GetReceiptResponse:
+        return GetReceiptResponse(
+            task_id=task_id,
+            state=TaskState.TASK_STATE_SUCCEEDED,
+            load_state=LoadState.LOAD_STATE_LIVE,
+            datasource="sales",
+            filename="s.csv",
+            file_size=9,
+            sha256=bytes(32),
+            load_mode=LoadMode.LOAD_MODE_APPEND,
+            rows_read=4,
+            rows_loaded=3,
+            rows_rejected=1,
+            rows_counted=3,
+            sums=[ProvenSum(column="n", expected=6, counted=6)],
+            interval=TimeRange(start_millis=0, end_millis=86_400_000),
+            chunks=[TimeRange(start_millis=0, end_millis=86_400_000)],
+            druid_task_ids=["sluice-1"],
+            segment_ids=["s"],
+            create_time=Timestamp(seconds=1),
+            complete_time=Timestamp(seconds=2),
+        )
 
     async def delete_files(self, task_id: str) -> Task:
         return Task(task_id=task_id, state=TaskState.TASK_STATE_FAILED, files_delete_time=Timestamp(seconds=1))

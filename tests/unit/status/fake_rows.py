@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from services.status import problems
 from services.status.jobs import Lease
-from services.status.load_records import Role
+from services.status.load_records import KeptPlan, Role
 from services.status.machine import TERMINAL, Move, State, check
 from services.status.tasks import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
@@ -67,6 +67,10 @@ def new_task(**other: object) -> Task:
         stage_seconds=0.0,
         cancel_requested=False,
         in_lane=False,
+        plan_first=False,
+        replace_start_millis=None,
+        replace_end_millis=None,
+        counted_sums={},
         client="",
         options=b"",
         files_delete_requested_at=None,
@@ -103,6 +107,7 @@ class FakeRows:
         self.load_states: dict[str, str] = {}
         self.segments: dict[Role, set[str]] = {"OWN": set(), "REPLACED": set()}
         self.replaced: list[str] = []
+        self.plan: KeptPlan | None = None
         self.stage_seconds = 0.0
         """What the database's clock says of the stage, until the next transition."""
 
@@ -138,7 +143,7 @@ class FakeRows:
         self.faults.after(number)
         return True
 
-    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner) -> str | None:
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None:
         if self.duplicate:
             return self.duplicate
         return "" if await self.move(task.task_id, task.status, move, owner) else None
@@ -185,6 +190,12 @@ class FakeRows:
         number = self.faults.before(f"add {role}")
         if owner == self.owner:
             self.segments[role] |= {segment.id for segment in segments}
+        self.faults.after(number)
+
+    async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
+        number = self.faults.before("keep_plan")
+        if owner == self.owner:
+            self.plan = plan
         self.faults.after(number)
 
     async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:

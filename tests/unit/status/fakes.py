@@ -155,6 +155,8 @@ class FakeLoads:
         self.in_use: list[str] = []
         """Segments that a replace would replace."""
         self.removals: list[RemoveLoadRequest] = []
+        self.granularity = "DAY"
+        self.submitted: list[SubmitLoadRequest] = []
         self.refusal: errors.SluiceError | None = None
         """What a removal is refused with."""
         self.gate = asyncio.Event()
@@ -165,7 +167,9 @@ class FakeLoads:
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
         number = self.faults.before("plan")
         self.faults.after(number)
-        return PlanIngestionResponse(interval=INTERVAL, segment_granularity="DAY", replaced=[segment(each) for each in self.in_use])
+        return PlanIngestionResponse(
+            interval=INTERVAL, segment_granularity=self.granularity, replaced=[segment(each) for each in self.in_use]
+        )
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         number = self.faults.before("submit")
@@ -173,6 +177,7 @@ class FakeLoads:
         already = druid_id in self.loads
         if not already:
             self.submits += 1
+            self.submitted.append(request)
             phase = self.phases.pop(0) if self.phases else LoadPhase.LOAD_PHASE_SUCCEEDED
             rows = request.rows - self.lose_rows
             self.loads[druid_id] = Load(request.task_id, rows, phase)
@@ -199,7 +204,8 @@ class FakeLoads:
         self.faults.after(number)
         verified = rows == request.expected_rows
         segments = [segment(f"segment {each}") for each in self.visible.get(request.task_id, {})] if verified else []
-        return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=100, segments=segments)
+        sums = [each.sum for each in request.expected_sums]
+        return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=100, segments=segments, sums=sums)
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
         number = self.faults.before("remove")

@@ -128,6 +128,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The datasource has no webhook."""
     ERROR_REASON_DATASOURCE_NOT_FOUND: _ErrorReason.ValueType  # 40
     """There is no such datasource, or it has no rows (any more)."""
+    ERROR_REASON_PLAN_STALE: _ErrorReason.ValueType  # 41
+    """The plan that was to be applied is not (any more) the task's plan."""
+    ERROR_REASON_NOT_PLANNED: _ErrorReason.ValueType  # 42
+    """The task has no plan: it was not asked to stop before its load, or has not come so far. Metadata: state."""
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -258,6 +262,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The stored object is gone or is not the one that was uploaded."""
     ERROR_REASON_REPLACED_ROWS_GONE: _ErrorReason.ValueType  # 220
     """A load cannot be undone because Druid has deleted segments that it replaced for good. Metadata: value (how many)."""
+    ERROR_REASON_ROWS_OUTSIDE_INTERVAL: _ErrorReason.ValueType  # 221
+    """The file has rows outside of the stretch of time that was to be replaced. Metadata: column, value."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The stable codes. On JSON and in ErrorInfo.reason the name is used without the ERROR_REASON_ prefix, for example FILE_TOO_LARGE.
@@ -337,6 +343,10 @@ ERROR_REASON_WEBHOOK_NOT_FOUND: ErrorReason.ValueType  # 32
 """The datasource has no webhook."""
 ERROR_REASON_DATASOURCE_NOT_FOUND: ErrorReason.ValueType  # 40
 """There is no such datasource, or it has no rows (any more)."""
+ERROR_REASON_PLAN_STALE: ErrorReason.ValueType  # 41
+"""The plan that was to be applied is not (any more) the task's plan."""
+ERROR_REASON_NOT_PLANNED: ErrorReason.ValueType  # 42
+"""The task has no plan: it was not asked to stop before its load, or has not come so far. Metadata: state."""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 
@@ -467,6 +477,8 @@ ERROR_REASON_OBJECT_LOST: ErrorReason.ValueType  # 217
 """The stored object is gone or is not the one that was uploaded."""
 ERROR_REASON_REPLACED_ROWS_GONE: ErrorReason.ValueType  # 220
 """A load cannot be undone because Druid has deleted segments that it replaced for good. Metadata: value (how many)."""
+ERROR_REASON_ROWS_OUTSIDE_INTERVAL: ErrorReason.ValueType  # 221
+"""The file has rows outside of the stretch of time that was to be replaced. Metadata: column, value."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsluice/common/v1/task.proto\x12\x10sluice.common.v1*\xd4\x02\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x17\n\x13TASK_STATE_UPLOADED\x10\x02\x12\x19\n\x15TASK_STATE_VALIDATING\x10\x03\x12\x16\n\x12TASK_STATE_PLANNED\x10\x04\x12\x18\n\x14TASK_STATE_INGESTING\x10\x05\x12\x18\n\x14TASK_STATE_VERIFYING\x10\x06\x12\x17\n\x13TASK_STATE_CLEANING\x10\x07\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x08\x12\x17\n\x13TASK_STATE_REJECTED\x10\t\x12\x15\n\x11TASK_STATE_FAILED\x10\n\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x0b\x12\x16\n\x12TASK_STATE_TIMEOUT\x10\x0c*\xa8\x01\n\tLoadState\x12\x1a\n\x16LOAD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOAD_STATE_LIVE\x10\x01\x12\x1e\n\x1aLOAD_STATE_PARTLY_REPLACED\x10\x02\x12\x17\n\x13LOAD_STATE_REPLACED\x10\x03\x12\x17\n\x13LOAD_STATE_REVERTED\x10\x04\x12\x18\n\x14LOAD_STATE_REVERTING\x10\x05*R\n\x08LoadMode\x12\x19\n\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10LOAD_MODE_APPEND\x10\x01\x12\x15\n\x11LOAD_MODE_REPLACE\x10\x02*^\n\nUploadMode\x12\x1b\n\x17UPLOAD_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_MODE_ONE_SHOT\x10\x01\x12\x19\n\x15UPLOAD_MODE_RESUMABLE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsluice/common/v1/task.proto\x12\x10sluice.common.v1\"5\n\tTimeRange\x12\x14\n\x0cstart_millis\x18\x01 \x01(\x03\x12\x12\n\nend_millis\x18\x02 \x01(\x03*\xd4\x02\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x17\n\x13TASK_STATE_UPLOADED\x10\x02\x12\x19\n\x15TASK_STATE_VALIDATING\x10\x03\x12\x16\n\x12TASK_STATE_PLANNED\x10\x04\x12\x18\n\x14TASK_STATE_INGESTING\x10\x05\x12\x18\n\x14TASK_STATE_VERIFYING\x10\x06\x12\x17\n\x13TASK_STATE_CLEANING\x10\x07\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x08\x12\x17\n\x13TASK_STATE_REJECTED\x10\t\x12\x15\n\x11TASK_STATE_FAILED\x10\n\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x0b\x12\x16\n\x12TASK_STATE_TIMEOUT\x10\x0c*\xa8\x01\n\tLoadState\x12\x1a\n\x16LOAD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOAD_STATE_LIVE\x10\x01\x12\x1e\n\x1aLOAD_STATE_PARTLY_REPLACED\x10\x02\x12\x17\n\x13LOAD_STATE_REPLACED\x10\x03\x12\x17\n\x13LOAD_STATE_REVERTED\x10\x04\x12\x18\n\x14LOAD_STATE_REVERTING\x10\x05*\x8d\x01\n\x08LoadMode\x12\x19\n\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10LOAD_MODE_APPEND\x10\x01\x12\x15\n\x11LOAD_MODE_REPLACE\x10\x02\x12\x1e\n\x1aLOAD_MODE_REPLACE_INTERVAL\x10\x03\x12\x19\n\x15LOAD_MODE_REPLACE_ALL\x10\x04*^\n\nUploadMode\x12\x1b\n\x17UPLOAD_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_MODE_ONE_SHOT\x10\x01\x12\x19\n\x15UPLOAD_MODE_RESUMABLE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluice.common.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKSTATE']._serialized_start=50
-  _globals['_TASKSTATE']._serialized_end=390
-  _globals['_LOADSTATE']._serialized_start=393
-  _globals['_LOADSTATE']._serialized_end=561
-  _globals['_LOADMODE']._serialized_start=563
-  _globals['_LOADMODE']._serialized_end=645
-  _globals['_UPLOADMODE']._serialized_start=647
-  _globals['_UPLOADMODE']._serialized_end=741
+  _globals['_TASKSTATE']._serialized_start=105
+  _globals['_TASKSTATE']._serialized_end=445
+  _globals['_LOADSTATE']._serialized_start=448
+  _globals['_LOADSTATE']._serialized_end=616
+  _globals['_LOADMODE']._serialized_start=619
+  _globals['_LOADMODE']._serialized_end=760
+  _globals['_UPLOADMODE']._serialized_start=762
+  _globals['_UPLOADMODE']._serialized_end=856
+  _globals['_TIMERANGE']._serialized_start=49
+  _globals['_TIMERANGE']._serialized_end=102
 # @@protoc_insertion_point(module_scope)

@@ -4,15 +4,16 @@ isort:skip_file
 The words that all services share about a task."""
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -130,6 +131,10 @@ class _LoadModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LoadMode.Val
     """Existing rows stay; the new ones are added."""
     LOAD_MODE_REPLACE: _LoadMode.ValueType  # 2
     """The time chunks that the new rows touch are replaced; others stay."""
+    LOAD_MODE_REPLACE_INTERVAL: _LoadMode.ValueType  # 3
+    """Every row of a given stretch of time is replaced; others stay."""
+    LOAD_MODE_REPLACE_ALL: _LoadMode.ValueType  # 4
+    """Every row of the datasource is replaced."""
 
 class LoadMode(_LoadMode, metaclass=_LoadModeEnumTypeWrapper):
     """How a load meets the rows that are already in the datasource."""
@@ -140,6 +145,10 @@ LOAD_MODE_APPEND: LoadMode.ValueType  # 1
 """Existing rows stay; the new ones are added."""
 LOAD_MODE_REPLACE: LoadMode.ValueType  # 2
 """The time chunks that the new rows touch are replaced; others stay."""
+LOAD_MODE_REPLACE_INTERVAL: LoadMode.ValueType  # 3
+"""Every row of a given stretch of time is replaced; others stay."""
+LOAD_MODE_REPLACE_ALL: LoadMode.ValueType  # 4
+"""Every row of the datasource is replaced."""
 Global___LoadMode: _TypeAlias = LoadMode  # noqa: Y015
 
 class _UploadMode:
@@ -165,3 +174,29 @@ UPLOAD_MODE_ONE_SHOT: UploadMode.ValueType  # 1
 UPLOAD_MODE_RESUMABLE: UploadMode.ValueType  # 2
 """It is kept and goes on at its committed size (24 hours by default)."""
 Global___UploadMode: _TypeAlias = UploadMode  # noqa: Y015
+
+@_typing.final
+class TimeRange(_message.Message):
+    """A stretch of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MILLIS_FIELD_NUMBER: _builtins.int
+    END_MILLIS_FIELD_NUMBER: _builtins.int
+    start_millis: _builtins.int
+    """First moment, milliseconds since 1970-01-01T00:00:00Z."""
+    end_millis: _builtins.int
+    """First moment after it, milliseconds since 1970-01-01T00:00:00Z."""
+    def __init__(
+        self,
+        *,
+        start_millis: _builtins.int = ...,
+        end_millis: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_millis", b"end_millis", "start_millis", b"start_millis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeRange: _TypeAlias = TimeRange  # noqa: Y015

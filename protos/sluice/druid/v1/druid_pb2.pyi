@@ -85,6 +85,38 @@ LOAD_PHASE_FAILED: LoadPhase.ValueType  # 5
 """Druid says FAILED; `problem` says why."""
 Global___LoadPhase: _TypeAlias = LoadPhase  # noqa: Y015
 
+class _ColumnChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ColumnChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ColumnChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COLUMN_CHANGE_UNSPECIFIED: _ColumnChange.ValueType  # 0
+    """Never sent."""
+    COLUMN_CHANGE_SAME: _ColumnChange.ValueType  # 1
+    """It is there with the same type."""
+    COLUMN_CHANGE_NEW: _ColumnChange.ValueType  # 2
+    """The datasource gets it."""
+    COLUMN_CHANGE_CHANGED: _ColumnChange.ValueType  # 3
+    """It is there with another type: Druid reads each row with the type of its own load."""
+    COLUMN_CHANGE_MISSING: _ColumnChange.ValueType  # 4
+    """It is there, but not in the load: its new rows are null."""
+
+class ColumnChange(_ColumnChange, metaclass=_ColumnChangeEnumTypeWrapper):
+    """What becomes of a column."""
+
+COLUMN_CHANGE_UNSPECIFIED: ColumnChange.ValueType  # 0
+"""Never sent."""
+COLUMN_CHANGE_SAME: ColumnChange.ValueType  # 1
+"""It is there with the same type."""
+COLUMN_CHANGE_NEW: ColumnChange.ValueType  # 2
+"""The datasource gets it."""
+COLUMN_CHANGE_CHANGED: ColumnChange.ValueType  # 3
+"""It is there with another type: Druid reads each row with the type of its own load."""
+COLUMN_CHANGE_MISSING: ColumnChange.ValueType  # 4
+"""It is there, but not in the load: its new rows are null."""
+Global___ColumnChange: _TypeAlias = ColumnChange  # noqa: Y015
+
 @_typing.final
 class LoadColumn(_message.Message):
     """A column of the parts, `__time` excepted."""
@@ -179,6 +211,7 @@ class SubmitLoadRequest(_message.Message):
     MAX_MILLIS_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     DEADLINE_S_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task; becomes the value of `__load_id`."""
     attempt: _builtins.int
@@ -186,7 +219,7 @@ class SubmitLoadRequest(_message.Message):
     datasource: _builtins.str
     """The datasource."""
     mode: _task_pb2.LoadMode.ValueType
-    """Append or replace; required."""
+    """How it meets the rows that are there; required."""
     min_millis: _builtins.int
     """Smallest time of the rows, milliseconds since 1970-01-01T00:00:00Z."""
     max_millis: _builtins.int
@@ -203,6 +236,12 @@ class SubmitLoadRequest(_message.Message):
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadPart]:
         """The files."""
 
+    @_builtins.property
+    def replace(self) -> Global___Interval:
+        """REPLACE_INTERVAL: the stretch whose rows are replaced, from a full hour to a full hour; required. REPLACE_ALL: the same, as
+        PlanIngestion answered; unset: everything that is there. Else unset.
+        """
+
     def __init__(
         self,
         *,
@@ -216,10 +255,11 @@ class SubmitLoadRequest(_message.Message):
         max_millis: _builtins.int = ...,
         rows: _builtins.int = ...,
         deadline_s: _builtins.int = ...,
+        replace: Global___Interval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["replace", b"replace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "datasource", b"datasource", "deadline_s", b"deadline_s", "max_millis", b"max_millis", "min_millis", b"min_millis", "mode", b"mode", "parts", b"parts", "rows", b"rows", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "columns", b"columns", "datasource", b"datasource", "deadline_s", b"deadline_s", "max_millis", b"max_millis", "min_millis", b"min_millis", "mode", b"mode", "parts", b"parts", "replace", b"replace", "rows", b"rows", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,22 +336,120 @@ class PlanIngestionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LOAD_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def load(self) -> Global___SubmitLoadRequest:
         """The load as it would be submitted."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowsInTime]:
+        """Rows of the load by time, as far as they are known."""
 
     def __init__(
         self,
         *,
         load: Global___SubmitLoadRequest | None = ...,
+        rows: _abc.Iterable[Global___RowsInTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanIngestionRequest: _TypeAlias = PlanIngestionRequest  # noqa: Y015
+
+@_typing.final
+class RowsInTime(_message.Message):
+    """Rows of a stretch of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MILLIS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    start_millis: _builtins.int
+    """Its first moment, milliseconds since 1970-01-01T00:00:00Z."""
+    rows: _builtins.int
+    """Rows from there to the next."""
+    def __init__(
+        self,
+        *,
+        start_millis: _builtins.int = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "start_millis", b"start_millis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowsInTime: _TypeAlias = RowsInTime  # noqa: Y015
+
+@_typing.final
+class PlannedColumn(_message.Message):
+    """A column of the load, or of the datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    EXISTING_TYPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name in Druid."""
+    change: Global___ColumnChange.ValueType
+    """What becomes of it."""
+    type: _builtins.str
+    """SQL type that the load gives it; empty where it is MISSING."""
+    existing_type: _builtins.str
+    """SQL type that it has in the datasource; empty where it is NEW."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        change: Global___ColumnChange.ValueType = ...,
+        type: _builtins.str = ...,
+        existing_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "existing_type", b"existing_type", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedColumn: _TypeAlias = PlannedColumn  # noqa: Y015
+
+@_typing.final
+class PlannedChunk(_message.Message):
+    """A chunk of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    ROWS_ADDED_FIELD_NUMBER: _builtins.int
+    ROWS_REPLACED_FIELD_NUMBER: _builtins.int
+    rows_added: _builtins.int
+    """Rows of the load, as far as they are known."""
+    rows_replaced: _builtins.int
+    """Rows that disappear."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """From when to when."""
+
+    def __init__(
+        self,
+        *,
+        interval: Global___Interval | None = ...,
+        rows_added: _builtins.int = ...,
+        rows_replaced: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "rows_added", b"rows_added", "rows_replaced", b"rows_replaced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedChunk: _TypeAlias = PlannedChunk  # noqa: Y015
 
 @_typing.final
 class PlanIngestionResponse(_message.Message):
@@ -322,8 +460,25 @@ class PlanIngestionResponse(_message.Message):
     INTERVAL_FIELD_NUMBER: _builtins.int
     SEGMENT_GRANULARITY_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    ROWS_ADDED_FIELD_NUMBER: _builtins.int
+    ROWS_REPLACED_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    SUB_TASKS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_SECONDS_FIELD_NUMBER: _builtins.int
     segment_granularity: _builtins.str
     """Segment granularity: HOUR, DAY, MONTH or YEAR."""
+    rows_added: _builtins.int
+    """Rows that would be added."""
+    rows_replaced: _builtins.int
+    """Rows that would disappear; rows of segments that reach beyond the replaced stretch are counted in part, by its share of their time."""
+    parts: _builtins.int
+    """Files that Druid would read."""
+    sub_tasks: _builtins.int
+    """Sub-tasks that would read them at once, by the slots that are free now."""
+    estimated_seconds: _builtins.float
+    """Seconds from the submit until its rows are counted, roughly: by its rows and sub-tasks."""
     @_builtins.property
     def interval(self) -> Global___Interval:
         """The interval that the load covers, aligned to the segment granularity."""
@@ -332,16 +487,31 @@ class PlanIngestionResponse(_message.Message):
     def replaced(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
         """The segments in use whose rows the load would replace, all or a part of them. Empty for an append."""
 
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedColumn]:
+        """The load's columns in order, then those that are missing in it; `__time` excepted."""
+
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedChunk]:
+        """The chunks of time that rows are added to or disappear from, in order."""
+
     def __init__(
         self,
         *,
         interval: Global___Interval | None = ...,
         segment_granularity: _builtins.str = ...,
         replaced: _abc.Iterable[Global___Segment] | None = ...,
+        columns: _abc.Iterable[Global___PlannedColumn] | None = ...,
+        chunks: _abc.Iterable[Global___PlannedChunk] | None = ...,
+        rows_added: _builtins.int = ...,
+        rows_replaced: _builtins.int = ...,
+        parts: _builtins.int = ...,
+        sub_tasks: _builtins.int = ...,
+        estimated_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "replaced", b"replaced", "segment_granularity", b"segment_granularity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "columns", b"columns", "estimated_seconds", b"estimated_seconds", "interval", b"interval", "parts", b"parts", "replaced", b"replaced", "rows_added", b"rows_added", "rows_replaced", b"rows_replaced", "segment_granularity", b"segment_granularity", "sub_tasks", b"sub_tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,6 +615,7 @@ class VerifyLoadRequest(_message.Message):
     EXPECTED_ROWS_FIELD_NUMBER: _builtins.int
     EXPECTED_SUMS_FIELD_NUMBER: _builtins.int
     WAIT_MS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task, as in `__load_id`."""
     datasource: _builtins.str
@@ -453,6 +624,8 @@ class VerifyLoadRequest(_message.Message):
     """Rows that the load must have."""
     wait_ms: _builtins.int
     """Longest time to wait for agreement, in milliseconds, at most 60,000. 0: ask once."""
+    mode: _task_pb2.LoadMode.ValueType
+    """How the load met the rows that were there; unspecified: append."""
     @_builtins.property
     def interval(self) -> Global___Interval:
         """The interval that the load covers."""
@@ -470,10 +643,11 @@ class VerifyLoadRequest(_message.Message):
         expected_rows: _builtins.int = ...,
         expected_sums: _abc.Iterable[Global___ExpectedSum] | None = ...,
         wait_ms: _builtins.int = ...,
+        mode: _task_pb2.LoadMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "expected_rows", b"expected_rows", "expected_sums", b"expected_sums", "interval", b"interval", "task_id", b"task_id", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "expected_rows", b"expected_rows", "expected_sums", b"expected_sums", "interval", b"interval", "mode", b"mode", "task_id", b"task_id", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,7 +676,9 @@ class VerifyLoadResponse(_message.Message):
 
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
-        """The segments that hold the load's rows, where it is verified. To be kept: they are what undoing it needs."""
+        """The segments that the load made, where it is verified: those that hold its rows, and those that hide rows which it replaced. To be
+        kept: they are what undoing it needs.
+        """
 
     def __init__(
         self,

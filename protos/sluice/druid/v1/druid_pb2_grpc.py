@@ -93,15 +93,15 @@ class DruidGatewayServiceServicer:
 
     def SubmitLoad(self, request, context):
         """Hands the load to Druid under the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a load that Druid already knows is left alone.
-        Errors: DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
+        Errors: ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PlanIngestion(self, request, context):
-        """What SubmitLoad would do with the same load: where its rows go, and which segments it would replace. Read-only.
-        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+        """What SubmitLoad would do with the same load: where its rows go, what becomes of the rows and columns that are there, and how it would
+        be done. Read-only. Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

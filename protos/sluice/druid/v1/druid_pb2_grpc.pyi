@@ -18,11 +18,11 @@ class DruidGatewayServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitLoad: _aio.UnaryUnaryMultiCallable[_druid_pb2.SubmitLoadRequest, _druid_pb2.SubmitLoadResponse]
     """Hands the load to Druid under the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a load that Druid already knows is left alone.
-    Errors: DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
+    Errors: ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
     """
     PlanIngestion: _aio.UnaryUnaryMultiCallable[_druid_pb2.PlanIngestionRequest, _druid_pb2.PlanIngestionResponse]
-    """What SubmitLoad would do with the same load: where its rows go, and which segments it would replace. Read-only.
-    Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+    """What SubmitLoad would do with the same load: where its rows go, what becomes of the rows and columns that are there, and how it would
+    be done. Read-only. Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE.
     """
     WatchLoad: _aio.UnaryStreamMultiCallable[_druid_pb2.WatchLoadRequest, _druid_pb2.WatchLoadResponse]
     """Follows a submitted load to its end; the last message has phase SUCCEEDED, FAILED or UNKNOWN. Read-only; ask again to resume.
@@ -66,7 +66,7 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_druid_pb2.SubmitLoadRequest, _abc.Awaitable[_druid_pb2.SubmitLoadResponse]],
     ) -> _abc.Awaitable[_druid_pb2.SubmitLoadResponse]:
         """Hands the load to Druid under the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a load that Druid already knows is left alone.
-        Errors: DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
+        Errors: ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
         """
 
     @_abc_1.abstractmethod
@@ -75,8 +75,8 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _druid_pb2.PlanIngestionRequest,
         context: _aio.ServicerContext[_druid_pb2.PlanIngestionRequest, _abc.Awaitable[_druid_pb2.PlanIngestionResponse]],
     ) -> _abc.Awaitable[_druid_pb2.PlanIngestionResponse]:
-        """What SubmitLoad would do with the same load: where its rows go, and which segments it would replace. Read-only.
-        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+        """What SubmitLoad would do with the same load: where its rows go, what becomes of the rows and columns that are there, and how it would
+        be done. Read-only. Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

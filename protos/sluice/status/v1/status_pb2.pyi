@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sluice.common.v1 import errors_pb2 as _errors_pb2
 from sluice.common.v1 import task_pb2 as _task_pb2
+from sluice.druid.v1 import druid_pb2 as _druid_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -168,6 +169,8 @@ class Task(_message.Message):
     FILES_DELETE_TIME_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     REPAIR_OF_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    PLAN_FIRST_FIELD_NUMBER: _builtins.int
     CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """UUID of the task."""
@@ -229,6 +232,8 @@ class Task(_message.Message):
     """How its file is to be read: a serialized sluice.validation.v1.ReadOptions, empty where nothing was said."""
     repair_of: _builtins.str
     """The task whose refused rows this one's file holds, repaired; empty for any other file."""
+    plan_first: _builtins.bool
+    """Whether it stops in PLANNED until its plan is applied."""
     client_metadata: _builtins.str
     """The client's own words about its upload, as they came."""
     @_builtins.property
@@ -262,6 +267,10 @@ class Task(_message.Message):
     @_builtins.property
     def files_delete_time(self) -> _timestamp_pb2.Timestamp:
         """When its stored files were, or began to be, deleted; unset while they are there."""
+
+    @_builtins.property
+    def replace(self) -> _task_pb2.TimeRange:
+        """What the load replaces where its mode is REPLACE_INTERVAL."""
 
     def __init__(
         self,
@@ -304,11 +313,13 @@ class Task(_message.Message):
         files_delete_time: _timestamp_pb2.Timestamp | None = ...,
         options: _builtins.bytes = ...,
         repair_of: _builtins.str = ...,
+        replace: _task_pb2.TimeRange | None = ...,
+        plan_first: _builtins.bool = ...,
         client_metadata: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "complete_time", b"complete_time", "create_time", b"create_time", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "files_delete_time", b"files_delete_time", "problem", b"problem", "queue_position", b"queue_position", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "complete_time", b"complete_time", "create_time", b"create_time", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "files_delete_time", b"files_delete_time", "problem", b"problem", "queue_position", b"queue_position", "replace", b"replace", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "client_metadata", b"client_metadata", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "repair_of", b"repair_of", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left", "_file_size", b"_file_size", "_queue_position", b"_queue_position", "_rows_loaded", b"_rows_loaded", "_rows_read", b"_rows_read", "_rows_rejected", b"_rows_rejected", "_rows_skipped", b"_rows_skipped", "allow_duplicate", b"allow_duplicate", "attempt", b"attempt", "client", b"client", "client_metadata", b"client_metadata", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_id", b"druid_task_id", "duplicate_of", b"duplicate_of", "estimated_seconds_left", b"estimated_seconds_left", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "files_delete_time", b"files_delete_time", "last_sequence", b"last_sequence", "load_mode", b"load_mode", "load_state", b"load_state", "message", b"message", "multipart_id", b"multipart_id", "options", b"options", "plan_first", b"plan_first", "problem", b"problem", "queue_position", b"queue_position", "received_size", b"received_size", "repair_of", b"repair_of", "replace", b"replace", "report_attempt", b"report_attempt", "retry_of", b"retry_of", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "task_id", b"task_id", "timings", b"timings", "trace_id", b"trace_id", "update_time", b"update_time", "upload_mode", b"upload_mode", "validation_errors", b"validation_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__estimated_seconds_left: _TypeAlias = _typing.Literal["estimated_seconds_left"]  # noqa: Y015
     _WhichOneofArgType__estimated_seconds_left: _TypeAlias = _typing.Literal["_estimated_seconds_left", b"_estimated_seconds_left"]  # noqa: Y015
@@ -436,6 +447,8 @@ class CreateTaskRequest(_message.Message):
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
     CLIENT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    PLAN_FIRST_FIELD_NUMBER: _builtins.int
     CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's id of the request; unique over all tasks."""
@@ -461,8 +474,14 @@ class CreateTaskRequest(_message.Message):
     """Who sends it, as far as the edge can tell; empty where nobody can."""
     options: _builtins.bytes
     """How the file is to be read: a serialized sluice.validation.v1.ReadOptions, or empty."""
+    plan_first: _builtins.bool
+    """Stop in PLANNED until the plan is applied."""
     client_metadata: _builtins.str
     """The client's own words about its upload, kept as they are."""
+    @_builtins.property
+    def replace(self) -> _task_pb2.TimeRange:
+        """What a load with REPLACE_INTERVAL replaces; unset in every other mode."""
+
     def __init__(
         self,
         *,
@@ -478,11 +497,13 @@ class CreateTaskRequest(_message.Message):
         allow_duplicate: _builtins.bool = ...,
         client: _builtins.str = ...,
         options: _builtins.bytes = ...,
+        replace: _task_pb2.TimeRange | None = ...,
+        plan_first: _builtins.bool = ...,
         client_metadata: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "file_size", b"file_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "file_size", b"file_size", "replace", b"replace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "allow_duplicate", b"allow_duplicate", "client", b"client", "client_metadata", b"client_metadata", "datasource", b"datasource", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "load_mode", b"load_mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "task_id", b"task_id", "upload_mode", b"upload_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_file_size", b"_file_size", "allow_duplicate", b"allow_duplicate", "client", b"client", "client_metadata", b"client_metadata", "datasource", b"datasource", "file_size", b"file_size", "file_uri", b"file_uri", "filename", b"filename", "load_mode", b"load_mode", "options", b"options", "plan_first", b"plan_first", "replace", b"replace", "request_id", b"request_id", "sha256", b"sha256", "task_id", b"task_id", "upload_mode", b"upload_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__file_size: _TypeAlias = _typing.Literal["file_size"]  # noqa: Y015
     _WhichOneofArgType__file_size: _TypeAlias = _typing.Literal["_file_size", b"_file_size"]  # noqa: Y015
@@ -927,6 +948,300 @@ class RevertLoadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevertLoadResponse: _TypeAlias = RevertLoadResponse  # noqa: Y015
+
+@_typing.final
+class GetPlanRequest(_message.Message):
+    """Asks for a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPlanRequest: _TypeAlias = GetPlanRequest  # noqa: Y015
+
+@_typing.final
+class GetPlanResponse(_message.Message):
+    """Answer to GetPlan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PLAN_HASH_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    LOAD_MODE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    plan_hash: _builtins.str
+    """What ApplyPlan has to be given: 64 hexadecimal digits, another one for every plan."""
+    datasource: _builtins.str
+    """The datasource."""
+    load_mode: _task_pb2.LoadMode.ValueType
+    """How the load meets the rows that are there."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def plan(self) -> _druid_pb2.PlanIngestionResponse:
+        """What would happen."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        plan_hash: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        datasource: _builtins.str = ...,
+        load_mode: _task_pb2.LoadMode.ValueType = ...,
+        plan: _druid_pb2.PlanIngestionResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "datasource", b"datasource", "load_mode", b"load_mode", "plan", b"plan", "plan_hash", b"plan_hash", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPlanResponse: _TypeAlias = GetPlanResponse  # noqa: Y015
+
+@_typing.final
+class ApplyPlanRequest(_message.Message):
+    """Names the plan to carry out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PLAN_HASH_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    plan_hash: _builtins.str
+    """The plan, by its hash."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        plan_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_hash", b"plan_hash", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPlanRequest: _TypeAlias = ApplyPlanRequest  # noqa: Y015
+
+@_typing.final
+class ApplyPlanResponse(_message.Message):
+    """Answer to ApplyPlan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task, INGESTING or later."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyPlanResponse: _TypeAlias = ApplyPlanResponse  # noqa: Y015
+
+@_typing.final
+class GetReceiptRequest(_message.Message):
+    """Asks for a receipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReceiptRequest: _TypeAlias = GetReceiptRequest  # noqa: Y015
+
+@_typing.final
+class ProvenSum(_message.Message):
+    """A sum that was compared."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMN_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    column: _builtins.str
+    """The numeric column."""
+    expected: _builtins.float
+    """Its sum over the rows that were handed to Druid."""
+    counted: _builtins.float
+    """Its sum as a query found it: equal within 1e-9 relative."""
+    def __init__(
+        self,
+        *,
+        column: _builtins.str = ...,
+        expected: _builtins.float = ...,
+        counted: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "counted", b"counted", "expected", b"expected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProvenSum: _TypeAlias = ProvenSum  # noqa: Y015
+
+@_typing.final
+class GetReceiptResponse(_message.Message):
+    """Answer to GetReceipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    LOAD_STATE_FIELD_NUMBER: _builtins.int
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    FILE_SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    LOAD_MODE_FIELD_NUMBER: _builtins.int
+    ROWS_READ_FIELD_NUMBER: _builtins.int
+    ROWS_LOADED_FIELD_NUMBER: _builtins.int
+    ROWS_REJECTED_FIELD_NUMBER: _builtins.int
+    ROWS_SKIPPED_FIELD_NUMBER: _builtins.int
+    ROWS_COUNTED_FIELD_NUMBER: _builtins.int
+    SUMS_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    DRUID_TASK_IDS_FIELD_NUMBER: _builtins.int
+    SEGMENT_IDS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    state: _task_pb2.TaskState.ValueType
+    """Its state: SUCCEEDED."""
+    load_state: _task_pb2.LoadState.ValueType
+    """What has become of its rows since."""
+    datasource: _builtins.str
+    """The datasource."""
+    filename: _builtins.str
+    """The file's name as the user sees it."""
+    file_size: _builtins.int
+    """Size of the file in bytes."""
+    sha256: _builtins.bytes
+    """SHA-256 of the file, 32 bytes."""
+    load_mode: _task_pb2.LoadMode.ValueType
+    """How the load met the rows that were there."""
+    rows_read: _builtins.int
+    """Rows of the file; read = loaded + rejected + skipped."""
+    rows_loaded: _builtins.int
+    """Rows that were handed to Druid."""
+    rows_rejected: _builtins.int
+    """Rows that were refused."""
+    rows_skipped: _builtins.int
+    """Rows that were left out by a rule."""
+    rows_counted: _builtins.int
+    """Rows of the load that a query counted."""
+    @_builtins.property
+    def sums(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProvenSum]:
+        """Sums that were compared."""
+
+    @_builtins.property
+    def interval(self) -> _task_pb2.TimeRange:
+        """The stretch of time that was loaded or replaced, whole chunks."""
+
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.TimeRange]:
+        """The chunks of time that it wrote, in order."""
+
+    @_builtins.property
+    def druid_task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Druid's ids of its tasks; the last one loaded the rows."""
+
+    @_builtins.property
+    def segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Druid's ids of the segments that it made."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the task was made."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When its pipeline started."""
+
+    @_builtins.property
+    def complete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it SUCCEEDED: right after its rows were counted."""
+
+    @_builtins.property
+    def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTiming]:
+        """How long each stage took."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        state: _task_pb2.TaskState.ValueType = ...,
+        load_state: _task_pb2.LoadState.ValueType = ...,
+        datasource: _builtins.str = ...,
+        filename: _builtins.str = ...,
+        file_size: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+        load_mode: _task_pb2.LoadMode.ValueType = ...,
+        rows_read: _builtins.int = ...,
+        rows_loaded: _builtins.int = ...,
+        rows_rejected: _builtins.int = ...,
+        rows_skipped: _builtins.int = ...,
+        rows_counted: _builtins.int = ...,
+        sums: _abc.Iterable[Global___ProvenSum] | None = ...,
+        interval: _task_pb2.TimeRange | None = ...,
+        chunks: _abc.Iterable[_task_pb2.TimeRange] | None = ...,
+        druid_task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        segment_ids: _abc.Iterable[_builtins.str] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        complete_time: _timestamp_pb2.Timestamp | None = ...,
+        timings: _abc.Iterable[Global___StageTiming] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "interval", b"interval", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "complete_time", b"complete_time", "create_time", b"create_time", "datasource", b"datasource", "druid_task_ids", b"druid_task_ids", "file_size", b"file_size", "filename", b"filename", "interval", b"interval", "load_mode", b"load_mode", "load_state", b"load_state", "rows_counted", b"rows_counted", "rows_loaded", b"rows_loaded", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "segment_ids", b"segment_ids", "sha256", b"sha256", "start_time", b"start_time", "state", b"state", "sums", b"sums", "task_id", b"task_id", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReceiptResponse: _TypeAlias = GetReceiptResponse  # noqa: Y015
 
 @_typing.final
 class RetryTaskRequest(_message.Message):

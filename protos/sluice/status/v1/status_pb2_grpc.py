@@ -96,6 +96,21 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.FromString,
                 _registered_method=True)
+        self.GetPlan = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetPlan',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetPlanRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetPlanResponse.FromString,
+                _registered_method=True)
+        self.ApplyPlan = channel.unary_unary(
+                '/sluice.status.v1.StatusService/ApplyPlan',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ApplyPlanRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ApplyPlanResponse.FromString,
+                _registered_method=True)
+        self.GetReceipt = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetReceipt',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetReceiptRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetReceiptResponse.FromString,
+                _registered_method=True)
         self.SetWebhook = channel.unary_unary(
                 '/sluice.status.v1.StatusService/SetWebhook',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.SetWebhookRequest.SerializeToString,
@@ -231,6 +246,30 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPlan(self, request, context):
+        """The plan of a task that was to stop before its load. Read-only. Errors: TASK_NOT_FOUND, NOT_PLANNED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyPlan(self, request, context):
+        """PLANNED -> INGESTING, if the plan is the one with the given hash and still holds. Idempotent: once it is applied the same hash gives the
+        task as it stands. Errors: TASK_NOT_FOUND; NOT_PLANNED; STATE_CONFLICT once the task has ended; PLAN_STALE where the datasource is no
+        longer as the plan has it (GetPlan then gives the new plan) or the hash is another one's; DUPLICATE_CONTENT where the same bytes came
+        in meanwhile; DRUID_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceipt(self, request, context):
+        """What became of every row of a SUCCEEDED task's file, and how that was proven. Read-only. Errors: TASK_NOT_FOUND, STATE_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetWebhook(self, request, context):
         """Has the end of every task of a datasource told to a URL by POST, in place of the one before; signed, and at least once each.
         Errors: WEBHOOK_TARGET_FORBIDDEN.
@@ -337,6 +376,21 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.RevertLoad,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.SerializeToString,
+            ),
+            'GetPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlan,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetPlanRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'ApplyPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyPlan,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ApplyPlanRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ApplyPlanResponse.SerializeToString,
+            ),
+            'GetReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipt,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetReceiptRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetReceiptResponse.SerializeToString,
             ),
             'SetWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.SetWebhook,
@@ -695,6 +749,87 @@ class StatusService:
             '/sluice.status.v1.StatusService/RevertLoad',
             sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.RevertLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetPlan',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetPlanRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/ApplyPlan',
+            sluice_dot_status_dot_v1_dot_status__pb2.ApplyPlanRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.ApplyPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetReceipt',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetReceiptRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,16 @@ class StatusServiceStub:
     Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
     it replaced (metadata `tasks`).
     """
+    GetPlan: _aio.UnaryUnaryMultiCallable[_status_pb2.GetPlanRequest, _status_pb2.GetPlanResponse]
+    """The plan of a task that was to stop before its load. Read-only. Errors: TASK_NOT_FOUND, NOT_PLANNED."""
+    ApplyPlan: _aio.UnaryUnaryMultiCallable[_status_pb2.ApplyPlanRequest, _status_pb2.ApplyPlanResponse]
+    """PLANNED -> INGESTING, if the plan is the one with the given hash and still holds. Idempotent: once it is applied the same hash gives the
+    task as it stands. Errors: TASK_NOT_FOUND; NOT_PLANNED; STATE_CONFLICT once the task has ended; PLAN_STALE where the datasource is no
+    longer as the plan has it (GetPlan then gives the new plan) or the hash is another one's; DUPLICATE_CONTENT where the same bytes came
+    in meanwhile; DRUID_UNAVAILABLE.
+    """
+    GetReceipt: _aio.UnaryUnaryMultiCallable[_status_pb2.GetReceiptRequest, _status_pb2.GetReceiptResponse]
+    """What became of every row of a SUCCEEDED task's file, and how that was proven. Read-only. Errors: TASK_NOT_FOUND, STATE_CONFLICT."""
     SetWebhook: _aio.UnaryUnaryMultiCallable[_status_pb2.SetWebhookRequest, _status_pb2.SetWebhookResponse]
     """Has the end of every task of a datasource told to a URL by POST, in place of the one before; signed, and at least once each.
     Errors: WEBHOOK_TARGET_FORBIDDEN.
@@ -203,6 +213,34 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
         it replaced (metadata `tasks`).
         """
+
+    @_abc_1.abstractmethod
+    def GetPlan(
+        self,
+        request: _status_pb2.GetPlanRequest,
+        context: _aio.ServicerContext[_status_pb2.GetPlanRequest, _abc.Awaitable[_status_pb2.GetPlanResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetPlanResponse]:
+        """The plan of a task that was to stop before its load. Read-only. Errors: TASK_NOT_FOUND, NOT_PLANNED."""
+
+    @_abc_1.abstractmethod
+    def ApplyPlan(
+        self,
+        request: _status_pb2.ApplyPlanRequest,
+        context: _aio.ServicerContext[_status_pb2.ApplyPlanRequest, _abc.Awaitable[_status_pb2.ApplyPlanResponse]],
+    ) -> _abc.Awaitable[_status_pb2.ApplyPlanResponse]:
+        """PLANNED -> INGESTING, if the plan is the one with the given hash and still holds. Idempotent: once it is applied the same hash gives the
+        task as it stands. Errors: TASK_NOT_FOUND; NOT_PLANNED; STATE_CONFLICT once the task has ended; PLAN_STALE where the datasource is no
+        longer as the plan has it (GetPlan then gives the new plan) or the hash is another one's; DUPLICATE_CONTENT where the same bytes came
+        in meanwhile; DRUID_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReceipt(
+        self,
+        request: _status_pb2.GetReceiptRequest,
+        context: _aio.ServicerContext[_status_pb2.GetReceiptRequest, _abc.Awaitable[_status_pb2.GetReceiptResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetReceiptResponse]:
+        """What became of every row of a SUCCEEDED task's file, and how that was proven. Read-only. Errors: TASK_NOT_FOUND, STATE_CONFLICT."""
 
     @_abc_1.abstractmethod
     def SetWebhook(

@@ -108,6 +108,8 @@ class CreateUploadRequest(_message.Message):
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     CLIENT_METADATA_FIELD_NUMBER: _builtins.int
+    PLAN_FIRST_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's own id of this request, 1 to 128 visible ASCII characters; a UUID is best. Repeats with it are harmless."""
     datasource: _builtins.str
@@ -126,9 +128,15 @@ class CreateUploadRequest(_message.Message):
     """Load the file even if the same bytes are already in this datasource. Default false."""
     client_metadata: _builtins.str
     """The client's own words about the upload, kept and shown as they are (the Upload-Metadata header of tus). No meaning here."""
+    plan_first: _builtins.bool
+    """Stop before the load: the task waits in PLANNED until its plan is applied. Default false."""
     @_builtins.property
     def options(self) -> _validation_pb2.ReadOptions:
         """How the file is to be read. Unset: as the datasource's settings say, else told from the file."""
+
+    @_builtins.property
+    def replace(self) -> _task_pb2.TimeRange:
+        """What a load with REPLACE_INTERVAL replaces, from a full hour to a full hour (UTC); required there, else unset."""
 
     def __init__(
         self,
@@ -143,10 +151,12 @@ class CreateUploadRequest(_message.Message):
         allow_duplicate: _builtins.bool = ...,
         options: _validation_pb2.ReadOptions | None = ...,
         client_metadata: _builtins.str = ...,
+        plan_first: _builtins.bool = ...,
+        replace: _task_pb2.TimeRange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "options", b"options", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "options", b"options", "replace", b"replace", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "client_metadata", b"client_metadata", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "client_metadata", b"client_metadata", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "plan_first", b"plan_first", "replace", b"replace", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015

@@ -1241,6 +1241,7 @@ class TimeColumn(_message.Message):
     GAPS_FIELD_NUMBER: _builtins.int
     OUTLIERS_FIELD_NUMBER: _builtins.int
     SEGMENT_HINT_FIELD_NUMBER: _builtins.int
+    ROWS_IN_TIME_FIELD_NUMBER: _builtins.int
     source_name: _builtins.str
     """The column's name in the file."""
     format: _builtins.str
@@ -1271,6 +1272,10 @@ class TimeColumn(_message.Message):
     def outliers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeOutliers]:
         """Times that are hardly meant. They are loaded all the same, unless they do not fit the column's format."""
 
+    @_builtins.property
+    def rows_in_time(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowsInTime]:
+        """Rows by day (UTC) where they lie on at most 366 days, else by month, else, beyond 1,200 months, by year; in order, without empty ones."""
+
     def __init__(
         self,
         *,
@@ -1286,16 +1291,43 @@ class TimeColumn(_message.Message):
         gaps: _abc.Iterable[Global___TimeGap] | None = ...,
         outliers: _abc.Iterable[Global___TimeOutliers] | None = ...,
         segment_hint: _builtins.str = ...,
+        rows_in_time: _abc.Iterable[Global___RowsInTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first", "days", b"days", "format", b"format", "gaps", b"gaps", "granularity", b"granularity", "max_millis", b"max_millis", "min_millis", b"min_millis", "order_assumed", b"order_assumed", "outliers", b"outliers", "segment_hint", b"segment_hint", "source_name", b"source_name", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_day_first", b"_day_first", "day_first", b"day_first", "days", b"days", "format", b"format", "gaps", b"gaps", "granularity", b"granularity", "max_millis", b"max_millis", "min_millis", b"min_millis", "order_assumed", b"order_assumed", "outliers", b"outliers", "rows_in_time", b"rows_in_time", "segment_hint", b"segment_hint", "source_name", b"source_name", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__day_first: _TypeAlias = _typing.Literal["day_first"]  # noqa: Y015
     _WhichOneofArgType__day_first: _TypeAlias = _typing.Literal["_day_first", b"_day_first"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__day_first) -> _WhichOneofReturnType__day_first | None: ...
 
 Global___TimeColumn: _TypeAlias = TimeColumn  # noqa: Y015
+
+@_typing.final
+class RowsInTime(_message.Message):
+    """Rows of a stretch of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MILLIS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    start_millis: _builtins.int
+    """Its first moment, milliseconds since 1970-01-01T00:00:00Z."""
+    rows: _builtins.int
+    """Rows from there to the end of the day, month or year."""
+    def __init__(
+        self,
+        *,
+        start_millis: _builtins.int = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "start_millis", b"start_millis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowsInTime: _TypeAlias = RowsInTime  # noqa: Y015
 
 @_typing.final
 class RuleOutcome(_message.Message):

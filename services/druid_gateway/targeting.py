@@ -1,0 +1,75 @@
+"""Where the rows of a load go, and what stretch of time it replaces."""
+
+from dataclasses import dataclass
+
+from services.common import errors
+from services.druid_gateway import granularity, spec
+from services.druid_gateway.granularity import EARLIEST_MILLIS, LATEST_MILLIS, Granularity
+from services.druid_gateway.loads import Interval, Load, Mode
+from services.druid_gateway.ports import Druid
+from services.druid_gateway.segment_ids import hull, interval
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+MAX_REPLACED_CHUNKS = 1_000
+"""Chunks of a given stretch: Druid locks each, and hides each that gets no row behind a segment of its own."""
+
+_ALL_TIME = Interval(EARLIEST_MILLIS, LATEST_MILLIS + 1)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`interval`: whole chunks of `granularity`."""
+
+    interval: Interval
+    granularity: Granularity
+
+
+async def target(druid: Druid, load: Load) -> Target:
+    """The target of a load.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE.
+    """
+    spec.check_names(load)
+    match load.mode:
+        case Mode.REPLACE_INTERVAL:
+            return _given(load)
+        case Mode.REPLACE_ALL:
+            rows = Interval(load.min_millis, load.max_millis + 1)
+            there = [load.replace] if load.replace else [interval(load.datasource, each) for each in await _everything(druid, load)]
+            return _fitting(load, hull([rows, *there]) or rows)
+        case _:
+            return _fitting(load, Interval(load.min_millis, load.max_millis + 1))
+
+
+async def _everything(druid: Druid, load: Load) -> dict[str, bool]:
+    return await druid.used_segments(load.datasource, _ALL_TIME)
+
+
+def _fitting(load: Load, span: Interval) -> Target:
+    chosen = granularity.choose(load.mode, load.rows, span.start_millis, span.end_millis - 1)
+    return Target(granularity.align(chosen, span.start_millis, span.end_millis - 1), chosen)
+
+
+def _given(load: Load) -> Target:
+    """The stretch as it is given: in chunks as for any load, or finer ones where it ends in the middle of one."""
+    given = load.replace
+    if given is None or given.start_millis >= given.end_millis:
+        raise _invalid("There is no stretch of time to replace.")
+    if load.min_millis < given.start_millis or load.max_millis >= given.end_millis:
+        outside = load.min_millis if load.min_millis < given.start_millis else load.max_millis
+        message = f"The file has rows from {granularity.iso(load.min_millis)} to {granularity.iso(load.max_millis)}; that is more than is "
+        message += f"replaced, {granularity.iso_interval(given)}."
+        raise errors.error(ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL, message, value=granularity.iso(outside))
+    wanted = granularity.choose(load.mode, load.rows, given.start_millis, given.end_millis - 1)
+    finer = list(Granularity)[list(Granularity).index(wanted) :: -1]
+    for each in finer:
+        if granularity.align(each, given.start_millis, given.end_millis - 1) == given:
+            if granularity.chunks(each, given.start_millis, given.end_millis - 1) > MAX_REPLACED_CHUNKS:
+                break
+            return Target(given, each)
+    raise _invalid(f"So long a stretch can only be replaced by whole days, months or years: {granularity.iso_interval(given)}.")
+
+
+def _invalid(message: str) -> errors.SluiceError:
+    return errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column="replace")
