@@ -50,7 +50,7 @@ def test_a_task_that_succeeded() -> None:
         '"received_size":9007199254740993,"load_state":"LIVE","mode":"replace","allow_duplicate":false,"sha256":"01ff","attempt":2,'
         '"retry_of":null,"duplicate_of":null,"repair_of":null,"last_sequence":9,"trace_id":"ffffffffffffffffffffffffffffffff",'
         '"timings":[{"stage":"receive","seconds":0.123,"started_at":"2023-11-14T22:13:20.120Z","completed_at":null}],'
-        '"queue_position":null,"estimated_seconds_left":null,"files_deleted_at":null}'
+        '"queue_position":null,"estimated_seconds_left":null,"files_deleted_at":null,"replaced_interval":null}'
     )
 
 
