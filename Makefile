@@ -101,6 +101,7 @@ chaos: .venv/.ready ## Break everything while files come in: RUNS=n SEED=s SHORT
 bench: .venv/.ready ## The measurements of bench/, in their short form
 	$(BIN)/python -m bench memory --pairs 3
 	$(BIN)/python -m bench ingest --pairs 1
+	$(BIN)/python -m bench false_done --loads 100
 
 docker.env: ## Secrets and settings of the containers, made once
 	@$(PYTHON) -m deploy.env

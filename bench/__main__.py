@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import drain, hard_files, ingest, memory, status, upload, validate
+from bench import drain, false_done, hard_files, ingest, memory, status, upload, validate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -19,9 +19,22 @@ def memory_command(pairs: Pairs = 3, big_mib: int = 300, instance: InstanceName 
 
 
 @app.command("ingest")
-def ingest_command(pairs: Pairs = 3, rows: int = 2_300_000, month: bool = False, instance: InstanceName = "bench") -> None:
-    """Loading 2.3 M rows: Sluice against the seed's spec on the raw file."""
-    ingest.main(pairs, rows, instance, month)
+def ingest_command(
+    pairs: Pairs = 3,
+    rows: int = 2_300_000,
+    rounds: Annotated[int, typer.Option(help="Small files of each contender, in turn.", min=1)] = 20,
+    month: bool = False,
+    only: Annotated[list[str] | None, typer.Option(help="These parts alone: seed, small, beside. Repeatable.")] = None,
+    instance: InstanceName = "bench",
+) -> None:
+    """Loading 2.3 M rows against the seed's spec on the raw file, and 1,000 against a bare client."""
+    ingest.main(pairs, rows, rounds, only or ["small", "beside", "seed"], instance, month)
+
+
+@app.command("false_done")
+def false_done_command(loads: int = 1000, seed: int = 1, instance: InstanceName = "bench") -> None:
+    """Small files, 8 at a time: every SUCCEEDED one is counted at once by a foreign client."""
+    false_done.main(loads, seed, instance)
 
 
 @app.command("status")

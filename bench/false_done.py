@@ -1,0 +1,93 @@
+"""Done is said only of rows that can be queried: small files, 8 at a time, each counted by a foreign client as soon as it SUCCEEDED."""
+
+import asyncio
+import random
+from time import monotonic
+from uuid import uuid4
+
+import httpx
+
+from bench import harness
+from bench.edge import TERMINAL
+from bench.stack import running
+from local.instance import Instance
+
+AT_ONCE = 8
+DATASOURCES = 8
+MOST_ROWS = 2_000
+DEADLINE_S = 300.0
+POLL_S = 0.05
+
+
+def main(loads: int, seed: int, instance: str) -> None:
+    """Prints the line with loads and false_done: those of which a query did not count every row as soon as SUCCEEDED was said."""
+    with running(instance) as stack:
+        figures = asyncio.run(_measure(stack, loads, seed))
+    harness.conclude(bench="false_done", seed=seed, **figures)
+
+
+async def _measure(stack: Instance, loads: int, seed: int) -> dict[str, object]:
+    chance, run = random.Random(seed), uuid4().hex[:8]
+    names = [f"bench_done_{run}_{number}" for number in range(DATASOURCES)]
+    orders = [(chance.choice(names), chance.randrange(1, MOST_ROWS + 1), chance.random()) for _ in range(loads)]
+    places = asyncio.Semaphore(AT_ONCE)
+    ends: list[str] = []
+    false: list[str] = []
+    seconds: list[float] = []
+    async with (
+        httpx.AsyncClient(base_url=stack.stack.gateway_url, timeout=120) as edge,
+        httpx.AsyncClient(base_url=stack.stack.druid_url, timeout=60) as druid,
+    ):
+
+        async def one(datasource: str, rows: int, salt: float) -> None:
+            async with places:
+                began = monotonic()
+                file = {"file": ("small.csv", _csv(rows, salt))}
+                sent = await edge.post("/api/ingest/upload", data={"datasource_name": datasource}, files=file)
+                task_id = sent.raise_for_status().json()["task_id"]
+                status = await _end(edge, task_id)
+                ends.append(status)
+                if status == "SUCCEEDED" and (counted := await _counted(druid, datasource, task_id)) != rows:
+                    false.append(f"{task_id}: {counted} of {rows}")
+                seconds.append(monotonic() - began)
+
+        started = monotonic()
+        await asyncio.gather(*(one(*order) for order in orders))
+        took = monotonic() - started
+        for name in names:
+            await druid.delete(f"/druid/coordinator/v1/datasources/{name}")
+    for each in false:
+        print(each)
+    return {
+        "loads": ends.count("SUCCEEDED"),
+        "false_done": len(false),
+        "not_succeeded": loads - ends.count("SUCCEEDED"),
+        "p50_s": harness.median(seconds),
+        "loads_per_s": loads / took,
+    }
+
+
+async def _end(edge: httpx.AsyncClient, task_id: str) -> str:
+    deadline = monotonic() + DEADLINE_S
+    while True:
+        status = str((await edge.get(f"/api/ingest/tasks/{task_id}")).raise_for_status().json()["status"])
+        if status in TERMINAL:
+            return status
+        if monotonic() > deadline:
+            raise TimeoutError(f"task {task_id} is still {status}")
+        await asyncio.sleep(POLL_S)
+
+
+async def _counted(druid: httpx.AsyncClient, datasource: str, task_id: str) -> int:
+    query = {"query": f"SELECT COUNT(*) AS n FROM \"{datasource}\" WHERE __load_id = '{task_id}'"}
+    answer = await druid.post("/druid/v2/sql", json=query)
+    return int(answer.json()[0]["n"]) if answer.status_code == httpx.codes.OK else -1
+
+
+def _csv(rows: int, salt: float) -> bytes:
+    """Never the same bytes twice."""
+    lines = ["order_date,order_id,region,quantity,revenue"]
+    lines += [
+        f"2024-0{number % 3 + 1}-{number % 28 + 1:02}T10:00:00Z,{number},north,{number % 20},{salt + number}" for number in range(rows)
+    ]
+    return "\n".join(lines).encode()
