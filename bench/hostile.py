@@ -113,16 +113,20 @@ _TEXTS: dict[str, Callable[[IO[bytes]], None]] = {
 }
 
 
+def frame(archive: zipfile.ZipFile, relations: str = f'<Relationship Id="rId3" Type="{_OFFICE}/styles" Target="styles.xml"/>') -> None:
+    """Writes what a workbook of one sheet has besides the sheet."""
+    archive.writestr("[Content_Types].xml", _TYPES)
+    archive.writestr(
+        "_rels/.rels", _RELATIONS.format(f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>')
+    )
+    archive.writestr("xl/workbook.xml", _WORKBOOK)
+    sheet = f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
+    archive.writestr("xl/_rels/workbook.xml.rels", _RELATIONS.format(sheet + relations))
+
+
 def _workbook(path: Path, rows: str, *, dimension: str = "", doctype: str = "", strings: bytes = b"", entries: int = 0) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("[Content_Types].xml", _TYPES)
-        archive.writestr(
-            "_rels/.rels", _RELATIONS.format(f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>')
-        )
-        archive.writestr("xl/workbook.xml", _WORKBOOK)
-        relations = f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
-        relations += f'<Relationship Id="rId2" Type="{_OFFICE}/sharedStrings" Target="sharedStrings.xml"/>' if strings else ""
-        archive.writestr("xl/_rels/workbook.xml.rels", _RELATIONS.format(relations))
+        frame(archive, f'<Relationship Id="rId2" Type="{_OFFICE}/sharedStrings" Target="sharedStrings.xml"/>' if strings else "")
         archive.writestr("xl/worksheets/sheet1.xml", _SHEET.format(rows=rows, dimension=dimension, doctype=doctype))
         if strings:
             with archive.open("xl/sharedStrings.xml", "w", force_zip64=True) as file:

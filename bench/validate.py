@@ -1,19 +1,22 @@
-"""Reading a regular CSV of 466 MiB: from a local file through the same child as in the service, beside DuckDB's SUMMARIZE on the same file.
+"""Reading a regular CSV of 466 MiB: from a local file through the same child as in the service, beside DuckDB's SUMMARIZE on the same file;
+the same file through Inspect at a paced speed; and a workbook of 20 million cells.
 
 Runs are interleaved. The report is complete before the parts are begun, so that one run gives both times. This process stands for the
 service.
 """
 
 import asyncio
+import math
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from contextlib import aclosing
 from pathlib import Path
 from time import perf_counter
 
-from bench import harness, orders
+from bench import early, harness, orders, workbooks
 from bench.stack import FILES
 from services.validation.child import Job
 from services.validation.children import Children
@@ -23,6 +26,7 @@ from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, V
 GIB = 1024**3
 LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * GIB, max_parts=4)
 SMALL_ROWS = 10_000
+WORKBOOK_ROWS = 1_000_000
 _DUCKDB = """
 import sys, time
 import duckdb
@@ -35,16 +39,42 @@ print(time.perf_counter() - began, time.process_time())
 """
 
 
-def main(pairs: int, rows: int) -> None:
-    """Prints the table and the line with the ratios (medians over the pairs)."""
+def main(pairs: int, rows: int, only: Collection[str]) -> None:
+    """Prints the tables and the line with the figures (medians over the pairs)."""
     FILES.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, object] = {}
     clean = orders.regular(FILES / f"orders-{rows}-rows.csv", rows)
-    damaged = orders.damaged(FILES / f"orders-{rows}-rows-damaged.csv", clean)
-    small = orders.regular(FILES / f"orders-{SMALL_ROWS}-rows.csv", SMALL_ROWS)
-    asyncio.run(_measure(pairs, clean, damaged, small, rows))
+    if not only or "report" in only:
+        damaged = orders.damaged(FILES / f"orders-{rows}-rows-damaged.csv", clean)
+        small = orders.regular(FILES / f"orders-{SMALL_ROWS}-rows.csv", SMALL_ROWS)
+        figures |= asyncio.run(_measure(pairs, clean, damaged, small, rows))
+    if not only or "early" in only:
+        without = orders.without_time(FILES / f"orders-{rows}-rows-without-time.csv", clean)
+        figures |= asyncio.run(early.measure(clean, without, FILES))
+    if not only or "workbook" in only:
+        figures |= asyncio.run(_workbook(WORKBOOK_ROWS))
+    harness.conclude(bench="validate", pairs=pairs, rows=rows, **figures)
 
 
-async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: int) -> None:
+async def _workbook(rows: int) -> dict[str, object]:
+    """Seconds and MiB of the child for a large workbook; its counts and sums are checked."""
+    children = Children(16 * GIB)
+    await children.start()
+    path = FILES / f"cells-{rows}-rows.xlsx"
+    try:
+        sums = workbooks.write(path, rows)
+        wall, report, used = await _examine(children, path)
+    finally:
+        await children.stop()
+        path.unlink(missing_ok=True)
+    assert report.verdict == Verdict.VERDICT_PASSED, report.summary
+    assert (report.rows_read, report.rows_loadable) == (rows, rows)
+    for column in report.columns[1:]:
+        assert math.isclose(column.sum, sums[column.source_name], rel_tol=1e-9), column.source_name
+    return {"workbook_s": wall, "workbook_child_mib": round(used)}
+
+
+async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: int) -> dict[str, object]:
     children = Children(16 * GIB)
     await children.start()
     table: list[tuple[object, ...]] = []
@@ -82,18 +112,15 @@ async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: in
         ["pair", "what", "report s", "with parts s", "CPU s", "child MiB"],
         table,
     )
-    harness.conclude(
-        bench="validate",
-        pairs=pairs,
-        rows=rows,
-        ours_s=harness.median(found["ours_s"]),
-        duckdb_s=harness.median(found["duckdb_s"]),
-        ratio_duckdb=harness.median(found["duckdb"]),
-        ratio_with_parts=harness.median(found["with_parts"]),
-        ratio_damaged=harness.median(found["damaged"]),
-        small_ms=harness.median(found["small_ms"]),
-        max_rss_mib=round(peak),
-    )
+    return {
+        "ours_s": harness.median(found["ours_s"]),
+        "duckdb_s": harness.median(found["duckdb_s"]),
+        "ratio_duckdb": harness.median(found["duckdb"]),
+        "ratio_with_parts": harness.median(found["with_parts"]),
+        "ratio_damaged": harness.median(found["damaged"]),
+        "small_ms": harness.median(found["small_ms"]),
+        "max_rss_mib": round(peak),
+    }
 
 
 def _duckdb(path: Path) -> tuple[float, float]:

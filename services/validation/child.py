@@ -1,6 +1,6 @@
-"""python -m services.validation.child: reads one file and ends.
+"""python -m services.validation.child: reads files, one after the other.
 
-The parent writes one job to stdin and keeps it open: its end is the parent's end, and ours. Answers go to what was stdout; whatever
+The parent writes jobs to stdin and keeps it open: its end is the parent's end, and ours. Answers go to what was stdout; whatever
 a library prints goes nowhere.
 """
 
@@ -9,11 +9,11 @@ import json
 import os
 import resource
 import signal
-import sys
 import threading
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO
 
 from services.validation import early
@@ -66,17 +66,25 @@ class Job:
 
 
 def main() -> None:
-    """Reads the job, answers, ends."""
+    """Reads jobs and answers, until the parent ends it."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ends us also where the parent no longer can.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    jobs: SimpleQueue[tuple[Job, Growth]] = SimpleQueue()
     commands = os.fdopen(os.dup(0), "rb", buffering=0)
-    header = _read(commands, HEADER.size)
-    size, _ = HEADER.unpack(header)
-    job = Job.from_json(_read(commands, size))
-    growth = Growth()
-    _limit(job)
-    threading.Thread(target=_listen, args=(commands, growth, job), daemon=True).start()
+    threading.Thread(target=_listen, args=(commands, jobs), daemon=True).start()
+    while True:
+        job, growth = jobs.get()
+        _limit(job)
+        kind, answer = _done(job, growth, answers)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _answer(answers, kind, answer)
+
+
+def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
+    """Does a job. What comes before its last answer is written on the way."""
 
     def emit(step: ValidationProgress | EarlyFinding | EarlyVerdict) -> None:
         match step:
@@ -98,11 +106,8 @@ def main() -> None:
             request = growth.wait_complete()
         report = examine(request, job.source, job.folder, job.limits, emit, still)
     except Exception as failure:
-        _answer(answers, Kind.FAILURE, _described(failure).encode())
-    else:
-        _answer(answers, Kind.RESPONSE, ValidateObjectResponse(report=report).SerializeToString())
-    # Threads of libraries need not be waited for.
-    os._exit(0)
+        return Kind.FAILURE, _described(failure).encode()
+    return Kind.RESPONSE, ValidateObjectResponse(report=report).SerializeToString()
 
 
 def _read(source: IO[bytes], size: int) -> bytes:
@@ -125,8 +130,6 @@ def _limit(job: Job) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (space if hard == resource.RLIM_INFINITY else min(space, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Ends us also where the parent no longer can.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     if not job.growing:
         _end_in(job.timeout_s)
 
@@ -135,12 +138,15 @@ def _end_in(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds + 5)
 
 
-def _listen(commands: IO[bytes], growth: Growth, job: Job) -> None:
-    """Hears how the source grows. The end of the pipe is the parent's end, and ours."""
+def _listen(commands: IO[bytes], jobs: "SimpleQueue[tuple[Job, Growth]]") -> None:
+    """Hears jobs, and how the source of the last one grows. The end of the pipe is the parent's end, and ours."""
     while True:
         size, kind = HEADER.unpack(_read(commands, HEADER.size))
         message = _read(commands, size)
-        if kind == Kind.GROWN:
+        if kind == Kind.JOB:
+            job, growth = Job.from_json(message), Growth()
+            jobs.put((job, growth))
+        elif kind == Kind.GROWN:
             growth.grow(SIZE.unpack(message)[0])
         elif kind == Kind.COMPLETE:
             _end_in(job.timeout_s)
@@ -155,4 +161,3 @@ def _described(failure: Exception) -> str:
 
 if __name__ == "__main__":
     main()
-    sys.exit(0)

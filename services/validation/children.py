@@ -1,6 +1,7 @@
-"""Child processes that read files: one each, watched, and killed with whatever it does when it takes too much.
+"""Child processes that read files: one file at a time, watched, and killed with whatever it does when it takes too much.
 
-One idle child is kept ready, as starting one takes longer than reading a small file.
+One idle child is kept ready, as starting one takes longer than reading a small file. A child that has read a text and stayed small reads
+the next file; after a workbook, whose readers are not our own, and after anything unusual there is a new one.
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from services.validation.child import Job
 from services.validation.frames import HEADER, MAX_FRAME_BYTES, SIZE, Kind, pack
 from services.validation.spool import used_bytes
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import InspectResponse, ValidateObjectRequest, ValidateObjectResponse
+from sluice.validation.v1.validation_pb2 import FileFormat, InspectResponse, ValidateObjectRequest, ValidateObjectResponse
 
 MEMORY_INTERVAL_S = 0.05
 SPACE_INTERVAL_S = 0.5
+SMALL_CHILD_BYTES = 256 * 1024**2
+"""Memory with which a child is kept."""
 
 
 class Growing:
@@ -78,6 +81,7 @@ class Children:
         idle, self._idle = self._idle, None
         process = idle if idle is not None and idle.returncode is None else await self._spawn()
         self._running.add(process)
+        usable = False
         watching = asyncio.create_task(self._watch(process, job, growing), name="child-watch")
         feeding = asyncio.create_task(_feed(process, growing), name="child-feed") if growing else None
         try:
@@ -86,6 +90,7 @@ class Children:
                 # A fast child may have written all its parts between two looks at the space.
                 if done and await self._takes_too_much_space(job):
                     raise ChildLostError(f"Reading the file took {self._too_much_space}.")
+                usable = isinstance(response, ValidateObjectResponse) and _is_usable(process, response)
                 yield response
                 if done:
                     return
@@ -95,8 +100,11 @@ class Children:
             watching.cancel()
             if feeding is not None:
                 feeding.cancel()
-            await _killed(process)
             self._running.discard(process)
+            if usable and self._idle is None and not self._stopping:
+                self._idle = process
+            else:
+                await _killed(process)
             self._refill()
 
     async def _responses(self, process: Process, job: Job) -> AsyncGenerator[ValidateObjectResponse | InspectResponse, None]:
@@ -126,11 +134,10 @@ class Children:
         space_due = 0.0
         while True:
             try:
-                memory = psutil.Process(process.pid).memory_info()
+                own = _own_bytes(process)
             except psutil.NoSuchProcess:
                 return ""
-            # Pages of files that are mapped are the system's to take back.
-            if memory.rss - getattr(memory, "shared", 0) > job.memory_bytes:
+            if own > job.memory_bytes:
                 excess = f"more than {job.memory_bytes // 1024**2:,} MiB of memory"
                 break
             if deadline is None and (growing is None or growing.complete.is_set()):
@@ -195,6 +202,19 @@ def _environment() -> dict[str, str]:
     """No more than a child needs: it has no use for the keys of the object store."""
     passed = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR", "POLARS_MAX_THREADS"}}
     return {**passed, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path), "PYTHONUNBUFFERED": "1"}
+
+
+def _own_bytes(process: Process) -> int:
+    """Memory of the child's own: pages of files that are mapped are the system's to take back."""
+    memory = psutil.Process(process.pid).memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def _is_usable(process: Process, response: ValidateObjectResponse) -> bool:
+    """Whether the child, which has said this, may read another file."""
+    with suppress(psutil.NoSuchProcess):
+        return response.report.format == FileFormat.FILE_FORMAT_CSV and _own_bytes(process) < SMALL_CHILD_BYTES
+    return False
 
 
 async def _feed(process: Process, growing: Growing) -> None:

@@ -12,9 +12,9 @@ class Kind(IntEnum):
     """What a frame holds."""
 
     JOB = 1
-    """JSON of a Job; parent to child, once."""
+    """JSON of a Job; parent to child."""
     RESPONSE = 2
-    """A ValidateObjectResponse; the last one holds the report."""
+    """A ValidateObjectResponse; the last one of a job holds the report."""
     FAILURE = 3
     """A fault of ours: the exception's type and the places it came through, without any data of the file."""
     EARLY = 4
@@ -22,7 +22,7 @@ class Kind(IntEnum):
     GROWN = 5
     """Eight bytes: so much of the source is there now; parent to child, while the source arrives."""
     COMPLETE = 6
-    """A ValidateObjectRequest: all of the source is there; parent to child, once."""
+    """A ValidateObjectRequest: all of the source is there; parent to child, once a job."""
 
 
 def pack(kind: Kind, message: bytes) -> bytes:

@@ -87,15 +87,14 @@ def in_a_child(source: Path, folder: Path) -> Report:
     with subprocess.Popen([sys.executable, "-m", "services.validation.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        # The child ends with its parent's end of the pipe, so that it stays open.
         child.stdin.write(pack(Kind.JOB, job.to_json()))
         child.stdin.flush()
-        report, rest = Report(), child.stdout.read()
-    while rest:
-        size, kind = HEADER.unpack(rest[: HEADER.size])
-        message, rest = rest[HEADER.size : HEADER.size + size], rest[HEADER.size + size :]
-        assert kind == Kind.RESPONSE, message
-        report = ValidateObjectResponse.FromString(message).report
+        report = Report()
+        while not report.summary and (header := child.stdout.read(HEADER.size)):
+            size, kind = HEADER.unpack(header)
+            message = child.stdout.read(size)
+            assert kind == Kind.RESPONSE, message
+            report = ValidateObjectResponse.FromString(message).report
     return report
 
 
