@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ from services.validation.faults import FileFault
 from services.validation.growth import Growth
 from services.validation.structure import NotUtf8Error, Structure
 from services.validation.table import ROW, Batch, Table, Take, column
+from services.validation.worker import Worker
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, ReadOptions
-
-BATCHES_AHEAD = 2
-"""Batches that may wait while the scan goes on."""
 
 
 def read(
@@ -61,9 +58,9 @@ def _table(text: Path, folder: Path, max_columns: int, said: ReadOptions, growth
     parsing = _Parsing(take)
     try:
         found = structure.scan(text, folder / "clean.csv", folder / "broken.csv", max_columns, said, growth, parsing.add)
-        parsing.finish()
+        parsing.worker.finish()
     finally:
-        parsing.close()
+        parsing.worker.close()
     if found.damage is not None and not found.rows:
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, found.damage.message, line=found.damage.line)
     if not found.rows and not found.broken_rows:
@@ -113,33 +110,21 @@ def _plain(found: Structure) -> dict[str, Any]:
 
 
 class _Parsing:
-    """Good rows on their way to who takes them, in a thread of their own: parsing goes on while the next rows are scanned."""
+    """Good rows on their way to who takes them."""
 
     def __init__(self, take: Take) -> None:
         self._take = take
-        self._thread = ThreadPoolExecutor(1)
-        self._waiting: list[Future[None]] = []
+        self.worker = Worker()
         self.rows = 0
 
     def add(self, found: Structure, rows: bytes) -> None:
         """Takes rows as the scan hands them on."""
-        while len(self._waiting) >= BATCHES_AHEAD:
-            self._waiting.pop(0).result()
-        self._waiting.append(self._thread.submit(self._parse, found.header, _plain(found), rows, found.line_breaks))
+        self.worker.do(self._parse, found.header, _plain(found), rows, found.line_breaks)
 
     def _parse(self, header: list[str], plain: dict[str, Any], rows: bytes, line_breaks: bool) -> None:
         frame = pl.read_csv(io.BytesIO(rows), row_index_name=ROW, row_index_offset=self.rows, **plain)
         self.rows += frame.height
         self._take(Batch(header, frame, line_breaks))
-
-    def finish(self) -> None:
-        """Returns when all rows are taken."""
-        for parsed in self._waiting:
-            parsed.result()
-
-    def close(self) -> None:
-        """Ends the thread."""
-        self._thread.shutdown(cancel_futures=True)
 
 
 def _warnings(told: encoding.Told, found: structure.Structure) -> Iterator[Problem]:

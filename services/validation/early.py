@@ -1,5 +1,6 @@
 """What can be said of a file before its last byte. The same code as the report's judges the beginning that is there."""
 
+from contextlib import closing
 from pathlib import Path
 
 from services.common import errors
@@ -43,9 +44,9 @@ def _findings(request: ValidateObjectRequest, source: Path, folder: Path, limits
     end = max(data.rfind(b"\n"), data.rfind(b"\r"))
     head.write_bytes(data[: end + 1] if end >= 0 else data)
     try:
-        survey = Survey(request, part / "loadable")
-        table = csv_reader.read(head, part, limits.max_columns, request.options, begin=survey.begin)
-        return _of_table(request, table, survey)
+        with closing(Survey(request, part / "loadable")) as survey:
+            table = csv_reader.read(head, part, limits.max_columns, request.options, begin=survey.begin)
+            return _of_table(request, table, survey)
     except FileFault as fault:
         # A line or a header that is too long stays so; an encoding may look better with more of it.
         return [(fault.problem, fault.problem.code == ErrorReason.ERROR_REASON_RESOURCE_LIMIT)]

@@ -1,6 +1,7 @@
 """From a file on the local disk to its report, its parts and its rejects. Runs in the child process."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -50,17 +51,17 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
     if request.HasField("options"):
         report.options.CopyFrom(request.options)
     try:
-        with timings.step("parse"):
-            emit(ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes"))
-            report.format = kinds.tell(source, request.filename)
-            survey = Survey(request, folder / "loadable")
-            if report.format == FileFormat.FILE_FORMAT_CSV:
-                table = csv_reader.read(source, folder, limits.max_columns, request.options, growth, survey.begin)
-            else:
-                table = workbook.read(source, report.format, limits, request.options)
-                for batch in table.batches():
-                    survey.add(batch)
-        _judge(request, table, survey, folder, limits, emit, timings, report)
+        with closing(Survey(request, folder / "loadable")) as survey:
+            with timings.step("parse"):
+                emit(ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes"))
+                report.format = kinds.tell(source, request.filename)
+                if report.format == FileFormat.FILE_FORMAT_CSV:
+                    table = csv_reader.read(source, folder, limits.max_columns, request.options, growth, survey.begin)
+                else:
+                    table = workbook.read(source, report.format, limits, request.options)
+                    for batch in table.batches():
+                        survey.add(batch)
+            _judge(request, table, survey, folder, limits, emit, timings, report)
     except FileFault as fault:
         report.problems.insert(0, fault.problem)
         report.verdict = Verdict.VERDICT_REJECTED
@@ -131,7 +132,7 @@ def _judge(
     if report.verdict == Verdict.VERDICT_PASSED:
         with timings.step("parts"):
             written = parts.write(
-                survey.kept(),
+                survey.kept,
                 loadable,
                 table.size,
                 survey.sampled_times(),

@@ -1,13 +1,13 @@
 """Pass 2: the load-ready parts, sorted by time, with memory that does not grow with the file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from services.validation.kept import Buckets, Edge, Kept
 from services.validation.names import TIME
-from services.validation.table import ROW
 
 ROWS_OF_ONE_PART = 200_000
 """Tables of up to this many rows stay in one part."""
@@ -30,10 +30,10 @@ class WrittenPart:
 
 
 def write(
-    kept: Sequence[Path], rows: int, size: int, times: pl.Series, folder: Path, max_parts: int, progress: Callable[[int], None]
+    kept: Kept, rows: int, size: int, times: pl.Series, folder: Path, max_parts: int, progress: Callable[[int], None]
 ) -> list[WrittenPart]:
-    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own. The rows are in the
-    files `kept`, in their order, within each file by time. `size` is that of the table's text, `times` an even sample of the rows' times.
+    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own. `size` is that of
+    the table's text, `times` an even sample of the rows' times.
 
     Raises:
         RuntimeError: the rows written are not `rows`.
@@ -41,55 +41,35 @@ def write(
     folder.mkdir()
     count = 1 if rows <= ROWS_OF_ONE_PART else min(max_parts, max(2, -(-size // PART_BYTES)))
     per_part = max(1, -(-size // (count * BUCKET_BYTES)))
-    edges: Sequence[_Edge] = []
-    if count * per_part > 1:
+    if count * per_part == 1:
+        written = [_Writing(folder / "000.csv").add(kept.all()).done()]
+        progress(rows)
+    else:
         edges = _sampled_edges(times, rows, count * per_part) or _edges(kept, count * per_part)
-    places = {path: _places(path, edges) for path in kept}
-    written, done = [], 0
-    for number in range(count):
-        writing = _Writing(folder / f"{number:03}.csv")
-        for bucket in range(number * per_part, min((number + 1) * per_part, len(edges) + 1)):
-            writing.add(_bucket(places, bucket))
-            progress(done + writing.rows)
-        part = writing.done()
-        done += part.rows
-        if part.rows:
-            written.append(part)
-        else:
-            part.path.unlink()
-    if done != rows:
-        raise RuntimeError(f"{done} rows were written to the parts, {rows} were counted")
+        written = _in_buckets(kept.cut(edges), len(edges) + 1, per_part, folder, progress)
+    if (total := sum(part.rows for part in written)) != rows:
+        raise RuntimeError(f"{total} rows were written to the parts, {rows} were counted")
     return written
 
 
-_Edge = tuple[int, int]
-"""The time and the row that a bucket begins with."""
+def _in_buckets(buckets: Buckets, count: int, per_part: int, folder: Path, progress: Callable[[int], None]) -> list[WrittenPart]:
+    parts: list[WrittenPart] = []
+    done = 0
+    for first in range(0, count, per_part):
+        writing = _Writing(folder / f"{len(parts):03}.csv")
+        for number in range(first, min(first + per_part, count)):
+            writing.add(buckets.read(number))
+            progress(done + writing.rows)
+        part = writing.done()
+        if not part.rows:
+            part.path.unlink()
+            continue
+        parts.append(part)
+        done += part.rows
+    return parts
 
 
-def _places(path: Path, edges: Sequence[_Edge]) -> list[int]:
-    """Where the buckets begin and end among the rows of a file."""
-    frame = pl.scan_ipc(path).select(TIME, ROW).collect()
-    places = [0]
-    for time, row in edges:
-        place = int(frame[TIME].search_sorted(time, side="left"))
-        if row:
-            same = frame[ROW].slice(place, int(frame[TIME].search_sorted(time, side="right")) - place)
-            place += int(same.search_sorted(row, side="left"))
-        places.append(place)
-    return [*places, frame.height]
-
-
-def _bucket(kept: Mapping[Path, Sequence[int]], number: int) -> pl.DataFrame:
-    """The rows of a bucket by time; those of one time in their order."""
-    pieces = [
-        pl.scan_ipc(path).slice(places[number], places[number + 1] - places[number]).collect()
-        for path, places in kept.items()
-        if places[number] < places[number + 1]
-    ]
-    return pl.concat(pieces).sort(TIME, maintain_order=True).drop(ROW) if pieces else pl.DataFrame()
-
-
-def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[_Edge]:
+def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[Edge]:
     """Times at which buckets begin, told from a sample; none where it is too small, or many rows have one time."""
     if rows < SAMPLED_FROM_ROWS or len(times) < buckets * SAMPLED_PER_BUCKET:
         return []
@@ -99,9 +79,9 @@ def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[_Edge]
     return [(time, 0) for time in starts] if len(set(starts)) == len(starts) else []
 
 
-def _edges(kept: Sequence[Path], buckets: int) -> Sequence[_Edge]:
+def _edges(kept: Kept, buckets: int) -> Sequence[Edge]:
     """Time and row at which each bucket but the first begins: equal shares of the rows, also where all times are the same."""
-    ordered = pl.concat([pl.scan_ipc(path).select(TIME, ROW).collect() for path in kept]).sort(TIME, ROW)
+    ordered = kept.times()
     share = len(ordered) / buckets
     starts = sorted({round(share * number) for number in range(1, buckets)})
     return [(time, row) for time, row in ordered[starts].iter_rows()]

@@ -4,7 +4,6 @@ the report says of the rows, and the rows themselves as they will be loaded.
 Where the evidence comes out otherwise than the beginning suggested, the rows are gone through once more.
 """
 
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import polars as pl
 from services.common import errors
 from services.validation import decisions, guide, names
 from services.validation.column_types import SAMPLED_VALUES, Candidates, Evidence, worth_testing
+from services.validation.kept import Kept
 from services.validation.loading import Loading
 from services.validation.profile import Profile
 from services.validation.table import Batch, Table, Take, column
 from services.validation.time_profile import TimeProfile
+from services.validation.worker import Worker
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import ValidateObjectRequest
 
@@ -25,11 +26,6 @@ FIRST_SAMPLE_ROWS = 10_000
 SAMPLE_ROWS = 400
 """What each further batch adds to the sample that tells what is worth testing."""
 MAX_PASSES = 5
-PLAIN_BYTES = 1024**3
-"""Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values take more room than their text."""
-
-STRETCH_ROWS = 16_384
-"""Rows that are read back at once at least."""
 
 
 class Survey:
@@ -39,7 +35,12 @@ class Survey:
         """Loadable rows are kept in `folder`."""
         self._request, self._folder = request, folder
         self._reading = decisions.reading(request)
+        self._worker = Worker()
         self.begin()
+
+    def close(self) -> None:
+        """Ends the counting."""
+        self._worker.close()
 
     def begin(self) -> Take:
         """Forgets all rows; returns what takes them."""
@@ -84,11 +85,12 @@ class Survey:
         return worth_testing([pl.concat(values) for values in self._values], self._header, self._source_header, self._request.options)
 
     def _sample(self, frame: pl.DataFrame) -> None:
-        sample = frame.gather_every(max(1, frame.height // SAMPLE_ROWS))
+        all_values = [self._reading.value(column(i)) for i in range(len(self._values))]
+        sample = frame.gather_every(max(1, frame.height // SAMPLE_ROWS)).select(all_values)
         for i, values in enumerate(self._values):
-            more = (frame if i in self._silent else sample).select(self._reading.value(column(i))).to_series().drop_nulls()
+            more = sample.to_series(i).drop_nulls()
             if i in self._silent:
-                more = more.head(SAMPLED_VALUES)
+                more = frame.select(all_values[i]).to_series().drop_nulls().head(SAMPLED_VALUES)
             if len(more):
                 values.append(more)
                 self._silent.discard(i)
@@ -97,37 +99,29 @@ class Survey:
         """Forgets what was found under another guess."""
         self._guess = guess
         self._evidence = Evidence(self._header, self._candidates, self._reading, careful)
+        self._changed: dict[int, int] = {}
+        self._worker.finish()
         self._profile = Profile(guess)
         self._times = TimeProfile()
-        self._changed: dict[int, int] = {}
-        self._files = self._bytes = 0
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
+        self._spool = Kept(self._folder)
 
     def _take(self, batch: Batch) -> None:
         if self._guess is None:
             raise RuntimeError("rows came before their header")
         plain = self._evidence.add(batch.frame)
         rows = self._guess.loadable(batch.frame, plain, line_breaks=batch.line_breaks)
-        self._profile.add(rows)
-        if self._guess.time is not None and rows.height:
-            self._times.add(rows[names.TIME])
-            self._keep(rows)
+        self._worker.do(self._count, rows)
         if batch.line_breaks:
             changes = self._guess.changed_texts()
             counts = batch.frame.select([count.alias(column(position)) for position, count in changes])
             for position, _ in changes:
                 self._changed[position] = self._changed.get(position, 0) + int(counts[column(position)][0])
 
-    def _keep(self, rows: pl.DataFrame) -> None:
-        path = self._path(self._files)
-        by_time = rows.sort(names.TIME, maintain_order=True)
-        by_time.write_ipc(path, compression="uncompressed" if self._bytes < PLAIN_BYTES else "lz4", record_batch_size=STRETCH_ROWS)
-        self._files += 1
-        self._bytes += path.stat().st_size
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:06}.ipc"
+    def _count(self, rows: pl.DataFrame) -> None:
+        self._profile.add(rows)
+        if names.TIME in rows.columns and rows.height:
+            self._times.add(rows[names.TIME])
+            self._spool.add(rows)
 
     def settle(self, table: Table) -> tuple[Loading, int, list[Problem]]:
         """What the columns are and which rows are loaded, how many rows are blank, and the warnings about it; `table` has all rows again.
@@ -170,11 +164,13 @@ class Survey:
 
     def found(self) -> dict[str, Any]:
         """What `profile` and `time_profile` report of the loadable rows."""
+        self._worker.finish()
         return {**self._profile.found(), **self._times.found()}
 
-    def kept(self) -> list[Path]:
-        """Files with the loadable rows, where there is a time column: in the table's order, within each file by time."""
-        return [self._path(number) for number in range(self._files)]
+    @property
+    def kept(self) -> Kept:
+        """The loadable rows, where there is a time column."""
+        return self._spool
 
     def sampled_times(self) -> pl.Series:
         """The times of an even sample of them."""
