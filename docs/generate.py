@@ -45,13 +45,13 @@ def reasons() -> Iterator[str]:
     comments = _comments()
     yield "# Error codes\n"
     yield "Made by `make gen` from `protos/sluice/common/v1/errors.proto`. A code without statuses is a finding and ends no call.\n"
-    yield "| Code | HTTP | gRPC | Who acts | Meaning | What to do |"
-    yield "|---|---|---|---|---|---|"
+    yield "| Code | HTTP | gRPC | Who acts | Meaning | For example | What to do |"
+    yield "|---|---|---|---|---|---|---|"
     for reason in ErrorReason.values():
         if reason:
             info = errors.info_of(reason)
             statuses = f"{info.http or ''} | {info.grpc or ''}"
-            yield f"| `{errors.code_of(reason)}` | {statuses} | {errors.actor_name(info.actor)} | {comments[reason]} | {info.action} |"
+            yield f"| `{errors.code_of(reason)}` | {statuses} | {errors.actor_name(info.actor)} | {comments[reason]} | {info.example} | {info.action} |"
 
 
 def _comments() -> dict[int, str]:

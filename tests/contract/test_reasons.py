@@ -12,6 +12,8 @@ SOURCE = (Path(__file__).parents[2] / "protos/sluice/common/v1/errors.proto").re
 REASONS = [reason for reason in ErrorReason.values() if reason]
 FINDINGS_ONLY = range(150, 200)
 """Codes of rows and columns, which never end a call by themselves."""
+OF_FILES = {*range(100, 120), *range(150, 170)}
+"""What somebody meets who has nothing but a file: said with an example."""
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=ErrorReason.Name)
@@ -20,6 +22,7 @@ def test_a_reason_is_complete(reason: "ErrorReason.ValueType") -> None:
     assert info.actor in (Actor.ACTOR_YOU, Actor.ACTOR_ADMIN, Actor.ACTOR_NOBODY)
     assert info.action.endswith(".")
     assert re.fullmatch(r"[A-Z][A-Z_]+", errors.code_of(reason))
+    assert info.example or reason not in OF_FILES
     if reason in FINDINGS_ONLY:
         assert (info.grpc, info.http) == (0, 0)
     else:

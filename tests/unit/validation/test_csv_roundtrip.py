@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.validation.v1.validation_pb2 import ColumnType
+from sluice.validation.v1.validation_pb2 import ColumnType, ReadOptions
 from tests.unit.validation.examining import examine_bytes, new_folder
 
 ENCODINGS = [("utf-8", b""), ("utf-8", b"\xef\xbb\xbf"), ("utf-16-le", b"\xff\xfe"), ("utf-16-be", b"\xfe\xff")]
@@ -71,6 +71,45 @@ def test_rows_types_and_values_are_those_of_the_table(
     found = [(int(row["__time"]), row["name"], int(row["units"]), float(row["amount"]), row["remark"]) for row in examined.rows()]
     assert found == [(time, name, units, amount, remark) for time, _, name, units, amount, remark in expected]
     assert examined.column("units").sum == pytest.approx(float(sum(row[2] for row in rows)), abs=1e3)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    rows=rows,
+    delimiter=st.sampled_from([",", ";", "\t", "|", ":", "~", "^", "\x1f"]),
+    quote=st.sampled_from(['"', "'"]),
+    escape=st.sampled_from(["", "\\"]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_a_dialect_that_is_said_is_read_whatever_the_values_are(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[datetime, str, int, float, str | None]],
+    delimiter: str,
+    quote: str,
+    escape: str,
+    line_end: str,
+) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(
+        text,
+        delimiter=delimiter,
+        lineterminator=line_end,
+        quoting=csv.QUOTE_ALL,
+        quotechar=quote,
+        doublequote=not escape,
+        escapechar=escape or None,
+    )
+    writer.writerow(["order time", "name", "units", "amount", "remark"])
+    for time, name, units, amount, remark in rows:
+        writer.writerow([time.isoformat(sep=" "), name, units, repr(amount), "" if remark is None else remark])
+    options = ReadOptions(delimiter=delimiter, quote=quote, escape=escape or quote, header_row=1)
+    folder = new_folder(tmp_path_factory.mktemp("said"))
+
+    examined = examine_bytes(folder, text.getvalue().encode(), "table.csv", options=options)
+
+    assert examined.passed, examined.report.summary
+    found = sorted((row["name"], int(row["units"]), float(row["amount"]), row["remark"]) for row in examined.rows())
+    assert found == sorted((name, units, amount, remark or "") for _, name, units, amount, remark in rows)
 
 
 DATE_FORMATS = ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%y", "%d %B %Y", "%d-%b-%y", "%b %d, %Y"]

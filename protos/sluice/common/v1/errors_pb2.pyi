@@ -491,6 +491,7 @@ class ReasonInfo(_message.Message):
     HTTP_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
     grpc: _builtins.int
     """Status code of a gRPC answer, by its number in google.rpc.Code. 0 where the reason never ends a call by itself (row and rule findings)."""
     http: _builtins.int
@@ -499,6 +500,8 @@ class ReasonInfo(_message.Message):
     """Who has to act."""
     action: _builtins.str
     """What to do, one sentence in the imperative. A Problem may carry a more precise one."""
+    example: _builtins.str
+    """What it is about, for the catalogue; empty where the meaning says it all."""
     def __init__(
         self,
         *,
@@ -506,10 +509,11 @@ class ReasonInfo(_message.Message):
         http: _builtins.int = ...,
         actor: Global___Actor.ValueType = ...,
         action: _builtins.str = ...,
+        example: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "grpc", b"grpc", "http", b"http"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "example", b"example", "grpc", b"grpc", "http", b"http"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
