@@ -51,7 +51,8 @@ def reasons() -> Iterator[str]:
         if reason:
             info = errors.info_of(reason)
             statuses = f"{info.http or ''} | {info.grpc or ''}"
-            yield f"| `{errors.code_of(reason)}` | {statuses} | {errors.actor_name(info.actor)} | {comments[reason]} | {info.example} | {info.action} |"
+            who = errors.actor_name(info.actor)
+            yield f"| `{errors.code_of(reason)}` | {statuses} | {who} | {comments[reason]} | {info.example} | {info.action} |"
 
 
 def _comments() -> dict[int, str]:
