@@ -13,6 +13,8 @@ from gateway import (
     graphql_http,
     history_http,
     http_server,
+    imports_http,
+    limits_http,
     loads_http,
     models,
     operations_http,
@@ -71,7 +73,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     metrics = Metrics()
     watches, all_watch = Watches(services.tasks, metrics.watches), AllWatch(services.tasks)
     app = http_app(services, watches, all_watch, settings, metrics, lambda: readiness.ask(channels))
-    port = await http_server.start(stack, app, settings.bind_addr, settings.shutdown_grace_s)
+    port = await http_server.start(stack, app, settings)
     # Ends the streams that would never end by themselves, before the server waits for its requests.
     stack.push_async_callback(watches.close)
     stack.push_async_callback(all_watch.close)
@@ -97,6 +99,8 @@ def http_app(
     problems.install(app)
     app.include_router(uploads_http.router(services, limits, metrics))
     app.include_router(tus_http.router(services, limits, metrics))
+    app.include_router(imports_http.router(services, settings.max_json_body_bytes))
+    app.include_router(limits_http.router(services, limits))
     app.include_router(tasks_http.router(services, watches))
     app.include_router(reports_http.router(services))
     app.include_router(history_http.router(services))

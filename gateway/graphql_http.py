@@ -16,6 +16,7 @@ from strawberry.types.graphql import OperationType
 from gateway import problems
 from gateway.all_watch import AllWatch
 from gateway.body import read_json_body
+from gateway.clients import client_of
 from gateway.form import Body, Form, Limits
 from gateway.graphql_form import Operation, operation_of, read_operation
 from gateway.graphql_types import Context
@@ -62,7 +63,7 @@ def install(
     @app.post(problems.GRAPHQL_PATH, include_in_schema=False)
     async def graphql(request: Request) -> Response:
         key = request.headers.get("idempotency-key")
-        context = Context(services, watches, all_watch, metrics, request_id(key) if key is not None else None)
+        context = Context(services, watches, all_watch, metrics, request_id(key) if key is not None else None, client_of(request))
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             operation = await _operation_with_file(request, limits)
         else:

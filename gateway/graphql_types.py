@@ -31,6 +31,8 @@ class Context:
     metrics: Metrics
     request_id: str | None = None
     """The client's Idempotency-Key."""
+    client: str = ""
+    """Who asks."""
 
 
 ContextInfo = Info[Context, None]

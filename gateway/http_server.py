@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.http_head import bounded
+from gateway.settings import Settings
 from services.common import logs
 from services.common.server import PortTakenError
 
@@ -21,18 +23,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, bind_addr: str, grace_s: float) -> int:
-    """Starts a server that `stack` stops again: no new connection, `grace_s` for running requests, then they are cancelled.
+async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settings) -> int:
+    """Starts a server that `stack` stops again: no new connection, a grace for running requests, then they are cancelled.
 
     Returns the port that it listens on.
 
     Raises:
         PortTakenError: the address cannot be had.
     """
-    listening = _bind(bind_addr)
+    grace_s = settings.shutdown_grace_s
+    listening = _bind(settings.bind_addr)
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=bounded(settings.max_head_bytes, settings.head_timeout_s),
         ws="websockets-sansio",
         lifespan="off",
         access_log=False,

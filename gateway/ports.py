@@ -28,7 +28,14 @@ from sluice.status.v1.status_pb2 import (
     Webhook,
     WebhookDelivery,
 )
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
+from sluice.upload.v1.upload_pb2 import (
+    CreateUploadRequest,
+    CreateUploadResponse,
+    GetLimitsResponse,
+    ImportObjectRequest,
+    Upload,
+    WriteUploadRequest,
+)
 from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
 
 Parameter = str | int | float | bool | None
@@ -90,6 +97,14 @@ class Uploads(Protocol):
     async def get(self, upload_id: str) -> Upload: ...
 
     async def abort(self, upload_id: str) -> Upload: ...
+
+    async def import_object(self, request: ImportObjectRequest) -> Upload:
+        """Takes a file from where it lies."""
+        ...
+
+    async def limits(self) -> GetLimitsResponse:
+        """What is taken."""
+        ...
 
 
 class Reports(Protocol):

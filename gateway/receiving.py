@@ -55,6 +55,8 @@ class Destination:
     replace: TimeRange | None = None
     """What a load with REPLACE_INTERVAL replaces."""
     plan_first: bool = False
+    client: str = ""
+    """Who sends it."""
 
     def request(
         self, filename: str, mode: "UploadMode.ValueType", *, size: int | None = None, client_metadata: str = ""
@@ -72,6 +74,7 @@ class Destination:
             client_metadata=client_metadata,
             replace=self.replace,
             plan_first=self.plan_first,
+            client=self.client,
         )
 
 

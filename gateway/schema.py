@@ -21,6 +21,7 @@ from strawberry.types import ExecutionContext
 from gateway.datasource_fields import DatasourceQuery
 from gateway.graphql_types import SCALARS
 from gateway.history_fields import HistoryQuery
+from gateway.import_fields import ImportMutation
 from gateway.load_fields import LoadMutation, LoadQuery
 from gateway.query_fields import DataQuery
 from gateway.report_fields import ReportMutation, ReportQuery
@@ -46,7 +47,7 @@ class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, Lo
 
 
 @strawberry.type(description="Changing.")
-class Mutation(UploadMutation, TaskMutation, ReportMutation, LoadMutation):
+class Mutation(UploadMutation, ImportMutation, TaskMutation, ReportMutation, LoadMutation):
     pass
 
 

@@ -1,14 +1,8 @@
 """Settings of the gateway."""
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
-
-from services.common.settings import Address, ServiceSettings
-
-Names = Annotated[tuple[str, ...], NoDecode]
-"""A list in one variable, separated by commas."""
+from services.common.settings import Address, Names, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -29,16 +23,15 @@ class Settings(ServiceSettings):
     )
     max_file_size_bytes: int = Field(500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes.")
     max_form_field_bytes: int = Field(64 * 1024, gt=0, description="Largest form field other than the file, in bytes.")
+    max_head_bytes: int = Field(
+        64 * 1024, ge=8 * 1024, description="Longest head (request line and headers) of a request, in bytes, give or take one read."
+    )
+    head_timeout_s: float = Field(30.0, gt=0, description="Seconds in which a new connection has to send the head of its request.")
     max_part_header_bytes: int = Field(8 * 1024, gt=0, description="Longest header line of a part of a multipart form, in bytes.")
     max_json_body_bytes: int = Field(1024 * 1024, gt=0, description="Largest JSON body of a request, in bytes.")
     upload_idle_s: float = Field(60.0, gt=0, description="Seconds without a byte after which an upload is given up.")
     upload_deadline_s: float = Field(3600.0, gt=0, description="Seconds that one upload may take in all.")
     query_deadline_s: float = Field(60.0, gt=0, description="Seconds that one query may take in all.")
-
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from gateway import problems, tus_headers, wire
+from gateway.clients import client_of
 from gateway.form import Body, Limits, too_large
 from gateway.metrics import Metrics
 from gateway.ports import Services
@@ -186,7 +187,8 @@ def _destination(request: Request, pairs: dict[str, str]) -> Destination:
     fields |= {name: pairs[name] for name in FIELDS if name in pairs}
     if "datasource_name" not in fields:
         raise invalid("Upload-Metadata", "Upload-Metadata has no datasource_name.")
-    return destination(fields, pairs.get("request_id") or request.headers.get("idempotency-key") or request_id(None))
+    key = pairs.get("request_id") or request.headers.get("idempotency-key") or request_id(None)
+    return destination(fields, key, client_of(request))
 
 
 def _check_not_ended(upload: Upload) -> None:

@@ -31,6 +31,7 @@ class UploadMutation:
         mode: str | None = strawberry.UNSET,
         interval: str | None = strawberry.UNSET,
         apply: bool | None = strawberry.UNSET,
+        allow_duplicate: bool = False,
     ) -> IngestionTaskStatus | None:
         context = info.context
         incoming = parse_upload(file)
@@ -43,8 +44,9 @@ class UploadMutation:
                     mode=load_mode,
                     replace=replaced(load_mode, interval or ""),
                     plan_first=apply is False,
-                    allow_duplicate=False,
+                    allow_duplicate=allow_duplicate,
                     options=read_options(options or None),
+                    client=context.client,
                 )
                 upload = await receive(context.services.uploads, incoming, destination)
             except SluiceError as refused:

@@ -13,8 +13,12 @@ from sluice.upload.v1.upload_pb2 import (
     AbortUploadResponse,
     CreateUploadRequest,
     CreateUploadResponse,
+    GetLimitsRequest,
+    GetLimitsResponse,
     GetUploadRequest,
     GetUploadResponse,
+    ImportObjectRequest,
+    ImportObjectResponse,
     Upload,
     WriteUploadRequest,
     WriteUploadResponse,
@@ -22,6 +26,9 @@ from sluice.upload.v1.upload_pb2 import (
 
 LOOK_DEADLINE_S = 75.0
 """An upload whose connection has just broken is looked at once everything that had arrived is stored."""
+
+IMPORT_DEADLINE_S = 240.0
+"""The object store has to copy the file meanwhile."""
 
 AGAIN_S = 0.3
 """Seconds after which a service that was away is asked once more."""
@@ -68,3 +75,17 @@ class UploadRpc:
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, "upload") from failure
         return answer.upload
+
+    async def import_object(self, request: ImportObjectRequest) -> Upload:
+        try:
+            answer: ImportObjectResponse = await self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure
+        return answer.upload
+
+    async def limits(self) -> GetLimitsResponse:
+        try:
+            answer: GetLimitsResponse = await self._stub.GetLimits(GetLimitsRequest())
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "upload") from failure
+        return answer

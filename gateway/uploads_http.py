@@ -9,6 +9,7 @@ from multipart import MultipartSegment
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gateway import models, problems, wire
+from gateway.clients import client_of
 from gateway.form import Body, Form, IncomingFile, Limits, too_large
 from gateway.metrics import Metrics
 from gateway.options import read_options
@@ -95,7 +96,7 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
             refuse_announced(request, limits)
             form = Form(Body(request.receive, limits), request.headers.get("content-type", ""), limits)
             fields, file = await read_fields(form, {name: value for name, value in named.items() if value is not None})
-            taken = await receive(services.uploads, file, destination(fields, request.headers.get("idempotency-key")))
+            taken = await receive(services.uploads, file, destination(fields, request.headers.get("idempotency-key"), client_of(request)))
         except SluiceError as refused:
             metrics.refused.labels(refused.code).inc()
             raise
@@ -128,7 +129,7 @@ def request_id(idempotency_key: str | None) -> str:
     return idempotency_key
 
 
-def destination(fields: dict[str, str], idempotency_key: str | None) -> Destination:
+def destination(fields: dict[str, str], idempotency_key: str | None, client: str = "") -> Destination:
     """What the fields say.
 
     Raises:
@@ -143,6 +144,7 @@ def destination(fields: dict[str, str], idempotency_key: str | None) -> Destinat
         plan_first=not _flag("apply", fields.get("apply") or "true"),
         allow_duplicate=_flag("allow_duplicate", fields.get("allow_duplicate") or "false"),
         options=read_options(fields.get("options")),
+        client=client,
     )
 
 

@@ -137,6 +137,13 @@ class SluiceClient:
                 await self.uploads.send_pieces(upload, source)
         return upload.upload_id
 
+    async def import_object(
+        self, uri: str, datasource: str, *, replace: bool = False, allow_duplicate: bool = False, request_id: str | None = None
+    ) -> str:
+        """Loads a file that lies in a bucket, s3://bucket/key, where the server allows it; the task's id once the file is copied."""
+        upload = await self.uploads.import_object(uri, datasource, replace=replace, allow_duplicate=allow_duplicate, request_id=request_id)
+        return upload.upload_id
+
     async def abort_upload(self, upload_id: str) -> None:
         """Gives an unfinished upload up; what was stored of it is deleted. Its id is the task's."""
         await self.uploads.abort(upload_id)

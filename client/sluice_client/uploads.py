@@ -20,6 +20,9 @@ from sluice_client.streaming import answered
 UPLOAD_DEADLINE_S = 4 * 3600.0
 """Deadline of sending one file on one connection. The server ends a stream that falls silent far earlier."""
 
+IMPORT_DEADLINE_S = 240.0
+"""The object store has to copy the file meanwhile."""
+
 PASSING = frozenset({"SERVICE_UNAVAILABLE", "STORAGE_UNAVAILABLE", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "CLIENT_GONE",
     "UPLOAD_STALLED", "TOO_MANY_UPLOADS", "OFFSET_MISMATCH", "INTERNAL"})  # fmt: skip
 """What breaks a stream and not the upload. CHECKSUM_MISMATCH is not among them: it may be the file that has changed."""
@@ -61,6 +64,27 @@ class Uploads:
         )
         answer: upload_pb2.CreateUploadResponse = await ask("upload", lambda: self._stub.CreateUpload(request, timeout=DEADLINE_S))
         return answer.upload
+
+    async def import_object(
+        self, uri: str, datasource: str, *, replace: bool = False, allow_duplicate: bool = False, request_id: str | None = None
+    ) -> Upload:
+        """The upload of a file that lies in a bucket, s3://bucket/key; copied when this returns, or found by its `request_id`."""
+        request = upload_pb2.ImportObjectRequest(
+            request_id=request_id or str(uuid.uuid4()),
+            uri=uri,
+            datasource=datasource,
+            load_mode=LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND,
+            allow_duplicate=allow_duplicate,
+        )
+        answer: upload_pb2.ImportObjectResponse = await ask("upload", lambda: self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S))
+        return answer.upload
+
+    async def limits(self) -> upload_pb2.GetLimitsResponse:
+        """What the server takes."""
+        answer: upload_pb2.GetLimitsResponse = await ask(
+            "upload", lambda: self._stub.GetLimits(upload_pb2.GetLimitsRequest(), timeout=DEADLINE_S)
+        )
+        return answer
 
     async def get(self, upload_id: str) -> Upload:
         """The upload as it stands."""

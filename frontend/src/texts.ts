@@ -35,7 +35,7 @@ export const t = {
     or: "or",
     choose: "Choose files",
     release: "Let go to add",
-    kinds: (limit: string) => `.csv, .xlsx or .xls, up to ${limit} each`,
+    kinds: (limit: string | null) => `.csv, .xlsx or .xls${limit ? `, up to ${limit} each` : ""}`,
     needs: "A header row, five columns or more, one of them a date or time, two of them numbers.",
     refusedType: (name: string) => `${name} is no .csv, .xlsx or .xls file.`,
     tooLarge: (name: string, limit: string) => `${name} is larger than the ${limit} that this server takes.`,

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from services.common import channels, s3, server
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup
+from services.upload.imports import Imports
 from services.upload.receiver import Receiver
 from services.upload.s3 import S3ObjectStore
 from services.upload.servicer import UploadServicer
@@ -37,7 +38,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     uploads = Uploads(settings, store, tasks, cleanup, receiver)
     sweeping = asyncio.create_task(Sweeper(settings, store, tasks, cleanup).run(), name="sweeper")
     stack.push_async_callback(_cancelled, sweeping)
-    servicer = UploadServicer(settings, uploads, receiver)
+    imports = Imports(settings, store, tasks, cleanup, receiver, background)
+    servicer = UploadServicer(settings, uploads, receiver, imports)
     port = await server.start(
         stack,
         settings,

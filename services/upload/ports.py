@@ -19,6 +19,14 @@ class StoredPart:
     size: int
 
 
+@dataclass(frozen=True)
+class FoundObject:
+    """An object as it was found."""
+
+    size: int
+    etag: str
+
+
 class ObjectStore(Protocol):
     """Objects by s3://bucket/key. Every method has a deadline, retries within it, and raises SluiceError STORAGE_UNAVAILABLE."""
 
@@ -56,6 +64,14 @@ class ObjectStore(Protocol):
 
     async def size(self, uri: str) -> int | None:
         """Size of an object in bytes; None where there is none."""
+        ...
+
+    async def find(self, uri: str) -> FoundObject | None:
+        """An object of any bucket; None where there is none, or none that may be read."""
+        ...
+
+    async def copy(self, source: str, target: str, found: FoundObject) -> None:
+        """Makes `target` of `source`, which must be as it was found. Idempotent."""
         ...
 
     async def get(self, uri: str) -> bytes:

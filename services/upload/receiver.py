@@ -27,7 +27,7 @@ from services.upload.settings import Settings
 from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
 from services.upload.stored import Stored, stored, tail_key
 from services.upload.stream import ENDED_MEANWHILE, AbortedError, Stream, WrongFileError
-from services.upload.writers import Writer, Writers
+from services.upload.writers import Share, Writer, Writers
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
@@ -46,7 +46,7 @@ Last = Finish | Pause | SluiceError
 
 
 class Receiver:
-    """Takes streams, at most `max_concurrent_uploads` at once."""
+    """Takes streams, so many at once as the settings let."""
 
     def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, background: Background) -> None:
         self._settings = settings
@@ -55,16 +55,19 @@ class Receiver:
         self._cleanup = cleanup
         self._background = background
         self._outcome = Outcome(tasks, cleanup)
-        self._writers = Writers(settings.max_concurrent_uploads)
+        self._writers = Writers(
+            Share(settings.max_concurrent_uploads, settings.max_bytes_in_flight),
+            Share(settings.max_concurrent_uploads_per_client, settings.max_bytes_in_flight_per_client),
+        )
         self._stopping = False
 
     def stop(self) -> None:
         """Streams that break from here on broke because this process ends, not because their client left."""
         self._stopping = True
 
-    def check_room(self) -> None:
-        """Raises TOO_MANY_UPLOADS while no further upload is taken."""
-        self._writers.check_room()
+    def check_room(self, client: str, size: int) -> None:
+        """Raises TOO_MANY_UPLOADS while no further upload of so many bytes (0: not known) is taken of the client."""
+        self._writers.check_room(client, size)
 
     async def stored(self, task: Task) -> Stored:
         """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is waited for."""
@@ -126,7 +129,7 @@ class Receiver:
         with timings.step("open"):
             task = await self._tasks.get(header.upload_id)
             _check_open(task)
-            await self._check_room_for(task)
+            await self._check_room_for(task, writer)
             resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
             part_size = self._part_size(task)
             kept = await stored(self._store, task, part_size) if resumable else Stored(0, part_size)
@@ -144,9 +147,10 @@ class Receiver:
         parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings, resumable=resumable)
         return Stream(task, writer, parts, timings, kept.size, tail)
 
-    async def _check_room_for(self, task: Task) -> None:
+    async def _check_room_for(self, task: Task, writer: Writer) -> None:
+        writer.client, writer.announced = task.client, _announced(task) or 0
         try:
-            self._writers.check_room(more=0)
+            self._writers.check_room(task.client, writer.announced, besides=writer)
         except SluiceError as full:
             if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
                 await self._tasks.end(task.task_id, TaskState.TASK_STATE_FAILED, full.problem)

@@ -3,9 +3,9 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import aiohttp.abc
@@ -13,9 +13,9 @@ import aiohttp.payload
 import crc32c
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.common import errors
+from services.common import errors, logs
 from services.common.s3 import split_uri
-from services.upload.ports import StoredPart
+from services.upload.ports import FoundObject, StoredPart
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -25,11 +25,21 @@ if TYPE_CHECKING:
 DATA_DEADLINE_S = 60.0
 """For a request that carries bytes, with its retries."""
 
+COPY_DEADLINE_S = 180.0
+"""For a copy within the object store, with its retries."""
+
 DEADLINE_S = 20.0
 """For any other request, with its retries."""
 
 
+DAMAGED_TRIES = 3
+"""How often bytes are sent that arrive damaged."""
+
+_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"}
+
 _WRITE_BYTES = 256 * 1024
+
+Answer = TypeVar("Answer")
 
 
 class _SlicedPayload(aiohttp.payload.BytesPayload):
@@ -60,11 +70,13 @@ class S3ObjectStore:
         """Writes a whole object."""
         bucket, key = split_uri(uri)
         async with _asked("to take the file", DATA_DEADLINE_S):
-            await self._client.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=data,  # type: ignore[arg-type]  # the stubs leave out bytearray, which botocore takes
-                ChecksumCRC32C=_encoded(crc32c),
+            await _undamaged(
+                lambda: self._client.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=data,  # type: ignore[arg-type]  # the stubs leave out bytearray, which botocore takes
+                    ChecksumCRC32C=_encoded(crc32c),
+                )
             )
 
     async def open_multipart(self, uri: str, *, resumable: bool) -> str:
@@ -94,13 +106,15 @@ class S3ObjectStore:
         """Writes one part."""
         bucket, key = split_uri(uri)
         async with _asked(f"to take part {number} of the file", DATA_DEADLINE_S):
-            answer = await self._client.upload_part(
-                Bucket=bucket,
-                Key=key,
-                UploadId=multipart_id,
-                PartNumber=number,
-                Body=data,  # type: ignore[arg-type]  # as above
-                ChecksumCRC32C=_encoded(crc32c),
+            answer = await _undamaged(
+                lambda: self._client.upload_part(
+                    Bucket=bucket,
+                    Key=key,
+                    UploadId=multipart_id,
+                    PartNumber=number,
+                    Body=data,  # type: ignore[arg-type]  # as above
+                    ChecksumCRC32C=_encoded(crc32c),
+                )
             )
         return StoredPart(number, answer["ETag"], crc32c, len(data))
 
@@ -161,6 +175,31 @@ class S3ObjectStore:
                     return None
                 raise
 
+    async def find(self, uri: str) -> FoundObject | None:
+        """An object of any bucket."""
+        bucket, key = split_uri(uri)
+        async with _asked("for the file", DEADLINE_S):
+            try:
+                head = await self._client.head_object(Bucket=bucket, Key=key)
+            except ClientError as failure:
+                if failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (403, 404):
+                    return None
+                raise
+        return FoundObject(head["ContentLength"], head["ETag"])
+
+    async def copy(self, source: str, target: str, found: FoundObject) -> None:
+        """Within the object store. Not every store looks at the condition, so the size is compared as well."""
+        from_bucket, from_key = split_uri(source)
+        bucket, key = split_uri(target)
+        async with _asked("to copy the file", COPY_DEADLINE_S):
+            await self._client.copy_object(
+                Bucket=bucket, Key=key, CopySource={"Bucket": from_bucket, "Key": from_key}, CopySourceIfMatch=found.etag
+            )
+            size = (await self._client.head_object(Bucket=bucket, Key=key))["ContentLength"]
+        if size != found.size:
+            message = f"The object store copied {size:,} bytes of a file of {found.size:,}."
+            raise errors.error(ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, message)
+
     async def get(self, uri: str) -> bytes:
         """The bytes of an object."""
         bucket, key = split_uri(uri)
@@ -190,6 +229,19 @@ class S3ObjectStore:
     async def check(self) -> None:
         """Returns while our bucket answers."""
         await self._client.head_bucket(Bucket=self._bucket)
+
+
+async def _undamaged(send: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The answer to a request with bytes; sent again where the store found that they do not have their checksum. The library retries only
+    what it takes for a fault of the store."""
+    for _ in range(DAMAGED_TRIES - 1):
+        try:
+            return await send()
+        except ClientError as failure:
+            if failure.response["Error"].get("Code") not in _DAMAGED:
+                raise
+            logs.get().warning("s3.damaged", operation=failure.operation_name)
+    return await send()
 
 
 @asynccontextmanager

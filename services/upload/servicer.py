@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
+from services.upload import names
+from services.upload.imports import Imports, NewImport
 from services.upload.receiver import Receiver
 from services.upload.settings import MIB, Settings
 from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
@@ -22,10 +25,11 @@ CHUNK_SIZE = MIB
 class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
     """The rpcs of upload.proto."""
 
-    def __init__(self, settings: Settings, uploads: Uploads, receiver: Receiver) -> None:
+    def __init__(self, settings: Settings, uploads: Uploads, receiver: Receiver, imports: Imports) -> None:
         self._settings = settings
         self._uploads = uploads
         self._receiver = receiver
+        self._imports = imports
 
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.CreateUploadResponse:
         new = NewUpload(
@@ -41,6 +45,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             client_metadata=request.client_metadata,
             plan_first=request.plan_first,
             replace=request.replace if request.HasField("replace") else None,
+            client=_client(request.client, context),
         )
         task, created = await self._uploads.create(new)
         task, committed = (task, 0) if created else await self._uploads.with_committed(task)
@@ -58,6 +63,36 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
 
     async def AbortUpload(self, request: pb.AbortUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.AbortUploadResponse:
         return pb.AbortUploadResponse(upload=self._upload(await self._uploads.abort(request.upload_id), 0))
+
+    async def ImportObject(self, request: pb.ImportObjectRequest, context: "aio.ServicerContext[Any, Any]") -> pb.ImportObjectResponse:
+        new = NewImport(
+            request_id=request.request_id,
+            uri=request.uri,
+            datasource=request.datasource,
+            load_mode=request.load_mode,
+            allow_duplicate=request.allow_duplicate,
+            options=request.options.SerializeToString(deterministic=True),
+            client=_client(request.client, context),
+        )
+        task, created = await self._imports.take(new)
+        committed = 0 if task.state == TaskState.TASK_STATE_PENDING else task.file_size
+        return pb.ImportObjectResponse(upload=self._upload(task, committed), created=created)
+
+    async def GetLimits(self, request: pb.GetLimitsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.GetLimitsResponse:
+        settings = self._settings
+        return pb.GetLimitsResponse(
+            max_file_bytes=settings.max_file_size_bytes,
+            extensions=names.EXTENSIONS,
+            max_uploads=settings.max_concurrent_uploads,
+            max_uploads_per_client=settings.max_concurrent_uploads_per_client,
+            max_bytes_in_flight=settings.max_bytes_in_flight,
+            max_bytes_in_flight_per_client=settings.max_bytes_in_flight_per_client,
+            idle_timeout_s=settings.upload_idle_timeout_s,
+            min_bytes_per_s=settings.upload_min_bytes_per_s,
+            retention_s=settings.upload_retention_s,
+            datasources=settings.allowed_datasources,
+            import_from=settings.import_from,
+        )
 
     async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.DeleteObjectsResponse:
         return pb.DeleteObjectsResponse(deleted=await self._uploads.delete_objects(request.task_id))
@@ -82,6 +117,15 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             mode=task.upload_mode,
             client_metadata=task.client_metadata,
         )
+
+
+def _client(named: str, context: "aio.ServicerContext[Any, Any]") -> str:
+    """Who calls: whom the caller names, as the gateway does for its own clients, else the address without its port. The one place that
+    decides it."""
+    if named:
+        return named
+    kind, _, address = context.peer().partition(":")
+    return unquote(address.rpartition(":")[0]).strip("[]") if kind in ("ipv4", "ipv6") else kind
 
 
 async def _steps(requests: AsyncIterator[pb.WriteUploadRequest]) -> AsyncIterator[Step]:

@@ -1,10 +1,24 @@
 """What the upload service reads from its environment."""
 
-from pydantic import Field
+from typing import Annotated
 
-from services.common.settings import Address, GrpcSettings, S3Settings
+from pydantic import AfterValidator, Field
+
+from services.common.settings import Address, GrpcSettings, Names, S3Settings
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+def _places(uris: tuple[str, ...]) -> tuple[str, ...]:
+    for uri in uris:
+        if not uri.startswith("s3://") or uri.startswith("s3:///"):
+            raise ValueError("each must be s3://bucket/ or s3://bucket/prefix/")
+    return tuple(f"{uri.rstrip('/')}/" for uri in uris)
+
+
+Places = Annotated[Names, AfterValidator(_places)]
+"""s3://bucket/prefix/, each with a slash at its end."""
 
 
 class Settings(GrpcSettings, S3Settings):
@@ -28,6 +42,21 @@ class Settings(GrpcSettings, S3Settings):
         24 * 3600, ge=1, description="Seconds without a byte after which an unfinished resumable upload is given up."
     )
     max_concurrent_uploads: int = Field(64, ge=1, description="Uploads that are received at once; more are refused.")
+    max_concurrent_uploads_per_client: int = Field(
+        16, ge=1, description="Uploads that are received at once from one client; more are refused."
+    )
+    max_bytes_in_flight: int = Field(
+        16 * GIB,
+        gt=0,
+        description="Bytes of all uploads that are received at once, by their announced sizes or by what has come; more are refused.",
+    )
+    max_bytes_in_flight_per_client: int = Field(8 * GIB, gt=0, description="The same of the uploads of one client.")
+    allowed_datasources: Names = Field(
+        (), description="Datasources that may be loaded into, separated by commas; `*` stands for any characters. Unset: any."
+    )
+    import_from: Places = Field(
+        (), description="Where files may be imported from, as s3://bucket/prefix/, separated by commas. Unset: nowhere."
+    )
     sweep_interval_s: float = Field(15.0, gt=0, description="Seconds between two searches for abandoned uploads, give or take a fifth.")
     abandoned_after_s: int = Field(
         60, ge=1, description="Seconds without a sign of life after which the upload of a lost process is ended."

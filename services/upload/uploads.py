@@ -43,6 +43,8 @@ class NewUpload:
     plan_first: bool = False
     replace: TimeRange | None = None
     """What a load with REPLACE_INTERVAL replaces."""
+    client: str = ""
+    """Who sends it."""
 
 
 class Uploads:
@@ -61,8 +63,8 @@ class Uploads:
         if new.size is not None and new.size > limit:
             raise too_large(limit)
         task_id = str(uuid.uuid4())
-        key = names.object_key(new.datasource, new.filename, task_id, int(time.time()))
-        self._receiver.check_room()
+        key = names.object_key(new.datasource, new.filename, task_id, int(time.time()), self._settings.allowed_datasources)
+        self._receiver.check_room(new.client, new.size or 0)
         timings = Timings()
         with timings.step("create"):
             task, created = await self._tasks.create(
@@ -81,6 +83,7 @@ class Uploads:
                     client_metadata=new.client_metadata,
                     plan_first=new.plan_first,
                     replace=new.replace,
+                    client=new.client,
                 )
             )
         timings.log("upload.created", task_id=task.task_id, datasource=task.datasource, created=created)

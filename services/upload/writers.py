@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from services.common import errors
 from services.common.errors import SluiceError
@@ -36,6 +37,12 @@ class Writer:
         self._least_bytes_per_s = least_bytes_per_s
         self._waited_s = 0.0
         self._got = 0
+        self.client = ""
+        """Whose stream it is."""
+        self.announced = 0
+        """Bytes of the whole file, where they were announced."""
+        self.received = 0
+        """Bytes that came on this stream."""
         self._interruption: SluiceError | None = None
         self._reading: asyncio.Timeout | None = None
 
@@ -77,8 +84,10 @@ class Writer:
 
     def _check_pace(self, waited_s: float, step: Step) -> None:
         """Raises UPLOAD_STALLED for a sender that holds its place with next to no bytes. Only the time of waiting for it counts."""
+        size = len(step.data) if isinstance(step, Chunk) else 0
+        self.received += size
         self._waited_s += waited_s
-        self._got += len(step.data) if isinstance(step, Chunk) else 0
+        self._got += size
         if self._waited_s < PACE_WINDOW_S:
             return
         if self._got < self._least_bytes_per_s * self._waited_s:
@@ -88,21 +97,28 @@ class Writer:
         self._waited_s, self._got = 0.0, 0
 
 
-class Writers:
-    """At most `most` at once."""
+@dataclass(frozen=True)
+class Share:
+    """How much may be received at once."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    uploads: int
+    bytes: int
+
+
+class Writers:
+    """At most `in_all` at once, and at most `of_client` of each client."""
+
+    def __init__(self, in_all: Share, of_client: Share) -> None:
+        self._in_all = in_all
+        self._of_client = of_client
         self._writing: dict[str, Writer] = {}
 
-    def check_room(self, more: int = 1) -> None:
-        """Raises TOO_MANY_UPLOADS where there is no room for so many streams more."""
-        if len(self._writing) + more > self._most:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS,
-                f"This server already receives {len(self._writing)} files, as many as it takes at once.",
-                metadata={"retry_after_s": str(RETRY_AFTER_S)},
-            )
+    def check_room(self, client: str, size: int, besides: Writer | None = None) -> None:
+        """Raises TOO_MANY_UPLOADS where there is no room for a stream of the client with a file of so many bytes, 0 where that is not
+        known, beside the others; `besides` is the stream itself, where it has its place already."""
+        others = [writer for writer in self._writing.values() if writer is not besides]
+        _check(others, size, self._in_all, "This server")
+        _check([writer for writer in others if writer.client == client], size, self._of_client, "From one client, this server")
 
     async def settled(self, upload_id: str) -> None:
         """Returns once no stream of the upload is being put away; one that still takes bytes is not waited for."""
@@ -126,6 +142,18 @@ class Writers:
         finally:
             del self._writing[upload_id]
             writer.ended.set()
+
+
+def _check(writers: list[Writer], size: int, share: Share, who: str) -> None:
+    on_the_way = sum(max(writer.announced, writer.received) for writer in writers)
+    if len(writers) >= share.uploads:
+        message = f"{who} takes {share.uploads} files at once, and {len(writers)} are on their way."
+    elif writers and on_the_way + size > share.bytes:
+        # One alone is taken, however large: the limit of a file's size is another one.
+        message = f"{who} takes files of {share.bytes:,} bytes at once, and {on_the_way:,} are on their way."
+    else:
+        return
+    raise errors.error(ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS, message, metadata={"retry_after_s": str(RETRY_AFTER_S)})
 
 
 async def _left(writer: Writer) -> None:

@@ -18,6 +18,7 @@ from sluice.common.v1.errors_pb2 import Problem
 from tests.contract.services import SERVICES, path_of
 
 METHODS = [(process, method) for process, service in SERVICES.items() for method in service.methods]
+WITH_FIELDS = [(process, method) for process, method in METHODS if method.input_type.fields]
 IDS = [path_of(method)[1:] for _, method in METHODS]
 NOBODY = str(uuid.UUID(int=0))
 
@@ -26,6 +27,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "WriteUpload": {"chunk": {"data": b""}},
     "GetUpload": {"upload_id": "x"},
     "AbortUpload": {"upload_id": "x"},
+    "ImportObject": {"request_id": "r", "uri": "http://x/a.csv"},
     "DeleteObjects": {"task_id": "x"},
     "ValidateObject": {"task_id": "x"},
     "Inspect": {"header": {"task_id": "x", "filename": "a.csv"}},
@@ -64,13 +66,14 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "WatchTask": {"task_id": ""},
     "WatchTasks": {"from_position": -1},
 }
-"""A request of each rpc that its rules forbid."""
+"""A request of each rpc that its rules forbid, where the request has a field at all."""
 
 KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "GetUpload": ({"upload_id": NOBODY}, "TASK_NOT_FOUND"),
     "WriteUpload": ({"header": {"upload_id": NOBODY}}, "TASK_NOT_FOUND"),
     "AbortUpload": ({"upload_id": NOBODY}, "TASK_NOT_FOUND"),
     "DeleteObjects": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
+    "ImportObject": ({"request_id": "r", "uri": "s3://nowhere/a.csv", "datasource": "x"}, "IMPORT_NOT_ALLOWED"),
     "GetReport": ({"task_id": NOBODY, "attempt": 1}, "REPORT_NOT_FOUND"),
     "GetRejects": ({"task_id": NOBODY, "attempt": 1}, "REPORT_NOT_FOUND"),
     "ReportReceiving": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
@@ -131,10 +134,10 @@ async def failure(stack: Stack, process: str, method: MethodDescriptor, fields: 
 
 
 def test_the_tables_name_every_rpc() -> None:
-    assert set(BREAKS_A_RULE) == {method.name for _, method in METHODS}
+    assert set(BREAKS_A_RULE) == {method.name for _, method in WITH_FIELDS}
 
 
-@pytest.mark.parametrize(("process", "method"), METHODS, ids=IDS)
+@pytest.mark.parametrize(("process", "method"), WITH_FIELDS, ids=lambda value: getattr(value, "name", value))
 async def test_a_broken_rule_is_named(stack: Stack, process: str, method: MethodDescriptor) -> None:
     code, problem = await failure(stack, process, method, BREAKS_A_RULE[method.name])
     assert code == "REQUEST_INVALID"
@@ -148,6 +151,14 @@ async def test_codes_of_what_is_not_there(stack: Stack, process: str, method: Me
     code, problem = await failure(stack, process, method, fields)
     assert code == expected
     assert problem.message
+
+
+async def test_limits_are_told(stack: Stack) -> None:
+    (limits,) = [method for _, method in METHODS if method.name == "GetLimits"]
+    async with aio.insecure_channel(stack.addresses["upload"]) as channel:
+        told = await call(channel, limits, {})
+    assert (told.max_file_bytes, list(told.extensions)) == (500 * 1024 * 1024, [".csv", ".xlsx", ".xls"])
+    assert 0 < told.max_uploads_per_client <= told.max_uploads
 
 
 @pytest.mark.parametrize("process", SERVICES)

@@ -142,6 +142,33 @@ def _interval(text: str, mode: Mode) -> tuple[datetime, datetime] | None:
         raise typer.BadParameter("--interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01.") from None
 
 
+@app.command("import")
+def import_object(
+    context: typer.Context,
+    uri: Annotated[str, typer.Argument(metavar="URI", help="s3://bucket/key, in a place that the server imports from.")],
+    datasource: Annotated[str, typer.Option("--datasource", "-d", help="The table to load into; made if it is not there.")],
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the task to its end.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the time chunks that the rows touch, instead of appending.")] = False,
+    allow_duplicate: Annotated[bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Load a file that lies in a bucket already, without sending it."""
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            task_id = await client.import_object(uri, datasource, replace=replace, allow_duplicate=allow_duplicate)
+            task = await client.wait(task_id) if watch else None
+        if as_json:
+            typer.echo(documents.line(documents.task(task) if task else {"task_id": task_id, "status": "ACCEPTED"}))
+        elif task:
+            show.task_end(task, show.console())
+        else:
+            show.console().print(task_id)
+        return ending.of_state(task.state) if task else Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted. A task that was made goes on: sluice tasks")
+
+
 @app.command()
 def tasks(
     context: typer.Context,

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useDropzone } from "react-dropzone";
 import { Link, useLocation } from "wouter";
 import sampleUrl from "../../../examples/sales.csv?url";
-import { findingOf, request, type Finding } from "../api/rest";
+import { findingOf, request, useRead, type Finding } from "../api/rest";
 import { useTasks } from "../api/tasks";
 import { size } from "../format";
 import { TaskRows } from "../tasks/task_rows";
@@ -14,15 +14,19 @@ import { acceptable, validDatasource } from "./names";
 import { UploadCard } from "./upload_card";
 import { addUpload, startUpload, useUploads } from "./uploads";
 
-const MAX_BYTES = 500 * 1024 * 1024;
 const RECENT = 5;
 
+/** What GET /api/limits tells, as far as it matters here. */
+interface Limits {
+  max_file_bytes: number;
+}
+
 /** Takes files in; says what is wrong with those that it does not take. */
-function take(files: File[]): string[] {
+function take(files: File[], maxBytes: number): string[] {
   const refused: string[] = [];
   for (const file of files) {
     if (!acceptable(file.name)) refused.push(t.load.refusedType(file.name));
-    else if (file.size > MAX_BYTES) refused.push(t.load.tooLarge(file.name, size(MAX_BYTES)));
+    else if (file.size > maxBytes) refused.push(t.load.tooLarge(file.name, size(maxBytes)));
     else if (file.size === 0) refused.push(t.load.empty(file.name));
     else addUpload(file);
   }
@@ -35,8 +39,10 @@ export function LoadPage() {
   const [, go] = useLocation();
   const [refused, setRefused] = useState<string[]>([]);
   const { tasks, problem } = useTasks(RECENT);
+  const { data: limits } = useRead<Limits>("/api/limits");
   const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
-    onDrop: (files) => setRefused(take(files)),
+    // While the limit is not known the server refuses what is too large, before it has come.
+    onDrop: (files) => setRefused(take(files, limits?.max_file_bytes ?? Infinity)),
     noClick: true,
     noKeyboard: true,
   });
@@ -61,7 +67,7 @@ export function LoadPage() {
           {t.load.choose}
         </button>
         <p className="hint">
-          {t.load.kinds(size(MAX_BYTES))}. {t.load.needs}
+          {t.load.kinds(limits ? size(limits.max_file_bytes) : null)}. {t.load.needs}
         </p>
       </section>
       <div role="alert">

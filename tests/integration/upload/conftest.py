@@ -1,18 +1,37 @@
 """The upload service in this process, between the stack's S3 server and a status service in memory."""
 
+import gc
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 
 from local.stack import Stack
 from services.common import s3
 from services.common.settings import S3Settings
 from tests.integration.upload.fake_status import FakeStatus, serve
-from tests.integration.upload.running import Bucket, Running
+from tests.integration.upload.running import MIB, Bucket, Running
+
+DESCRIPTORS_MORE = 24
+"""What gRPC and the libraries keep open for later, over all tests of a process."""
+
+RESIDENT_MORE_MIB = 256
+"""What the allocator and the test itself keep, over all tests of a process: far less than they send."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_grows() -> Iterator[None]:
+    """After all tests together the process has about the descriptors and the memory that it had after the imports."""
+    process = psutil.Process()
+    descriptors, resident = process.num_fds(), process.memory_info().rss
+    yield
+    gc.collect()
+    assert process.num_fds() <= descriptors + DESCRIPTORS_MORE
+    assert process.memory_info().rss <= resident + RESIDENT_MORE_MIB * MIB
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +77,16 @@ async def status() -> AsyncIterator[FakeStatus]:
 
 
 @pytest.fixture
-async def start(status: FakeStatus) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
-    """Starts the service on a bucket, with changed settings; stopped at the end unless the test did."""
+async def start(status: FakeStatus, bucket: Bucket) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
+    """Starts the service on a bucket, with changed settings; stopped at the end unless the test did. Nothing may be left in
+    the real S3 server then that no task needs."""
     async with AsyncExitStack() as services:
 
-        async def started(bucket: Bucket, **changes: Any) -> Running:
-            return await services.enter_async_context(Running.start(status, bucket, **changes))
+        async def started(of: Bucket, **changes: Any) -> Running:
+            return await services.enter_async_context(Running.start(status, of, **changes))
 
         yield started
+    assert await bucket.ownerless(status) == []
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
             load_mode=request.load_mode,
             allow_duplicate=request.allow_duplicate,
             client_metadata=request.client_metadata,
+            client=request.client,
         )
         task.update_time.GetCurrentTime()
         self.tasks[task.task_id] = task

@@ -14,8 +14,11 @@ from grpc import aio
 from services.common import channels, errors
 from services.common.errors import SluiceError
 from services.common.settings import S3Settings
+from services.upload import names
 from services.upload.app import build
 from services.upload.settings import Settings
+from services.upload.stored import TAILS
+from sluice.common.v1.task_pb2 import TaskState
 from sluice.upload.v1 import upload_pb2 as pb
 from sluice.upload.v1 import upload_pb2_grpc
 from sluice.upload.v1.upload_pb2 import WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
@@ -55,6 +58,19 @@ class Bucket:
 
     async def is_empty(self) -> bool:
         return not await self.keys() and not await self.open_multiparts()
+
+    async def ownerless(self, status: FakeStatus) -> list[str]:
+        """Objects and open multipart uploads of ours that no task needs; of those that the tests put there none is ours."""
+        kept, receiving = set(), set()
+        for task in status.tasks.values():
+            key = task.file_uri.removeprefix(f"s3://{self.name}/")
+            if task.state == TaskState.TASK_STATE_PENDING:
+                receiving |= {key, f"{TAILS}{task.task_id}"}
+            elif task.state == TaskState.TASK_STATE_UPLOADED:
+                kept.add(key)
+        ours = [key for key in await self.keys() if key.startswith(names.PREFIX)]
+        objects = [key for key in ours if key not in kept and key.rpartition("/")[0] not in receiving]
+        return objects + [key for key in await self.open_multiparts() if key not in receiving]
 
     async def clear(self) -> None:
         for key in await self.keys():

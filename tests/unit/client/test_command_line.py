@@ -49,6 +49,7 @@ class Services(
 
     def __init__(self) -> None:
         self.created: list[upload_pb2.CreateUploadRequest] = []
+        self.imported: list[upload_pb2.ImportObjectRequest] = []
         self.tasks: dict[str, status_pb2.Task] = {}
         self.ends: dict[str, TaskState.ValueType] = {}
         self.received: dict[str, int] = {}
@@ -75,6 +76,16 @@ class Services(
             last_sequence=4,
         )
         return upload_pb2.CreateUploadResponse(upload=self._upload(task_id), created=True)
+
+    async def ImportObject(self, request: upload_pb2.ImportObjectRequest, context: Any) -> upload_pb2.ImportObjectResponse:
+        if not request.uri.startswith("s3://lake/"):
+            raise errors.error(ErrorReason.ERROR_REASON_IMPORT_NOT_ALLOWED, "Files are not imported from there.", value=request.uri)
+        self.imported.append(request)
+        task_id = id_of(len(self.tasks) + 1)
+        self.tasks[task_id] = status_pb2.Task(
+            task_id=task_id, state=TaskState.TASK_STATE_UPLOADED, datasource=request.datasource, filename="a.csv", last_sequence=4
+        )
+        return upload_pb2.ImportObjectResponse(upload=self._upload(task_id), created=True)
 
     def _upload(self, task_id: str) -> upload_pb2.Upload:
         return upload_pb2.Upload(upload_id=task_id, state=self.tasks[task_id].state, committed_size=self.committed.get(task_id, 0))
@@ -232,6 +243,16 @@ async def test_an_upload_prints_the_task(services: Services, sluice: Shell, csv:
     assert (created.datasource, created.filename, created.size) == ("sales", "sales.csv", CSV_BYTES)
     assert (created.load_mode, created.allow_duplicate) == (LoadMode.LOAD_MODE_REPLACE, True)
     assert services.received == {id_of(1): CSV_BYTES}
+
+
+async def test_a_file_in_a_bucket_is_loaded_without_being_sent(services: Services, sluice: Shell) -> None:
+    ended = await sluice("import", "s3://lake/a.csv", "--datasource", "sales", "--replace")
+    assert (ended.status, ended.out, ended.err) == (0, f"{id_of(1)}\n", "")
+    [imported] = services.imported
+    assert (imported.uri, imported.datasource, imported.load_mode) == ("s3://lake/a.csv", "sales", LoadMode.LOAD_MODE_REPLACE)
+    ended = await sluice("import", "s3://elsewhere/a.csv", "-d", "sales", "--json")
+    assert ended.status == Exit.FAILED
+    assert "IMPORT_NOT_ALLOWED" in ended.out + ended.err
 
 
 async def test_many_files_each_have_their_own_end(services: Services, sluice: Shell, csv: Path, tmp_path: Path) -> None:

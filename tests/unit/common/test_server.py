@@ -42,6 +42,12 @@ class Servicer(upload_pb2_grpc.UploadServiceServicer):
     async def WriteUpload(self, requests: Any, context: Any) -> upload_pb2.WriteUploadResponse:
         return upload_pb2.WriteUploadResponse()
 
+    async def ImportObject(self, request: upload_pb2.ImportObjectRequest, context: Any) -> upload_pb2.ImportObjectResponse:
+        return upload_pb2.ImportObjectResponse()
+
+    async def GetLimits(self, request: upload_pb2.GetLimitsRequest, context: Any) -> upload_pb2.GetLimitsResponse:
+        return upload_pb2.GetLimitsResponse()
+
     async def CreateUpload(self, request: upload_pb2.CreateUploadRequest, context: Any) -> upload_pb2.CreateUploadResponse:
         self.entered.set()
         await asyncio.Event().wait()

@@ -59,7 +59,14 @@ from sluice.status.v1.status_pb2 import (
     Webhook,
     WebhookDelivery,
 )
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
+from sluice.upload.v1.upload_pb2 import (
+    CreateUploadRequest,
+    CreateUploadResponse,
+    GetLimitsResponse,
+    ImportObjectRequest,
+    Upload,
+    WriteUploadRequest,
+)
 from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
 
 BOUNDARY = "frontier"
@@ -110,6 +117,14 @@ class FakeUploads:
         self.refuse_after: int | None = None
         self.blocked: asyncio.Event | None = None
         self.cancelled = False
+        self.imports: list[ImportObjectRequest] = []
+
+    async def import_object(self, request: ImportObjectRequest) -> Upload:
+        self.imports.append(request)
+        return Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_UPLOADED)
+
+    async def limits(self) -> GetLimitsResponse:
+        return GetLimitsResponse(max_file_bytes=1 << 40, extensions=[".csv"], idle_timeout_s=1e9, import_from=["s3://b/"])
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
         self.requests.append(request)

@@ -129,9 +129,10 @@ async def test_a_client_that_sends_nothing_is_given_up() -> None:
 
 
 def test_what_the_fields_say() -> None:
-    said = destination({"datasource_name": "s", "mode": "replace", "allow_duplicate": "True"}, "my-key")
-    assert (said.datasource, said.mode, said.allow_duplicate, said.request_id) == ("s", LoadMode.LOAD_MODE_REPLACE, True, "my-key")
-    first, second = destination({"datasource_name": "s"}, None), destination({"datasource_name": "s"}, None)
+    said = destination({"datasource_name": "s", "mode": "replace", "allow_duplicate": "True"}, "my-key", "10.0.0.1")
+    assert (said.datasource, said.mode, said.allow_duplicate) == ("s", LoadMode.LOAD_MODE_REPLACE, True)
+    assert (said.request_id, said.client) == ("my-key", "10.0.0.1")
+    first, second = destination({"datasource_name": "s"}, None, ""), destination({"datasource_name": "s"}, None, "")
     assert (first.mode, first.allow_duplicate) == (LoadMode.LOAD_MODE_APPEND, False)
     assert first.request_id != second.request_id
 
@@ -148,5 +149,5 @@ def test_what_the_fields_say() -> None:
 )
 def test_fields_that_say_nothing_known_are_named(fields: dict[str, str], key: str | None, column: str) -> None:
     with pytest.raises(SluiceError) as refused:
-        destination({"datasource_name": "s", **fields}, key)
+        destination({"datasource_name": "s", **fields}, key, "")
     assert (refused.value.code, refused.value.problem.column) == ("REQUEST_INVALID", column)

@@ -13,7 +13,8 @@ import crc32c
 from services.common import errors
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup
-from services.upload.ports import StoredPart
+from services.upload.imports import Imports
+from services.upload.ports import FoundObject, StoredPart
 from services.upload.receiver import Receiver
 from services.upload.settings import Settings
 from services.upload.steps import Step
@@ -129,6 +130,15 @@ class FakeStore:
         async with self._call("size"):
             return len(self.objects[uri]) if uri in self.objects else None
 
+    async def find(self, uri: str) -> FoundObject | None:
+        async with self._call("find"):
+            return FoundObject(len(self.objects[uri]), "etag") if uri in self.objects else None
+
+    async def copy(self, source: str, target: str, found: FoundObject) -> None:
+        async with self._call("copy"):
+            assert len(self.objects[source]) == found.size
+            self.objects[target] = self.objects[source]
+
     async def get(self, uri: str) -> bytes:
         async with self._call("get_object"):
             return self.objects[uri]
@@ -188,6 +198,7 @@ class FakeTasks:
                     upload_mode=request.upload_mode,
                     load_mode=request.load_mode,
                     client_metadata=request.client_metadata,
+                    client=request.client,
                 )
         return self.tasks[known], known == request.task_id
 
@@ -269,6 +280,7 @@ class World:
         self.cleanup = Cleanup(self.store)
         self.receiver = Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background)
         self.uploads = Uploads(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
+        self.imports = Imports(self.settings, self.store, self.tasks, self.cleanup, self.receiver, self.background)
         self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup)
 
     async def create(self, **changes: Any) -> Task:

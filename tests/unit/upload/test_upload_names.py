@@ -57,6 +57,18 @@ def test_the_stem_reminds_of_the_name(filename: str, stem: str) -> None:
     assert names.safe_stem(filename) == stem
 
 
+@pytest.mark.parametrize(("name", "allowed"), [("sales", True), ("eu_sales", True), ("Sales", False), ("sales2", False)])
+def test_an_allow_list_of_datasources(name: str, allowed: bool) -> None:
+    names.check_datasource(name)
+    if allowed:
+        names.check_datasource(name, ("sales", "eu_*"))
+        return
+    with pytest.raises(SluiceError) as refused:
+        names.check_datasource(name, ("sales", "eu_*"))
+    assert refused.value.code == "DATASOURCE_NAME_INVALID"
+    assert "sales, eu_*" in refused.value.problem.action
+
+
 @pytest.mark.parametrize("filename", ["a.csv", "a.CSV", "a.b.xlsx", "a.xls", "a.csv ", "a.csv\u200f"])
 def test_a_supported_extension_is_found(filename: str) -> None:
     assert names.extension(filename) in {".csv", ".xlsx", ".xls"}

@@ -8,7 +8,7 @@ import pytest
 from services.common.errors import SluiceError
 from services.upload import writers as writers_module
 from services.upload.steps import Chunk, Step
-from services.upload.writers import Writer, Writers
+from services.upload.writers import Share, Writer, Writers
 
 
 async def trickle(size: int, pause_s: float) -> AsyncIterator[Step]:
@@ -50,7 +50,7 @@ async def test_a_stream_has_a_time_in_all() -> None:
 
 
 async def test_a_newer_stream_waits_until_the_older_has_left() -> None:
-    writers = Writers(1)
+    writers = Writers(Share(1, 1), Share(1, 1))
     older, newer = Writer(trickle(1, 30), 60, 60), Writer(trickle(1, 30), 60, 60)
     order = []
 
@@ -73,4 +73,51 @@ async def test_a_newer_stream_waits_until_the_older_has_left() -> None:
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
-    writers.check_room()
+    writers.check_room("", 0)
+
+
+@pytest.mark.parametrize(
+    ("client", "size", "refused"),
+    [
+        ("other", 60, ""),
+        ("other", 61, "This server takes files of 100 bytes"),
+        ("same", 10, ""),
+        ("same", 11, "From one client, this server takes files of 50 bytes"),
+        ("same", 0, ""),
+    ],
+)
+async def test_bytes_on_their_way_are_limited_for_a_client_and_in_all(client: str, size: int, refused: str) -> None:
+    writers, writer = Writers(Share(3, 100), Share(2, 50)), Writer(trickle(1, 30), 60, 60)
+    writer.client, writer.announced, writer.received = "same", 40, 3
+    async with writers.place("upload", writer):
+        if not refused:
+            writers.check_room(client, size)
+            return
+        with pytest.raises(SluiceError) as full:
+            writers.check_room(client, size)
+    assert (full.value.code, full.value.metadata) == ("TOO_MANY_UPLOADS", {"retry_after_s": "5"})
+    assert full.value.problem.message.startswith(refused)
+
+
+async def test_a_client_has_its_share_of_the_uploads_and_a_file_of_any_size_goes_alone() -> None:
+    writers, one, two = Writers(Share(2, 100), Share(1, 50)), Writer(trickle(1, 30), 60, 60), Writer(trickle(1, 30), 60, 60)
+    writers.check_room("one", 1000)
+    one.client, two.client = "one", "two"
+    async with writers.place("a", one):
+        writers.check_room("one", 1000, besides=one)
+        with pytest.raises(SluiceError) as full:
+            writers.check_room("one", 1)
+        assert full.value.problem.message.startswith("From one client, this server takes 1 files at once")
+        async with writers.place("b", two):
+            with pytest.raises(SluiceError) as full:
+                writers.check_room("three", 1)
+            assert full.value.problem.message.startswith("This server takes 2 files at once")
+
+
+async def test_what_has_come_counts_where_nothing_was_announced() -> None:
+    writers, writer = Writers(Share(9, 100), Share(9, 100)), Writer(trickle(60, 0), 60, 60)
+    async with writers.place("a", writer):
+        await writer.next()
+        writers.check_room("", 40)
+        with pytest.raises(SluiceError):
+            writers.check_room("", 41)

@@ -132,6 +132,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The plan that was to be applied is not (any more) the task's plan."""
     ERROR_REASON_NOT_PLANNED: _ErrorReason.ValueType  # 42
     """The task has no plan: it was not asked to stop before its load, or has not come so far. Metadata: state."""
+    ERROR_REASON_IMPORT_NOT_ALLOWED: _ErrorReason.ValueType  # 43
+    """The object does not lie where files may be imported from. Metadata: value."""
+    ERROR_REASON_IMPORT_NOT_FOUND: _ErrorReason.ValueType  # 44
+    """There is no object at the address that is to be imported. Metadata: value."""
+    ERROR_REASON_HEADERS_TOO_LARGE: _ErrorReason.ValueType  # 45
+    """The lines at the head of the request are longer than this server reads."""
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -347,6 +353,12 @@ ERROR_REASON_PLAN_STALE: ErrorReason.ValueType  # 41
 """The plan that was to be applied is not (any more) the task's plan."""
 ERROR_REASON_NOT_PLANNED: ErrorReason.ValueType  # 42
 """The task has no plan: it was not asked to stop before its load, or has not come so far. Metadata: state."""
+ERROR_REASON_IMPORT_NOT_ALLOWED: ErrorReason.ValueType  # 43
+"""The object does not lie where files may be imported from. Metadata: value."""
+ERROR_REASON_IMPORT_NOT_FOUND: ErrorReason.ValueType  # 44
+"""There is no object at the address that is to be imported. Metadata: value."""
+ERROR_REASON_HEADERS_TOO_LARGE: ErrorReason.ValueType  # 45
+"""The lines at the head of the request are longer than this server reads."""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 

@@ -3,9 +3,11 @@
 isort:skip_file
 Moving a file's bytes from a client into the object store."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from sluice.common.v1 import errors_pb2 as _errors_pb2
 from sluice.common.v1 import task_pb2 as _task_pb2
 from sluice.validation.v1 import validation_pb2 as _validation_pb2
@@ -110,6 +112,7 @@ class CreateUploadRequest(_message.Message):
     CLIENT_METADATA_FIELD_NUMBER: _builtins.int
     PLAN_FIRST_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The client's own id of this request, 1 to 128 visible ASCII characters; a UUID is best. Repeats with it are harmless."""
     datasource: _builtins.str
@@ -130,6 +133,8 @@ class CreateUploadRequest(_message.Message):
     """The client's own words about the upload, kept and shown as they are (the Upload-Metadata header of tus). No meaning here."""
     plan_first: _builtins.bool
     """Stop before the load: the task waits in PLANNED until its plan is applied. Default false."""
+    client: _builtins.str
+    """Who sends it: a name of the sign-in, or an address. Empty: the address that the call comes from. Limits and shares are by client."""
     @_builtins.property
     def options(self) -> _validation_pb2.ReadOptions:
         """How the file is to be read. Unset: as the datasource's settings say, else told from the file."""
@@ -153,10 +158,11 @@ class CreateUploadRequest(_message.Message):
         client_metadata: _builtins.str = ...,
         plan_first: _builtins.bool = ...,
         replace: _task_pb2.TimeRange | None = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "options", b"options", "replace", b"replace", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "client_metadata", b"client_metadata", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "plan_first", b"plan_first", "replace", b"replace", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size", b"_size", "allow_duplicate", b"allow_duplicate", "client", b"client", "client_metadata", b"client_metadata", "datasource", b"datasource", "filename", b"filename", "load_mode", b"load_mode", "mode", b"mode", "options", b"options", "plan_first", b"plan_first", "replace", b"replace", "request_id", b"request_id", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
@@ -482,6 +488,167 @@ class AbortUploadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AbortUploadResponse: _TypeAlias = AbortUploadResponse  # noqa: Y015
+
+@_typing.final
+class ImportObjectRequest(_message.Message):
+    """A file to be taken from where it lies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    LOAD_MODE_FIELD_NUMBER: _builtins.int
+    ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The client's own id of this request, 1 to 128 visible ASCII characters; a UUID is best. Repeats with it are harmless."""
+    uri: _builtins.str
+    """Where the file lies, as s3://bucket/key. The last part of the key is its name; its extension (.csv, .xlsx, .xls) has a meaning."""
+    datasource: _builtins.str
+    """The Druid datasource to load into, as in CreateUpload."""
+    load_mode: _task_pb2.LoadMode.ValueType
+    """How the rows meet those already there, except REPLACE_INTERVAL. Default APPEND."""
+    allow_duplicate: _builtins.bool
+    """Load the file even if the same bytes are already in this datasource. Default false."""
+    client: _builtins.str
+    """Who asks for it, as in CreateUpload."""
+    @_builtins.property
+    def options(self) -> _validation_pb2.ReadOptions:
+        """How the file is to be read. Unset: as the datasource's settings say, else told from the file."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        uri: _builtins.str = ...,
+        datasource: _builtins.str = ...,
+        load_mode: _task_pb2.LoadMode.ValueType = ...,
+        allow_duplicate: _builtins.bool = ...,
+        options: _validation_pb2.ReadOptions | None = ...,
+        client: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_duplicate", b"allow_duplicate", "client", b"client", "datasource", b"datasource", "load_mode", b"load_mode", "options", b"options", "request_id", b"request_id", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportObjectRequest: _TypeAlias = ImportObjectRequest  # noqa: Y015
+
+@_typing.final
+class ImportObjectResponse(_message.Message):
+    """Answer to ImportObject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """False where an earlier request with the same request_id had made it."""
+    @_builtins.property
+    def upload(self) -> Global___Upload:
+        """The complete upload, new or found by its request_id; one that is found may still be on its way."""
+
+    def __init__(
+        self,
+        *,
+        upload: Global___Upload | None = ...,
+        created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportObjectResponse: _TypeAlias = ImportObjectResponse  # noqa: Y015
+
+@_typing.final
+class GetLimitsRequest(_message.Message):
+    """Asks for the limits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLimitsRequest: _TypeAlias = GetLimitsRequest  # noqa: Y015
+
+@_typing.final
+class GetLimitsResponse(_message.Message):
+    """What this server takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_FILE_BYTES_FIELD_NUMBER: _builtins.int
+    EXTENSIONS_FIELD_NUMBER: _builtins.int
+    MAX_UPLOADS_FIELD_NUMBER: _builtins.int
+    MAX_UPLOADS_PER_CLIENT_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_IN_FLIGHT_PER_CLIENT_FIELD_NUMBER: _builtins.int
+    IDLE_TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    MIN_BYTES_PER_S_FIELD_NUMBER: _builtins.int
+    RETENTION_S_FIELD_NUMBER: _builtins.int
+    DATASOURCES_FIELD_NUMBER: _builtins.int
+    IMPORT_FROM_FIELD_NUMBER: _builtins.int
+    max_file_bytes: _builtins.int
+    """Largest file, in bytes."""
+    max_uploads: _builtins.int
+    """Files that each process receives at once, from all clients."""
+    max_uploads_per_client: _builtins.int
+    """Files that each process receives at once from one client."""
+    max_bytes_in_flight: _builtins.int
+    """Bytes of the files that each process receives at once, from all clients."""
+    max_bytes_in_flight_per_client: _builtins.int
+    """Bytes of the files that each process receives at once from one client."""
+    idle_timeout_s: _builtins.float
+    """Seconds without a byte after which a connection is cut."""
+    min_bytes_per_s: _builtins.int
+    """Bytes a second below which a connection is cut after a while; 0 for any."""
+    retention_s: _builtins.int
+    """Seconds for which an unfinished resumable upload is kept."""
+    @_builtins.property
+    def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Extensions that a file's name may have, in small letters with the dot."""
+
+    @_builtins.property
+    def datasources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Datasources that may be loaded into; `*` stands for any characters. Empty: any."""
+
+    @_builtins.property
+    def import_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where files may be imported from, as s3://bucket/prefix/. Empty: nowhere."""
+
+    def __init__(
+        self,
+        *,
+        max_file_bytes: _builtins.int = ...,
+        extensions: _abc.Iterable[_builtins.str] | None = ...,
+        max_uploads: _builtins.int = ...,
+        max_uploads_per_client: _builtins.int = ...,
+        max_bytes_in_flight: _builtins.int = ...,
+        max_bytes_in_flight_per_client: _builtins.int = ...,
+        idle_timeout_s: _builtins.float = ...,
+        min_bytes_per_s: _builtins.int = ...,
+        retention_s: _builtins.int = ...,
+        datasources: _abc.Iterable[_builtins.str] | None = ...,
+        import_from: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasources", b"datasources", "extensions", b"extensions", "idle_timeout_s", b"idle_timeout_s", "import_from", b"import_from", "max_bytes_in_flight", b"max_bytes_in_flight", "max_bytes_in_flight_per_client", b"max_bytes_in_flight_per_client", "max_file_bytes", b"max_file_bytes", "max_uploads", b"max_uploads", "max_uploads_per_client", b"max_uploads_per_client", "min_bytes_per_s", b"min_bytes_per_s", "retention_s", b"retention_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLimitsResponse: _TypeAlias = GetLimitsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteObjectsRequest(_message.Message):

@@ -56,6 +56,16 @@ class UploadServiceStub:
                 request_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.AbortUploadRequest.SerializeToString,
                 response_deserializer=sluice_dot_upload_dot_v1_dot_upload__pb2.AbortUploadResponse.FromString,
                 _registered_method=True)
+        self.ImportObject = channel.unary_unary(
+                '/sluice.upload.v1.UploadService/ImportObject',
+                request_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.ImportObjectRequest.SerializeToString,
+                response_deserializer=sluice_dot_upload_dot_v1_dot_upload__pb2.ImportObjectResponse.FromString,
+                _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/sluice.upload.v1.UploadService/GetLimits',
+                request_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=sluice_dot_upload_dot_v1_dot_upload__pb2.GetLimitsResponse.FromString,
+                _registered_method=True)
         self.DeleteObjects = channel.unary_unary(
                 '/sluice.upload.v1.UploadService/DeleteObjects',
                 request_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.DeleteObjectsRequest.SerializeToString,
@@ -70,8 +80,8 @@ class UploadServiceServicer:
 
     def CreateUpload(self, request, context):
         """Makes the task and names its object; no byte is stored yet. Idempotent by request_id: a repeat gives the same upload.
-        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), REQUEST_ID_REUSED,
-        DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), TOO_MANY_UPLOADS,
+        REQUEST_ID_REUSED, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +108,24 @@ class UploadServiceServicer:
 
     def AbortUpload(self, request, context):
         """Ends an unfinished upload as CANCELLED and frees its parts. Idempotent; a complete upload is refused with UPLOAD_CLOSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportObject(self, request, context):
+        """Makes a task of a file that already lies in a bucket, below one of the places that IMPORT_FROM allows. The object store copies it to
+        `uploads/`, so that what happens to the original later does not matter; no byte passes through us. Answers after the task is UPLOADED.
+        Idempotent by request_id: a repeat gives the same task.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, IMPORT_NOT_ALLOWED, IMPORT_NOT_FOUND, FILE_EMPTY,
+        FILE_TOO_LARGE, TOO_MANY_UPLOADS, REQUEST_ID_REUSED, STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLimits(self, request, context):
+        """What this server takes. Read-only; no errors of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +161,16 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.AbortUpload,
                     request_deserializer=sluice_dot_upload_dot_v1_dot_upload__pb2.AbortUploadRequest.FromString,
                     response_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.AbortUploadResponse.SerializeToString,
+            ),
+            'ImportObject': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportObject,
+                    request_deserializer=sluice_dot_upload_dot_v1_dot_upload__pb2.ImportObjectRequest.FromString,
+                    response_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.ImportObjectResponse.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=sluice_dot_upload_dot_v1_dot_upload__pb2.GetLimitsRequest.FromString,
+                    response_serializer=sluice_dot_upload_dot_v1_dot_upload__pb2.GetLimitsResponse.SerializeToString,
             ),
             'DeleteObjects': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteObjects,
@@ -250,6 +288,60 @@ class UploadService:
             '/sluice.upload.v1.UploadService/AbortUpload',
             sluice_dot_upload_dot_v1_dot_upload__pb2.AbortUploadRequest.SerializeToString,
             sluice_dot_upload_dot_v1_dot_upload__pb2.AbortUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.upload.v1.UploadService/ImportObject',
+            sluice_dot_upload_dot_v1_dot_upload__pb2.ImportObjectRequest.SerializeToString,
+            sluice_dot_upload_dot_v1_dot_upload__pb2.ImportObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.upload.v1.UploadService/GetLimits',
+            sluice_dot_upload_dot_v1_dot_upload__pb2.GetLimitsRequest.SerializeToString,
+            sluice_dot_upload_dot_v1_dot_upload__pb2.GetLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,8 +20,8 @@ class UploadServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUpload: _aio.UnaryUnaryMultiCallable[_upload_pb2.CreateUploadRequest, _upload_pb2.CreateUploadResponse]
     """Makes the task and names its object; no byte is stored yet. Idempotent by request_id: a repeat gives the same upload.
-    Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), REQUEST_ID_REUSED,
-    DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+    Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), TOO_MANY_UPLOADS,
+    REQUEST_ID_REUSED, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
     """
     WriteUpload: _aio.StreamUnaryMultiCallable[_upload_pb2.WriteUploadRequest, _upload_pb2.WriteUploadResponse]
     """Takes the bytes: first a header, then chunks in order, then finish, pause or abort. Answers a finish after the task is UPLOADED.
@@ -35,6 +35,15 @@ class UploadServiceStub:
     """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND, STORAGE_UNAVAILABLE."""
     AbortUpload: _aio.UnaryUnaryMultiCallable[_upload_pb2.AbortUploadRequest, _upload_pb2.AbortUploadResponse]
     """Ends an unfinished upload as CANCELLED and frees its parts. Idempotent; a complete upload is refused with UPLOAD_CLOSED."""
+    ImportObject: _aio.UnaryUnaryMultiCallable[_upload_pb2.ImportObjectRequest, _upload_pb2.ImportObjectResponse]
+    """Makes a task of a file that already lies in a bucket, below one of the places that IMPORT_FROM allows. The object store copies it to
+    `uploads/`, so that what happens to the original later does not matter; no byte passes through us. Answers after the task is UPLOADED.
+    Idempotent by request_id: a repeat gives the same task.
+    Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, IMPORT_NOT_ALLOWED, IMPORT_NOT_FOUND, FILE_EMPTY,
+    FILE_TOO_LARGE, TOO_MANY_UPLOADS, REQUEST_ID_REUSED, STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+    """
+    GetLimits: _aio.UnaryUnaryMultiCallable[_upload_pb2.GetLimitsRequest, _upload_pb2.GetLimitsResponse]
+    """What this server takes. Read-only; no errors of its own."""
     DeleteObjects: _aio.UnaryUnaryMultiCallable[_upload_pb2.DeleteObjectsRequest, _upload_pb2.DeleteObjectsResponse]
     """Deletes the task's object below `uploads/`. Idempotent: a missing object counts as deleted. Errors: TASK_NOT_FOUND, STATE_CONFLICT
     while the task is not terminal.
@@ -52,8 +61,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_upload_pb2.CreateUploadRequest, _abc.Awaitable[_upload_pb2.CreateUploadResponse]],
     ) -> _abc.Awaitable[_upload_pb2.CreateUploadResponse]:
         """Makes the task and names its object; no byte is stored yet. Idempotent by request_id: a repeat gives the same upload.
-        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), REQUEST_ID_REUSED,
-        DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), TOO_MANY_UPLOADS,
+        REQUEST_ID_REUSED, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -85,6 +94,27 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_upload_pb2.AbortUploadRequest, _abc.Awaitable[_upload_pb2.AbortUploadResponse]],
     ) -> _abc.Awaitable[_upload_pb2.AbortUploadResponse]:
         """Ends an unfinished upload as CANCELLED and frees its parts. Idempotent; a complete upload is refused with UPLOAD_CLOSED."""
+
+    @_abc_1.abstractmethod
+    def ImportObject(
+        self,
+        request: _upload_pb2.ImportObjectRequest,
+        context: _aio.ServicerContext[_upload_pb2.ImportObjectRequest, _abc.Awaitable[_upload_pb2.ImportObjectResponse]],
+    ) -> _abc.Awaitable[_upload_pb2.ImportObjectResponse]:
+        """Makes a task of a file that already lies in a bucket, below one of the places that IMPORT_FROM allows. The object store copies it to
+        `uploads/`, so that what happens to the original later does not matter; no byte passes through us. Answers after the task is UPLOADED.
+        Idempotent by request_id: a repeat gives the same task.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, IMPORT_NOT_ALLOWED, IMPORT_NOT_FOUND, FILE_EMPTY,
+        FILE_TOO_LARGE, TOO_MANY_UPLOADS, REQUEST_ID_REUSED, STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLimits(
+        self,
+        request: _upload_pb2.GetLimitsRequest,
+        context: _aio.ServicerContext[_upload_pb2.GetLimitsRequest, _abc.Awaitable[_upload_pb2.GetLimitsResponse]],
+    ) -> _abc.Awaitable[_upload_pb2.GetLimitsResponse]:
+        """What this server takes. Read-only; no errors of its own."""
 
     @_abc_1.abstractmethod
     def DeleteObjects(

@@ -1,0 +1,60 @@
+"""POST /api/ingest/import: a file that lies in a bucket already."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from gateway import models, problems, wire
+from gateway.body import read_json_body
+from gateway.clients import client_of
+from gateway.options import read_options
+from gateway.ports import Services
+from gateway.uploads_http import request_id
+from sluice.upload.v1.upload_pb2 import ImportObjectRequest
+
+
+class Import(BaseModel):
+    """What to load, and how."""
+
+    uri: str = Field(max_length=1200, description="s3://bucket/key, below one of the places in `import_from` of GET /api/limits.")
+    datasource_name: str = Field(max_length=1024, description="The Druid datasource.")
+    mode: str = Field("append", description="append, replace or replace_all.")
+    allow_duplicate: bool = Field(False, description="Load the same bytes again.")
+    options: dict[str, Any] | None = Field(None, description="How the file is to be read: see sluice.validation.v1.ReadOptions.")
+
+
+_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": Import.model_json_schema()}}}}
+
+
+def router(services: Services, max_body_bytes: int) -> APIRouter:
+    """The route, on the given services."""
+    routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
+
+    @routes.post("/api/ingest/import", status_code=202, response_model=models.Accepted, openapi_extra=_BODY)
+    async def import_object(
+        request: Request,
+        idempotency_key: Annotated[str | None, Header(description="Your own id of this request; twice with it makes one task.")] = None,
+    ) -> Response:
+        """Takes a file from where it lies. Answers once the object store has copied it; validation and loading go on afterwards."""
+        try:
+            wanted = Import.model_validate(await read_json_body(request, max_body_bytes))
+        except ValidationError as failure:
+            raise RequestValidationError(failure.errors()) from None
+        taken = await services.uploads.import_object(
+            ImportObjectRequest(
+                request_id=request_id(idempotency_key),
+                uri=wanted.uri,
+                datasource=wanted.datasource_name,
+                load_mode=wire.load_mode(wanted.mode),
+                allow_duplicate=wanted.allow_duplicate,
+                options=read_options(wanted.options),
+                client=client_of(request),
+            )
+        )
+        accepted = models.Accepted(task_id=taken.upload_id)
+        return JSONResponse(accepted.model_dump(), status_code=202, headers={"Location": f"/api/ingest/tasks/{taken.upload_id}"})
+
+    return routes
