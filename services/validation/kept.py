@@ -9,7 +9,7 @@ import polars as pl
 from services.validation.names import TIME
 from services.validation.table import ROW
 
-PLAIN_BYTES = 1024**3
+PLAIN_BYTES = 768 * 1024**2
 """Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values take more room than their text."""
 STRETCH_ROWS = 16_384
 """Rows that are read back at once at least."""
