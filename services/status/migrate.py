@@ -36,7 +36,8 @@ async def migrate(database_url: str) -> None:
 def _explained(failure: Exception, database_url: str) -> str:
     """One line without the password: who failed, how, and what to do."""
     url = urlsplit(database_url)
-    match failure:
+    # SQLAlchemy's error holds one of its own, and that the driver's.
+    match (failure.orig.__cause__ or failure.orig) if isinstance(failure, DBAPIError) and failure.orig else failure:
         case asyncpg.InvalidAuthorizationSpecificationError():
             todo = "Check user and password in DATABASE_URL; a volume of PostgreSQL keeps the passwords that it was made with."
         case asyncpg.InvalidCatalogNameError():

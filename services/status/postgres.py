@@ -68,6 +68,8 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self.migrated = asyncio.Event()
         """Set once the tables are there."""
+        self._asked = asyncio.Event()
+        self._not_migrated = ""
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Opens the pool without connecting, and migrates as soon as the server answers."""
@@ -87,8 +89,9 @@ class Database:
 
     async def check(self) -> None:
         """For readiness: returns when the server answers and the tables are there."""
+        await self._asked.wait()
         if not self.migrated.is_set():
-            raise ConnectionError("the tables are not there yet: PostgreSQL has not answered, or a migration failed")
+            raise ConnectionError(self._not_migrated)
         async with self._acquired() as connection:
             await connection.fetchval("SELECT 1")
 
@@ -127,10 +130,13 @@ class Database:
                 await migrate(self._url)
                 break
             except MigrationError as failure:
+                self._not_migrated = str(failure)
                 logs.get().warning("database.migration_waits", reason=str(failure)[:300])
+            self._asked.set()
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
         self.migrated.set()
+        self._asked.set()
         logs.get().info("database.migrated")
 
 

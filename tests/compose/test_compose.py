@@ -207,7 +207,7 @@ WRONG = [
     pytest.param(
         "migrate",
         {"DATABASE_URL": "postgresql://sluice:wrong@postgres:5432/sales_analytics"},
-        "password authentication failed",
+        "Check user and password in DATABASE_URL",
         id="password",
     ),
     pytest.param(
@@ -254,7 +254,13 @@ async def failing(container: str, seconds: float = 60) -> dict[str, str]:
 
 
 WRONG_STORES = [
-    ("status", "DATABASE_URL", "postgresql://sluice:wrong-one@postgres/sales_analytics", "postgresql", "password authentication failed"),
+    (
+        "status",
+        "DATABASE_URL",
+        "postgresql://sluice:wrong-one@postgres/sales_analytics",
+        "postgresql",
+        "Check user and password in DATABASE_URL",
+    ),
     ("upload", "AWS_SECRET_ACCESS_KEY", "wrong-one", "s3", "403"),
     ("validation", "AWS_ACCESS_KEY_ID", "nobody", "s3", "403"),
     ("validation", "S3_BUCKET_NAME", "no-such-bucket", "s3", "404"),
