@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import drain, false_done, hard_files, ingest, memory, status, upload, validate
+from bench import drain, false_done, hard_files, ingest, memory, query, status, upload, validate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -35,6 +35,12 @@ def ingest_command(
 def false_done_command(loads: int = 1000, seed: int = 1, instance: InstanceName = "bench") -> None:
     """Small files, 8 at a time: every SUCCEEDED one is counted at once by a foreign client."""
     false_done.main(loads, seed, instance)
+
+
+@app.command("query")
+def query_command(rows: int = 1_000_000, instance: InstanceName = "bench") -> None:
+    """Memory of the edge and druid_gateway while a query of a million rows goes through them."""
+    query.main(rows, instance)
 
 
 @app.command("status")

@@ -54,6 +54,8 @@ def roles(data: Path, scratch: Path) -> list[Role]:
                 "druid.manager.rules.pollDuration": "PT5S",
                 "druid.indexer.queue.startDelay": "PT0S",
                 "druid.indexer.runner.type": "httpRemote",
+                # A worker that died has its tasks given up after a minute, not after five.
+                "druid.indexer.runner.taskAssignmentTimeout": "PT1M",
                 "druid.indexer.storage.type": "metadata",
             },
         ),

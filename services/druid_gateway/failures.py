@@ -35,17 +35,17 @@ _CAUSES = (
     _cause(
         r"shutdown request from user|shut ?down by|killed by|task was canceled|cancelled by",
         "Somebody, or Sluice itself, stopped the load's Druid task.",
-        "Send the file again if it should be loaded after all.",
+        reason=ErrorReason.ERROR_REASON_DRUID_TASK_STOPPED,
     ),
     _cause(
         r"OutOfMemory|java heap space|GC overhead|direct buffer memory|not enough (direct |heap )?memory|insufficient memory",
         "Druid had too little memory for the load.",
-        "Give Druid's indexer more heap, or send the file in smaller pieces.",
+        reason=ErrorReason.ERROR_REASON_DRUID_OUT_OF_MEMORY,
     ),
     _cause(
         r"no space left|disk full|not enough (disk )?space|disk quota",
         "A disk of Druid is full.",
-        "Free some space on Druid's machines; then send the file again.",
+        reason=ErrorReason.ERROR_REASON_DRUID_DISK_FULL,
     ),
     _cause(
         r"unparseable|ParseException|could not (be )?parse|unable to parse|max(imum)? (number of )?parse exceptions",
@@ -56,14 +56,16 @@ _CAUSES = (
         r"response code: 403|\b403\b.{0,20}forbidden|AccessDenied|SignatureDoesNotMatch|request has expired",
         "Druid was not allowed to read the load's files: the permission had expired, or the clocks of the machines differ.",
         "Check the clocks and the object store's keys; then send the file again.",
+        reason=ErrorReason.ERROR_REASON_DRUID_CANNOT_READ,
     ),
     _cause(
         r"FileNotFoundException|NoSuchKey|NoSuchBucket|response code: 404",
         "A file of the load was no longer in the object store when Druid wanted to read it.",
         "Check the bucket for outside deletions; then send the file again.",
+        reason=ErrorReason.ERROR_REASON_DRUID_CANNOT_READ,
     ),
     _cause(
-        r"disappeared|worker.{0,40}(lost|removed|gone|unresponsive)|lost contact|not running on"
+        r"disappeared|assignment timed out|never ran task|worker.{0,40}(lost|removed|gone|unresponsive)|lost contact|not running on"
         r"|failed to (assign|find|contact).{0,40}worker|task.{0,40}unknown to the worker|could not allocate",
         "The Druid process that ran the load went away.",
         reason=ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE,
@@ -76,17 +78,19 @@ _CAUSES = (
     _cause(
         r"lock.{0,60}(revoked|preempted|not (held|acquired)|timed? ?out)|failed to (get|acquire).{0,20}lock|could not acquire.{0,20}lock",
         "Another Druid task holds the same stretch of the datasource.",
-        "Wait for other loads and compactions of the datasource to end; then send the file again.",
+        reason=ErrorReason.ERROR_REASON_DRUID_LOCKED,
     ),
     _cause(
         r"deep storage|failed to push|SegmentLoadingException|segment.{0,30}push",
         "Druid could not store the load's segments.",
         "Check Druid's deep storage; then send the file again.",
+        reason=ErrorReason.ERROR_REASON_DRUID_STORE_FAILED,
     ),
     _cause(
         r"publish|transactional|metadata",
         "Druid could not make the load's segments known.",
         "Check Druid's metadata store; then send the file again.",
+        reason=ErrorReason.ERROR_REASON_DRUID_STORE_FAILED,
     ),
 )
 

@@ -68,7 +68,8 @@ async def verify(
             hiding = await tombstones(druid, datasource, interval) if drops else {}
             loaded = (percent == 100.0 or (percent is None and expected.rows == 0)) and all(hiding.values())
             if out_of_time or loaded:
-                return Seen(agree and loaded, rows, [found.value for found in sums], percent or 0.0, sorted(hiding))
+                # Where Druid knows no segment none is waited for.
+                return Seen(agree and loaded, rows, [found.value for found in sums], 100.0 if percent is None else percent, sorted(hiding))
         await asyncio.sleep(pause_s(age))
 
 

@@ -226,6 +226,15 @@ async def test_column_names_that_cannot_be(gateway: Gateway, datasource: str) ->
         assert errors.from_rpc(refused.value, "druid_gateway").reason == ErrorReason.ERROR_REASON_REQUEST_INVALID
 
 
+async def test_a_datasource_that_was_dropped_by_hand_is_not_waited_for(gateway: Gateway, datasource: str) -> None:
+    load = await gateway.load(datasource, rows(50))
+    (await gateway.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
+    async with asyncio.timeout(20):
+        while (seen := await gateway.verify(load, wait_ms=200)).rows or seen.segments_loaded_percent < 100:
+            assert not seen.verified or seen.rows == 50
+    assert (seen.verified, list(seen.segments)) == (False, [])
+
+
 async def test_the_service_becomes_ready(gateway: Gateway) -> None:
     channel = channels.connect(f"127.0.0.1:{gateway.port}")
     try:

@@ -53,19 +53,20 @@ def test_no_query_string_survives(query: str, around: str) -> None:
 
 
 FAILURES = [
-    ("Shutdown request from user", "DRUID_TASK_FAILED", "stopped"),
-    ("java.lang.OutOfMemoryError: Java heap space", "DRUID_TASK_FAILED", "memory"),
-    ("java.io.IOException: No space left on device", "DRUID_TASK_FAILED", "full"),
+    ("Shutdown request from user", "DRUID_TASK_STOPPED", "stopped"),
+    ("java.lang.OutOfMemoryError: Java heap space", "DRUID_OUT_OF_MEMORY", "memory"),
+    ("java.io.IOException: No space left on device", "DRUID_DISK_FULL", "full"),
     ("org.apache.druid.java.util.common.RE: Max parse exceptions[0] exceeded", "DRUID_TASK_FAILED", "could not read a row"),
     ("Timestamp[x] is unparseable! Event: {}", "DRUID_TASK_FAILED", "could not read a row"),
-    (f"Server returned HTTP response code: 403 for URL: {URL}", "DRUID_TASK_FAILED", "not allowed"),
-    (f"java.io.FileNotFoundException: {URL}", "DRUID_TASK_FAILED", "no longer"),
+    (f"Server returned HTTP response code: 403 for URL: {URL}", "DRUID_CANNOT_READ", "not allowed"),
+    (f"java.io.FileNotFoundException: {URL}", "DRUID_CANNOT_READ", "no longer"),
     ("java.net.ConnectException: Connection refused", "STORAGE_UNAVAILABLE", "object store"),
     ("This task disappeared on the worker where it was assigned. See overlord logs", "DRUID_UNAVAILABLE", "went away"),
     ("Failed to assign task, worker[127.0.0.1:8091] is gone", "DRUID_UNAVAILABLE", "went away"),
-    ("Lock for interval [x] was revoked", "DRUID_TASK_FAILED", "Another Druid task"),
-    ("Failed to push segments to deep storage", "DRUID_TASK_FAILED", "store"),
-    ("Failed to publish segments", "DRUID_TASK_FAILED", "known"),
+    ("Lock for interval [x] was revoked", "DRUID_LOCKED", "Another Druid task"),
+    ("Failed to push segments to deep storage", "DRUID_STORE_FAILED", "store"),
+    ("Failed to publish segments", "DRUID_STORE_FAILED", "known"),
+    ("Task assignment timed out on worker [127.0.0.1:8091], never ran task [x] in timeout[PT1M]!", "DRUID_UNAVAILABLE", "went away"),
     ("something nobody has seen", "DRUID_TASK_FAILED", "failed"),
     ("", "DRUID_TASK_FAILED", "does not say why"),
 ]

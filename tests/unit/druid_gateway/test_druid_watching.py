@@ -51,7 +51,7 @@ async def test_a_failure_is_explained_by_the_longer_text() -> None:
     [end] = await watch(FakeDruid(polls=[{"a": failed("java.lang.OutOfMem...")}], report=report))
     assert end.phase is Phase.FAILED
     assert end.problem is not None
-    assert code_of(end.problem.code) == "DRUID_TASK_FAILED"
+    assert code_of(end.problem.code) == "DRUID_OUT_OF_MEMORY"
     assert "memory" in end.problem.message
 
 

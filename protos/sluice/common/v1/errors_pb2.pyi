@@ -270,6 +270,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A load cannot be undone because Druid has deleted segments that it replaced for good. Metadata: value (how many)."""
     ERROR_REASON_ROWS_OUTSIDE_INTERVAL: _ErrorReason.ValueType  # 221
     """The file has rows outside of the stretch of time that was to be replaced. Metadata: column, value."""
+    ERROR_REASON_DRUID_TASK_STOPPED: _ErrorReason.ValueType  # 222
+    """Somebody stopped the load's Druid task."""
+    ERROR_REASON_DRUID_OUT_OF_MEMORY: _ErrorReason.ValueType  # 223
+    """Druid had too little memory for the load."""
+    ERROR_REASON_DRUID_DISK_FULL: _ErrorReason.ValueType  # 224
+    """A disk of Druid is full."""
+    ERROR_REASON_DRUID_CANNOT_READ: _ErrorReason.ValueType  # 225
+    """Druid could not read the load's files in the object store: not allowed to, or they are gone."""
+    ERROR_REASON_DRUID_LOCKED: _ErrorReason.ValueType  # 226
+    """Another Druid task holds the same stretch of the datasource."""
+    ERROR_REASON_DRUID_STORE_FAILED: _ErrorReason.ValueType  # 227
+    """Druid could not store the load's segments, or not make them known."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The stable codes. On JSON and in ErrorInfo.reason the name is used without the ERROR_REASON_ prefix, for example FILE_TOO_LARGE.
@@ -491,6 +503,18 @@ ERROR_REASON_REPLACED_ROWS_GONE: ErrorReason.ValueType  # 220
 """A load cannot be undone because Druid has deleted segments that it replaced for good. Metadata: value (how many)."""
 ERROR_REASON_ROWS_OUTSIDE_INTERVAL: ErrorReason.ValueType  # 221
 """The file has rows outside of the stretch of time that was to be replaced. Metadata: column, value."""
+ERROR_REASON_DRUID_TASK_STOPPED: ErrorReason.ValueType  # 222
+"""Somebody stopped the load's Druid task."""
+ERROR_REASON_DRUID_OUT_OF_MEMORY: ErrorReason.ValueType  # 223
+"""Druid had too little memory for the load."""
+ERROR_REASON_DRUID_DISK_FULL: ErrorReason.ValueType  # 224
+"""A disk of Druid is full."""
+ERROR_REASON_DRUID_CANNOT_READ: ErrorReason.ValueType  # 225
+"""Druid could not read the load's files in the object store: not allowed to, or they are gone."""
+ERROR_REASON_DRUID_LOCKED: ErrorReason.ValueType  # 226
+"""Another Druid task holds the same stretch of the datasource."""
+ERROR_REASON_DRUID_STORE_FAILED: ErrorReason.ValueType  # 227
+"""Druid could not store the load's segments, or not make them known."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
