@@ -20,6 +20,7 @@ from gateway import (
     operations_http,
     page_http,
     problems,
+    quality_http,
     query_http,
     readiness,
     reports_http,
@@ -35,6 +36,7 @@ from gateway.edge import Edge
 from gateway.form import Limits
 from gateway.metrics import Metrics
 from gateway.ports import Services
+from gateway.quality_rpc import QualityRpc
 from gateway.settings import Settings
 from gateway.status_rpc import StatusRpc
 from gateway.upload_rpc import UploadRpc
@@ -67,6 +69,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         tasks=StatusRpc(channels["status"]),
         uploads=UploadRpc(channels["upload"], settings.upload_deadline_s),
         reports=ValidationRpc(channels["validation"]),
+        judging=QualityRpc(channels["status"]),
         queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s),
         webhooks=WebhooksRpc(channels["status"]),
     )
@@ -103,6 +106,7 @@ def http_app(
     app.include_router(limits_http.router(services, limits))
     app.include_router(tasks_http.router(services, watches))
     app.include_router(reports_http.router(services))
+    app.include_router(quality_http.router(services))
     app.include_router(history_http.router(services))
     app.include_router(datasources_http.router(services))
     app.include_router(loads_http.router(services))

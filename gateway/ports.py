@@ -12,10 +12,12 @@ from sluice.druid.v1.druid_pb2 import (
     QueryResponse,
 )
 from sluice.status.v1.status_pb2 import (
+    DatasourceSettings,
     GetHistoryResponse,
     GetPlanResponse,
     GetReceiptResponse,
     GetStatisticsResponse,
+    ListQualityResponse,
     ListTasksRequest,
     ListTasksResponse,
     RetryTaskRequest,
@@ -117,6 +119,16 @@ class Reports(Protocol):
         ...
 
 
+class Judging(Protocol):
+    """How the files of a datasource are judged, and what was found in them."""
+
+    async def settings(self, datasource: str) -> DatasourceSettings: ...
+
+    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings: ...
+
+    async def quality(self, datasource: str, limit: int) -> ListQualityResponse: ...
+
+
 class Queries(Protocol):
     """Asking Druid."""
 
@@ -156,5 +168,6 @@ class Services:
     tasks: Tasks
     uploads: Uploads
     reports: Reports
+    judging: Judging
     queries: Queries
     webhooks: Webhooks

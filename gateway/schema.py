@@ -23,6 +23,7 @@ from gateway.graphql_types import SCALARS
 from gateway.history_fields import HistoryQuery
 from gateway.import_fields import ImportMutation
 from gateway.load_fields import LoadMutation, LoadQuery
+from gateway.quality_fields import QualityMutation, QualityQuery
 from gateway.query_fields import DataQuery
 from gateway.report_fields import ReportMutation, ReportQuery
 from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
@@ -42,12 +43,12 @@ RULES = [*QueryDepthLimiter(max_depth=MAX_DEPTH).validation_rules, *MaxAliasesLi
 
 
 @strawberry.type(description="Reading.")
-class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, LoadQuery):
+class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, LoadQuery, QualityQuery):
     pass
 
 
 @strawberry.type(description="Changing.")
-class Mutation(UploadMutation, ImportMutation, TaskMutation, ReportMutation, LoadMutation):
+class Mutation(UploadMutation, ImportMutation, TaskMutation, ReportMutation, LoadMutation, QualityMutation):
     pass
 
 

@@ -19,6 +19,7 @@ from services.status.load_records import LoadRecords
 from services.status.pipeline import Pipeline
 from services.status.plans import Plans
 from services.status.postgres import Database
+from services.status.quality import Judging
 from services.status.queue import Queue
 from services.status.servicer import StatusServicer
 from services.status.settings import Settings
@@ -61,7 +62,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
     gate = Gate()
     pipeline_store, records = Store(database, PIPELINE_PATIENCE_S), LoadRecords(database, PIPELINE_PATIENCE_S)
-    pipeline = Pipeline(pipeline_store, records, jobs, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
+    expectations = Judging(database, PIPELINE_PATIENCE_S)
+    pipeline = Pipeline(pipeline_store, records, jobs, expectations, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
     workers = Workers(jobs, pipeline, gate, settings.pipeline_workers)
 
     def notified(channel: str, payload: str) -> None:
@@ -86,9 +88,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
     history, undoing = History(database, CALL_PATIENCE_S), LoadRecords(database, CALL_PATIENCE_S)
-    commands = Commands(store)
+    commands, judging = Commands(store), Judging(database, CALL_PATIENCE_S)
     plans = Plans(commands, undoing, store, ValidationRpc(validation), LoadsRpc(druid, gate))
-    servicer = StatusServicer(commands, files, queue, history, webhooks, store, undoing, plans, watch)
+    servicer = StatusServicer(commands, files, queue, history, webhooks, judging, store, undoing, plans, watch)
     port = await server.start(
         stack,
         settings,

@@ -15,7 +15,7 @@ from services.status.gate import Gate
 from services.status.jobs import Lease
 from services.status.lanes import LaneTakenError
 from services.status.machine import LOADED, Move, State, end_badly
-from services.status.ports import Claims, Loads, Records, Rows, Validation
+from services.status.ports import Claims, Expectations, Loads, Records, Rows, Validation
 from services.status.run import FencedError, Run
 from services.status.settings import Settings
 from services.status.stages.clean import clean
@@ -37,7 +37,15 @@ class Pipeline:
     """The orchestrator: the only one that moves a task from UPLOADED on."""
 
     def __init__(
-        self, store: Rows, records: Records, claims: Claims, validation: Validation, loads: Loads, gate: Gate, settings: Settings
+        self,
+        store: Rows,
+        records: Records,
+        claims: Claims,
+        expectations: Expectations,
+        validation: Validation,
+        loads: Loads,
+        gate: Gate,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._claims = claims
@@ -45,7 +53,7 @@ class Pipeline:
         self._settings = settings
         self._stages: dict[State, Stage] = {
             State.UPLOADED: _start,
-            State.VALIDATING: lambda run: validate(run, validation, loads, records),
+            State.VALIDATING: lambda run: validate(run, validation, expectations, loads, records),
             State.INGESTING: lambda run: self._ingest(run, validation, loads, records),
             State.VERIFYING: lambda run: verify(run, loads, records, settings.verify_settle_s),
             State.CLEANING: lambda run: clean(run, loads, records),

@@ -20,7 +20,7 @@ from sluice.druid.v1.druid_pb2 import (
     VerifyLoadResponse,
     WatchLoadResponse,
 )
-from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse
+from sluice.validation.v1.validation_pb2 import Policy, Quality, ReadOptions, Report, ValidateObjectRequest, ValidateObjectResponse
 
 
 class Validation(Protocol):
@@ -113,6 +113,14 @@ class Records(Protocol):
     async def set_load_state(self, task: Task, load_state: str, message: str) -> None: ...
 
     async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool: ...
+
+
+class Expectations(Protocol):
+    """How the files of a datasource are judged; quality.Judging has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
+
+    async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]: ...
+
+    async def keep(self, task: Task, owner: Owner, quality: Quality) -> None: ...
 
 
 class Claims(Protocol):

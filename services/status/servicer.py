@@ -15,6 +15,7 @@ from services.status.history import History
 from services.status.load_records import LoadRecords
 from services.status.messages import NOWHERE, delivery_message, event_message, state_of, task_message, webhook_message
 from services.status.plans import Plans
+from services.status.quality import Judging
 from services.status.queue import Queue
 from services.status.store import Filter, Store
 from services.status.stored_files import Again, StoredFiles
@@ -46,6 +47,7 @@ class StatusServicer(StatusServiceServicer):
         queue: Queue,
         history: History,
         webhooks: Webhooks,
+        judging: Judging,
         store: Store,
         records: LoadRecords,
         plans: Plans,
@@ -56,6 +58,7 @@ class StatusServicer(StatusServiceServicer):
         self._queue = queue
         self._history = history
         self._webhooks = webhooks
+        self._judging = judging
         self._store = store
         self._records = records
         self._plans = plans
@@ -183,6 +186,19 @@ class StatusServicer(StatusServiceServicer):
     ) -> status_pb2.ListWebhookDeliveriesResponse:
         found = await self._webhooks.deliveries(request.datasource, request.page_size or PAGE_SIZE)
         return status_pb2.ListWebhookDeliveriesResponse(deliveries=[delivery_message(each) for each in found])
+    async def GetDatasourceSettings(
+        self, request: status_pb2.GetDatasourceSettingsRequest, context: Context
+    ) -> status_pb2.GetDatasourceSettingsResponse:
+        return status_pb2.GetDatasourceSettingsResponse(settings=await self._judging.settings(request.datasource))
+
+    async def SetDatasourceSettings(
+        self, request: status_pb2.SetDatasourceSettingsRequest, context: Context
+    ) -> status_pb2.SetDatasourceSettingsResponse:
+        kept = await self._judging.set_settings(request.datasource, request.settings)
+        return status_pb2.SetDatasourceSettingsResponse(settings=kept)
+
+    async def ListQuality(self, request: status_pb2.ListQualityRequest, context: Context) -> status_pb2.ListQualityResponse:
+        return status_pb2.ListQualityResponse(tasks=await self._judging.history(request.datasource, request.limit))
 
     async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):

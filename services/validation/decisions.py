@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from services.common import errors
-from services.validation import names, policy
+from services.validation import drift, names, policy
 from services.validation.column_types import ColumnFacts, Evidence, Reading, named_like_time
 from services.validation.faults import FileFault
 from services.validation.loading import Loading
@@ -48,7 +48,14 @@ def decide(
     warnings = [warning for warning in warnings if warning.value not in {druid_names[position] for position in unloaded}]
     warnings += [_order_assumed(fact, fact.time_format) for fact in facts if fact.order_assumed and fact.time_format is not None]
     warnings += _assumptions(facts, header, request.options)
-    return Loading(facts, druid_names, time, reading(request), on_misfit), blank, warnings
+    left_out = drift.left_out(request.policy.contract, druid_names)
+    warnings += [_left_out(druid_names[place]) for place in sorted(left_out)]
+    return Loading(facts, druid_names, time, reading(request), on_misfit, left_out), blank, warnings
+
+
+def _left_out(name: str) -> Problem:
+    message = f"{name!r} is new and is left out, as the contract of the datasource says."
+    return errors.problem(ErrorReason.ERROR_REASON_COLUMN_LEFT_OUT, message, column=name)
 
 
 def _assumptions(facts: Sequence[ColumnFacts], header: Sequence[str], options: ReadOptions) -> Iterator[Problem]:

@@ -24,13 +24,17 @@ class Loading:
     time: ColumnFacts | None
     reading: Reading
     on_misfit: "OnMisfit.ValueType"
+    left_out: frozenset[int] = frozenset()
+    """Places of the columns that the datasource's contract leaves out."""
 
     def rejects_misfits(self, fact: ColumnFacts) -> bool:
         """Whether a value of this column that does not fit refuses its row."""
-        return (fact.on_misfit or self.on_misfit) == OnMisfit.ON_MISFIT_REJECT_ROW
+        return fact.position not in self.left_out and (fact.on_misfit or self.on_misfit) == OnMisfit.ON_MISFIT_REJECT_ROW
 
     def load_type(self, fact: ColumnFacts) -> "LoadType.ValueType":
         """How a column stands in the parts."""
+        if fact.position in self.left_out:
+            return LoadType.LOAD_TYPE_UNSPECIFIED
         return LoadType.LOAD_TYPE_TIME if fact is self.time else fact.load_type
 
     def misfit(self, fact: ColumnFacts) -> pl.Expr:

@@ -9,7 +9,7 @@ from time import monotonic
 
 from services.common import errors, logs
 from services.common.timing import Timings
-from services.validation import policy, rejects, rejects_workbook
+from services.validation import drift, policy, rejects, rejects_workbook
 from services.validation.child import Job
 from services.validation.children import ChildLostError, Children
 from services.validation.inspections import Inspection, Inspections, Step
@@ -18,6 +18,8 @@ from services.validation.ports import ObjectStore
 from services.validation.spool import Spool
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import (
+    ContractMode,
+    Policy,
     RejectsFormat,
     Report,
     StepTiming,
@@ -88,7 +90,7 @@ class Validation:
     async def _taken_over(self, request: ValidateObjectRequest, inspection: Inspection) -> AsyncGenerator[ValidateObjectResponse, None]:
         """The same for a file that was read while it was uploaded, if it was read as is asked for; else for its bytes, which are here."""
         read_so = inspection.request
-        if (read_so.policy, read_so.options) == (request.policy, request.options):
+        if (read_so.policy, read_so.options) == (_reading_part(request.policy), request.options):
             async with aclosing(self._judged(request, inspection.steps(), inspection.folder, inspection.sha256, Timings())) as steps:
                 async for step in steps:
                     yield step
@@ -154,6 +156,7 @@ class Validation:
             request.file_size,
         )
         report.sha256 = sha256
+        drift.hold(report, request.policy.contract)
         with timings.step("store"):
             await self._store_results(report, folder)
         for name, seconds in timings.seconds.items():
@@ -280,6 +283,15 @@ class Validation:
         except KeyError:
             return None
         return Report.FromString(data)
+
+
+def _reading_part(whole: Policy) -> Policy:
+    """What of a policy has to be known to read a file: not the contract, unless it leaves columns out."""
+    made = Policy()
+    made.CopyFrom(whole)
+    if made.contract.mode != ContractMode.CONTRACT_MODE_DISCARD:
+        made.ClearField("contract")
+    return made
 
 
 def _progress(phase: str, done: int, total: int, unit: str) -> ValidateObjectResponse:

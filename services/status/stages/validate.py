@@ -8,11 +8,12 @@ from services.common import errors
 from services.status import plans, problems
 from services.status.loads import load_id
 from services.status.machine import Move, State
-from services.status.ports import Loads, Records, Validation
+from services.status.ports import Expectations, Loads, Records, Validation
+from services.status.quality import quality_of
 from services.status.run import FencedError, Run
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.validation.v1.validation_pb2 import LoadType, ReadOptions, Report, ValidateObjectRequest, ValidationProgress, Verdict
+from sluice.validation.v1.validation_pb2 import LoadType, Report, ValidateObjectRequest, ValidationProgress, Verdict
 
 EXPECTED_SUMS = 5
 """Numeric columns whose sums Druid must show."""
@@ -21,9 +22,10 @@ _PHASES = {"fetch": "The file is being fetched.", "scan": "The rows are being re
 _NUMERIC = {LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE}
 
 
-async def validate(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
+async def validate(run: Run, validation: Validation, expectations: Expectations, loads: Loads, records: Records) -> None:
     """To INGESTING, to PLANNED where the task is to stop there, or to REJECTED for what the file is or for being there already."""
-    report = await _report(run, validation)
+    report = await _report(run, validation, expectations)
+    await expectations.keep(run.task, run.owner, quality_of(report))
     found = _columns(run, report)
     if report.rejects_of and (elsewhere := await _of_another_datasource(run, report.rejects_of)):
         await run.move(Move(State.REJECTED, elsewhere.message, elsewhere, found))
@@ -39,8 +41,9 @@ async def validate(run: Run, validation: Validation, loads: Loads, records: Reco
             raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "The validation service gave a report without a verdict.")
 
 
-async def _report(run: Run, validation: Validation) -> Report:
+async def _report(run: Run, validation: Validation, expectations: Expectations) -> Report:
     task = run.task
+    policy, options = await expectations.expected(task)
     request = ValidateObjectRequest(
         task_id=task.task_id,
         attempt=run.owner.attempt,
@@ -48,7 +51,8 @@ async def _report(run: Run, validation: Validation) -> Report:
         filename=task.original_filename,
         file_size=task.file_size or 0,
         sha256=task.sha256,
-        options=ReadOptions.FromString(task.options) if task.options else None,
+        policy=policy,
+        options=options,
     )
     async with aclosing(validation.validate(request, run.remaining_s)) as answers:
         async for answer in answers:

@@ -15,7 +15,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase
 from tests.unit.calls.failing import GRPC, POSTGRESQL, Failing, Plan, Stage, hold
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
-from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation, rejected
+from tests.unit.status.fakes import ROWS, FakeExpectations, FakeLoads, FakeValidation, rejected
 
 MOST_CLAIMS = 60
 
@@ -37,8 +37,9 @@ class World:
         self.validation = FakeValidation()
         self.loads = FakeLoads()
         rows = Failing(self.rows, POSTGRESQL, plan)
+        expectations = Failing(FakeExpectations(), POSTGRESQL, plan)
         validation, loads = Failing(self.validation, GRPC, plan), Failing(self.loads, GRPC, plan)
-        self.pipeline = Pipeline(rows, rows, rows, validation, loads, Gate(), SETTINGS)
+        self.pipeline = Pipeline(rows, rows, rows, expectations, validation, loads, Gate(), SETTINGS)
 
     async def run_to_the_end(self) -> State:
         """Claims again and again, as time passes."""

@@ -37,11 +37,13 @@ from sluice.druid.v1.druid_pb2 import (
     Segment,
 )
 from sluice.status.v1.status_pb2 import (
+    DatasourceSettings,
     ErrorCount,
     GetHistoryResponse,
     GetPlanResponse,
     GetReceiptResponse,
     GetStatisticsResponse,
+    ListQualityResponse,
     ListTasksRequest,
     ListTasksResponse,
     ProvenSum,
@@ -53,6 +55,7 @@ from sluice.status.v1.status_pb2 import (
     StageStatistics,
     StatisticsBucket,
     Task,
+    TaskQuality,
     WatchTaskResponse,
     WatchTasksRequest,
     WatchTasksResponse,
@@ -67,7 +70,7 @@ from sluice.upload.v1.upload_pb2 import (
     Upload,
     WriteUploadRequest,
 )
-from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
+from sluice.validation.v1.validation_pb2 import Quality, RejectsFormat, Report
 
 BOUNDARY = "frontier"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -306,6 +309,23 @@ class FakeReports:
 DATASOURCE = Datasource(name="sales", rows=2, bytes=300, segments=1, interval=Interval(start_millis=0, end_millis=86_400_000))
 
 
+class FakeJudging:
+    """Implements ports.Judging: what is set is kept."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, DatasourceSettings] = {}
+
+    async def settings(self, datasource: str) -> DatasourceSettings:
+        return self.kept.get(datasource, DatasourceSettings())
+
+    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
+        self.kept[datasource] = settings
+        return settings
+
+    async def quality(self, datasource: str, limit: int) -> ListQualityResponse:
+        return ListQualityResponse(tasks=[TaskQuality(task_id=datasource, quality=Quality(rows_read=limit))])
+
+
 class FakeQueries:
     """Plays the given steps."""
 
@@ -361,7 +381,7 @@ async def nobody_ready() -> Readiness:
 def application(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any) -> ASGIApp:
     """The whole gateway on fakes."""
     tasks = tasks or FakeTasks()
-    services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeQueries(), FakeWebhooks())
+    services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeJudging(), FakeQueries(), FakeWebhooks())
     addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
     metrics = Metrics()
     return http_app(

@@ -2,11 +2,13 @@
 
 import json
 
+import httpx
 import pytest
 
 from gateway.options import read_options
 from services.common.errors import SluiceError
 from sluice.validation.v1.validation_pb2 import ColumnOptions, ColumnType, Header, OnMisfit, ReadOptions, Rule, Severity
+from tests.unit.gateway.edge_fakes import application
 
 WHOLE = {
     "delimiter": "\t",
@@ -67,3 +69,19 @@ def test_what_is_wrong_is_named(given: object, column: str) -> None:
     with pytest.raises(SluiceError) as refused:
         read_options(given)
     assert (refused.value.code, refused.value.problem.column) == ("REQUEST_INVALID", column)
+
+
+async def test_settings_of_a_datasource_through_both_doors() -> None:
+    settings = {"policy": {"contract": {"mode": "freeze"}, "rules": [{"name": "min_columns", "severity": "warn"}]}}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application()), base_url="http://localhost") as client:
+        kept = (await client.put("/api/datasources/sales/settings", json=settings)).json()
+        assert (kept["policy"]["contract"]["mode"], kept["policy"]["rules"][0]["severity"], kept["options"]) == ("FREEZE", "WARN", None)
+        assert (await client.get("/api/datasources/sales/settings")).json() == kept
+        wrong = await client.put("/api/datasources/sales/settings", json={"policy": {"contract": {"mode": "thaw"}}})
+        assert (wrong.status_code, wrong.json()["column"]) == (400, "settings.policy.contract.mode")
+        assert (await client.get("/api/datasources/sales/quality?limit=7")).json()[0]["quality"]["rows_read"] == 7
+        document = """mutation ($s: JSON!) { updateDatasourceSettings(name: "b", settings: $s) }"""
+        await client.post("/graphql", json={"query": document, "variables": {"s": settings}})
+        asked = {"query": """{ datasourceSettings(name: "b") datasourceQuality(name: "b", limit: 3) }"""}
+        told = (await client.post("/graphql", json=asked)).json()["data"]
+        assert (told["datasourceSettings"], told["datasourceQuality"][0]["quality"]["rows_read"]) == (kept, 3)

@@ -12,7 +12,7 @@ from gateway.schema import SDL, schema
 from gateway.watches import Watches
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.druid.v1.druid_pb2 import QueryColumn, QueryHeader, QueryResponse, QueryRows, QuerySummary
-from tests.unit.gateway.edge_fakes import FakeQueries, FakeReports, FakeTasks, FakeUploads, FakeWebhooks
+from tests.unit.gateway.edge_fakes import FakeJudging, FakeQueries, FakeReports, FakeTasks, FakeUploads, FakeWebhooks
 
 DOCUMENTS = """
 mutation UploadSalesData($file: Upload!, $dataSourceName: String!) {
@@ -29,7 +29,7 @@ query All { listIngestionTasks(limit: 2, offset: 1) { datasourceName originalFil
 
 def context(tasks: FakeTasks, queries: FakeQueries | None = None) -> Context:
     metrics = Metrics()
-    services = Services(tasks, FakeUploads(), FakeReports(), queries or FakeQueries(), FakeWebhooks())
+    services = Services(tasks, FakeUploads(), FakeReports(), FakeJudging(), queries or FakeQueries(), FakeWebhooks())
     return Context(services, Watches(tasks, metrics.watches), AllWatch(tasks), metrics)
 
 

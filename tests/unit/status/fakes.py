@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from services.common import errors
+from services.status.tasks import Owner, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import (
     Interval,
@@ -24,6 +25,9 @@ from sluice.validation.v1.validation_pb2 import (
     Column,
     LoadType,
     Part,
+    Policy,
+    Quality,
+    ReadOptions,
     Report,
     TimeColumn,
     ValidateObjectRequest,
@@ -90,6 +94,20 @@ def rejected(task_id: str, attempt: int, reason: "ErrorReason.ValueType" = Error
     return Report(task_id=task_id, attempt=attempt, sha256=SHA256, verdict=Verdict.VERDICT_REJECTED, problems=[problem])
 
 
+class FakeExpectations:
+    """Implements ports.Expectations: nothing was set and nothing loaded before."""
+
+    def __init__(self) -> None:
+        self.policy = Policy()
+        self.kept: list[Quality] = []
+
+    async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]:
+        return self.policy, None
+
+    async def keep(self, task: Task, owner: Owner, quality: Quality) -> None:
+        self.kept.append(quality)
+
+
 class FakeValidation:
     """Implements ports.Validation."""
 
@@ -97,6 +115,7 @@ class FakeValidation:
         self.faults = faults or Faults()
         self.judge: Callable[[str, int], Report] = passed
         self.reports: dict[tuple[str, int], Report] = {}
+        self.requests: list[ValidateObjectRequest] = []
         self.gate = asyncio.Event()
         """Validation ends only while it is set."""
         self.gate.set()
@@ -105,6 +124,7 @@ class FakeValidation:
 
     async def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
         number = self.faults.before("validate")
+        self.requests.append(request)
         self.running += 1
         self.began.set()
         try:

@@ -19,7 +19,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase
 from sluice.validation.v1.validation_pb2 import Report
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
-from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation, Faults, passed, problem_of, rejected
+from tests.unit.status.fakes import ROWS, FakeExpectations, FakeLoads, FakeValidation, Faults, passed, problem_of, rejected
 
 SETTINGS: dict[str, Any] = {
     "bind_addr": "127.0.0.1:0",
@@ -51,7 +51,7 @@ class World:
         self.rows = FakeRows(new_task(), self.faults)
         self.validation = FakeValidation(self.faults)
         self.loads = FakeLoads(self.faults)
-        self.pipeline = Pipeline(self.rows, self.rows, self.rows, self.validation, self.loads, Gate(), self.settings)
+        self.pipeline = Pipeline(self.rows, self.rows, self.rows, FakeExpectations(), self.validation, self.loads, Gate(), self.settings)
 
     async def run(self) -> None:
         """Claims once and works until the claim is given back."""

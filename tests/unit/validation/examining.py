@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.common import errors
+from services.validation import drift
 from services.validation.judging import examine
 from services.validation.limits import Limits
 from sluice.validation.v1.validation_pb2 import Column, Policy, ReadOptions, Report, Rule, Severity, ValidateObjectRequest, Verdict
@@ -83,6 +84,7 @@ def examine_file(
     """Examines the file `source`."""
     request = ValidateObjectRequest(task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy, options=options)
     report = examine(request, source, folder, limits, lambda _: None)
+    drift.hold(report, request.policy.contract)
     assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped
     return Examined(report, folder)
 

@@ -186,6 +186,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """What was said about how the file is to be read does not fit it, or contradicts itself. Metadata: value (the option)."""
     ERROR_REASON_REJECTS_ELSEWHERE: _ErrorReason.ValueType  # 120
     """The file holds the refused rows of a task of another datasource, or of a task that is not known. Metadata: value (the task)."""
+    ERROR_REASON_CONTRACT_BROKEN: _ErrorReason.ValueType  # 121
+    """The datasource's contract does not allow how `column` differs from the last load: it is new, missing or of another type."""
     ERROR_REASON_ROW_TOO_LONG: _ErrorReason.ValueType  # 150
     """--- findings on rows and columns (150-199) ---
 
@@ -227,6 +229,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Warning: some times of the time column lie in 1970, before 1900 or after 2200, most others do not. Metadata: value (how many)."""
     ERROR_REASON_TIME_UNITS_MIXED: _ErrorReason.ValueType  # 171
     """Warning: the time column holds seconds and milliseconds since 1970. Metadata: value (how many are in the rarer unit)."""
+    ERROR_REASON_COLUMNS_CHANGED: _ErrorReason.ValueType  # 172
+    """Warning: `column` is new, missing or of another type, compared with the last load of the datasource."""
+    ERROR_REASON_DISTRIBUTION_SHIFTED: _ErrorReason.ValueType  # 173
+    """Warning: the values of `column` are distributed otherwise than in the last load. Metadata: value (the score, see Drift.score)."""
+    ERROR_REASON_COLUMN_LEFT_OUT: _ErrorReason.ValueType  # 174
+    """Warning: `column` is new and is not loaded, as the contract of the datasource says."""
     ERROR_REASON_DRUID_UNAVAILABLE: _ErrorReason.ValueType  # 200
     """--- our side and Druid's (200-249) ---
 
@@ -419,6 +427,8 @@ ERROR_REASON_OPTION_MISFIT: ErrorReason.ValueType  # 115
 """What was said about how the file is to be read does not fit it, or contradicts itself. Metadata: value (the option)."""
 ERROR_REASON_REJECTS_ELSEWHERE: ErrorReason.ValueType  # 120
 """The file holds the refused rows of a task of another datasource, or of a task that is not known. Metadata: value (the task)."""
+ERROR_REASON_CONTRACT_BROKEN: ErrorReason.ValueType  # 121
+"""The datasource's contract does not allow how `column` differs from the last load: it is new, missing or of another type."""
 ERROR_REASON_ROW_TOO_LONG: ErrorReason.ValueType  # 150
 """--- findings on rows and columns (150-199) ---
 
@@ -460,6 +470,12 @@ ERROR_REASON_TIME_OUTLIERS: ErrorReason.ValueType  # 170
 """Warning: some times of the time column lie in 1970, before 1900 or after 2200, most others do not. Metadata: value (how many)."""
 ERROR_REASON_TIME_UNITS_MIXED: ErrorReason.ValueType  # 171
 """Warning: the time column holds seconds and milliseconds since 1970. Metadata: value (how many are in the rarer unit)."""
+ERROR_REASON_COLUMNS_CHANGED: ErrorReason.ValueType  # 172
+"""Warning: `column` is new, missing or of another type, compared with the last load of the datasource."""
+ERROR_REASON_DISTRIBUTION_SHIFTED: ErrorReason.ValueType  # 173
+"""Warning: the values of `column` are distributed otherwise than in the last load. Metadata: value (the score, see Drift.score)."""
+ERROR_REASON_COLUMN_LEFT_OUT: ErrorReason.ValueType  # 174
+"""Warning: `column` is new and is not loaded, as the contract of the datasource says."""
 ERROR_REASON_DRUID_UNAVAILABLE: ErrorReason.ValueType  # 200
 """--- our side and Druid's (200-249) ---
 

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sluice.common.v1 import errors_pb2 as _errors_pb2
 from sluice.common.v1 import task_pb2 as _task_pb2
 from sluice.druid.v1 import druid_pb2 as _druid_pb2
+from sluice.validation.v1 import validation_pb2 as _validation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -2050,3 +2051,223 @@ class WatchTasksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchTasksResponse: _TypeAlias = WatchTasksResponse  # noqa: Y015
+
+@_typing.final
+class DatasourceSettings(_message.Message):
+    """How the files of a datasource are read and judged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _validation_pb2.Policy:
+        """What a file has to be. Unset: the defaults."""
+
+    @_builtins.property
+    def options(self) -> _validation_pb2.ReadOptions:
+        """How a file is read where its sender says nothing. Unset: told from the file."""
+
+    def __init__(
+        self,
+        *,
+        policy: _validation_pb2.Policy | None = ...,
+        options: _validation_pb2.ReadOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatasourceSettings: _TypeAlias = DatasourceSettings  # noqa: Y015
+
+@_typing.final
+class GetDatasourceSettingsRequest(_message.Message):
+    """Asks for the settings of a datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    datasource: _builtins.str
+    """The datasource."""
+    def __init__(
+        self,
+        *,
+        datasource: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDatasourceSettingsRequest: _TypeAlias = GetDatasourceSettingsRequest  # noqa: Y015
+
+@_typing.final
+class GetDatasourceSettingsResponse(_message.Message):
+    """Answer to GetDatasourceSettings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___DatasourceSettings:
+        """The settings."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___DatasourceSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDatasourceSettingsResponse: _TypeAlias = GetDatasourceSettingsResponse  # noqa: Y015
+
+@_typing.final
+class SetDatasourceSettingsRequest(_message.Message):
+    """Replaces the settings of a datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    datasource: _builtins.str
+    """The datasource."""
+    @_builtins.property
+    def settings(self) -> Global___DatasourceSettings:
+        """The settings."""
+
+    def __init__(
+        self,
+        *,
+        datasource: _builtins.str = ...,
+        settings: Global___DatasourceSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetDatasourceSettingsRequest: _TypeAlias = SetDatasourceSettingsRequest  # noqa: Y015
+
+@_typing.final
+class SetDatasourceSettingsResponse(_message.Message):
+    """Answer to SetDatasourceSettings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___DatasourceSettings:
+        """The settings as they are now."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___DatasourceSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetDatasourceSettingsResponse: _TypeAlias = SetDatasourceSettingsResponse  # noqa: Y015
+
+@_typing.final
+class ListQualityRequest(_message.Message):
+    """Asks for what was found in the files of a datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    datasource: _builtins.str
+    """The datasource."""
+    limit: _builtins.int
+    """Tasks at most, 1 to 100. Default 20."""
+    def __init__(
+        self,
+        *,
+        datasource: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQualityRequest: _TypeAlias = ListQualityRequest  # noqa: Y015
+
+@_typing.final
+class TaskQuality(_message.Message):
+    """What was found in the file of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    FILENAME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task."""
+    state: _task_pb2.TaskState.ValueType
+    """Where it is."""
+    filename: _builtins.str
+    """The file's name as the user sees it."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the task was made."""
+
+    @_builtins.property
+    def quality(self) -> _validation_pb2.Quality:
+        """What was found."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        state: _task_pb2.TaskState.ValueType = ...,
+        filename: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        quality: _validation_pb2.Quality | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "quality", b"quality"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "filename", b"filename", "quality", b"quality", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskQuality: _TypeAlias = TaskQuality  # noqa: Y015
+
+@_typing.final
+class ListQualityResponse(_message.Message):
+    """Answer to ListQuality."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskQuality]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___TaskQuality] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListQualityResponse: _TypeAlias = ListQualityResponse  # noqa: Y015

@@ -131,6 +131,21 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.GetDatasourceSettings = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetDatasourceSettings',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetDatasourceSettingsRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetDatasourceSettingsResponse.FromString,
+                _registered_method=True)
+        self.SetDatasourceSettings = channel.unary_unary(
+                '/sluice.status.v1.StatusService/SetDatasourceSettings',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.SetDatasourceSettingsRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.SetDatasourceSettingsResponse.FromString,
+                _registered_method=True)
+        self.ListQuality = channel.unary_unary(
+                '/sluice.status.v1.StatusService/ListQuality',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListQualityRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ListQualityResponse.FromString,
+                _registered_method=True)
         self.WatchTask = channel.unary_stream(
                 '/sluice.status.v1.StatusService/WatchTask',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.WatchTaskRequest.SerializeToString,
@@ -299,6 +314,27 @@ class StatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDatasourceSettings(self, request, context):
+        """How the files of a datasource are read and judged, as set; empty where nothing was. Read-only. Errors: DATABASE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDatasourceSettings(self, request, context):
+        """Replaces these settings; for tasks that are validated from then on. Idempotent. Errors: DATABASE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuality(self, request, context):
+        """What was found in the files of a datasource, newest first. Read-only. Errors: DATABASE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTask(self, request, context):
         """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
         the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -411,6 +447,21 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.ListWebhookDeliveries,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesResponse.SerializeToString,
+            ),
+            'GetDatasourceSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDatasourceSettings,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetDatasourceSettingsRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetDatasourceSettingsResponse.SerializeToString,
+            ),
+            'SetDatasourceSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDatasourceSettings,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.SetDatasourceSettingsRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.SetDatasourceSettingsResponse.SerializeToString,
+            ),
+            'ListQuality': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuality,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.ListQualityRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListQualityResponse.SerializeToString,
             ),
             'WatchTask': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTask,
@@ -938,6 +989,87 @@ class StatusService:
             '/sluice.status.v1.StatusService/ListWebhookDeliveries',
             sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.ListWebhookDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDatasourceSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetDatasourceSettings',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetDatasourceSettingsRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetDatasourceSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDatasourceSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/SetDatasourceSettings',
+            sluice_dot_status_dot_v1_dot_status__pb2.SetDatasourceSettingsRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.SetDatasourceSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuality(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/ListQuality',
+            sluice_dot_status_dot_v1_dot_status__pb2.ListQualityRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.ListQualityResponse.FromString,
             options,
             channel_credentials,
             insecure,

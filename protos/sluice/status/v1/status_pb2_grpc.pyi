@@ -84,6 +84,12 @@ class StatusServiceStub:
     """Nobody is told any more. Idempotent. Errors: none of its own."""
     ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_status_pb2.ListWebhookDeliveriesRequest, _status_pb2.ListWebhookDeliveriesResponse]
     """What was tried to tell the ends of a datasource's tasks, the newest first. Read-only. Errors: none of its own."""
+    GetDatasourceSettings: _aio.UnaryUnaryMultiCallable[_status_pb2.GetDatasourceSettingsRequest, _status_pb2.GetDatasourceSettingsResponse]
+    """How the files of a datasource are read and judged, as set; empty where nothing was. Read-only. Errors: DATABASE_UNAVAILABLE."""
+    SetDatasourceSettings: _aio.UnaryUnaryMultiCallable[_status_pb2.SetDatasourceSettingsRequest, _status_pb2.SetDatasourceSettingsResponse]
+    """Replaces these settings; for tasks that are validated from then on. Idempotent. Errors: DATABASE_UNAVAILABLE."""
+    ListQuality: _aio.UnaryUnaryMultiCallable[_status_pb2.ListQualityRequest, _status_pb2.ListQualityResponse]
+    """What was found in the files of a datasource, newest first. Read-only. Errors: DATABASE_UNAVAILABLE."""
     WatchTask: _aio.UnaryStreamMultiCallable[_status_pb2.WatchTaskRequest, _status_pb2.WatchTaskResponse]
     """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
     the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
@@ -275,6 +281,30 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.ListWebhookDeliveriesRequest, _abc.Awaitable[_status_pb2.ListWebhookDeliveriesResponse]],
     ) -> _abc.Awaitable[_status_pb2.ListWebhookDeliveriesResponse]:
         """What was tried to tell the ends of a datasource's tasks, the newest first. Read-only. Errors: none of its own."""
+
+    @_abc_1.abstractmethod
+    def GetDatasourceSettings(
+        self,
+        request: _status_pb2.GetDatasourceSettingsRequest,
+        context: _aio.ServicerContext[_status_pb2.GetDatasourceSettingsRequest, _abc.Awaitable[_status_pb2.GetDatasourceSettingsResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetDatasourceSettingsResponse]:
+        """How the files of a datasource are read and judged, as set; empty where nothing was. Read-only. Errors: DATABASE_UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def SetDatasourceSettings(
+        self,
+        request: _status_pb2.SetDatasourceSettingsRequest,
+        context: _aio.ServicerContext[_status_pb2.SetDatasourceSettingsRequest, _abc.Awaitable[_status_pb2.SetDatasourceSettingsResponse]],
+    ) -> _abc.Awaitable[_status_pb2.SetDatasourceSettingsResponse]:
+        """Replaces these settings; for tasks that are validated from then on. Idempotent. Errors: DATABASE_UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListQuality(
+        self,
+        request: _status_pb2.ListQualityRequest,
+        context: _aio.ServicerContext[_status_pb2.ListQualityRequest, _abc.Awaitable[_status_pb2.ListQualityResponse]],
+    ) -> _abc.Awaitable[_status_pb2.ListQualityResponse]:
+        """What was found in the files of a datasource, newest first. Read-only. Errors: DATABASE_UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def WatchTask(

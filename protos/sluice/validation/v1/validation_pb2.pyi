@@ -204,6 +204,66 @@ SEVERITY_BLOCK: Severity.ValueType  # 3
 """A breach rejects the file."""
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
+class _ContractMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContractModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContractMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTRACT_MODE_UNSPECIFIED: _ContractMode.ValueType  # 0
+    """The default: evolve."""
+    CONTRACT_MODE_EVOLVE: _ContractMode.ValueType  # 1
+    """Differences are told and the file is loaded."""
+    CONTRACT_MODE_FREEZE: _ContractMode.ValueType  # 2
+    """A column that is new, missing or of another type rejects the file."""
+    CONTRACT_MODE_DISCARD: _ContractMode.ValueType  # 3
+    """New columns are left out; a column of another type rejects the file."""
+
+class ContractMode(_ContractMode, metaclass=_ContractModeEnumTypeWrapper):
+    """What happens when a file's columns differ from those of the last load of its datasource."""
+
+CONTRACT_MODE_UNSPECIFIED: ContractMode.ValueType  # 0
+"""The default: evolve."""
+CONTRACT_MODE_EVOLVE: ContractMode.ValueType  # 1
+"""Differences are told and the file is loaded."""
+CONTRACT_MODE_FREEZE: ContractMode.ValueType  # 2
+"""A column that is new, missing or of another type rejects the file."""
+CONTRACT_MODE_DISCARD: ContractMode.ValueType  # 3
+"""New columns are left out; a column of another type rejects the file."""
+Global___ContractMode: _TypeAlias = ContractMode  # noqa: Y015
+
+class _DriftKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DriftKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DriftKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRIFT_KIND_UNSPECIFIED: _DriftKind.ValueType  # 0
+    """Never sent."""
+    DRIFT_KIND_ADDED: _DriftKind.ValueType  # 1
+    """It is new."""
+    DRIFT_KIND_MISSING: _DriftKind.ValueType  # 2
+    """It is missing."""
+    DRIFT_KIND_RETYPED: _DriftKind.ValueType  # 3
+    """It is of another type."""
+    DRIFT_KIND_SHIFTED: _DriftKind.ValueType  # 4
+    """Its values are distributed otherwise, or far more or fewer are null."""
+
+class DriftKind(_DriftKind, metaclass=_DriftKindEnumTypeWrapper):
+    """How a column differs from the last load."""
+
+DRIFT_KIND_UNSPECIFIED: DriftKind.ValueType  # 0
+"""Never sent."""
+DRIFT_KIND_ADDED: DriftKind.ValueType  # 1
+"""It is new."""
+DRIFT_KIND_MISSING: DriftKind.ValueType  # 2
+"""It is missing."""
+DRIFT_KIND_RETYPED: DriftKind.ValueType  # 3
+"""It is of another type."""
+DRIFT_KIND_SHIFTED: DriftKind.ValueType  # 4
+"""Its values are distributed otherwise, or far more or fewer are null."""
+Global___DriftKind: _TypeAlias = DriftKind  # noqa: Y015
+
 class _Header:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -329,6 +389,192 @@ class Rule(_message.Message):
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 @_typing.final
+class KnownColumn(_message.Message):
+    """What is kept of a column, for the comparison with the next load."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    LOAD_TYPE_FIELD_NUMBER: _builtins.int
+    NULL_SHARE_FIELD_NUMBER: _builtins.int
+    DECILES_FIELD_NUMBER: _builtins.int
+    TOP_VALUES_FIELD_NUMBER: _builtins.int
+    SAMPLE_VALUES_FIELD_NUMBER: _builtins.int
+    DISTINCT_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name in Druid."""
+    type: Global___ColumnType.ValueType
+    """What its values were."""
+    load_type: Global___LoadType.ValueType
+    """How it stood in Druid."""
+    null_share: _builtins.float
+    """Share of its rows that were null, 0 to 1."""
+    sample_values: _builtins.int
+    """Values of the sample that both come from."""
+    distinct: _builtins.int
+    """Different values."""
+    mean: _builtins.float
+    """Mean of numbers."""
+    @_builtins.property
+    def deciles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The nine deciles of numbers; empty for other types."""
+
+    @_builtins.property
+    def top_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopValue]:
+        """The most frequent values, at most 10."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: Global___ColumnType.ValueType = ...,
+        load_type: Global___LoadType.ValueType = ...,
+        null_share: _builtins.float = ...,
+        deciles: _abc.Iterable[_builtins.float] | None = ...,
+        top_values: _abc.Iterable[Global___TopValue] | None = ...,
+        sample_values: _builtins.int = ...,
+        distinct: _builtins.int = ...,
+        mean: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "deciles", b"deciles", "distinct", b"distinct", "load_type", b"load_type", "mean", b"mean", "name", b"name", "null_share", b"null_share", "sample_values", b"sample_values", "top_values", b"top_values", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
+    _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean) -> _WhichOneofReturnType__mean | None: ...
+
+Global___KnownColumn: _TypeAlias = KnownColumn  # noqa: Y015
+
+@_typing.final
+class Contract(_message.Message):
+    """What binds the files of a datasource to each other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    mode: Global___ContractMode.ValueType
+    """What a difference means."""
+    task_id: _builtins.str
+    """The last load; empty where there is none. Set by the server."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownColumn]:
+        """Its columns. Set by the server."""
+
+    def __init__(
+        self,
+        *,
+        mode: Global___ContractMode.ValueType = ...,
+        task_id: _builtins.str = ...,
+        columns: _abc.Iterable[Global___KnownColumn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "mode", b"mode", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contract: _TypeAlias = Contract  # noqa: Y015
+
+@_typing.final
+class Drift(_message.Message):
+    """A difference from the last load."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    kind: Global___DriftKind.ValueType
+    """Which."""
+    column: _builtins.str
+    """The column's name in Druid."""
+    before: _builtins.str
+    """What it was, for a person; empty for a new one."""
+    now: _builtins.str
+    """What it is, for a person; empty for one that is missing."""
+    score: _builtins.float
+    """How much a distribution shifted, 0 to 1: of numbers the mean distance of the deciles as a share of their span (told from 0.25 on), of
+    texts the share of values that became others (from 0.25 on), of either the difference of the shares of nulls (from 0.1 on).
+    """
+    def __init__(
+        self,
+        *,
+        kind: Global___DriftKind.ValueType = ...,
+        column: _builtins.str = ...,
+        before: _builtins.str = ...,
+        now: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "column", b"column", "kind", b"kind", "now", b"now", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drift: _TypeAlias = Drift  # noqa: Y015
+
+@_typing.final
+class Quality(_message.Message):
+    """What is kept of a report, for the history of a datasource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_READ_FIELD_NUMBER: _builtins.int
+    ROWS_LOADABLE_FIELD_NUMBER: _builtins.int
+    ROWS_REJECTED_FIELD_NUMBER: _builtins.int
+    ROWS_SKIPPED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    rows_read: _builtins.int
+    """Data rows in the file."""
+    rows_loadable: _builtins.int
+    """Rows that could be loaded."""
+    rows_rejected: _builtins.int
+    """Rows refused."""
+    rows_skipped: _builtins.int
+    """Rows left out by rule."""
+    duplicate_rows: _builtins.int
+    """Loadable rows that equal another one."""
+    verdict: Global___Verdict.ValueType
+    """The verdict."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownColumn]:
+        """Its loaded columns."""
+
+    @_builtins.property
+    def drift(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drift]:
+        """How it differed from the load before it."""
+
+    def __init__(
+        self,
+        *,
+        rows_read: _builtins.int = ...,
+        rows_loadable: _builtins.int = ...,
+        rows_rejected: _builtins.int = ...,
+        rows_skipped: _builtins.int = ...,
+        duplicate_rows: _builtins.int = ...,
+        columns: _abc.Iterable[Global___KnownColumn] | None = ...,
+        drift: _abc.Iterable[Global___Drift] | None = ...,
+        verdict: Global___Verdict.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "drift", b"drift", "duplicate_rows", b"duplicate_rows", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quality: _TypeAlias = Quality  # noqa: Y015
+
+@_typing.final
 class Policy(_message.Message):
     """What a file has to be. Unset fields and rules that are not named have their defaults."""
 
@@ -338,6 +584,7 @@ class Policy(_message.Message):
     TYPE_SHARE_FIELD_NUMBER: _builtins.int
     ON_MISFIT_FIELD_NUMBER: _builtins.int
     NULL_TOKENS_FIELD_NUMBER: _builtins.int
+    CONTRACT_FIELD_NUMBER: _builtins.int
     type_share: _builtins.float
     """Share of a column's values that must fit a type for the column to have it, above 0.5 and up to 1. Default 0.95."""
     on_misfit: Global___OnMisfit.ValueType
@@ -350,6 +597,10 @@ class Policy(_message.Message):
     def null_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Values that mean "nothing". Empty list: the defaults (the empty value, NULL, N/A, #N/A)."""
 
+    @_builtins.property
+    def contract(self) -> Global___Contract:
+        """How it may differ from the last load of the datasource. Unset: it may."""
+
     def __init__(
         self,
         *,
@@ -357,10 +608,11 @@ class Policy(_message.Message):
         type_share: _builtins.float | None = ...,
         on_misfit: Global___OnMisfit.ValueType = ...,
         null_tokens: _abc.Iterable[_builtins.str] | None = ...,
+        contract: Global___Contract | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_type_share", b"_type_share", "type_share", b"type_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_type_share", b"_type_share", "contract", b"contract", "type_share", b"type_share"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_type_share", b"_type_share", "null_tokens", b"null_tokens", "on_misfit", b"on_misfit", "rules", b"rules", "type_share", b"type_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_type_share", b"_type_share", "contract", b"contract", "null_tokens", b"null_tokens", "on_misfit", b"on_misfit", "rules", b"rules", "type_share", b"type_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__type_share: _TypeAlias = _typing.Literal["type_share"]  # noqa: Y015
     _WhichOneofArgType__type_share: _TypeAlias = _typing.Literal["_type_share", b"_type_share"]  # noqa: Y015
@@ -1489,9 +1741,11 @@ class Report(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     REJECTS_OF_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
     SAMPLE_ROWS_FIELD_NUMBER: _builtins.int
     DUPLICATE_ROWS_FIELD_NUMBER: _builtins.int
     DUPLICATE_ROWS_APPROXIMATE_FIELD_NUMBER: _builtins.int
+    COMPARED_WITH_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     attempt: _builtins.int
@@ -1528,6 +1782,8 @@ class Report(_message.Message):
     """Loadable rows that equal another one in every column, the first of each not counted; by a hash of 64 bits. Unset where no row is loadable."""
     duplicate_rows_approximate: _builtins.bool
     """True where `duplicate_rows` is an estimate: in files of more than 20,000,000 rows."""
+    compared_with: _builtins.str
+    """The load that `drift` compares with; empty where there is none."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
         """What rejects the file, then warnings; worst first."""
@@ -1568,6 +1824,10 @@ class Report(_message.Message):
     def options(self) -> Global___ReadOptions:
         """What its sender said about how it is to be read; unset where nothing was said."""
 
+    @_builtins.property
+    def drift(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drift]:
+        """How it differs from the last load of the datasource; empty for a first load and for repaired rows."""
+
     def __init__(
         self,
         *,
@@ -1595,13 +1855,15 @@ class Report(_message.Message):
         timings: _abc.Iterable[Global___StepTiming] | None = ...,
         options: Global___ReadOptions | None = ...,
         rejects_of: _builtins.str = ...,
+        drift: _abc.Iterable[Global___Drift] | None = ...,
         sample_rows: _builtins.int = ...,
         duplicate_rows: _builtins.int | None = ...,
         duplicate_rows_approximate: _builtins.bool = ...,
+        compared_with: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows", "dialect", b"dialect", "duplicate_rows", b"duplicate_rows", "options", b"options", "sheet", b"sheet", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows", "attempt", b"attempt", "columns", b"columns", "dialect", b"dialect", "duplicate_rows", b"duplicate_rows", "duplicate_rows_approximate", b"duplicate_rows_approximate", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_of", b"rejects_of", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sample_rows", b"sample_rows", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows", "attempt", b"attempt", "columns", b"columns", "compared_with", b"compared_with", "dialect", b"dialect", "drift", b"drift", "duplicate_rows", b"duplicate_rows", "duplicate_rows_approximate", b"duplicate_rows_approximate", "file_size", b"file_size", "filename", b"filename", "first_rejects", b"first_rejects", "format", b"format", "options", b"options", "parts", b"parts", "problems", b"problems", "rejects_of", b"rejects_of", "rejects_uri", b"rejects_uri", "rows_loadable", b"rows_loadable", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "rows_skipped", b"rows_skipped", "rules", b"rules", "sample_rows", b"sample_rows", "sha256", b"sha256", "sheet", b"sheet", "summary", b"summary", "task_id", b"task_id", "time", b"time", "timings", b"timings", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duplicate_rows: _TypeAlias = _typing.Literal["duplicate_rows"]  # noqa: Y015
     _WhichOneofArgType__duplicate_rows: _TypeAlias = _typing.Literal["_duplicate_rows", b"_duplicate_rows"]  # noqa: Y015

@@ -1,0 +1,38 @@
+"""Settings and quality of datasources, from StatusService."""
+
+import grpc
+
+from services.common import errors
+from sluice.status.v1 import status_pb2, status_pb2_grpc
+from sluice.status.v1.status_pb2 import DatasourceSettings, ListQualityResponse
+
+
+class QualityRpc:
+    """Implements ports.Judging."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = status_pb2_grpc.StatusServiceStub(channel)
+
+    async def settings(self, datasource: str) -> DatasourceSettings:
+        request = status_pb2.GetDatasourceSettingsRequest(datasource=datasource)
+        try:
+            answer: status_pb2.GetDatasourceSettingsResponse = await self._stub.GetDatasourceSettings(request)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer.settings
+
+    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
+        request = status_pb2.SetDatasourceSettingsRequest(datasource=datasource, settings=settings)
+        try:
+            answer: status_pb2.SetDatasourceSettingsResponse = await self._stub.SetDatasourceSettings(request)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer.settings
+
+    async def quality(self, datasource: str, limit: int) -> ListQualityResponse:
+        request = status_pb2.ListQualityRequest(datasource=datasource, limit=limit)
+        try:
+            answer: ListQualityResponse = await self._stub.ListQuality(request)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+        return answer
