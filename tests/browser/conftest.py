@@ -30,13 +30,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_visitor(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
-    """Opens tabs of a browser of their own; options are those of Browser.new_context."""
+    """Opens tabs of a browser of their own, at the server or at another `url`; options are those of Browser.new_context."""
     contexts = []
 
-    def opened(**options: object) -> Visitor:
+    def opened(url: str = stack.gateway_url, **options: object) -> Visitor:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})  # type: ignore[arg-type]
         contexts.append(context)
-        return Visitor(context.new_page(), stack.gateway_url)
+        return Visitor(context.new_page(), url)
 
     yield opened
     for context in contexts:

@@ -52,29 +52,6 @@ def test_a_load_is_cancelled_after_asking(visitor: Visitor, stack: Stack, new_da
     visitor.until("SUCCEEDED")
 
 
-def test_an_upload_is_stopped_and_sent_again(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
-    page = visitor.page
-    large = tmp_path / "large.csv"
-    text = SAMPLE.read_text()
-    header, _, rows = text.partition("\n")
-    large.write_text(header + "\n" + rows * 40)
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 2 * 1024 * 1024}
-    visitor.open("/")
-    session.send("Network.emulateNetworkConditions", slow)
-    visitor.choose(large, datasource=new_datasource("stopped"))
-    visitor.send()
-    expect(page.get_by_role("progressbar")).to_be_visible()
-    visitor.look("load-sending")
-    page.get_by_role("button", name="Cancel", exact=True).click()
-    expect(page.get_by_text("Stopped. Nothing of it was kept.")).to_be_visible()
-    session.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
-    page.get_by_role("button", name="Try again").click()
-    page.wait_for_url("**/tasks/*")
-    visitor.until("UPLOADED", "VALIDATING", "INGESTING", "SUCCEEDED")
-
-
 def test_the_server_restarts_under_the_page(
     new_visitor: Callable[..., Visitor], instance: Instance, new_datasource: Callable[[str], str]
 ) -> None:

@@ -1,5 +1,5 @@
 // The first page: drop, look, send; and the latest loads.
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useDropzone } from "react-dropzone";
 import { Link, useLocation } from "wouter";
 import sampleUrl from "../../../examples/sales.csv?url";
@@ -11,6 +11,7 @@ import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Empty, ProblemBox, useTitle } from "../ui/parts";
 import { acceptable, validDatasource } from "./names";
+import { forget, unfinished, type Unfinished } from "./send";
 import { UploadCard } from "./upload_card";
 import { addUpload, startUpload, useUploads } from "./uploads";
 
@@ -77,6 +78,7 @@ export function LoadPage() {
           </p>
         ))}
       </div>
+      <Left sending={new Set(uploads.map(({ key }) => key))} onChoose={open} />
       {uploads.length > 0 && (
         <section className="uploads" aria-label={t.titles.load}>
           {ready.length > 1 && (
@@ -101,6 +103,45 @@ export function LoadPage() {
         {tasks && tasks.length > 0 && <TaskRows tasks={tasks} />}
       </section>
     </div>
+  );
+}
+
+/** What stopped on its way in an earlier tab. The browser gives the file only to who chooses it again. */
+function Left({ sending, onChoose }: { sending: ReadonlySet<string>; onChoose: () => void }) {
+  const [found, setFound] = useState<Unfinished[]>([]);
+  useEffect(() => void unfinished().then(setFound), []);
+  const left = found.filter(({ key }) => !sending.has(key));
+  if (left.length === 0) return null;
+  return (
+    <section className="card" aria-labelledby="left-title">
+      <h2 id="left-title">{t.upload.unfinished}</h2>
+      <p className="hint">{t.upload.unfinishedLead}</p>
+      <ul className="left">
+        {left.map((each) => (
+          <li key={each.key}>
+            <span className="left-name">
+              <b>{each.name}</b> <span className="quiet-text">{size(each.size)}</span> {t.task.into} {each.datasource}
+            </span>
+            <span className="actions">
+              <button type="button" onClick={onChoose}>
+                {t.upload.chooseAgain}
+                <span className="visually-hidden"> {each.name}</span>
+              </button>
+              <button
+                type="button"
+                onClick={() => {
+                  setFound(left.filter((other) => other !== each));
+                  void forget(each);
+                }}
+              >
+                {t.upload.forget}
+                <span className="visually-hidden"> {each.name}</span>
+              </button>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -7,32 +7,38 @@ import { Icon } from "../ui/icon";
 import { Bar, ProblemBox, useNow } from "../ui/parts";
 import { extensionOf, validDatasource } from "./names";
 import { preview, type Preview } from "./preview";
-import { removeUpload, setWish, stopUpload, type Upload } from "./uploads";
+import { pauseUpload, removeUpload, resumeUpload, setWish, startOver, stopUpload, type Upload } from "./uploads";
 
 export function UploadCard({ upload, onSend }: { upload: Upload; onSend: () => void }) {
   const { id, file, state } = upload;
   const sendable = state === "ready" || state === "failed" || state === "stopped";
+  const onTheWay = state === "sending" || state === "waiting" || state === "paused";
   return (
     <article className="card upload" aria-label={file.name}>
       <header className="card-head">
         <Icon name="file" />
         <h2>{file.name}</h2>
         <span className="quiet-text">{size(file.size)}</span>
-        {state !== "sending" && (
+        {!onTheWay && (
           <button type="button" className="icon-button" aria-label={`${t.upload.remove} ${file.name}`} onClick={() => removeUpload(id)}>
             <Icon name="cross" />
           </button>
         )}
       </header>
-      {sendable && <Wishes upload={upload} />}
-      {state === "sending" && <Progress upload={upload} />}
+      {sendable && (upload.unfinished ? <p>{t.upload.unfinishedHere(upload.datasource)}</p> : <Wishes upload={upload} />)}
+      {onTheWay && <Progress upload={upload} />}
       {state === "stopped" && <p className="hint">{t.upload.stopped}</p>}
       {upload.problem && <ProblemBox finding={upload.problem} />}
       {sendable && (
         <div className="actions">
           <button type="button" className="primary" onClick={onSend} disabled={!validDatasource(upload.datasource)}>
-            {state === "ready" ? t.upload.send : t.upload.again}
+            {upload.unfinished ? t.upload.goOn : state === "ready" ? t.upload.send : t.upload.again}
           </button>
+          {upload.unfinished && (
+            <button type="button" onClick={() => void startOver(id)}>
+              {t.upload.startOver}
+            </button>
+          )}
         </div>
       )}
       {upload.taskId && (
@@ -140,22 +146,35 @@ function FirstRows({ file }: { file: File }) {
 }
 
 function Progress({ upload }: { upload: Upload }) {
-  const { file, sent, began } = upload;
-  const now = useNow(true);
-  const seconds = Math.max((now - began) / 1000, 0.001);
-  const rate = sent / seconds;
+  const { id, file, sent, from, began, state } = upload;
+  const now = useNow(state === "sending");
+  const seconds = (now - began) / 1000;
+  const rate = from !== undefined && seconds > 1 ? (sent - from) / seconds : 0;
   const whole = sent >= file.size;
-  const left = rate > 0 ? (file.size - sent) / rate : undefined;
   return (
     <div className="sending">
-      <Bar label={t.upload.progress(file.name)} value={whole ? undefined : sent / file.size} />
+      <Bar label={t.upload.progress(file.name)} value={whole ? undefined : sent / file.size} tone={state === "sending" ? "" : "still"} />
       <p className="sending-facts">
         <span>{whole ? t.upload.stored : `${size(sent)} / ${size(file.size)}`}</span>
-        {!whole && seconds > 1 && <span>{t.upload.rate(size(rate))}</span>}
-        {!whole && seconds > 1 && left !== undefined && <span>{t.upload.left(duration(left))}</span>}
+        {state === "sending" && !whole && rate > 0 && (
+          <>
+            <span>{t.upload.rate(size(rate))}</span>
+            <span>{t.upload.left(duration((file.size - sent) / rate))}</span>
+          </>
+        )}
+        <span role="status">{state === "waiting" ? t.upload.waiting : state === "paused" ? t.upload.paused : ""}</span>
       </p>
       <div className="actions">
-        <button type="button" onClick={() => stopUpload(upload.id)}>
+        {state === "paused" ? (
+          <button type="button" className="primary" onClick={() => resumeUpload(id)}>
+            {t.upload.goOn}
+          </button>
+        ) : (
+          <button type="button" onClick={() => pauseUpload(id)} disabled={whole}>
+            {t.upload.pause}
+          </button>
+        )}
+        <button type="button" onClick={() => stopUpload(id)}>
           {t.upload.cancel}
         </button>
       </div>

@@ -1,0 +1,130 @@
+"""A file on its way: it is stopped, paused, cut off and left in the middle, and arrives whole."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import CDPSession, expect
+
+from local.stack import Stack
+from tests.browser.line import Line, line_to
+from tests.browser.visitor import ROOT, Visitor
+
+SAMPLE = ROOT / "examples" / "sales.csv"
+COPIES = 20
+ROWS = 10_000 * COPIES
+SLOW = 4 * 1024 * 1024
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """About 20 MiB: five seconds at the slow rate."""
+    header, _, rows = SAMPLE.read_text().partition("\n")
+    file = tmp_path / "large.csv"
+    file.write_text(header + "\n" + rows * COPIES)
+    return file
+
+
+@pytest.fixture
+def line(stack: Stack) -> Iterator[Line]:
+    with line_to(stack.gateway_url) as made:
+        yield made
+
+
+class Slow:
+    """The rate at which a tab sends."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self._session: CDPSession = visitor.page.context.new_cdp_session(visitor.page)
+        self._session.send("Network.enable")
+        self.to(SLOW)
+
+    def to(self, bytes_per_s: int) -> None:
+        """-1 is as fast as it goes."""
+        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_s}
+        self._session.send("Network.emulateNetworkConditions", limits)
+
+
+def until_sent(visitor: Visitor, percent: int) -> None:
+    script = "least => Number(document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow')) >= least"
+    visitor.page.wait_for_function(script, arg=percent, timeout=60_000)
+
+
+def sent(visitor: Visitor) -> int:
+    return int(visitor.page.get_by_role("progressbar").get_attribute("aria-valuenow") or 0)
+
+
+def begin(visitor: Visitor, file: Path, datasource: str) -> Slow:
+    visitor.open("/")
+    slow = Slow(visitor)
+    visitor.choose(file, datasource=datasource)
+    visitor.send()
+    return slow
+
+
+def loaded_whole(visitor: Visitor) -> None:
+    visitor.page.wait_for_url("**/tasks/*", timeout=60_000)
+    visitor.until("SUCCEEDED")
+    assert visitor.rows("loaded") == ROWS
+
+
+def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
+    visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
+) -> None:
+    page = visitor.page
+    slow = begin(visitor, large, new_datasource("paused"))
+    until_sent(visitor, 30)
+    visitor.look("load-sending")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+    at = sent(visitor)
+    page.get_by_role("button", name="Go on").click()
+    until_sent(visitor, at + 10)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_text("Stopped. Nothing of it was kept.")).to_be_visible()
+    slow.to(-1)
+    page.get_by_role("button", name="Try again").click()
+    loaded_whole(visitor)
+
+
+def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
+    new_visitor: Callable[..., Visitor], line: Line, large: Path, new_datasource: Callable[[str], str]
+) -> None:
+    visitor = new_visitor(url=line.url)
+    begun: list[str] = []
+    visitor.page.on("request", lambda request: begun.append(request.method) if "/api/ingest/uploads" in request.url else None)
+    slow = begin(visitor, large, new_datasource("cut"))
+    until_sent(visitor, 50)
+    line.cut()
+    expect(visitor.page.get_by_text("The line is lost. It goes on by itself.")).to_be_visible()
+    at = sent(visitor)
+    visitor.look("load-line-lost")
+    line.mend()
+    until_sent(visitor, at + 5)
+    slow.to(-1)
+    loaded_whole(visitor)
+    # One upload, and not the bytes before the cut once more.
+    assert (begun.count("POST"), begun.count("PATCH")) == (1, 2)
+
+
+def test_after_a_reload_the_same_file_goes_on_where_it_stopped(visitor: Visitor, large: Path, new_datasource: Callable[[str], str]) -> None:
+    page = visitor.page
+    page.on("dialog", lambda asked: asked.accept())
+    slow = begin(visitor, large, new_datasource("reloaded"))
+    until_sent(visitor, 50)
+    other = Visitor(page.context.new_page(), visitor.url)
+    other.open("/")
+    # It is on its way here, so another tab does not offer it.
+    expect(other.page.get_by_text("Not sent to the end")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_text("Not sent to the end")).to_be_visible()
+    visitor.look("load-unfinished")
+    visitor.choose(large)
+    with page.expect_response(lambda answer: answer.request.method == "HEAD") as looked:
+        page.get_by_role("button", name="Go on").click()
+    assert int(looked.value.headers["upload-offset"]) > large.stat().st_size // 4
+    slow.to(-1)
+    loaded_whole(visitor)
+    visitor.open("/")
+    expect(page.get_by_text("Not sent to the end")).to_have_count(0)
+    other.nothing_went_wrong()
