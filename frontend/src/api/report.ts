@@ -15,6 +15,21 @@ export interface Column {
   min: string | null;
   max: string | null;
   sum: number | null;
+  mean: number | null;
+  distinct: number | null;
+  distinct_approximate: boolean;
+  /** Values that histogram and most frequent values are counted in. */
+  sample_values: number;
+  histogram: { edges: number[]; counts: number[] } | null;
+  top_values: { value: string; count: number }[];
+}
+
+/** How a column differs from the last load; `before` and `now` are for a person. */
+export interface Drift {
+  kind: "ADDED" | "MISSING" | "RETYPED" | "SHIFTED";
+  column: string;
+  before: string;
+  now: string;
 }
 
 export interface RuleOutcome {
@@ -48,7 +63,14 @@ export interface Report {
     order_assumed: boolean;
     min_millis: number;
     max_millis: number;
+    /** Days without a row, each from midnight to midnight. */
+    gaps: { start_millis: number; end_millis: number }[];
+    outliers: { kind: string; count: number }[];
   } | null;
   rules: RuleOutcome[];
   first_rejects: Reject[];
+  duplicate_rows: number | null;
+  /** The load before it, where there was one. */
+  compared_with: string;
+  drift: Drift[];
 }

@@ -1,7 +1,8 @@
 // How it goes: loads, rows and bytes over time, how long stages take, what fails, who waits.
-import { useMemo } from "react";
+import { useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useRead } from "../api/rest";
+import Quality from "../datasources/quality";
 import type { Series } from "../query/chart_series";
 import { count, duration, share, size } from "../format";
 import { t } from "../texts";
@@ -125,8 +126,33 @@ function Figures({ data }: { data: Statistics }) {
               ))}
             </ul>
           </section>
+          <QualityOfOne />
         </div>
       )}
     </>
+  );
+}
+
+function QualityOfOne() {
+  const { data } = useRead<{ datasources: { name: string }[] }>("/api/datasources");
+  const [chosen, setChosen] = useState<string>();
+  const names = data?.datasources.map(({ name }) => name) ?? [];
+  const name = chosen ?? names[0];
+  if (!name) return null;
+  return (
+    <section className="card wide">
+      <div className="section-head">
+        <h2>{t.quality.title}</h2>
+        <label className="field">
+          <span className="visually-hidden">{t.quality.which}</span>
+          <select value={name} onChange={(event) => setChosen(event.target.value)}>
+            {names.map((each) => (
+              <option key={each}>{each}</option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <Quality key={name} datasource={name} />
+    </section>
   );
 }

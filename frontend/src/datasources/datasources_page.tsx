@@ -1,4 +1,5 @@
 // What can be queried: each datasource with its rows, the time they cover, and its latest loads.
+import { lazy, Suspense } from "react";
 import { Link } from "wouter";
 import { useRead } from "../api/rest";
 import { useTasks } from "../api/tasks";
@@ -7,6 +8,9 @@ import type { QueryColumn } from "../query/answer";
 import { TaskRows } from "../tasks/task_rows";
 import { t } from "../texts";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
+import { SettingsForm } from "./settings_form";
+
+const Quality = lazy(() => import("./quality"));
 
 const LOADS = 10;
 
@@ -81,6 +85,12 @@ export function DatasourcePage({ name }: { name: string }) {
         {tasks?.length === 0 && <p className="hint">{t.datasources.noLoads}</p>}
         {tasks && tasks.length > 0 && <TaskRows tasks={tasks} />}
       </section>
+      <section className="card">
+        <h2>{t.quality.title}</h2>
+        <Suspense fallback={<Loading />}>
+          <Quality datasource={name} />
+        </Suspense>
+      </section>
       {columns && (
         <section className="card">
           <h2>{t.report.columns(columns.length)}</h2>
@@ -93,6 +103,12 @@ export function DatasourcePage({ name }: { name: string }) {
           </ul>
         </section>
       )}
+      <details className="card again">
+        <summary>
+          <h2>{t.settings.title}</h2>
+        </summary>
+        <SettingsForm datasource={name} />
+      </details>
     </div>
   );
 }

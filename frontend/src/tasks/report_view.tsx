@@ -1,7 +1,10 @@
 // What validation found: verdict, how the file was read, its columns, its rules.
 import type { Column, Report, RuleOutcome } from "../api/report";
-import { figure, moment, share } from "../format";
+import { count, figure, moment, share } from "../format";
 import { t } from "../texts";
+import { Distribution } from "./distribution";
+import { DriftList } from "./drift_list";
+import { TimeCovered } from "./time_covered";
 
 export function ReportView({ report }: { report: Report }) {
   return (
@@ -11,6 +14,8 @@ export function ReportView({ report }: { report: Report }) {
         <b>{t.report.verdict[report.verdict ?? ""]}</b> {report.summary}
       </p>
       <ReadAs report={report} />
+      {report.time && <TimeCovered time={report.time} />}
+      {report.compared_with && <DriftList report={report} />}
       <h3>{t.report.columns(report.columns.length)}</h3>
       <Columns columns={report.columns} timeName={report.time?.source_name} />
       <h3>{t.report.rules}</h3>
@@ -19,7 +24,7 @@ export function ReportView({ report }: { report: Report }) {
   );
 }
 
-function ReadAs({ report: { format, dialect, sheet, time } }: { report: Report }) {
+function ReadAs({ report: { format, dialect, sheet, time, duplicate_rows: duplicates } }: { report: Report }) {
   const read = [
     format,
     dialect && dialect.encoding.toUpperCase(),
@@ -42,6 +47,12 @@ function ReadAs({ report: { format, dialect, sheet, time } }: { report: Report }
           </dd>
         </div>
       )}
+      {duplicates !== null && (
+        <div>
+          <dt>{t.report.duplicates}</dt>
+          <dd>{count(duplicates)}</dd>
+        </div>
+      )}
     </dl>
   );
 }
@@ -52,7 +63,7 @@ function Columns({ columns, timeName }: { columns: Column[]; timeName: string | 
       <table className="columns">
         <thead>
           <tr>
-            {[t.report.column, t.report.type, t.report.values, t.report.range, t.report.evidence].map((name) => (
+            {[t.report.column, t.report.type, t.report.values, t.report.distribution, t.report.range, t.report.evidence].map((name) => (
               <th key={name} scope="col">
                 {name}
               </th>
@@ -75,6 +86,9 @@ function Columns({ columns, timeName }: { columns: Column[]; timeName: string | 
               </td>
               <td>
                 <Filling column={column} />
+              </td>
+              <td>
+                <Distribution column={column} />
               </td>
               <td className="range">{column.min !== null && `${plain(column.min)} – ${plain(column.max ?? "")}`}</td>
               <td>{column.evidence}</td>

@@ -8,6 +8,8 @@ import { useColours } from "../theme";
 
 const PALETTE = ["--chart-1", "--chart-2", "--chart-3"];
 const LONGEST_WORD = 14;
+/** Pixels for the figures beside the chart. */
+const AXIS = 72;
 
 function colour(host: HTMLElement, name: string): string {
   // Resolves light-dark() too, which a canvas does not understand.
@@ -27,7 +29,7 @@ function options(host: HTMLElement, { kind, time, words, ys }: Series, height: n
   const bars = uPlot.paths.bars?.({ size: [0.7, 64], radius: 0.15 });
   const width = host.clientWidth;
   // Room for a word below each bar, or for every n-th.
-  const every = words ? Math.max(1, Math.ceil(words.length / Math.max(1, Math.floor(width / 90)))) : 1;
+  const every = words ? Math.max(1, Math.ceil(words.length / Math.max(1, Math.floor((width - AXIS) / 90)))) : 1;
   return {
     width,
     height,
@@ -43,7 +45,7 @@ function options(host: HTMLElement, { kind, time, words, ys }: Series, height: n
       words
         ? { ...axis, grid: { show: false }, splits: () => words.map((_, place) => place).filter((place) => place % every === 0), values: (_, places) => places.map((place) => cut(words[place] ?? "")) }
         : axis,
-      { ...axis, size: 72, values: (_, values) => values.map((value) => figure(value)) },
+      { ...axis, size: AXIS, values: (_, values) => values.map((value) => figure(value)) },
     ],
     series: [
       words ? { value: (_, place) => words[place] ?? "" } : {},

@@ -1,0 +1,52 @@
+"""What a datasource remembers of its loads, and how its settings are changed on the page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.visitor import Visitor
+
+DAYS = [f"2024-{(1, 2, 4, 5)[number % 4]:02}-{number % 27 + 1:02}" for number in range(600)]
+
+
+def table(folder: Path, name: str, last_column: str, factor: int) -> Path:
+    file = folder / name
+    rows = [f"{day},{'NESW'[n % 4]},{n % 9},{n * factor}.5,x{n % 3}" for n, day in enumerate(DAYS)]
+    file.write_text("\n".join([f"day_date,region,units,price,{last_column}", *rows]) + "\n")
+    return file
+
+
+def test_drift_is_shown_and_a_contract_set_on_the_page_refuses_it(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
+    page, datasource = visitor.page, new_datasource("drifting")
+    visitor.load(table(tmp_path, "first.csv", "shop", 1), datasource)
+    visitor.until("SUCCEEDED")
+    visitor.load(table(tmp_path, "second.csv", "store", 50), datasource)
+    visitor.until("SUCCEEDED")
+    for kind, column in (("ADDED", "store"), ("MISSING", "shop"), ("SHIFTED", "price")):
+        expect(page.locator(f'.report [data-drift="{kind}"]')).to_contain_text(column)
+    # Numbers and times as bars, texts by their most frequent values.
+    expect(page.locator(".distribution svg")).to_have_count(3)
+    expect(page.locator(".covered .gap")).not_to_have_count(0)
+    visitor.look("task-drift")
+
+    visitor.open(f"/datasources/{datasource}")
+    expect(page.locator(".quality .plot canvas")).to_be_visible()
+    expect(page.locator(".quality .table-scroll tbody tr")).to_have_count(2)
+    page.get_by_text("How its files are read and judged").click()
+    page.get_by_label("When the columns of a file differ").select_option("FREEZE")
+    page.get_by_label("Limit Enough columns").fill("3")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    page.reload()
+    page.get_by_text("How its files are read and judged").click()
+    expect(page.get_by_label("When the columns of a file differ")).to_have_value("FREEZE")
+    expect(page.get_by_label("Limit Enough columns")).to_have_value("3")
+    visitor.look("datasource")
+
+    visitor.load(table(tmp_path, "third.csv", "branch", 1), datasource)
+    visitor.until("REJECTED")
+    expect(page.locator('.problems [data-code="CONTRACT_BROKEN"]').first).to_contain_text("store")
+    visitor.look("task-contract")
