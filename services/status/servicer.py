@@ -186,6 +186,7 @@ class StatusServicer(StatusServiceServicer):
     ) -> status_pb2.ListWebhookDeliveriesResponse:
         found = await self._webhooks.deliveries(request.datasource, request.page_size or PAGE_SIZE)
         return status_pb2.ListWebhookDeliveriesResponse(deliveries=[delivery_message(each) for each in found])
+
     async def GetDatasourceSettings(
         self, request: status_pb2.GetDatasourceSettingsRequest, context: Context
     ) -> status_pb2.GetDatasourceSettingsResponse:

@@ -135,6 +135,6 @@ def _apart(before: Sequence[float], now: Sequence[float]) -> float:
 
 
 def _moved(from_: Mapping[str, float], to: Mapping[str, float]) -> float:
-    """Share of the values that are less frequent there. One that is not among the most frequent there may be as frequent as the last of them."""
+    """Share of the values that are rarer there. What is not among the most frequent there may be as frequent as the last of them."""
     least = min(to.values(), default=0.0)
     return sum(max(0.0, share - to.get(value, least)) for value, share in from_.items())
