@@ -133,9 +133,16 @@ class Uploads:
     async def _write(self, steps: AsyncIterator[upload_pb2.WriteUploadRequest]) -> Upload:
         unreadable: list[Exception] = []
 
+        stepping = asyncio.Lock()
+        over = False
+
         async def sent() -> AsyncIterator[upload_pb2.WriteUploadRequest]:
             try:
-                async for message in steps:
+                while not over:
+                    async with stepping:
+                        message = await anext(steps, None)
+                    if message is None:
+                        return
                     yield message
             except Exception as failure:
                 # gRPC only cancels the call then, and keeps the reason to itself.
@@ -150,6 +157,11 @@ class Uploads:
             if unreadable:
                 raise unreadable[0] from None
             raise
+        finally:
+            # A call may end while a piece of the file is being read: nobody could close the file then.
+            over = True
+            async with stepping:
+                pass
         return answer.upload
 
 
