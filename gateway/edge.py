@@ -22,7 +22,10 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 PROBES = frozenset({"/healthz", "/readyz"})
 """Asked by orchestrators under any host name, without credentials and all the time."""
 
-QUIET = PROBES | {"/metrics"}
+METRICS = "/metrics"
+"""Asked by Prometheus at the address of each replica, which is no host name of ours."""
+
+QUIET = PROBES | {METRICS}
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -70,7 +73,8 @@ class Edge:
             return
         host = headers.get("host", "")
         method = scope.get("method", "WEBSOCKET")
-        self._allowed.check_host(host)
+        if scope["path"] != METRICS:
+            self._allowed.check_host(host)
         if method not in SAFE_METHODS:
             self._allowed.check_origin(headers.get("origin"), host)
         caller = await self._authenticator.authenticate(f"{method} {scope['path']}", dict(headers.items()))

@@ -111,7 +111,8 @@ async def test_probes_answer_to_any_host_and_readiness_says_who_is_away() -> Non
     async with client() as http:
         alive = await http.get("/healthz", headers={"Host": "10.0.0.7:8000"})
         ready = await http.get("/readyz", headers={"Host": "10.0.0.7:8000"})
-    assert alive.status_code == 200
+        figures = await http.get("/metrics", headers={"Host": "10.0.0.7:8000"})
+    assert alive.status_code == figures.status_code == 200
     assert (ready.status_code, ready.json()) == (503, {"ready": False, "services": {"status": "UNREACHABLE"}})
 
 
