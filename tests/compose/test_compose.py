@@ -372,8 +372,8 @@ def test_vite_in_place_of_the_gateway(compose: Compose) -> None:
 
 
 def replicas(service: str) -> list[str]:
-    """Ids of its running containers."""
-    project = ("--filter", f"label=com.docker.compose.project={PROJECT}")
+    """Ids of its running containers. Those that `docker run` made of its image have the image's labels, but are not compose's."""
+    project = ("--filter", f"label=com.docker.compose.project={PROJECT}", "--filter", "label=com.docker.compose.oneoff=False")
     return docker("ps", "--quiet", *project, "--filter", f"label=com.docker.compose.service={service}").split()
 
 
