@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ago, duration, moment, share, size, uuid } from "./format";
+import { ago, duration, moment, share, size, span, uuid } from "./format";
 
 test("sizes, durations and shares as people read them", () => {
   expect([0, 999, 1024, 91.1 * 1024, 500 * 1024 ** 2].map(size)).toEqual(["0 B", "999 B", "1 KiB", "91.1 KiB", "500 MiB"]);
@@ -13,6 +13,7 @@ test("moments", () => {
   expect(ago("2026-01-02T00:00:05Z", now)).toBe("now");
   expect(moment(now)).toBe("2026-01-02");
   expect(moment(now + 1000)).toBe("2026-01-02 00:00:01");
+  expect(span("2026-01-02T00:00:00.000Z/2026-02-01T12:00:00.000Z")).toBe("2026-01-02 – 2026-02-01 12:00:00");
 });
 
 test("uuids are random ones of version 4", () => {

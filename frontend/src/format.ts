@@ -51,6 +51,13 @@ export function moment(millis: number): string {
   return iso.endsWith("T00:00:00.000Z") ? iso.slice(0, 10) : iso.slice(0, 19).replace("T", " ");
 }
 
+/** An interval in ISO 8601, start/end. */
+export const span = (interval: string): string =>
+  interval
+    .split("/")
+    .map((iso) => moment(Date.parse(iso)))
+    .join(" – ");
+
 /** A random UUID, also where the page did not come over TLS. */
 export function uuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -144,11 +144,17 @@ export const deleteFiles = (taskId: string) => change(DeleteTaskFilesDocument, {
 /** The new task's id. */
 export const retryTask = async (taskId: string): Promise<string> => (await change(RetryTaskDocument, { taskId })).retryIngestionTask.taskId;
 
-/** Begins to undo a load. */
-export async function revertTask(taskId: string): Promise<void> {
-  await post(`${taskPath(taskId)}/revert`);
+/** What REST does to a task the cache is told by reading the task again. */
+async function act(taskId: string, action: string, body: unknown = {}): Promise<void> {
+  await post(`${taskPath(taskId)}/${action}`, body);
   await client.query({ query: TaskDocument, variables: { taskId }, fetchPolicy: "network-only" });
 }
+
+/** Begins to undo a load. */
+export const revertTask = (taskId: string): Promise<void> => act(taskId, "revert");
+
+/** Begins the load of a PLANNED task, if this is still its plan. */
+export const applyPlan = (taskId: string, planHash: string): Promise<void> => act(taskId, "apply", { plan_hash: planHash });
 
 /** Reads the stored file again in another way: the new task's id. */
 export async function revalidateTask(taskId: string, options: object): Promise<string> {

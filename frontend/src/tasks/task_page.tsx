@@ -11,8 +11,10 @@ import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Loading, ProblemBox, Status, useNow, useTitle } from "../ui/parts";
 import { TaskActions } from "./actions";
+import { PlanCard } from "./plan_card";
 import { ReadAgain } from "./read_again";
 import { notify, useNotifications } from "./notifications";
+import { Receipt } from "./receipt";
 import { ReadyQueries } from "./ready_queries";
 import { Rejects } from "./rejects";
 import { ReportView } from "./report_view";
@@ -64,10 +66,12 @@ function Shown({ task, live }: { task: Task; live: boolean }) {
         <h2>{t.task.timeline}</h2>
         <Timeline task={task} />
       </section>
+      {task.status === "PLANNED" && <PlanCard task={task} />}
       {task.rowsRead !== null && <RowAccount task={task} />}
       {succeeded && report && <ReadyQueries datasource={task.datasourceName ?? ""} report={report} />}
       {report && report.first_rejects.length > 0 && <Rejects task={task} report={report} />}
       {report && <ReportView report={report} />}
+      {succeeded && <Receipt task={task} />}
       {report && ended(task) && has("Mutation.revalidateIngestionTask") && <ReadAgain task={task} report={report} />}
     </div>
   );

@@ -9,6 +9,8 @@ export interface Order {
   datasource: string;
   mode: "append" | "replace";
   allowDuplicate: boolean;
+  /** Whether it stops at the plan until somebody applies it. */
+  planFirst: boolean;
   /** The same for every try of the same sending, so that the server makes one task of them. */
   key: string;
   /** What an earlier tab left of it. */
@@ -30,6 +32,7 @@ export interface Unfinished {
   datasource: string;
   mode: Order["mode"];
   allowDuplicate: boolean;
+  planFirst: boolean;
   key: string;
   kept: PreviousUpload;
 }
@@ -54,13 +57,14 @@ function problemOf(error: unknown): Problem {
 }
 
 function told(kept: PreviousUpload): Unfinished {
-  const { filename, datasource_name, mode, allow_duplicate, request_id } = kept.metadata;
+  const { filename, datasource_name, mode, allow_duplicate, apply, request_id } = kept.metadata;
   return {
     name: filename ?? "",
     size: kept.size ?? 0,
     datasource: datasource_name ?? "",
     mode: mode === "replace" ? "replace" : "append",
     allowDuplicate: allow_duplicate === "true",
+    planFirst: apply === "false",
     key: request_id ?? uuid(),
     kept,
   };
@@ -99,6 +103,7 @@ export function send(order: Order, onProgress: (sent: number) => void, onWaiting
         datasource_name: order.datasource,
         mode: order.mode,
         allow_duplicate: String(order.allowDuplicate),
+        apply: String(!order.planFirst),
         request_id: order.key,
       },
       retryDelays: RETRY_MS,

@@ -79,7 +79,7 @@ function Wishes({ upload }: { upload: Upload }) {
           <legend>{t.upload.mode}</legend>
           {(["append", "replace"] as const).map((each) => (
             <label key={each} className="choice">
-              <input type="radio" name={`${field}-mode`} checked={mode === each} onChange={() => setWish(id, { mode: each })} />
+              <input type="radio" name={`${field}-mode`} checked={mode === each} onChange={() => setWish(id, { mode: each, planFirst: each === "replace" })} />
               <span>
                 {t.upload[each]}
                 <small>{t.upload[`${each}Hint`]}</small>
@@ -94,6 +94,10 @@ function Wishes({ upload }: { upload: Upload }) {
             onChange={(event) => setWish(id, { allowDuplicate: event.target.checked })}
           />
           <span>{t.upload.duplicate}</span>
+        </label>
+        <label className="choice wide">
+          <input type="checkbox" checked={upload.planFirst} onChange={(event) => setWish(id, { planFirst: event.target.checked })} />
+          <span>{t.upload.planFirst}</span>
         </label>
       </div>
     </>

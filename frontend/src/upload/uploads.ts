@@ -33,7 +33,7 @@ const found = (id: string): Upload | undefined => uploads.find((each) => each.id
 
 export function addUpload(file: File, datasource = suggestDatasource(file.name)): string {
   const id = uuid();
-  const made: Order = { file, datasource, mode: "append", allowDuplicate: false, key: id };
+  const made: Order = { file, datasource, mode: "append", allowDuplicate: false, planFirst: false, key: id };
   show([...uploads, { ...made, id, state: "ready", sent: 0, from: undefined, began: 0 }]);
   void takeUp(id, file);
   return id;
@@ -45,12 +45,12 @@ async function takeUp(id: string, file: File): Promise<void> {
   const taken = (key: string) => uploads.some((each) => each.key === key);
   const one = left.find(({ key }) => free.some((each) => each.key === key) && !taken(key));
   if (!one || found(id)?.state !== "ready") return;
-  const { datasource, mode, allowDuplicate, key } = one;
-  change(id, { datasource, mode, allowDuplicate, key, unfinished: one });
+  const { datasource, mode, allowDuplicate, planFirst, key } = one;
+  change(id, { datasource, mode, allowDuplicate, planFirst, key, unfinished: one });
 }
 
 /** Other wishes make another sending of it: it gets a key of its own. */
-export function setWish(id: string, wish: Partial<Pick<Upload, "datasource" | "mode" | "allowDuplicate">>): void {
+export function setWish(id: string, wish: Partial<Pick<Upload, "datasource" | "mode" | "allowDuplicate" | "planFirst">>): void {
   change(id, { ...wish, key: uuid() });
 }
 
