@@ -55,7 +55,7 @@ def compose(checkout: Compose, say: Callable[[str], None]) -> Iterator[Compose]:
         say(checkout.logs())
         raise
     finally:
-        checkout.run("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False)
+        checkout.run("down", "--volumes", "--remove-orphans", "--timeout", "10", layers=("observability",), check=False)
 
 
 @pytest.fixture

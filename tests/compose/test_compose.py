@@ -518,7 +518,7 @@ async def test_backup_and_restore(
 
 def test_down_leaves_nothing(compose: Compose) -> None:
     """Last: what it removes is not there for another test."""
-    compose.run("down", "--volumes", "--remove-orphans")
+    compose.run("down", "--volumes", "--remove-orphans", layers=("observability",))
     label = f"label=com.docker.compose.project={PROJECT}"
     assert docker("ps", "--all", "--quiet", "--filter", label) == ""
     assert docker("volume", "ls", "--quiet", "--filter", label) == ""
