@@ -85,12 +85,16 @@ async def test_watchers_of_a_process_that_stops_resume_at_another(services: Serv
     services.validation.gate.clear()
     task = await one.upload()
     seen: list[status_pb2.TaskEvent] = []
+    told = asyncio.Event()
 
     async def watch() -> None:
         async for answer in one.stub.WatchTask(status_pb2.WatchTaskRequest(task_id=task.task_id)):
             seen.append(answer.event)
+            told.set()
 
     watching = asyncio.create_task(watch())
+    # A call that was told nothing yet would be tried again by the client, which waits for the server to come back.
+    await told.wait()
     await one.reached(task.task_id, TaskState.TASK_STATE_VALIDATING)
     await one.life.aclose()
     with pytest.raises(grpc.RpcError) as failure:

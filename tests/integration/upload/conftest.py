@@ -17,15 +17,15 @@ from tests.integration.upload.fake_status import FakeStatus, serve
 from tests.integration.upload.running import MIB, Bucket, Running
 
 DESCRIPTORS_MORE = 24
-"""What gRPC and the libraries keep open for later, over all tests of a process."""
+"""What gRPC and the libraries keep open for later, over the tests of a file."""
 
 RESIDENT_MORE_MIB = 256
-"""What the allocator and the test itself keep, over all tests of a process: far less than they send."""
+"""What the allocator and the test itself keep, over the tests of a file: far less than they send."""
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nothing_grows() -> Iterator[None]:
-    """After all tests together the process has about the descriptors and the memory that it had after the imports."""
+    """After all tests of a file the process has about the descriptors and the memory that it had before."""
     process = psutil.Process()
     descriptors, resident = process.num_fds(), process.memory_info().rss
     yield
