@@ -38,9 +38,11 @@ export function Receipt({ task }: { task: Task }) {
           </div>
         ))}
       </dl>
-      <a className="button" href={path} download>
-        {t.receipt.download}
-      </a>
+      <div className="actions">
+        <a className="button" href={path} download>
+          {t.receipt.download}
+        </a>
+      </div>
     </section>
   );
 }

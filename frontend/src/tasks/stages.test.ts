@@ -21,6 +21,12 @@ test("a running stage reaches to now, and later ones wait", () => {
   expect(found[1]).toMatchObject({ from: 0.5, length: 0.5, seconds: 5 });
 });
 
+test("a plan that waits stands before what it would begin", () => {
+  const task = { status: "PLANNED", createdAt: at(0), completedAt: null };
+  const found = spans(task, [timing("receive", 0, 1), timing("validate", 1, 2), timing("plan", 2, null)], Date.parse(at(4)));
+  expect(found.map(({ stage }) => stage)).toEqual(["receive", "validate", "plan", "ingest", "verify"]);
+});
+
 test("at the end only what happened is shown", () => {
   const task = { status: "REJECTED", createdAt: at(0), completedAt: at(8) };
   const found = spans(task, [timing("receive", 0, 4), timing("validate", 4, 8)], Date.parse(at(60)));

@@ -1,7 +1,8 @@
 // Where the stages of a task lie on one axis of time.
 import { ended, type Task, type Timing } from "../api/task";
 
-const ORDER = ["receive", "validate", "ingest", "verify"];
+const EXPECTED = ["receive", "validate", "ingest", "verify"];
+const ORDER = ["receive", "store", "validate", "plan", "ingest", "verify", "clean"];
 const RUNNING: Record<string, string> = {
   PENDING: "receive",
   VALIDATING: "validate",
@@ -27,8 +28,8 @@ export function spans(task: Pick<Task, "status" | "createdAt" | "completedAt">, 
   const end = over ? Date.parse(task.completedAt ?? "") || now : Math.max(now, begin);
   const whole = Math.max(end - begin, 1);
   const running = over ? undefined : RUNNING[task.status];
-  const names = [...new Set([...ORDER, ...found.map(({ stage }) => stage), ...(running ? [running] : [])])];
-  return names
+  const names = new Set([...EXPECTED, ...found.map(({ stage }) => stage), ...(running ? [running] : [])]);
+  return [...ORDER.filter((stage) => names.has(stage)), ...[...names].filter((stage) => !ORDER.includes(stage))]
     .map((stage): Span => {
       const timing = found.find((each) => each.stage === stage);
       const start = Date.parse(timing?.started_at ?? "") || (stage === "receive" ? begin : NaN);
