@@ -24,6 +24,9 @@ STAGE_OF = {
 }
 """The states in which a stage runs. In UPLOADED and PLANNED a task waits."""
 
+TOLD = {**STAGE_OF, State.PLANNED: "plan"}
+"""The states whose time is told of a task: also how long its plan waited for somebody."""
+
 
 def state_value(state: State) -> "task_pb2.TaskState.ValueType":
     """The state as proto value."""
@@ -94,7 +97,7 @@ def timings(task: Task) -> list[status_pb2.StageTiming]:
     found = []
     ends: list[datetime | None] = [time for _, time in task.entered[1:]]
     for (state, start), end in zip(task.entered, [*ends, None], strict=False):
-        if stage := STAGE_OF.get(state):
+        if stage := TOLD.get(state):
             seconds = ((end or task.now) - start).total_seconds()
             found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=time_stamp(start), end_time=time_stamp(end)))
     return found

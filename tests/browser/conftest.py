@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from local.stack import Stack
 from tests.browser import chromium
-from tests.browser.visitor import ROOT, Visitor
+from tests.browser.visitor import ROOT, WINDOW, Visitor
 
 REQUIRED = bool(os.environ.get("BROWSER_REQUIRED"))
 """`make test-browser` fails without a browser; `make test` says that it skipped."""
@@ -30,25 +30,27 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_visitor(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
-    """Opens tabs of a browser of their own, at the server or at another `url`; options are those of Browser.new_context."""
-    contexts = []
+    """Opens browsers of their own, at the server or at another `url`; options are those of Browser.new_context. In none of their tabs
+    may anything go wrong."""
+    contexts, visitors = [], []
 
     def opened(url: str = stack.gateway_url, **options: object) -> Visitor:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})  # type: ignore[arg-type]
+        context = browser.new_context(**{"viewport": WINDOW, **options})  # type: ignore[arg-type]
         contexts.append(context)
-        return Visitor(context.new_page(), url)
+        visitors.append(Visitor(context.new_page(), url))
+        return visitors[-1]
 
     yield opened
+    for visitor in visitors:
+        visitor.nothing_went_wrong()
     for context in contexts:
         context.close()
 
 
 @pytest.fixture
-def visitor(new_visitor: Callable[..., Visitor]) -> Iterator[Visitor]:
-    """One tab, in which nothing may go wrong."""
-    made = new_visitor()
-    yield made
-    made.nothing_went_wrong()
+def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
+    """One tab."""
+    return new_visitor()
 
 
 @pytest.fixture

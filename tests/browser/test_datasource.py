@@ -5,31 +5,27 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from tests.browser.orders import orders
 from tests.browser.visitor import Visitor
 
-DAYS = [f"2024-{(1, 2, 4, 5)[number % 4]:02}-{number % 27 + 1:02}" for number in range(600)]
-
-
-def table(folder: Path, name: str, last_column: str, factor: int) -> Path:
-    file = folder / name
-    rows = [f"{day},{'NESW'[n % 4]},{n % 9},{n * factor}.5,x{n % 3}" for n, day in enumerate(DAYS)]
-    file.write_text("\n".join([f"day_date,region,units,price,{last_column}", *rows]) + "\n")
-    return file
+GAPS = (1, 2, 4, 5)
 
 
 def test_drift_is_shown_and_a_contract_set_on_the_page_refuses_it(
     visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page, datasource = visitor.page, new_datasource("drifting")
-    visitor.load(table(tmp_path, "first.csv", "shop", 1), datasource)
+    visitor.load(orders(tmp_path, "first.csv", months=GAPS), datasource)
     visitor.until("SUCCEEDED")
-    visitor.load(table(tmp_path, "second.csv", "store", 50), datasource)
+    visitor.load(orders(tmp_path, "second.csv", months=GAPS, last_column="store", price=50), datasource)
     visitor.until("SUCCEEDED")
     for kind, column in (("ADDED", "store"), ("MISSING", "shop"), ("SHIFTED", "price")):
         expect(page.locator(f'.report [data-drift="{kind}"]')).to_contain_text(column)
     # Numbers and times as bars, texts by their most frequent values.
     expect(page.locator(".distribution svg")).to_have_count(3)
     expect(page.locator(".covered .gap")).not_to_have_count(0)
+    # What differs is told in one box.
+    expect(page.get_by_role("region", name="Worth knowing")).to_have_count(1)
     visitor.look("task-drift")
 
     visitor.open(f"/datasources/{datasource}")
@@ -46,7 +42,7 @@ def test_drift_is_shown_and_a_contract_set_on_the_page_refuses_it(
     expect(page.get_by_label("Limit Enough columns")).to_have_value("3")
     visitor.look("datasource")
 
-    visitor.load(table(tmp_path, "third.csv", "branch", 1), datasource)
+    visitor.load(orders(tmp_path, "third.csv", months=GAPS, last_column="branch"), datasource)
     visitor.until("REJECTED")
     expect(page.locator('.problems [data-code="CONTRACT_BROKEN"]').first).to_contain_text("store")
     visitor.look("task-contract")

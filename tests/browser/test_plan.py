@@ -6,25 +6,19 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
+from tests.browser.orders import orders
 from tests.browser.visitor import Visitor
 
 ROWS = 600
 
 
-def table(folder: Path, name: str, rows: int, last_column: str) -> Path:
-    file = folder / name
-    lines = [f"2024-{n % 3 + 1:02}-{n % 27 + 1:02},{'NESW'[n % 4]},{n % 9},{n}.5,x{n % 3}" for n in range(rows)]
-    file.write_text("\n".join([f"day_date,region,units,price,{last_column}", *lines]) + "\n")
-    return file
-
-
 def test_a_replace_waits_for_its_plan_to_be_applied(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
     page, datasource = visitor.page, new_datasource("planned")
-    visitor.load(table(tmp_path, "first.csv", ROWS, "shop"), datasource)
+    visitor.load(orders(tmp_path, "first.csv", rows=ROWS), datasource)
     visitor.until("SUCCEEDED")
 
     visitor.open("/")
-    visitor.choose(table(tmp_path, "second.csv", ROWS // 2, "store"), datasource=datasource)
+    visitor.choose(orders(tmp_path, "second.csv", rows=ROWS // 2, last_column="store"), datasource=datasource)
     page.get_by_label("Replace them in the time that this file covers").check()
     expect(page.get_by_label("Show me what would change before anything is loaded")).to_be_checked()
     visitor.send()
@@ -39,6 +33,8 @@ def test_a_replace_waits_for_its_plan_to_be_applied(visitor: Visitor, tmp_path: 
     visitor.until("SUCCEEDED")
 
     assert visitor.rows("loaded") == ROWS // 2
+    # That it waited, and how long, is told afterwards too.
+    expect(page.locator('[data-stage="plan"].done')).to_be_visible()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download the receipt").click()
     assert json.loads(Path(saved.value.path()).read_bytes())["rows_counted"] == ROWS // 2

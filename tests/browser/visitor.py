@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
@@ -12,6 +12,17 @@ SCREENSHOTS = ROOT / "screenshots"
 
 ENDS = ("SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT")
 LOAD_MS = 120_000
+
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
+LOOKS: list[tuple[str, Literal["light", "dark"], ViewportSize]] = [
+    ("light", "light", WINDOW),
+    ("dark", "dark", WINDOW),
+    ("phone", "light", {"width": 390, "height": 844}),
+]
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+AWAY = ("net::ERR_", "WebSocket connection to")
+"""What the browser notes while the server or the line to it is away."""
 
 
 @dataclass
@@ -77,14 +88,27 @@ class Visitor:
         return self.page.locator('.virtual-body [role="cell"]').first.text_content() or ""
 
     def look(self, name: str) -> None:
-        """Takes a picture into screenshots/ and has axe look for what keeps somebody out."""
+        """Takes pictures into screenshots/ (light, dark, and on a phone); in each axe finds nothing that keeps somebody out, and nothing
+        has to be scrolled sideways."""
         SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=True, animations="disabled")
         # evaluate() is not held by the page's policy, as a script element would be.
         self.page.evaluate(AXE.read_text())
-        found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run()).violations")
-        told = [f"{each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found]
-        assert told == [], f"{name}: {told}"
+        before = self.page.viewport_size
+        for look, scheme, size in LOOKS:
+            self.page.emulate_media(color_scheme=scheme)
+            self.page.set_viewport_size(size)
+            self.page.evaluate(DRAWN)
+            self.page.screenshot(path=str(SCREENSHOTS / f"{name}-{look}.png"), full_page=True, animations="disabled")
+            found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run()).violations")
+            told = [f"{each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found]
+            assert told == [], f"{name} ({look}): {told}"
+            assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{name} ({look}) is too wide"
+        self.page.emulate_media(color_scheme=None)
+        self.page.set_viewport_size(before or LOOKS[0][2])
+
+    def expect_in_console(self, *texts: str) -> None:
+        """What the browser itself notes there when something is refused or away that the test has refused or taken away."""
+        self.wrong = [told for told in self.wrong if not any(text in told for text in texts)]
 
     def nothing_went_wrong(self) -> None:
         assert self.wrong == [], self.wrong

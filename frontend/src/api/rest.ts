@@ -25,11 +25,25 @@ export const AWAY: Finding = { code: "SERVER_AWAY", line: null, column: null, va
 /** Whether asking again may help without anybody doing anything. */
 export const passes = (finding: Finding): boolean => finding.actor === "nobody";
 
+/** Whether the same can be asked once more: after a while, or after a new sign-in. */
+export const lasts = (finding: Finding): boolean => passes(finding) || finding.code === "UNAUTHENTICATED";
+
 export function isFinding(value: unknown): value is Finding {
   return typeof value === "object" && value !== null && "code" in value && "message" in value;
 }
 
 export const findings = (value: unknown): Finding[] => (Array.isArray(value) ? value.filter(isFinding) : []);
+
+/** The finding that an answer's text is, if it is one. */
+export function fromText(text: string | undefined): Finding | undefined {
+  try {
+    const body: unknown = JSON.parse(text ?? "null");
+    return isFinding(body) ? body : undefined;
+  } catch {
+    // No answer of the server, but of something between.
+    return undefined;
+  }
+}
 
 /** The finding behind anything that was thrown, also inside Apollo's errors. */
 export function findingOf(thrown: unknown): Finding {
@@ -37,7 +51,8 @@ export function findingOf(thrown: unknown): Finding {
   const errors = (thrown as { errors?: { message: string; extensions?: Record<string, unknown> }[] } | null)?.errors;
   const told = errors?.[0];
   if (told) return { ...AWAY, ...told.extensions, message: told.message } as Finding;
-  return AWAY;
+  // Where the request was refused before GraphQL had it, the finding is the whole answer.
+  return fromText((thrown as { bodyText?: string } | null)?.bodyText) ?? AWAY;
 }
 
 /** JSON whose whole numbers beyond 2^53 stay exact: as text, where the browser shows the source of a number. */
@@ -58,8 +73,7 @@ export async function request(path: string, init?: RequestInit): Promise<Respons
   }
   connection.found();
   if (answer.ok) return answer;
-  const body: unknown = await answer.json().catch(() => null);
-  throw new Problem(isFinding(body) ? body : AWAY);
+  throw new Problem(fromText(await answer.text().catch(() => undefined)) ?? AWAY);
 }
 
 export async function read<T>(path: string, init?: RequestInit): Promise<T> {

@@ -28,6 +28,12 @@ export interface Live {
   live: boolean;
 }
 
+/** What speaks against an answer. While there is an older one, that the server is away is said above the page. */
+function problemOf(error: unknown, older: unknown): Finding | undefined {
+  const problem = error ? findingOf(error) : undefined;
+  return older && problem?.code === AWAY.code ? undefined : problem;
+}
+
 /** A task as it is now: told by subscription; asked for every 3 s while there is none. */
 export function useTask(taskId: string): Live {
   const connected = useConnection() === "found";
@@ -66,7 +72,7 @@ export function useTask(taskId: string): Live {
     return stopPolling;
   }, [over, live, startPolling, stopPolling]);
 
-  return { task, problem: error && !task ? findingOf(error) : undefined, live };
+  return { task, problem: problemOf(error, task), live };
 }
 
 export interface TaskList {
@@ -128,7 +134,7 @@ export function useTasks(limit: number, offset = 0, { status, text, dataSourceNa
     return stopPolling;
   }, [live, startPolling, stopPolling]);
 
-  return { tasks, problem: error && !tasks ? findingOf(error) : undefined, reload: () => void refetch() };
+  return { tasks, problem: problemOf(error, tasks), reload: () => void refetch() };
 }
 
 /** What was asked of the server, or the Problem that speaks against it. */

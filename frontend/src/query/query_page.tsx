@@ -1,13 +1,13 @@
 // SQL in, rows out: as a table, as a chart, as a file, as a link.
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation, useSearch } from "wouter";
-import { AWAY, findingOf, type Finding } from "../api/rest";
+import { findingOf, lasts, type Finding } from "../api/rest";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
 import { ask, chooseChart, toCsv, type Answer } from "./answer";
-import { quoted } from "./ready";
 import { ResultTable } from "./result_table";
+import { queryPath, tableQuery } from "./sql";
 import { useTables, type Tables } from "./tables";
 
 const Editor = lazy(() => import("./editor"));
@@ -20,7 +20,8 @@ export default function QueryPage() {
   useTitle(t.titles.query);
   const wanted = new URLSearchParams(useSearch());
   const [, go] = useLocation();
-  const linked = wanted.get("sql") ?? tableQuery(wanted.get("table"));
+  const table = wanted.get("table");
+  const linked = wanted.get("sql") ?? (table && tableQuery(table));
   // What was typed survives a reload and a look at another page.
   const [sql, setSql] = useState(() => linked ?? sessionStorage.getItem(DRAFT) ?? "");
   const [limit, setLimit] = useState(1000);
@@ -37,7 +38,7 @@ export default function QueryPage() {
       const own = (stop.current = new AbortController());
       setRunning(true);
       setProblem(undefined);
-      go(`/query?sql=${encodeURIComponent(statement)}`, { replace: true });
+      go(queryPath(statement), { replace: true });
       try {
         setAnswer(await ask(statement, limit, own.signal));
       } catch (failure) {
@@ -55,7 +56,7 @@ export default function QueryPage() {
   useEffect(() => sessionStorage.setItem(DRAFT, sql), [sql]);
   const started = useRef(false);
   useEffect(() => {
-    if (started.current || !linked || !(wanted.has("run") || wanted.has("table") || wanted.has("sql"))) return;
+    if (started.current || !linked) return;
     started.current = true;
     void run(linked);
   });
@@ -68,7 +69,7 @@ export default function QueryPage() {
     <div className="page query">
       <h1>{t.query.title}</h1>
       <div className="query-layout">
-        <TableList tables={tables} onPick={(name) => setSql(tableQuery(name) ?? "")} />
+        <TableList tables={tables} onPick={(name) => setSql(tableQuery(name))} />
         <div className="query-main">
           <div className="editor-box">
             <Suspense fallback={<textarea className="editor-waiting" value={sql} aria-label={t.query.sql} readOnly />}>
@@ -101,7 +102,7 @@ export default function QueryPage() {
             {running ? t.query.running : answer ? t.query.result(answer.row_count, answer.elapsed_ms) : ""}
           </div>
           {running && <p className="asking">{t.query.running}</p>}
-          {problem && <ProblemBox finding={problem} {...(problem.code === AWAY.code ? { retry: () => void run(sql) } : {})} />}
+          {problem && <ProblemBox finding={problem} {...(lasts(problem) ? { retry: () => void run(sql) } : {})} />}
           {answer && <Result answer={answer} />}
           {!answer && !problem && !running && (
             <Empty icon="chart">
@@ -112,10 +113,6 @@ export default function QueryPage() {
       </div>
     </div>
   );
-}
-
-function tableQuery(name: string | null): string | null {
-  return name ? `SELECT *\nFROM ${quoted(name)}\nORDER BY __time DESC\nLIMIT 100` : null;
 }
 
 function TableList({ tables, onPick }: { tables: Tables | undefined; onPick: (name: string) => void }) {
@@ -130,7 +127,7 @@ function TableList({ tables, onPick }: { tables: Tables | undefined; onPick: (na
             <details>
               <summary>{name}</summary>
               <button type="button" className="text-button" onClick={() => onPick(name)}>
-                {t.ready.preview}
+                {t.query.newest}
               </button>
               <ul>
                 {tables?.[name]?.map((column) => (

@@ -1,20 +1,34 @@
+// Three questions that the server proposes for what was loaded, one click away.
 import { Link } from "wouter";
-import type { Report } from "../api/report";
-import { readyQueries } from "../query/ready";
+import { useRead } from "../api/rest";
+import type { Task } from "../api/task";
+import { taskPath } from "../api/tasks";
+import { queryPath, tableQuery } from "../query/sql";
 import { t } from "../texts";
 import { Icon, type IconName } from "../ui/icon";
+import { ProblemBox } from "../ui/parts";
 
-const ICONS: IconName[] = ["chart", "data", "query"];
+interface Ready {
+  title: string;
+  sql: string;
+  chart: "line" | "bar";
+}
 
-export function ReadyQueries({ datasource, report }: { datasource: string; report: Report }) {
+const ICONS: Record<string, IconName> = { line: "chart", bar: "bars" };
+
+export function ReadyQueries({ task }: { task: Task }) {
+  const { data, problem } = useRead<Ready[]>(`${taskPath(task.taskId)}/queries`);
+  const newest = { title: t.query.newest, sql: tableQuery(task.datasourceName ?? ""), chart: "" };
+  if (!data && !problem) return null;
   return (
     <section aria-labelledby="ready-title">
-      <h2 id="ready-title">{t.ready.title}</h2>
+      <h2 id="ready-title">{t.task.ready}</h2>
+      {problem && <ProblemBox finding={problem} />}
       <ul className="ready">
-        {readyQueries(datasource, report).map(({ title, sql }, place) => (
+        {[...(data ?? []), newest].map(({ title, sql, chart }) => (
           <li key={title}>
-            <Link href={`/query?sql=${encodeURIComponent(sql)}&run=1`} className="ready-link">
-              <Icon name={ICONS[place] ?? "query"} />
+            <Link href={queryPath(sql)} className="ready-link">
+              <Icon name={ICONS[chart] ?? "query"} />
               {title}
             </Link>
           </li>

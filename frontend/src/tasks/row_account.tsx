@@ -19,9 +19,7 @@ export function RowAccount({ task }: { task: Task }) {
         <b>{count(read)}</b> {t.task.totals.read}
       </p>
       <div className="account-bar" aria-hidden="true">
-        {parts.map(({ name, rows, tone }) => (
-          <span key={name} className={tone} style={{ flexGrow: read ? rows / read : 0 }} />
-        ))}
+        {parts.map(({ name, rows, tone }) => rows > 0 && <span key={name} className={tone} style={{ flexGrow: rows / read }} />)}
       </div>
       <ul className="account-parts">
         {parts.map(({ name, rows, tone }) => (

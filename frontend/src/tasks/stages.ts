@@ -2,7 +2,7 @@
 import { ended, type Task, type Timing } from "../api/task";
 
 const EXPECTED = ["receive", "validate", "ingest", "verify"];
-const ORDER = ["receive", "store", "validate", "plan", "ingest", "verify", "clean"];
+const ORDER = ["receive", "validate", "plan", "ingest", "verify", "clean"];
 const RUNNING: Record<string, string> = {
   PENDING: "receive",
   VALIDATING: "validate",

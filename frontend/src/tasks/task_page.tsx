@@ -1,17 +1,18 @@
 // One load: where it is, how it got there, what was found in the file, and what to do next.
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef } from "react";
 import { has } from "virtual:doors";
 import { Link } from "wouter";
 import type { Report } from "../api/report";
-import { findings, isFinding, useRead, type Finding } from "../api/rest";
+import { useRead } from "../api/rest";
 import { ended, type Task } from "../api/task";
-import { taskPath, useTask } from "../api/tasks";
+import { taskPath, useTask, type Live } from "../api/tasks";
 import { count, duration, size } from "../format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Loading, ProblemBox, Status, useNow, useTitle } from "../ui/parts";
 import { TaskActions } from "./actions";
 import { PlanCard } from "./plan_card";
+import { Problems } from "./problems";
 import { ReadAgain } from "./read_again";
 import { notify, useNotifications } from "./notifications";
 import { Receipt } from "./receipt";
@@ -22,12 +23,11 @@ import { RowAccount } from "./row_account";
 import { Timeline } from "./timeline";
 
 const REPORTED = new Set(["INGESTING", "VERIFYING", "PLANNED", "SUCCEEDED", "REJECTED", "FAILED", "TIMEOUT", "CANCELLED", "CLEANING"]);
-const SHOWN_PROBLEMS = 5;
 
 export function TaskPage({ id }: { id: string }) {
   const { task, problem, live } = useTask(id);
   useTitle(task?.originalFilename ?? t.task.title);
-  if (problem) {
+  if (problem && !task) {
     return (
       <div className="page narrow">
         <ProblemBox finding={problem} />
@@ -46,10 +46,10 @@ export function TaskPage({ id }: { id: string }) {
       </div>
     );
   }
-  return <Shown task={task} live={live} />;
+  return <Shown task={task} live={live} problem={problem} />;
 }
 
-function Shown({ task, live }: { task: Task; live: boolean }) {
+function Shown({ task, live, problem }: Live & { task: Task }) {
   const validated = REPORTED.has(task.status) && task.rowsRead !== null && !task.filesDeletedAt;
   const { data: report } = useRead<Report>(validated ? `${taskPath(task.taskId)}/report` : null);
   const before = useRef(ended(task));
@@ -60,6 +60,7 @@ function Shown({ task, live }: { task: Task; live: boolean }) {
   const succeeded = task.status === "SUCCEEDED";
   return (
     <div className="page">
+      {problem && <ProblemBox finding={problem} />}
       <Head task={task} live={live} />
       <Problems task={task} />
       <section className="card">
@@ -68,7 +69,7 @@ function Shown({ task, live }: { task: Task; live: boolean }) {
       </section>
       {task.status === "PLANNED" && <PlanCard task={task} />}
       {task.rowsRead !== null && <RowAccount task={task} />}
-      {succeeded && report && <ReadyQueries datasource={task.datasourceName ?? ""} report={report} />}
+      {succeeded && <ReadyQueries task={task} />}
       {report && report.first_rejects.length > 0 && <Rejects task={task} report={report} />}
       {report && <ReportView report={report} />}
       {succeeded && <Receipt task={task} />}
@@ -146,34 +147,5 @@ function Actions({ task }: { task: Task }) {
         </button>
       )}
     </div>
-  );
-}
-
-function Problems({ task }: { task: Task }) {
-  const why = findings(task.validationErrors);
-  const errors = why.length ? why : isFinding(task.error) ? [task.error] : [];
-  const notes = findings(task.validationWarnings);
-  return (
-    <>
-      {errors.length > 0 && task.status !== "CANCELLED" && <ProblemList title={t.report.problems} found={errors} tone="bad" />}
-      {notes.length > 0 && <ProblemList title={t.report.notes} found={notes} tone="warn" />}
-    </>
-  );
-}
-
-function ProblemList({ title, found, tone }: { title: string; found: Finding[]; tone: "bad" | "warn" }) {
-  const [all, setAll] = useState(false);
-  const shown = all ? found : found.slice(0, SHOWN_PROBLEMS);
-  return (
-    <section className="problems" aria-label={title}>
-      {shown.map((finding, place) => (
-        <ProblemBox key={place} finding={finding} tone={tone} />
-      ))}
-      {shown.length < found.length && (
-        <button type="button" className="text-button" onClick={() => setAll(true)}>
-          {t.report.more(found.length - shown.length)}
-        </button>
-      )}
-    </section>
   );
 }

@@ -54,7 +54,7 @@ function options(host: HTMLElement, { kind, time, words, ys }: Series, height: n
         const shared = { label: name, stroke, value: (_: uPlot, value: number | null) => (value === null ? "–" : figure(value)) };
         if (kind === "bar") return { ...shared, fill: stroke, ...(bars ? { paths: bars } : {}), points: { show: false } };
         if (kind === "scatter") return { ...shared, paths: () => null, points: { show: true, size: 5, fill: stroke } };
-        return { ...shared, width: 2 };
+        return { ...shared, width: 2, points: { size: 6, fill: stroke } };
       }),
     ],
   };

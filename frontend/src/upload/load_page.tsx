@@ -41,6 +41,8 @@ export function LoadPage() {
   const [refused, setRefused] = useState<string[]>([]);
   const { tasks, problem } = useTasks(RECENT);
   const { data: limits } = useRead<Limits>("/api/limits");
+  const { data: existing } = useRead<{ datasources: { name: string }[] }>(uploads.length ? "/api/datasources" : null);
+  const datasources = existing?.datasources.map(({ name }) => name) ?? [];
   const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
     // While the limit is not known the server refuses what is too large, before it has come.
     onDrop: (files) => setRefused(take(files, limits?.max_file_bytes ?? Infinity)),
@@ -89,7 +91,7 @@ export function LoadPage() {
             </div>
           )}
           {uploads.map((upload) => (
-            <UploadCard key={upload.id} upload={upload} onSend={() => void startUpload(upload.id).then(openWhenAlone)} />
+            <UploadCard key={upload.id} upload={upload} datasources={datasources} onSend={() => void startUpload(upload.id).then(openWhenAlone)} />
           ))}
         </section>
       )}

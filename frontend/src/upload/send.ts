@@ -1,7 +1,7 @@
 // Sends one file by tus: what has arrived stays, so that sending goes on after a pause, a lost line or a reload.
 import { defaultOptions, Upload as Tus, type DetailedError, type PreviousUpload } from "tus-js-client";
 import { connection } from "../api/connection";
-import { AWAY, isFinding, Problem } from "../api/rest";
+import { AWAY, fromText, Problem } from "../api/rest";
 import { uuid } from "../format";
 
 export interface Order {
@@ -46,15 +46,8 @@ const endpoint = (): string => new URL("/api/ingest/uploads", location.href).hre
 const storage = defaultOptions.urlStorage;
 const statusOf = (error: unknown): number => (error as Partial<DetailedError>).originalResponse?.getStatus() ?? 0;
 
-function problemOf(error: unknown): Problem {
-  try {
-    const body: unknown = JSON.parse((error as Partial<DetailedError>).originalResponse?.getBody() ?? "null");
-    if (isFinding(body)) return new Problem(body);
-  } catch {
-    // No answer of the server, but of something between.
-  }
-  return new Problem(AWAY);
-}
+const problemOf = (error: unknown): Problem =>
+  new Problem(fromText((error as Partial<DetailedError>).originalResponse?.getBody()) ?? AWAY);
 
 function told(kept: PreviousUpload): Unfinished {
   const { filename, datasource_name, mode, allow_duplicate, apply, request_id } = kept.metadata;

@@ -9,7 +9,14 @@ import { extensionOf, validDatasource } from "./names";
 import { preview, type Preview } from "./preview";
 import { pauseUpload, removeUpload, resumeUpload, setWish, startOver, stopUpload, type Upload } from "./uploads";
 
-export function UploadCard({ upload, onSend }: { upload: Upload; onSend: () => void }) {
+interface Props {
+  upload: Upload;
+  /** Those that exist. */
+  datasources: string[];
+  onSend: () => void;
+}
+
+export function UploadCard({ upload, datasources, onSend }: Props) {
   const { id, file, state } = upload;
   const sendable = state === "ready" || state === "failed" || state === "stopped";
   const onTheWay = state === "sending" || state === "waiting" || state === "paused";
@@ -25,7 +32,7 @@ export function UploadCard({ upload, onSend }: { upload: Upload; onSend: () => v
           </button>
         )}
       </header>
-      {sendable && (upload.unfinished ? <p>{t.upload.unfinishedHere(upload.datasource)}</p> : <Wishes upload={upload} />)}
+      {sendable && (upload.unfinished ? <p>{t.upload.unfinishedHere(upload.datasource)}</p> : <Wishes upload={upload} datasources={datasources} />)}
       {onTheWay && <Progress upload={upload} />}
       {state === "stopped" && <p className="hint">{t.upload.stopped}</p>}
       {upload.problem && <ProblemBox finding={upload.problem} />}
@@ -50,7 +57,7 @@ export function UploadCard({ upload, onSend }: { upload: Upload; onSend: () => v
   );
 }
 
-function Wishes({ upload }: { upload: Upload }) {
+function Wishes({ upload, datasources }: Omit<Props, "onSend">) {
   const { id, datasource, mode } = upload;
   const field = useId();
   const valid = validDatasource(datasource);
@@ -62,6 +69,7 @@ function Wishes({ upload }: { upload: Upload }) {
           <label htmlFor={field}>{t.upload.datasource}</label>
           <input
             id={field}
+            list={`${field}-existing`}
             value={datasource}
             onChange={(event) => setWish(id, { datasource: event.target.value })}
             maxLength={128}
@@ -72,8 +80,13 @@ function Wishes({ upload }: { upload: Upload }) {
             aria-describedby={`${field}-hint`}
           />
           <p className={valid ? "hint" : "hint bad-text"} id={`${field}-hint`}>
-            {valid ? t.upload.datasourceHint : t.upload.datasourceInvalid}
+            {!valid ? t.upload.datasourceInvalid : datasources.includes(datasource) ? t.upload.existing : t.upload.datasourceHint}
           </p>
+          <datalist id={`${field}-existing`}>
+            {datasources.map((each) => (
+              <option key={each} value={each} />
+            ))}
+          </datalist>
         </div>
         <fieldset className="field">
           <legend>{t.upload.mode}</legend>

@@ -1,6 +1,6 @@
 // The files that were dropped and are not yet a task. They live as long as the tab, whatever page is shown.
 import { useSyncExternalStore } from "react";
-import { findingOf, passes, type Finding } from "../api/rest";
+import { findingOf, lasts, type Finding } from "../api/rest";
 import { uuid } from "../format";
 import { suggestDatasource } from "./names";
 import { forget, leftOf, send, unfinished, type Order, type Sending } from "./send";
@@ -79,9 +79,9 @@ export async function startUpload(id: string): Promise<string | undefined> {
     const problem = findingOf(failure);
     const left = (await leftOf(upload.file)).find(({ key }) => key === upload.key);
     // What only took too long goes on with what has arrived; what was refused is begun anew.
-    const lasts = passes(problem) || problem.code === "UNAUTHENTICATED";
-    if (left && !lasts) await forget(left);
-    change(id, { state: "failed", problem, unfinished: lasts ? left : undefined, key: lasts ? upload.key : uuid() });
+    const goesOn = lasts(problem);
+    if (left && !goesOn) await forget(left);
+    change(id, { state: "failed", problem, unfinished: goesOn ? left : undefined, key: goesOn ? upload.key : uuid() });
     return undefined;
   } finally {
     running.delete(id);

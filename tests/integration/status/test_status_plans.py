@@ -47,6 +47,7 @@ async def test_a_plan_waits_and_is_applied_once(service: Service) -> None:
     assert {first.task_id, again.task_id} == {task_id}
     ended = await service.ended(task_id)
     assert (ended.state, ended.rows_loaded) == (TaskState.TASK_STATE_SUCCEEDED, ROWS)
+    assert [each.stage for each in ended.timings] == ["receive", "validate", "plan", "ingest", "verify"]
     assert (await apply(service, task_id, plan_hash)).state == TaskState.TASK_STATE_SUCCEEDED
     states = [event.state for event in await service.events(task_id) if event.kind == pb.EVENT_KIND_STATE]
     assert states.count(TaskState.TASK_STATE_INGESTING) == 1

@@ -99,7 +99,7 @@ class StageTiming(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """Name of the stage: receive, validate, ingest, verify, clean."""
+    """Name of the stage: receive, validate, plan (waiting to be applied), ingest, verify, clean."""
     seconds: _builtins.float
     """Seconds from its start to its end, over all attempts; up to now while it runs."""
     @_builtins.property
@@ -1549,7 +1549,7 @@ class StageStatistics(_message.Message):
     P50_SECONDS_FIELD_NUMBER: _builtins.int
     P95_SECONDS_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """Name of the stage: receive, validate, ingest, verify, clean."""
+    """Name of the stage: receive, validate, plan (waiting to be applied), ingest, verify, clean."""
     p50_seconds: _builtins.float
     """Median, in seconds."""
     p95_seconds: _builtins.float
