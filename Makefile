@@ -7,7 +7,7 @@ INSTANCE ?= default
 KIND ?= runs
 RUNS ?= 5
 
-.PHONY: help page setup run up down status check test test-browser test-compose fmt gen lock chaos bench docker.env doctor release clean
+.PHONY: help page setup run up down status check test test-faults test-browser test-compose fmt gen lock chaos bench docker.env doctor release clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ status: .venv/.ready ## What runs, its memory and its health
 
 test: .venv/.ready page frontend/node_modules/.check ## All rings on real parts (at most 20 minutes)
 	@$(BIN)/python -m tests.rings unit contract integration e2e chaos browser/test_first_minute.py
+
+test-faults: .venv/.ready page ## Druid itself is killed, paused, filled and emptied while files come in (some 9 minutes)
+	@$(BIN)/python -m tests.rings faults
 
 test-browser: .venv/.ready page frontend/node_modules/.check ## The page in a real Chromium, on the whole stack
 	@BROWSER_REQUIRED=1 $(BIN)/python -m tests.rings browser

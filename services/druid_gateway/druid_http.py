@@ -58,7 +58,7 @@ class HttpDruid:
         logs.get().error("druid.submit_refused", status=response.status_code, reason=text)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise errors.error(ErrorReason.ERROR_REASON_DRUID_NO_CAPACITY, "Druid's queue of tasks is full.", value=text)
-        if not answer:
+        if not answer or not response.is_client_error:
             # Not the overlord's word on the task: a router that finds none, or one that is not the leader (yet) and points elsewhere.
             raise _refused(response, text)
         raise errors.error(ErrorReason.ERROR_REASON_DRUID_SPEC_REFUSED, "Druid refused the load's specification.", value=text)

@@ -62,6 +62,16 @@ async def test_a_refused_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
     assert "0123abcd" not in raised.value.problem.value + json.dumps(lines)
 
 
+async def test_a_router_that_finds_no_overlord_says_nothing_of_the_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
+    answer = {"error": "Unable to determine destination[/druid/indexer/v1/task]; is your coordinator/overlord running?"}
+    with web:
+        route = web.post("/druid/indexer/v1/task").respond(503, json=answer)
+        with pytest.raises(SluiceError) as raised:
+            await druid.submit({"id": "a"})
+        assert route.call_count == druid_http.TRIES
+    assert raised.value.code == "DRUID_UNAVAILABLE"
+
+
 async def test_a_full_queue(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         web.post("/druid/indexer/v1/task").respond(429, json={"errorMessage": "Task queue is full"})
