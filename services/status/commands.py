@@ -1,10 +1,11 @@
 """What others may do to a task: make it, receive it, end its upload, cancel it. Each is harmless when repeated."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from services.common import errors
-from services.status import machine
+from services.status import machine, problems
 from services.status.machine import TERMINAL, Move, State
 from services.status.store import Store, conflict
 from services.status.tasks import NewTask, Progress, Task
@@ -69,15 +70,27 @@ class Commands:
             raise conflict(task, "receives no more bytes")
         return task
 
-    async def receive(self, task_id: str, received_size: int, multipart_id: str, writer: str, bytes_per_second: float) -> Task:
-        """Notes that bytes arrive.
+    async def receive(
+        self,
+        task_id: str,
+        received_size: int,
+        multipart_id: str,
+        writer: str,
+        bytes_per_second: float,
+        findings: Sequence[Problem] = (),
+    ) -> Task:
+        """Notes that bytes arrive, and what has been found wrong in them.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
         """
         before = await self.get(task_id)
         progress = received_so_far(received_size, before.file_size, bytes_per_second)
-        received = await self._store.receive(before.task_id, multipart_id, writer, progress)
+        if findings:
+            progress = replace(progress, message=f"{progress.message} So far: {findings[0].message}")
+        received = await self._store.receive(
+            before.task_id, multipart_id, writer, progress, [problems.to_json(found) for found in findings]
+        )
         task = await self.get(task_id)
         if not received:
             _check_writer(task, writer)

@@ -92,9 +92,11 @@ class StatusServicer(StatusServiceServicer):
         logs.bind(task_id=request.task_id)
         if request.begin:
             task = await self._commands.begin_receiving(request.task_id, request.received_size, request.multipart_id, request.writer)
-        else:
-            rate = request.bytes_per_second
-            task = await self._commands.receive(request.task_id, request.received_size, request.multipart_id, request.writer, rate)
+            policy, options = (None, None) if request.received_size else await self._judging.expected(task)
+            return status_pb2.ReportReceivingResponse(task=task_message(task), policy=policy, options=options)
+        task = await self._commands.receive(
+            request.task_id, request.received_size, request.multipart_id, request.writer, request.bytes_per_second, request.findings
+        )
         return status_pb2.ReportReceivingResponse(task=task_message(task))
 
     async def CompleteUpload(self, request: status_pb2.CompleteUploadRequest, context: Context) -> status_pb2.CompleteUploadResponse:

@@ -133,7 +133,7 @@ class Store:
             WHERE task_id = $1 AND status = 'PENDING' RETURNING 1"""
         return await self._changed(sql, [task_id, received_size, multipart_id, writer])
 
-    async def receive(self, task_id: str, multipart_id: str, writer: str, progress: Progress) -> bool:
+    async def receive(self, task_id: str, multipart_id: str, writer: str, progress: Progress, findings: list[dict[str, Any]]) -> bool:
         """Notes a sign of life of an upload, with an event where bytes have come since the last. False when no longer PENDING, or when
         another writer has begun."""
         kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
@@ -142,6 +142,7 @@ class Store:
                 UPDATE ingestion_tasks t SET updated_at = clock_timestamp(), received_size = greatest(t.received_size, $2),
                     multipart_id = CASE WHEN $3 = '' THEN t.multipart_id ELSE $3 END,
                     message = CASE WHEN grew THEN $5 ELSE t.message END,
+                    validation_errors = coalesce($7::jsonb, t.validation_errors),
                     last_sequence = t.last_sequence + grew::int
                 FROM (SELECT task_id, received_size < $2 AS grew FROM ingestion_tasks WHERE task_id = $1 FOR UPDATE) AS before
                 WHERE t.task_id = before.task_id AND t.status = 'PENDING' AND $4 IN ('', t.upload_writer)
@@ -149,7 +150,7 @@ class Store:
             SELECT CASE WHEN grew THEN
                 append_task_event(task_id, last_sequence, 'PROGRESS', status, message, attempt, $6::jsonb, NULL) END AS position
             FROM changed"""
-        return await self._changed(sql, [task_id, progress.done, multipart_id, writer, progress.message, kept])
+        return await self._changed(sql, [task_id, progress.done, multipart_id, writer, progress.message, kept, findings or None])
 
     async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None, writer: str = "") -> bool:
         """Makes the transition from `state`. False where the task is no longer in it, the claim is lost, or another than the named

@@ -13,11 +13,16 @@ from services.upload.servicer import UploadServicer
 from services.upload.settings import Settings
 from services.upload.status_rpc import StatusRpc
 from services.upload.sweeper import Sweeper
+from services.upload.tee import Tees
 from services.upload.uploads import Uploads
+from services.upload.validation_rpc import ValidationRpc
 from sluice.upload.v1 import upload_pb2_grpc
 
 CLEANUP_GRACE_S = 5.0
 """How long the clean-up of interrupted uploads may take after the server has stopped, in seconds."""
+
+VERDICT_S = 300.0
+"""How long after the last byte of a file the verdict on it is listened for, in seconds."""
 
 SERVICE = "sluice.upload.v1.UploadService"
 
@@ -34,7 +39,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     background = Background()
     stack.push_async_callback(background.drain, CLEANUP_GRACE_S)
     cleanup = Cleanup(store)
-    receiver = Receiver(settings, store, tasks, cleanup, background)
+    tees = Tees(await _validation(stack, settings))
+    stack.push_async_callback(tees.close)
+    receiver = Receiver(settings, store, tasks, cleanup, background, tees)
     uploads = Uploads(settings, store, tasks, cleanup, receiver)
     sweeping = asyncio.create_task(Sweeper(settings, store, tasks, cleanup).run(), name="sweeper")
     stack.push_async_callback(_cancelled, sweeping)
@@ -49,6 +56,14 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     )
     stack.callback(receiver.stop)
     return port
+
+
+async def _validation(stack: AsyncExitStack, settings: Settings) -> ValidationRpc | None:
+    if settings.validation_addr is None:
+        return None
+    channel = channels.connect(settings.validation_addr)
+    stack.push_async_callback(channel.close)
+    return ValidationRpc(channel, settings.upload_total_timeout_s + VERDICT_S)
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -36,6 +36,8 @@ class Outcome:
         task, parts, timings = stream.task, stream.parts, stream.timings
         with timings.step("complete"):
             await parts.complete()
+        # Before the task is UPLOADED: its validation asks at once for what was read meanwhile.
+        stream.tee.finish()
         with timings.step("commit"):
             done = await self._tasks.complete(task.task_id, parts.size, sha256, stream.writer.id)
         if stream.begun_at:

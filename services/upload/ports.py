@@ -1,12 +1,13 @@
 """What the upload service needs of the world: an object store and the tasks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
+from sluice.validation.v1.validation_pb2 import InspectRequest, InspectResponse, Policy, ReadOptions
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,26 @@ class ObjectStore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a file has to be and how it is to be read. Known of one of which nothing has arrived yet."""
+
+    policy: Policy
+    options: ReadOptions
+
+
+class Validation(Protocol):
+    """Reads files while they arrive."""
+
+    def inspect(self, messages: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
+        """Hands over the messages of one file; what is found in it.
+
+        Raises:
+            SluiceError: INSPECTION_REFUSED, or whatever else went wrong with the call.
+        """
+        ...
+
+
 class Tasks(Protocol):
     """The tasks, kept by the status service.
 
@@ -106,12 +127,14 @@ class Tasks(Protocol):
         """One task."""
         ...
 
-    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
         """Makes `writer` the one that may write to the task. Earlier ones are refused with WRITER_REPLACED from here on."""
         ...
 
-    async def report(self, task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
-        """A sign of life with the bytes so far and the bytes a second. Tried once: the next one follows."""
+    async def report(
+        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+    ) -> None:
+        """A sign of life with the bytes so far, the bytes a second, and what is wrong in them. Tried once: the next one follows."""
         ...
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:

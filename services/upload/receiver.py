@@ -27,6 +27,7 @@ from services.upload.settings import Settings
 from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
 from services.upload.stored import Stored, stored, tail_key
 from services.upload.stream import ENDED_MEANWHILE, AbortedError, Stream, WrongFileError
+from services.upload.tee import Tees
 from services.upload.writers import Share, Writer, Writers
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
@@ -48,12 +49,13 @@ Last = Finish | Pause | SluiceError
 class Receiver:
     """Takes streams, so many at once as the settings let."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, background: Background) -> None:
+    def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, background: Background, tees: Tees) -> None:
         self._settings = settings
         self._store = store
         self._tasks = tasks
         self._cleanup = cleanup
         self._background = background
+        self._tees = tees
         self._outcome = Outcome(tasks, cleanup)
         self._writers = Writers(
             Share(settings.max_concurrent_uploads, settings.max_bytes_in_flight),
@@ -118,6 +120,8 @@ class Receiver:
                 if isinstance(outcome, Task):
                     return outcome
                 raise outcome from failure
+            finally:
+                stream.tee.break_off()
 
     async def _opened(self, header: Header, writer: Writer) -> Stream:
         """The stream, ready to go on at its offset.
@@ -140,12 +144,16 @@ class Receiver:
                     metadata={"expected_offset": str(kept.size)},
                 )
             tail = await self._store.get(self._store.uri(tail_key(task.task_id, kept.parts_size))) if kept.tail_size else b""
-            await self._tasks.begin(task.task_id, kept.size, kept.multipart_id, writer.id)
+            expected = await self._tasks.begin(task.task_id, kept.size, kept.multipart_id, writer.id)
             if task.multipart_id and not kept.multipart_id and not kept.whole:
                 # Of a stream that this one replaces.
                 await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
         parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings, resumable=resumable)
-        return Stream(task, writer, parts, timings, kept.size, tail)
+        tee = self._tees.begin(task, expected)
+        if kept.size:
+            # Of bytes that it has not seen validation cannot judge.
+            tee.end()
+        return Stream(task, writer, parts, tee, timings, kept.size, tail)
 
     async def _check_room_for(self, task: Task, writer: Writer) -> None:
         writer.client, writer.announced = task.client, _announced(task) or 0
@@ -188,6 +196,7 @@ class Receiver:
                 match step:
                     case Chunk():
                         self._check_chunk(step, stream)
+                        stream.tee.hand(step.data)
                         await stream.parts.write(step.data)
                     case Finish():
                         return step
@@ -223,6 +232,7 @@ class Receiver:
         at another process has taken over."""
         parts, task_id = stream.parts, stream.task.task_id
         told, told_at = (stream.begun_at, parts.multipart_id), perf_counter()
+        findings = stream.tee.findings
         opened = asyncio.create_task(parts.opened.wait())
         try:
             await asyncio.wait([opened], timeout=REPORT_INTERVAL_S)
@@ -230,7 +240,7 @@ class Receiver:
                 now, at = (parts.size, parts.multipart_id), perf_counter()
                 if now != told or at - told_at >= SIGN_OF_LIFE_S:
                     try:
-                        await self._tasks.report(task_id, *now, stream.writer.id, max(now[0] - told[0], 0) / (at - told_at))
+                        await self._tasks.report(task_id, *now, stream.writer.id, max(now[0] - told[0], 0) / (at - told_at), findings)
                         told, told_at = now, at
                     except SluiceError as failure:
                         if failure.reason in ENDED_MEANWHILE | {ErrorReason.ERROR_REASON_WRITER_REPLACED}:

@@ -25,6 +25,9 @@ class Settings(GrpcSettings, S3Settings):
     """Settings of the upload service. One upload holds at most (PARTS_IN_FLIGHT + 1) parts in memory."""
 
     status_addr: Address = Field(description="Address of the status service, host:port.")
+    validation_addr: Address | None = Field(
+        None, description="Address of the validation service, host:port; it reads files while they arrive. Unset: once they are stored."
+    )
     max_file_size_bytes: int = Field(500 * MIB, gt=0, description="Largest file that is taken, in bytes.")
     part_size_bytes: int = Field(
         8 * MIB,

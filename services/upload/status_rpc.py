@@ -1,13 +1,14 @@
 """The tasks by the status service's RPCs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import grpc
 from grpc import aio
 
 from services.common import errors
+from services.upload.ports import Expected
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2, status_pb2_grpc
@@ -51,17 +52,20 @@ class StatusRpc:
         answer: status_pb2.GetTaskResponse = await _persistently(lambda deadline: self._stub.GetTask(request, timeout=deadline), BUDGET_S)
         return answer.task
 
-    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
         """Makes `writer` the one that may write."""
         request = status_pb2.ReportReceivingRequest(
             task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, begin=True
         )
-        await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S)
+        answer = await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S)
+        return Expected(answer.policy, answer.options)
 
-    async def report(self, task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
+    async def report(
+        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+    ) -> None:
         """A sign of life."""
         request = status_pb2.ReportReceivingRequest(
-            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, bytes_per_second=rate
+            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, bytes_per_second=rate, findings=findings
         )
         try:
             await self._stub.ReportReceiving(request, timeout=ATTEMPT_S)

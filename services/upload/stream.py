@@ -6,6 +6,7 @@ from time import perf_counter
 from services.common.errors import SluiceError
 from services.common.timing import Timings
 from services.upload.multipart import PartWriter
+from services.upload.tee import Tee
 from services.upload.writers import Writer
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import UploadMode
@@ -32,6 +33,7 @@ class Stream:
     task: Task
     writer: Writer
     parts: PartWriter
+    tee: Tee
     timings: Timings
     begun_at: int
     """Bytes that were there before it."""

@@ -25,6 +25,9 @@ from sluice.validation.v1.validation_pb2 import (
 
 Step = ValidateObjectResponse | InspectResponse
 
+LAST_BYTES_S = 5.0
+"""How long the last bytes of a file that is complete in the object store may still be on their way here."""
+
 
 class Inspection:
     """One file: its bytes so far on the local disk, and what the child that reads them says."""
@@ -51,6 +54,8 @@ class Inspection:
         self.size = 0
         self.finished = False
         """Whether all bytes are there."""
+        self.settled = asyncio.Event()
+        """Set once they are, or will never be."""
 
     @property
     def sha256(self) -> bytes:
@@ -150,8 +155,15 @@ class Inspections:
         self._arriving: set[Inspection] = set()
         self._forgetting: set[asyncio.Task[None]] = set()
 
-    def take(self, request: ValidateObjectRequest) -> Inspection | None:
-        """The file of the task, if all of it is here; it is the caller's to close."""
+    async def take(self, request: ValidateObjectRequest) -> Inspection | None:
+        """The file of the task, if all of it is here; it is the caller's to close. What is still on its way here is waited for: the object
+        is complete, so nothing but these last bytes can be missing."""
+        arriving = [inspection.settled.wait() for inspection in self._arriving if inspection.request.task_id == request.task_id]
+        try:
+            async with asyncio.timeout(LAST_BYTES_S):
+                await asyncio.gather(*arriving)
+        except TimeoutError:
+            logs.get().info("inspection.late")
         found = self._open.pop(request.task_id, None)
         if found is None:
             return None
@@ -201,6 +213,7 @@ class Inspections:
         finally:
             receiving.cancel()
             self._arriving.discard(inspection)
+            inspection.settled.set()
             if not inspection.finished:
                 # A task of its own: a call that is cancelled a second time must not leave the child and its files behind.
                 await asyncio.wait([self._forget(inspection)])
@@ -228,6 +241,7 @@ class Inspections:
             self._forget(replaced)
         self._open[task_id] = inspection
         self._arriving.discard(inspection)
+        inspection.settled.set()
 
         async def forget_later() -> None:
             await asyncio.sleep(self._keep_s)

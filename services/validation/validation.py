@@ -70,7 +70,7 @@ class Validation:
         if stored is not None:
             yield ValidateObjectResponse(report=stored)
             return
-        inspection = self._inspections.take(request)
+        inspection = await self._inspections.take(request)
         if inspection is not None:
             try:
                 async with aclosing(self._taken_over(request, inspection)) as steps:
@@ -90,7 +90,7 @@ class Validation:
     async def _taken_over(self, request: ValidateObjectRequest, inspection: Inspection) -> AsyncGenerator[ValidateObjectResponse, None]:
         """The same for a file that was read while it was uploaded, if it was read as is asked for; else for its bytes, which are here."""
         read_so = inspection.request
-        if (read_so.policy, read_so.options) == (_reading_part(request.policy), request.options):
+        if (_reading_part(read_so.policy), read_so.options) == (_reading_part(request.policy), request.options):
             async with aclosing(self._judged(request, inspection.steps(), inspection.folder, inspection.sha256, Timings())) as steps:
                 async for step in steps:
                     yield step

@@ -12,6 +12,7 @@ from services.common import errors
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1 import status_pb2
+from sluice.validation.v1.validation_pb2 import Policy, ReadOptions, Rule
 from tests.integration.status.conftest import SIZE, Service, Services, create_request
 
 
@@ -74,6 +75,34 @@ async def test_receiving_is_noted_until_the_upload_ends(quiet: Service) -> None:
     done.file_size += 1
     assert await code_of(quiet.stub.CompleteUpload(done)) == "STATE_CONFLICT"
     assert await code_of(quiet.stub.ReportReceiving(report)) == "STATE_CONFLICT"
+
+
+async def test_what_is_wrong_in_the_bytes_so_far_is_shown(quiet: Service) -> None:
+    task = await quiet.create()
+    wrong = errors.problem(ErrorReason.ERROR_REASON_NO_TIME_COLUMN, "No column holds times.")
+    report = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=10, findings=[wrong])
+    noted = (await quiet.stub.ReportReceiving(report)).task
+    assert list(noted.validation_errors) == [wrong]
+    assert noted.message == "0.0 MiB received. So far: No column holds times."
+    # A report that does not know of it takes nothing back.
+    later = (await quiet.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=20))).task
+    assert list(later.validation_errors) == [wrong]
+
+
+async def test_who_begins_a_file_is_told_how_it_will_be_read(quiet: Service) -> None:
+    task = await quiet.create(options=ReadOptions(delimiter=";").SerializeToString())
+    policy = Policy(rules=[Rule(name="min_columns", limit=9)])
+    settings = status_pb2.DatasourceSettings(policy=policy, options=ReadOptions(encoding="windows-1252"))
+    await quiet.stub.SetDatasourceSettings(status_pb2.SetDatasourceSettingsRequest(datasource="sales", settings=settings))
+
+    async def begin(size: int) -> status_pb2.ReportReceivingResponse:
+        request = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=size, writer="w", begin=True)
+        answer: status_pb2.ReportReceivingResponse = await quiet.stub.ReportReceiving(request)
+        return answer
+
+    told = await begin(0)
+    assert (told.policy, told.options) == (policy, ReadOptions(delimiter=";", encoding="windows-1252"))
+    assert not (await begin(7)).HasField("policy")
 
 
 async def test_a_writer_that_was_replaced_writes_no_more(quiet: Service) -> None:

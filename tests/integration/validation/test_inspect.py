@@ -75,6 +75,36 @@ async def test_the_same_bytes_give_the_same_report_on_both_ways(running: Running
     assert list(running.spool.glob("*/job-*")) == []
 
 
+async def test_the_last_bytes_on_their_way_are_waited_for(running: Running) -> None:
+    data = sales(1000)
+    request = await running.request(data, "sales.csv", file_uri=f"s3://{running.bucket.name}/uploads/none")
+    header, *chunked, finish = whole(request.task_id, "sales.csv", data)
+    received, completed = asyncio.Event(), asyncio.Event()
+
+    async def sent() -> AsyncIterator[pb.InspectRequest]:
+        for message in (header, *chunked):
+            yield message
+        received.set()
+        await completed.wait()
+        yield finish
+
+    async def inspected() -> None:
+        async for _ in running.stub.Inspect(sent()):
+            pass
+
+    inspecting = asyncio.create_task(inspected())
+    await received.wait()
+    while not list(running.spool.glob("*/job-*")):  # noqa: ASYNC110 - the service is another part of this process and sets no event
+        await asyncio.sleep(0.02)
+    validating = asyncio.create_task(running.validate(request))
+    done, _ = await asyncio.wait({validating}, timeout=0.3)
+    assert not done
+    completed.set()
+    _, report = await validating
+    await inspecting
+    assert (report.verdict, report.rows_read) == (Verdict.VERDICT_PASSED, 1000)
+
+
 async def test_other_rules_than_were_told_early_are_judged_on_the_same_bytes(running: Running) -> None:
     data = sales(100)
     rules = [pb.Rule(name="min_columns", limit=9)]

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -14,15 +14,17 @@ from services.common import errors
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup
 from services.upload.imports import Imports
-from services.upload.ports import FoundObject, StoredPart
+from services.upload.ports import Expected, FoundObject, StoredPart, Validation
 from services.upload.receiver import Receiver
 from services.upload.settings import Settings
 from services.upload.steps import Step
 from services.upload.sweeper import Sweeper
+from services.upload.tee import Tees
 from services.upload.uploads import NewUpload, Uploads
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
+from sluice.validation.v1.validation_pb2 import Policy, ReadOptions
 
 PART = 5 * 1024 * 1024
 """The smallest part size that settings take."""
@@ -165,6 +167,8 @@ class FakeTasks:
     def __init__(self, faults: Faults) -> None:
         self.tasks: dict[str, Task] = {}
         self.reports: list[tuple[int, str]] = []
+        self.findings: list[Problem] = []
+        """Those of the last report."""
         self.reported = asyncio.Event()
         self.writers: dict[str, str] = {}
         self.idle_s = math.inf
@@ -210,16 +214,20 @@ class FakeTasks:
         copy.CopyFrom(self.tasks[task_id])
         return copy
 
-    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
         async with self._call("begin"):
             task = self._pending(task_id)
             self.writers[task_id] = writer
             task.received_size, task.multipart_id = received, multipart_id
+        return Expected(Policy(), ReadOptions())
 
-    async def report(self, task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
+    async def report(
+        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+    ) -> None:
         async with self._call("report"):
             self._note(task_id, received, multipart_id, writer)
             self.reports.append((received, multipart_id))
+            self.findings = list(findings)
             self.reported.set()
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
@@ -264,7 +272,7 @@ class FakeTasks:
 class World:
     """A whole upload service over fakes."""
 
-    def __init__(self, faults: Faults | None = None, **settings: Any) -> None:
+    def __init__(self, faults: Faults | None = None, validation: Validation | None = None, **settings: Any) -> None:
         self.settings = Settings(
             bind_addr="127.0.0.1:0",
             status_addr="127.0.0.1:1",
@@ -278,7 +286,8 @@ class World:
         self.tasks = FakeTasks(self.faults)
         self.background = Background()
         self.cleanup = Cleanup(self.store)
-        self.receiver = Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background)
+        self.tees = Tees(validation)
+        self.receiver = Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background, self.tees)
         self.uploads = Uploads(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
         self.imports = Imports(self.settings, self.store, self.tasks, self.cleanup, self.receiver, self.background)
         self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import crc32c
 import pytest
@@ -89,11 +90,11 @@ async def test_a_lost_report_does_not_end_the_upload() -> None:
     task = await world.create()
     original = world.tasks.report
 
-    async def lost(task_id: str, received: int, multipart_id: str, writer: str, rate: float) -> None:
-        await original(task_id, received, multipart_id, writer, rate)
+    async def lost(*report: Any) -> None:
+        await original(*report)
         raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "lost")
 
-    world.tasks.report = lost  # type: ignore[method-assign]
+    world.tasks.report = lost  # type: ignore[assignment, method-assign]
     await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(DATA), finish()))
     assert world.tasks.reports
     assert world.store.objects == {task.file_uri: DATA}

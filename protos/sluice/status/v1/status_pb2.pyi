@@ -552,6 +552,7 @@ class ReportReceivingRequest(_message.Message):
     WRITER_FIELD_NUMBER: _builtins.int
     BEGIN_FIELD_NUMBER: _builtins.int
     BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     received_size: _builtins.int
@@ -564,6 +565,12 @@ class ReportReceivingRequest(_message.Message):
     """The writer begins: it takes the place of the one before, and the size and multipart upload given here replace the ones before."""
     bytes_per_second: _builtins.float
     """Bytes a second that arrive now; 0 where not known. For the words that people see."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
+        """What validation has found wrong in the bytes so far: all of it each time. They stand in the task's validation_errors until its file has
+        been validated.
+        """
+
     def __init__(
         self,
         *,
@@ -573,10 +580,11 @@ class ReportReceivingRequest(_message.Message):
         writer: _builtins.str = ...,
         begin: _builtins.bool = ...,
         bytes_per_second: _builtins.float = ...,
+        findings: _abc.Iterable[_errors_pb2.Problem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "bytes_per_second", b"bytes_per_second", "multipart_id", b"multipart_id", "received_size", b"received_size", "task_id", b"task_id", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "bytes_per_second", b"bytes_per_second", "findings", b"findings", "multipart_id", b"multipart_id", "received_size", b"received_size", "task_id", b"task_id", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -589,18 +597,30 @@ class ReportReceivingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> Global___Task:
         """The task as it stands now."""
+
+    @_builtins.property
+    def policy(self) -> _validation_pb2.Policy:
+        """What the file has to be, as its validation will be told; for the writer that begins at byte 0."""
+
+    @_builtins.property
+    def options(self) -> _validation_pb2.ReadOptions:
+        """How the file is to be read, as its validation will be told; for the writer that begins at byte 0. Unset: told from the file."""
 
     def __init__(
         self,
         *,
         task: Global___Task | None = ...,
+        policy: _validation_pb2.Policy | None = ...,
+        options: _validation_pb2.ReadOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "policy", b"policy", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

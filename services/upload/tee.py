@@ -1,0 +1,126 @@
+"""The bytes of a stream, handed to validation while they arrive: it reads them meanwhile, and speaks before the last one is here.
+
+Nobody waits for it. Where validation is slow, away or full, the tee ends and the upload goes on: validation reads the object later.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from services.common import logs
+from services.common.errors import SluiceError
+from services.upload.ports import Expected, Validation
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.status.v1.status_pb2 import Task
+from sluice.validation.v1.validation_pb2 import InspectChunk, InspectFinish, InspectHeader, InspectRequest
+
+FROM_BYTES = 2 * 1024 * 1024
+"""A file that is shorter is validated before anybody could act on an early word."""
+
+WAITING_BYTES = 8 * 1024 * 1024
+"""Bytes of one stream that may wait to be handed over. Where more would, validation is slower than the line."""
+
+
+class Tee:
+    """One stream's. Inert without a validation service. While it runs its task is in `running`."""
+
+    def __init__(self, validation: Validation | None, header: InspectHeader, running: "set[asyncio.Task[None]]") -> None:
+        self.findings: list[Problem] = []
+        """What is wrong in the bytes so far."""
+        self._validation = validation
+        self._header = header
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = self._size = 0
+        self._finished = False
+        self._over = False
+        self._changed = asyncio.Event()
+        self._all_running = running
+        self._running: asyncio.Task[None] | None = None
+
+    def hand(self, data: bytes) -> None:
+        """The next bytes."""
+        if self._over or self._validation is None:
+            return
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        self._size += len(data)
+        if self._waiting_bytes > WAITING_BYTES:
+            logs.get().info("tee.too_slow", bytes=self._size)
+            self.end()
+        elif self._running is not None:
+            self._changed.set()
+        elif self._size >= FROM_BYTES:
+            self._running = asyncio.create_task(self._run(self._validation), name="tee")
+            self._all_running.add(self._running)
+            self._running.add_done_callback(self._all_running.discard)
+
+    def finish(self) -> None:
+        """These were all bytes, and they are an object now. What waits is still handed over."""
+        if self._running is None:
+            self.end()
+        self._finished = True
+        self._changed.set()
+
+    def end(self) -> None:
+        """Hands nothing over any more; validation forgets what it has, unless it has all of it."""
+        self._over = True
+        self._waiting.clear()
+        if self._running is not None:
+            self._running.cancel()
+
+    def break_off(self) -> None:
+        """Ends it unless all bytes have been handed in."""
+        if not self._finished:
+            self.end()
+
+    async def _run(self, validation: Validation) -> None:
+        try:
+            async with aclosing(validation.inspect(self._messages())) as answers:
+                async for answer in answers:
+                    if answer.WhichOneof("step") == "finding":
+                        self.findings.append(answer.finding.problem)
+        except SluiceError as failure:
+            logs.get().info("tee.ended", code=failure.code, reason=failure.problem.message, bytes=self._size)
+        finally:
+            self._over = True
+            self._waiting.clear()
+
+    async def _messages(self) -> AsyncIterator[InspectRequest]:
+        yield InspectRequest(header=self._header)
+        while True:
+            while self._waiting:
+                data = self._waiting.popleft()
+                yield InspectRequest(chunk=InspectChunk(data=data))
+                self._waiting_bytes -= len(data)
+            if self._finished:
+                yield InspectRequest(finish=InspectFinish(file_size=self._size))
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class Tees:
+    """Makes them, and ends them all."""
+
+    def __init__(self, validation: Validation | None) -> None:
+        self._validation = validation
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self, task: Task, expected: Expected) -> Tee:
+        """Of the stream that brings the task's file from its first byte on."""
+        header = InspectHeader(
+            task_id=task.task_id,
+            filename=task.filename,
+            file_size=task.file_size if task.HasField("file_size") else None,
+            policy=expected.policy,
+            options=expected.options,
+        )
+        return Tee(self._validation, header, self._running)
+
+    async def close(self) -> None:
+        """Ends all of them."""
+        for running in self._running:
+            running.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
