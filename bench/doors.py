@@ -74,6 +74,20 @@ class Doors:
             raise RuntimeError(f"PATCH answered {status}: {body[:300]!r}")
         return task_id
 
+    def tus_to_plan(self, path: Path, *, broken: bool) -> str:
+        """Like `tus`, up to the plan of the load. Where it is broken the first byte comes by a connection of its own."""
+        size, location, task_id = self._create_tus(path, apply="false")
+        offset = 0
+        if broken:
+            patch = "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 1\r\n"
+            with path.open("rb") as file:
+                status, _, _ = self._send("PATCH", location, patch, file.read(1), None, b"")
+            _expect(status, 204)
+            offset = 1
+        for _ in self._patch(path, location, offset, size):
+            pass
+        return task_id
+
     def tus_with_breaks(self, path: Path, at: list[int], hurt: Callable[[], None]) -> tuple[str, list[int]]:
         """Like `tus`, but `hurt` is called when so many bytes are on their way, and each time a new connection goes on where the server is;
         also the bytes that had to be sent again, for each break."""
@@ -117,9 +131,9 @@ class Doors:
                     raise
                 time.sleep(0.2)
 
-    def _create_tus(self, path: Path) -> tuple[int, str, str]:
+    def _create_tus(self, path: Path, **more: str) -> tuple[int, str, str]:
         size = path.stat().st_size
-        metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in _metadata(path).items())
+        metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in {**_metadata(path), **more}.items())
         created = f"Tus-Resumable: 1.0.0\r\nUpload-Length: {size}\r\nUpload-Metadata: {metadata}\r\nContent-Length: 0\r\n"
         status, headers, _ = self._send("POST", "/api/ingest/uploads", created, b"", None, b"")
         _expect(status, 201)

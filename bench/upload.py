@@ -1,7 +1,8 @@
 """What taking a file in costs on top of the object store: by each door, one at a time and eight at once, on a slow line, with a line that
 breaks, and beside slow clients.
 
-Each task is cancelled once its bytes are stored, so that validation and Druid stay out of the measurement; uploads are not teed.
+Each task is cancelled once its bytes are stored, so that Druid stays out of the measurement. Validation reads what arrives unless it is
+told not to (MAX_INSPECTIONS=0).
 """
 
 import asyncio
@@ -35,7 +36,7 @@ CUTS = 10
 SLOW_CLIENTS = 200
 AT_ONCE = 8
 AT_ONCE_MIB = 40
-PARTS = ("doors", "memory", "seed", "paced", "resume", "slow")
+PARTS = ("doors", "memory", "seed", "paced", "tee", "resume", "slow")
 
 Figures = dict[str, Any]
 
@@ -148,6 +149,36 @@ class Upload:
             self._forget(task_id)
         harness.table("Behind a line of 40 MB/s", ["door", "share of its rate"], list(ratios.items()))
         return {"ratio_paced": ratios, "ratio_paced_worst": min(ratios.values())}
+
+    def tee(self) -> Figures:
+        """First byte to verdict behind the line of 40 MB/s, read while it arrives, and read once it is stored: a file of which the first
+        byte came by another connection."""
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        with Proxy(self._target("tus"), bytes_per_s=PACE_BYTES_PER_S).running() as proxy:
+            doors = Doors(self._instance.stack, ("127.0.0.1", proxy.port))
+            for _ in range(self._pairs):
+                for teed, walls in seconds.items():
+                    began = time.perf_counter()
+                    task_id = doors.tus_to_plan(self._path, broken=not teed)
+                    self._planned(task_id)
+                    walls.append(time.perf_counter() - began)
+                    if self._was_fetched(task_id) is teed:
+                        raise RuntimeError("the file was not read as it was meant to be")
+                    self._forget(task_id)
+        rows = [("while it arrives", median(seconds[True])), ("once it is stored", median(seconds[False]))]
+        harness.table("First byte to verdict", ["read", "wall s"], rows)
+        return {"ratio_tee": round(rows[0][1] / rows[1][1], 3)}
+
+    def _planned(self, task_id: str) -> None:
+        deadline = time.monotonic() + 300
+        while (status := self._http.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()["status"]) != "PLANNED":
+            if status not in ("PENDING", "UPLOADED", "VALIDATING") or time.monotonic() > deadline:
+                raise RuntimeError(f"the task is {status}")
+            time.sleep(0.05)
+
+    def _was_fetched(self, task_id: str) -> bool:
+        report = self._http.get(f"/api/ingest/tasks/{task_id}/report").raise_for_status().json()
+        return any(timing["step"] == "fetch" for timing in report["timings"])
 
     def resume(self, seed: int = 1) -> Figures:
         """A gRPC upload whose connection is cut at random bytes, and whose servers are killed on the way."""

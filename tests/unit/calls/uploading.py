@@ -13,6 +13,7 @@ from services.upload.cleanup import Cleanup
 from services.upload.receiver import Receiver
 from services.upload.steps import Abort, Chunk, Finish, Header, Step
 from services.upload.sweeper import Sweeper
+from services.upload.tee import Tees
 from services.upload.uploads import NewUpload, Uploads
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
@@ -35,7 +36,7 @@ class World:
         store, tasks = Failing(self.store, S3, plan), Failing(self.tasks, GRPC, plan)
         cleanup = Cleanup(store)
         self.background = Background()
-        self.receiver = Receiver(settings, store, tasks, cleanup, self.background)
+        self.receiver = Receiver(settings, store, tasks, cleanup, self.background, Tees(None))
         self.uploads = Uploads(settings, store, tasks, cleanup, self.receiver)
         self.sweeper = Sweeper(settings, store, tasks, cleanup)
         self.plan = plan
