@@ -14,7 +14,7 @@ from services.druid_gateway.answers import query_failure, status_of_task, task_r
 from services.druid_gateway.array_lines import lines
 from services.druid_gateway.failures import clean
 from services.druid_gateway.granularity import iso, iso_interval, millis_of
-from services.druid_gateway.loads import Interval, TaskReport, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads import Interval, SubTasks, TaskReport, TaskStatus, TaskTarget, UnusedSegment
 from services.druid_gateway.ports import Value
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -72,6 +72,13 @@ class HttpDruid:
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         return task_report(_good_object(response))
+
+    async def sub_tasks(self, task_id: str, datasource: str) -> SubTasks:
+        asked = {"datasource": datasource, "type": endpoints.SUB_TASK_TYPE}
+        states = [
+            each["statusCode"] for each in _json(_good(await self._ask("GET", endpoints.TASKS, params=asked))) if each["groupId"] == task_id
+        ]
+        return SubTasks(done=states.count("SUCCESS"), running=states.count("RUNNING"))
 
     async def task_target(self, task_id: str) -> TaskTarget | None:
         response = await self._ask("GET", endpoints.task(task_id))

@@ -9,6 +9,8 @@ WORKERS = "/druid/indexer/v1/workers"
 
 SUBMIT_TASK = "/druid/indexer/v1/task"
 TASK_STATUSES = "/druid/indexer/v1/taskStatus"
+TASKS = "/druid/indexer/v1/tasks"
+SUB_TASK_TYPE = "single_phase_sub_task"
 
 SQL = "/druid/v2/sql"
 NATIVE_QUERY = "/druid/v2/"

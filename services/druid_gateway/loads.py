@@ -115,6 +115,14 @@ class UnusedSegment:
 
 
 @dataclass(frozen=True)
+class SubTasks:
+    """How many sub-tasks of a load ended well, and how many run."""
+
+    done: int
+    running: int
+
+
+@dataclass(frozen=True)
 class TaskReport:
     """What a task tells of itself. `rows_processed`: None where it does not tell; `error`: empty unless it failed."""
 

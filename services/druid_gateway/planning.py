@@ -15,7 +15,7 @@ from services.druid_gateway.targeting import Target, target
 SHOWN_CHUNKS = 1_000
 
 ROWS_PER_SECOND = 25_000
-"""Of one sub-task, on a slow core."""
+"""Of one sub-task, on a slow core; where nobody knows better."""
 LEAST_S = 1.5
 """From the submit of a small load until its rows are counted."""
 
@@ -68,8 +68,9 @@ class Plan:
     estimated_s: float
 
 
-async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]]) -> Plan:
-    """The plan of a load; `rows_in_time`: moments and the load's rows from each to the next, as far as they are known.
+async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]], rows_per_second: float = 0.0) -> Plan:
+    """The plan of a load; `rows_in_time`: moments and the load's rows from each to the next, as far as they are known;
+    `rows_per_second`: what loads of this size had before, 0 where that is not known.
 
     Raises:
         SluiceError: as `target`.
@@ -87,7 +88,7 @@ async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]]
         chunks=chunks[:SHOWN_CHUNKS],
         rows_replaced=rows_replaced,
         sub_tasks=concurrency,
-        estimated_s=LEAST_S + load.rows / (ROWS_PER_SECOND * concurrency),
+        estimated_s=LEAST_S + load.rows / (rows_per_second or ROWS_PER_SECOND * concurrency),
     )
 
 

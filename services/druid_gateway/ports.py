@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from services.druid_gateway.loads import Interval, Part, TaskReport, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads import Interval, Part, SubTasks, TaskReport, TaskStatus, TaskTarget, UnusedSegment
 
 Value = str | int | float | bool | None
 
@@ -22,6 +22,10 @@ class Druid(Protocol):
 
     async def task_report(self, task_id: str) -> TaskReport | None:
         """The task's report; None where there is none (yet)."""
+        ...
+
+    async def sub_tasks(self, task_id: str, datasource: str) -> SubTasks:
+        """The sub-tasks of a task that loads into the datasource."""
         ...
 
     async def task_target(self, task_id: str) -> TaskTarget | None:

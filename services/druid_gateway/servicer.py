@@ -72,7 +72,9 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         load = _load(request.load)
         timings = Timings()
         with timings.step("plan"):
-            plan = await planning.plan(self._druid, load, [(each.start_millis, each.rows) for each in request.rows])
+            plan = await planning.plan(
+                self._druid, load, [(each.start_millis, each.rows) for each in request.rows], request.rows_per_second
+            )
         timings.log("load.planned", datasource=load.datasource, mode=load.mode.value, replaced=len(plan.replaced))
         return _plan(load, plan)
 
@@ -82,7 +84,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         logs.bind(druid_task_id=request.druid_task_id)
         timings = Timings()
         with self._handover.call(), timings.step("watch"):
-            async with aclosing(watching.watch_load(self._druid, self._poller, request.druid_task_id)) as news:
+            async with aclosing(watching.watch_load(self._druid, self._poller, request.druid_task_id, request.datasource)) as news:
                 async for progress in news:
                     yield _progress(progress)
         timings.log("load.watched", phase=progress.phase.value, duration_ms=progress.duration_ms)
@@ -106,6 +108,8 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
             segments_loaded_percent=seen.loaded_percent,
             sums=seen.sums,
             segments=_segments(request.datasource, sorted({*holding, *seen.hiding}) if seen.verified else []),
+            segments_published=seen.published,
+            segments_available=seen.available,
         )
 
     async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
@@ -241,4 +245,6 @@ def _progress(progress: watching.Progress) -> pb.WatchLoadResponse:
         duration_ms=progress.duration_ms,
         rows_processed=progress.rows_processed,
         problem=progress.problem,
+        sub_tasks_done=progress.sub_tasks.done,
+        sub_tasks_running=progress.sub_tasks.running,
     )

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from services.common import errors
@@ -37,13 +37,15 @@ class Expected:
 @dataclass(frozen=True)
 class Seen:
     """What a query sees. `loaded_percent`: share of the interval's segments that queries reach; `hiding`: the empty segments that hide what
-    was replaced."""
+    was replaced; `published`, `available`: the interval's segments, and those that queries reach, where not all is as it should be."""
 
     verified: bool
     rows: int
     sums: Sequence[float]
     loaded_percent: float
     hiding: Sequence[str] = ()
+    published: int = 0
+    available: int = 0
 
 
 async def verify(
@@ -69,8 +71,14 @@ async def verify(
             loaded = (percent == 100.0 or (percent is None and expected.rows == 0)) and all(hiding.values())
             if out_of_time or loaded:
                 # Where Druid knows no segment none is waited for.
-                return Seen(agree and loaded, rows, [found.value for found in sums], 100.0 if percent is None else percent, sorted(hiding))
+                seen = Seen(agree and loaded, rows, [found.value for found in sums], 100.0 if percent is None else percent, sorted(hiding))
+                return seen if seen.verified else await _with_segments(druid, datasource, interval, seen)
         await asyncio.sleep(pause_s(age))
+
+
+async def _with_segments(druid: Druid, datasource: str, interval: Interval, seen: Seen) -> Seen:
+    used = await druid.used_segments(datasource, interval)
+    return replace(seen, published=len(used), available=sum(used.values()))
 
 
 def agrees(found: Sum, expected: float) -> bool:

@@ -10,7 +10,7 @@ from time import monotonic
 
 from services.common import errors, logs
 from services.druid_gateway.failures import problem_of_task
-from services.druid_gateway.loads import TaskState, TaskStatus
+from services.druid_gateway.loads import SubTasks, TaskState, TaskStatus
 from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.ports import Druid
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -20,7 +20,9 @@ UNKNOWN_FOR_S = 1.0
 """A task is called unknown when the overlord said so that often, over that many seconds, in a row."""
 
 PROGRESS_S = 2.0
-"""Seconds between two questions for the rows that a running task has read."""
+"""Seconds between two questions for what a running task has read and which of its sub-tasks have ended."""
+
+_NO_SUB_TASKS = SubTasks(0, 0)
 
 
 class Phase(Enum):
@@ -41,6 +43,7 @@ class Progress:
     duration_ms: int = 0
     rows_processed: int | None = None
     problem: Problem | None = None
+    sub_tasks: SubTasks = _NO_SUB_TASKS
 
 
 @dataclass(eq=False)
@@ -124,8 +127,9 @@ class TaskPoller:
             return
 
 
-async def watch_load(druid: Druid, poller: TaskPoller, task_id: str) -> AsyncGenerator[Progress]:
-    """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the rows read so far.
+async def watch_load(druid: Druid, poller: TaskPoller, task_id: str, datasource: str = "") -> AsyncGenerator[Progress]:
+    """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the rows read so far and, where the
+    datasource is named, its sub-tasks.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE when Druid was away for longer than the poller waits.
@@ -157,19 +161,20 @@ async def watch_load(druid: Druid, poller: TaskPoller, task_id: str) -> AsyncGen
                     if current is not phase:
                         yield Progress(current)
                     elif current is Phase.RUNNING and now - asked >= PROGRESS_S:
-                        yield Progress(current, rows_processed=await _rows_so_far(druid, task_id))
+                        yield await _so_far(druid, task_id, datasource)
                         asked = monotonic()
                     phase = current
 
 
-async def _rows_so_far(druid: Druid, task_id: str) -> int | None:
+async def _so_far(druid: Druid, task_id: str, datasource: str) -> Progress:
     try:
         report = await druid.task_report(task_id)
+        sub_tasks = await druid.sub_tasks(task_id, datasource) if datasource else _NO_SUB_TASKS
     except errors.SluiceError as failure:
         # A figure on the way is not worth a failed watch; the poller decides when Druid is gone.
         logs.get().debug("druid.no_progress", reason=str(failure))
-        return None
-    return report.rows_processed if report else None
+        return Progress(Phase.RUNNING)
+    return Progress(Phase.RUNNING, rows_processed=report.rows_processed if report else None, sub_tasks=sub_tasks)
 
 
 async def _why_failed(druid: Druid, task_id: str, status: TaskStatus) -> Problem:

@@ -49,9 +49,9 @@ class LoadsRpc:
         except grpc.RpcError as failure:
             raise errors.from_rpc(failure, SERVICE) from failure
 
-    async def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    async def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to its end."""
-        call = self._stub.WatchLoad(WatchLoadRequest(druid_task_id=druid_task_id), timeout=timeout_s)
+        call = self._stub.WatchLoad(request, timeout=timeout_s)
         try:
             async for answer in call:
                 yield answer

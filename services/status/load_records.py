@@ -19,6 +19,11 @@ from services.status.tasks import Owner, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import Interval, Segment
 
+HISTORY = 50
+"""Newest loads of about the same size by which the time of another is told."""
+
+ENOUGH_HISTORY = 3
+
 Role = Literal["OWN", "REPLACED"]
 """OWN: the segment holds rows of the load. REPLACED: the load took its place."""
 
@@ -81,6 +86,16 @@ ON CONFLICT (task_id) DO UPDATE SET plan_hash = excluded.plan_hash, plan = exclu
 """
 
 
+# What a load takes besides its rows, by druid_gateway's planning, is left out; loads of other sizes say nothing of one that is much larger.
+_RATE = f"""
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY row_count / greatest(seconds - 1.5, 0.1)) AS rate, count(*) AS loads
+FROM (SELECT t.row_count, sum(extract(epoch FROM r.ended_at - r.started_at))::float8 AS seconds
+    FROM (SELECT task_id, row_count FROM ingestion_tasks
+        WHERE status = 'SUCCEEDED' AND row_count BETWEEN $1::bigint / 4 AND $1::bigint * 4 ORDER BY completed_at DESC LIMIT {HISTORY}) t
+    JOIN stage_runs r USING (task_id) WHERE r.state IN ('INGESTING', 'VERIFYING') AND r.outcome = 'MOVED' GROUP BY t.task_id, t.row_count) l
+"""  # noqa: S608 - a number of ours
+
+
 @dataclass(frozen=True)
 class KeptPlan:
     """A serialized PlanIngestionResponse, and the hash by which it is applied."""
@@ -126,6 +141,11 @@ class LoadRecords:
         """The plan of a task, None where there is none."""
         rows = await self._fetch("SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id)
         return KeptPlan(**rows[0]) if rows else None
+
+    async def rows_per_second(self, rows: int) -> float:
+        """What the newest loads of about so many rows were loaded and counted with, half of them faster; 0 where there are too few."""
+        [row] = await self._fetch(_RATE, rows)
+        return float(row["rate"]) if row["loads"] >= ENOUGH_HISTORY else 0.0
 
     async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:
         """Notes that the load took the place of those tasks' segments in its chunks."""

@@ -16,6 +16,7 @@ from sluice.druid.v1.druid_pb2 import (
     StorageType,
     SubmitLoadRequest,
     VerifyLoadRequest,
+    WatchLoadRequest,
 )
 from sluice.validation.v1.validation_pb2 import LoadType, Report
 
@@ -55,10 +56,15 @@ def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadR
     )
 
 
-def plan_request(task: Task, report: Report) -> PlanIngestionRequest:
-    """What a load of the validated file would do."""
+def plan_request(task: Task, report: Report, rows_per_second: float = 0.0) -> PlanIngestionRequest:
+    """What a load of the validated file would do; `rows_per_second`: what loads of its size had before, 0 where that is not known."""
     rows = [RowsInTime(start_millis=each.start_millis, rows=each.rows) for each in report.time.rows_in_time]
-    return PlanIngestionRequest(load=submit_request(task, report, deadline_s=1), rows=rows)
+    return PlanIngestionRequest(load=submit_request(task, report, deadline_s=1), rows=rows, rows_per_second=rows_per_second)
+
+
+def watch_request(task: Task) -> WatchLoadRequest:
+    """The load that Druid has confirmed."""
+    return WatchLoadRequest(druid_task_id=task.druid_task_id or "", datasource=task.datasource_name)
 
 
 def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:

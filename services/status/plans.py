@@ -8,7 +8,7 @@ from services.status.load_records import KeptPlan, LoadRecords
 from services.status.loads import plan_request
 from services.status.machine import Move, State
 from services.status.messages import time_stamp
-from services.status.ports import Loads, Validation
+from services.status.ports import Loads, Records, Validation
 from services.status.store import Store, conflict
 from services.status.tasks import Task
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -18,13 +18,13 @@ from sluice.status.v1.status_pb2 import GetPlanResponse
 from sluice.validation.v1.validation_pb2 import Report
 
 
-async def make(task: Task, report: Report, loads: Loads) -> KeptPlan:
+async def make(task: Task, report: Report, loads: Loads, records: Records) -> KeptPlan:
     """The plan of the task's load, as it is now.
 
     Raises:
         SluiceError: as PlanIngestion.
     """
-    plan = await loads.plan(plan_request(task, report))
+    plan = await loads.plan(plan_request(task, report, await records.rows_per_second(report.rows_loadable)))
     return KeptPlan(_hash(task, plan), plan.SerializeToString())
 
 
@@ -72,7 +72,7 @@ class Plans:
             raise errors.error(ErrorReason.ERROR_REASON_PLAN_STALE, "This is not the task's plan.", value=plan_hash)
         if task.status is State.PLANNED:
             report = await self._validation.report(task.task_id, task.report_attempt)
-            now = await make(task, report, self._loads)
+            now = await make(task, report, self._loads, self._records)
             if now.plan_hash != plan_hash:
                 await self._records.renew_plan(task.task_id, now)
                 message = f"{task.datasource_name} has changed since the plan was made."

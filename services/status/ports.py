@@ -18,6 +18,7 @@ from sluice.druid.v1.druid_pb2 import (
     SubmitLoadResponse,
     VerifyLoadRequest,
     VerifyLoadResponse,
+    WatchLoadRequest,
     WatchLoadResponse,
 )
 from sluice.validation.v1.validation_pb2 import Policy, Quality, ReadOptions, Report, ValidateObjectRequest, ValidateObjectResponse
@@ -46,7 +47,7 @@ class Loads(Protocol):
         """Hands a load to Druid."""
         ...
 
-    def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to SUCCEEDED, FAILED or UNKNOWN."""
         ...
 
@@ -97,6 +98,10 @@ class Records(Protocol):
     """What the pipeline notes of loads; load_records.LoadRecords has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
 
     async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None: ...
+
+    async def plan(self, task_id: str) -> KeptPlan | None: ...
+
+    async def rows_per_second(self, rows: int) -> float: ...
 
     async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None: ...
 

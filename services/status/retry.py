@@ -34,6 +34,7 @@ FINAL = frozenset(
         ErrorReason.ERROR_REASON_STAGE_DEADLINE,
         ErrorReason.ERROR_REASON_LOAD_MISMATCH,
         ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE,
+        ErrorReason.ERROR_REASON_PLAN_STALE,
     }
 )
 """Trying again cannot help."""

@@ -117,10 +117,29 @@ async def test_a_datasource_that_is_dropped_by_hand_is_loaded_again(
     edge: Edge, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
-    await once(edge, await edge.upload("first.csv", sales_csv(FEW), datasource), datasource, FEW)
+    first = await edge.upload("first.csv", sales_csv(FEW), datasource)
+    await once(edge, first, datasource, FEW)
     (await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
     second = await edge.upload("second.csv", sales_csv(FEW // 2), datasource)
     await once(edge, second, datasource, FEW // 2)
+    # What was dropped is no duplicate, and nobody says any longer that it is there.
+    again = await edge.upload("first.csv", sales_csv(FEW), datasource)
+    assert (await edge.succeeded(again))["row_count"] == FEW
+    assert await edge.rows_in_druid(datasource) == FEW + FEW // 2
+    assert (await edge.task(first))["load_state"] == "REPLACED"
+
+
+@pytest.mark.timeout(300)
+async def test_a_datasource_that_is_dropped_while_its_rows_are_counted(
+    edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
+) -> None:
+    datasource = new_datasource("dropped")
+    with paused(instance, "druid_historical"):
+        task_id = await edge.upload("dropped.csv", sales_csv(FEW), datasource)
+        await told(edge, task_id, "VERIFYING", "becoming visible")
+        (await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
+    task = await edge.until(task_id, {"FAILED"}, 240)
+    assert (task["error"]["code"], await edge.rows_in_druid(datasource)) == ("LOAD_MISMATCH", 0)
 
 
 async def once(edge: Edge, task_id: str, datasource: str, rows: int, seconds: float = 150) -> None:

@@ -7,14 +7,14 @@ and a query counts 0 of its rows.
 from contextlib import aclosing
 
 from services.common import errors
-from services.status.loads import load_id, plan_request, submit_request, verify_request
+from services.status.loads import load_id, plan_request, submit_request, verify_request, watch_request
 from services.status.machine import Move, State
 from services.status.ports import Loads, Records, Validation
 from services.status.run import Run, to_its_end
 from services.status.stages.clean import remove_all
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, WatchLoadResponse
+from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, PlanIngestionResponse, WatchLoadResponse
 
 
 class LoadLostError(Exception):
@@ -66,22 +66,41 @@ async def _submit(run: Run, validation: Validation, loads: Loads, records: Recor
 async def _record_replaced(run: Run, loads: Loads, records: Records, request: PlanIngestionRequest) -> None:
     """Keeps what the load will replace: what undoing it has to bring back."""
     plan = await loads.plan(request)
+    await _as_planned(run, records, plan)
     await records.add(run.owner, "REPLACED", plan.replaced)
     await run.record(interval_start_millis=plan.interval.start_millis, interval_end_millis=plan.interval.end_millis)
+
+
+async def _as_planned(run: Run, records: Records, now: PlanIngestionResponse) -> None:
+    """Refuses a load that would replace other rows than the plan that was applied: loads that went first may have changed them."""
+    kept = await records.plan(run.task.task_id)
+    if kept is None:
+        return
+    planned = PlanIngestionResponse.FromString(kept.plan)
+    if [each.id for each in planned.replaced] != [each.id for each in now.replaced]:
+        message = f"{run.task.datasource_name} has changed since the plan was applied: nothing was replaced."
+        action = "Retry the task, look at its plan as it is now, and apply it with its hash."
+        raise errors.error(ErrorReason.ERROR_REASON_PLAN_STALE, message, action=action)
 
 
 async def _follow(run: Run, loads: Loads) -> WatchLoadResponse:
     """The last thing that Druid says of the load."""
     step = WatchLoadResponse()
-    async with aclosing(loads.watch(run.task.druid_task_id or "", run.remaining_s)) as steps:
+    async with aclosing(loads.watch(watch_request(run.task), run.remaining_s)) as steps:
         async for step in steps:
             if step.phase == LoadPhase.LOAD_PHASE_WAITING:
                 await run.progress(Progress("Waiting for a free slot in Druid.", 0, run.task.rows_loadable, "rows"))
             elif step.phase == LoadPhase.LOAD_PHASE_RUNNING:
-                await run.progress(Progress("Druid is loading the rows.", step.rows_processed, run.task.rows_loadable, "rows"))
+                await run.progress(Progress(_loading(step), step.rows_processed, run.task.rows_loadable, "rows"))
             else:
                 break
     return step
+
+
+def _loading(step: WatchLoadResponse) -> str:
+    if not step.sub_tasks_done + step.sub_tasks_running:
+        return "Druid is loading the rows."
+    return f"Druid is loading the rows; of its sub-tasks {step.sub_tasks_done} are done and {step.sub_tasks_running} run."
 
 
 async def _loaded(run: Run) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.common import errors
 from services.status import plans, problems
-from services.status.loads import load_id
+from services.status.loads import load_id, verify_request
 from services.status.machine import Move, State
 from services.status.ports import Expectations, Loads, Records, Validation
 from services.status.quality import quality_of
@@ -120,7 +120,7 @@ async def _passed(run: Run, report: Report, found: dict[str, object], loads: Loa
         "expected_sums": dict(list(sums.items())[:EXPECTED_SUMS]),
     }
     if task.plan_first:
-        await records.keep_plan(run.owner, await plans.make(task, report, loads))
+        await records.keep_plan(run.owner, await plans.make(task, report, loads, records))
         move = Move(State.PLANNED, "The plan of the load waits to be applied.", columns=columns)
     else:
         columns["load_attempt"] = run.owner.attempt
@@ -130,9 +130,24 @@ async def _passed(run: Run, report: Report, found: dict[str, object], loads: Loa
         await run.move(move)
         return
     duplicate = await run.store.move_unless_duplicate(task, move, run.owner)
+    if duplicate and await _is_gone(run, duplicate, loads, records):
+        duplicate = await run.store.move_unless_duplicate(task, move, run.owner)
     if duplicate is None:
         raise FencedError
     if duplicate:
         message = f"The same bytes are in {task.datasource_name} already, or on their way, as task {duplicate}."
         problem = errors.problem(ErrorReason.ERROR_REASON_DUPLICATE_CONTENT, message, value=duplicate)
         await run.move(Move(State.REJECTED, message, problem, {**found, "duplicate_of": duplicate}))
+
+
+async def _is_gone(run: Run, task_id: str, loads: Loads, records: Records) -> bool:
+    """Whether none of that load's rows is in Druid any more, because somebody dropped them there; it is noted if so."""
+    other = await run.store.get(task_id)
+    if other is None or other.status is not State.SUCCEEDED:
+        return False
+    seen = await loads.verify(verify_request(other, wait_ms=0))
+    # Rows that Druid cannot reach at the moment are there all the same.
+    if seen.rows or seen.segments_loaded_percent < 100:
+        return False
+    await records.set_load_state(other, "REPLACED", f"None of its rows is in {other.datasource_name} any more.")
+    return True

@@ -29,7 +29,8 @@ async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> N
         if seen.verified:
             await _succeeded(run, loads, records, seen)
             return
-        await run.progress(Progress("The rows are becoming visible to queries.", seen.rows, run.task.rows_loadable, "rows"))
+        message = f"The rows are becoming visible to queries; {_segments(seen)}."
+        await run.progress(Progress(message, seen.rows, run.task.rows_loadable, "rows"))
         if seen.segments_loaded_percent < 100:
             wrong_since = None
         elif wrong_since is None:
@@ -39,6 +40,10 @@ async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> N
             await _failed(run, seen)
             return
         await asyncio.sleep(max(0.0, PACE_S - (monotonic() - asked)))
+
+
+def _segments(seen: VerifyLoadResponse) -> str:
+    return f"of {seen.segments_published:,} segments published there {seen.segments_available:,} are available"
 
 
 async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadResponse) -> None:

@@ -73,7 +73,7 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
         return await self._fake.submit(request)
 
     async def WatchLoad(self, request: druid_pb2.WatchLoadRequest, context: Any) -> AsyncIterator[druid_pb2.WatchLoadResponse]:
-        async for answer in self._fake.watch(request.druid_task_id, 60):
+        async for answer in self._fake.watch(request, 60):
             yield answer
 
     async def VerifyLoad(self, request: druid_pb2.VerifyLoadRequest, context: Any) -> druid_pb2.VerifyLoadResponse:

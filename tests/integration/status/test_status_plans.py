@@ -6,11 +6,12 @@ import grpc
 import pytest
 
 from services.common import errors
+from services.status.load_records import ENOUGH_HISTORY
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState, TimeRange
 from sluice.status.v1 import status_pb2 as pb
 from tests.integration.status.conftest import Service, Services, until
-from tests.unit.status.fakes import ROWS, SHA256, SUM
+from tests.unit.status.fakes import ROWS, SHA256, SUM, passed
 
 
 async def planned(service: Service, **other: object) -> tuple[str, str]:
@@ -62,6 +63,18 @@ async def test_a_plan_that_no_longer_holds_is_made_anew(service: Service) -> Non
     assert renewed.plan.segment_granularity == "MONTH"
     await apply(service, task_id, renewed.plan_hash)
     assert (await service.ended(task_id)).state == TaskState.TASK_STATE_SUCCEEDED
+
+
+async def test_the_time_is_told_by_loads_of_that_size(service: Service) -> None:
+    for _ in range(ENOUGH_HISTORY):
+        task = await service.upload()
+        assert (await service.ended(task.task_id)).state == TaskState.TASK_STATE_SUCCEEDED
+    await planned(service)
+    # The fake loads at once, and the table keeps when each stage began and ended.
+    assert service.loads.planned[-1].rows_per_second > ROWS
+    service.validation.judge = lambda task_id, attempt: passed(task_id, attempt, rows=ROWS * 1000)
+    await planned(service)
+    assert service.loads.planned[-1].rows_per_second == 0
 
 
 async def test_the_same_bytes_that_came_in_meanwhile(service: Service) -> None:

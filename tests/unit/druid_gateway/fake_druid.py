@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.common import errors
-from services.druid_gateway.loads import Interval, TaskReport, TaskState, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads import Interval, SubTasks, TaskReport, TaskState, TaskStatus, TaskTarget, UnusedSegment
 from services.druid_gateway.ports import Value
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -33,6 +33,7 @@ class FakeDruid:
     polls: list[Polled] = field(default_factory=lambda: [{}])
     report: TaskReport | None = None
     target: TaskTarget | None = None
+    parallel: SubTasks = field(default_factory=lambda: SubTasks(0, 0))
     used: dict[str, bool] = field(default_factory=dict)
     overshadowed: set[str] = field(default_factory=set)
     unused: list[UnusedSegment] = field(default_factory=list)
@@ -67,6 +68,9 @@ class FakeDruid:
 
     async def task_report(self, task_id: str) -> TaskReport | None:
         return self.report
+
+    async def sub_tasks(self, task_id: str, datasource: str) -> SubTasks:
+        return self.parallel
 
     async def task_target(self, task_id: str) -> TaskTarget | None:
         return self.target

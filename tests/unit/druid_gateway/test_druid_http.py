@@ -12,7 +12,7 @@ import structlog
 from services.common.errors import SluiceError
 from services.druid_gateway import druid_http
 from services.druid_gateway.druid_http import HttpDruid
-from services.druid_gateway.loads import Interval
+from services.druid_gateway.loads import Interval, SubTasks
 
 URL = "http://druid.test"
 EXISTS = {
@@ -191,3 +191,11 @@ async def test_a_router_without_an_overlord_has_not_refused_the_load(druid: Http
         with pytest.raises(SluiceError) as raised:
             await druid.submit({"id": "a"})
     assert raised.value.code == "DRUID_UNAVAILABLE"
+
+
+async def test_the_sub_tasks_of_one_load(druid: HttpDruid, web: respx.MockRouter) -> None:
+    states = [("a", "SUCCESS"), ("a", "SUCCESS"), ("a", "RUNNING"), ("a", "FAILED"), ("b", "SUCCESS")]
+    answer = [{"id": f"sub_{n}", "groupId": group, "statusCode": state} for n, (group, state) in enumerate(states)]
+    with web:
+        web.get("/druid/indexer/v1/tasks", params={"datasource": "sales", "type": "single_phase_sub_task"}).respond(json=answer)
+        assert await druid.sub_tasks("a", "sales") == SubTasks(done=2, running=1)

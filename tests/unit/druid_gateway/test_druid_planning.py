@@ -65,3 +65,11 @@ async def test_the_sub_tasks_and_the_time() -> None:
     made = await planning.plan(FakeDruid(slots=4), big, [])
     assert (made.sub_tasks, made.estimated_s) == (2, planning.LEAST_S + 40)
     assert made.chunks == []
+
+
+async def test_the_time_is_told_by_loads_before_where_there_were_any() -> None:
+    asked = load(Mode.APPEND, "2024-03-01T01:00:00", "2024-03-03T01:00:00")
+    guessed = await planning.plan(druid(), asked, [])
+    assert guessed.estimated_s == planning.LEAST_S + asked.rows / planning.ROWS_PER_SECOND
+    known = await planning.plan(druid(), asked, [], rows_per_second=500)
+    assert known.estimated_s == planning.LEAST_S + asked.rows / 500

@@ -62,6 +62,12 @@ async def test_time_is_kept() -> None:
     assert await seen(druid, Expected(3, []), wait_s=0) == (False, 2)
 
 
+async def test_the_segments_are_counted_while_it_is_not_all_there() -> None:
+    druid = FakeDruid(answers=lambda sql, parameters: [[2]], used={"one": True, "two": False, "three": True}, percents=[66.6])
+    found = await verify(druid, "sales", "id", Interval(0, 10), Expected(3, []), 0)
+    assert (found.verified, found.published, found.available) == (False, 3, 2)
+
+
 async def test_a_sum_must_agree_too() -> None:
     druid = FakeDruid(answers=lambda sql, parameters: [[3, 10.0, 10.0]])
     assert await seen(druid, Expected(3, [("v", 10.0 * (1 + 5e-10))])) == (True, 3)

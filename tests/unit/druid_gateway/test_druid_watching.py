@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.common.errors import SluiceError, code_of
 from services.druid_gateway import pacing, watching
-from services.druid_gateway.loads import TaskReport
+from services.druid_gateway.loads import SubTasks, TaskReport
 from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.watching import Phase, Progress, TaskPoller, watch_load
 from tests.unit.druid_gateway.fake_druid import AWAY, RUNNING, SUCCESS, WAITING, FakeDruid, Polled, failed
@@ -44,6 +44,14 @@ async def test_every_phase_is_told_once() -> None:
     news = await watch(druid)
     assert [each.phase for each in news] == [Phase.WAITING, Phase.RUNNING, Phase.SUCCEEDED]
     assert news[-1].duration_ms == 900
+
+
+async def test_rows_and_sub_tasks_are_told_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PROGRESS_S", 0.0)
+    druid = FakeDruid(polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}], report=TaskReport(70, ""), parallel=SubTasks(3, 1))
+    async with polling(druid) as poller:
+        news = [progress async for progress in watch_load(druid, poller, "a", "sales")]
+    assert [(each.rows_processed, each.sub_tasks) for each in news[:2]] == [(None, SubTasks(0, 0)), (70, SubTasks(3, 1))]
 
 
 async def test_a_failure_is_explained_by_the_longer_text() -> None:

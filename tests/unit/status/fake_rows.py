@@ -107,7 +107,7 @@ class FakeRows:
         self.load_states: dict[str, str] = {}
         self.segments: dict[Role, set[str]] = {"OWN": set(), "REPLACED": set()}
         self.replaced: list[str] = []
-        self.plan: KeptPlan | None = None
+        self.kept_plan: KeptPlan | None = None
         self.stage_seconds = 0.0
         """What the database's clock says of the stage, until the next transition."""
 
@@ -144,7 +144,7 @@ class FakeRows:
         return True
 
     async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None:
-        if self.duplicate:
+        if self.duplicate and self.load_states.get(self.duplicate) != "REPLACED":
             return self.duplicate
         return "" if await self.move(task.task_id, task.status, move, owner) else None
 
@@ -192,10 +192,16 @@ class FakeRows:
             self.segments[role] |= {segment.id for segment in segments}
         self.faults.after(number)
 
+    async def plan(self, task_id: str) -> KeptPlan | None:
+        return self.kept_plan
+
+    async def rows_per_second(self, rows: int) -> float:
+        return 0.0
+
     async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
         number = self.faults.before("keep_plan")
         if owner == self.owner:
-            self.plan = plan
+            self.kept_plan = plan
         self.faults.after(number)
 
     async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:

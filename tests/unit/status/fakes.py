@@ -19,6 +19,7 @@ from sluice.druid.v1.druid_pb2 import (
     SubmitLoadResponse,
     VerifyLoadRequest,
     VerifyLoadResponse,
+    WatchLoadRequest,
     WatchLoadResponse,
 )
 from sluice.validation.v1.validation_pb2 import (
@@ -177,6 +178,8 @@ class FakeLoads:
         self.removals: list[RemoveLoadRequest] = []
         self.granularity = "DAY"
         self.submitted: list[SubmitLoadRequest] = []
+        self.planned: list[PlanIngestionRequest] = []
+        self.loaded_percent = 100.0
         self.refusal: errors.SluiceError | None = None
         """What a removal is refused with."""
         self.gate = asyncio.Event()
@@ -186,6 +189,7 @@ class FakeLoads:
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
         number = self.faults.before("plan")
+        self.planned.append(request)
         self.faults.after(number)
         return PlanIngestionResponse(
             interval=INTERVAL, segment_granularity=self.granularity, replaced=[segment(each) for each in self.in_use]
@@ -206,12 +210,12 @@ class FakeLoads:
         self.faults.after(number)
         return SubmitLoadResponse(druid_task_id=druid_id, already_submitted=already, interval=INTERVAL, segment_granularity="DAY")
 
-    async def watch(self, druid_task_id: str, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    async def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
         number = self.faults.before("watch")
         self.began.set()
-        yield WatchLoadResponse(phase=LoadPhase.LOAD_PHASE_RUNNING, rows_processed=1)
+        yield WatchLoadResponse(phase=LoadPhase.LOAD_PHASE_RUNNING, rows_processed=1, sub_tasks_done=1, sub_tasks_running=2)
         await self.gate.wait()
-        load = self.loads.get(druid_task_id)
+        load = self.loads.get(request.druid_task_id)
         self.faults.after(number)
         problem = None
         if load and load.phase == LoadPhase.LOAD_PHASE_FAILED:
@@ -225,7 +229,7 @@ class FakeLoads:
         verified = rows == request.expected_rows
         segments = [segment(f"segment {each}") for each in self.visible.get(request.task_id, {})] if verified else []
         sums = [each.sum for each in request.expected_sums]
-        return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=100, segments=segments, sums=sums)
+        return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=self.loaded_percent, segments=segments, sums=sums)
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
         number = self.faults.before("remove")

@@ -10,16 +10,17 @@ from structlog.testing import capture_logs
 
 from services.common import errors
 from services.status.gate import Gate
+from services.status.load_records import KeptPlan
 from services.status.machine import State, cancel
 from services.status.pipeline import Pipeline
 from services.status.settings import Settings
 from services.status.stages import clean as clean_stage
 from services.status.stages import verify as verify_stage
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.druid.v1.druid_pb2 import LoadPhase
+from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionResponse
 from sluice.validation.v1.validation_pb2 import Report
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
-from tests.unit.status.fakes import ROWS, FakeExpectations, FakeLoads, FakeValidation, Faults, passed, problem_of, rejected
+from tests.unit.status.fakes import ROWS, FakeExpectations, FakeLoads, FakeValidation, Faults, passed, problem_of, rejected, segment
 
 SETTINGS: dict[str, Any] = {
     "bind_addr": "127.0.0.1:0",
@@ -249,6 +250,41 @@ async def test_a_duplicate_is_refused() -> None:
     assert await world.run_to_the_end() is State.REJECTED
     assert (world.rows.task.duplicate_of, problem_of(world.rows.task.problem)) == ("another", "DUPLICATE_CONTENT")
     assert world.loads.submits == 0
+
+
+async def test_what_was_dropped_from_druid_by_hand_is_no_duplicate() -> None:
+    world = World()
+    world.rows.duplicate = "dropped"
+    world.rows.get_more = [new_task(task_id="dropped", status=State.SUCCEEDED, load_state="LIVE", rows_loadable=10)]
+    assert await world.run_to_the_end() is State.SUCCEEDED
+    assert world.rows.load_states == {"dropped": "REPLACED"}
+    world.check_truth()
+
+
+async def test_rows_that_druid_does_not_reach_at_the_moment_are_duplicates() -> None:
+    world = World()
+    world.rows.duplicate = "unreached"
+    world.rows.get_more = [new_task(task_id="unreached", status=State.SUCCEEDED, load_state="LIVE", rows_loadable=10)]
+    world.loads.loaded_percent = 50.0
+    assert await world.run_to_the_end() is State.REJECTED
+    assert world.rows.load_states == {}
+
+
+async def test_a_plan_that_others_overtook_replaces_nothing() -> None:
+    world = World()
+    world.rows.task = new_task(load_mode="REPLACE", status=State.INGESTING, plan_first=True, rows_loadable=ROWS, report_attempt=1)
+    world.validation.reports[TASK_ID, 1] = passed(TASK_ID, 1)
+    world.loads.in_use = ["of the plan", "that came later"]
+    world.rows.kept_plan = KeptPlan("hash", PlanIngestionResponse(replaced=[segment("of the plan")]).SerializeToString())
+    assert await world.run_to_the_end() is State.FAILED
+    assert (problem_of(world.rows.task.problem), world.loads.submits) == ("PLAN_STALE", 0)
+
+
+async def test_sub_tasks_are_told() -> None:
+    world = World()
+    await world.run_to_the_end()
+    [told] = [event.message for event in world.rows.events if event.kind == "PROGRESS" and event.state is State.INGESTING]
+    assert told == "Druid is loading the rows; of its sub-tasks 1 are done and 2 run."
 
 
 async def test_workers_that_die_again_and_again_end_the_task() -> None:

@@ -337,6 +337,9 @@ class PlanIngestionRequest(_message.Message):
 
     LOAD_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    ROWS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    rows_per_second: _builtins.float
+    """Rows that loads of this size were loaded with in a second before; 0: not known."""
     @_builtins.property
     def load(self) -> Global___SubmitLoadRequest:
         """The load as it would be submitted."""
@@ -350,10 +353,11 @@ class PlanIngestionRequest(_message.Message):
         *,
         load: Global___SubmitLoadRequest | None = ...,
         rows: _abc.Iterable[Global___RowsInTime] | None = ...,
+        rows_per_second: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "rows", b"rows", "rows_per_second", b"rows_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -478,7 +482,7 @@ class PlanIngestionResponse(_message.Message):
     sub_tasks: _builtins.int
     """Sub-tasks that would read them at once, by the slots that are free now."""
     estimated_seconds: _builtins.float
-    """Seconds from the submit until its rows are counted, roughly: by its rows and sub-tasks."""
+    """Seconds from the submit until its rows are counted, roughly: by its rows and the request's rate, else by its rows and sub-tasks."""
     @_builtins.property
     def interval(self) -> Global___Interval:
         """The interval that the load covers, aligned to the segment granularity."""
@@ -524,16 +528,20 @@ class WatchLoadRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DRUID_TASK_ID_FIELD_NUMBER: _builtins.int
+    DATASOURCE_FIELD_NUMBER: _builtins.int
     druid_task_id: _builtins.str
     """Druid's id of the load."""
+    datasource: _builtins.str
+    """The datasource that it loads into; where it is empty nothing is told of sub-tasks."""
     def __init__(
         self,
         *,
         druid_task_id: _builtins.str = ...,
+        datasource: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["druid_task_id", b"druid_task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "druid_task_id", b"druid_task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,12 +557,18 @@ class WatchLoadResponse(_message.Message):
     DURATION_MS_FIELD_NUMBER: _builtins.int
     ROWS_PROCESSED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    SUB_TASKS_DONE_FIELD_NUMBER: _builtins.int
+    SUB_TASKS_RUNNING_FIELD_NUMBER: _builtins.int
     phase: Global___LoadPhase.ValueType
     """Its phase."""
     duration_ms: _builtins.int
     """Milliseconds that it has run, as far as Druid tells."""
     rows_processed: _builtins.int
     """Rows read so far, as far as Druid tells."""
+    sub_tasks_done: _builtins.int
+    """Sub-tasks that have ended well, where the load has any and Druid tells."""
+    sub_tasks_running: _builtins.int
+    """Sub-tasks that run."""
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why it failed."""
@@ -566,10 +580,12 @@ class WatchLoadResponse(_message.Message):
         duration_ms: _builtins.int = ...,
         rows_processed: _builtins.int | None = ...,
         problem: _errors_pb2.Problem | None = ...,
+        sub_tasks_done: _builtins.int = ...,
+        sub_tasks_running: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rows_processed", b"_rows_processed", "problem", b"problem", "rows_processed", b"rows_processed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows_processed", b"_rows_processed", "duration_ms", b"duration_ms", "phase", b"phase", "problem", b"problem", "rows_processed", b"rows_processed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows_processed", b"_rows_processed", "duration_ms", b"duration_ms", "phase", b"phase", "problem", b"problem", "rows_processed", b"rows_processed", "sub_tasks_done", b"sub_tasks_done", "sub_tasks_running", b"sub_tasks_running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rows_processed: _TypeAlias = _typing.Literal["rows_processed"]  # noqa: Y015
     _WhichOneofArgType__rows_processed: _TypeAlias = _typing.Literal["_rows_processed", b"_rows_processed"]  # noqa: Y015
@@ -664,12 +680,18 @@ class VerifyLoadResponse(_message.Message):
     SEGMENTS_LOADED_PERCENT_FIELD_NUMBER: _builtins.int
     SUMS_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_PUBLISHED_FIELD_NUMBER: _builtins.int
+    SEGMENTS_AVAILABLE_FIELD_NUMBER: _builtins.int
     verified: _builtins.bool
     """Rows, sums and availability are as they must be."""
     rows: _builtins.int
     """Rows of the load that a query counts."""
     segments_loaded_percent: _builtins.float
     """Share of the interval's segments that are loaded, in percent."""
+    segments_published: _builtins.int
+    """Published segments in the interval, those of other loads among them. Told where it is not verified."""
+    segments_available: _builtins.int
+    """Those of them that queries reach."""
     @_builtins.property
     def sums(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The sums found, in the order of expected_sums."""
@@ -688,10 +710,12 @@ class VerifyLoadResponse(_message.Message):
         segments_loaded_percent: _builtins.float = ...,
         sums: _abc.Iterable[_builtins.float] | None = ...,
         segments: _abc.Iterable[Global___Segment] | None = ...,
+        segments_published: _builtins.int = ...,
+        segments_available: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "segments", b"segments", "segments_loaded_percent", b"segments_loaded_percent", "sums", b"sums", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "segments", b"segments", "segments_available", b"segments_available", "segments_loaded_percent", b"segments_loaded_percent", "segments_published", b"segments_published", "sums", b"sums", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
