@@ -80,6 +80,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
             init=_use_json,
+            reset=_as_it_is,
             # A process that was frozen inside a transaction does not hold its locks for longer than this.
             server_settings={"application_name": name(self._url, "pool"), "idle_in_transaction_session_timeout": "5000"},
         )
@@ -142,6 +143,11 @@ class Database:
 
 async def _use_json(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def _as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """How a connection goes back to the pool, its transaction ended. By default asyncpg has the server forget settings, cursors and locks
+    of the session as well, a round trip for each of our calls; we make none that outlives its transaction."""
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:
