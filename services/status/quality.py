@@ -123,7 +123,9 @@ def _known(column: Column) -> KnownColumn:
     is_number = column.load_type in (LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE)
     return KnownColumn(
         name=column.name,
+        source_name=column.source_name,
         type=column.type,
+        time_format=column.time_format,
         load_type=column.load_type,
         null_share=column.nulls / values if values else 0,
         deciles=[quantiles[share] for share in DECILES if share in quantiles] if is_number else [],

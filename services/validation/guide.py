@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import polars as pl
 
+from services.validation.names import TIME
 from services.validation.table import ROW, Batch, BrokenRow, Table, column
+from sluice.validation.v1.validation_pb2 import Contract, ReadOptions
 
 _FIRST = re.compile(r"line of ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _OTHERS = ("column", "value", "reason", "repair")
@@ -39,6 +41,21 @@ def without(table: Table) -> Table:
 def without_in(batch: Batch) -> Batch:
     """The same of some rows."""
     return replace(batch, header=own_names(batch.header), frame=_own(batch.frame.lazy(), len(batch.header)).collect())
+
+
+def as_last_load(options: ReadOptions, contract: Contract, header: Sequence[str]) -> ReadOptions:
+    """How the repaired rows are read: as those of the last load where their sender says nothing else, as a few rows tell too little.
+    `header`: the user's own names."""
+    made = ReadOptions()
+    made.CopyFrom(options)
+    said = {column.name for column in options.columns}
+    for known in contract.columns:
+        if known.source_name in said or known.source_name not in header:
+            continue
+        made.columns.add(name=known.source_name, type=known.type, time_format=known.time_format)
+        if known.name == TIME and not options.time_column:
+            made.time_column = known.source_name
+    return made
 
 
 def own_names(header: Sequence[str]) -> list[str]:

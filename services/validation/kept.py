@@ -1,7 +1,8 @@
 """The loadable rows on the local disk, typed, from the pass that counted them to the one that writes the parts."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,8 @@ PLAIN_BYTES = 768 * 1024**2
 """Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values take more room than their text."""
 STRETCH_ROWS = 16_384
 """Rows that are read back at once at least."""
+THREADS = 2
+"""Files that are put in order at once."""
 
 Edge = tuple[int, int]
 """The time and the row that a bucket begins with."""
@@ -49,25 +52,37 @@ class Kept:
 
     def cut(self, edges: Sequence[Edge]) -> "Buckets":
         """The rows in buckets between the edges. Takes the files apart."""
-        places = {}
-        for path in self._files:
+
+        def ordered(path: Path) -> list[int]:
             rows = pl.read_ipc(path)
             if not rows[TIME].is_sorted():
                 rows = rows.sort(TIME, maintain_order=True)
                 self._write(path, rows)
-            places[path] = _places(rows, edges)
-        return Buckets(places)
+            return _places(rows, edges)
+
+        with ThreadPoolExecutor(THREADS) as threads:
+            return Buckets(dict(zip(self._files, threads.map(ordered, self._files), strict=True)), len(edges) + 1)
 
 
 class Buckets:
     """The rows by stretches of time."""
 
-    def __init__(self, places: dict[Path, list[int]]) -> None:
-        """`places`: per file, where each bucket begins among its rows, and the last one ends."""
+    def __init__(self, places: dict[Path, list[int]], count: int) -> None:
+        """`places`: per file, where each of the `count` buckets begins among its rows, and the last one ends."""
         self._places = places
+        self.count = count
 
-    def read(self, number: int) -> pl.DataFrame:
-        """The rows of a bucket by time; those of one time in their order."""
+    def all(self) -> Generator[pl.DataFrame, None, None]:
+        """The rows of each bucket by time; those of one time in their order. The next ones are read meanwhile."""
+        with ThreadPoolExecutor(1) as thread:
+            following = thread.submit(self._read, 0)
+            for number in range(1, self.count + 1):
+                rows = following.result()
+                if number < self.count:
+                    following = thread.submit(self._read, number)
+                yield rows
+
+    def _read(self, number: int) -> pl.DataFrame:
         return _by_time(
             [
                 pl.scan_ipc(path).slice(places[number], places[number + 1] - places[number]).collect()

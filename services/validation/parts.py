@@ -1,7 +1,9 @@
 """Pass 2: the load-ready parts, sorted by time, with memory that does not grow with the file."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -46,26 +48,27 @@ def write(
         progress(rows)
     else:
         edges = _sampled_edges(times, rows, count * per_part) or _edges(kept, count * per_part)
-        written = _in_buckets(kept.cut(edges), len(edges) + 1, per_part, folder, progress)
+        written = _in_buckets(kept.cut(edges), per_part, folder, progress)
     if (total := sum(part.rows for part in written)) != rows:
         raise RuntimeError(f"{total} rows were written to the parts, {rows} were counted")
     return written
 
 
-def _in_buckets(buckets: Buckets, count: int, per_part: int, folder: Path, progress: Callable[[int], None]) -> list[WrittenPart]:
+def _in_buckets(buckets: Buckets, per_part: int, folder: Path, progress: Callable[[int], None]) -> list[WrittenPart]:
     parts: list[WrittenPart] = []
     done = 0
-    for first in range(0, count, per_part):
-        writing = _Writing(folder / f"{len(parts):03}.csv")
-        for number in range(first, min(first + per_part, count)):
-            writing.add(buckets.read(number))
-            progress(done + writing.rows)
-        part = writing.done()
-        if not part.rows:
-            part.path.unlink()
-            continue
-        parts.append(part)
-        done += part.rows
+    with closing(buckets.all()) as ordered:
+        for _ in range(0, buckets.count, per_part):
+            writing = _Writing(folder / f"{len(parts):03}.csv")
+            for rows in islice(ordered, per_part):
+                writing.add(rows)
+                progress(done + writing.rows)
+            part = writing.done()
+            if not part.rows:
+                part.path.unlink()
+                continue
+            parts.append(part)
+            done += part.rows
     return parts
 
 

@@ -33,7 +33,7 @@ class Survey:
 
     def __init__(self, request: ValidateObjectRequest, folder: Path) -> None:
         """Loadable rows are kept in `folder`."""
-        self._request, self._folder = request, folder
+        self._said, self._folder = request, folder
         self._reading = decisions.reading(request)
         self._worker = Worker()
         self.begin()
@@ -44,6 +44,7 @@ class Survey:
 
     def begin(self) -> Take:
         """Forgets all rows; returns what takes them."""
+        self._request = self._said
         self._source_header: list[str] = []
         self._values: list[list[pl.Series]] = []
         self._silent: set[int] = set()
@@ -59,6 +60,7 @@ class Survey:
         """
         if guide.task_of(batch.header):
             batch = guide.without_in(batch)
+            self._read_as_last_load(batch.header)
         rest = batch.frame
         if self._guess is None:
             self._start(batch.header, rest.head(FIRST_SAMPLE_ROWS))
@@ -66,6 +68,11 @@ class Survey:
         if rest.height:
             self._sample(rest)
         self._take(batch)
+
+    def _read_as_last_load(self, header: list[str]) -> None:
+        self._request = ValidateObjectRequest()
+        self._request.CopyFrom(self._said)
+        self._request.options.CopyFrom(guide.as_last_load(self._said.options, self._said.policy.contract, header))
 
     def _start(self, header: list[str], sample: pl.DataFrame) -> None:
         self._source_header = header

@@ -12,7 +12,8 @@ import pytest
 from services.validation import guide, rejects_workbook
 from services.validation.rejects import MARKS
 from services.validation.repairs import _number, _time
-from tests.unit.validation.examining import TASK_ID, Examine
+from sluice.validation.v1.validation_pb2 import Contract, KnownColumn, Policy
+from tests.unit.validation.examining import LENIENT, TASK_ID, Examine
 from tests.unit.validation.workbooks import xlsx
 
 GOOD = b"2024-01-01,5,x\n" * 50
@@ -136,3 +137,21 @@ def test_a_number_is_suggested_where_there_is_one(cell: str, whole: bool, meant:
 )
 def test_a_time_is_suggested_where_only_one_reading_makes_sense(cell: str, wanted: str, meant: str) -> None:
     assert _time(cell, wanted) == meant
+
+
+def test_a_few_rows_are_read_as_those_of_the_last_load(examine: Examine) -> None:
+    rows = "".join(f"0{month}/2{day}/2024,A{month},5\n" for month in range(1, 10) for day in range(5))
+    last = examine(("when date,code,number\n" + rows).encode()).report
+    known = [
+        KnownColumn(name=column.name, source_name=column.source_name, type=column.type, time_format=column.time_format)
+        for column in last.columns
+    ]
+    policy = Policy(rules=LENIENT.rules, contract=Contract(task_id=TASK_ID, columns=known))
+    header = guide.header(TASK_ID)
+    fixed = [[*header, "when date", "code", "number"], ["2", "", "", "", "", "03/04/2024", "7", "5"], ["3", "", "", "", "", "03/05/2024", "8", "n.k."]]
+    back = examine(as_csv(fixed), policy=policy)
+    assert [column.type for column in back.report.columns] == [column.type for column in last.columns]
+    assert [row["__time"] for row in back.rows()] == [str(1709510400000)]
+    assert (back.report.rows_loadable, back.report.rows_rejected, back.codes) == (1, 1, [])
+    # Without a load there is nothing to go by but these rows.
+    assert "DAY_MONTH_ASSUMED" in examine(as_csv(fixed)).codes

@@ -403,6 +403,8 @@ class KnownColumn(_message.Message):
     SAMPLE_VALUES_FIELD_NUMBER: _builtins.int
     DISTINCT_FIELD_NUMBER: _builtins.int
     MEAN_FIELD_NUMBER: _builtins.int
+    SOURCE_NAME_FIELD_NUMBER: _builtins.int
+    TIME_FORMAT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in Druid."""
     type: Global___ColumnType.ValueType
@@ -417,6 +419,10 @@ class KnownColumn(_message.Message):
     """Different values."""
     mean: _builtins.float
     """Mean of numbers."""
+    source_name: _builtins.str
+    """Its name in the file."""
+    time_format: _builtins.str
+    """Format of its times, as in strptime; empty where they are none."""
     @_builtins.property
     def deciles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """The nine deciles of numbers; empty for other types."""
@@ -437,10 +443,12 @@ class KnownColumn(_message.Message):
         sample_values: _builtins.int = ...,
         distinct: _builtins.int = ...,
         mean: _builtins.float | None = ...,
+        source_name: _builtins.str = ...,
+        time_format: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "mean", b"mean"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "deciles", b"deciles", "distinct", b"distinct", "load_type", b"load_type", "mean", b"mean", "name", b"name", "null_share", b"null_share", "sample_values", b"sample_values", "top_values", b"top_values", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "deciles", b"deciles", "distinct", b"distinct", "load_type", b"load_type", "mean", b"mean", "name", b"name", "null_share", b"null_share", "sample_values", b"sample_values", "source_name", b"source_name", "time_format", b"time_format", "top_values", b"top_values", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
     _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
