@@ -299,7 +299,8 @@ class _Scan:
         if grammar.is_plain:
             return block
         if grammar.quote != QUOTE:
-            if QUOTE in block or (grammar.quote and grammar.escape != grammar.quote and grammar.quote in block):
+            # A doubled quote of theirs would come out as one of ours: a value, where theirs was.
+            if QUOTE in block or (grammar.quote and grammar.quote * (2 if grammar.escape == grammar.quote else 1) in block):
                 return None
             if grammar.quote:
                 block = block.replace(grammar.quote, QUOTE)

@@ -118,3 +118,9 @@ def test_what_is_said_is_taken(examine: Examine) -> None:
 @pytest.mark.parametrize("options", [ReadOptions(header_row=9), ReadOptions(delimiter="ab")])
 def test_what_is_said_and_does_not_fit_is_refused(examine: Examine, options: ReadOptions) -> None:
     assert examine(b"date,a\n2024-01-02,1\n", options=options).codes == ["OPTION_MISFIT"]
+
+
+def test_a_doubled_apostrophe_stays_one(examine: Examine) -> None:
+    data = b"""'date','name'\n'2024-01-01','it''s'\n'2024-01-02',''''\n'2024-01-03',''\n"""
+    examined = examine(data, options=ReadOptions(quote="'"))
+    assert [row["name"] for row in examined.rows()] == ["it's", "'", ""]

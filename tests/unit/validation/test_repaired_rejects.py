@@ -148,7 +148,11 @@ def test_a_few_rows_are_read_as_those_of_the_last_load(examine: Examine) -> None
     ]
     policy = Policy(rules=LENIENT.rules, contract=Contract(task_id=TASK_ID, columns=known))
     header = guide.header(TASK_ID)
-    fixed = [[*header, "when date", "code", "number"], ["2", "", "", "", "", "03/04/2024", "7", "5"], ["3", "", "", "", "", "03/05/2024", "8", "n.k."]]
+    fixed = [
+        [*header, "when date", "code", "number"],
+        ["2", "", "", "", "", "03/04/2024", "7", "5"],
+        ["3", "", "", "", "", "03/05/2024", "8", "n.k."],
+    ]
     back = examine(as_csv(fixed), policy=policy)
     assert [column.type for column in back.report.columns] == [column.type for column in last.columns]
     assert [row["__time"] for row in back.rows()] == [str(1709510400000)]
