@@ -10,8 +10,9 @@ from services.druid_gateway.ports import Druid
 from services.druid_gateway.segment_ids import hull, interval
 from sluice.common.v1.errors_pb2 import ErrorReason
 
-MAX_REPLACED_CHUNKS = 1_000
-"""Chunks of a given stretch: Druid locks each, and hides each that gets no row behind a segment of its own."""
+MAX_CHUNKS = 1_000
+"""Chunks of a given stretch, or of one with older chunks in it: Druid lists each, and hides each that a replace leaves empty behind a
+segment of its own."""
 
 _ALL_TIME = Interval(EARLIEST_MILLIS, LATEST_MILLIS + 1)
 
@@ -38,8 +39,21 @@ async def target(druid: Druid, load: Load) -> Target:
             rows = Interval(load.min_millis, load.max_millis + 1)
             there = [load.replace] if load.replace else [interval(load.datasource, each) for each in await _everything(druid, load)]
             return _fitting(load, hull([rows, *there]) or rows)
-        case _:
+        case Mode.APPEND:
+            return await _beside(druid, load, _fitting(load, Interval(load.min_millis, load.max_millis + 1)))
+        case Mode.REPLACE:
             return _fitting(load, Interval(load.min_millis, load.max_millis + 1))
+
+
+async def _beside(druid: Druid, load: Load, aim: Target) -> Target:
+    """The target of an append among the chunks that are there. Druid adds rows to the chunk that their time is in, and a load that has
+    locked but a part of that chunk gets no place in it: a day's rows after a load in months would all fail."""
+    there = [interval(load.datasource, each) for each in await druid.used_segments(load.datasource, aim.interval)]
+    span = hull([aim.interval, *there]) or aim.interval
+    first, last = span.start_millis, span.end_millis - 1
+    coarser = list(Granularity)[list(Granularity).index(aim.granularity) :]
+    chosen = next((each for each in coarser if granularity.chunks(each, first, last) <= MAX_CHUNKS), Granularity.YEAR)
+    return Target(granularity.align(chosen, first, last), chosen)
 
 
 async def _everything(druid: Druid, load: Load) -> dict[str, bool]:
@@ -65,7 +79,7 @@ def _given(load: Load) -> Target:
     finer = list(Granularity)[list(Granularity).index(wanted) :: -1]
     for each in finer:
         if granularity.align(each, given.start_millis, given.end_millis - 1) == given:
-            if granularity.chunks(each, given.start_millis, given.end_millis - 1) > MAX_REPLACED_CHUNKS:
+            if granularity.chunks(each, given.start_millis, given.end_millis - 1) > MAX_CHUNKS:
                 break
             return Target(given, each)
     raise _invalid(f"So long a stretch can only be replaced by whole days, months or years: {granularity.iso_interval(given)}.")

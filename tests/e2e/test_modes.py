@@ -80,6 +80,23 @@ async def test_everything_is_replaced_and_comes_back(edge: Edge, new_datasource:
     assert [(await edge.task(load))["load_state"] for load in loads] == ["LIVE", "LIVE"]
 
 
+async def test_a_day_is_appended_to_what_was_loaded_in_months(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+    datasource = new_datasource("months")
+    await edge.succeeded(await edge.upload("months.csv", days(0, 59, 2), datasource))
+    # January is emptied, and then the day comes into a chunk without rows.
+    fields = {"mode": "replace_interval", "interval": "2024-01-01/2024-02-01"}
+    await edge.succeeded(await edge.upload("january.csv", days(0, 0, 1), datasource, **fields))
+    for day in (16, 45):
+        await edge.succeeded(await edge.upload(f"{day}.csv", days(day, day, 3), datasource))
+    counted = await by_day(edge, datasource)
+    assert (counted["2024-01-01"], counted["2024-01-17"], counted["2024-02-15"], len(counted)) == (1, 3, 5, 31)
+    # And the other way round: months into days.
+    datasource = new_datasource("days")
+    await edge.succeeded(await edge.upload("day.csv", days(16, 16, 3), datasource))
+    await edge.succeeded(await edge.upload("months.csv", days(0, 59, 2), datasource))
+    assert sum((await by_day(edge, datasource)).values()) == 123
+
+
 async def test_a_plan_is_looked_at_and_applied(edge: Edge, new_datasource: Callable[[str], str]) -> None:
     datasource = new_datasource("planned")
     await edge.succeeded(await edge.upload("first.csv", days(0, 1, 10), datasource))

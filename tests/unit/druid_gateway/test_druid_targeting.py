@@ -78,3 +78,24 @@ async def test_everything_is_what_is_there_and_what_comes() -> None:
     again = await target(FakeDruid(), replace(asked, replace=found.interval))
     assert again == found
     assert (await target(FakeDruid(), asked)).granularity is Granularity.DAY
+
+
+@pytest.mark.parametrize(
+    ("there", "interval", "granularity"),
+    [
+        ([], ("2024-03-05", "2024-03-07"), Granularity.DAY),
+        ([("2024-03-05", "2024-03-06")], ("2024-03-05", "2024-03-07"), Granularity.DAY),
+        ([("2024-03-01", "2024-04-01")], ("2024-03-01", "2024-04-01"), Granularity.DAY),
+        # A week, as others make them.
+        ([("2024-02-28", "2024-03-06")], ("2024-02-28", "2024-03-07"), Granularity.DAY),
+        ([("2020-01-01", "2030-01-01")], ("2020-01-01", "2030-01-01"), Granularity.MONTH),
+        ([("0001-01-01", "9998-01-01")], ("0001-01-01", "9998-01-01"), Granularity.YEAR),
+    ],
+)
+async def test_an_append_locks_the_whole_chunks_that_are_there(
+    there: list[tuple[str, str]], interval: tuple[str, str], granularity: Granularity
+) -> None:
+    used = {f"sales_{start}T00:00:00.000Z_{end}T00:00:00.000Z_v": True for start, end in there}
+    found = await target(FakeDruid(used=used), load(Mode.APPEND, "2024-03-05T01:00:00", "2024-03-06T01:00:00"))
+    start, end = (millis(f"{each}T00:00:00") for each in interval)
+    assert (found.interval, found.granularity) == (Interval(start, end), granularity)
