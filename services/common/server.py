@@ -11,7 +11,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.common import logs
+from services.common import garbage, logs
 from services.common.channels import MAX_MESSAGE_BYTES
 from services.common.health import Check, Readiness
 from services.common.interceptors import OpenAuthenticator, server_interceptors
@@ -100,6 +100,7 @@ def run(service: str, settings: ServiceSettings, main: Callable[[AsyncExitStack]
     async def life() -> None:
         async with AsyncExitStack() as stack:
             await main(stack)
+            garbage.collect_rarely()
             await until_stopped()
         logs.get().info("server.stopped")
 

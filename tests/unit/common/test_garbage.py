@@ -1,0 +1,25 @@
+"""Garbage is looked for seldom, and not among what stays."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from services.common import garbage
+
+
+@pytest.fixture
+def _as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_what_is_there_is_not_looked_through_again() -> None:
+    kept = [[number] for number in range(100)]
+    garbage.collect_rarely()
+    assert gc.get_freeze_count() > len(kept)
+    assert not any(each is kept for each in gc.get_objects(generation=2))
+    assert gc.get_threshold() == garbage.THRESHOLDS
