@@ -42,36 +42,24 @@ class DruidRpc:
             call.cancel()
 
     async def datasources(self) -> ListDatasourcesResponse:
-        try:
-            found: ListDatasourcesResponse = await self._stub.ListDatasources(
-                druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES), timeout=CATALOG_S
-            )
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        found: ListDatasourcesResponse = await errors.answered(
+            self._stub.ListDatasources(druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES), timeout=CATALOG_S), SERVICE
+        )
         return found
 
     async def datasource(self, name: str) -> DescribeDatasourceResponse:
         request = druid_pb2.DescribeDatasourceRequest(name=name)
-        try:
-            found: DescribeDatasourceResponse = await self._stub.DescribeDatasource(request, timeout=CATALOG_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        found: DescribeDatasourceResponse = await errors.answered(self._stub.DescribeDatasource(request, timeout=CATALOG_S), SERVICE)
         return found
 
     async def preview(self, name: str, limit: int) -> PreviewRowsResponse:
         request = druid_pb2.PreviewRowsRequest(name=name, limit=limit)
-        try:
-            found: PreviewRowsResponse = await self._stub.PreviewRows(request, timeout=CATALOG_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        found: PreviewRowsResponse = await errors.answered(self._stub.PreviewRows(request, timeout=CATALOG_S), SERVICE)
         return found
 
     async def proposals(self, datasource: str) -> ProposeQueriesResponse:
         request = druid_pb2.ProposeQueriesRequest(name=datasource)
-        try:
-            found: ProposeQueriesResponse = await self._stub.ProposeQueries(request, timeout=CATALOG_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        found: ProposeQueriesResponse = await errors.answered(self._stub.ProposeQueries(request, timeout=CATALOG_S), SERVICE)
         return found
 
 

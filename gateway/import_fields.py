@@ -5,11 +5,9 @@ from typing import Annotated
 
 import strawberry
 
-from gateway import wire
+from gateway import imports
 from gateway.graphql_types import JSON, ContextInfo, told
-from gateway.options import read_options
 from gateway.task_fields import IngestionTaskStatus, status_of
-from sluice.upload.v1.upload_pb2 import ImportObjectRequest
 
 
 @strawberry.type
@@ -26,15 +24,14 @@ class ImportMutation:
     ) -> IngestionTaskStatus:
         context = info.context
         with told():
-            taken = await context.services.uploads.import_object(
-                ImportObjectRequest(
-                    request_id=context.request_id or str(uuid.uuid4()),
-                    uri=uri,
-                    datasource=data_source_name,
-                    load_mode=wire.load_mode(mode),
-                    allow_duplicate=allow_duplicate,
-                    options=read_options(options or None),
-                    client=context.client,
-                )
+            task_id = await imports.begin(
+                context.services.uploads,
+                context.request_id or str(uuid.uuid4()),
+                context.client,
+                uri,
+                data_source_name,
+                mode,
+                options or None,
+                allow_duplicate=allow_duplicate,
             )
-            return status_of(await context.services.tasks.get(taken.upload_id))
+            return status_of(await context.services.tasks.get(task_id))

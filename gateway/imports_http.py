@@ -7,13 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from gateway import models, problems, wire
+from gateway import imports, models, problems
 from gateway.body import read_json_body
 from gateway.clients import client_of
-from gateway.options import read_options
 from gateway.ports import Services
 from gateway.uploads_http import request_id
-from sluice.upload.v1.upload_pb2 import ImportObjectRequest
 
 
 class Import(BaseModel):
@@ -43,18 +41,17 @@ def router(services: Services, max_body_bytes: int) -> APIRouter:
             wanted = Import.model_validate(await read_json_body(request, max_body_bytes))
         except ValidationError as failure:
             raise RequestValidationError(failure.errors()) from None
-        taken = await services.uploads.import_object(
-            ImportObjectRequest(
-                request_id=request_id(idempotency_key),
-                uri=wanted.uri,
-                datasource=wanted.datasource_name,
-                load_mode=wire.load_mode(wanted.mode),
-                allow_duplicate=wanted.allow_duplicate,
-                options=read_options(wanted.options),
-                client=client_of(request),
-            )
+        task_id = await imports.begin(
+            services.uploads,
+            request_id(idempotency_key),
+            client_of(request),
+            wanted.uri,
+            wanted.datasource_name,
+            wanted.mode,
+            wanted.options,
+            allow_duplicate=wanted.allow_duplicate,
         )
-        accepted = models.Accepted(task_id=taken.upload_id)
-        return JSONResponse(accepted.model_dump(), status_code=202, headers={"Location": f"/api/ingest/tasks/{taken.upload_id}"})
+        accepted = models.Accepted(task_id=task_id)
+        return JSONResponse(accepted.model_dump(), status_code=202, headers={"Location": f"/api/ingest/tasks/{task_id}"})
 
     return routes

@@ -15,24 +15,15 @@ class QualityRpc:
 
     async def settings(self, datasource: str) -> DatasourceSettings:
         request = status_pb2.GetDatasourceSettingsRequest(datasource=datasource)
-        try:
-            answer: status_pb2.GetDatasourceSettingsResponse = await self._stub.GetDatasourceSettings(request)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.GetDatasourceSettingsResponse = await errors.answered(self._stub.GetDatasourceSettings(request), "status")
         return answer.settings
 
     async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
         request = status_pb2.SetDatasourceSettingsRequest(datasource=datasource, settings=settings)
-        try:
-            answer: status_pb2.SetDatasourceSettingsResponse = await self._stub.SetDatasourceSettings(request)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.SetDatasourceSettingsResponse = await errors.answered(self._stub.SetDatasourceSettings(request), "status")
         return answer.settings
 
     async def quality(self, datasource: str, limit: int) -> ListQualityResponse:
         request = status_pb2.ListQualityRequest(datasource=datasource, limit=limit)
-        try:
-            answer: ListQualityResponse = await self._stub.ListQuality(request)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: ListQualityResponse = await errors.answered(self._stub.ListQuality(request), "status")
         return answer

@@ -22,82 +22,59 @@ class StatusRpc:
         self._stub = status_pb2_grpc.StatusServiceStub(channel)
 
     async def get(self, task_id: str) -> Task:
-        try:
-            answer: status_pb2.GetTaskResponse = await self._stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.GetTaskResponse = await errors.answered(self._stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id)), "status")
         return answer.task
 
     async def list(self, wanted: status_pb2.ListTasksRequest) -> ListTasksResponse:
-        try:
-            answer: ListTasksResponse = await self._stub.ListTasks(wanted)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: ListTasksResponse = await errors.answered(self._stub.ListTasks(wanted), "status")
         return answer
 
     async def cancel(self, task_id: str) -> Task:
-        try:
-            answer: status_pb2.CancelTaskResponse = await self._stub.CancelTask(status_pb2.CancelTaskRequest(task_id=task_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.CancelTaskResponse = await errors.answered(
+            self._stub.CancelTask(status_pb2.CancelTaskRequest(task_id=task_id)), "status"
+        )
         return answer.task
 
     async def retry(self, request: status_pb2.RetryTaskRequest) -> Task:
-        try:
-            answer: status_pb2.RetryTaskResponse = await self._stub.RetryTask(request)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.RetryTaskResponse = await errors.answered(self._stub.RetryTask(request), "status")
         return answer.task
 
     async def revert(self, task_id: str) -> Task:
-        try:
-            answer: status_pb2.RevertLoadResponse = await self._stub.RevertLoad(status_pb2.RevertLoadRequest(task_id=task_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.RevertLoadResponse = await errors.answered(
+            self._stub.RevertLoad(status_pb2.RevertLoadRequest(task_id=task_id)), "status"
+        )
         return answer.task
 
     async def plan(self, task_id: str) -> status_pb2.GetPlanResponse:
-        try:
-            answer: status_pb2.GetPlanResponse = await self._stub.GetPlan(status_pb2.GetPlanRequest(task_id=task_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.GetPlanResponse = await errors.answered(self._stub.GetPlan(status_pb2.GetPlanRequest(task_id=task_id)), "status")
         return answer
 
     async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
         request = status_pb2.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
-        try:
-            answer: status_pb2.ApplyPlanResponse = await self._stub.ApplyPlan(request, timeout=APPLY_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.ApplyPlanResponse = await errors.answered(self._stub.ApplyPlan(request, timeout=APPLY_S), "status")
         return answer.task
 
     async def receipt(self, task_id: str) -> status_pb2.GetReceiptResponse:
-        try:
-            answer: status_pb2.GetReceiptResponse = await self._stub.GetReceipt(status_pb2.GetReceiptRequest(task_id=task_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.GetReceiptResponse = await errors.answered(
+            self._stub.GetReceipt(status_pb2.GetReceiptRequest(task_id=task_id)), "status"
+        )
         return answer
 
     async def delete_files(self, task_id: str) -> Task:
         request = status_pb2.DeleteTaskFilesRequest(task_id=task_id)
-        try:
-            answer: status_pb2.DeleteTaskFilesResponse = await self._stub.DeleteTaskFiles(request, timeout=DELETE_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.DeleteTaskFilesResponse = await errors.answered(self._stub.DeleteTaskFiles(request, timeout=DELETE_S), "status")
         return answer.task
 
     async def history(self, task_id: str) -> status_pb2.GetHistoryResponse:
-        try:
-            answer: status_pb2.GetHistoryResponse = await self._stub.GetHistory(status_pb2.GetHistoryRequest(task_id=task_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.GetHistoryResponse = await errors.answered(
+            self._stub.GetHistory(status_pb2.GetHistoryRequest(task_id=task_id)), "status"
+        )
         return answer
 
     async def statistics(self, hours: int) -> status_pb2.GetStatisticsResponse:
-        try:
-            answer: status_pb2.GetStatisticsResponse = await self._stub.GetStatistics(status_pb2.GetStatisticsRequest(hours=hours))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
+        answer: status_pb2.GetStatisticsResponse = await errors.answered(
+            self._stub.GetStatistics(status_pb2.GetStatisticsRequest(hours=hours)), "status"
+        )
         return answer
 
     async def watch_all(self, request: status_pb2.WatchTasksRequest, timeout_s: float) -> AsyncIterator[status_pb2.WatchTasksResponse]:

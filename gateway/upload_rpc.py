@@ -56,36 +56,23 @@ class UploadRpc:
         raise AssertionError("the last try returns or raises")
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
-        try:
-            answer: WriteUploadResponse = await self._stub.WriteUpload(messages, timeout=self._deadline_s)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
+        answer: WriteUploadResponse = await errors.answered(self._stub.WriteUpload(messages, timeout=self._deadline_s), "upload")
         return answer.upload
 
     async def get(self, upload_id: str) -> Upload:
-        try:
-            answer: GetUploadResponse = await self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=LOOK_DEADLINE_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
+        answer: GetUploadResponse = await errors.answered(
+            self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=LOOK_DEADLINE_S), "upload"
+        )
         return answer.upload
 
     async def abort(self, upload_id: str) -> Upload:
-        try:
-            answer: AbortUploadResponse = await self._stub.AbortUpload(AbortUploadRequest(upload_id=upload_id))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
+        answer: AbortUploadResponse = await errors.answered(self._stub.AbortUpload(AbortUploadRequest(upload_id=upload_id)), "upload")
         return answer.upload
 
     async def import_object(self, request: ImportObjectRequest) -> Upload:
-        try:
-            answer: ImportObjectResponse = await self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
+        answer: ImportObjectResponse = await errors.answered(self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S), "upload")
         return answer.upload
 
     async def limits(self) -> GetLimitsResponse:
-        try:
-            answer: GetLimitsResponse = await self._stub.GetLimits(GetLimitsRequest())
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
+        answer: GetLimitsResponse = await errors.answered(self._stub.GetLimits(GetLimitsRequest()), "upload")
         return answer

@@ -19,10 +19,9 @@ class ValidationRpc:
         self._stub = validation_pb2_grpc.ValidationServiceStub(channel)
 
     async def report(self, task_id: str, attempt: int) -> Report:
-        try:
-            answer: GetReportResponse = await self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt))
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "validation") from failure
+        answer: GetReportResponse = await errors.answered(
+            self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt)), "validation"
+        )
         return answer.report
 
     async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:

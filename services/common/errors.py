@@ -1,6 +1,8 @@
 """Errors that carry a stable code, a place and what to do, and their way through gRPC and HTTP."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import grpc
 from google.protobuf import any_pb2
@@ -9,6 +11,8 @@ from grpc_status import rpc_status
 
 from sluice.common.v1 import errors_pb2
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem, ReasonInfo
+
+Answer = TypeVar("Answer")
 
 DOMAIN = "sluice"
 """`domain` of our google.rpc.ErrorInfo."""
@@ -122,6 +126,18 @@ def _places(found: Problem) -> dict[str, str]:
     if found.HasField("line"):
         places["line"] = str(found.line)
     return {key: value for key, value in places.items() if value}
+
+
+async def answered(call: Awaitable[Answer], service: str) -> Answer:
+    """What a unary call of another service answers.
+
+    Raises:
+        SluiceError: what `from_rpc` makes of the call's failure.
+    """
+    try:
+        return await call
+    except grpc.RpcError as failure:
+        raise from_rpc(failure, service) from failure
 
 
 def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:

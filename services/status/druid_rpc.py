@@ -34,20 +34,14 @@ class LoadsRpc:
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
         """What a load would do."""
-        try:
-            answer: PlanIngestionResponse = await self._stub.PlanIngestion(request, timeout=GRACE_S)
-            return answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        answer: PlanIngestionResponse = await errors.answered(self._stub.PlanIngestion(request, timeout=GRACE_S), SERVICE)
+        return answer
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         """Hands a load to Druid."""
-        try:
-            answer: SubmitLoadResponse = await self._stub.SubmitLoad(request, timeout=GRACE_S)
-            self._gate.passed()
-            return answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        answer: SubmitLoadResponse = await errors.answered(self._stub.SubmitLoad(request, timeout=GRACE_S), SERVICE)
+        self._gate.passed()
+        return answer
 
     async def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to its end."""
@@ -62,16 +56,14 @@ class LoadsRpc:
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         """Counts a load's rows."""
-        try:
-            answer: VerifyLoadResponse = await self._stub.VerifyLoad(request, timeout=GRACE_S + request.wait_ms / 1000)
-            return answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        answer: VerifyLoadResponse = await errors.answered(
+            self._stub.VerifyLoad(request, timeout=GRACE_S + request.wait_ms / 1000), SERVICE
+        )
+        return answer
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
         """Makes a load's rows disappear."""
-        try:
-            answer: RemoveLoadResponse = await self._stub.RemoveLoad(request, timeout=GRACE_S + request.wait_ms / 1000)
-            return answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        answer: RemoveLoadResponse = await errors.answered(
+            self._stub.RemoveLoad(request, timeout=GRACE_S + request.wait_ms / 1000), SERVICE
+        )
+        return answer

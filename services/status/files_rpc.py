@@ -20,14 +20,8 @@ class FilesRpc:
 
     async def delete_upload(self, task_id: str) -> None:
         """Deletes what was uploaded."""
-        try:
-            await self._upload.DeleteObjects(DeleteObjectsRequest(task_id=task_id), timeout=DELETE_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "upload") from failure
+        await errors.answered(self._upload.DeleteObjects(DeleteObjectsRequest(task_id=task_id), timeout=DELETE_S), "upload")
 
     async def delete_results(self, task_id: str) -> None:
         """Deletes what was derived from it."""
-        try:
-            await self._validation.DeleteResults(DeleteResultsRequest(task_id=task_id), timeout=DELETE_S)
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "validation") from failure
+        await errors.answered(self._validation.DeleteResults(DeleteResultsRequest(task_id=task_id), timeout=DELETE_S), "validation")

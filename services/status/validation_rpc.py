@@ -30,8 +30,5 @@ class ValidationRpc:
 
     async def report(self, task_id: str, attempt: int) -> Report:
         """The report of an attempt."""
-        try:
-            answer: GetReportResponse = await self._stub.GetReport(GetReportRequest(task_id=task_id, attempt=attempt))
-            return answer.report
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
+        answer: GetReportResponse = await errors.answered(self._stub.GetReport(GetReportRequest(task_id=task_id, attempt=attempt)), SERVICE)
+        return answer.report
