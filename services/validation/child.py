@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import sys
 import threading
 import traceback
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ from sluice.validation.v1.validation_pb2 import (
 ADDRESS_SPACE_SLACK_BYTES = 8 * 1024**3
 """Address space is far more than memory: threads and allocators reserve it. The parent watches the memory itself; this bound only ends
 an allocation that could never succeed."""
+
+SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Ends us also where the parent no longer can.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    # Threads that count have much to say between their calls of compiled code, and would wait for the one that scans each time.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     jobs: SimpleQueue[tuple[Job, Growth]] = SimpleQueue()
     commands = os.fdopen(os.dup(0), "rb", buffering=0)
     threading.Thread(target=_listen, args=(commands, jobs), daemon=True).start()

@@ -5,6 +5,7 @@ The rows come batch by batch; memory does not grow with them, but for 8 bytes a 
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from operator import add
 from typing import Any
@@ -26,6 +27,8 @@ EXACT_HASHES = 20_000_000
 QUANTILES = (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99)
 BINS = 20
 TOP = 10
+THREADS = 2
+"""Columns whose samples are looked at at once."""
 
 _NUMBERS = (LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE)
 
@@ -138,7 +141,13 @@ def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
         # An approximation may count a little too many.
         report.duplicate_rows = max(rows - int(found["rows_distinct"]), 0)
     columns = {column.position: column for column in report.columns}
-    for fact, _, kind in _loaded(loading):
+    loaded = _loaded(loading)
+    with ThreadPoolExecutor(THREADS) as threads:
+        for done in [
+            threads.submit(_sampled, columns[fact.position], kind, found[f"sample{fact.position}"].drop_nulls()) for fact, _, kind in loaded
+        ]:
+            done.result()
+    for fact, _, kind in loaded:
         at, column = fact.position, columns[fact.position]
         values = int(found[f"count{at}"])
         # Nothing counts as a value of its own there.
@@ -151,7 +160,6 @@ def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
             column.min_length, column.max_length, column.mean_length = found[f"shortest{at}"], found[f"longest{at}"], found[f"length{at}"]
         if kind in _NUMBERS:
             column.mean = column.sum / values
-        _sampled(column, kind, found[f"sample{at}"].drop_nulls())
 
 
 def _sampled(column: Column, kind: "LoadType.ValueType", sample: pl.Series) -> None:
@@ -165,9 +173,15 @@ def _sampled(column: Column, kind: "LoadType.ValueType", sample: pl.Series) -> N
             column.quantiles.add(share=share, value=float(ordered.quantile(share) or 0))
         _histogram(column, ordered)
     if kind != LoadType.LOAD_TYPE_TIME:
-        counted = sample.alias("value").value_counts().sort(["count", "value"], descending=[True, False]).head(TOP)
-        for value, count in counted.iter_rows():
+        for value, count in _most_frequent(sample.alias("value").value_counts()).iter_rows():
             column.top_values.add(value=str(value), count=count)
+
+
+def _most_frequent(counted: pl.DataFrame) -> pl.DataFrame:
+    """The first TOP by count, then value. Most of many values have the same count: these need no full sort."""
+    least = counted["count"].top_k(TOP).min()
+    more = counted.filter(pl.col("count") > least).sort(["count", "value"], descending=[True, False])
+    return more.vstack(counted.filter(pl.col("count") == least).bottom_k(TOP - more.height, by="value").sort("value"))
 
 
 def _histogram(column: Column, ordered: pl.Series) -> None:
