@@ -1,5 +1,5 @@
-"""Which encoding a text has: stated by who sent it, certain, assumed with a warning, or refused. Nothing is ever decoded with replacement
-characters."""
+"""Which encoding a text has: stated by who sent it, certain, assumed with a warning, or refused with the likeliest one. Nothing
+is ever decoded with replacement characters."""
 
 import codecs
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.validation import code_pages
 from services.validation.dialect import line_end
 from services.validation.faults import FileFault
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -67,11 +68,16 @@ def other_than_utf8(path: Path, told: Told, stated: str) -> Told:
         raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, f"Line {bad_line} is not UTF-8.", line=bad_line)
     if not told.bom and _is_windows_1252(path):
         return Told("windows-1252", assumed=True)
+    guess = None if told.bom else code_pages.guess(_sample(path))
+    if guess is not None and guess.sure:
+        return Told(guess.name, assumed=True)
+    likely = f"; read as {guess.name} it holds {guess.shown!r}" if guess is not None and guess.shown else ""
     raise FileFault(
         ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
         f"Line {bad_line} is not UTF-8, and the file is not text in another encoding that can be told with certainty.",
         line=bad_line,
-        action="Save the file as UTF-8, or say which encoding it has.",
+        value=guess.name if likely and guess is not None else "",
+        action=f"Save the file as UTF-8, or say which encoding it has{likely}.",
     )
 
 
@@ -115,6 +121,22 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block[:cut]
     if rest:
         yield rest
+
+
+def _sample(path: Path) -> bytes:
+    """The first lines beyond ASCII; nothing of a file with zero bytes, which is no text."""
+    lines: list[bytes] = []
+    size = 0
+    for block in _blocks(path):
+        if b"\0" in block:
+            return b""
+        for line in block.splitlines(keepends=True):
+            if not line.isascii():
+                lines.append(line)
+                size += len(line)
+            if size >= code_pages.SAMPLE_BYTES:
+                return b"".join(lines)[: code_pages.SAMPLE_BYTES]
+    return b"".join(lines)
 
 
 def _first_bad_line(path: Path) -> int | None:

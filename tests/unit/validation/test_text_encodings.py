@@ -53,6 +53,27 @@ def test_other_code_pages_are_refused_not_guessed(examine: Examine, text: str, e
     assert examined.report.problems[0].line == 3
 
 
+RUSSIAN = ["Заказ из Москвы, улица Ленина", "Доставка курьером", "Счёт оплачен", "Возврат покупателю", "Санкт-Петербург"]
+GREEK = ["Η παραγγελία από την Αθήνα", "παραδόθηκε σήμερα", "Θεσσαλονίκη", "πληρωμή με κάρτα", "επιστροφή προϊόντος"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "encoding"), [(RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (RUSSIAN, "cp866"), (GREEK, "cp1253"), (GREEK, "iso8859-7")]
+)
+def test_a_code_page_is_told_by_the_language_and_said_to_be_assumed(examine: Examine, texts: list[str], encoding: str) -> None:
+    examined = examine(table(encoding, [("2024-01-01", text, 1) for text in texts]))
+    assert examined.codes == ["ENCODING_ASSUMED"]
+    assert [row["text"] for row in examined.rows()] == texts
+
+
+def test_the_likeliest_code_page_of_a_refused_text_is_shown(examine: Examine) -> None:
+    examined = examine(table("shift_jis", [("2024-01-01", "東京都千代田区丸の内", 1), ("2024-01-02", "ありがとうございます", 2)]))
+    assert examined.codes == ["ENCODING_UNKNOWN"]
+    (problem,) = examined.report.problems
+    assert problem.value == "cp932"
+    assert "東京都千代田区丸の内" in problem.action
+
+
 @pytest.mark.parametrize(
     "data",
     [
