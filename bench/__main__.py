@@ -81,10 +81,12 @@ def hard_files_command(
 def validate_command(
     pairs: Pairs = 3,
     rows: int = 5_440_000,
-    only: Annotated[list[str] | None, typer.Option(help="These parts alone: report, early, workbook. Repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="These parts alone: report, early, workbook, upload. Repeatable.")] = None,
+    instance: InstanceName = "bench",
 ) -> None:
-    """A regular CSV of 466 MiB, its damaged twin and a small one beside DuckDB's SUMMARIZE, early verdicts, a workbook; needs no stack."""
-    validate.main(pairs, rows, only or [])
+    """A regular CSV of 466 MiB, its damaged twin and a small one beside DuckDB's SUMMARIZE, early verdicts, a workbook; a real upload's
+    report, which alone needs a stack."""
+    validate.main(pairs, rows, only or [], instance)
 
 
 if __name__ == "__main__":

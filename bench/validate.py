@@ -1,5 +1,5 @@
 """Reading a regular CSV of 466 MiB: from a local file through the same child as in the service, beside DuckDB's SUMMARIZE on the same file;
-the same file through Inspect at a paced speed; and a workbook of 20 million cells.
+the same file through Inspect at a paced speed; a workbook of 20 million cells; and the report beside that of a real upload.
 
 Runs are interleaved. The report is complete before the parts are begun, so that one run gives both times. This process stands for the
 service.
@@ -16,7 +16,7 @@ from contextlib import aclosing
 from pathlib import Path
 from time import perf_counter
 
-from bench import early, harness, orders, workbooks
+from bench import early, harness, orders, twins, workbooks
 from bench.stack import FILES
 from services.validation.child import Job
 from services.validation.children import Children
@@ -39,7 +39,7 @@ print(time.perf_counter() - began, time.process_time())
 """
 
 
-def main(pairs: int, rows: int, only: Collection[str]) -> None:
+def main(pairs: int, rows: int, only: Collection[str], instance: str) -> None:
     """Prints the tables and the line with the figures (medians over the pairs)."""
     FILES.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {}
@@ -53,7 +53,18 @@ def main(pairs: int, rows: int, only: Collection[str]) -> None:
         figures |= asyncio.run(early.measure(clean, without, FILES))
     if not only or "workbook" in only:
         figures |= asyncio.run(_workbook(WORKBOOK_ROWS))
+    if not only or "upload" in only:
+        figures |= asyncio.run(twins.compare(clean, lambda: _local_report(clean), instance))
     harness.conclude(bench="validate", pairs=pairs, rows=rows, **figures)
+
+
+async def _local_report(source: Path) -> Report:
+    children = Children(16 * GIB)
+    await children.start()
+    try:
+        return (await _examine(children, source))[1]
+    finally:
+        await children.stop()
 
 
 async def _workbook(rows: int) -> dict[str, object]:
