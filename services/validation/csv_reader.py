@@ -58,9 +58,9 @@ def _table(text: Path, folder: Path, max_columns: int, said: ReadOptions, growth
     parsing = _Parsing(take)
     try:
         found = structure.scan(text, folder / "clean.csv", folder / "broken.csv", max_columns, said, growth, parsing.add)
-        parsing.worker.finish()
+        parsing.finish()
     finally:
-        parsing.worker.close()
+        parsing.close()
     if found.damage is not None and not found.rows:
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, found.damage.message, line=found.damage.line)
     if not found.rows and not found.broken_rows:
@@ -110,21 +110,31 @@ def _plain(found: Structure) -> dict[str, Any]:
 
 
 class _Parsing:
-    """Good rows on their way to who takes them."""
+    """Good rows on their way to who takes them: parsed in one thread, taken in another."""
 
     def __init__(self, take: Take) -> None:
         self._take = take
-        self.worker = Worker()
+        self._parser, self._taker = Worker(), Worker()
         self.rows = 0
 
     def add(self, found: Structure, rows: bytes) -> None:
         """Takes rows as the scan hands them on."""
-        self.worker.do(self._parse, found.header, _plain(found), rows, found.line_breaks)
+        self._parser.do(self._parse, found.header, _plain(found), rows, found.line_breaks)
 
     def _parse(self, header: list[str], plain: dict[str, Any], rows: bytes, line_breaks: bool) -> None:
         frame = pl.read_csv(io.BytesIO(rows), row_index_name=ROW, row_index_offset=self.rows, **plain)
         self.rows += frame.height
-        self._take(Batch(header, frame, line_breaks))
+        self._taker.do(self._take, Batch(header, frame, line_breaks))
+
+    def finish(self) -> None:
+        """Returns when all rows are taken. Raises what taking them raised."""
+        self._parser.finish()
+        self._taker.finish()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._parser.close()
+        self._taker.close()
 
 
 def _warnings(told: encoding.Told, found: structure.Structure) -> Iterator[Problem]:
