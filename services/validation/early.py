@@ -14,7 +14,7 @@ from services.validation.table import Table
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import EarlyFinding, FileFormat, Severity, ValidateObjectRequest
 
-HEAD_BYTES = 2 * 1024 * 1024
+HEAD_BYTES = 512 * 1024
 """Of so many bytes the first word is said; a shorter file is read as a whole before anybody could act on one."""
 
 
