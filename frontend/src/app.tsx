@@ -1,5 +1,5 @@
 // The frame around every page, and which address shows which.
-import { lazy, Suspense, useEffect, useRef } from "react";
+import { Suspense, useEffect, useRef } from "react";
 import { Link, Redirect, Route, Switch, useLocation, useSearch } from "wouter";
 import { useConnection } from "./api/connection";
 import { DatasourcePage, DatasourcesPage } from "./datasources/datasources_page";
@@ -8,11 +8,12 @@ import { TaskPage } from "./tasks/task_page";
 import { t } from "./texts";
 import { nextTheme, useTheme } from "./theme";
 import { Icon, type IconName } from "./ui/icon";
+import { Broken, later } from "./ui/later";
 import { Loading } from "./ui/parts";
 import { LoadPage } from "./upload/load_page";
 
-const QueryPage = lazy(() => import("./query/query_page"));
-const DashboardPage = lazy(() => import("./dashboard/dashboard_page"));
+const QueryPage = later(() => import("./query/query_page"));
+const DashboardPage = later(() => import("./dashboard/dashboard_page"));
 
 const PAGES: { path: string; name: string; icon: IconName }[] = [
   { path: "/", name: t.nav.load, icon: "load" },
@@ -42,30 +43,32 @@ export function App() {
       <Header path={path} />
       <Lost />
       <main id="main" ref={main} tabIndex={-1}>
-        <Suspense fallback={<Loading />}>
-          <Switch>
-            <Route path="/">
-              <Start />
-            </Route>
-            <Route path="/tasks">
-              <HistoryPage />
-            </Route>
-            <Route path="/tasks/:id">{({ id }) => <TaskPage key={id} id={id} />}</Route>
-            <Route path="/query">
-              <QueryPage />
-            </Route>
-            <Route path="/datasources">
-              <DatasourcesPage />
-            </Route>
-            <Route path="/datasources/:name">{({ name }) => <DatasourcePage key={name} name={decodeURIComponent(name)} />}</Route>
-            <Route path="/dashboard">
-              <DashboardPage />
-            </Route>
-            <Route>
-              <Missing />
-            </Route>
-          </Switch>
-        </Suspense>
+        <Broken key={path}>
+          <Suspense fallback={<Loading />}>
+            <Switch>
+              <Route path="/">
+                <Start />
+              </Route>
+              <Route path="/tasks">
+                <HistoryPage />
+              </Route>
+              <Route path="/tasks/:id">{({ id }) => <TaskPage key={id} id={id} />}</Route>
+              <Route path="/query">
+                <QueryPage />
+              </Route>
+              <Route path="/datasources">
+                <DatasourcesPage />
+              </Route>
+              <Route path="/datasources/:name">{({ name }) => <DatasourcePage key={name} name={decodeURIComponent(name)} />}</Route>
+              <Route path="/dashboard">
+                <DashboardPage />
+              </Route>
+              <Route>
+                <Missing />
+              </Route>
+            </Switch>
+          </Suspense>
+        </Broken>
       </main>
     </>
   );

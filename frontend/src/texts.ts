@@ -26,6 +26,11 @@ export const t = {
   copy: "Copy link",
   copied: "Copied",
   close: "Close",
+  broken: {
+    title: "This page cannot be shown",
+    text: "Most likely the server has a newer one. What is being loaded goes on.",
+    reload: "Get it anew",
+  },
   missing: { text: "There is no such page.", home: "To the start" },
 
   load: {
@@ -387,6 +392,7 @@ export const t = {
     rows: "Rows loaded",
     read: "Received",
     bytes: "MiB received",
+    rate: "% succeeded",
     running: "Running now",
     waiting: "Waiting now",
     stages: "How long stages take",

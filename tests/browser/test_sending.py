@@ -8,17 +8,17 @@ from playwright.sync_api import CDPSession, expect
 
 from local.stack import Stack
 from tests.browser.line import Line, line_to
-from tests.browser.visitor import ROOT, Visitor
+from tests.browser.visitor import AWAY, ROOT, Visitor
 
 SAMPLE = ROOT / "examples" / "sales.csv"
-COPIES = 20
+COPIES = 10
 ROWS = 10_000 * COPIES
-SLOW = 4 * 1024 * 1024
+SLOW = 3 * 1024 * 1024
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """About 20 MiB: five seconds at the slow rate."""
+    """About 10 MiB: three seconds at the slow rate."""
     header, _, rows = SAMPLE.read_text().partition("\n")
     file = tmp_path / "large.csv"
     file.write_text(header + "\n" + rows * COPIES)
@@ -74,9 +74,9 @@ def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
     page = visitor.page
     slow = begin(visitor, large, new_datasource("paused"))
     until_sent(visitor, 30)
-    visitor.look("load-sending")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+    visitor.look("load-paused")
     at = sent(visitor)
     page.get_by_role("button", name="Go on").click()
     until_sent(visitor, at + 10)
@@ -103,6 +103,7 @@ def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
     until_sent(visitor, at + 5)
     slow.to(-1)
     loaded_whole(visitor)
+    visitor.expect_in_console(*AWAY)
     # One upload, and not the bytes before the cut once more.
     assert (begun.count("POST"), begun.count("PATCH")) == (1, 2)
 
@@ -127,4 +128,29 @@ def test_after_a_reload_the_same_file_goes_on_where_it_stopped(visitor: Visitor,
     loaded_whole(visitor)
     visitor.open("/")
     expect(page.get_by_text("Not sent to the end")).to_have_count(0)
+    other.nothing_went_wrong()
+
+
+def test_another_tab_shows_what_is_being_sent_and_cancels_it(visitor: Visitor, large: Path, new_datasource: Callable[[str], str]) -> None:
+    datasource = new_datasource("elsewhere")
+    slow = begin(visitor, large, datasource)
+    until_sent(visitor, 30)
+    visitor.page.get_by_role("button", name="Pause").click()
+    other = Visitor(visitor.page.context.new_page(), visitor.url)
+    other.open(f"/tasks?text={datasource}")
+    other.page.get_by_role("link", name="large.csv").click()
+    other.until("PENDING")
+    other.page.reload()
+    other.until("PENDING")
+    expect(other.page.locator('[data-stage="receive"].running')).to_be_visible()
+    other.look("task-pending")
+    other.cancel()
+    other.until("CANCELLED")
+    visitor.page.get_by_role("button", name="Go on").click()
+    expect(visitor.page.get_by_role("article").locator(".problem")).to_be_visible()
+    visitor.look("load-cancelled-elsewhere")
+    visitor.expect_in_console("status of 410")
+    slow.to(-1)
+    visitor.page.get_by_role("button", name="Try again").click()
+    loaded_whole(visitor)
     other.nothing_went_wrong()

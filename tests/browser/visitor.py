@@ -19,7 +19,7 @@ LOOKS: list[tuple[str, Literal["light", "dark"], ViewportSize]] = [
     ("dark", "dark", WINDOW),
     ("phone", "light", {"width": 390, "height": 844}),
 ]
-DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+DRAWN = "() => scrollTo(0, 0) ?? new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 AWAY = ("net::ERR_", "WebSocket connection to")
 """What the browser notes while the server or the line to it is away."""
@@ -69,18 +69,27 @@ class Visitor:
         found = shown.get_attribute("data-status")
         assert found in states, f"{found}, not {states}: {self.page.locator('.task-message').text_content()}"
 
+    def cancel(self) -> None:
+        """Cancels the shown task, and says so twice."""
+        self.page.get_by_role("button", name="Cancel", exact=True).click()
+        self.page.get_by_role("button", name="Cancel the load").click()
+
     def rows(self, what: str) -> int:
         """Rows of the account: loaded, rejected, skipped."""
         told = self.page.locator(f'.account-parts [data-rows="{what}"] b').text_content() or ""
         return int(told.replace(",", ""))
 
-    def ask(self, sql: str) -> str:
-        """Runs a query in the page; the first cell of its answer."""
-        self.page.goto(f"{self.url}/query")
+    def type_sql(self, sql: str) -> None:
+        """Into the editor, in place of what is there."""
         self.page.get_by_role("textbox", name="SQL").click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.insert_text(sql)
+
+    def ask(self, sql: str) -> str:
+        """Runs a query in the page; the first cell of its answer."""
+        self.open("/query")
+        self.type_sql(sql)
         self.page.get_by_role("button", name="Run").click()
         self.page.locator(".result").wait_for()
         if (table := self.page.get_by_role("button", name="Table")).get_attribute("aria-pressed") == "false":

@@ -35,6 +35,15 @@ export const connection = {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   },
+  /** Once the server answers (again). */
+  back: (): Promise<void> =>
+    new Promise((resolve) => {
+      if (state === "found") return resolve();
+      const stop = connection.subscribe(() => {
+        stop();
+        resolve();
+      });
+    }),
   state: () => state,
 };
 

@@ -34,7 +34,10 @@ function problemOf(error: unknown, older: unknown): Finding | undefined {
   return older && problem?.code === AWAY.code ? undefined : problem;
 }
 
-/** A task as it is now: told by subscription; asked for every 3 s while there is none. */
+/** In these its place in the queue and the time left change without an event. */
+const MOVING = new Set(["UPLOADED", "VALIDATING", "INGESTING", "VERIFYING"]);
+
+/** A task as it is now: told by subscription; asked for every 3 s while there is none, or while time runs. */
 export function useTask(taskId: string): Live {
   const connected = useConnection() === "found";
   const [subscribed, setSubscribed] = useState(false);
@@ -42,6 +45,7 @@ export function useTask(taskId: string): Live {
   const { data, error, stopPolling, startPolling } = useQuery(TaskDocument, { variables: { taskId }, fetchPolicy: "cache-and-network" });
   const task = data?.getIngestionTaskStatus;
   const over = task ? ended(task) : data !== undefined;
+  const moving = MOVING.has(task?.status ?? "");
 
   useEffect(() => {
     if (over) return;
@@ -67,10 +71,10 @@ export function useTask(taskId: string): Live {
   }, [taskId, over]);
 
   useEffect(() => {
-    if (over || live) stopPolling();
+    if (over || (live && !moving)) stopPolling();
     else startPolling(POLL_MS);
     return stopPolling;
-  }, [over, live, startPolling, stopPolling]);
+  }, [over, live, moving, startPolling, stopPolling]);
 
   return { task, problem: problemOf(error, task), live };
 }

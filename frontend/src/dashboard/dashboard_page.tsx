@@ -37,6 +37,12 @@ export default function DashboardPage() {
   );
 }
 
+/** In per cent of the loads that have ended; null where none has. */
+function succeeded({ succeeded: good, rejected, failed }: Bucket): number | null {
+  const over = good + rejected + failed;
+  return over ? (100 * good) / over : null;
+}
+
 function Figures({ data }: { data: Statistics }) {
   const sum = (name: Exclude<keyof Bucket, "start">) => data.buckets.reduce((total, bucket) => total + bucket[name], 0);
   const tasks = sum("tasks");
@@ -47,7 +53,7 @@ function Figures({ data }: { data: Statistics }) {
     const x = buckets.map((_, place) => place);
     const daily = data.hours > DAILY_FROM_HOURS;
     const words = buckets.map(({ start }) => (daily ? start.slice(5, 10) : start.slice(11, 16)));
-    const made = (name: string, values: number[]): Series => ({
+    const made = (name: string, values: (number | null)[]): Series => ({
       kind: "bar",
       time: false,
       words,
@@ -59,6 +65,7 @@ function Figures({ data }: { data: Statistics }) {
       { title: t.dashboard.loads, series: made(t.dashboard.loads, buckets.map((bucket) => bucket.tasks)) },
       { title: t.dashboard.rows, series: made(t.dashboard.rows, buckets.map((bucket) => bucket.rows)) },
       { title: t.dashboard.bytes, series: made(t.dashboard.bytes, buckets.map((bucket) => bucket.bytes / MIB)) },
+      { title: t.dashboard.rate, series: made(t.dashboard.rate, buckets.map(succeeded)) },
     ];
   }, [data, now]);
   const tiles: [string, string][] = [

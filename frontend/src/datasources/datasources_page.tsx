@@ -1,5 +1,5 @@
 // What can be queried: each datasource with its rows, the time they cover, and its latest loads.
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { Link } from "wouter";
 import { useRead } from "../api/rest";
 import { useTasks } from "../api/tasks";
@@ -7,10 +7,11 @@ import { count, moment, size } from "../format";
 import type { QueryColumn } from "../query/answer";
 import { TaskRows } from "../tasks/task_rows";
 import { t } from "../texts";
+import { later } from "../ui/later";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
 import { SettingsForm } from "./settings_form";
 
-const Quality = lazy(() => import("./quality"));
+const Quality = later(() => import("./quality"));
 
 const LOADS = 10;
 

@@ -1,17 +1,18 @@
 // SQL in, rows out: as a table, as a chart, as a file, as a link.
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation, useSearch } from "wouter";
 import { findingOf, lasts, type Finding } from "../api/rest";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
+import { later } from "../ui/later";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
 import { ask, chooseChart, toCsv, type Answer } from "./answer";
 import { ResultTable } from "./result_table";
 import { queryPath, tableQuery } from "./sql";
 import { useTables, type Tables } from "./tables";
 
-const Editor = lazy(() => import("./editor"));
-const ChartView = lazy(() => import("./chart_view"));
+const Editor = later(() => import("./editor"));
+const ChartView = later(() => import("./chart_view"));
 
 const LIMITS = [1000, 10_000, 100_000];
 const DRAFT = "sluice.sql";

@@ -30,6 +30,7 @@ export function TaskPage({ id }: { id: string }) {
   if (problem && !task) {
     return (
       <div className="page narrow">
+        <h1>{t.task.title}</h1>
         <ProblemBox finding={problem} />
       </div>
     );

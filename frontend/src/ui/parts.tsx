@@ -24,9 +24,11 @@ export function ProblemBox({ finding, tone = "bad", retry }: { finding: Finding;
   const place = [
     finding.line !== null && t.place.line(finding.line),
     finding.column && t.place.column(finding.column),
-    finding.value && t.place.value(finding.value),
+    // Elsewhere the message has it.
+    (finding.line !== null || finding.column) && finding.value && t.place.value(finding.value),
   ].filter(Boolean);
   const title = t.errors[finding.code];
+  const who = t.actor[finding.actor] ?? finding.actor;
   return (
     <div className={`problem ${tone}`} data-code={finding.code}>
       <Icon name="alert" />
@@ -36,7 +38,7 @@ export function ProblemBox({ finding, tone = "bad", retry }: { finding: Finding;
         {place.length > 0 && <p className="problem-place">{place.join(" · ")}</p>}
         {finding.action && (
           <p className="problem-action">
-            <b>{t.actor[finding.actor] ?? finding.actor}:</b> {finding.action}
+            {!finding.action.startsWith(who) && <b>{who}:</b>} {finding.action}
           </p>
         )}
         <p className="problem-code">

@@ -1,0 +1,155 @@
+"""Somebody who comes for the first time, who uses no mouse, or who looks elsewhere while a file is loaded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.orders import orders
+from tests.browser.visitor import Visitor
+
+NOTHING = {"columns": [], "rows": [], "row_count": 0, "truncated": False, "elapsed_ms": 1, "query_id": "none"}
+STATISTICS = {"hours": 24, "buckets": [], "stages": [], "top_errors": [], "queue": {"waiting": 0, "running": 0}}
+
+
+def nothing_is_there(page: Page) -> None:
+    """The server's lists are empty, as they are when it is new."""
+
+    def list_of_tasks(route: Route) -> None:
+        asked = json.loads(route.request.post_data or "{}")
+        if asked.get("operationName") == "Tasks":
+            route.fulfill(json={"data": {"listIngestionTasks": []}})
+        else:
+            route.continue_()
+
+    page.route("**/graphql", list_of_tasks)
+    page.route("**/api/datasources", lambda route: route.fulfill(json={"datasources": []}))
+    page.route("**/api/query", lambda route: route.fulfill(json=NOTHING))
+    page.route("**/api/stats?*", lambda route: route.fulfill(json=STATISTICS))
+
+
+def test_a_first_visit_is_shown_what_to_do(visitor: Visitor, new_datasource: Callable[[str], str]) -> None:
+    page = visitor.page
+    nothing_is_there(page)
+    for path, text in (
+        ("/tasks", "Nothing was loaded yet."),
+        ("/datasources", "There is no datasource yet."),
+        ("/query", "No table yet."),
+        ("/dashboard", "Nothing was loaded in this time."),
+        ("/nowhere", "There is no such page."),
+        ("/", "Try it with a sample"),
+    ):
+        if path == "/nowhere":
+            # An address that the server does not know is reached from within only.
+            page.evaluate("history.pushState({}, '', '/nowhere')")
+        else:
+            visitor.open(path)
+        expect(page.get_by_text(text)).to_be_visible()
+        visitor.look(f"empty-{path.strip('/') or 'load'}")
+    page.get_by_role("button", name="Try it with a sample").click()
+    page.get_by_label("Datasource").fill(new_datasource("sample"))
+    visitor.send()
+    page.wait_for_url("**/tasks/*")
+    visitor.until("SUCCEEDED")
+    assert visitor.rows("loaded") == 10_000
+
+
+def test_the_keyboard_is_enough(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+    page = visitor.page
+    visitor.open("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(str(orders(tmp_path, "keys.csv")))
+    field = page.get_by_label("Datasource")
+    tab_to(page, field)
+    page.keyboard.press("Control+A")
+    page.keyboard.type(new_datasource("keys"))
+    tab_to(page, page.get_by_role("button", name="Load", exact=True))
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tasks/*")
+    visitor.until("SUCCEEDED")
+    tab_to(page, page.get_by_role("button", name="Undo"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    tab_to(page, page.locator(".ready-link").first)
+    page.keyboard.press("Enter")
+    expect(page.locator(".plot canvas")).to_be_visible()
+
+
+def tab_to(page: Page, wanted: object) -> None:
+    for _ in range(40):
+        if wanted.evaluate("node => node === document.activeElement"):  # type: ignore[attr-defined]
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{wanted} is not reached by the tabulator key")
+
+
+ELSEWHERE = """
+  window.told = [];
+  window.Notification = class { constructor(title) { window.told.push(title); } };
+  window.Notification.permission = "default";
+  window.Notification.requestPermission = async () => (window.Notification.permission = "granted");
+  Object.defineProperty(document, "visibilityState", { get: () => "hidden" });
+"""
+
+
+def test_who_looks_elsewhere_is_told_of_the_end(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+    page = visitor.page
+    page.add_init_script(ELSEWHERE)
+    visitor.open("/")
+    visitor.choose(orders(tmp_path, "told.csv"), datasource=new_datasource("told"))
+    page.get_by_label("Show me what would change before anything is loaded").check()
+    visitor.send()
+    page.wait_for_url("**/tasks/*")
+    visitor.until("PLANNED")
+    page.get_by_role("button", name="Tell me when it is done").click()
+    expect(page.get_by_role("button", name="You will be told")).to_be_disabled()
+    page.get_by_role("button", name="Apply this plan").click()
+    visitor.until("SUCCEEDED")
+    page.wait_for_function("() => window.told.length > 0")
+    assert page.evaluate("window.told") == ["told.csv is loaded"]
+
+
+def test_every_page_is_in_order(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+    """History, datasources and dashboard of a server that has something."""
+    page, datasource = visitor.page, new_datasource("pages")
+    visitor.load(orders(tmp_path, "pages.csv"), datasource)
+    visitor.until("SUCCEEDED")
+    visitor.open("/tasks")
+    page.get_by_role("searchbox").fill(datasource)
+    expect(page.locator(".rows .row")).to_have_count(1)
+    visitor.look("history")
+    page.get_by_role("button", name="Not loaded").click()
+    expect(page.get_by_text("No load matches.")).to_be_visible()
+    visitor.look("history-none")
+    visitor.open("/datasources")
+    expect(page.get_by_role("link", name=datasource, exact=True)).to_be_visible()
+    visitor.look("datasources")
+    visitor.open("/dashboard")
+    expect(page.locator(".dashboard canvas").first).to_be_visible()
+    visitor.look("dashboard")
+    visitor.open("/")
+    expect(page.locator(".rows .row").first).to_be_visible()
+    visitor.look("load")
+    # The address of a query shows it to somebody else.
+    page.goto(f"{visitor.url}/query?sql=SELECT%20COUNT(*)%20FROM%20%22{datasource}%22")
+    expect(page.locator('.virtual-body [role="cell"]').first).to_have_text("600")
+
+
+def test_the_theme_is_kept(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/")
+    button = page.get_by_role("button", name="Theme:")
+    button.click()
+    button.click()
+    expect(button).to_have_attribute("title", "Dark")
+    page.reload()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"

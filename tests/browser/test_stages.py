@@ -1,0 +1,109 @@
+"""In each stage a reload shows the load where it is, and a cancel ends it. A stage is held by freezing what it waits for."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from local.instance import Instance
+from local.stack import Stack
+from services.status.settings import Settings
+from tests.browser.orders import orders
+from tests.browser.visitor import Visitor
+
+WORKERS = int(Settings.model_fields["pipeline_workers"].default)
+
+
+@contextmanager
+def frozen(instance: Instance, program: str) -> Iterator[None]:
+    """The program does nothing meanwhile, and answers nobody."""
+    process = instance.kill(program, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        assert instance.kill(program, signal.SIGCONT) == process
+
+
+def reload_and_cancel(visitor: Visitor, state: str, stage: str | None) -> None:
+    visitor.page.reload()
+    visitor.until(state)
+    if stage:
+        expect(visitor.page.locator(f'[data-stage="{stage}"].running')).to_be_visible()
+    visitor.look(f"task-{state.lower()}")
+    visitor.cancel()
+
+
+@pytest.mark.parametrize(
+    ("state", "stage", "program"), [("VALIDATING", "validate", "validation"), ("INGESTING", "ingest", "druid_gateway")]
+)
+def test_while_a_service_works_on_it(
+    visitor: Visitor, instance: Instance, tmp_path: Path, new_datasource: Callable[[str], str], state: str, stage: str, program: str
+) -> None:
+    with frozen(instance, program):
+        visitor.load(orders(tmp_path, "held.csv"), new_datasource("held"))
+        visitor.until(state)
+        reload_and_cancel(visitor, state, stage)
+    visitor.until("CANCELLED")
+
+
+def test_while_its_rows_are_counted(visitor: Visitor, instance: Instance, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+    page = visitor.page
+    task = visitor.load(orders(tmp_path, "held.csv"), new_datasource("held"))
+    visitor.until("INGESTING")
+    with frozen(instance, "druid_broker"):
+        visitor.until("VERIFYING")
+        reload_and_cancel(visitor, "VERIFYING", "verify")
+    visitor.until("CANCELLED")
+    page.reload()
+    visitor.until("CANCELLED")
+    visitor.look("task-cancelled")
+    # The stored file is still there.
+    page.get_by_role("button", name="Load again").click()
+    visitor.look("task-confirm")
+    page.get_by_role("button", name="Load it again").click()
+    page.wait_for_url(lambda url: "/tasks/" in url and task not in url)
+    visitor.until("SUCCEEDED")
+
+
+def test_while_it_waits_for_its_turn(
+    visitor: Visitor, instance: Instance, stack: Stack, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
+    file, edge = orders(tmp_path, "queued.csv"), f"{stack.gateway_url}/api/ingest"
+    with frozen(instance, "validation"):
+        before = []
+        for _ in range(WORKERS):
+            sent = httpx.post(
+                f"{edge}/upload", data={"datasource_name": new_datasource("before")}, files={"file": ("a.csv", file.read_bytes())}
+            )
+            before.append(sent.json()["task_id"])
+        visitor.load(file, new_datasource("queued"))
+        visitor.until("UPLOADED")
+        expect(visitor.page.locator(".task-message")).to_contain_text("Number 1 in the queue")
+        reload_and_cancel(visitor, "UPLOADED", None)
+        visitor.until("CANCELLED")
+        for task in before:
+            httpx.post(f"{edge}/tasks/{task}/cancel").raise_for_status()
+
+
+def test_while_its_plan_waits(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+    visitor.open("/")
+    visitor.choose(orders(tmp_path, "planned.csv"), datasource=new_datasource("planned"))
+    visitor.page.get_by_label("Show me what would change before anything is loaded").check()
+    visitor.send()
+    visitor.page.wait_for_url("**/tasks/*")
+    visitor.until("PLANNED")
+    reload_and_cancel(visitor, "PLANNED", "plan")
+    visitor.until("CANCELLED")
+
+
+def test_at_its_end_a_reload_shows_the_same(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+    visitor.load(orders(tmp_path, "ended.csv"), new_datasource("ended"))
+    visitor.until("SUCCEEDED")
+    visitor.page.reload()
+    visitor.until("SUCCEEDED")
+    assert visitor.rows("loaded") == 600
+    expect(visitor.page.locator(".columns tbody tr")).to_have_count(5)
