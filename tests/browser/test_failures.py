@@ -48,8 +48,9 @@ def test_the_server_is_away_while_somebody_types(
     visitor.type_sql(SQL)
     page.get_by_role("button", name="Run").click()
     expect(page.locator('.virtual-body [role="cell"]').first).to_have_text("42")
-    page.get_by_role("link", name="Load", exact=True).click()
-    page.get_by_role("link", name="Watch it").click(timeout=60_000)
+    page.get_by_role("link", name="History", exact=True).click()
+    page.get_by_role("searchbox").fill(datasource)
+    page.get_by_role("link", name="typed.csv").click(timeout=60_000)
     visitor.until("SUCCEEDED")
     visitor.expect_in_console(*AWAY)
 

@@ -56,17 +56,17 @@ def test_a_first_visit_is_shown_what_to_do(visitor: Visitor, new_datasource: Cal
 
 
 def test_the_keyboard_is_enough(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
-    page = visitor.page
+    page, file = visitor.page, orders(tmp_path, "keys.csv")
+    page.on("filechooser", lambda chooser: chooser.set_files(str(file)))
     visitor.open("/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Choose files")).to_be_focused()
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(str(orders(tmp_path, "keys.csv")))
+    page.keyboard.press("Enter")
     field = page.get_by_label("Datasource")
+    expect(field).to_be_visible()
     tab_to(page, field)
     page.keyboard.press("Control+A")
     page.keyboard.type(new_datasource("keys"))
@@ -139,6 +139,13 @@ def test_every_page_is_in_order(visitor: Visitor, tmp_path: Path, new_datasource
     visitor.open("/")
     expect(page.locator(".rows .row").first).to_be_visible()
     visitor.look("load")
+    # A table that is picked stands in the editor in place of what was there.
+    visitor.open("/query")
+    visitor.type_sql("SELECT 1")
+    table = page.locator("details", has_text=datasource)
+    table.locator("summary").click()
+    table.get_by_role("button", name="The newest rows").click()
+    expect(page.locator(".editor .cm-content")).to_contain_text(f'FROM "{datasource}"')
     # The address of a query shows it to somebody else.
     page.goto(f"{visitor.url}/query?sql=SELECT%20COUNT(*)%20FROM%20%22{datasource}%22")
     expect(page.locator('.virtual-body [role="cell"]').first).to_have_text("600")

@@ -81,7 +81,7 @@ class Visitor:
 
     def type_sql(self, sql: str) -> None:
         """Into the editor, in place of what is there."""
-        self.page.get_by_role("textbox", name="SQL").click()
+        self.page.locator(".editor .cm-content").click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.insert_text(sql)

@@ -30,7 +30,8 @@ const LOOK = EditorView.theme({
 });
 
 interface Props {
-  value: string;
+  /** What it begins with. From then on the text is the editor's own: what was typed meanwhile is never written over by an older state. */
+  first: string;
   onChange: (value: string) => void;
   onRun: (value: string) => void;
   tables: Tables | undefined;
@@ -43,12 +44,12 @@ const language = (tables: Tables | undefined) =>
     schema: Object.fromEntries(Object.entries(tables ?? {}).map(([table, columns]) => [table, columns.map(({ name }) => name)])),
   });
 
-export default function Editor({ value, onChange, onRun, tables }: Props) {
+export default function Editor({ first, onChange, onRun, tables }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
   const known = useRef(new Compartment());
   const calls = useRef({ onChange, onRun });
-  const first = useRef({ value, tables });
+  const begin = useRef({ first, tables });
   useEffect(() => {
     calls.current = { onChange, onRun };
   });
@@ -60,7 +61,7 @@ export default function Editor({ value, onChange, onRun, tables }: Props) {
       root,
       parent: root,
       state: EditorState.create({
-        doc: first.current.value,
+        doc: begin.current.first,
         extensions: [
           keymap.of([
             {
@@ -77,7 +78,7 @@ export default function Editor({ value, onChange, onRun, tables }: Props) {
           history(),
           closeBrackets(),
           autocompletion({ icons: false }),
-          known.current.of(language(first.current.tables)),
+          known.current.of(language(begin.current.tables)),
           syntaxHighlighting(COLOURS),
           placeholder('SELECT region, SUM(revenue) FROM "sales" GROUP BY 1'),
           EditorView.lineWrapping,
@@ -96,13 +97,6 @@ export default function Editor({ value, onChange, onRun, tables }: Props) {
   useEffect(() => {
     view.current?.dispatch({ effects: known.current.reconfigure(language(tables)) });
   }, [tables]);
-
-  useEffect(() => {
-    const current = view.current;
-    if (current && current.state.doc.toString() !== value) {
-      current.dispatch({ changes: { from: 0, to: current.state.doc.length, insert: value } });
-    }
-  }, [value]);
 
   return <div ref={host} className="editor" data-testid="editor" />;
 }

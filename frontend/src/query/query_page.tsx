@@ -25,6 +25,7 @@ export default function QueryPage() {
   const linked = wanted.get("sql") ?? (table && tableQuery(table));
   // What was typed survives a reload and a look at another page.
   const [sql, setSql] = useState(() => linked ?? sessionStorage.getItem(DRAFT) ?? "");
+  const [picked, setPicked] = useState(0);
   const [limit, setLimit] = useState(1000);
   const [answer, setAnswer] = useState<Answer>();
   const [problem, setProblem] = useState<Finding>();
@@ -54,6 +55,10 @@ export default function QueryPage() {
     [go, limit],
   );
 
+  const pick = (name: string) => {
+    setSql(tableQuery(name));
+    setPicked(picked + 1);
+  };
   useEffect(() => sessionStorage.setItem(DRAFT, sql), [sql]);
   const started = useRef(false);
   useEffect(() => {
@@ -70,11 +75,11 @@ export default function QueryPage() {
     <div className="page query">
       <h1>{t.query.title}</h1>
       <div className="query-layout">
-        <TableList tables={tables} onPick={(name) => setSql(tableQuery(name))} />
+        <TableList tables={tables} onPick={pick} />
         <div className="query-main">
           <div className="editor-box">
-            <Suspense fallback={<textarea className="editor-waiting" value={sql} aria-label={t.query.sql} readOnly />}>
-              <Editor value={sql} onChange={setSql} onRun={(text) => void run(text)} tables={tables} />
+            <Suspense fallback={<textarea className="editor-waiting" value={sql} aria-label={t.query.sql} onChange={(event) => setSql(event.target.value)} />}>
+              <Editor key={picked} first={sql} onChange={setSql} onRun={(text) => void run(text)} tables={tables} />
             </Suspense>
           </div>
           <div className="actions query-actions">
