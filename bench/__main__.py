@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bench import drain, false_done, hard_files, ingest, memory, query, status, upload, validate
+from bench import drain, false_done, hard_files, ingest, memory, page, query, status, upload, validate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -41,6 +41,18 @@ def false_done_command(loads: int = 1000, seed: int = 1, instance: InstanceName 
 def query_command(rows: int = 1_000_000, instance: InstanceName = "bench") -> None:
     """Memory of the edge and druid_gateway while a query of a million rows goes through them."""
     query.main(rows, instance)
+
+
+@app.command("page")
+def page_command(
+    runs: Annotated[int, typer.Option(help="First loads, each by a browser that was never here.", min=1)] = 5,
+    rows: Annotated[int, typer.Option(help="Rows of the answer that is scrolled: 1000, 10000 or 100000, as the page offers.")] = 100_000,
+    size_mib: int = 466,
+    only: Annotated[list[str] | None, typer.Option(help="These parts alone: first, scroll, drop. Repeatable.")] = None,
+    instance: InstanceName = "bench",
+) -> None:
+    """The page in a Chromium: the first load, scrolling a long answer, memory of the tab that a large file is dropped into."""
+    page.main(runs, rows, size_mib, only or list(page.PARTS), instance)
 
 
 @app.command("status")

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from local import chromium
 from local.stack import Stack
-from tests.browser import chromium
 from tests.browser.visitor import ROOT, WINDOW, Visitor
 
 REQUIRED = bool(os.environ.get("BROWSER_REQUIRED"))

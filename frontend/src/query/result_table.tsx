@@ -1,9 +1,9 @@
 // The answer's rows: only those in sight are in the page, whatever their number.
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useMemo, useRef } from "react";
+import { memo, useMemo, useRef } from "react";
 import { count } from "../format";
 import { t } from "../texts";
-import { cellText, isNumeric, isTime, type Answer } from "./answer";
+import { cellText, isNumeric, isTime, type Answer, type QueryColumn } from "./answer";
 
 const ROW_PX = 34;
 const SAMPLE = 100;
@@ -30,7 +30,7 @@ export function ResultTable({ answer }: { answer: Answer }) {
     [answer],
   );
   // eslint-disable-next-line react-hooks/incompatible-library -- nothing here is memoised on its functions
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PX, overscan: 20 });
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => ROW_PX, overscan: 10 });
   return (
     <div className="virtual" ref={scroller} tabIndex={0} role="region" aria-label={t.query.rowsLabel}>
       <div role="table" aria-rowcount={rows.length + 1} aria-colcount={columns.length} aria-label={t.query.rowsLabel}>
@@ -45,23 +45,32 @@ export function ResultTable({ answer }: { answer: Answer }) {
         </div>
         <div role="rowgroup" className="virtual-body" style={{ height: virtual.getTotalSize() }}>
           {virtual.getVirtualItems().map(({ index, start }) => (
-            <div
-              key={index}
-              role="row"
-              aria-rowindex={index + 2}
-              className="virtual-row"
-              style={{ gridTemplateColumns: grid, transform: `translateY(${start}px)` }}
-            >
-              {columns.map((column, place) => (
-                <Cell key={place} value={rows[index]?.[place]} numeric={isNumeric(column)} time={isTime(column)} />
-              ))}
-            </div>
+            <Row key={index} index={index} start={start} values={rows[index] ?? []} columns={columns} grid={grid} />
           ))}
         </div>
       </div>
     </div>
   );
 }
+
+interface RowProps {
+  index: number;
+  start: number;
+  values: unknown[];
+  columns: QueryColumn[];
+  grid: string;
+}
+
+/** Those that stay in sight while others come are not made anew. */
+const Row = memo(function Row({ index, start, values, columns, grid }: RowProps) {
+  return (
+    <div role="row" aria-rowindex={index + 2} className="virtual-row" style={{ gridTemplateColumns: grid, transform: `translateY(${start}px)` }}>
+      {columns.map((column, place) => (
+        <Cell key={place} value={values[place]} numeric={isNumeric(column)} time={isTime(column)} />
+      ))}
+    </div>
+  );
+});
 
 function Cell({ value, numeric, time }: { value: unknown; numeric: boolean; time: boolean }) {
   if (value === null || value === undefined) {
