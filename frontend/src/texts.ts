@@ -426,7 +426,7 @@ export const t = {
     CLIENT_GONE: "Broken off on the way",
     OFFSET_MISMATCH: "Not where it stopped",
     CHECKSUM_MISMATCH: "Damaged on the way",
-    UPLOAD_EXPIRED: "Kept too long",
+    UPLOAD_EXPIRED: "This upload has ended",
     UPLOAD_CLOSED: "Takes no more bytes",
     WRITER_REPLACED: "Sent from elsewhere",
     TOO_MANY_UPLOADS: "Too many at once",
