@@ -1,5 +1,6 @@
 """Three queries to begin with, made from a datasource's own columns."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,12 @@ MAX_CATEGORIES = 20
 """Text columns whose distinct values are counted."""
 
 TOP = 10
+
+_AMOUNT = re.compile("revenue|sales|amount|total|profit|turnover|cost|quantity|qty|units|count", re.IGNORECASE)
+_NEVER_SUMMED = re.compile(
+    r"(?<![a-z])(id|no|nr|number|code|zip|postal|postcode|year|month|day|lat|lon|latitude|longitude|price|rate|discount|percent|share)(?![a-z])",
+    re.IGNORECASE,
+)
 
 _PERIODS = ((2 * 86_400_000, "PT1H", "hour"), (93 * 86_400_000, "P1D", "day"), (5 * 366 * 86_400_000, "P1M", "month"))
 """Longest span in milliseconds, and the period that makes a readable line of it."""
@@ -80,9 +87,9 @@ async def _category(druid: Druid, found: Description) -> str | None:
 
 
 def _measure(columns: Sequence[tuple[str, str]]) -> str | None:
-    """The first column of decimals, else the first of whole numbers."""
-    for wanted in ("DOUBLE", "FLOAT", "BIGINT"):
-        for name, kind in columns:
-            if kind == wanted:
-                return name
-    return None
+    """The column of numbers whose sum says most: one that is named like an amount, else one that is not named like a price or a key;
+    decimals before whole numbers."""
+    numbers = [name for wanted in ("DOUBLE", "FLOAT", "BIGINT") for name, kind in columns if kind == wanted]
+    additive = [name for name in numbers if not _NEVER_SUMMED.search(name)]
+    named = (name for name in additive if _AMOUNT.search(name))
+    return next(named, None) or next(iter(additive or numbers), None)

@@ -83,6 +83,20 @@ async def test_the_period_fits_the_span(end: str, unit: str) -> None:
     assert proposals[0].title == f"Rows per {unit}"
 
 
+@pytest.mark.parametrize(
+    ("numbers", "summed"),
+    [
+        (["unit_price DOUBLE", "revenue DOUBLE"], "revenue"),
+        (["Discount DOUBLE", "Sub-Category ID BIGINT", "weight DOUBLE"], "weight"),
+        (["ratio DOUBLE", "quantity BIGINT"], "quantity"),
+        (["unit price DOUBLE"], "unit price"),
+    ],
+)
+async def test_what_is_summed_says_something(numbers: list[str], summed: str) -> None:
+    columns = [["__time", "TIMESTAMP"], *(each.rsplit(" ", 1) for each in numbers)]
+    assert (await proposing.propose(druid(columns), "sales"))[-1].title == f"Sum of {summed} per hour"
+
+
 async def test_columns_that_are_not_there_are_not_asked_for() -> None:
     assert len(await proposing.propose(druid([["__time", "TIMESTAMP"]]), "sales")) == 1
     proposals = await proposing.propose(druid([["__time", "TIMESTAMP"], ["n", "BIGINT"]]), "sales")
