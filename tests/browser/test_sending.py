@@ -34,10 +34,10 @@ def line(stack: Stack) -> Iterator[Line]:
 class Slow:
     """The rate at which a tab sends."""
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Visitor, bytes_per_s: int) -> None:
         self._session: CDPSession = visitor.page.context.new_cdp_session(visitor.page)
         self._session.send("Network.enable")
-        self.to(SLOW)
+        self.to(bytes_per_s)
 
     def to(self, bytes_per_s: int) -> None:
         """-1 is as fast as it goes."""
@@ -54,9 +54,9 @@ def sent(visitor: Visitor) -> int:
     return int(visitor.page.get_by_role("progressbar").get_attribute("aria-valuenow") or 0)
 
 
-def begin(visitor: Visitor, file: Path, datasource: str) -> Slow:
+def begin(visitor: Visitor, file: Path, datasource: str, bytes_per_s: int = SLOW) -> Slow:
     visitor.open("/")
-    slow = Slow(visitor)
+    slow = Slow(visitor, bytes_per_s)
     visitor.choose(file, datasource=datasource)
     visitor.send()
     return slow
@@ -111,12 +111,13 @@ def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
 def test_after_a_reload_the_same_file_goes_on_where_it_stopped(visitor: Visitor, large: Path, new_datasource: Callable[[str], str]) -> None:
     page = visitor.page
     page.on("dialog", lambda asked: asked.accept())
-    slow = begin(visitor, large, new_datasource("reloaded"))
-    until_sent(visitor, 50)
+    slow = begin(visitor, large, new_datasource("reloaded"), SLOW // 3)
+    until_sent(visitor, 5)
     other = Visitor(page.context.new_page(), visitor.url)
     other.open("/")
     # It is on its way here, so another tab does not offer it.
     expect(other.page.get_by_text("Not sent to the end")).to_have_count(0)
+    until_sent(visitor, 50)
     page.reload()
     expect(page.get_by_text("Not sent to the end")).to_be_visible()
     visitor.look("load-unfinished")
