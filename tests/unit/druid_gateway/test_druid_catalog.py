@@ -93,7 +93,8 @@ async def test_the_period_fits_the_span(end: str, unit: str) -> None:
     ],
 )
 async def test_what_is_summed_says_something(numbers: list[str], summed: str) -> None:
-    columns: list[list[Value]] = [["__time", "TIMESTAMP"], *([*each.rsplit(" ", 1)] for each in numbers)]
+    columns: list[list[Value]] = [["__time", "TIMESTAMP"]]
+    columns.extend([*each.rsplit(" ", 1)] for each in numbers)
     assert (await proposing.propose(druid(columns), "sales"))[-1].title == f"Sum of {summed} per hour"
 
 
