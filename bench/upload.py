@@ -1,8 +1,7 @@
 """What taking a file in costs on top of the object store: by each door, one at a time and eight at once, on a slow line, with a line that
 breaks, and beside slow clients.
 
-Each task is cancelled once its bytes are stored, so that Druid stays out of the measurement. Validation reads what arrives unless it is
-told not to (MAX_INSPECTIONS=0).
+Each task is cancelled once its bytes are stored, so that Druid stays out of the measurement.
 """
 
 import asyncio
@@ -32,6 +31,7 @@ from sluice_client import SluiceClient
 SMALL_MIB = 5
 PROCESSES = ("gateway", "upload")
 PACE_BYTES_PER_S = 40e6
+TEE_BYTES_PER_S = 20e6
 CUTS = 10
 SLOW_CLIENTS = 200
 AT_ONCE = 8
@@ -151,10 +151,10 @@ class Upload:
         return {"ratio_paced": ratios, "ratio_paced_worst": min(ratios.values())}
 
     def tee(self) -> Figures:
-        """First byte to verdict behind the line of 40 MB/s, read while it arrives, and read once it is stored: a file of which the first
+        """First byte to verdict behind a line of 20 MB/s, read while it arrives, and read once it is stored: a file of which the first
         byte came by another connection."""
         seconds: dict[bool, list[float]] = {True: [], False: []}
-        with Proxy(self._target("tus"), bytes_per_s=PACE_BYTES_PER_S).running() as proxy:
+        with Proxy(self._target("tus"), bytes_per_s=TEE_BYTES_PER_S).running() as proxy:
             doors = Doors(self._instance.stack, ("127.0.0.1", proxy.port))
             for _ in range(self._pairs):
                 for teed, walls in seconds.items():

@@ -1,12 +1,14 @@
 """The bytes of a stream, handed to validation while they arrive: it reads them meanwhile, and speaks before the last one is here.
 
-Nobody waits for it. Where validation is slow, away or full, the tee ends and the upload goes on: validation reads the object later.
+Nobody waits for it. Where validation is slow, away or full, or the line so fast that reading would take the processor from receiving, the
+tee ends and the upload goes on: validation reads the object later.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from time import monotonic
 
 from services.common import logs
 from services.common.errors import SluiceError
@@ -21,6 +23,12 @@ FROM_BYTES = 2 * 1024 * 1024
 WAITING_BYTES = 8 * 1024 * 1024
 """Bytes of one stream that may wait to be handed over. Where more would, validation is slower than the line."""
 
+FASTEST_BYTES_PER_S = 25_000_000
+"""Above this a file is here sooner than it is read, and both would be done later than one after the other."""
+
+RATED_FROM_BYTES = 8 * 1024 * 1024
+"""The first bytes of a stream come out of buffers, faster than the line is."""
+
 
 class Tee:
     """One stream's. Inert without a validation service. While it runs its task is in `running`."""
@@ -32,6 +40,7 @@ class Tee:
         self._header = header
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = self._size = 0
+        self._began = monotonic()
         self._finished = False
         self._over = False
         self._changed = asyncio.Event()
@@ -47,6 +56,9 @@ class Tee:
         self._size += len(data)
         if self._waiting_bytes > WAITING_BYTES:
             logs.get().info("tee.too_slow", bytes=self._size)
+            self.end()
+        elif self._size > max(RATED_FROM_BYTES, (monotonic() - self._began) * FASTEST_BYTES_PER_S):
+            logs.get().info("tee.line_is_fast", bytes=self._size)
             self.end()
         elif self._running is not None:
             self._changed.set()

@@ -23,7 +23,7 @@ class Settings(GrpcSettings, S3Settings):
     )
     max_children: int = Field(2, ge=1, le=64, description="Files that are read at once, each in a process of its own; others wait.")
     max_inspections: int = Field(
-        4, ge=0, le=64, description="Files that are read at once while they are uploaded; others are read from the object store later."
+        2, ge=0, le=64, description="Files that are read at once while they are uploaded; others are read from the object store later."
     )
     inspect_keep_s: float = Field(
         60.0, gt=0, description="Seconds for which a file that was read while it was uploaded waits on the local disk to be validated."

@@ -118,6 +118,33 @@ async def test_a_validation_that_does_not_keep_up_delays_nothing(reader: Reader,
     assert not reader.finished
 
 
+async def test_a_fast_line_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tee_module, "RATED_FROM_BYTES", tee_module.FROM_BYTES)
+    now = 0.0
+    monkeypatch.setattr(tee_module, "monotonic", lambda: now)
+    finished = []
+    for bytes_per_s in (tee_module.FASTEST_BYTES_PER_S * 0.9, tee_module.FASTEST_BYTES_PER_S * 1.1):
+        now = 0.0
+        reader = Reader()
+        world = World(validation=reader)
+        task = await world.create()
+
+        async def arriving(task_id: str = task.task_id, bytes_per_s: float = bytes_per_s) -> AsyncIterator[Step]:
+            nonlocal now
+            yield Header(task_id, 0)
+            for chunk in chunks(DATA + DATA):
+                now += len(chunk.data) / bytes_per_s
+                yield chunk
+                await asyncio.sleep(0)
+            yield Finish(None, b"")
+
+        done = await world.receiver.receive(arriving())
+        await reader.ended.wait()
+        assert done.state == TaskState.TASK_STATE_UPLOADED
+        finished.append(reader.finished)
+    assert finished == [True, False]
+
+
 async def test_a_pause_ends_it_and_what_goes_on_later_is_not_handed_over() -> None:
     reader = Reader()
     world = World(validation=reader)
