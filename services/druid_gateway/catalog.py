@@ -1,7 +1,7 @@
 """What is in Druid: datasources, their columns, the loads in them, and some of their rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common import errors
 from services.druid_gateway import querying
@@ -19,10 +19,10 @@ PREVIEW_TIMEOUT_MS = 10_000
 PREVIEW_MAX_BYTES = 3 * 1024 * 1024
 """A preview is one message."""
 
-# Druid cannot take the smallest of texts here, so the chunks of time are put together by us.
+# Druid cannot take the smallest of texts here, so the chunks of time are put together by us. Tombstones are what a replace left empty.
 _CHUNKS = """
-SELECT datasource, "start", "end", SUM(num_rows), SUM("size"), COUNT(*) FROM sys.segments
-WHERE is_active = 1 AND is_published = 1 {narrowed} GROUP BY datasource, "start", "end"
+SELECT datasource, "start", "end", SUM(num_rows), SUM("size"), COUNT(*), MIN(num_rows) FROM sys.segments
+WHERE is_active = 1 AND is_published = 1 AND shard_spec NOT LIKE '%"type":"tombstone"%' {narrowed} GROUP BY datasource, "start", "end"
 """
 
 _COLUMNS = """
@@ -70,7 +70,7 @@ class Preview:
 
 async def datasources(druid: Druid, limit: int) -> list[Datasource]:
     """Those that have rows, by name, at most `limit`. Raises SluiceError DRUID_UNAVAILABLE."""
-    found = _by_name(await druid.sql(_CHUNKS.format(narrowed=""), []))
+    found = await _by_name(druid, "", [])
     return [found[name] for name in sorted(found)[:limit]]
 
 
@@ -81,7 +81,7 @@ async def describe(druid: Druid, name: str) -> Description:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
     """
     check_datasource(name)
-    found = _by_name(await druid.sql(_CHUNKS.format(narrowed="AND datasource = ?"), [name])).get(name)
+    found = (await _by_name(druid, "AND datasource = ?", [name])).get(name)
     known = await columns(druid, name)
     if found is None or not known:
         raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND, f"There is no datasource {name} with rows in it.", value=name)
@@ -92,6 +92,16 @@ async def describe(druid: Druid, name: str) -> Description:
 async def columns(druid: Druid, name: str) -> list[tuple[str, str]]:
     """The columns of a datasource with their SQL types, in Druid's order; none where it has no rows. Raises DRUID_UNAVAILABLE."""
     return [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
+
+
+async def rows_if_known(druid: Druid, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+    """The rows of a small answer; none where Druid's SQL does not know the table or a column (yet). Raises SluiceError as Druid.sql."""
+    try:
+        return await druid.sql(sql, parameters)
+    except errors.SluiceError as failure:
+        if failure.reason == ErrorReason.ERROR_REASON_QUERY_INVALID and " not found" in failure.problem.message:
+            return []
+        raise
 
 
 async def preview(druid: Druid, name: str, limit: int) -> Preview:
@@ -124,16 +134,21 @@ async def _loads(druid: Druid, name: str) -> list[LoadIn]:
     return [LoadIn(str(each), _int(rows), Interval(_int(first), _int(last))) for each, rows, first, last in await druid.sql(sql, [])]
 
 
-def _by_name(chunks: Sequence[Sequence[Value]]) -> dict[str, Datasource]:
-    """The datasources that the chunks of time belong to. Chunks without a row are what a replace left empty."""
+async def _by_name(druid: Druid, narrowed: str, parameters: Sequence[Value]) -> dict[str, Datasource]:
+    """The datasources that the chunks of time belong to."""
     found: dict[str, Datasource] = {}
-    for name, start, end, rows, size, segments in chunks:
+    uncounted = set()
+    for name, start, end, rows, size, segments, fewest in await druid.sql(_CHUNKS.format(narrowed=narrowed), parameters):
         chunk = Datasource(
             str(name), _int(rows), _int(size), _int(segments), Interval(clipped_millis_of(str(start)), clipped_millis_of(str(end)))
         )
-        if chunk.rows:
-            found[chunk.name] = _joined(found[chunk.name], chunk) if chunk.name in found else chunk
-    return found
+        found[chunk.name] = _joined(found[chunk.name], chunk) if chunk.name in found else chunk
+        if not fewest:
+            uncounted.add(chunk.name)
+    for name in uncounted:
+        [[rows]] = await rows_if_known(druid, f"SELECT COUNT(*) FROM {identifier(name)}", []) or [[0]]  # noqa: S608 (quoted)
+        found[name] = replace(found[name], rows=_int(rows))
+    return {name: each for name, each in found.items() if each.rows}
 
 
 def _joined(one: Datasource, other: Datasource) -> Datasource:

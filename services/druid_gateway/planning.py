@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from services.druid_gateway import catalog, granularity, segment_ids, spec
+from services.druid_gateway import catalog, granularity, spec
 from services.druid_gateway.granularity import Granularity
 from services.druid_gateway.loads import ColumnType, Interval, Load, Mode
 from services.druid_gateway.ports import Druid
+from services.druid_gateway.sql_text import identifier
 from services.druid_gateway.targeting import Target, target
 
 SHOWN_CHUNKS = 1_000
@@ -21,10 +22,7 @@ LEAST_S = 1.5
 
 _SQL_TYPES = {ColumnType.STRING: "VARCHAR", ColumnType.LONG: "BIGINT", ColumnType.DOUBLE: "DOUBLE"}
 
-_ROWS = """
-SELECT segment_id, num_rows FROM sys.segments
-WHERE datasource = ? AND is_active = 1 AND is_published = 1 AND "start" < ? AND "end" > ?
-"""
+_PERIODS = {Granularity.DAY: "P1D", Granularity.MONTH: "P1M", Granularity.YEAR: "P1Y"}
 
 
 class Change(Enum):
@@ -76,31 +74,42 @@ async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]]
         SluiceError: as `target`.
     """
     aim = await target(druid, load)
-    replaced, existing, slots = await asyncio.gather(
-        _replaced(druid, load, aim), catalog.columns(druid, load.datasource), druid.free_slots()
+    # Hours are shown as days: the rows are not known so finely.
+    shown = Granularity.DAY if aim.granularity is Granularity.HOUR else aim.granularity
+    replaced, there, existing, slots = await asyncio.gather(
+        _replaced(druid, load, aim), _rows_there(druid, load, aim, shown), catalog.columns(druid, load.datasource), druid.free_slots()
     )
-    chunks, rows_replaced = _chunks(load, aim, rows_in_time, replaced)
+    chunks = _chunks(load, shown, rows_in_time, there)
     concurrency = spec.sub_tasks(len(load.parts), load.rows, slots)
     return Plan(
         target=aim,
-        replaced=sorted(replaced),
+        replaced=replaced,
         columns=_columns(load, dict(existing)),
         chunks=chunks[:SHOWN_CHUNKS],
-        rows_replaced=rows_replaced,
+        rows_replaced=sum(chunk.rows_replaced for chunk in chunks),
         sub_tasks=concurrency,
         estimated_s=LEAST_S + load.rows / (rows_per_second or ROWS_PER_SECOND * concurrency),
     )
 
 
-async def _replaced(druid: Druid, load: Load, aim: Target) -> dict[str, int]:
-    """The segments whose rows are replaced, all or a part of them, with their rows."""
-    if load.mode is Mode.APPEND:
-        return {}
-    used = await druid.used_segments(load.datasource, aim.interval)
-    span = [granularity.iso(aim.interval.end_millis), granularity.iso(aim.interval.start_millis)]
-    rows = await druid.sql(_ROWS, [load.datasource, *span])
-    counts = {str(segment): int(count or 0) for segment, count in rows}
-    return {segment: counts.get(segment, 0) for segment in used}
+async def _replaced(druid: Druid, load: Load, aim: Target) -> list[str]:
+    """The segments whose rows are replaced, all or a part of them."""
+    return [] if load.mode is Mode.APPEND else sorted(await druid.used_segments(load.datasource, aim.interval))
+
+
+async def _rows_there(druid: Druid, load: Load, aim: Target, shown: Granularity) -> Counter[Interval]:
+    """The rows that a replace meets, in chunks of time. Counted by a query: Druid's own figures of a segment come a minute after it, and a
+    segment may be longer than the chunk that is replaced."""
+    there: Counter[Interval] = Counter()
+    if load.mode is not Mode.APPEND:
+        time = identifier(spec.TIME_COLUMN)
+        sql = (
+            f"SELECT TIMESTAMP_TO_MILLIS(TIME_FLOOR({time}, '{_PERIODS[shown]}')), COUNT(*) FROM {identifier(load.datasource)} "  # noqa: S608
+            f"WHERE {time} >= MILLIS_TO_TIMESTAMP(?) AND {time} < MILLIS_TO_TIMESTAMP(?) GROUP BY 1"
+        )
+        for start, rows in await catalog.rows_if_known(druid, sql, [aim.interval.start_millis, aim.interval.end_millis]):
+            there[granularity.align(shown, int(start or 0), int(start or 0))] += int(rows or 0)
+    return there
 
 
 def _columns(load: Load, existing: Mapping[str, str]) -> list[PlannedColumn]:
@@ -113,25 +122,11 @@ def _columns(load: Load, existing: Mapping[str, str]) -> list[PlannedColumn]:
     return [*columns, *(PlannedColumn(name, Change.MISSING, "", kind) for name, kind in existing.items() if name not in known)]
 
 
-def _chunks(
-    load: Load, aim: Target, rows_in_time: Sequence[tuple[int, int]], replaced: Mapping[str, int]
-) -> tuple[list[PlannedChunk], int]:
-    """The chunks in which something happens, in order, and the rows that disappear. Hours are shown as days: the rows are not
-    known so finely."""
-    shown = Granularity.DAY if aim.granularity is Granularity.HOUR else aim.granularity
+def _chunks(load: Load, shown: Granularity, rows_in_time: Sequence[tuple[int, int]], there: Mapping[Interval, int]) -> list[PlannedChunk]:
+    """The chunks in which something happens, in order, and the rows that disappear there."""
     added: Counter[Interval] = Counter()
     for start, rows in rows_in_time:
         added[granularity.align(shown, start, start)] += rows
-    lost: Counter[Interval] = Counter()
-    for segment, rows in replaced.items():
-        there = segment_ids.interval(load.datasource, segment)
-        start, end = max(there.start_millis, aim.interval.start_millis), min(there.end_millis, aim.interval.end_millis)
-        at = start
-        while at < end:
-            chunk = granularity.align(shown, at, at)
-            if load.mode.drops or chunk in added or not rows_in_time:
-                share = (min(chunk.end_millis, end) - at) / (there.end_millis - there.start_millis)
-                lost[chunk] += round(rows * share)
-            at = chunk.end_millis
+    lost = {chunk: rows for chunk, rows in there.items() if load.mode.drops or chunk in added or not rows_in_time}
     chunks = sorted(added.keys() | lost.keys(), key=lambda chunk: chunk.start_millis)
-    return [PlannedChunk(chunk, added[chunk], lost[chunk]) for chunk in chunks], sum(lost.values())
+    return [PlannedChunk(chunk, added[chunk], lost.get(chunk, 0)) for chunk in chunks]

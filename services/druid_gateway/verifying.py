@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from services.common import errors
+from services.druid_gateway import catalog
 from services.druid_gateway.loads import Interval
 from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.ports import Druid, Value
 from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN
 from services.druid_gateway.sql_text import identifier
 from services.druid_gateway.tombstones import tombstones
-from sluice.common.v1.errors_pb2 import ErrorReason
 
 RELATIVE_TOLERANCE = 1e-9
 
@@ -97,19 +96,12 @@ async def count(druid: Druid, datasource: str, load_id: str, interval: Interval,
         f"SELECT {', '.join(asked)} FROM {identifier(datasource)} WHERE {identifier(LOAD_ID_COLUMN)} = ? "  # noqa: S608 (quoted)
         f"AND {identifier(TIME_COLUMN)} >= MILLIS_TO_TIMESTAMP(?) AND {identifier(TIME_COLUMN)} < MILLIS_TO_TIMESTAMP(?)"
     )
-    try:
-        [row] = await druid.sql(sql, [load_id, interval.start_millis, interval.end_millis])
-    except errors.SluiceError as failure:
-        if not _not_known_yet(failure):
-            raise
+    found = await catalog.rows_if_known(druid, sql, [load_id, interval.start_millis, interval.end_millis])
+    if not found:
         return 0, [Sum(0.0, 0.0) for _ in columns]
-    rows, *figures = row
+    rows, *figures = found[0]
     sums = [Sum(_number(value), _number(magnitude)) for value, magnitude in zip(figures[::2], figures[1::2], strict=True)]
     return int(rows or 0), sums
-
-
-def _not_known_yet(failure: errors.SluiceError) -> bool:
-    return failure.reason == ErrorReason.ERROR_REASON_QUERY_INVALID and " not found" in failure.problem.message
 
 
 def _number(value: Value) -> float:

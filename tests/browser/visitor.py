@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Locator, Page, ViewportSize, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, ViewportSize, expect
 
 ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
@@ -35,8 +35,12 @@ class Visitor:
     """What the browser's console complained about, and what the page threw."""
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda told: self.wrong.append(told.text) if told.type in {"error", "warning"} else None)
+        self.page.on("console", self._noted)
         self.page.on("pageerror", lambda thrown: self.wrong.append(str(thrown)))
+
+    def _noted(self, told: ConsoleMessage) -> None:
+        if told.type in {"error", "warning"}:
+            self.wrong.append(f"{told.text} {told.location['url']}")
 
     def open(self, path: str) -> None:
         self.page.goto(self.url + path)

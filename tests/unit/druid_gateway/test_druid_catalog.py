@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from services.common import errors
 from services.common.errors import SluiceError
 from services.druid_gateway import catalog, proposing
 from services.druid_gateway.granularity import EARLIEST_MILLIS, LATEST_MILLIS
 from services.druid_gateway.ports import Value
+from sluice.common.v1.errors_pb2 import ErrorReason
 from tests.unit.druid_gateway.fake_druid import FakeDruid
 
 DAY = ("1970-01-01T00:00:00.000Z", "1970-01-02T00:00:00.000Z")
@@ -26,9 +28,8 @@ def druid(columns: list[list[Value]] = COLUMNS, days: tuple[str, str] = DAY) -> 
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         if "sys.segments" in sql:
             chunks: list[list[Value]] = [
-                ["sales", *days, 60, 3000, 1],
-                ["sales", *days, 40, 2000, 1],
-                ["sales", "-146136543-09-08T08:23:32.096Z", "146140482-04-24T15:36:27.903Z", 0, 1, 1],
+                ["sales", *days, 60, 3000, 1, 60],
+                ["sales", *days, 40, 2000, 1, 40],
             ]
             return chunks if list(parameters) in ([], ["sales"]) else []
         if "INFORMATION_SCHEMA" in sql:
@@ -45,6 +46,18 @@ async def test_datasources() -> None:
     assert [(each.name, each.rows, each.size, each.segments, each.interval.end_millis) for each in found] == [
         ("sales", 100, 5000, 2, 86_400_000)
     ]
+
+
+async def test_segments_whose_rows_druid_has_not_told_yet_are_counted() -> None:
+    def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+        if "sys.segments" in sql:
+            return [["counted", *DAY, 60, 300, 1, 60], ["new", *DAY, 40, 200, 2, 0], ["unknown", *DAY, 0, 100, 1, 0]]
+        if '"unknown"' in sql:
+            raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, "Object 'unknown' not found.")
+        assert sql == 'SELECT COUNT(*) FROM "new"'
+        return [[47]]
+
+    assert [(each.name, each.rows) for each in await catalog.datasources(FakeDruid(answers=answer), 10)] == [("counted", 60), ("new", 47)]
 
 
 async def test_segments_of_all_time_are_clipped() -> None:

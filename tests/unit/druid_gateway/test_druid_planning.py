@@ -20,7 +20,8 @@ def druid() -> FakeDruid:
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         if "INFORMATION_SCHEMA" in sql:
             return [["__time", "TIMESTAMP"], ["n", "BIGINT"], ["v", "BIGINT"], ["old", "VARCHAR"], ["__load_id", "VARCHAR"]]
-        return [[ONE_DAY, 10], [FOUR_DAYS, 100]]
+        days = [[FIRST, 35], [SECOND, 20], [THIRD, 30]]
+        return [[start, rows] for start, rows in days if int(parameters[0] or 0) <= start < int(parameters[1] or 0)]
 
     return FakeDruid(answers=answer, used={ONE_DAY: True, FOUR_DAYS: True})
 
@@ -46,16 +47,16 @@ async def test_a_replace_takes_the_rows_of_its_own_chunks() -> None:
     made = await planning.plan(druid(), load(Mode.REPLACE, "2024-03-01T01:00:00", "2024-03-03T01:00:00"), [(FIRST, 400), (THIRD, 600)])
     assert made.replaced == [ONE_DAY, FOUR_DAYS]
     assert made.chunks == [
-        PlannedChunk(Interval(FIRST, SECOND), 400, 10 + 25),
-        PlannedChunk(Interval(THIRD, THIRD + DAY), 600, 25),
+        PlannedChunk(Interval(FIRST, SECOND), 400, 35),
+        PlannedChunk(Interval(THIRD, THIRD + DAY), 600, 30),
     ]
-    assert made.rows_replaced == 60
+    assert made.rows_replaced == 65
 
 
 async def test_a_replaced_stretch_loses_also_where_nothing_comes() -> None:
     given = ("2024-03-01T00:00:00", "2024-03-04T00:00:00")
     made = await planning.plan(druid(), load(Mode.REPLACE_INTERVAL, "2024-03-01T01:00:00", "2024-03-01T02:00:00", given), [(FIRST, 1000)])
-    assert [(chunk.rows_added, chunk.rows_replaced) for chunk in made.chunks] == [(1000, 35), (0, 25), (0, 25)]
+    assert [(chunk.rows_added, chunk.rows_replaced) for chunk in made.chunks] == [(1000, 35), (0, 20), (0, 30)]
     assert made.rows_replaced == 85
 
 
