@@ -19,7 +19,6 @@ from sluice.upload.v1.upload_pb2 import (
     CreateUploadRequest,
     Upload,
     WriteAbort,
-    WriteChunk,
     WriteFinish,
     WriteHeader,
     WritePause,
@@ -204,7 +203,10 @@ class _Transfer:
             async with aclosing(rechunked(self._pieces)) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
-                    await self._put(WriteUploadRequest(chunk=WriteChunk(data=chunk)))
+                    message = WriteUploadRequest()
+                    # Set in its place: a WriteChunk that is handed to the constructor is copied twice more.
+                    message.chunk.data = chunk
+                    await self._put(message)
             more = self._size is not None and size < self._size
             last = WriteUploadRequest(pause=WritePause()) if more else WriteUploadRequest(finish=WriteFinish(size=size))
         except _StallError:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing
 from pathlib import Path
 
-from sluice.upload.v1.upload_pb2 import WriteChunk, WriteFinish, WriteHeader, WriteUploadRequest
+from sluice.upload.v1.upload_pb2 import WriteFinish, WriteHeader, WriteUploadRequest
 
 _crc32c: Callable[[bytes], int] | None
 try:
@@ -62,7 +62,12 @@ async def messages(
             data = piece if len(piece) <= CHUNK_BYTES else piece[start : start + CHUNK_BYTES]
             await digest.add(offset, data)
             offset += len(data)
-            yield WriteUploadRequest(chunk=WriteChunk(data=data, crc32c=_crc32c(data) if _crc32c else None))
+            message = WriteUploadRequest()
+            # Set in its place: a WriteChunk that is handed to the constructor is copied twice more.
+            message.chunk.data = data
+            if _crc32c:
+                message.chunk.crc32c = _crc32c(data)
+            yield message
     yield WriteUploadRequest(finish=WriteFinish(size=offset, sha256=digest.digest()))
 
 
