@@ -1,12 +1,14 @@
 """The commands of `sluice` and their options."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
 
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1.status_pb2 import EventKind, TaskEvent
@@ -15,6 +17,8 @@ from sluice_client.cli.bars import Bars
 from sluice_client.cli.ending import Exit
 from sluice_client.cli.upload import Order, Outcome, send
 from sluice_client.client import SluiceClient
+
+Answer = TypeVar("Answer")
 
 app = typer.Typer(
     help="Files into Apache Druid, and answers out. Talks gRPC to the four services of Sluice.",
@@ -254,33 +258,13 @@ def query(
 @app.command()
 def report(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """What validation found in a task's file."""
-
-    async def command() -> Exit:
-        async with context.obj.client() as client:
-            found = await client.report(task_id)
-        if as_json:
-            typer.echo(documents.line(documents.message(found)))
-        else:
-            show.report(found, show.console())
-        return Exit.OK
-
-    ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+    _asked(context, as_json, lambda client: client.report(task_id), documents.message, show.report)
 
 
 @app.command()
 def plan(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """What the load of a task would do that was sent with --plan."""
-
-    async def command() -> Exit:
-        async with context.obj.client() as client:
-            found = await client.plan(task_id)
-        if as_json:
-            typer.echo(documents.line(documents.message(found)))
-        else:
-            show_loads.plan(found, show.console())
-        return Exit.OK
-
-    ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+    _asked(context, as_json, lambda client: client.plan(task_id), documents.message, show_loads.plan)
 
 
 @app.command()
@@ -291,46 +275,40 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Begin the load of a planned task, if its plan still holds."""
-
-    async def command() -> Exit:
-        async with context.obj.client() as client:
-            task = await client.apply(task_id, plan_hash)
-        if as_json:
-            typer.echo(documents.line(documents.task(task)))
-        else:
-            show.console().print(show.state(task.state), show.plain(task.message))
-        return Exit.OK
-
-    ending.run(command(), as_json=as_json, interrupted=f"Interrupted. Whether it began: sluice watch {task_id}")
+    interrupted = f"Interrupted. Whether it began: sluice watch {task_id}"
+    _asked(context, as_json, lambda client: client.apply(task_id, plan_hash), documents.task, show.task_now, interrupted)
 
 
 @app.command()
 def receipt(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """What became of every row of a task's file, and how that was proven."""
-
-    async def command() -> Exit:
-        async with context.obj.client() as client:
-            found = await client.receipt(task_id)
-        if as_json:
-            typer.echo(documents.line(documents.message(found)))
-        else:
-            show_loads.receipt(found, show.console())
-        return Exit.OK
-
-    ending.run(command(), as_json=as_json, interrupted="Interrupted.")
+    _asked(context, as_json, lambda client: client.receipt(task_id), documents.message, show_loads.receipt)
 
 
 @app.command()
 def undo(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """Take a load out of Druid again; what it replaced comes back."""
+    interrupted = "Interrupted. What was begun goes on."
+    _asked(context, as_json, lambda client: client.revert(task_id), documents.task, show.task_now, interrupted)
+
+
+def _asked(
+    context: typer.Context,
+    as_json: bool,
+    ask: Callable[[SluiceClient], Awaitable[Answer]],
+    document: Callable[[Answer], dict[str, Any]],
+    shown: Callable[[Answer, Console], None],
+    interrupted: str = "Interrupted.",
+) -> None:
+    """A command that asks one thing and shows the answer, as JSON or for people."""
 
     async def command() -> Exit:
         async with context.obj.client() as client:
-            task = await client.revert(task_id)
+            answer = await ask(client)
         if as_json:
-            typer.echo(documents.line(documents.task(task)))
+            typer.echo(documents.line(document(answer)))
         else:
-            show.console().print(show.plain(task.message))
+            shown(answer, show.console())
         return Exit.OK
 
-    ending.run(command(), as_json=as_json, interrupted="Interrupted. What was begun goes on.")
+    ending.run(command(), as_json=as_json, interrupted=interrupted)

@@ -70,6 +70,11 @@ def _fault(failure: SluiceClientError) -> Text:
     return text
 
 
+def task_now(task: Task, out: Console) -> None:
+    """What is said of a task now."""
+    out.print(plain(task.message))
+
+
 def task_end(task: Task, out: Console) -> None:
     """How a task ended, in full."""
     out.print(Text.assemble(task.task_id, " ", state(task.state), " ", plain(task.filename), " ", plain(task.message)))
