@@ -78,7 +78,10 @@ class Outcome:
                     # Whether the task is UPLOADED is not known, so the object stays until the sweeper has ended the task.
                     logs.get().warning("upload.end_not_told", refusal=str(refusal), **facts)
                     return failure
-        left = Leftover(task.file_uri, object=stream.parts.completing, tails=task.task_id if stream.resumable else "")
+        # A writer that this one replaced may have made the object; a task that a worker had is no longer ours to clear.
+        never_uploaded = not ended.attempt and ended.problem.code in {found.code, ErrorReason.ERROR_REASON_UNSPECIFIED}
+        made = stream.parts.completing or never_uploaded
+        left = Leftover(task.file_uri, object=made, tails=task.task_id if stream.resumable else "")
         if left.object or left.tails:
             await self._cleanup.remove(left)
             self._cleanup.keep(left)

@@ -287,10 +287,14 @@ class World:
         self.background = Background()
         self.cleanup = Cleanup(self.store)
         self.tees = Tees(validation)
-        self.receiver = Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background, self.tees)
+        self.receiver = self.new_receiver()
         self.uploads = Uploads(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
         self.imports = Imports(self.settings, self.store, self.tasks, self.cleanup, self.receiver, self.background)
         self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup)
+
+    def new_receiver(self) -> Receiver:
+        """That of one more process."""
+        return Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background, self.tees)
 
     async def create(self, **changes: Any) -> Task:
         """A new upload."""

@@ -11,6 +11,7 @@ import pytest
 from services.common import errors
 from services.common.errors import SluiceError
 from services.upload import receiver as receiver_module
+from services.upload.receiver import Receiver
 from services.upload.steps import Abort, Chunk, Finish, Header, Step
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
@@ -30,9 +31,9 @@ def finish(data: bytes | None = None) -> Finish:
     return Finish(None, b"") if data is None else Finish(len(data), hashlib.sha256(data).digest())
 
 
-async def refused(world: World, task: Task, stream: AsyncIterator[Step]) -> SluiceError:
+async def refused(world: World, task: Task, stream: AsyncIterator[Step], at: Receiver | None = None) -> SluiceError:
     with pytest.raises(SluiceError) as refusal:
-        await world.receiver.receive(stream)
+        await (at or world.receiver).receive(stream)
     return refusal.value
 
 
@@ -239,6 +240,32 @@ async def test_a_writer_of_another_process_takes_over(monkeypatch: pytest.Monkey
 
     assert (await refused(world, task, first())).code == "WRITER_REPLACED"
     assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
+    assert world.nothing_is_stored()
+
+
+async def test_a_writer_that_ends_badly_leaves_nothing_of_the_one_that_it_replaced() -> None:
+    world = World()
+    task = await world.create()
+    # An older writer, at another process, that stored the file and was refused as it said so.
+    newer_is_there, older_is_refused = asyncio.Event(), asyncio.Event()
+
+    async def newer() -> AsyncIterator[Step]:
+        yield Header(task.task_id, 0)
+        newer_is_there.set()
+        await older_is_refused.wait()
+
+    async def older() -> AsyncIterator[Step]:
+        for step in (Header(task.task_id, 0), *chunks(SMALL)):
+            yield step
+        receiving.append(asyncio.create_task(refused(world, task, newer(), at=world.new_receiver())))
+        await newer_is_there.wait()
+        yield finish(SMALL)
+
+    receiving: list[asyncio.Task[SluiceError]] = []
+    assert (await refused(world, task, older())).code == "WRITER_REPLACED"
+    older_is_refused.set()
+    assert (await receiving[0]).code == "CLIENT_GONE"
+    assert world.tasks.tasks[task.task_id].state == CANCELLED
     assert world.nothing_is_stored()
 
 
