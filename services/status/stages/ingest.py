@@ -16,6 +16,9 @@ from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, PlanIngestionResponse, WatchLoadResponse
 
+CUT_SHORT_WAIT_MS = 10_000
+"""How long all rows of a load are waited for whose report speaks of fewer: the reports of sub-tasks can be lacking."""
+
 
 class LoadLostError(Exception):
     """The load failed in Druid and nothing is left of it: a new one may be begun."""
@@ -38,6 +41,10 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
         await _submit(run, validation, loads, records)
     last = await _follow(run, loads)
     match last.phase:
+        case LoadPhase.LOAD_PHASE_SUCCEEDED if _cut_short(run, last):
+            message = f"Druid read only {last.rows_processed:,} of {run.task.rows_loadable:,} rows: the object store's answer broke off."
+            problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_CANNOT_READ, message)
+            await _reconcile(run, loads, records, problem, CUT_SHORT_WAIT_MS)
         case LoadPhase.LOAD_PHASE_SUCCEEDED:
             await _loaded(run)
         case LoadPhase.LOAD_PHASE_FAILED:
@@ -45,7 +52,8 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
             problem = last.problem if last.problem.code else errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
             raise LoadLostError(problem)
         case LoadPhase.LOAD_PHASE_UNKNOWN:
-            await _reconcile(run, loads, records)
+            problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "Druid no longer knows the load.")
+            await _reconcile(run, loads, records, problem)
         case _:
             raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The Druid gateway stopped following the load.")
 
@@ -107,11 +115,17 @@ async def _loaded(run: Run) -> None:
     await run.move(Move(State.VERIFYING, "The rows are loaded and are being counted."))
 
 
-async def _reconcile(run: Run, loads: Loads, records: Records) -> None:
-    """Druid no longer knows the task. What counts is what a query counts."""
-    seen = await loads.verify(verify_request(run.task, wait_ms=0))
+def _cut_short(run: Run, last: WatchLoadResponse) -> bool:
+    """Whether Druid, by its own report, read fewer rows than it was given. It takes the end of a broken connection for the end of a file
+    (its `http` input reads what java.net.HttpURLConnection does, which does not compare the Content-Length), and calls that SUCCESS."""
+    return last.HasField("rows_processed") and last.rows_processed < (run.task.rows_loadable or 0)
+
+
+async def _reconcile(run: Run, loads: Loads, records: Records, problem: Problem, wait_ms: int = 0) -> None:
+    """What counts is what a query counts: the load is there, or it is removed for another one."""
+    seen = await loads.verify(verify_request(run.task, wait_ms))
     if seen.rows == run.task.rows_loadable:
         await _loaded(run)
         return
     await remove_all(run, loads, records)
-    raise LoadLostError(errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "Druid no longer knows the load."))
+    raise LoadLostError(problem)

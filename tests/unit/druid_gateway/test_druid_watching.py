@@ -54,6 +54,11 @@ async def test_rows_and_sub_tasks_are_told_on_the_way(monkeypatch: pytest.Monkey
     assert [(each.rows_processed, each.sub_tasks) for each in news[:2]] == [(None, SubTasks(0, 0)), (70, SubTasks(3, 1))]
 
 
+async def test_a_success_tells_the_rows_that_were_read() -> None:
+    assert [each.rows_processed for each in await watch(FakeDruid(polls=[{"a": SUCCESS}], report=TaskReport(70, "")))] == [70]
+    assert [each.rows_processed for each in await watch(FakeDruid(polls=[{"a": SUCCESS}]))] == [None]
+
+
 async def test_a_failure_is_explained_by_the_longer_text() -> None:
     report = TaskReport(None, "java.lang.OutOfMemoryError: Java heap space and more words than the status has")
     [end] = await watch(FakeDruid(polls=[{"a": failed("java.lang.OutOfMem...")}], report=report))

@@ -151,6 +151,8 @@ class Load:
     task_id: str
     rows: int
     phase: "LoadPhase.ValueType" = LoadPhase.LOAD_PHASE_SUCCEEDED
+    rows_read: int = 0
+    """What its report tells."""
 
 
 INTERVAL = Interval(start_millis=0, end_millis=100)
@@ -171,6 +173,8 @@ class FakeLoads:
         """Rows that a query sees: task id -> Druid's id of the load -> rows."""
         self.submits = 0
         self.lose_rows = 0
+        self.cut_short: list[int] = []
+        """How many rows of the next loads Druid does not read, as its report tells, in turn; then it reads all."""
         self.phases: list[LoadPhase.ValueType] = []
         """How the next loads end, in turn; then all succeed."""
         self.in_use: list[str] = []
@@ -203,8 +207,8 @@ class FakeLoads:
             self.submits += 1
             self.submitted.append(request)
             phase = self.phases.pop(0) if self.phases else LoadPhase.LOAD_PHASE_SUCCEEDED
-            rows = request.rows - self.lose_rows
-            self.loads[druid_id] = Load(request.task_id, rows, phase)
+            rows = request.rows - self.lose_rows - (unread := self.cut_short.pop(0) if self.cut_short else 0)
+            self.loads[druid_id] = Load(request.task_id, rows, phase, request.rows - unread)
             visible = rows if phase == LoadPhase.LOAD_PHASE_SUCCEEDED else rows // 2
             self.visible.setdefault(request.task_id, {})[druid_id] = visible
         self.faults.after(number)
@@ -220,7 +224,10 @@ class FakeLoads:
         problem = None
         if load and load.phase == LoadPhase.LOAD_PHASE_FAILED:
             problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
-        yield WatchLoadResponse(phase=load.phase if load else LoadPhase.LOAD_PHASE_UNKNOWN, problem=problem)
+        if load is None:
+            yield WatchLoadResponse(phase=LoadPhase.LOAD_PHASE_UNKNOWN)
+        else:
+            yield WatchLoadResponse(phase=load.phase, rows_processed=load.rows_read, problem=problem)
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         number = self.faults.before("verify")

@@ -104,6 +104,7 @@ DRUIDS: dict[str, Callable[[World], None]] = {
     "well": lambda world: None,
     "first load fails": lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_FAILED),
     "first load is forgotten": lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_UNKNOWN),
+    "first load is cut short": lambda world: world.loads.cut_short.append(1),
     "a row is lost": lambda world: setattr(world.loads, "lose_rows", 1),
     "rejected": lambda world: setattr(world.validation, "judge", rejected),
 }
@@ -220,6 +221,28 @@ async def test_a_forgotten_load_whose_rows_are_there_is_not_loaded_again() -> No
     assert await world.run_to_the_end() is State.SUCCEEDED
     assert world.loads.submits == 1
     world.check_truth()
+
+
+async def test_a_load_that_druid_read_only_a_part_of_is_begun_anew() -> None:
+    world = World()
+    world.loads.cut_short = [ROWS // 2]
+    assert await world.run_to_the_end() is State.SUCCEEDED
+    assert (world.loads.submits, len(world.rows.task.druid_task_ids)) == (2, 2)
+    world.check_truth()
+
+
+async def test_a_report_that_lacks_rows_does_not_undo_a_load_that_has_them() -> None:
+    world = World()
+    real = world.loads.watch
+
+    async def watch(request: Any, timeout_s: float) -> Any:
+        async for step in real(request, timeout_s):
+            step.rows_processed = min(step.rows_processed, ROWS // 2)
+            yield step
+
+    world.loads.watch = watch  # type: ignore[method-assign]
+    assert await world.run_to_the_end() is State.SUCCEEDED
+    assert world.loads.submits == 1
 
 
 async def test_a_wrong_count_is_not_called_success() -> None:

@@ -564,7 +564,7 @@ class WatchLoadResponse(_message.Message):
     duration_ms: _builtins.int
     """Milliseconds that it has run, as far as Druid tells."""
     rows_processed: _builtins.int
-    """Rows read so far, as far as Druid tells."""
+    """Rows read so far, or in all once it succeeded, as far as Druid tells."""
     sub_tasks_done: _builtins.int
     """Sub-tasks that have ended well, where the load has any and Druid tells."""
     sub_tasks_running: _builtins.int
