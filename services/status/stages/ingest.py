@@ -116,8 +116,8 @@ async def _loaded(run: Run) -> None:
 
 
 def _cut_short(run: Run, last: WatchLoadResponse) -> bool:
-    """Whether Druid, by its own report, read fewer rows than it was given. It takes the end of a broken connection for the end of a file
-    (its `http` input reads what java.net.HttpURLConnection does, which does not compare the Content-Length), and calls that SUCCESS."""
+    """Whether Druid, by its own report, read fewer rows than it was given: it takes the end of a broken connection for the end of a file,
+    and calls that SUCCESS (ADR 0003)."""
     return last.HasField("rows_processed") and last.rows_processed < (run.task.rows_loadable or 0)
 
 
