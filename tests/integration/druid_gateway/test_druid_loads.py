@@ -11,7 +11,7 @@ from services.common import channels, errors
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
-from tests.integration.druid_gateway.loading import COLUMNS, DAY, FEBRUARY, JANUARY, Gateway, rows
+from tests.integration.druid_gateway.loading import COLUMNS, DAY, FEBRUARY, JANUARY, Gateway, as_csv, rows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,6 +33,18 @@ async def test_a_load_is_submitted_watched_and_counted(gateway: Gateway, datasou
     assert seen.rows == 1000
     assert seen.segments_loaded_percent == 100.0
     assert list(seen.sums) == pytest.approx([sum_ for _, sum_ in sums], rel=1e-9)
+
+
+async def test_what_druid_did_not_read_shows_in_its_success(gateway: Gateway, datasource: str) -> None:
+    """As where the object store's answer breaks off: Druid takes what came for the whole file."""
+    data = rows(1000)
+    whole = as_csv(["__time", *(name for name, _ in COLUMNS)], data)
+    load = await gateway.submit(datasource, data, body=whole[: len(whole) // 3])
+    end = await gateway.watch(load)
+    assert end.phase == pb.LOAD_PHASE_SUCCEEDED
+    assert 0 < end.rows_processed < len(data)
+    seen = await gateway.verify(load, rows=end.rows_processed)
+    assert seen.verified
 
 
 async def test_a_wrong_count_or_sum_is_not_verified(gateway: Gateway, datasource: str) -> None:
