@@ -72,6 +72,9 @@ class FakeStore:
         self.multiparts: dict[tuple[str, str], dict[int, bytes]] = {}
         self.at_once = 0
         self.most_at_once = 0
+        self.full_at = 0
+        """Parts that have to be on their way at once before the first of them is stored."""
+        self._full = asyncio.Event()
         self._faults = faults
         self._next = 0
 
@@ -95,7 +98,10 @@ class FakeStore:
     async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, checksum: int) -> StoredPart:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
+        if self.at_once >= self.full_at:
+            self._full.set()
         try:
+            await self._full.wait()
             async with self._call("put_part"):
                 # Later parts come first, as they may.
                 for _ in range(8 - number % 8):

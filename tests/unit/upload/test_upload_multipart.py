@@ -17,8 +17,9 @@ MIB = 1024 * 1024
 URI = "s3://bucket/uploads/sales/x.csv"
 
 
-async def written(chunks: list[bytes], part_size: int, in_flight: int = 3) -> tuple[FakeStore, PartWriter, bytes]:
+async def written(chunks: list[bytes], part_size: int, in_flight: int = 3, full_at: int = 0) -> tuple[FakeStore, PartWriter, bytes]:
     store = FakeStore(Faults())
+    store.full_at = full_at
     writer = PartWriter(store, URI, Stored(0, part_size), in_flight, Timings())
     async with asyncio.TaskGroup() as group:
         writer.start(group)
@@ -49,8 +50,9 @@ async def test_any_chunking_gives_the_same_parts(data: bytes, cuts: list[int], p
     assert not store.multiparts
 
 
-async def test_no_more_parts_are_on_their_way_than_allowed() -> None:
-    store, _, _ = await written([b"x" * 1000], part_size=10, in_flight=3)
+@pytest.mark.timeout(30)
+async def test_as_many_parts_are_on_their_way_as_allowed_and_no_more() -> None:
+    store, _, _ = await written([b"x" * 1000], part_size=10, in_flight=3, full_at=3)
     assert store.most_at_once == 3
 
 
