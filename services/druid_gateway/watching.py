@@ -150,7 +150,8 @@ async def watch_load(druid: Druid, poller: TaskPoller, task_id: str, datasource:
             unknown_polls = 0
             match status.state:
                 case TaskState.SUCCESS:
-                    yield Progress(Phase.SUCCEEDED, status.duration_ms, await _rows_read(druid, task_id))
+                    so_far = await _so_far(druid, task_id)
+                    yield Progress(Phase.SUCCEEDED, status.duration_ms, so_far.rows_processed)
                     return
                 case TaskState.FAILED:
                     yield Progress(Phase.FAILED, status.duration_ms, problem=await _why_failed(druid, task_id, status))
@@ -166,25 +167,15 @@ async def watch_load(druid: Druid, poller: TaskPoller, task_id: str, datasource:
                     phase = current
 
 
-async def _so_far(druid: Druid, task_id: str, datasource: str) -> Progress:
+async def _so_far(druid: Druid, task_id: str, datasource: str = "") -> Progress:
     try:
         report = await druid.task_report(task_id)
         sub_tasks = await druid.sub_tasks(task_id, datasource) if datasource else _NO_SUB_TASKS
     except errors.SluiceError as failure:
-        # A figure on the way is not worth a failed watch; the poller decides when Druid is gone.
+        # A figure is not worth a failed watch; the poller decides when Druid is gone, and a count whether all rows are there.
         logs.get().debug("druid.no_progress", reason=str(failure))
         return Progress(Phase.RUNNING)
     return Progress(Phase.RUNNING, rows_processed=report.rows_processed if report else None, sub_tasks=sub_tasks)
-
-
-async def _rows_read(druid: Druid, task_id: str) -> int | None:
-    try:
-        report = await druid.task_report(task_id)
-    except errors.SluiceError as failure:
-        # The count decides in any case.
-        logs.get().debug("druid.no_report", reason=str(failure))
-        return None
-    return report.rows_processed if report else None
 
 
 async def _why_failed(druid: Druid, task_id: str, status: TaskStatus) -> Problem:

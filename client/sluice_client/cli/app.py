@@ -242,17 +242,8 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Ask Druid in SQL."""
-
-    async def command() -> Exit:
-        async with context.obj.client() as client:
-            result = await client.query(sql, limit, timeout_s=timeout_s)
-        if as_json:
-            typer.echo(documents.line(documents.answer(result)))
-        else:
-            show.answer(result, show.console())
-        return Exit.OK
-
-    ending.run(command(), as_json=as_json, interrupted="Interrupted. The query was cancelled.")
+    interrupted = "Interrupted. The query was cancelled."
+    _asked(context, as_json, lambda client: client.query(sql, limit, timeout_s=timeout_s), documents.answer, show.answer, interrupted)
 
 
 @app.command()
