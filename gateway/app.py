@@ -65,9 +65,10 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     channels = {name: connect(address) for name, address in addresses.items()}
     for channel in channels.values():
         stack.push_async_callback(channel.close)
+    tasks = StatusRpc(channels["status"])
     services = Services(
-        tasks=StatusRpc(channels["status"]),
-        uploads=UploadRpc(channels["upload"], settings.upload_deadline_s),
+        tasks=tasks,
+        uploads=UploadRpc(channels["upload"], settings.upload_deadline_s, tasks.loader.answered),
         reports=ValidationRpc(channels["validation"]),
         judging=QualityRpc(channels["status"]),
         queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s),

@@ -37,15 +37,6 @@ HOLD_S = 1.0
 STALL_S = 60.0
 """Longest that the upload service may take for one chunk."""
 
-BUSY_TURN_S = 0.004
-"""Longest turn of an event loop that is not short of time."""
-
-GIVEN_WAY = 4
-"""Turns that a file waits where the loop is short of time."""
-
-MAX_PAUSE_S = 0.1
-"""Longest wait of that kind, so that an upload always goes on."""
-
 COMMIT_S = 120.0
 """Longest that the upload service may take for its answer after the last byte."""
 
@@ -216,7 +207,6 @@ class _Transfer:
                     # Set in its place: a WriteChunk that is handed to the constructor is copied twice more.
                     message.chunk.data = chunk
                     await self._put(message)
-                    await _give_way()
             more = self._size is not None and size < self._size
             last = WriteUploadRequest(pause=WritePause()) if more else WriteUploadRequest(finish=WriteFinish(size=size))
         except _StallError:
@@ -237,15 +227,6 @@ class _Transfer:
         except TimeoutError:
             text = f"The upload service took no byte for {STALL_S:g} seconds."
             raise _StallError(problem(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text), {"service": "upload"}) from None
-
-
-async def _give_way() -> None:
-    """Lets everything else have its turn, and more than one where that took long: a file can wait, who asks for a state cannot."""
-    began = monotonic()
-    await asyncio.sleep(0)
-    turn_s = monotonic() - began
-    if turn_s > BUSY_TURN_S:
-        await asyncio.sleep(min(GIVEN_WAY * turn_s, MAX_PAUSE_S))
 
 
 class _StallError(SluiceError):

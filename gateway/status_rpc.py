@@ -1,9 +1,11 @@
 """Tasks, from StatusService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from uuid import UUID
 
 import grpc
 
+from gateway.task_loader import TaskLoader
 from services.common import errors
 from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
@@ -20,10 +22,21 @@ class StatusRpc:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = status_pb2_grpc.StatusServiceStub(channel)
+        self.loader = TaskLoader(self._get_all)
 
     async def get(self, task_id: str) -> Task:
+        # An id that breaks a rule must not break the call that it shares with others.
+        if _is_uuid(task_id) and (task := await self.loader.load(task_id)) is not None:
+            return task
+        # Asked alone, the status service says what is wrong with the id.
         answer: status_pb2.GetTaskResponse = await errors.answered(self._stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id)), "status")
         return answer.task
+
+    async def _get_all(self, task_ids: Sequence[str]) -> Mapping[str, Task]:
+        answer: status_pb2.GetTasksResponse = await errors.answered(
+            self._stub.GetTasks(status_pb2.GetTasksRequest(task_ids=task_ids)), "status"
+        )
+        return answer.tasks
 
     async def list(self, wanted: status_pb2.ListTasksRequest) -> ListTasksResponse:
         answer: ListTasksResponse = await errors.answered(self._stub.ListTasks(wanted), "status")
@@ -97,3 +110,11 @@ class StatusRpc:
             raise errors.from_rpc(failure, "status") from failure
         finally:
             call.cancel()
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

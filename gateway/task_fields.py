@@ -130,7 +130,7 @@ class TaskSubscription:
     async def ingestion_task(self, info: ContextInfo, task_id: strawberry.ID) -> AsyncGenerator[IngestionTaskStatus | None, None]:
         with told():
             context = info.context
-            found = await context.watches.current(task_id)
+            found = await context.services.tasks.get(task_id)
             yield status_of(found)
             if found.state in wire.TERMINAL:
                 return

@@ -1,7 +1,8 @@
 """Uploads, to UploadService."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import grpc
 
@@ -30,6 +31,9 @@ LOOK_DEADLINE_S = 75.0
 IMPORT_DEADLINE_S = 240.0
 """The object store has to copy the file meanwhile."""
 
+MOST_GIVEN_WAY_S = 0.1
+"""Longest wait of a message for others, so that an upload goes on whatever else happens."""
+
 AGAIN_S = 0.3
 """Seconds after which a service that was away is asked once more."""
 
@@ -37,9 +41,11 @@ AGAIN_S = 0.3
 class UploadRpc:
     """Implements ports.Uploads."""
 
-    def __init__(self, channel: grpc.aio.Channel, deadline_s: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, deadline_s: float, others: Callable[[], Awaitable[None]]) -> None:
+        """`others` returns when those who wait for more than a file's bytes have their answers."""
         self._stub = upload_pb2_grpc.UploadServiceStub(channel)
         self._deadline_s = deadline_s
+        self._others = others
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
         """Asked a second time where the service was just being restarted: the request id makes that harmless."""
@@ -56,8 +62,18 @@ class UploadRpc:
         raise AssertionError("the last try returns or raises")
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
-        answer: WriteUploadResponse = await errors.answered(self._stub.WriteUpload(messages, timeout=self._deadline_s), "upload")
+        answer: WriteUploadResponse = await errors.answered(
+            self._stub.WriteUpload(self._giving_way(messages), timeout=self._deadline_s), "upload"
+        )
         return answer.upload
+
+    async def _giving_way(self, messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[WriteUploadRequest]:
+        """The same messages, each after those who wait: a file can wait, who asks for a state cannot."""
+        async for message in messages:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOST_GIVEN_WAY_S):
+                    await self._others()
+            yield message
 
     async def get(self, upload_id: str) -> Upload:
         answer: GetUploadResponse = await errors.answered(

@@ -131,21 +131,7 @@ class Watches:
         self._gauge = open_watches
         self._watches: dict[str, _Watch] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._asking: dict[str, asyncio.Task[Task]] = {}
         self._closed = False
-
-    async def current(self, task_id: str) -> Task:
-        """The task as it stood a moment ago, to be followed from there on. Everybody who asks at the same time shares one answer: after a
-        restart all who had followed a task ask at once.
-
-        Raises:
-            SluiceError: as Tasks.get.
-        """
-        asking = self._asking.get(task_id)
-        if asking is None:
-            asking = self._asking[task_id] = asyncio.create_task(self._tasks.get(task_id), name="current")
-            asking.add_done_callback(lambda _: self._asking.pop(task_id))
-        return await asyncio.shield(asking)
 
     async def follow(self, task_id: str, from_sequence: int, idle_s: float) -> AsyncGenerator[tuple[TaskEvent, Task] | None, None]:
         """The task's events from a sequence number on, without gap or repeat, each with the newest task; None whenever nothing came for

@@ -114,6 +114,13 @@ class StatusServicer(StatusServiceServicer):
         places = await self._queue.places([task])
         return status_pb2.GetTaskResponse(task=task_message(task, places.get(task.task_id, NOWHERE)))
 
+    async def GetTasks(self, request: status_pb2.GetTasksRequest, context: Context) -> status_pb2.GetTasksResponse:
+        asked = {canonical(task_id): task_id for task_id in request.task_ids}
+        found = await self._store.get_all(list(asked))
+        places = await self._queue.places(list(found.values()))
+        messages = {asked[task_id]: task_message(task, places.get(task_id, NOWHERE)) for task_id, task in found.items()}
+        return status_pb2.GetTasksResponse(tasks=messages)
+
     async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Context) -> status_pb2.ListTasksResponse:
         size = request.page_size or PAGE_SIZE
         wanted = Filter(

@@ -49,6 +49,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "CompleteUpload": {"task_id": NOBODY, "file_size": 0},
     "EndUpload": {"task_id": NOBODY, "state": 3},
     "GetTask": {"task_id": ""},
+    "GetTasks": {"task_ids": [""]},
     "ListTasks": {"page_size": 501},
     "CancelTask": {"task_id": "x"},
     "GetDatasourceSettings": {"datasource": ""},

@@ -51,6 +51,17 @@ async def test_what_postgresql_cannot_hold_is_refused(quiet: Service) -> None:
     assert await code_of(quiet.stub.CreateTask(create_request(filename="a\x00.csv"))) == "REQUEST_INVALID"
 
 
+async def test_several_tasks_are_told_by_the_ids_that_were_asked_for(quiet: Service) -> None:
+    first, second = [await quiet.create(request_id=name) for name in ("first", "second")]
+    asked = [first.task_id, second.task_id.upper(), str(uuid.uuid4()), "no uuid"]
+    answer = await quiet.stub.GetTasks(status_pb2.GetTasksRequest(task_ids=asked))
+    assert {asked_for: task.task_id for asked_for, task in answer.tasks.items()} == {
+        first.task_id: first.task_id,
+        second.task_id.upper(): second.task_id,
+    }
+    assert answer.tasks[first.task_id].create_time == first.create_time
+
+
 @pytest.mark.parametrize("task_id", [str(uuid.uuid4()), "no uuid", "a\x00b", "' OR 1=1 --"])
 async def test_unknown_ids_are_not_found(quiet: Service, task_id: str) -> None:
     assert await code_of(quiet.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))) == "TASK_NOT_FOUND"

@@ -1,7 +1,6 @@
 """From the form into the upload service: everything, in order, a little at a time, and an honest end."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Iterable
 
 import pytest
@@ -12,7 +11,7 @@ from starlette.types import Message
 
 from gateway import receiving
 from gateway.form import Body, Form, IncomingFile, Limits
-from gateway.receiving import BUSY_TURN_S, CHUNK_BYTES, GIVEN_WAY, MAX_CHUNK_BYTES, Destination, receive, rechunked
+from gateway.receiving import CHUNK_BYTES, MAX_CHUNK_BYTES, Destination, receive, rechunked
 from gateway.uploads_http import read_fields
 from services.common.errors import SluiceError, problem
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -169,20 +168,3 @@ async def test_the_bytes_of_a_slow_sender_are_not_held_back(monkeypatch: pytest.
             yield bytes(size)
 
     assert [len(chunk) async for chunk in rechunked(pieces())] == [1, 3, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES, 1]
-
-
-async def test_a_file_gives_way_to_whatever_else_keeps_the_process_busy() -> None:
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            time.sleep(2 * BUSY_TURN_S)  # noqa: ASYNC251 (what computes holds the loop)
-            turns += 1
-            await asyncio.sleep(0)
-
-    chunks = 16
-    busy = asyncio.create_task(others())
-    await receive(FakeUploads(), await file(part("file", bytes(chunks * MAX_CHUNK_BYTES), "a.csv") + END), TO)
-    busy.cancel()
-    assert turns >= chunks * GIVEN_WAY

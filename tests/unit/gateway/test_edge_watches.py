@@ -166,30 +166,3 @@ async def test_the_end_of_the_process_ends_every_stream() -> None:
         assert [item async for item in events] == []
         await closing
     assert await sequences(watches) == []
-
-
-async def test_who_asks_at_the_same_time_shares_one_answer() -> None:
-    class Slow(FakeTasks):
-        asked = 0
-
-        async def get(self, task_id: str) -> Task:
-            self.asked += 1
-            await asyncio.sleep(0)
-            return await super().get(task_id)
-
-    tasks = Slow()
-    watches = all_watches(tasks)
-    assert await asyncio.gather(*(watches.current(TASK_ID) for _ in range(50))) == [tasks.task] * 50
-    assert tasks.asked == 1
-    assert await watches.current(TASK_ID) == tasks.task
-    assert tasks.asked == 2
-
-
-async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
-    tasks = FakeTasks()
-    watches = all_watches(tasks)
-    leaving, staying = (asyncio.create_task(watches.current(TASK_ID)) for _ in range(2))
-    await asyncio.sleep(0)
-    leaving.cancel()
-    assert await staying == tasks.task
-    assert leaving.cancelled()

@@ -61,6 +61,11 @@ class StatusServiceStub:
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTaskRequest.SerializeToString,
                 response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTaskResponse.FromString,
                 _registered_method=True)
+        self.GetTasks = channel.unary_unary(
+                '/sluice.status.v1.StatusService/GetTasks',
+                request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTasksRequest.SerializeToString,
+                response_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTasksResponse.FromString,
+                _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/sluice.status.v1.StatusService/ListTasks',
                 request_serializer=sluice_dot_status_dot_v1_dot_status__pb2.ListTasksRequest.SerializeToString,
@@ -198,6 +203,13 @@ class StatusServiceServicer:
 
     def GetTask(self, request, context):
         """One task. Read-only. Errors: TASK_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTasks(self, request, context):
+        """Several tasks at once. Read-only. What there is none of is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -377,6 +389,11 @@ def add_StatusServiceServicer_to_server(servicer, server):
                     servicer.GetTask,
                     request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTaskRequest.FromString,
                     response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'GetTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTasks,
+                    request_deserializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTasksRequest.FromString,
+                    response_serializer=sluice_dot_status_dot_v1_dot_status__pb2.GetTasksResponse.SerializeToString,
             ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
@@ -611,6 +628,33 @@ class StatusService:
             '/sluice.status.v1.StatusService/GetTask',
             sluice_dot_status_dot_v1_dot_status__pb2.GetTaskRequest.SerializeToString,
             sluice_dot_status_dot_v1_dot_status__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.status.v1.StatusService/GetTasks',
+            sluice_dot_status_dot_v1_dot_status__pb2.GetTasksRequest.SerializeToString,
+            sluice_dot_status_dot_v1_dot_status__pb2.GetTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

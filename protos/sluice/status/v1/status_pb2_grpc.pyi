@@ -37,6 +37,8 @@ class StatusServiceStub:
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_status_pb2.GetTaskRequest, _status_pb2.GetTaskResponse]
     """One task. Read-only. Errors: TASK_NOT_FOUND."""
+    GetTasks: _aio.UnaryUnaryMultiCallable[_status_pb2.GetTasksRequest, _status_pb2.GetTasksResponse]
+    """Several tasks at once. Read-only. What there is none of is left out."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_status_pb2.ListTasksRequest, _status_pb2.ListTasksResponse]
     """Tasks, newest first, a page at a time. Read-only. Errors: PAGE_TOKEN_INVALID."""
     CancelTask: _aio.UnaryUnaryMultiCallable[_status_pb2.CancelTaskRequest, _status_pb2.CancelTaskResponse]
@@ -150,6 +152,14 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.GetTaskRequest, _abc.Awaitable[_status_pb2.GetTaskResponse]],
     ) -> _abc.Awaitable[_status_pb2.GetTaskResponse]:
         """One task. Read-only. Errors: TASK_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def GetTasks(
+        self,
+        request: _status_pb2.GetTasksRequest,
+        context: _aio.ServicerContext[_status_pb2.GetTasksRequest, _abc.Awaitable[_status_pb2.GetTasksResponse]],
+    ) -> _abc.Awaitable[_status_pb2.GetTasksResponse]:
+        """Several tasks at once. Read-only. What there is none of is left out."""
 
     @_abc_1.abstractmethod
     def ListTasks(
