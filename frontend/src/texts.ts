@@ -517,6 +517,7 @@ export const t = {
     DRUID_CANNOT_READ: "Druid cannot read the file",
     DRUID_LOCKED: "Held by another load",
     DRUID_STORE_FAILED: "Druid could not store it",
+    VALIDATION_DISK_FULL: "The disk for reading is full",
   } as Record<string, string>,
   time: {
     justNow: "just now",

@@ -15,6 +15,7 @@ WAITED_FOR = frozenset(
         ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE,
         ErrorReason.ERROR_REASON_DRUID_NO_CAPACITY,
         ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_VALIDATION_DISK_FULL,
         ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
         # The called service was stopped in the middle of the call.
         ErrorReason.ERROR_REASON_CANCELLED,

@@ -22,6 +22,7 @@ from services.validation.frames import HEADER, SIZE, Kind, pack
 from services.validation.growth import Growth
 from services.validation.judging import examine
 from services.validation.limits import Limits
+from services.validation.spool import is_disk_full
 from sluice.validation.v1.validation_pb2 import (
     EarlyFinding,
     EarlyVerdict,
@@ -111,7 +112,7 @@ def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
             request = growth.wait_complete()
         report = examine(request, job.source, job.folder, job.limits, emit, still)
     except Exception as failure:
-        return Kind.FAILURE, _described(failure).encode()
+        return Kind.DISK_FULL if is_disk_full(failure) else Kind.FAILURE, _described(failure).encode()
     return Kind.RESPONSE, ValidateObjectResponse(report=report).SerializeToString()
 
 

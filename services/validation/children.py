@@ -17,7 +17,7 @@ import psutil
 from services.common import errors, logs
 from services.validation.child import Job
 from services.validation.frames import HEADER, MAX_FRAME_BYTES, SIZE, Kind, pack
-from services.validation.spool import used_bytes
+from services.validation.spool import disk_full, used_bytes
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import FileFormat, InspectResponse, ValidateObjectRequest, ValidateObjectResponse
 
@@ -76,7 +76,7 @@ class Children:
 
         Raises:
             ChildLostError: it died, or was killed as it took too much.
-            SluiceError: INTERNAL, a fault of ours.
+            SluiceError: VALIDATION_DISK_FULL; INTERNAL, a fault of ours.
         """
         idle, self._idle = self._idle, None
         process = idle if idle is not None and idle.returncode is None else await self._spawn()
@@ -122,6 +122,9 @@ class Children:
                 message = await answers.readexactly(size)
             except (asyncio.IncompleteReadError, ConnectionError):
                 return
+            if kind == Kind.DISK_FULL:
+                logs.get().error("child.disk_full", failure=message.decode())
+                raise disk_full()
             if kind == Kind.FAILURE:
                 logs.get().error("child.failed", failure=message.decode())
                 raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "Reading the file failed on our side; the log says where.")

@@ -23,6 +23,8 @@ class Kind(IntEnum):
     """Eight bytes: so much of the source is there now; parent to child, while the source arrives."""
     COMPLETE = 6
     """A ValidateObjectRequest: all of the source is there; parent to child, once a job."""
+    DISK_FULL = 7
+    """There was no room for what is made of the file; the same text as in FAILURE."""
 
 
 def pack(kind: Kind, message: bytes) -> bytes:

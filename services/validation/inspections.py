@@ -11,7 +11,7 @@ from services.validation import policy
 from services.validation.child import Job
 from services.validation.children import ChildLostError, Children, Growing
 from services.validation.limits import Limits
-from services.validation.spool import Spool
+from services.validation.spool import Spool, write_all
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import (
     EarlyVerdict,
@@ -90,7 +90,7 @@ class Inspection:
         self._growing.grow(self.size)
 
     def _write(self, data: bytes) -> None:
-        self._file.write(data)
+        write_all(self._file, data)
         self._digest.update(data)
 
     def finish(self, places: asyncio.Semaphore) -> None:
@@ -187,7 +187,7 @@ class Inspections:
         """Takes the bytes; findings, then the verdict.
 
         Raises:
-            SluiceError: INSPECTION_REFUSED, REQUEST_INVALID.
+            SluiceError: INSPECTION_REFUSED, VALIDATION_DISK_FULL, REQUEST_INVALID.
         """
         first = await anext(aiter(requests), None)
         if first is None or first.WhichOneof("step") != "header":

@@ -15,7 +15,7 @@ from services.validation.children import ChildLostError, Children
 from services.validation.inspections import Inspection, Inspections, Step
 from services.validation.limits import Limits
 from services.validation.ports import ObjectStore
-from services.validation.spool import Spool
+from services.validation.spool import Spool, write_all
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import (
     ContractMode,
@@ -60,7 +60,7 @@ class Validation:
         """Progress, then the report, which by then is stored with all that it names. Leaving early stops the work.
 
         Raises:
-            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, REQUEST_INVALID (a rule that does not exist).
+            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, VALIDATION_DISK_FULL, REQUEST_INVALID (a rule that does not exist).
         """
         try:
             policy.rules(request.policy, request.options)
@@ -186,7 +186,7 @@ class Validation:
         with target.open("wb", buffering=0) as file:
 
             def keep(data: bytes) -> None:
-                file.write(data)
+                write_all(file, data)
                 update(data)
 
             for attempt in range(1, FETCH_ATTEMPTS + 1):

@@ -290,6 +290,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Another Druid task holds the same stretch of the datasource."""
     ERROR_REASON_DRUID_STORE_FAILED: _ErrorReason.ValueType  # 227
     """Druid could not store the load's segments, or not make them known."""
+    ERROR_REASON_VALIDATION_DISK_FULL: _ErrorReason.ValueType  # 228
+    """The disk on which validation reads files is full. The task waits for room until its stage's deadline."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The stable codes. On JSON and in ErrorInfo.reason the name is used without the ERROR_REASON_ prefix, for example FILE_TOO_LARGE.
@@ -531,6 +533,8 @@ ERROR_REASON_DRUID_LOCKED: ErrorReason.ValueType  # 226
 """Another Druid task holds the same stretch of the datasource."""
 ERROR_REASON_DRUID_STORE_FAILED: ErrorReason.ValueType  # 227
 """Druid could not store the load's segments, or not make them known."""
+ERROR_REASON_VALIDATION_DISK_FULL: ErrorReason.ValueType  # 228
+"""The disk on which validation reads files is full. The task waits for room until its stage's deadline."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
