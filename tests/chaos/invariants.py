@@ -67,8 +67,9 @@ async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Ver
         await asyncio.sleep(1)
     verdict.tasks = len(tasks)
     verdict.lost, verdict.doubled, verdict.broken = found.lost, found.doubled, found.broken
-    _check_people(sent, tasks, verdict)
-    _check_events(await evidence.sql.fetch("SELECT * FROM task_events ORDER BY task_id, sequence"), tasks, verdict)
+    events = await evidence.sql.fetch("SELECT * FROM task_events ORDER BY task_id, sequence")
+    _check_people(sent, tasks, events, verdict)
+    _check_events(events, tasks, verdict)
     for task in tasks.values():
         code = f" {task['problem']['code']}" if task["problem"] else ""
         verdict.ends[f"{task['status']}{code}"] += 1
@@ -76,25 +77,28 @@ async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Ver
 
 
 async def _unended(sql: "asyncpg.Connection[Row]", within_s: float) -> list[str]:
-    """I1: every task ends."""
+    """I1: every task ends, and every undo of one."""
     until = monotonic() + within_s
     while True:
-        rows = await sql.fetch("SELECT task_id, status, message FROM ingestion_tasks WHERE completed_at IS NULL")
+        unended = "completed_at IS NULL OR load_state = 'REVERTING'"
+        rows = await sql.fetch(f"SELECT task_id, status, message FROM ingestion_tasks WHERE {unended}")
         if not rows or monotonic() > until:
             return [f"I1 {row['task_id']} is {row['status']} after {within_s:g} s: {row['message']}" for row in rows]
         await asyncio.sleep(0.25)
 
 
-def _check_people(sent: Sequence[Sent], tasks: dict[str, Row], verdict: Verdict) -> None:
+def _check_people(sent: Sequence[Sent], tasks: dict[str, Row], events: Sequence[Row], verdict: Verdict) -> None:
     """I1 and I5 as people see them: what was accepted is there, once, with the end that its file deserves."""
+    # An undo has events of its own, after the end.
+    ends = {event["task_id"]: event["sequence"] for event in events if event["kind"] == "STATE"}
     by_request = {row["request_id"]: row for row in tasks.values()}
     for each in sent:
         ids = set(each.accepted)
         what = f"upload {each.upload.number} ({each.upload.content})"
         if len(ids) > 1:
             verdict.doubled.append(f"I5 {what}: one request id was accepted as {sorted(ids)}")
-        if each.accepted and (task := tasks.get(each.accepted[0])) and each.watched != list(range(1, task["last_sequence"] + 1)):
-            verdict.broken.append(f"I1 whoever watched {task['task_id']} saw the events {each.watched} of {task['last_sequence']}")
+        if each.accepted and (last := ends.get(each.accepted[0])) and each.watched != list(range(1, last + 1)):
+            verdict.broken.append(f"I1 whoever watched {each.accepted[0]} saw the events {each.watched} of {last}")
         own = {by_request[name]["task_id"] for name in each.request_ids if name in by_request}
         for task_id in ids:
             task = tasks.get(task_id)
@@ -108,6 +112,8 @@ def _wrong_end(sent: Sent, task: Row, own: set[str]) -> str:
     """Why the end is not the one that the file deserves; empty where it is."""
     end, problem = State(task["status"]), task["problem"] or {}
     told = f"ended {end} {problem.get('code', '')} {problem.get('message', '')}"
+    if sent.undone and task["load_state"] != "REVERTED":
+        return f"was undone and is {task['load_state']}"
     if sent.cancelled and end in (State.CANCELLED, State.SUCCEEDED, State.REJECTED):
         return ""
     if sent.upload.content not in GOOD:
@@ -124,7 +130,8 @@ async def _check_stores(evidence: Evidence, tasks: dict[str, Row], verdict: Verd
 
 
 async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I2: a load that is LIVE has all its rows and its sums, once. I3: of any other task no row is there, and none is on its way."""
+    """I2: a load that is LIVE has all its rows and its sums, once. I3: of any other task, and of a load that was undone, no row is there,
+    and none is on its way."""
     seen: dict[str, tuple[int, dict[str, float]]] = {}
     sums: defaultdict[str, set[str]] = defaultdict(set)
     for row in tasks.values():
@@ -136,6 +143,9 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
         if task["status"] != "SUCCEEDED":
             if rows:
                 verdict.doubled.append(f"I3 {task_id} is {task['status']}, and {rows} of its rows are in Druid")
+        elif task["load_state"] == "REVERTED":
+            if rows:
+                verdict.doubled.append(f"I3 {task_id} was undone, and {rows} of its rows are in Druid")
         elif task["load_state"] == "LIVE":
             if rows < task["row_count"]:
                 verdict.lost.append(f"I2 {task_id} has {rows} of {task['row_count']} rows in Druid")

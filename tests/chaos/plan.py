@@ -66,6 +66,8 @@ class Upload:
     """Share of the bytes after which the client goes away, before it tries again."""
     twice: bool
     """Whether it is sent over two connections at once, under one request id."""
+    undone: bool
+    """Whether its load is undone once it has succeeded."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> 
         cancel_after_s=chance.uniform(0, 6) if chance.random() < 0.15 else None,
         leaves_after=chance.random() if chance.random() < 0.15 else None,
         twice=chance.random() < 0.15,
+        # Of its own, so that the plans of seeds that were told before stay what they were.
+        undone=random.Random(f"sluice chaos undo {seed} {number}").random() < 0.25,
     )
 
 
@@ -164,4 +168,6 @@ def _upload(upload: Upload) -> str:
         told.append(f"client gone at {upload.leaves_after:.0%}")
     if upload.twice:
         told.append("sent twice")
+    if upload.undone:
+        told.append("undone")
     return ", ".join(told)

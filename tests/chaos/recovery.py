@@ -19,7 +19,14 @@ from tests.chaos.plan import QUIET_S, Fault
 PAUSE_S = 0.03
 
 _STATES_OF = {"validation": ("VALIDATING",), "druid_gateway": ("INGESTING", "VERIFYING", "CLEANING")}
-"""States in which a task needs the service. A task that the fault did not hit keeps its attempt, and is not counted."""
+"""States in which a task needs the service. A task that the fault did not hit keeps its attempt, or has a new one for another reason, as
+when it waited for its turn; it is not counted."""
+
+_HIT = """
+SELECT t.task_id, t.attempt, t.completed_at, t.worker, EXISTS (
+    SELECT FROM task_events e WHERE e.task_id = t.task_id AND e.sequence > w.last_sequence AND e.kind = 'RETRY') AS given_up
+FROM unnest($1::text[], $2::bigint[]) AS w (task_id, last_sequence) JOIN ingestion_tasks t USING (task_id)
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,9 @@ async def measure(world: World, fault: Fault) -> Recovery:
     try:
         before = {
             row["task_id"]: row
-            for row in await sql.fetch("SELECT task_id, attempt, worker, status FROM ingestion_tasks WHERE completed_at IS NULL")
+            for row in await sql.fetch(
+                "SELECT task_id, attempt, worker, status, last_sequence FROM ingestion_tasks WHERE completed_at IS NULL"
+            )
         }
         began = monotonic()
         pid = await strike(world, fault)
@@ -69,13 +78,11 @@ async def _until_worked_on(
     must = {task_id for task_id, row in before.items() if service == "status" and pid and f"-{pid}-" in (row["worker"] or "")}
     may = {task_id for task_id, row in before.items() if row["status"] in _STATES_OF.get(service, ())}
     found: dict[str, float] = {}
+    asked = sorted(must | may)
     while monotonic() - began < within_s and (may or must - found.keys()):
-        rows = await sql.fetch(
-            "SELECT task_id, attempt, completed_at, worker FROM ingestion_tasks WHERE task_id = ANY($1::text[])", list(must | may)
-        )
-        for row in rows:
+        for row in await sql.fetch(_HIT, asked, [before[task_id]["last_sequence"] for task_id in asked]):
             task_id = row["task_id"]
-            again = row["attempt"] > before[task_id]["attempt"] and row["worker"] is not None
+            again = row["attempt"] > before[task_id]["attempt"] and row["worker"] is not None and (task_id in must or row["given_up"])
             if task_id not in found and (again or (task_id in must and row["completed_at"] is not None)):
                 found[task_id] = monotonic() - began
         await asyncio.sleep(PAUSE_S)

@@ -35,6 +35,8 @@ class Sent:
     """The last answer that was no 202."""
     cancelled: bool = False
     """Whether a cancel was answered with yes."""
+    undone: bool = False
+    """Whether an undo was."""
     watched: list[int] = field(default_factory=list)
     """Sequence numbers of the events that were shown of the first accepted task, as they came."""
 
@@ -67,8 +69,10 @@ async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, 
         watching = asyncio.create_task(_watch(http, sent.accepted[0], sent.watched))
         if upload.cancel_after_s is not None:
             await asyncio.sleep(upload.cancel_after_s)
-            sent.cancelled = await _cancel(http, sent.accepted[0], until)
+            sent.cancelled = await _agreed(http, sent.accepted[0], "cancel", until)
         await watching
+        if upload.undone:
+            sent.undone = await _agreed(http, sent.accepted[0], "revert", monotonic() + PATIENCE_S)
     return sent
 
 
@@ -115,10 +119,11 @@ async def _body(sent: Sent, leaves_after: float | None) -> AsyncIterator[bytes]:
     yield f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-async def _cancel(http: httpx.AsyncClient, task_id: str, until: float) -> bool:
+async def _agreed(http: httpx.AsyncClient, task_id: str, what: str, until: float) -> bool:
+    """Whether a cancel or an undo is answered with yes; asked again where there is no answer."""
     while monotonic() < until:
         with suppress(httpx.TransportError):
-            answer = await http.post(f"/api/ingest/tasks/{task_id}/cancel", timeout=15)
+            answer = await http.post(f"/api/ingest/tasks/{task_id}/{what}", timeout=15)
             if answer.is_success:
                 return True
             if answer.status_code == httpx.codes.CONFLICT:
