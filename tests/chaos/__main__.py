@@ -38,7 +38,7 @@ def calls_command() -> None:
 
 
 @app.command("cells")
-def cells_command(jobs: int = 400, instance: InstanceName = "test") -> None:
+def cells_command(jobs: int = 900, instance: InstanceName = "test") -> None:
     """The five cells of the published sweep of queue libraries."""
     results = asyncio.run(hurt(instance, jobs))
     columns = ["cell", "jobs", "lost", "doubled", "recovery_s", "rate_before", "rate_after"]
