@@ -8,6 +8,9 @@ from sluice.status.v1.status_pb2 import Task
 MOST = 1000
 """Tasks in one call."""
 
+TURN_S = 0.5
+"""Longest that a call keeps the next one waiting: a replica that hangs must not hold up those who would reach another."""
+
 
 class TaskLoader:
     """One call is on its way at a time. Who asks meanwhile waits for the next one, so that no answer is older than its question."""
@@ -41,4 +44,6 @@ class TaskLoader:
             if ids is self._ids:
                 # Who asks from here on is too late for this call.
                 self._next = None
-            return await self._fetch(list(ids))
+            fetching = asyncio.ensure_future(self._fetch(list(ids)))
+            await asyncio.wait([fetching], timeout=TURN_S)
+        return await fetching

@@ -56,6 +56,22 @@ async def test_those_who_ask_during_a_call_share_the_next_one() -> None:
     assert store.calls == [{"a"}, {"a", "b", "nobody"}]
 
 
+async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_loader, "TURN_S", 0.02)
+    store = Store()
+    loader = TaskLoader(store.fetch)
+    hanging = asyncio.create_task(loader.load("a"))
+    await turns()
+    later = asyncio.create_task(loader.load("b"))
+    await turns()
+    await loader.answered()
+    assert store.calls == [{"a"}, {"b"}]
+    assert not hanging.done()
+    store.ready.set()
+    assert await hanging is not None
+    assert await later is not None
+
+
 async def test_a_call_has_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_loader, "MOST", 2)
     store = Store()
