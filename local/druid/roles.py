@@ -57,6 +57,8 @@ def roles(data: Path, scratch: Path) -> list[Role]:
                 # A worker that died has its tasks given up after a minute, not after five.
                 "druid.indexer.runner.taskAssignmentTimeout": "PT1M",
                 "druid.indexer.storage.type": "metadata",
+                # Allocated in batches, a segment can get a lock for a task that was just stopped, and nobody ever frees it (ADR 0020).
+                "druid.indexer.tasklock.batchSegmentAllocation": "false",
             },
         ),
         Role(
