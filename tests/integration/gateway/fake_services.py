@@ -149,6 +149,9 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
     async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:
         return status_pb2.GetTaskResponse(task=self._task(request.task_id))
 
+    async def GetTasks(self, request: status_pb2.GetTasksRequest, context: Context) -> status_pb2.GetTasksResponse:
+        return status_pb2.GetTasksResponse(tasks={task_id: self.tasks[task_id] for task_id in request.task_ids if task_id in self.tasks})
+
     async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Context) -> status_pb2.ListTasksResponse:
         found = [task for task in reversed(self.tasks.values()) if not request.states or task.state in request.states]
         page = found[request.skip : request.skip + (request.page_size or 50)]
