@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 
 import httpx
 import pytest
@@ -50,10 +51,20 @@ def test_while_a_service_works_on_it(
     visitor.until("CANCELLED")
 
 
-def test_while_its_rows_are_counted(visitor: Visitor, instance: Instance, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def until_druid_has_it(stack: Stack, task: str) -> None:
+    """Before that the broker is asked for the segments that are there."""
+    until = monotonic() + 60
+    while not httpx.get(f"{stack.gateway_url}/api/ingest/tasks/{task}").raise_for_status().json()["druid_task_id"]:
+        assert monotonic() < until
+        sleep(0.02)
+
+
+def test_while_its_rows_are_counted(
+    visitor: Visitor, instance: Instance, stack: Stack, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     page = visitor.page
     task = visitor.load(orders(tmp_path, "held.csv"), new_datasource("held"))
-    visitor.until("INGESTING")
+    until_druid_has_it(stack, task)
     with frozen(instance, "druid_broker"):
         visitor.until("VERIFYING")
         reload_and_cancel(visitor, "VERIFYING", "verify")
