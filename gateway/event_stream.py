@@ -5,11 +5,9 @@ from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
 
-from gateway import wire
-from gateway.watches import Watches
+from gateway.watches import News, Watches
 from services.common import logs
 from services.common.errors import SluiceError
-from sluice.status.v1.status_pb2 import TaskEvent
 
 KEEP_ALIVE_S = 15.0
 """A comment is sent when nothing else was for so long, so that proxies do not end the connection."""
@@ -26,12 +24,12 @@ async def _stream(watches: Watches, task_id: str, from_sequence: int) -> AsyncIt
     try:
         async with aclosing(watches.follow(task_id, from_sequence, KEEP_ALIVE_S)) as events:
             async for item in events:
-                yield frame(item[0]) if item else b": still here\n\n"
+                yield frame(item) if item else b": still here\n\n"
     except SluiceError as failure:
         # The answer has begun: its end makes the reader ask again, which tells it what is wrong.
         logs.get().warning("events.broken", task_id=task_id, code=failure.code)
 
 
-def frame(event: TaskEvent) -> bytes:
+def frame(news: News) -> bytes:
     """One event. JSON has no line break in it, so that `data` is a single line."""
-    return f"id: {event.sequence}\ndata: {wire.event(event).model_dump_json()}\n\n".encode()
+    return f"id: {news.event.sequence}\ndata: {news.event_json}\n\n".encode()

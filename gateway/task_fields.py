@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
@@ -58,10 +58,13 @@ class IngestionTaskStatus:
 
 
 def status_of(found: status_pb2.Task) -> IngestionTaskStatus:
-    task = wire.task(found).model_dump()
-    for findings in ("validation_errors", "validation_warnings"):
-        task[findings] = task[findings] or None
-    return IngestionTaskStatus(**{name: task[name] for name in IngestionTaskStatus.__annotations__})
+    return _of_fields(wire.task(found).model_dump())
+
+
+def _of_fields(task: dict[str, Any]) -> IngestionTaskStatus:
+    status = IngestionTaskStatus(**{name: task[name] for name in IngestionTaskStatus.__annotations__})
+    status.validation_errors, status.validation_warnings = status.validation_errors or None, status.validation_warnings or None
+    return status
 
 
 @strawberry.type
@@ -137,7 +140,7 @@ class TaskSubscription:
             async with aclosing(context.watches.follow(task_id, found.last_sequence + 1, KEEP_ALIVE_S)) as events:
                 async for item in events:
                     if item is not None:
-                        yield status_of(item[1])
+                        yield _of_fields(item.task_fields)
 
     @strawberry.subscription(  # type: ignore[untyped-decorator]
         description="Every task, or every one of a datasource, as it stands after each event from about now on. A hint of what to read "

@@ -8,7 +8,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from time import monotonic
+from typing import Any
 
 from prometheus_client import Gauge
 
@@ -42,6 +45,24 @@ PASSING = frozenset(
 """Failures of the call that another call may not have."""
 
 
+@dataclass(eq=False)
+class News:
+    """An event, and its task as it was read with it. They are put into words once for all who are told."""
+
+    event: TaskEvent
+    task: Task
+
+    @cached_property
+    def event_json(self) -> str:
+        """The event as clients see it."""
+        return wire.event(self.event).model_dump_json()
+
+    @cached_property
+    def task_fields(self) -> dict[str, Any]:
+        """The fields of the task as clients see it."""
+        return wire.task(self.task).model_dump()
+
+
 class _Watch:
     """One task's events as they come in. Followers read `kept`; nothing is queued for them one by one."""
 
@@ -49,19 +70,18 @@ class _Watch:
         self._tasks = tasks
         self._task_id = task_id
         self._next = from_sequence
-        self.kept: deque[TaskEvent] = deque(maxlen=KEPT_EVENTS)
+        self.kept: deque[News] = deque(maxlen=KEPT_EVENTS)
         self.kept_from = from_sequence
-        self.task = Task()
         self.followers = 0
         self.ended = False
         self.failure: SluiceError | None = None
         self.changed = asyncio.Event()
 
-    def at(self, sequence: int) -> TaskEvent | None:
+    def at(self, sequence: int) -> News | None:
         """The event with this number, or the first after it; None when it has not happened yet."""
-        if not self.kept or sequence > self.kept[-1].sequence:
+        if not self.kept or sequence > self.kept[-1].event.sequence:
             return None
-        return self.kept[max(0, sequence - self.kept[0].sequence)]
+        return self.kept[max(0, sequence - self.kept[0].event.sequence)]
 
     async def run(self) -> None:
         """Reads until the task's end, until nobody follows, or until the status service was away for too long."""
@@ -100,16 +120,15 @@ class _Watch:
         async for item in self._tasks.watch(self._task_id, first, WATCH_S):
             self._keep(item)
         # A stream that ends without a word was asked for what comes after the end.
-        if self._next == first or self.task.state in wire.TERMINAL:
+        if self._next == first or self.kept[-1].task.state in wire.TERMINAL:
             return True
         text = "The status service ended the stream before the task's end."
         raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
 
     def _keep(self, item: WatchTaskResponse) -> None:
         if len(self.kept) == KEPT_EVENTS:
-            self.kept_from = self.kept[1].sequence
-        self.kept.append(item.event)
-        self.task = item.task
+            self.kept_from = self.kept[1].event.sequence
+        self.kept.append(News(item.event, item.task))
         self._next = item.event.sequence + 1
         self._wake()
 
@@ -133,9 +152,9 @@ class Watches:
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def follow(self, task_id: str, from_sequence: int, idle_s: float) -> AsyncGenerator[tuple[TaskEvent, Task] | None, None]:
-        """The task's events from a sequence number on, without gap or repeat, each with the newest task; None whenever nothing came for
-        `idle_s`. Ends after the task's end, or when the process stops.
+    async def follow(self, task_id: str, from_sequence: int, idle_s: float) -> AsyncGenerator[News | None, None]:
+        """The task's events from a sequence number on, without gap or repeat; None whenever nothing came for `idle_s`. Ends after the
+        task's end, or when the process stops.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, SERVICE_UNAVAILABLE after the retries.
@@ -152,10 +171,10 @@ class Watches:
                     async with aclosing(self._missed(task_id, sequence, watch)) as missed:
                         async for item in missed:
                             sequence = item.event.sequence + 1
-                            yield item.event, item.task
-                elif (event := watch.at(sequence)) is not None:
-                    sequence = event.sequence + 1
-                    yield event, watch.task
+                            yield News(item.event, item.task)
+                elif (news := watch.at(sequence)) is not None:
+                    sequence = news.event.sequence + 1
+                    yield news
                 elif watch.ended:
                     if watch.failure is not None:
                         raise watch.failure
@@ -179,10 +198,11 @@ class Watches:
             raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
 
     def _watch(self, task_id: str, sequence: int) -> _Watch:
-        """The running watch, or a new one that begins here."""
+        """The running watch, or a new one that holds this event."""
         watch = self._watches.get(task_id)
         if watch is None:
-            watch = self._watches[task_id] = _Watch(self._tasks, task_id, sequence)
+            # From as early as it can hold: a call of its own for each who wants one event more would cost more than all of them.
+            watch = self._watches[task_id] = _Watch(self._tasks, task_id, max(1, sequence - KEPT_EVENTS))
             running = asyncio.create_task(self._run(task_id, watch), name="watch")
             self._running.add(running)
             running.add_done_callback(self._running.discard)

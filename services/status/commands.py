@@ -149,8 +149,7 @@ class Commands:
             move = machine.cancel(task.status, problem)
             if move is None:
                 return task
-            if await self._store.move(task.task_id, task.status, move):
-                await self._store.announce_cancel(task.task_id)
+            await self._store.move(task.task_id, task.status, move)
         raise _restless(task_id)
 
 

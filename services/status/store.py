@@ -222,10 +222,6 @@ class Store:
         """Whether the task's load may begin; see lanes.py."""
         return await lanes.enter(self._database, owner, task.datasource_name, self._patience_s)
 
-    async def announce_cancel(self, task_id: str) -> None:
-        """Tells the worker that has the task, if there is one, to look at it again. A hint: its heartbeat tells it too."""
-        await self._fetch("SELECT pg_notify('sluice_cancel', $1)", [task_id])
-
     async def events(self, task_id: str, from_sequence: int) -> list[Event]:
         """A page of the task's events."""
         sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
@@ -326,6 +322,9 @@ def transition(task_id: str, state: State, move: Move, owner: Owner | None, writ
     # Without an owner nobody may be working on it: some worker is to look. A load that ended may have kept others waiting.
     wakes = (owner is None and is_run(move.to)) or (state in LOADED and move.to in TERMINAL)
     also = ", pg_notify('sluice_due', '')" if wakes else ""
+    if owner is None and is_run(state):
+        # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.
+        also += ", pg_notify('sluice_cancel', task_id)"
     condition = held(p, task_id, state, owner) + (f" AND upload_writer = {p(writer)}" if writer else "")
     write = update(sets, condition)
     return f"{write} {append(p, 'STATE', message, None, move.problem, also)}", p

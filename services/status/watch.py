@@ -115,7 +115,7 @@ class Watch:
                 grew = feed.grew
                 changes = feed.since(wanted)
                 if changes is None:
-                    changes = await self._page(task_id, wanted)
+                    changes = await self._page(task, wanted)
                 for event, read in changes:
                     yield event, read
                     wanted = event.sequence + 1
@@ -173,9 +173,10 @@ class Watch:
                 self._dirty.add(task_id)
                 self._wake.set()
 
-    async def _page(self, task_id: str, wanted: int) -> list[Change]:
-        events = await self._store.events(task_id, wanted)
-        task = (await self._store.get_all([task_id]))[task_id]
+    async def _page(self, task: Task, wanted: int) -> list[Change]:
+        events = await self._store.events(task.task_id, wanted)
+        if events and events[-1].sequence > task.last_sequence:
+            task = (await self._store.get_all([task.task_id]))[task.task_id]
         return [(event, task) for event in events]
 
     def _check_open(self) -> None:

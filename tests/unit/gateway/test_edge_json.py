@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import wire
 from gateway.event_stream import frame
+from gateway.watches import News
 from services.common.errors import problem
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
@@ -90,7 +91,7 @@ def test_an_event_on_its_stream() -> None:
         done=2**53 + 1,
         unit="bytes",
     )
-    assert frame(event) == (
+    assert frame(News(event, Task())) == (
         b'id: 7\ndata: {"task_id":"t","sequence":7,"time":"2023-11-14T22:13:20.120Z","kind":"progress","status":"PENDING",'
         b'"message":"two\\nlines","attempt":0,"done":9007199254740993,"total":null,"unit":"bytes","error":null}\n\n'
     )

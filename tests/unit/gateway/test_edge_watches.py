@@ -35,7 +35,7 @@ def all_watches(tasks: FakeTasks) -> Watches:
 async def sequences(watches: Watches, start: int = 1, idle_s: float = 5) -> list[int]:
     """What a follower gets, to the end."""
     async with aclosing(watches.follow(TASK_ID, start, idle_s)) as events:
-        return [item[0].sequence async for item in events if item is not None]
+        return [item.event.sequence async for item in events if item is not None]
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ async def test_a_stream_that_ends_before_the_task_goes_on() -> None:
 
 async def test_a_stream_after_the_end_is_the_end() -> None:
     tasks = FakeTasks([])
-    assert await sequences(all_watches(tasks), 9) == []
+    assert await sequences(all_watches(tasks), 9 + watching.KEPT_EVENTS) == []
     assert tasks.watched_from == [9]
 
 
@@ -116,15 +116,37 @@ async def test_a_watch_that_nobody_follows_ends_with_its_deadline() -> None:
     assert tasks.watched_from == [1]
 
 
-async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold() -> None:
-    tasks = FakeTasks([told(3), None], [told(1), told(2), told(3)])
+async def test_who_begins_earlier_shares_the_watch_as_far_as_it_reaches_back() -> None:
+    tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
     watches = all_watches(tasks)
-    async with aclosing(watches.follow(TASK_ID, 3, 5)) as late, aclosing(watches.follow(TASK_ID, 1, 5)) as early:
-        assert (await anext(late) or [None])[0] == told(3).event
-        seen = [(await anext(early) or [TaskEvent()])[0].sequence for _ in range(3)]
-    assert seen == [1, 2, 3]
-    assert tasks.watched_from == [3, 1]
+    found = await asyncio.gather(sequences(watches, 4), sequences(watches, 1), sequences(watches, 3))
+    assert list(found) == [[4], [1, 2, 3, 4], [3, 4]]
+    assert tasks.watched_from == [1]
+
+
+async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "KEPT_EVENTS", 2)
+    tasks = FakeTasks([told(2), told(3), told(4), None], [told(1), told(2), told(3), told(4)])
+    watches = all_watches(tasks)
+    async with aclosing(watches.follow(TASK_ID, 4, 5)) as late, aclosing(watches.follow(TASK_ID, 1, 5)) as early:
+        first = await anext(late)
+        assert first is not None
+        assert first.event == told(4).event
+        seen = [item.event.sequence for _ in range(4) if (item := await anext(early)) is not None]
+    assert seen == [1, 2, 3, 4]
+    assert tasks.watched_from == [2, 1]
     await watches.close()
+
+
+async def test_followers_share_the_words() -> None:
+    watches = all_watches(FakeTasks([told(1, ENDED)]))
+
+    async def follow() -> list[watching.News | None]:
+        async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
+            return [item async for item in events]
+
+    (one,), (other,) = await asyncio.gather(follow(), follow())
+    assert one is other
 
 
 async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +165,7 @@ async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -
     async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
         async for item in events:
             assert item is not None
-            seen.append(item[0].sequence)
+            seen.append(item.event.sequence)
             for _ in range(30):
                 await asyncio.sleep(0)
     assert seen == list(range(1, 21))
