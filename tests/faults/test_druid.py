@@ -134,10 +134,12 @@ async def test_a_datasource_that_is_dropped_while_its_rows_are_counted(
     edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
-    with paused(instance, "druid_historical"):
+    # Not paused: a historical that goes on would still take up the segment it was told to load before the drop, and its rows be counted.
+    with stopped(instance, "druid_historical"):
         task_id = await edge.upload("dropped.csv", sales_csv(FEW), datasource)
         await told(edge, task_id, "VERIFYING", "becoming visible")
         (await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
+    await asyncio.to_thread(instance.wait_healthy, "druid_historical")
     task = await edge.until(task_id, {"FAILED"}, 240)
     assert (task["error"]["code"], await edge.rows_in_druid(datasource)) == ("LOAD_MISMATCH", 0)
 
