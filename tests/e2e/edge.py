@@ -66,6 +66,20 @@ class Edge:
         """The task once it is SUCCEEDED."""
         return await self.until(task_id, {"SUCCEEDED"}, seconds)
 
+    async def ready(self, seconds: float = 60) -> None:
+        """Once every service answers the gateway, which may be down itself on purpose."""
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                answer = await self.http.get("/readyz")
+                said = answer.text
+                if answer.status_code == 200:
+                    return
+            except httpx.TransportError as failure:
+                said = repr(failure)
+            assert monotonic() < deadline, said
+            await asyncio.sleep(0.1)
+
     async def query(self, sql: str) -> list[list[Any]]:
         """Rows of a query that must succeed."""
         answer = await self.http.post("/api/query", json={"sql": sql})
