@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local.instance import Instance
 from local.stack import Stack
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes says more about what else the machine does than about the code: that is for bench/.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ async def pieces_of(sizes: Iterable[int]) -> AsyncGenerator[bytes, None]:
         yield bytes([number % 256]) * size
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(SIZES), max_size=8))
 def test_chunks_hold_the_same_bytes_in_the_size_that_is_fast(sizes: list[int]) -> None:
     async def run() -> tuple[bytes, list[bytes]]:

@@ -34,7 +34,7 @@ def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(min_size=1, max_size=400), cuts=st.lists(st.integers(0, 10_000), max_size=30), part_size=st.integers(1, 97))
 async def test_any_chunking_gives_the_same_parts(data: bytes, cuts: list[int], part_size: int) -> None:
     store, writer, sha256 = await written(cut(data, cuts), part_size)

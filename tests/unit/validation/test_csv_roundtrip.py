@@ -5,7 +5,7 @@ import io
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.validation.v1.validation_pb2 import ColumnType, ReadOptions
@@ -27,7 +27,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     rows=rows,
     delimiter=st.sampled_from(",;\t|"),
@@ -73,7 +73,7 @@ def test_rows_types_and_values_are_those_of_the_table(
     assert examined.column("units").sum == pytest.approx(float(sum(row[2] for row in rows)), abs=1e3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     rows=rows,
     delimiter=st.sampled_from([",", ";", "\t", "|", ":", "~", "^", "\x1f"]),
@@ -116,7 +116,7 @@ DATE_FORMATS = ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/
 CLOCKS = ["", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f", "T%H:%M:%SZ", "T%H:%M:%S%z"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     times=st.lists(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2035, 1, 1)), min_size=1, max_size=20),
     date=st.sampled_from(DATE_FORMATS),

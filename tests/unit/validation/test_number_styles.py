@@ -121,7 +121,7 @@ def test_a_stated_format_that_is_none_is_refused(examine: Examine) -> None:
     assert examine(table(["1"]), options=ReadOptions(columns=columns)).codes == ["OPTION_MISFIT"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cents=st.lists(st.integers(min_value=-(10**11), max_value=10**11), min_size=2, max_size=12).filter(
         lambda many: any(c % 100 for c in many)

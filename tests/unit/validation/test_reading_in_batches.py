@@ -38,7 +38,7 @@ def report_of(data: bytes, folder: Path, growth: Growth | None = None, source: P
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=25), st.integers(min_value=10, max_value=120))
 def test_neither_batches_nor_a_closer_look_change_the_report(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], size: int

@@ -30,7 +30,7 @@ def outcome(path: Path, folder: Path) -> tuple[object, ...]:
     return (table.header, frame.drop(ROW).rows(), lines, [(row.line, row.reason) for row in broken], table.blank_rows)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(",,\ra\n", "x,y,z\n")
 @example('"",,\ra\n', "x,y,z\n")
 @example(',""\ra\n', "x,y\n")
@@ -46,7 +46,7 @@ def test_both_ways_give_the_same_result(tmp_path_factory: pytest.TempPathFactory
     assert fast == careful
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet='a,"\n', max_size=80), st.integers(min_value=7, max_value=40))
 def test_where_blocks_are_cut_makes_no_difference(tmp_path_factory: pytest.TempPathFactory, text: str, size: int) -> None:
     folder = tmp_path_factory.mktemp("scan")
