@@ -150,6 +150,7 @@ class Watches:
         self._gauge = open_watches
         self._watches: dict[str, _Watch] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Lock()
         self._closed = False
 
     async def follow(self, task_id: str, from_sequence: int, idle_s: float) -> AsyncGenerator[News | None, None]:
@@ -178,6 +179,9 @@ class Watches:
                 elif watch.ended:
                     if watch.failure is not None:
                         raise watch.failure
+                    # One after another: the ends of hundreds of streams are work that news of other tasks must not wait behind.
+                    async with self._leaving:
+                        await asyncio.sleep(0)
                     return
                 elif not await within(changed, idle_s):
                     yield None
