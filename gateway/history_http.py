@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from gateway import models, problems, wire
 from gateway.ports import Services
-from services.common import errors
+from services.common import errors, task_states
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2 import StageOutcome
 
@@ -98,7 +98,7 @@ def _run(found: status_pb2.StageRun) -> StageRun:
     ended = found.HasField("end_time")
     return StageRun(
         stage=found.stage,
-        status=wire.state_name(found.state),
+        status=task_states.name_of(found.state),
         attempt=found.attempt,
         worker=found.worker,
         started_at=wire.time(found.start_time),

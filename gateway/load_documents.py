@@ -3,6 +3,7 @@
 import math
 
 from gateway import models, wire
+from services.common import task_states
 from sluice.druid.v1.druid_pb2 import ColumnChange
 from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse
 
@@ -42,7 +43,7 @@ def plan(found: GetPlanResponse) -> models.Plan:
 def receipt(found: GetReceiptResponse) -> models.Receipt:
     return models.Receipt(
         task_id=found.task_id,
-        status=wire.state_name(found.state),
+        status=task_states.name_of(found.state),
         load_state=wire.load_state_name(found.load_state),
         datasource_name=found.datasource,
         original_filename=found.filename,

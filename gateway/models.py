@@ -4,22 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt
 
+from services.common import task_states
+
 StrictInt64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 
-StatusName = Literal[
-    "PENDING",
-    "UPLOADED",
-    "VALIDATING",
-    "PLANNED",
-    "INGESTING",
-    "VERIFYING",
-    "CLEANING",
-    "SUCCEEDED",
-    "REJECTED",
-    "FAILED",
-    "CANCELLED",
-    "TIMEOUT",
-]
+StatusName = Annotated[str, Field(json_schema_extra={"enum": list(task_states.NAMES)})]
+"""A task state by its name; in a request checked by wire.state_of."""
 
 
 class Problem(BaseModel):

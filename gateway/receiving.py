@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NoReturn
 
-from gateway import wire
 from gateway.form import IncomingFile
 from gateway.ports import Uploads
-from services.common import logs
+from services.common import logs, task_states
 from services.common.errors import SluiceError, error, problem
 from services.common.timing import Timings
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -118,7 +117,7 @@ async def hand_on(uploads: Uploads, upload_id: str, pieces: AsyncGenerator[bytes
 
 def _answered_before(upload: Upload) -> Upload:
     """The outcome of the earlier request: an upload that ended badly while its bytes arrived was refused, every other one accepted."""
-    if upload.state in wire.TERMINAL and upload.problem.code and not upload.committed_size:
+    if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         raise SluiceError(upload.problem)
     return upload
 

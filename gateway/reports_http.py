@@ -11,6 +11,7 @@ from gateway.options import read_options
 from gateway.ports import Services
 from gateway.streams import begun
 from gateway.tasks_http import TaskId
+from services.common import task_states
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import RetryTaskRequest, Task
@@ -83,6 +84,6 @@ def report_attempt(task: Task) -> int:
         SluiceError: REPORT_NOT_FOUND.
     """
     if not task.report_attempt:
-        text = f"There is no report: the task is {wire.state_name(task.state)}."
+        text = f"There is no report: the task is {task_states.name_of(task.state)}."
         raise error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, text)
     return task.report_attempt

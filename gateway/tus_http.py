@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from gateway import problems, tus_headers, wire
+from gateway import problems, tus_headers
 from gateway.clients import client_of
 from gateway.form import Body, Limits, too_large
 from gateway.metrics import Metrics
@@ -16,7 +16,7 @@ from gateway.ports import Services
 from gateway.receiving import Destination, hand_on
 from gateway.tus_headers import BODY_TYPE, RESUMABLE, Checksum, invalid
 from gateway.uploads_http import FIELDS, destination, request_id
-from services.common import logs
+from services.common import logs, task_states
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
@@ -193,7 +193,7 @@ def _destination(request: Request, pairs: dict[str, str]) -> Destination:
 
 def _check_not_ended(upload: Upload) -> None:
     """Raises the reason for which the upload ended before its file was whole; as UPLOAD_EXPIRED, so that clients begin anew."""
-    if upload.state in wire.TERMINAL and upload.problem.code and not upload.committed_size:
+    if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         if upload.problem.code == ErrorReason.ERROR_REASON_UPLOAD_EXPIRED:
             raise SluiceError(upload.problem)
         text = f"The upload has ended. {upload.problem.message}"

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from gateway import models, problems, wire
 from gateway.ports import Services
+from services.common import task_states
 from sluice.status.v1 import status_pb2
 
 Name = Annotated[str, Path(description="The datasource.", max_length=128)]
@@ -94,7 +95,7 @@ def _delivery(found: status_pb2.WebhookDelivery) -> Delivery:
     return Delivery(
         id=found.id,
         task_id=found.task_id,
-        status=wire.state_name(found.state),
+        status=task_states.name_of(found.state),
         attempts=found.attempts,
         delivered=found.delivered,
         last_http_status=found.last_http_status if found.HasField("last_http_status") else None,

@@ -9,23 +9,12 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import models
-from services.common import errors
+from services.common import errors, task_states
 from sluice.common.v1 import errors_pb2, task_pb2
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.druid.v1 import druid_pb2
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2 import EventKind
-
-TERMINAL = frozenset(
-    {
-        TaskState.TASK_STATE_SUCCEEDED,
-        TaskState.TASK_STATE_REJECTED,
-        TaskState.TASK_STATE_FAILED,
-        TaskState.TASK_STATE_CANCELLED,
-        TaskState.TASK_STATE_TIMEOUT,
-    }
-)
-"""States without exits."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,10 +36,6 @@ def problem(found: errors_pb2.Problem) -> models.Problem:
     )
 
 
-def state_name(state: "TaskState.ValueType") -> models.StatusName:
-    return TaskState.Name(state).removeprefix("TASK_STATE_")  # type: ignore[return-value]
-
-
 def state_of(name: str) -> "TaskState.ValueType":
     """The state of a name such as PENDING.
 
@@ -58,7 +43,7 @@ def state_of(name: str) -> "TaskState.ValueType":
         SluiceError: REQUEST_INVALID.
     """
     try:
-        return TaskState.Value(f"TASK_STATE_{name}")
+        return task_states.state_of(name)
     except ValueError:
         text = "status must be the name of a status, such as SUCCEEDED."
         raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, text, column="status", value=name) from None
@@ -92,7 +77,7 @@ def task(found: status_pb2.Task) -> models.Task:
     failed = found.problem.code != errors_pb2.ERROR_REASON_UNSPECIFIED
     return models.Task(
         task_id=found.task_id,
-        status=state_name(found.state),
+        status=task_states.name_of(found.state),
         datasource_name=found.datasource,
         original_filename=found.filename,
         file_uri=found.file_uri or None,
@@ -165,7 +150,7 @@ def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
         sequence=happened.sequence,
         time=time(happened.time) if happened.HasField("time") else None,
         kind=EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower(),
-        status=state_name(happened.state),
+        status=task_states.name_of(happened.state),
         message=happened.message or None,
         attempt=happened.attempt,
         done=happened.done if happened.HasField("done") else None,

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from local import loopback
 from local.paths import PROJECT
+from services.common import task_states
 
 SAMPLE = PROJECT / "examples" / "sales.csv"
 DATASOURCE = "sales"
 COUNT = "SELECT COUNT(*) FROM sales"
-TERMINAL = frozenset({"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"})
+TERMINAL = frozenset(task_states.name_of(state) for state in task_states.TERMINAL)
 TIMEOUT_SECONDS = 120.0
 _POLL_SECONDS = 0.5
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from grpc import aio
 
+from sluice.common.v1 import task_pb2
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 from sluice.status.v1 import status_pb2, status_pb2_grpc
@@ -22,13 +23,7 @@ from sluice_client.retry import DEADLINE_S, Retry, ask, passing_or_raise
 from sluice_client.uploads import Progress, Uploads
 
 TERMINAL = frozenset(
-    {
-        TaskState.TASK_STATE_SUCCEEDED,
-        TaskState.TASK_STATE_REJECTED,
-        TaskState.TASK_STATE_FAILED,
-        TaskState.TASK_STATE_CANCELLED,
-        TaskState.TASK_STATE_TIMEOUT,
-    }
+    TaskState.Value(state.name) for state in TaskState.DESCRIPTOR.values if state.GetOptions().Extensions[task_pb2.task_state].terminal
 )
 """States that a task does not leave."""
 

@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import errors
 from services.status import problems
-from services.status.machine import State
-from services.status.messages import STAGE_OF, state_value
+from services.status.machine import STAGE_OF, State
+from services.status.messages import state_value
 from services.status.postgres import Connection, Database
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2
@@ -21,6 +21,9 @@ FRESH_S = 5.0
 TOP_ERRORS = 10
 HOURLY_UP_TO = 48
 """Hours that are told hour by hour; longer times are told day by day."""
+
+_WORKED: dict[State, str] = {state: stage for state, stage in STAGE_OF.items() if state is not State.PLANNED}
+"""The stages in which something is done; how long plans waited for a person is no figure of ours."""
 
 _BUCKETS = """
 SELECT start, count(t.task_id) AS tasks,
@@ -123,14 +126,14 @@ async def _statistics(connection: Connection, hours: int) -> status_pb2.GetStati
         )
         for row in await connection.fetch(_BUCKETS, since, unit, step)
     ]
-    stages = {STAGE_OF[State(row["state"])]: row for row in await connection.fetch(_STAGES, since) if State(row["state"]) in STAGE_OF}
+    stages = {_WORKED[State(row["state"])]: row for row in await connection.fetch(_STAGES, since) if State(row["state"]) in _WORKED}
     queue = await connection.fetchrow(_QUEUE)
     return status_pb2.GetStatisticsResponse(
         hours=hours,
         buckets=buckets,
         stages=[
             status_pb2.StageStatistics(stage=stage, p50_seconds=stages[stage]["p50"], p95_seconds=stages[stage]["p95"])
-            for stage in STAGE_OF.values()
+            for stage in _WORKED.values()
             if stage in stages
         ],
         top_errors=[

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.common import task_states
 from sluice.common.v1.errors_pb2 import Problem
 
 
 class State(StrEnum):
-    """Where a task is; the names of sluice.common.v1.TaskState without their prefix, as the table has them."""
+    """The states of task.proto by their names, as the table has them. A test compares the two."""
 
     PENDING = "PENDING"
     UPLOADED = "UPLOADED"
@@ -24,11 +25,16 @@ class State(StrEnum):
     TIMEOUT = "TIMEOUT"
 
 
-TERMINAL = frozenset({State.SUCCEEDED, State.REJECTED, State.FAILED, State.CANCELLED, State.TIMEOUT})
+_INFO = {state: task_states.info_of(task_states.state_of(state)) for state in State}
+
+TERMINAL = frozenset(state for state in State if _INFO[state].terminal)
 """States without exits."""
 
-LOADED = frozenset({State.INGESTING, State.VERIFYING, State.CLEANING})
+LOADED = frozenset(state for state in State if _INFO[state].in_druid)
 """States in which rows of the task may be in Druid: they end badly only through CLEANING."""
+
+STAGE_OF = {state: info.stage for state, info in _INFO.items() if info.stage}
+"""The states in which a stage runs, with its name. In UPLOADED a task waits for its first."""
 
 CLEAN_TARGETS = frozenset({State.FAILED, State.CANCELLED, State.TIMEOUT})
 """Where CLEANING may lead."""
@@ -75,14 +81,16 @@ def check(state: State, move: Move) -> None:
         raise TransitionError("CLEANING needs clean_target: where it leads")
 
 
-def is_run(state: State) -> bool:
-    """Whether the pipeline works on a task in `state`. PENDING waits for its upload, PLANNED for ApplyPlan."""
-    return state not in TERMINAL and state not in {State.PENDING, State.PLANNED}
+def is_worked_on(state: State) -> bool:
+    """Whether the pipeline works on a task in `state`: PENDING waits for its upload, PLANNED for
+    ApplyPlan.
+    """
+    return _INFO[state].worked_on
 
 
 def cancel(state: State, problem: Problem) -> Move | None:
     """The transition that cancelling means in `state`; None where the task is ending or has ended. `problem` says who cancelled."""
-    if state in TERMINAL or state is State.CLEANING:
+    if not _INFO[state].cancellable:
         return None
     if state in LOADED:
         columns = {"clean_target": State.CANCELLED, "cancel_requested": True}

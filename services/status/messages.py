@@ -4,8 +4,9 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.common import task_states
 from services.status import problems
-from services.status.machine import State
+from services.status.machine import STAGE_OF, State
 from services.status.queue import Place
 from services.status.tasks import Event, Task
 from services.status.webhooks import Delivery, Webhook
@@ -15,27 +16,15 @@ from sluice.status.v1 import status_pb2
 
 NOWHERE = Place()
 
-STAGE_OF = {
-    State.PENDING: "receive",
-    State.VALIDATING: "validate",
-    State.INGESTING: "ingest",
-    State.VERIFYING: "verify",
-    State.CLEANING: "clean",
-}
-"""The states in which a stage runs. In UPLOADED and PLANNED a task waits."""
-
-TOLD = {**STAGE_OF, State.PLANNED: "plan"}
-"""The states whose time is told of a task: also how long its plan waited for somebody."""
-
 
 def state_value(state: State) -> "task_pb2.TaskState.ValueType":
     """The state as proto value."""
-    return task_pb2.TaskState.Value(f"TASK_STATE_{state}")
+    return task_states.state_of(state)
 
 
 def state_of(value: "task_pb2.TaskState.ValueType") -> State:
     """The state of a proto value other than UNSPECIFIED."""
-    return State(task_pb2.TaskState.Name(value).removeprefix("TASK_STATE_"))
+    return State(task_states.name_of(value))
 
 
 def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
@@ -97,7 +86,7 @@ def timings(task: Task) -> list[status_pb2.StageTiming]:
     found = []
     ends: list[datetime | None] = [time for _, time in task.entered[1:]]
     for (state, start), end in zip(task.entered, [*ends, None], strict=False):
-        if stage := TOLD.get(state):
+        if stage := STAGE_OF.get(state):
             seconds = ((end or task.now) - start).total_seconds()
             found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=time_stamp(start), end_time=time_stamp(end)))
     return found

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from services.status.machine import TERMINAL, State
+from services.status.machine import State, is_worked_on
 from services.status.postgres import Connection, Database
 from services.status.tasks import Task
 
@@ -74,7 +74,7 @@ class Queue:
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
         """
-        running = [task for task in tasks if task.status not in TERMINAL and task.status not in (State.PENDING, State.PLANNED)]
+        running = [task for task in tasks if is_worked_on(task.status)]
         if not running:
             return {}
         async with self._reading:

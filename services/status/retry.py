@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from services.common import errors
-from services.status.machine import State
+from services.status.machine import STAGE_OF, State
 from services.status.settings import Settings
 from services.status.tasks import Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -40,15 +40,8 @@ FINAL = frozenset(
 )
 """Trying again cannot help."""
 
-STAGE_NAMES = {
-    State.UPLOADED: "validate",
-    State.VALIDATING: "validate",
-    State.INGESTING: "ingest",
-    State.VERIFYING: "verify",
-    State.CLEANING: "clean",
-    State.SUCCEEDED: "undo",
-}
-"""The pipeline's states and the stage that a person sees."""
+STAGE_NAMES = {**STAGE_OF, State.UPLOADED: "validate", State.SUCCEEDED: "undo"}
+"""The stage that a person sees: in UPLOADED the one that comes next, in SUCCEEDED the undo."""
 
 NEVER_GIVEN_UP = frozenset({State.CLEANING, State.SUCCEEDED})
 """What is being removed, after a failure or to be undone, is removed in the end: there is no other state to go to."""

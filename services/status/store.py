@@ -14,7 +14,7 @@ import asyncpg
 
 from services.common import errors
 from services.status import lanes, problems
-from services.status.machine import LOADED, TERMINAL, Move, State, check, is_run
+from services.status.machine import LOADED, TERMINAL, Move, State, check, is_worked_on
 from services.status.postgres import Connection, Database
 from services.status.tasks import Event, NewTask, Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -322,11 +322,11 @@ def transition(task_id: str, state: State, move: Move, owner: Owner | None, writ
         sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
     if move.to in TERMINAL:
         sets += ["completed_at = clock_timestamp()", "in_lane = false"]
-    sets += ["next_run_at = clock_timestamp()"] if is_run(move.to) else ["next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
+    sets += ["next_run_at = clock_timestamp()"] if is_worked_on(move.to) else ["next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
     # Without an owner nobody may be working on it: some worker is to look. A load that ended may have kept others waiting.
-    wakes = (owner is None and is_run(move.to)) or (state in LOADED and move.to in TERMINAL)
+    wakes = (owner is None and is_worked_on(move.to)) or (state in LOADED and move.to in TERMINAL)
     also = ", pg_notify('sluice_due', '')" if wakes else ""
-    if owner is None and is_run(state):
+    if owner is None and is_worked_on(state):
         # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.
         also += ", pg_notify('sluice_cancel', task_id)"
     condition = held(p, task_id, state, owner) + (f" AND upload_writer = {p(writer)}" if writer else "")

@@ -2,7 +2,7 @@
 
 from time import perf_counter
 
-from services.common import errors, logs
+from services.common import errors, logs, task_states
 from services.common.errors import SluiceError
 from services.upload.cleanup import Cleanup, Leftover
 from services.upload.ports import Tasks
@@ -85,7 +85,7 @@ class Outcome:
         if left.object or left.tails:
             await self._cleanup.remove(left)
             self._cleanup.keep(left)
-        logs.get().info("upload.ended", state=TaskState.Name(state), **facts)
+        logs.get().info("upload.ended", state=task_states.name_of(state), **facts)
         return failure if ended.problem.code in (found.code, ErrorReason.ERROR_REASON_UNSPECIFIED) else _ended_otherwise(ended)
 
     async def _committed(self, stream: Stream, sha256: bytes) -> Exception | Task:
@@ -110,7 +110,7 @@ def _internal() -> Problem:
 
 
 def _ended_otherwise(task: Task) -> SluiceError:
-    state = TaskState.Name(task.state).removeprefix("TASK_STATE_")
+    state = task_states.name_of(task.state)
     return errors.error(
         ErrorReason.ERROR_REASON_STATE_CONFLICT,
         f"The task was ended while its file arrived: it is {state}. {task.problem.message}".strip(),

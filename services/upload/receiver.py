@@ -15,7 +15,7 @@ from time import perf_counter
 
 import crc32c
 
-from services.common import errors, logs
+from services.common import errors, logs, task_states
 from services.common.errors import SluiceError
 from services.common.timing import Timings
 from services.upload.background import Background
@@ -277,7 +277,7 @@ def _announced(task: Task) -> int | None:
 
 
 def _check_open(task: Task) -> None:
-    state = TaskState.Name(task.state).removeprefix("TASK_STATE_")
+    state = task_states.name_of(task.state)
     if task.problem.code == ErrorReason.ERROR_REASON_UPLOAD_EXPIRED:
         raise SluiceError(task.problem, {"state": state})
     if task.state != TaskState.TASK_STATE_PENDING:

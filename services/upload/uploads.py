@@ -4,7 +4,7 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from services.common import errors, logs
+from services.common import errors, logs, task_states
 from services.common.errors import SluiceError
 from services.common.timing import Timings
 from services.upload import names
@@ -15,14 +15,6 @@ from services.upload.settings import Settings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, TimeRange, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
-
-_TERMINAL = {
-    TaskState.TASK_STATE_SUCCEEDED,
-    TaskState.TASK_STATE_REJECTED,
-    TaskState.TASK_STATE_FAILED,
-    TaskState.TASK_STATE_CANCELLED,
-    TaskState.TASK_STATE_TIMEOUT,
-}
 
 
 @dataclass(frozen=True)
@@ -120,8 +112,8 @@ class Uploads:
         """Deletes the object of a terminal task; 1 when it is gone, 0 where the task's object is none of ours."""
         logs.bind(task_id=task_id)
         task = await self._tasks.get(task_id)
-        if task.state not in _TERMINAL:
-            state = TaskState.Name(task.state).removeprefix("TASK_STATE_")
+        if task.state not in task_states.TERMINAL:
+            state = task_states.name_of(task.state)
             message = f"The task is {state} and still needs its file."
             raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": state})
         if not task.file_uri.startswith(self._store.uri(names.PREFIX)):

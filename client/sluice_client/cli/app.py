@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import click
 import typer
 from rich.console import Console
 
@@ -30,21 +31,7 @@ app = typer.Typer(
 )
 
 
-class State(StrEnum):
-    """Where a task can be."""
-
-    PENDING = "PENDING"
-    UPLOADED = "UPLOADED"
-    VALIDATING = "VALIDATING"
-    PLANNED = "PLANNED"
-    INGESTING = "INGESTING"
-    VERIFYING = "VERIFYING"
-    CLEANING = "CLEANING"
-    SUCCEEDED = "SUCCEEDED"
-    REJECTED = "REJECTED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    TIMEOUT = "TIMEOUT"
+STATE = click.Choice([show.state_name(each) for each in TaskState.values() if each], case_sensitive=False)
 
 
 class Mode(StrEnum):
@@ -177,7 +164,7 @@ def import_object(
 def tasks(
     context: typer.Context,
     datasource: Annotated[str, typer.Option("--datasource", "-d", help="Only this datasource.")] = "",
-    status: Annotated[list[State] | None, typer.Option("--status", "-s", case_sensitive=False, help="Only these. Repeatable.")] = None,
+    status: Annotated[list[str] | None, typer.Option("--status", "-s", click_type=STATE, help="Only these. Repeatable.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most tasks to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:

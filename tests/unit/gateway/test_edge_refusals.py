@@ -26,7 +26,7 @@ REFUSED = {
     "a limit that is no number": ("GET", "/api/ingest/tasks?limit=many", {}, b"", 400, "REQUEST_INVALID", "limit"),
     "a limit that is too high": ("GET", "/api/ingest/tasks?limit=501", {}, b"", 400, "REQUEST_INVALID", "limit"),
     "an offset below 0": ("GET", "/api/ingest/tasks?offset=-1", {}, b"", 400, "REQUEST_INVALID", "offset"),
-    "an unknown status": ("GET", "/api/ingest/tasks?status=DONE", {}, b"", 400, "REQUEST_INVALID", "0"),
+    "an unknown status": ("GET", "/api/ingest/tasks?status=DONE", {}, b"", 400, "REQUEST_INVALID", "status"),
     "broken JSON": ("POST", "/api/query", JSON, b"{", 400, "REQUEST_INVALID", None),
     "no JSON": ("POST", "/api/query", {"Content-Type": "text/plain"}, b'{"sql":"x"}', 400, "REQUEST_INVALID", "Content-Type"),
     "JSON that is too long": ("POST", "/api/query", JSON, b" " * 2_000_000, 400, "REQUEST_INVALID", None),

@@ -16,7 +16,7 @@ from services.status.machine import (
     cancel,
     check,
     end_badly,
-    is_run,
+    is_worked_on,
     next_states,
 )
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -77,7 +77,7 @@ def test_cancelling_is_a_transition_of_the_graph(state: State) -> None:
         assert move.problem == CANCELLED
 
 
-@pytest.mark.parametrize("state", [state for state in State if is_run(state) and state is not State.CLEANING])
+@pytest.mark.parametrize("state", [state for state in State if is_worked_on(state) and state is not State.CLEANING])
 def test_every_running_state_may_fail(state: State) -> None:
     move = end_badly(state, State.FAILED, PROBLEM)
     check(state, move)

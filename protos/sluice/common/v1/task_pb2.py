@@ -22,23 +22,50 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsluice/common/v1/task.proto\x12\x10sluice.common.v1\"5\n\tTimeRange\x12\x14\n\x0cstart_millis\x18\x01 \x01(\x03\x12\x12\n\nend_millis\x18\x02 \x01(\x03*\xd4\x02\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x17\n\x13TASK_STATE_UPLOADED\x10\x02\x12\x19\n\x15TASK_STATE_VALIDATING\x10\x03\x12\x16\n\x12TASK_STATE_PLANNED\x10\x04\x12\x18\n\x14TASK_STATE_INGESTING\x10\x05\x12\x18\n\x14TASK_STATE_VERIFYING\x10\x06\x12\x17\n\x13TASK_STATE_CLEANING\x10\x07\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x08\x12\x17\n\x13TASK_STATE_REJECTED\x10\t\x12\x15\n\x11TASK_STATE_FAILED\x10\n\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x0b\x12\x16\n\x12TASK_STATE_TIMEOUT\x10\x0c*\xa8\x01\n\tLoadState\x12\x1a\n\x16LOAD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOAD_STATE_LIVE\x10\x01\x12\x1e\n\x1aLOAD_STATE_PARTLY_REPLACED\x10\x02\x12\x17\n\x13LOAD_STATE_REPLACED\x10\x03\x12\x17\n\x13LOAD_STATE_REVERTED\x10\x04\x12\x18\n\x14LOAD_STATE_REVERTING\x10\x05*\x8d\x01\n\x08LoadMode\x12\x19\n\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10LOAD_MODE_APPEND\x10\x01\x12\x15\n\x11LOAD_MODE_REPLACE\x10\x02\x12\x1e\n\x1aLOAD_MODE_REPLACE_INTERVAL\x10\x03\x12\x19\n\x15LOAD_MODE_REPLACE_ALL\x10\x04*^\n\nUploadMode\x12\x1b\n\x17UPLOAD_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_MODE_ONE_SHOT\x10\x01\x12\x19\n\x15UPLOAD_MODE_RESUMABLE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsluice/common/v1/task.proto\x12\x10sluice.common.v1\x1a google/protobuf/descriptor.proto\"\x7f\n\rTaskStateInfo\x12\x10\n\x08terminal\x18\x01 \x01(\x08\x12\x11\n\tworked_on\x18\x02 \x01(\x08\x12\x13\n\x0b\x63\x61ncellable\x18\x03 \x01(\x08\x12\x13\n\x0b\x66ile_stored\x18\x04 \x01(\x08\x12\x10\n\x08in_druid\x18\x05 \x01(\x08\x12\r\n\x05stage\x18\x06 \x01(\t\"5\n\tTimeRange\x12\x14\n\x0cstart_millis\x18\x01 \x01(\x03\x12\x12\n\nend_millis\x18\x02 \x01(\x03*\xfe\x03\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\'\n\x12TASK_STATE_PENDING\x10\x01\x1a\x0f\xb2\xd4\x18\x0b\x18\x01\x32\x07receive\x12#\n\x13TASK_STATE_UPLOADED\x10\x02\x1a\n\xb2\xd4\x18\x06\x10\x01\x18\x01 \x01\x12/\n\x15TASK_STATE_VALIDATING\x10\x03\x1a\x14\xb2\xd4\x18\x10\x10\x01\x18\x01 \x01\x32\x08validate\x12&\n\x12TASK_STATE_PLANNED\x10\x04\x1a\x0e\xb2\xd4\x18\n\x18\x01 \x01\x32\x04plan\x12.\n\x14TASK_STATE_INGESTING\x10\x05\x1a\x14\xb2\xd4\x18\x10\x10\x01\x18\x01 \x01(\x01\x32\x06ingest\x12.\n\x14TASK_STATE_VERIFYING\x10\x06\x1a\x14\xb2\xd4\x18\x10\x10\x01\x18\x01 \x01(\x01\x32\x06verify\x12*\n\x13TASK_STATE_CLEANING\x10\x07\x1a\x11\xb2\xd4\x18\r\x10\x01 \x01(\x01\x32\x05\x63lean\x12 \n\x14TASK_STATE_SUCCEEDED\x10\x08\x1a\x06\xb2\xd4\x18\x02\x08\x01\x12\x1f\n\x13TASK_STATE_REJECTED\x10\t\x1a\x06\xb2\xd4\x18\x02\x08\x01\x12\x1d\n\x11TASK_STATE_FAILED\x10\n\x1a\x06\xb2\xd4\x18\x02\x08\x01\x12 \n\x14TASK_STATE_CANCELLED\x10\x0b\x1a\x06\xb2\xd4\x18\x02\x08\x01\x12\x1e\n\x12TASK_STATE_TIMEOUT\x10\x0c\x1a\x06\xb2\xd4\x18\x02\x08\x01*\xa8\x01\n\tLoadState\x12\x1a\n\x16LOAD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOAD_STATE_LIVE\x10\x01\x12\x1e\n\x1aLOAD_STATE_PARTLY_REPLACED\x10\x02\x12\x17\n\x13LOAD_STATE_REPLACED\x10\x03\x12\x17\n\x13LOAD_STATE_REVERTED\x10\x04\x12\x18\n\x14LOAD_STATE_REVERTING\x10\x05*\x8d\x01\n\x08LoadMode\x12\x19\n\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10LOAD_MODE_APPEND\x10\x01\x12\x15\n\x11LOAD_MODE_REPLACE\x10\x02\x12\x1e\n\x1aLOAD_MODE_REPLACE_INTERVAL\x10\x03\x12\x19\n\x15LOAD_MODE_REPLACE_ALL\x10\x04*^\n\nUploadMode\x12\x1b\n\x17UPLOAD_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_MODE_ONE_SHOT\x10\x01\x12\x19\n\x15UPLOAD_MODE_RESUMABLE\x10\x02:X\n\ntask_state\x12!.google.protobuf.EnumValueOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x1f.sluice.common.v1.TaskStateInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluice.common.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKSTATE']._serialized_start=105
-  _globals['_TASKSTATE']._serialized_end=445
-  _globals['_LOADSTATE']._serialized_start=448
-  _globals['_LOADSTATE']._serialized_end=616
-  _globals['_LOADMODE']._serialized_start=619
-  _globals['_LOADMODE']._serialized_end=760
-  _globals['_UPLOADMODE']._serialized_start=762
-  _globals['_UPLOADMODE']._serialized_end=856
-  _globals['_TIMERANGE']._serialized_start=49
-  _globals['_TIMERANGE']._serialized_end=102
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_PENDING"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_PENDING"]._serialized_options = b'\262\324\030\013\030\0012\007receive'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_UPLOADED"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_UPLOADED"]._serialized_options = b'\262\324\030\006\020\001\030\001 \001'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_VALIDATING"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_VALIDATING"]._serialized_options = b'\262\324\030\020\020\001\030\001 \0012\010validate'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_PLANNED"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_PLANNED"]._serialized_options = b'\262\324\030\n\030\001 \0012\004plan'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_INGESTING"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_INGESTING"]._serialized_options = b'\262\324\030\020\020\001\030\001 \001(\0012\006ingest'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_VERIFYING"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_VERIFYING"]._serialized_options = b'\262\324\030\020\020\001\030\001 \001(\0012\006verify'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_CLEANING"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_CLEANING"]._serialized_options = b'\262\324\030\r\020\001 \001(\0012\005clean'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_SUCCEEDED"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_SUCCEEDED"]._serialized_options = b'\262\324\030\002\010\001'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_REJECTED"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_REJECTED"]._serialized_options = b'\262\324\030\002\010\001'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_FAILED"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_FAILED"]._serialized_options = b'\262\324\030\002\010\001'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_CANCELLED"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_CANCELLED"]._serialized_options = b'\262\324\030\002\010\001'
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_TIMEOUT"]._loaded_options = None
+  _globals['_TASKSTATE'].values_by_name["TASK_STATE_TIMEOUT"]._serialized_options = b'\262\324\030\002\010\001'
+  _globals['_TASKSTATE']._serialized_start=268
+  _globals['_TASKSTATE']._serialized_end=778
+  _globals['_LOADSTATE']._serialized_start=781
+  _globals['_LOADSTATE']._serialized_end=949
+  _globals['_LOADMODE']._serialized_start=952
+  _globals['_LOADMODE']._serialized_end=1093
+  _globals['_UPLOADMODE']._serialized_start=1095
+  _globals['_UPLOADMODE']._serialized_end=1189
+  _globals['_TASKSTATEINFO']._serialized_start=83
+  _globals['_TASKSTATEINFO']._serialized_end=210
+  _globals['_TIMERANGE']._serialized_start=212
+  _globals['_TIMERANGE']._serialized_end=265
 # @@protoc_insertion_point(module_scope)

@@ -4,8 +4,10 @@ isort:skip_file
 The words that all services share about a task."""
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -176,6 +178,48 @@ UPLOAD_MODE_RESUMABLE: UploadMode.ValueType  # 2
 Global___UploadMode: _TypeAlias = UploadMode  # noqa: Y015
 
 @_typing.final
+class TaskStateInfo(_message.Message):
+    """What a task state means. Attached to every value of TaskState, so that no program keeps a list of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    WORKED_ON_FIELD_NUMBER: _builtins.int
+    CANCELLABLE_FIELD_NUMBER: _builtins.int
+    FILE_STORED_FIELD_NUMBER: _builtins.int
+    IN_DRUID_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    terminal: _builtins.bool
+    """No transition leaves the state."""
+    worked_on: _builtins.bool
+    """The pipeline works on the task or will do so without anybody's help."""
+    cancellable: _builtins.bool
+    """CancelTask ends the task from here."""
+    file_stored: _builtins.bool
+    """The whole file is in the object store. In a terminal state that depends on the task."""
+    in_druid: _builtins.bool
+    """Druid may hold rows of the task that nobody has counted yet: a bad end leads through CLEANING."""
+    stage: _builtins.str
+    """The stage that runs in this state: receive, validate, plan, ingest, verify or clean. Empty where none does."""
+    def __init__(
+        self,
+        *,
+        terminal: _builtins.bool = ...,
+        worked_on: _builtins.bool = ...,
+        cancellable: _builtins.bool = ...,
+        file_stored: _builtins.bool = ...,
+        in_druid: _builtins.bool = ...,
+        stage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellable", b"cancellable", "file_stored", b"file_stored", "in_druid", b"in_druid", "stage", b"stage", "terminal", b"terminal", "worked_on", b"worked_on"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskStateInfo: _TypeAlias = TaskStateInfo  # noqa: Y015
+
+@_typing.final
 class TimeRange(_message.Message):
     """A stretch of time."""
 
@@ -200,3 +244,7 @@ class TimeRange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TimeRange: _TypeAlias = TimeRange  # noqa: Y015
+
+TASK_STATE_FIELD_NUMBER: _builtins.int
+task_state: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___TaskStateInfo]
+"""What a TaskState means."""

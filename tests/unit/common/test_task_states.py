@@ -1,0 +1,44 @@
+"""Task states: task.proto is the list, and whatever must stay a copy of it equals it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.common import task_states
+from services.status.machine import LOADED, TERMINAL, State, cancel, is_worked_on
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.common.v1.task_pb2 import TaskState
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_names_of_all_states_and_of_one_that_a_newer_release_added() -> None:
+    assert task_states.name_of(TaskState.TASK_STATE_PENDING) == "PENDING"
+    assert [task_states.state_of(name) for name in task_states.NAMES] == list(task_states.STATES)
+    assert task_states.name_of(99) == "UNKNOWN_99"  # type: ignore[arg-type]
+    assert not task_states.info_of(99).terminal  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="UNKNOWN_99"):
+        task_states.state_of("UNKNOWN_99")
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_a_state_means_agrees_with_itself(state: State) -> None:
+    info = task_states.info_of(task_states.state_of(state))
+    assert (state in TERMINAL) == info.terminal
+    assert not (info.terminal and (info.worked_on or info.cancellable or info.in_druid or info.stage))
+    assert (cancel(state, Problem()) is not None) == info.cancellable
+    assert is_worked_on(state) or state in TERMINAL | {State.PENDING, State.PLANNED}
+    assert not info.in_druid or (info.worked_on and state in LOADED)
+
+
+def test_the_copies_in_sql_and_on_the_page_have_every_state() -> None:
+    first = (ROOT / "services/status/migrations/versions/0001_tasks.py").read_text()
+    checks = re.findall(r"CONSTRAINT (?:status|state)_known CHECK \(\w+ IN \(([^)]+)\)", first)
+    assert len(checks) == 2
+    for check in checks:
+        assert re.findall(r"'(\w+)'", check) == list(task_states.NAMES)
+    texts = (ROOT / "frontend/src/texts.ts").read_text()
+    found = re.search(r"\n +PENDING: (?:.*\n)+? +}", texts)
+    assert found
+    assert set(re.findall(r"\b([A-Z]{4,}):", found.group())) == set(task_states.NAMES)
