@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.common import errors
+from services.common import datasource_names, errors
 from services.druid_gateway import querying
 from services.druid_gateway.granularity import clipped_millis_of
 from services.druid_gateway.loads import Interval
 from services.druid_gateway.ports import Druid, Value
-from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN, check_datasource
+from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN
 from services.druid_gateway.sql_text import identifier
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -80,7 +80,7 @@ async def describe(druid: Druid, name: str) -> Description:
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
     """
-    check_datasource(name)
+    datasource_names.check_readable(name)
     found = (await _by_name(druid, "AND datasource = ?", [name])).get(name)
     known = await columns(druid, name)
     if found is None or not known:

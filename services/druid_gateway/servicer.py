@@ -6,10 +6,10 @@ from typing import Any
 
 from grpc import aio
 
-from services.common import logs
+from services.common import datasource_names, logs
 from services.common.handover import Handover
 from services.common.timing import Timings
-from services.druid_gateway import catalog, planning, proposing, querying, removing, segment_ids, spec, submitting, verifying, watching
+from services.druid_gateway import catalog, planning, proposing, querying, removing, segment_ids, submitting, verifying, watching
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
 from services.druid_gateway.ports import Druid, InputSource, Value
 from sluice.common.v1.task_pb2 import LoadMode
@@ -91,7 +91,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
 
     async def VerifyLoad(self, request: pb.VerifyLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.VerifyLoadResponse:
         logs.bind(task_id=request.task_id)
-        spec.check_datasource(request.datasource)
+        datasource_names.check_readable(request.datasource)
         interval = Interval(request.interval.start_millis, request.interval.end_millis)
         expected = verifying.Expected(request.expected_rows, [(each.column, each.sum) for each in request.expected_sums])
         timings = Timings()
@@ -114,7 +114,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
 
     async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
         logs.bind(task_id=request.task_id)
-        spec.check_datasource(request.datasource)
+        datasource_names.check_readable(request.datasource)
         timings = Timings()
         with self._handover.call(), timings.step("remove"):
             left = await removing.remove(self._druid, _removal(request), request.wait_ms / 1000)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from services.common import errors
+from services.common import datasource_names, errors
 from services.druid_gateway.granularity import (
     EARLIEST_MILLIS,
     LATEST_MILLIS,
@@ -24,7 +24,6 @@ PARALLEL_FROM_ROWS = 1_000_000
 """Below, one sub-task inside the task itself is faster than handing work to others."""
 
 _MAX_COLUMN_NAME_CHARS = 1000
-_DATASOURCE = re.compile(r"[^\W_][\w.-]{0,127}")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f,]")
 """Druid writes a segment's table of contents as lines of text cut at commas, so such a name makes a segment that cannot be read."""
 _PLAIN = re.compile(r"[A-Za-z0-9_ -]")
@@ -38,7 +37,7 @@ def check_names(load: Load) -> None:
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID or REQUEST_INVALID.
     """
-    check_datasource(load.datasource)
+    datasource_names.check_readable(load.datasource)
     seen = {TIME_COLUMN, LOAD_ID_COLUMN}
     for column in load.columns:
         name = column.name
@@ -57,12 +56,6 @@ def check_names(load: Load) -> None:
         raise _invalid("min_millis", "The smallest time is before the year 1.", load.min_millis)
     if load.max_millis > LATEST_MILLIS:
         raise _invalid("max_millis", "The largest time is after the year 9998.", load.max_millis)
-
-
-def check_datasource(name: str) -> None:
-    """Raises DATASOURCE_NAME_INVALID unless `name` is 1 to 128 letters, digits, '_', '-' or '.', the first a letter or a digit."""
-    if not _DATASOURCE.fullmatch(name):
-        raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NAME_INVALID, "This is not a valid datasource name.", value=name)
 
 
 def _invalid(field: str, message: str, value: object) -> errors.SluiceError:

@@ -5,48 +5,29 @@ import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from services.common import errors
+from services.common import datasource_names, errors, file_names
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 PREFIX = "uploads/"
 """Below it lie the objects that this service owns."""
 
-EXTENSIONS = (".csv", ".xlsx", ".xls")
-"""What a file's name may end with, in any case."""
-
 MAX_STEM_CHARS = 80
 
-_DATASOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_EXTENSION = re.compile(r"\.(csv|xlsx|xls)$", re.IGNORECASE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def check_datasource(name: str, allowed: Sequence[str] = ()) -> None:
-    """Raises DATASOURCE_NAME_INVALID unless Druid takes the name, and one of `allowed`, where there are any, matches it."""
-    if not _DATASOURCE.fullmatch(name):
-        shown = "The datasource name is empty." if not name else f"The datasource name {_shown(name)} is not one that Druid takes."
-        raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NAME_INVALID, shown, column="datasource", value=name)
-    if allowed and not any(fnmatchcase(name, pattern) for pattern in allowed):
-        shown = f"This server does not load into the datasource {_shown(name)}."
-        action = f"Use a name that ALLOWED_DATASOURCES has: {', '.join(allowed)[:300]}."
-        raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NAME_INVALID, shown, column="datasource", value=name, action=action)
-
-
-def extension(filename: str) -> str:
-    """.csv, .xlsx or .xls, in small letters.
+    """Accepts a valid name that matches one of `allowed`, where there are any.
 
     Raises:
-        SluiceError: FILE_TYPE_UNSUPPORTED.
+        SluiceError: DATASOURCE_NAME_INVALID.
     """
-    match = _EXTENSION.search(_visible(filename))
-    if match is None:
-        raise errors.error(
-            ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED,
-            f"The file {_shown(filename)} is not a .csv, .xlsx or .xls file by its name.",
-            column="filename",
-            value=filename,
-        )
-    return match.group().lower()
+    datasource_names.check(name)
+    if allowed and not any(fnmatchcase(name, pattern) for pattern in allowed):
+        reason = ErrorReason.ERROR_REASON_DATASOURCE_NAME_INVALID
+        message = f"This server does not load into the datasource {file_names.shown(name)}."
+        action = f"Use a name that ALLOWED_DATASOURCES has: {', '.join(allowed)[:300]}."
+        raise errors.error(reason, message, column="datasource", value=name, action=action)
 
 
 def safe_stem(filename: str) -> str:
@@ -54,8 +35,8 @@ def safe_stem(filename: str) -> str:
 
     The same for all ways to encode the same characters; `file` where nothing is left.
     """
-    last = re.split(r"[/\\]", _visible(filename))[-1]
-    plain = unicodedata.normalize("NFKD", _EXTENSION.sub("", last)).encode("ascii", "ignore").decode()
+    last = re.split(r"[/\\]", file_names.stem(filename))[-1]
+    plain = unicodedata.normalize("NFKD", last).encode("ascii", "ignore").decode()
     return _UNSAFE.sub("_", plain)[:MAX_STEM_CHARS].strip("_-") or "file"
 
 
@@ -66,16 +47,5 @@ def object_key(datasource: str, filename: str, task_id: str, epoch_s: int, allow
         SluiceError: DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED.
     """
     check_datasource(datasource, allowed)
-    ending = extension(filename)
+    ending = file_names.extension(filename)
     return f"{PREFIX}{datasource}/{safe_stem(filename)}_{epoch_s}_{task_id[:8]}{ending}"
-
-
-def _visible(name: str) -> str:
-    """The name without control characters, direction marks and blanks around it, as a person sees it."""
-    return "".join(char for char in name if unicodedata.category(char) not in ("Cc", "Cf", "Cs")).strip()
-
-
-def _shown(name: str) -> str:
-    """The name in quotes, cut, with nothing in it that could rearrange the sentence around it."""
-    visible = _visible(name)
-    return f"'{visible[:77]}...'" if len(visible) > 80 else f"'{visible}'"

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from services.upload import names
+from services.common import file_names
 from services.upload.imports import Imports, NewImport
 from services.upload.receiver import Receiver
 from services.upload.settings import MIB, Settings
@@ -82,7 +82,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
         settings = self._settings
         return pb.GetLimitsResponse(
             max_file_bytes=settings.max_file_size_bytes,
-            extensions=names.EXTENSIONS,
+            extensions=file_names.EXTENSIONS,
             max_uploads=settings.max_concurrent_uploads,
             max_uploads_per_client=settings.max_concurrent_uploads_per_client,
             max_bytes_in_flight=settings.max_bytes_in_flight,

@@ -3,15 +3,11 @@
 import zipfile
 from pathlib import Path, PurePath
 
+from services.common import file_names
 from services.validation.faults import FileFault
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import FileFormat
 
-_BY_EXTENSION = {
-    ".csv": FileFormat.FILE_FORMAT_CSV,
-    ".xlsx": FileFormat.FILE_FORMAT_XLSX,
-    ".xls": FileFormat.FILE_FORMAT_XLS,
-}
 _WITH_MACROS = {".xlsm", ".xltm", ".xlam"}
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
@@ -93,12 +89,12 @@ def is_text_from_head(path: Path, filename: str) -> bool:
 
 def _named(filename: str) -> tuple[str, "FileFormat.ValueType"]:
     """The extension and what it says."""
-    extension = PurePath(filename).suffix.lower()
+    extension = file_names.last_extension(filename)
     if extension in _WITH_MACROS:
         raise _macros()
-    named = _BY_EXTENSION.get(extension)
+    named = file_names.FORMAT_OF.get(extension)
     if named is None:
-        message = f"{filename!r} does not end in .csv, .xlsx or .xls."
+        message = f"The name {file_names.shown(filename)} does not end in {file_names.words()}."
         raise FileFault(ErrorReason.ERROR_REASON_FILE_TYPE_UNSUPPORTED, message, value=extension)
     return extension, named
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common import datasource_names
 from services.common.errors import SluiceError
 from services.druid_gateway import spec
 from services.druid_gateway.granularity import Granularity, align
@@ -133,13 +134,13 @@ def test_column_names_that_are_taken(names: list[str]) -> None:
 )
 def test_datasource_names_that_are_refused(name: str) -> None:
     with pytest.raises(SluiceError) as refused:
-        spec.check_datasource(name)
+        datasource_names.check_readable(name)
     assert refused.value.code == "DATASOURCE_NAME_INVALID"
 
 
 @pytest.mark.parametrize("name", ["a", "superstore", "Sales_2020-q1.v2", "7up", "x" * 128, "größe"])
 def test_datasource_names_that_are_taken(name: str) -> None:
-    spec.check_datasource(name)
+    datasource_names.check_readable(name)
 
 
 @pytest.mark.parametrize(

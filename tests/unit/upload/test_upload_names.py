@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from services.common import file_names
 from services.common.errors import SluiceError
 from services.upload import names
 
@@ -71,13 +72,13 @@ def test_an_allow_list_of_datasources(name: str, allowed: bool) -> None:
 
 @pytest.mark.parametrize("filename", ["a.csv", "a.CSV", "a.b.xlsx", "a.xls", "a.csv ", "a.csv\u200f"])
 def test_a_supported_extension_is_found(filename: str) -> None:
-    assert names.extension(filename) in {".csv", ".xlsx", ".xls"}
+    assert file_names.extension(filename) in {".csv", ".xlsx", ".xls"}
 
 
 @pytest.mark.parametrize("filename", ["a", "csv", "a.txt", "a.csv.exe", "a.xlsm", "a.csv/", "a.csv\0.exe", "a.xlsxx", "a.csv.gz"])
 def test_another_extension_is_refused(filename: str) -> None:
     with pytest.raises(SluiceError) as refusal:
-        names.extension(filename)
+        file_names.extension(filename)
     assert refusal.value.code == "FILE_TYPE_UNSUPPORTED"
 
 

@@ -5,9 +5,11 @@ Reading a file's every cell: the verdict, the evidence for it, and the parts tha
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf.internal import extension_dict as _extension_dict
 from sluice.common.v1 import errors_pb2 as _errors_pb2
 import builtins as _builtins
 import sys
@@ -355,6 +357,38 @@ REJECTS_FORMAT_CSV: RejectsFormat.ValueType  # 1
 REJECTS_FORMAT_XLSX: RejectsFormat.ValueType  # 2
 """A workbook of text cells, those at fault coloured; at most REJECTS_WORKBOOK_ROWS rows."""
 Global___RejectsFormat: _TypeAlias = RejectsFormat  # noqa: Y015
+
+@_typing.final
+class FileFormatInfo(_message.Message):
+    """What belongs to a file format. Attached to every value of FileFormat: the one table of what may be sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTENSIONS_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    media_type: _builtins.str
+    """Media type of the file's bytes."""
+    words: _builtins.str
+    """The format in words, for a person."""
+    @_builtins.property
+    def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the file's name ends with, in small letters and with its dot; the usual one first."""
+
+    def __init__(
+        self,
+        *,
+        extensions: _abc.Iterable[_builtins.str] | None = ...,
+        media_type: _builtins.str = ...,
+        words: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extensions", b"extensions", "media_type", b"media_type", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileFormatInfo: _TypeAlias = FileFormatInfo  # noqa: Y015
 
 @_typing.final
 class Rule(_message.Message):
@@ -2024,3 +2058,7 @@ class DeleteResultsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteResultsResponse: _TypeAlias = DeleteResultsResponse  # noqa: Y015
+
+FILE_FORMAT_FIELD_NUMBER: _builtins.int
+file_format: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___FileFormatInfo]
+"""What belongs to a FileFormat."""
