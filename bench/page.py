@@ -118,7 +118,7 @@ def _scroll(browser: Browser, stack: Instance, edge: Edge, rows: int) -> dict[st
     edge.succeeded(edge.upload(path, datasource), DEADLINE_S)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{stack.stack.gateway_url}/query")
-    page.get_by_label("At most").select_option(str(rows))
+    page.get_by_label("Limit").select_option(str(rows))
     page.locator(".editor .cm-content").click()
     page.keyboard.insert_text(f'SELECT * FROM "{datasource}"')
     began = perf_counter()

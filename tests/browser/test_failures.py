@@ -36,7 +36,7 @@ def test_the_server_is_away_while_somebody_types(
     instance.stop_program("gateway")
     try:
         visitor.send()
-        expect(page.get_by_text("The line is lost. It goes on by itself.")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("Connection lost. The upload resumes automatically.")).to_be_visible(timeout=20_000)
         expect(page.locator(".lost")).to_be_visible()
         visitor.look("server-away")
         # A page that was not looked at before comes as soon as the server is back.
@@ -89,7 +89,7 @@ def test_druid_is_down(visitor: Visitor, instance: Instance) -> None:
     try:
         page.get_by_role("button", name="Run").click()
         told = page.locator('[data-code="DRUID_UNAVAILABLE"]').first
-        expect(told).to_contain_text("Druid is down", timeout=60_000)
+        expect(told).to_contain_text("Druid unavailable", timeout=60_000)
         visitor.look("druid-down")
     finally:
         instance.start_program("druid_router")

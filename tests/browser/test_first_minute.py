@@ -23,7 +23,7 @@ def test_a_dropped_file_becomes_a_chart(visitor: Visitor, new_datasource: Callab
     visitor.open("/")
     dragged = ["My sales (2024).csv", SAMPLE.read_text()]
     page.evaluate(DRAG, [["dragenter", "dragover"], *dragged])
-    expect(page.get_by_text("Let go to add")).to_be_visible()
+    expect(page.get_by_text("Release to add")).to_be_visible()
     page.evaluate(DRAG, [["drop"], *dragged])
     expect(page.get_by_text("Drop files here")).to_be_visible()
     expect(page.get_by_label("Datasource")).to_have_value("my_sales_2024")

@@ -33,11 +33,11 @@ def test_a_first_visit_is_shown_what_to_do(visitor: Visitor, new_datasource: Cal
     page = visitor.page
     nothing_is_there(page)
     for path, text in (
-        ("/tasks", "Nothing was loaded yet."),
-        ("/datasources", "There is no datasource yet."),
-        ("/query", "No table yet."),
-        ("/dashboard", "Nothing was loaded in this time."),
-        ("/nowhere", "There is no such page."),
+        ("/tasks", "No loads yet."),
+        ("/datasources", "No datasources yet."),
+        ("/query", "No tables yet."),
+        ("/dashboard", "No loads in this time range."),
+        ("/nowhere", "Page not found."),
         ("/", "Try it with a sample"),
     ):
         if path == "/nowhere":
@@ -60,7 +60,7 @@ def test_the_keyboard_is_enough(visitor: Visitor, tmp_path: Path, new_datasource
     page.on("filechooser", lambda chooser: chooser.set_files(str(file)))
     visitor.open("/")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Choose files")).to_be_focused()
@@ -106,12 +106,12 @@ def test_who_looks_elsewhere_is_told_of_the_end(visitor: Visitor, tmp_path: Path
     page.add_init_script(ELSEWHERE)
     visitor.open("/")
     visitor.choose(orders(tmp_path, "told.csv"), datasource=new_datasource("told"))
-    page.get_by_label("Show me what would change before anything is loaded").check()
+    page.get_by_label("Show me the changes before loading").check()
     visitor.send()
     page.wait_for_url("**/tasks/*")
     visitor.until("PLANNED")
-    page.get_by_role("button", name="Tell me when it is done").click()
-    expect(page.get_by_role("button", name="You will be told")).to_be_disabled()
+    page.get_by_role("button", name="Notify me when done").click()
+    expect(page.get_by_role("button", name="Notification is on")).to_be_disabled()
     page.get_by_role("button", name="Apply this plan").click()
     visitor.until("SUCCEEDED")
     page.wait_for_function("() => window.told.length > 0")
@@ -128,7 +128,7 @@ def test_every_page_is_in_order(visitor: Visitor, tmp_path: Path, new_datasource
     expect(page.locator(".rows .row")).to_have_count(1)
     visitor.look("history")
     page.get_by_role("button", name="Not loaded").click()
-    expect(page.get_by_text("No load matches.")).to_be_visible()
+    expect(page.get_by_text("No matching loads.")).to_be_visible()
     visitor.look("history-none")
     visitor.open("/datasources")
     expect(page.get_by_role("link", name=datasource, exact=True)).to_be_visible()
@@ -144,7 +144,7 @@ def test_every_page_is_in_order(visitor: Visitor, tmp_path: Path, new_datasource
     visitor.type_sql("SELECT 1")
     table = page.locator("details", has_text=datasource)
     table.locator("summary").click()
-    table.get_by_role("button", name="The newest rows").click()
+    table.get_by_role("button", name="Newest rows").click()
     expect(page.locator(".editor .cm-content")).to_contain_text(f'FROM "{datasource}"')
     # The address of a query shows it to somebody else.
     page.goto(f"{visitor.url}/query?sql=SELECT%20COUNT(*)%20FROM%20%22{datasource}%22")

@@ -93,7 +93,7 @@ def test_while_it_waits_for_its_turn(
             before.append(sent.json()["task_id"])
         visitor.load(file, new_datasource("queued"))
         visitor.until("UPLOADED")
-        expect(visitor.page.locator(".task-message")).to_contain_text("Number 1 in the queue")
+        expect(visitor.page.locator(".task-message")).to_contain_text("Position 1 in the queue")
         reload_and_cancel(visitor, "UPLOADED", None)
         visitor.until("CANCELLED")
         for task in before:
@@ -103,7 +103,7 @@ def test_while_it_waits_for_its_turn(
 def test_while_its_plan_waits(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
     visitor.open("/")
     visitor.choose(orders(tmp_path, "planned.csv"), datasource=new_datasource("planned"))
-    visitor.page.get_by_label("Show me what would change before anything is loaded").check()
+    visitor.page.get_by_label("Show me the changes before loading").check()
     visitor.send()
     visitor.page.wait_for_url("**/tasks/*")
     visitor.until("PLANNED")
