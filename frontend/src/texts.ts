@@ -3,6 +3,8 @@ import { count } from "./format";
 
 const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
 
+const oneOf = (list: string[]): string => list.join(", ").replace(/, ([^,]*)$/, " or $1");
+
 export const t = {
   product: "Sluice",
   skip: "Skip to content",
@@ -40,9 +42,9 @@ export const t = {
     or: "or",
     choose: "Choose files",
     release: "Release to add",
-    kinds: (limit: string | null) => `.csv, .xlsx or .xls${limit ? `, up to ${limit} each` : ""}`,
+    kinds: (extensions: string[], limit: string) => `${oneOf(extensions)}, up to ${limit} each.`,
     needs: "Needs a header row and at least five columns, including one date or time and two numbers.",
-    refusedType: (name: string) => `${name} is not a .csv, .xlsx or .xls file.`,
+    refusedType: (name: string, extensions: string[]) => `${name} is not a ${oneOf(extensions)} file.`,
     tooLarge: (name: string, limit: string) => `${name} is larger than the limit of ${limit}.`,
     empty: (name: string) => `${name} is empty.`,
     first: "First time here?",

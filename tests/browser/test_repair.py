@@ -74,6 +74,6 @@ def test_files_that_are_no_tables_are_not_taken(visitor: Visitor, tmp_path: Path
     empty.touch()
     visitor.open("/")
     visitor.choose(wrong, empty)
-    expect(visitor.page.get_by_role("alert")).to_contain_text("letter.pdf is no .csv, .xlsx or .xls file")
+    expect(visitor.page.get_by_role("alert")).to_contain_text("letter.pdf is not a .csv, .xlsx or .xls file")
     expect(visitor.page.get_by_role("alert")).to_contain_text("empty.csv is empty")
     visitor.look("load-refused")

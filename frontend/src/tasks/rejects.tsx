@@ -8,6 +8,7 @@ import { taskPath } from "../api/tasks";
 import { count } from "../format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
+import { useLimits } from "../upload/limits";
 import { acceptable } from "../upload/names";
 import { addUpload, startUpload } from "../upload/uploads";
 
@@ -63,14 +64,15 @@ export function Rejects({ task, report }: { task: Task; report: Report }) {
 function Back({ task }: { task: Task }) {
   const [, go] = useLocation();
   const [refused, setRefused] = useState<string>();
+  const limits = useLimits();
   const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
     multiple: false,
     noClick: true,
     noKeyboard: true,
     onDrop: ([file]) => {
       if (!file) return;
-      if (!acceptable(file.name)) {
-        setRefused(t.load.refusedType(file.name));
+      if (limits && !acceptable(file.name, limits.extensions)) {
+        setRefused(t.load.refusedType(file.name, limits.extensions));
         return;
       }
       const id = addUpload(file, task.datasourceName ?? undefined);

@@ -10,6 +10,7 @@ import { TaskRows } from "../tasks/task_rows";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { Empty, ProblemBox, useTitle } from "../ui/parts";
+import { type Limits, useLimits } from "./limits";
 import { acceptable, validDatasource } from "./names";
 import { forget, unfinished, type Unfinished } from "./send";
 import { UploadCard } from "./upload_card";
@@ -17,17 +18,12 @@ import { addUpload, startUpload, useUploads } from "./uploads";
 
 const RECENT = 5;
 
-/** What GET /api/limits tells, as far as it matters here. */
-interface Limits {
-  max_file_bytes: number;
-}
-
-/** Takes files in; says what is wrong with those that it does not take. */
-function take(files: File[], maxBytes: number): string[] {
+/** Adds files to the list; returns what is wrong with those that it rejects. */
+function take(files: File[], limits: Limits | undefined): string[] {
   const refused: string[] = [];
   for (const file of files) {
-    if (!acceptable(file.name)) refused.push(t.load.refusedType(file.name));
-    else if (file.size > maxBytes) refused.push(t.load.tooLarge(file.name, size(maxBytes)));
+    if (limits && !acceptable(file.name, limits.extensions)) refused.push(t.load.refusedType(file.name, limits.extensions));
+    else if (limits && file.size > limits.max_file_bytes) refused.push(t.load.tooLarge(file.name, size(limits.max_file_bytes)));
     else if (file.size === 0) refused.push(t.load.empty(file.name));
     else addUpload(file);
   }
@@ -40,12 +36,11 @@ export function LoadPage() {
   const [, go] = useLocation();
   const [refused, setRefused] = useState<string[]>([]);
   const { tasks, problem } = useTasks(RECENT);
-  const { data: limits } = useRead<Limits>("/api/limits");
+  const limits = useLimits();
   const { data: existing } = useRead<{ datasources: { name: string }[] }>(uploads.length ? "/api/datasources" : null);
   const datasources = existing?.datasources.map(({ name }) => name) ?? [];
   const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
-    // While the limit is not known the server refuses what is too large, before it has come.
-    onDrop: (files) => setRefused(take(files, limits?.max_file_bytes ?? Infinity)),
+    onDrop: (files) => setRefused(take(files, limits)),
     noClick: true,
     noKeyboard: true,
   });
@@ -70,7 +65,7 @@ export function LoadPage() {
           {t.load.choose}
         </button>
         <p className="hint">
-          {t.load.kinds(limits ? size(limits.max_file_bytes) : null)}. {t.load.needs}
+          {limits && t.load.kinds(limits.extensions, size(limits.max_file_bytes))} {t.load.needs}
         </p>
       </section>
       <div role="alert">

@@ -18,6 +18,7 @@ test("only names that Druid takes are valid", () => {
 });
 
 test("only tables are taken", () => {
-  expect(["a.csv", "b.XLSX", "c.xls"].every(acceptable)).toBe(true);
-  expect(["a.pdf", "csv", "a.csv.exe"].some(acceptable)).toBe(false);
+  const extensions = [".csv", ".xlsx", ".xls"];
+  expect(["a.csv", "b.XLSX", "c.xls"].every((name) => acceptable(name, extensions))).toBe(true);
+  expect(["a.pdf", "csv", "a.csv.exe"].some((name) => acceptable(name, extensions))).toBe(false);
 });

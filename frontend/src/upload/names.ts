@@ -1,5 +1,4 @@
 // What may be sent, and where it goes.
-export const EXTENSIONS = [".csv", ".xlsx", ".xls"];
 const VALID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 export const extensionOf = (name: string): string => /\.[^.]+$/.exec(name)?.[0].toLowerCase() ?? "";
@@ -17,4 +16,4 @@ export function suggestDatasource(filename: string): string {
 }
 
 /** The datasource that the rows of a rejects file belong to is known already; its name is not a suggestion. */
-export const acceptable = (name: string): boolean => EXTENSIONS.includes(extensionOf(name));
+export const acceptable = (name: string, extensions: string[]): boolean => extensions.includes(extensionOf(name));
