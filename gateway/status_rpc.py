@@ -1,6 +1,6 @@
 """Tasks, from StatusService."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
 import grpc
@@ -90,26 +90,12 @@ class StatusRpc:
         )
         return answer
 
-    async def watch_all(self, request: status_pb2.WatchTasksRequest, timeout_s: float) -> AsyncIterator[status_pb2.WatchTasksResponse]:
-        call = self._stub.WatchTasks(request, timeout=timeout_s)
-        try:
-            async for item in call:
-                yield item
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
-        finally:
-            call.cancel()
+    def watch_all(self, request: status_pb2.WatchTasksRequest, timeout_s: float) -> AsyncGenerator[status_pb2.WatchTasksResponse, None]:
+        return errors.streamed(lambda: self._stub.WatchTasks(request, timeout=timeout_s), "status")
 
-    async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
+    def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncGenerator[WatchTaskResponse, None]:
         request = status_pb2.WatchTaskRequest(task_id=task_id, from_sequence=from_sequence)
-        call = self._stub.WatchTask(request, timeout=timeout_s)
-        try:
-            async for item in call:
-                yield item
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "status") from failure
-        finally:
-            call.cancel()
+        return errors.streamed(lambda: self._stub.WatchTask(request, timeout=timeout_s), "status")
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Reports and rejects, from ValidationService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import grpc
 
@@ -26,11 +27,6 @@ class ValidationRpc:
 
     async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
         request = validation_pb2.GetRejectsRequest(task_id=task_id, attempt=attempt, format=format)
-        call = self._stub.GetRejects(request, timeout=REJECTS_DEADLINE_S)
-        try:
-            async for piece in call:
+        async with aclosing(errors.streamed(lambda: self._stub.GetRejects(request, timeout=REJECTS_DEADLINE_S), "validation")) as pieces:
+            async for piece in pieces:
                 yield piece.data
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "validation") from failure
-        finally:
-            call.cancel()

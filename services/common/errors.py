@@ -1,8 +1,8 @@
 """Errors that carry a stable code, a place and what to do, and their way through gRPC and HTTP."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf import any_pb2
@@ -13,6 +13,16 @@ from sluice.common.v1 import errors_pb2
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem, ReasonInfo
 
 Answer = TypeVar("Answer")
+StreamedAnswer = TypeVar("StreamedAnswer", covariant=True)
+
+
+class AnswerStream(Protocol[StreamedAnswer]):
+    """A call that answers with a stream, as grpc.aio has it."""
+
+    def __aiter__(self) -> AsyncIterator[StreamedAnswer]: ...
+
+    def cancel(self) -> bool: ...
+
 
 DOMAIN = "sluice"
 """`domain` of our google.rpc.ErrorInfo."""
@@ -138,6 +148,23 @@ async def answered(call: Awaitable[Answer], service: str) -> Answer:
         return await call
     except grpc.RpcError as failure:
         raise from_rpc(failure, service) from failure
+
+
+async def streamed(start: Callable[[], AnswerStream[Answer]], service: str) -> AsyncGenerator[Answer, None]:
+    """What a streaming call of another service answers. The call starts with the first item asked
+    for, and is cancelled when the generator is closed.
+
+    Raises:
+        SluiceError: what `from_rpc` makes of the call's failure.
+    """
+    call = start()
+    try:
+        async for answer in call:
+            yield answer
+    except grpc.RpcError as failure:
+        raise from_rpc(failure, service) from failure
+    finally:
+        call.cancel()
 
 
 def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:

@@ -43,16 +43,9 @@ class LoadsRpc:
         self._gate.passed()
         return answer
 
-    async def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to its end."""
-        call = self._stub.WatchLoad(request, timeout=timeout_s)
-        try:
-            async for answer in call:
-                yield answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
-        finally:
-            call.cancel()
+        return errors.streamed(lambda: self._stub.WatchLoad(request, timeout=timeout_s), SERVICE)
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         """Counts a load's rows."""

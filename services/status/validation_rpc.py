@@ -17,16 +17,9 @@ class ValidationRpc:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ValidationServiceStub(channel)
 
-    async def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+    def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
         """Progress, then the report."""
-        call = self._stub.ValidateObject(request, timeout=timeout_s)
-        try:
-            async for answer in call:
-                yield answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
-        finally:
-            call.cancel()
+        return errors.streamed(lambda: self._stub.ValidateObject(request, timeout=timeout_s), SERVICE)
 
     async def report(self, task_id: str, attempt: int) -> Report:
         """The report of an attempt."""

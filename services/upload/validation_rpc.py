@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-import grpc
 from grpc import aio
 
 from services.common import errors
@@ -17,13 +16,6 @@ class ValidationRpc:
         self._stub = ValidationServiceStub(channel)
         self._deadline_s = deadline_s
 
-    async def inspect(self, messages: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
+    def inspect(self, messages: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
         """What is found in a file while it arrives."""
-        call = self._stub.Inspect(messages, timeout=self._deadline_s)
-        try:
-            async for answer in call:
-                yield answer
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, "validation") from failure
-        finally:
-            call.cancel()
+        return errors.streamed(lambda: self._stub.Inspect(messages, timeout=self._deadline_s), "validation")
