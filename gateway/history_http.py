@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from gateway import models, problems, wire
 from gateway.ports import Services
-from services.common import errors, task_states
+from services.common import enums, errors, task_states
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2 import StageOutcome
 
@@ -18,7 +18,7 @@ class StageRun(BaseModel):
     """One time that a worker was at work on a stage."""
 
     stage: str = Field(description="validate, ingest, verify or clean.")
-    status: models.StatusName = Field(description="The task's status meanwhile.")
+    status: models.ShownStatus = Field(description="The task's status meanwhile.")
     attempt: int = Field(description="Number of the worker's claim.")
     worker: str
     started_at: str = Field(description="ISO 8601, UTC.")
@@ -104,7 +104,7 @@ def _run(found: status_pb2.StageRun) -> StageRun:
         started_at=wire.time(found.start_time),
         ended_at=wire.time(found.end_time) if ended else None,
         seconds=round((found.end_time.ToNanoseconds() - found.start_time.ToNanoseconds()) / 1e9, 3) if ended else None,
-        outcome=StageOutcome.Name(found.outcome).removeprefix("STAGE_OUTCOME_") if found.outcome else None,
+        outcome=enums.short_name(StageOutcome.DESCRIPTOR, found.outcome) if found.outcome else None,
         message=found.message or None,
         error=wire.problem(found.problem) if found.HasField("problem") else None,
     )

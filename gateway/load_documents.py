@@ -3,7 +3,7 @@
 import math
 
 from gateway import models, wire
-from services.common import task_states
+from services.common import enums, task_states
 from sluice.druid.v1.druid_pb2 import ColumnChange
 from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse
 
@@ -21,7 +21,7 @@ def plan(found: GetPlanResponse) -> models.Plan:
         columns=[
             models.PlannedColumn(
                 name=each.name,
-                change=ColumnChange.Name(each.change).removeprefix("COLUMN_CHANGE_"),
+                change=enums.short_name(ColumnChange.DESCRIPTOR, each.change),
                 type=each.type or None,
                 existing_type=each.existing_type or None,
             )

@@ -4,12 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt
 
-from services.common import task_states
+from services.common import enums, task_states
 
 StrictInt64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 
 StatusName = Annotated[str, Field(json_schema_extra={"enum": list(task_states.NAMES)})]
 """A task state by its name; in a request checked by wire.state_of."""
+
+ShownStatus = Annotated[str, Field(json_schema_extra={"enum": [*task_states.NAMES, enums.UNKNOWN]})]
+"""UNKNOWN: the status service is newer than the gateway, and so is the state of the task."""
 
 
 class Problem(BaseModel):
@@ -37,7 +40,10 @@ class Task(BaseModel):
     """A file on its way into a datasource."""
 
     task_id: str = Field(description="UUID of the task.")
-    status: StatusName = Field(description="Where it is. SUCCEEDED, REJECTED, FAILED, CANCELLED and TIMEOUT are final.")
+    status: ShownStatus = Field(
+        description="Where it is. SUCCEEDED, REJECTED, FAILED, CANCELLED and TIMEOUT are final. "
+        "UNKNOWN: a state of a newer release than the gateway's; completed_at says if it is final."
+    )
     datasource_name: str = Field(description="The Druid datasource.")
     original_filename: str = Field(description="The file's name as it was sent.")
     file_uri: str | None = Field(description="Where the file is kept, as s3://bucket/key.")
@@ -60,7 +66,7 @@ class Task(BaseModel):
     load_state: str | None = Field(
         description="What became of a SUCCEEDED task's rows: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED."
     )
-    mode: Literal["append", "replace", "replace_interval", "replace_all"] = Field(
+    mode: Literal["append", "replace", "replace_interval", "replace_all", "unknown"] = Field(
         description="How the load meets the rows that are there already."
     )
     allow_duplicate: bool = Field(description="Whether the same bytes may be loaded twice.")
@@ -91,8 +97,8 @@ class TaskEvent(BaseModel):
     task_id: str
     sequence: int = Field(description="1, 2, 3 ... within the task.")
     time: str | None = Field(description="ISO 8601, UTC.")
-    kind: Literal["state", "progress", "retry", "takeover", "load_state"]
-    status: StatusName = Field(description="The task's status after it.")
+    kind: Literal["state", "progress", "retry", "takeover", "load_state", "unknown"]
+    status: ShownStatus = Field(description="The task's status after it.")
     message: str | None
     attempt: int = Field(description="0 while the file is received.")
     done: int | None = Field(description="How much is done, in `unit`.")
@@ -131,7 +137,7 @@ class PlannedColumn(BaseModel):
     """A column of the load, or of the datasource."""
 
     name: str
-    change: Literal["SAME", "NEW", "CHANGED", "MISSING"] = Field(
+    change: Literal["SAME", "NEW", "CHANGED", "MISSING", "UNKNOWN"] = Field(
         description="What becomes of it; MISSING: it is in the datasource only, and null in the new rows."
     )
     type: str | None = Field(description="SQL type that the load gives it.")
@@ -155,7 +161,7 @@ class Plan(BaseModel):
     datasource_name: str
     mode: str
     interval: str = Field(description="Time that would be loaded or replaced, whole chunks: start/end in ISO 8601, UTC.")
-    segment_granularity: Literal["HOUR", "DAY", "MONTH", "YEAR"]
+    segment_granularity: str = Field(description="HOUR, DAY, MONTH or YEAR.")
     columns: list[PlannedColumn]
     chunks: list[PlannedChunk] = Field(description="In order of time, at most 1,000.")
     rows_added: int
@@ -178,7 +184,7 @@ class Receipt(BaseModel):
     """What became of every row of a file, and how that was proven."""
 
     task_id: str = Field(description="UUID of the task.")
-    status: Literal["SUCCEEDED"]
+    status: Literal["SUCCEEDED", "UNKNOWN"]
     load_state: str = Field(description="What has become of the rows since: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED.")
     datasource_name: str
     original_filename: str

@@ -9,7 +9,6 @@ import strawberry
 from gateway import wire
 from gateway.event_stream import KEEP_ALIVE_S
 from gateway.graphql_types import JSON, ContextInfo, Long, in_range, told
-from services.common import task_states
 from services.common.errors import SluiceError
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2
@@ -136,7 +135,7 @@ class TaskSubscription:
             context = info.context
             found = await context.services.tasks.get(task_id)
             yield status_of(found)
-            if found.state in task_states.TERMINAL:
+            if wire.has_ended(found):
                 return
             async with aclosing(context.watches.follow(task_id, found.last_sequence + 1, KEEP_ALIVE_S)) as events:
                 async for item in events:

@@ -8,7 +8,6 @@ from starlette.responses import Response, StreamingResponse
 from gateway import event_stream, models, problems, wire
 from gateway.ports import Services
 from gateway.watches import Watches
-from services.common import task_states
 from sluice.status.v1.status_pb2 import ListTasksRequest, RetryTaskRequest
 
 TaskId = Annotated[str, Path(description="UUID of the task.", max_length=255)]
@@ -79,7 +78,7 @@ def router(services: Services, watches: Watches) -> APIRouter:
         """What happens to the task, as server-sent events: `id` is the sequence number, `data` a TaskEvent. Ends after the final status;
         204 where nothing can come any more, which keeps browsers from asking again."""
         found = await services.tasks.get(task_id)
-        if found.state in task_states.TERMINAL and last_event_id >= found.last_sequence:
+        if wire.has_ended(found) and last_event_id >= found.last_sequence:
             return Response(status_code=204)
         return event_stream.response(watches, task_id, last_event_id + 1)
 

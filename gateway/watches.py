@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 
 from gateway import wire
 from gateway.ports import Tasks
-from services.common import logs, task_states
+from services.common import logs
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import Task, TaskEvent, WatchTaskResponse
@@ -120,7 +120,7 @@ class _Watch:
         async for item in self._tasks.watch(self._task_id, first, WATCH_S):
             self._keep(item)
         # A stream that ends without a word was asked for what comes after the end.
-        if self._next == first or self.kept[-1].task.state in task_states.TERMINAL:
+        if self._next == first or wire.has_ended(self.kept[-1].task):
             return True
         text = "The status service ended the stream before the task's end."
         raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})

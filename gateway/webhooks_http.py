@@ -40,7 +40,7 @@ class Delivery(BaseModel):
 
     id: int
     task_id: str
-    status: models.StatusName = Field(description="The final status of the task, which is told.")
+    status: models.ShownStatus = Field(description="The final status of the task, which is told.")
     attempts: int
     delivered: bool = Field(description="Whether the receiver has answered with a status of 2xx.")
     last_http_status: int | None
@@ -80,7 +80,7 @@ def router(services: Services) -> APIRouter:
     async def deliveries(name: Name, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Deliveries:
         """What was tried, the newest first."""
         found = await services.webhooks.deliveries(name, limit)
-        return Deliveries(deliveries=[_delivery(each) for each in found])
+        return Deliveries(deliveries=[delivery(each) for each in found])
 
     return routes
 
@@ -91,7 +91,7 @@ def _webhook(found: status_pb2.Webhook) -> Webhook:
     )
 
 
-def _delivery(found: status_pb2.WebhookDelivery) -> Delivery:
+def delivery(found: status_pb2.WebhookDelivery) -> Delivery:
     return Delivery(
         id=found.id,
         task_id=found.task_id,

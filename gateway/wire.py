@@ -4,12 +4,12 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import models
-from services.common import errors, task_states
+from services.common import enums, errors, task_states
 from sluice.common.v1 import errors_pb2, task_pb2
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.druid.v1 import druid_pb2
@@ -34,6 +34,11 @@ def problem(found: errors_pb2.Problem) -> models.Problem:
         action=found.action,
         actor=errors.actor_name(found.actor),
     )
+
+
+def has_ended(found: status_pb2.Task) -> bool:
+    """Whether the task is in a final state, even in one that only a newer release knows."""
+    return found.state in task_states.TERMINAL or found.HasField("complete_time")
 
 
 def state_of(name: str) -> "TaskState.ValueType":
@@ -117,12 +122,12 @@ def task(found: status_pb2.Task) -> models.Task:
 
 def load_state_name(state: "LoadState.ValueType") -> str:
     """What has become of a load's rows."""
-    return LoadState.Name(state).removeprefix("LOAD_STATE_")
+    return enums.short_name(LoadState.DESCRIPTOR, state)
 
 
 def mode_name(mode: "LoadMode.ValueType") -> str:
     """How a load meets the rows that are there, as clients say it."""
-    return LoadMode.Name(mode).removeprefix("LOAD_MODE_").lower() if mode else "append"
+    return enums.short_name(LoadMode.DESCRIPTOR, mode).lower() if mode else "append"
 
 
 def time_range(found: task_pb2.TimeRange | druid_pb2.Interval) -> str:
@@ -149,7 +154,7 @@ def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
         task_id=happened.task_id,
         sequence=happened.sequence,
         time=time(happened.time) if happened.HasField("time") else None,
-        kind=EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower(),
+        kind=enums.short_name(EventKind.DESCRIPTOR, happened.kind).lower(),
         status=task_states.name_of(happened.state),
         message=happened.message or None,
         attempt=happened.attempt,
@@ -186,18 +191,9 @@ def _value(value: Any, field: FieldDescriptor) -> Any:
         case float() if not math.isfinite(value):
             return None
         case int() if field.enum_type is not None:
-            return _enum_name(field.enum_type, value)
+            return enums.short_name(field.enum_type, value) if value else None
         case _:
             return value
-
-
-def _enum_name(kind: EnumDescriptor, number: int) -> str | None:
-    """Short name of an enum value: without the prefix that its siblings share. Null for the unspecified one."""
-    if number == 0:
-        return None
-    prefix = kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    known = kind.values_by_number.get(number)
-    return known.name.removeprefix(prefix) if known else str(number)
 
 
 def load_mode(name: str) -> "LoadMode.ValueType":

@@ -30,8 +30,9 @@ TERMINAL = frozenset(
 _OPTIONS = [
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Despite its name the time that one connect may take, TCP and HTTP/2 handshake included.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
@@ -180,7 +181,9 @@ class SluiceClient:
                         return
                 # Ended by the server without a terminal event: it is stopping, or the terminal event lies before `from_sequence`.
                 task = await self.task(task_id)
-                if task.state in TERMINAL and following > task.last_sequence:
+                # A newer server may have final states that are not in TERMINAL.
+                ended = task.state in TERMINAL or task.HasField("complete_time")
+                if ended and following > task.last_sequence:
                     return
                 await retry.pause(SluiceClientError("SERVICE_UNAVAILABLE", "The status service ends every watch at once."))
             except aio.AioRpcError as failure:

@@ -5,6 +5,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
+from sluice_client.enums import UNKNOWN, short_name
 
 _BY_STATUS = {
     grpc.StatusCode.UNAVAILABLE: ("SERVICE_UNAVAILABLE", "does not answer", "Check its address, and try again in a moment."),
@@ -53,12 +54,12 @@ class SluiceClientError(Exception):
     @classmethod
     def of_problem(cls, problem: Problem, metadata: dict[str, str] | None = None) -> "SluiceClientError":
         """The error that a Problem describes."""
-        known = problem.code in ErrorReason.values()
+        code = short_name(ErrorReason.DESCRIPTOR, problem.code)
         return cls(
-            ErrorReason.Name(problem.code).removeprefix("ERROR_REASON_") if known else f"ERROR_{problem.code}",
+            f"ERROR_{problem.code}" if code == UNKNOWN else code,
             problem.message,
             action=problem.action,
-            actor=Actor.Name(problem.actor).removeprefix("ACTOR_").lower() if problem.actor else "",
+            actor=short_name(Actor.DESCRIPTOR, problem.actor).lower() if problem.actor else "",
             line=problem.line if problem.HasField("line") else None,
             column=problem.column,
             value=problem.value,

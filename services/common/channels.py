@@ -22,8 +22,9 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # A peer that was restarted is tried again soon, not after gRPC's default of up to 2 minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Despite its name the time that one connect may take, TCP and HTTP/2 handshake included.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A half-open connection is noticed within 30 s.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -9,6 +9,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from services.common import enums
 from sluice.common.v1 import errors_pb2
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem, ReasonInfo
 
@@ -34,8 +35,10 @@ _PREFIX = "ERROR_REASON_"
 
 
 def code_of(reason: "ErrorReason.ValueType") -> str:
-    """The code as users see it, for example FILE_TOO_LARGE."""
-    return ErrorReason.Name(reason).removeprefix(_PREFIX)
+    """The code as users see it, for example FILE_TOO_LARGE; ERROR_ and the number for one that only
+    a newer release knows."""
+    name = enums.short_name(ErrorReason.DESCRIPTOR, reason)
+    return f"ERROR_{reason}" if name == enums.UNKNOWN else name
 
 
 def reason_of(code: str) -> "ErrorReason.ValueType":
@@ -47,14 +50,16 @@ def reason_of(code: str) -> "ErrorReason.ValueType":
 
 
 def info_of(reason: "ErrorReason.ValueType") -> ReasonInfo:
-    """Statuses, actor and default action of a reason, as its comment in errors.proto declares them."""
-    value = ErrorReason.DESCRIPTOR.values_by_number[reason]
+    """Statuses, actor and default action of a reason, as its comment in errors.proto declares them;
+    those of INTERNAL for one that this build does not know."""
+    values = ErrorReason.DESCRIPTOR.values_by_number
+    value = values.get(reason, values[ErrorReason.ERROR_REASON_INTERNAL])
     return value.GetOptions().Extensions[errors_pb2.reason]
 
 
 def actor_name(actor: "Actor.ValueType") -> str:
     """you, admin or nobody."""
-    return Actor.Name(actor).removeprefix("ACTOR_").lower()
+    return enums.short_name(Actor.DESCRIPTOR, actor).lower()
 
 
 def problem(

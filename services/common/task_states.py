@@ -1,12 +1,10 @@
 """What the task states are called and what each of them means, as task.proto declares it."""
 
+from services.common import enums
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.task_pb2 import TaskState, TaskStateInfo
 
 _PREFIX = "TASK_STATE_"
-
-Value = TaskState.ValueType
-"""A task state as its number in the proto."""
 
 
 def info_of(state: "TaskState.ValueType") -> TaskStateInfo:
@@ -16,11 +14,8 @@ def info_of(state: "TaskState.ValueType") -> TaskStateInfo:
 
 
 def name_of(state: "TaskState.ValueType") -> str:
-    """The state's name as users see it, such as PENDING; UNKNOWN_99 for one that a newer release
-    has added.
-    """
-    value = TaskState.DESCRIPTOR.values_by_number.get(state)
-    return value.name.removeprefix(_PREFIX) if value else f"UNKNOWN_{state}"
+    """The state's name as users see it, such as PENDING."""
+    return enums.short_name(TaskState.DESCRIPTOR, state)
 
 
 def state_of(name: str) -> "TaskState.ValueType":

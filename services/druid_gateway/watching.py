@@ -99,9 +99,11 @@ class TaskPoller:
             task_ids = sorted(self._watches)
             try:
                 statuses = await self._druid.task_statuses(task_ids)
-            except errors.SluiceError as failure:
+            except Exception as raised:
+                failure = _known(raised)
                 silent_s = monotonic() - answered
-                logs.get().warning("druid.poll_failed", reason=str(failure), silent_s=round(silent_s, 1), tasks=len(task_ids))
+                log = logs.get().bind(silent_s=round(silent_s, 1), tasks=len(task_ids))
+                log.warning("druid.poll_failed", reason=str(failure))
                 if silent_s >= self._outage_s:
                     self._tell_all(failure)
             else:
@@ -125,6 +127,15 @@ class TaskPoller:
                 await self._added.wait()
         except TimeoutError:
             return
+
+
+def _known(raised: Exception) -> errors.SluiceError:
+    """A failure that watchers can be given."""
+    if isinstance(raised, errors.SluiceError):
+        return raised
+    logs.get().error("druid.poll_broke", exc_info=raised)
+    message = "Druid's answer for the load's status could not be understood."
+    return errors.error(ErrorReason.ERROR_REASON_INTERNAL, message)
 
 
 async def watch_load(druid: Druid, poller: TaskPoller, task_id: str, datasource: str = "") -> AsyncGenerator[Progress]:

@@ -28,6 +28,8 @@ from services.status.stored_files import StoredFiles
 from services.status.validation_rpc import ValidationRpc
 from services.status.watch import Watch
 from services.status.webhook_http import WebhookHttp
+from services.status.webhook_sender import AT_ONCE, WebhookSender
+from services.status.webhook_targets import Targets
 from services.status.webhooks import Webhooks
 from services.status.workers import Workers
 from sluice.status.v1.status_pb2_grpc import add_StatusServiceServicer_to_server
@@ -54,10 +56,12 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     )
     for channel in (upload, validation, druid):
         stack.push_async_callback(channel.close)
-    posting = WebhookHttp()
+    posting, targets = WebhookHttp(), Targets(settings.webhook_allowed_networks, AT_ONCE)
     stack.push_async_callback(posting.close)
-    webhooks = Webhooks(database, posting.post, settings.webhook_allowed_networks, PIPELINE_PATIENCE_S)
-    await _keep_running(stack, "webhooks", webhooks.run)
+    stack.callback(targets.close)
+    webhooks = Webhooks(database, targets, CALL_PATIENCE_S)
+    sender = WebhookSender(database, targets, posting.post, PIPELINE_PATIENCE_S)
+    await _keep_running(stack, "webhooks", sender.run)
     queue = Queue(database, settings.pipeline_workers, CALL_PATIENCE_S)
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
     gate = Gate()
@@ -75,7 +79,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
             case str(name) if name == DUE:
                 workers.wake()
             case str(name) if name == WEBHOOK:
-                webhooks.wake()
+                sender.wake()
 
     def reconnected() -> None:
         watch.notify_all()
@@ -91,17 +95,17 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     commands, judging = Commands(store), Judging(database, CALL_PATIENCE_S)
     plans = Plans(commands, undoing, store, ValidationRpc(validation), LoadsRpc(druid, gate))
     servicer = StatusServicer(commands, files, queue, history, webhooks, judging, store, undoing, plans, watch)
+    jobs.start()
+    stack.push_async_callback(jobs.stop)
     port = await server.start(
         stack,
         settings,
         lambda grpc_server: add_StatusServiceServicer_to_server(servicer, grpc_server),
         [SERVICE],
-        {"postgresql": database.check},
+        {"postgresql": database.check, "heartbeat": jobs.check},
     )
     # Closed before the server is: the watchers' streams end, and the tasks are given back at once.
     stack.push_async_callback(watch.close)
-    jobs.start()
-    stack.push_async_callback(jobs.stop)
     working = asyncio.create_task(workers.run(), name="workers")
     stack.push_async_callback(_stop_workers, workers, working)
     return port

@@ -12,6 +12,7 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from enum import IntEnum
+from time import monotonic
 
 import asyncpg
 
@@ -23,7 +24,7 @@ from services.status.tasks import Owner
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RETRY_S = 0.5
-"""Seconds until a heartbeat that failed is tried again."""
+"""Seconds until a heartbeat that failed is tried again; a fifth of the lease where that is less."""
 
 
 class Kind(IntEnum):
@@ -104,11 +105,21 @@ class Jobs:
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._beat_in_thread, name="heartbeat", daemon=True)
+        self._retry_s = min(RETRY_S, lease_s / 5)
+        self._turned_at = monotonic()
 
     def start(self) -> None:
         """Starts the heartbeat; call it inside the running event loop."""
         self._loop = asyncio.get_running_loop()
+        self._turned_at = monotonic()
         self._thread.start()
+
+    async def check(self) -> None:
+        """For readiness: returns while the heartbeat runs. Without it this process loses every task
+        that it claims."""
+        silent_s = monotonic() - self._turned_at
+        if not self._thread.is_alive() or silent_s > self._lease_s:
+            raise RuntimeError(f"no heartbeat for {silent_s:.0f} s")
 
     async def stop(self) -> None:
         """Ends the heartbeat."""
@@ -174,12 +185,19 @@ class Jobs:
     # What follows runs in the heartbeat's thread.
 
     def _beat_in_thread(self) -> None:
-        asyncio.run(self._beat_until_stopped())
-
-    async def _beat_until_stopped(self) -> None:
-        connection: asyncpg.Connection[asyncpg.Record] | None = None
         pause = self._lease_s / 3
+        while not self._stopping.is_set():
+            try:
+                asyncio.run(self._beat_until_stopped(pause))
+            except (Exception, asyncio.CancelledError) as bug:
+                # Whatever it was: the leases of this process depend on this thread.
+                logs.get().error("job.heartbeat_broke", exc_info=bug)
+                pause = self._retry_s
+
+    async def _beat_until_stopped(self, pause: float) -> None:
+        connection: asyncpg.Connection[asyncpg.Record] | None = None
         while not await asyncio.to_thread(self._stopping.wait, pause):
+            self._turned_at = monotonic()
             with self._guard:
                 held = list(self._leases)
             if not held:
@@ -189,9 +207,11 @@ class Jobs:
                     connection = await connect(self._url, "heartbeat")
                 await self._beat(connection, held)
                 pause = self._lease_s / 3
-            except FAILURES as failure:
-                logs.get().warning("job.heartbeat_failed", reason=f"{type(failure).__name__}: {failure}"[:300])
-                pause = RETRY_S
+            except Exception as failure:
+                reason = f"{type(failure).__name__}: {failure}"[:300]
+                bug = None if isinstance(failure, FAILURES) else failure
+                logs.get().warning("job.heartbeat_failed", reason=reason, exc_info=bug)
+                pause = self._retry_s
                 if connection is not None:
                     connection.terminate()
                     connection = None

@@ -26,6 +26,9 @@ _STORAGE = {
     LoadType.LOAD_TYPE_DOUBLE: StorageType.STORAGE_TYPE_DOUBLE,
 }
 
+_NOT_STORED = {LoadType.LOAD_TYPE_UNSPECIFIED, LoadType.LOAD_TYPE_TIME}
+"""Left out, or __time. Any other type has to be known: no column may go missing unnoticed."""
+
 
 def load_id(task_id: str, load_attempt: int) -> str:
     """Druid's id of a load: fixed, so that a submit that is repeated is recognised."""
@@ -45,7 +48,9 @@ def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadR
         datasource=task.datasource_name,
         mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
         columns=[
-            LoadColumn(name=column.name, type=_STORAGE[column.load_type]) for column in report.columns if column.load_type in _STORAGE
+            LoadColumn(name=column.name, type=_STORAGE[column.load_type])
+            for column in report.columns
+            if column.load_type not in _NOT_STORED
         ],
         parts=[LoadPart(uri=part.uri, rows=part.rows) for part in report.parts],
         min_millis=report.time.min_millis,

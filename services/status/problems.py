@@ -8,6 +8,8 @@ from sluice.common.v1.errors_pb2 import Actor, Problem
 MAX_KEPT = 100
 """Findings of validation that a task keeps; the report has the rest."""
 
+_ACTORS = {errors.actor_name(actor): actor for actor in Actor.values()}
+
 
 def clean(text: str) -> str:
     """The text without NUL, which PostgreSQL refuses and a hostile file may hold."""
@@ -36,5 +38,5 @@ def from_json(kept: dict[str, Any]) -> Problem:
         column=kept["column"],
         value=kept["value"],
         action=kept["action"],
-        actor=Actor.Value("ACTOR_" + kept["actor"].upper()),
+        actor=_ACTORS.get(kept["actor"], Actor.ACTOR_UNSPECIFIED),
     )

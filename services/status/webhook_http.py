@@ -14,14 +14,21 @@ class WebhookHttp:
     """Connects to the address that was checked, under the name that the URL has; follows no redirect and no proxy."""
 
     def __init__(self) -> None:
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            # Of each single read: the caller sets a deadline for the whole.
+            timeout=TIMEOUT_S,
+            # Connections are pooled by address, and one address may stand for several names.
+            limits=httpx.Limits(max_keepalive_connections=0),
+            trust_env=False,
+            follow_redirects=False,
+        )
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
 
     async def post(self, target: Target, body: bytes, headers: dict[str, str]) -> int:
-        """Status of the answer, whose body is not read.
+        """Status of the answer, whose body is not read. The caller sets the deadline.
 
         Raises:
             OSError: there was no answer.

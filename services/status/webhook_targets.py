@@ -5,7 +5,9 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from services.common import errors
@@ -15,6 +17,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL_CHARS = 2000
+
+LOOKUP_S = 5.0
 
 _TUNNELS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
 """IPv6 addresses that stand for IPv4 ones."""
@@ -31,33 +35,54 @@ class Target:
     address: IpAddress
 
 
-async def check(url: str, allowed: Sequence[Network]) -> Target:
-    """The URL with an address that may be connected to.
+class Targets:
+    """`allowed` are networks beside the public internet that may be posted to. `lookups` limits the
+    names that are resolved at once. They have threads of their own: one that hangs would otherwise
+    hold up every other lookup of the process, that of PostgreSQL too."""
 
-    Raises:
-        SluiceError: WEBHOOK_TARGET_FORBIDDEN.
-    """
-    if len(url) > MAX_URL_CHARS or any(char.isspace() or ord(char) < 32 or ord(char) > 126 for char in url):
-        raise _forbidden("The URL is longer than 2,000 characters or holds other than visible ASCII characters.")
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        raise _forbidden("The URL must begin with https:// or http:// and may name a port.") from None
-    if not parts.hostname or parts.username is not None or parts.password is not None:
-        raise _forbidden("The URL must name a host and no user.")
-    try:
-        async with asyncio.timeout(5):
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, TimeoutError):
-        raise _forbidden(f"The host {parts.hostname} does not resolve to an address.") from None
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    for address in addresses:
-        if not may_be_reached(address, allowed):
-            raise _forbidden(f"The host {parts.hostname} stands for {address}, which is not on the public internet.")
-    if not addresses:
-        raise _forbidden(f"The host {parts.hostname} does not resolve to an address.")
-    return Target(url, parts.netloc, parts.hostname, addresses[0])
+    def __init__(self, allowed: Sequence[Network], lookups: int) -> None:
+        self._allowed = allowed
+        self._threads = ThreadPoolExecutor(lookups, "webhook-dns")
+
+    def close(self) -> None:
+        """No more lookups."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def check(self, url: str) -> Target:
+        """The URL with an address that may be connected to.
+
+        Raises:
+            SluiceError: WEBHOOK_TARGET_FORBIDDEN.
+        """
+        if len(url) > MAX_URL_CHARS:
+            raise _forbidden("The URL is longer than 2,000 characters.")
+        if any(not "!" <= char <= "~" for char in url):
+            raise _forbidden("The URL contains other than visible ASCII characters.")
+        try:
+            parts = urlsplit(url)
+            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        except (ValueError, KeyError):
+            message = "The URL must begin with https:// or http:// and may name a port."
+            raise _forbidden(message) from None
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise _forbidden("The URL must name a host and no user.")
+        addresses = await self._addresses(parts.hostname, port)
+        for address in addresses:
+            if not may_be_reached(address, self._allowed):
+                what = f"The host {parts.hostname} stands for {address}"
+                raise _forbidden(f"{what}, which is not on the public internet.")
+        return Target(url, parts.netloc, parts.hostname, addresses[0])
+
+    async def _addresses(self, host: str, port: int) -> list[IpAddress]:
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        except (OSError, UnicodeError, TimeoutError):
+            found = []
+        if not found:
+            raise _forbidden(f"The host {host} does not resolve to an address.")
+        return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
 def may_be_reached(address: IpAddress, allowed: Sequence[Network]) -> bool:

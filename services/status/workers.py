@@ -63,6 +63,10 @@ class Workers:
         except errors.SluiceError as failure:
             logs.get().warning("workers.cannot_claim", code=failure.code)
             return False
+        except Exception as bug:
+            # Without this loop the process answers calls and works on nothing.
+            logs.get().error("workers.cannot_claim", exc_info=bug)
+            return False
         if lease is None or self._stopping:
             return False
         work = asyncio.create_task(self._pipeline.run(lease), name=f"task {lease.owner.task_id}")

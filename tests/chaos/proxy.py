@@ -23,10 +23,14 @@ class Mode(Enum):
 
 
 class Link:
-    """One address in front of one or more backends, which take the connections in turn."""
+    """One address in front of one or more backends, which take the connections in turn.
 
-    def __init__(self, backends: Sequence[Address]) -> None:
+    `handshake_s`: seconds for which the first byte of every new connection is held back.
+    """
+
+    def __init__(self, backends: Sequence[Address], handshake_s: float = 0.0) -> None:
         self._backends = list(backends)
+        self._handshake_s = handshake_s
         self._next = 0
         self._mode = Mode.OPEN
         self._flowing = asyncio.Event()
@@ -68,6 +72,7 @@ class Link:
         try:
             if self._mode is Mode.REFUSING:
                 return
+            await asyncio.sleep(self._handshake_s)
             up_reader, up_writer = await self._connect()
             ends.append(up_writer)
             self._writers.add(up_writer)

@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import click
 import typer
 from rich.console import Console
 
@@ -31,7 +30,12 @@ app = typer.Typer(
 )
 
 
-STATE = click.Choice([show.state_name(each) for each in TaskState.values() if each], case_sensitive=False)
+def _state(name: str) -> str:
+    """The name of a task state, in any case."""
+    names = [show.state_name(each) for each in TaskState.values() if each]
+    if name.upper() not in names:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(names)}.")
+    return name.upper()
 
 
 class Mode(StrEnum):
@@ -164,7 +168,9 @@ def import_object(
 def tasks(
     context: typer.Context,
     datasource: Annotated[str, typer.Option("--datasource", "-d", help="Only this datasource.")] = "",
-    status: Annotated[list[str] | None, typer.Option("--status", "-s", click_type=STATE, help="Only these. Repeatable.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option("--status", "-s", parser=_state, metavar="STATE", help="Only these. Repeatable.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most tasks to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:

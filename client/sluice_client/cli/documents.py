@@ -5,7 +5,7 @@ import math
 from datetime import UTC
 from typing import Any
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +13,7 @@ from sluice.common.v1.errors_pb2 import Problem
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1.status_pb2 import EventKind, StageTiming, Task, TaskEvent
 from sluice_client.client import QueryResult
+from sluice_client.enums import short_name
 from sluice_client.errors import SluiceClientError
 
 _TASK_NAMES = {
@@ -49,7 +50,7 @@ def task(found: Task) -> dict[str, Any]:
 def event(happened: TaskEvent) -> dict[str, Any]:
     """An event of a task."""
     made = _renamed(message(happened), _EVENT_NAMES)
-    return {**made, "kind": EventKind.Name(happened.kind).removeprefix("EVENT_KIND_").lower()}
+    return {**made, "kind": short_name(EventKind.DESCRIPTOR, happened.kind).lower()}
 
 
 def answer(result: QueryResult) -> dict[str, Any]:
@@ -109,17 +110,8 @@ def _value(value: Any, field: FieldDescriptor) -> Any:
         case float() if not math.isfinite(value):
             return None
         case int() if field.enum_type is not None:
-            return _enum_name(field.enum_type, value)
+            return short_name(field.enum_type, value) if value else None
         case "":
             return None
         case _:
             return value
-
-
-def _enum_name(kind: EnumDescriptor, number: int) -> str | None:
-    """Short name of an enum value: without the prefix that its siblings share. Null for the unspecified one."""
-    if number == 0:
-        return None
-    prefix = kind.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    known = kind.values_by_number.get(number)
-    return known.name.removeprefix(prefix) if known else str(number)

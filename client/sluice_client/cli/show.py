@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+from google.protobuf.descriptor import EnumDescriptor
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1.status_pb2 import Task
 from sluice.validation.v1.validation_pb2 import ColumnType, FileFormat, LoadType, Report, Verdict
 from sluice_client.client import QueryResult
+from sluice_client.enums import short_name
 from sluice_client.errors import SluiceClientError
 
 _COLOURS = {"SUCCEEDED": "green", "REJECTED": "red", "FAILED": "red", "TIMEOUT": "red", "CANCELLED": "yellow"}
@@ -42,7 +44,7 @@ def _visible(character: str) -> str:
 
 def state_name(state: "TaskState.ValueType") -> str:
     """SUCCEEDED for TASK_STATE_SUCCEEDED."""
-    return TaskState.Name(state).removeprefix("TASK_STATE_") if state in TaskState.values() else str(state)
+    return short_name(TaskState.DESCRIPTOR, state)
 
 
 def state(of: "TaskState.ValueType") -> Text:
@@ -119,9 +121,9 @@ def _cell(value: Any) -> Text:
 
 def report(found: Report, out: Console) -> None:
     """What validation found: verdict, counts, columns, problems and the first refused rows."""
-    verdict = Verdict.Name(found.verdict).removeprefix("VERDICT_")
+    verdict = short_name(Verdict.DESCRIPTOR, found.verdict)
     style = "bold green" if found.verdict == Verdict.VERDICT_PASSED else "bold red"
-    kind = FileFormat.Name(found.format).removeprefix("FILE_FORMAT_")
+    kind = short_name(FileFormat.DESCRIPTOR, found.format)
     out.print(Text.assemble((verdict, style), " ", plain(found.filename), f" ({kind}, {found.file_size:,} bytes) ", plain(found.summary)))
     counts = f"{found.rows_loadable:,} loadable + {found.rows_rejected:,} refused + {found.rows_skipped:,} skipped"
     out.print(f"{found.rows_read:,} rows read = {counts}")
@@ -129,10 +131,11 @@ def report(found: Report, out: Console) -> None:
     for index in (3, 4, 5):
         table.columns[index].justify = "right"
     for column in found.columns:
+        load_type = _type(LoadType.DESCRIPTOR, column.load_type)
         table.add_row(
             plain(column.source_name),
-            _short(ColumnType.Name(column.type), "COLUMN_TYPE_"),
-            Text.assemble(plain(column.name), " ", (_short(LoadType.Name(column.load_type), "LOAD_TYPE_"), "dim")),
+            _type(ColumnType.DESCRIPTOR, column.type),
+            Text.assemble(plain(column.name), " ", (load_type, "dim")),
             f"{column.fitting:,}",
             f"{column.misfits:,}",
             f"{column.nulls:,}",
@@ -149,6 +152,5 @@ def report(found: Report, out: Console) -> None:
         out.print(f"... and {found.rows_rejected - _REJECTS_SHOWN:,} more refused rows; the page and REST give them as a file.")
 
 
-def _short(name: str, prefix: str) -> str:
-    short = name.removeprefix(prefix).lower()
-    return "" if short == "unspecified" else short
+def _type(kind: EnumDescriptor, value: int) -> str:
+    return short_name(kind, value).lower() if value else ""

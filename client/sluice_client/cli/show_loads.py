@@ -9,6 +9,7 @@ from sluice.common.v1.task_pb2 import LoadMode, LoadState, TimeRange
 from sluice.druid.v1.druid_pb2 import ColumnChange, Interval
 from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse
 from sluice_client.cli.show import plain
+from sluice_client.enums import short_name
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHANGES = {
@@ -50,12 +51,12 @@ def receipt(found: GetReceiptResponse, out: Console) -> None:
     facts.add_row("time", _range(found.interval))
     facts.add_row("Druid tasks", ", ".join(found.druid_task_ids))
     facts.add_row("done", f"{found.complete_time.ToDatetime():%Y-%m-%d %H:%M:%S}Z")
-    facts.add_row("since then", LoadState.Name(found.load_state).removeprefix("LOAD_STATE_"))
+    facts.add_row("since then", short_name(LoadState.DESCRIPTOR, found.load_state))
     out.print(facts)
 
 
 def _mode(mode: "LoadMode.ValueType") -> str:
-    return LoadMode.Name(mode).removeprefix("LOAD_MODE_").lower().replace("_", " ")
+    return short_name(LoadMode.DESCRIPTOR, mode).lower().replace("_", " ")
 
 
 def _range(found: Interval | TimeRange) -> str:

@@ -12,5 +12,7 @@ export interface Timing {
 
 const ENDS = new Set(["SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"]);
 
-export const ended = (task: Pick<Task, "status">): boolean => ENDS.has(task.status);
+/** A server may have final states that this page does not know: then the task is completed too. */
+export const ended = (task: Pick<Task, "status" | "completedAt">): boolean =>
+  ENDS.has(task.status) || task.completedAt !== null;
 export const timings = (task: Task): Timing[] => (Array.isArray(task.timings) ? (task.timings as Timing[]) : []);

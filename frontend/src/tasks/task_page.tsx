@@ -98,7 +98,7 @@ function Head({ task, live }: { task: Task; live: boolean }) {
       </div>
       <p className="task-into">
         {t.task.into} <Link href={`/datasources/${encodeURIComponent(task.datasourceName ?? "")}`}>{task.datasourceName}</Link>
-        {task.loadState && task.loadState !== "LIVE" && <span className="quiet-text"> · {t.loadState[task.loadState]}</span>}
+        {task.loadState && task.loadState !== "LIVE" && <span className="quiet-text"> · {t.loadState[task.loadState] ?? task.loadState}</span>}
       </p>
       <p className="task-message" role="status">
         {task.message}

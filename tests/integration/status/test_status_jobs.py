@@ -1,19 +1,23 @@
 """Claims on a real PostgreSQL: one worker at a time, fenced by the attempt."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from time import monotonic
+from typing import Any
 
 import asyncpg
 import pytest
+from grpc_health.v1 import health_pb2
 
 from services.status.jobs import Jobs, Lease
 from services.status.machine import Move, State
 from services.status.postgres import Database
 from services.status.store import Store
 from services.status.tasks import NewTask, Progress, Task
-from tests.integration.status.conftest import terminate, until
+from tests.integration.status.conftest import Services, terminate, until
+from tests.integration.status.test_status_outages import health
 
 LEASE_S = 1.0
 
@@ -61,6 +65,16 @@ async def claimed(jobs: Jobs) -> Lease:
 
     await until(claim)
     return found[0]
+
+
+async def becomes(port: int, wanted: int) -> bool:
+    """Whether the health of the service changes to that."""
+
+    async def is_so() -> bool:
+        return bool(await health(port) == wanted)
+
+    await until(is_so)
+    return True
 
 
 async def test_no_task_is_claimed_twice(store: Store, database: Database, database_url: str) -> None:
@@ -141,6 +155,57 @@ async def test_the_heartbeat_survives_its_connection(
         await asyncio.sleep(0.1)
     assert not lease.lost.is_set()
     await jobs.stop()
+
+
+@pytest.mark.parametrize("fault", [KeyError("row"), asyncio.CancelledError()], ids=type)
+async def test_the_heartbeat_survives_a_fault_of_ours(
+    store: Store,
+    database: Database,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException,
+) -> None:
+    await uploaded(store)
+    # The lease is longer than a busy machine takes to log a traceback.
+    jobs, other = Jobs(database, database_url, 3 * LEASE_S), worker(database, database_url)
+    real, faults = Jobs._beat, [fault]
+
+    async def beat(self: Jobs, *arguments: Any) -> None:
+        if faults:
+            raise faults.pop()
+        await real(self, *arguments)
+
+    monkeypatch.setattr(Jobs, "_beat", beat)
+    jobs.start()
+    lease = await claimed(jobs)
+    until_then = monotonic() + 6 * LEASE_S
+    while monotonic() < until_then:
+        assert await other.claim() is None
+        await asyncio.sleep(0.1)
+    assert not faults
+    assert not lease.lost.is_set()
+    await jobs.stop()
+
+
+async def test_a_heartbeat_that_hangs_makes_the_service_not_ready(
+    services: Services, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    async def beat(self: Jobs, *arguments: Any) -> None:
+        over.wait()  # Nothing else runs in that thread.
+
+    monkeypatch.setattr(Jobs, "_beat", beat)
+    service = await services.start(lease_s=1)
+    # Closed in the opposite order: before the service, which waits for its thread.
+    services.stack.callback(over.set)
+    service.loads.gate.clear()
+    assert await becomes(service.port, health_pb2.HealthCheckResponse.SERVING)
+    await service.upload()
+    assert await becomes(service.port, health_pb2.HealthCheckResponse.NOT_SERVING)
+    over.set()
+    assert await becomes(service.port, health_pb2.HealthCheckResponse.SERVING)
+    service.loads.gate.set()
 
 
 async def test_a_released_task_is_free_at_once(store: Store, database: Database, database_url: str) -> None:

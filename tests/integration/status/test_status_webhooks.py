@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.status import webhook_targets, webhooks
+from services.status import webhook_sender, webhook_targets
 from services.status.webhook_targets import may_be_reached
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, until
@@ -55,8 +55,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def service(services: Services, sql: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(webhooks, "FIRST_PAUSE_S", 0.05)
-    monkeypatch.setattr(webhooks, "POLL_S", 0.1)
+    monkeypatch.setattr(webhook_sender, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(webhook_sender, "POLL_S", 0.1)
     return await services.start(webhook_allowed_networks=["127.0.0.0/8", "::1/128"])
 
 
@@ -107,7 +107,7 @@ async def test_a_delivery_is_tried_until_it_is_heard(service: Service, receiver:
 
 
 async def test_it_is_given_up_after_its_attempts(service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "ATTEMPTS", 2)
+    monkeypatch.setattr(webhook_sender, "ATTEMPTS", 2)
     receiver.answers = [500] * 9
     await put(service, receiver.url)
     task = await service.upload()
@@ -152,6 +152,30 @@ async def test_nothing_is_told_after_it_was_removed(service: Service, receiver: 
     await service.ended(task.task_id)
     assert await deliveries(service) == []
     assert receiver.got == []
+
+
+async def test_what_was_not_delivered_ends_with_its_webhook(
+    service: Service,
+    sql: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    await put(service, "http://localhost:1/nobody")
+    tried, ending = await service.create(), await service.create()
+    await service.stub.CancelTask(status_pb2.CancelTaskRequest(task_id=tried.task_id))
+    request = status_pb2.DeleteWebhookRequest(datasource="sales")
+    async with sql.transaction():
+        # A task that ends while the webhook is deleted: its delivery cannot be seen yet.
+        end = "UPDATE ingestion_tasks SET status = 'CANCELLED', completed_at = now()"
+        await sql.execute(f"{end} WHERE task_id = $1", ending.task_id)
+        deleting = asyncio.ensure_future(service.stub.DeleteWebhook(request))
+
+        async def waits() -> bool:
+            return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+        await until(waits)
+    await deleting
+    found = await deliveries(service)
+    assert [each.HasField("end_time") for each in found] == [True, True]
+    assert {each.last_error for each in found} == {"The webhook was removed."}
 
 
 async def test_the_secret_is_told_once_and_never_logged(service: Service, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

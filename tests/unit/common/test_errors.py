@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.common import errors
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
+from tests.unit.unknown_values import filled
 
 
 class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]
@@ -82,3 +83,10 @@ def test_a_code_of_a_newer_build_is_internal() -> None:
 def test_the_problem_is_the_error() -> None:
     raised = errors.SluiceError(Problem(code=ErrorReason.ERROR_REASON_FILE_EMPTY, message="Nothing in it."))
     assert str(raised) == "FILE_EMPTY: Nothing in it."
+
+
+def test_a_reason_of_a_newer_release_is_handed_on() -> None:
+    newer = errors.SluiceError(filled(Problem(message="Too new.", action="Wait.")))
+    received = errors.from_rpc(Failed(errors.to_status(newer)), "upload")
+    assert (received.code, received.problem) == ("ERROR_9999", newer.problem)
+    assert errors.reason_of(received.code) == ErrorReason.ERROR_REASON_INTERNAL

@@ -1,7 +1,7 @@
 """Watching loads: what is told, when it ends, and how often Druid is asked."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.common.errors import SluiceError, code_of
 from services.druid_gateway import pacing, watching
-from services.druid_gateway.loads import SubTasks, TaskReport
+from services.druid_gateway.loads import SubTasks, TaskReport, TaskStatus
 from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.watching import Phase, Progress, TaskPoller, watch_load
 from tests.unit.druid_gateway.fake_druid import AWAY, RUNNING, SUCCESS, WAITING, FakeDruid, Polled, failed
@@ -93,6 +93,33 @@ async def test_a_long_outage_ends_the_watch() -> None:
     with pytest.raises(SluiceError) as raised:
         await watch(druid, outage_s=0.02)
     assert raised.value.code == "DRUID_UNAVAILABLE"
+
+
+class Garbled(FakeDruid):
+    """Answers something that is understood nowhere, `times` in a row."""
+
+    times = 3
+
+    async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
+        if self.times:
+            self.times -= 1
+            raise KeyError("status")
+        return await super().task_statuses(task_ids)
+
+
+async def test_polling_survives_any_failure() -> None:
+    druid = Garbled(polls=[{"a": RUNNING}, {"a": SUCCESS}])
+    async with asyncio.timeout(5):
+        assert [each.phase for each in await watch(druid)] == [Phase.RUNNING, Phase.SUCCEEDED]
+
+
+async def test_a_failure_that_stays_ends_the_watch() -> None:
+    druid = Garbled()
+    druid.times = 1_000_000
+    async with asyncio.timeout(5):
+        with pytest.raises(SluiceError) as raised:
+            await watch(druid, outage_s=0.02)
+    assert raised.value.code == "INTERNAL"
 
 
 async def test_all_watched_tasks_are_asked_at_once() -> None:

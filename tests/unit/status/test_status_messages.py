@@ -11,9 +11,10 @@ from services.common import errors
 from services.status import pages, problems
 from services.status.machine import State
 from services.status.messages import state_of, state_value, task_message, timings
-from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import LoadState, TaskState
 from tests.unit.status.fake_rows import NOW, new_task
+from tests.unit.unknown_values import filled
 
 NO_NUL = st.text(st.characters(exclude_characters="\x00", codec="utf-8"))
 
@@ -22,6 +23,13 @@ NO_NUL = st.text(st.characters(exclude_characters="\x00", codec="utf-8"))
 def test_a_problem_comes_back_as_it_was(message: str, line: int | None, value: str) -> None:
     problem = errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, message, line=line, column="c", value=value)
     assert problems.from_json(problems.to_json(problem)) == problem
+
+
+def test_a_problem_of_a_newer_release_is_kept() -> None:
+    newer = filled(Problem(message="Too new.", action="Wait."))
+    kept = problems.from_json(problems.to_json(newer))
+    assert (kept.message, kept.action) == ("Too new.", "Wait.")
+    assert kept.code == ErrorReason.ERROR_REASON_INTERNAL
 
 
 def test_nul_does_not_reach_postgresql() -> None:
