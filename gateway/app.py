@@ -31,6 +31,7 @@ from gateway import (
 )
 from gateway.all_watch import AllWatch
 from gateway.allowed import Allowed
+from gateway.body import JsonBodies
 from gateway.druid_rpc import DruidRpc
 from gateway.edge import Edge
 from gateway.form import Limits
@@ -99,22 +100,23 @@ def http_app(
         part_header_bytes=settings.max_part_header_bytes,
         idle_s=settings.upload_idle_s,
     )
+    bodies = JsonBodies(settings.max_json_body_bytes, settings.json_body_timeout_s)
     app = FastAPI(title="Sluice", version=version("sluice"), description=DESCRIPTION, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(uploads_http.router(services, limits, metrics))
     app.include_router(tus_http.router(services, limits, metrics))
-    app.include_router(imports_http.router(services, settings.max_json_body_bytes))
+    app.include_router(imports_http.router(services, bodies))
     app.include_router(limits_http.router(services, limits))
     app.include_router(tasks_http.router(services, watches))
-    app.include_router(reports_http.router(services))
-    app.include_router(quality_http.router(services))
+    app.include_router(reports_http.router(services, bodies))
+    app.include_router(quality_http.router(services, bodies))
     app.include_router(history_http.router(services))
     app.include_router(datasources_http.router(services))
-    app.include_router(loads_http.router(services))
-    app.include_router(webhooks_http.router(services))
-    app.include_router(query_http.router(services, settings.max_json_body_bytes))
+    app.include_router(loads_http.router(services, bodies))
+    app.include_router(webhooks_http.router(services, bodies))
+    app.include_router(query_http.router(services, bodies))
     app.include_router(operations_http.router(ask_readiness, metrics))
-    graphql_http.install(app, services, watches, all_watch, limits, settings.max_json_body_bytes, metrics)
+    graphql_http.install(app, services, watches, all_watch, limits, bodies, metrics, settings.head_timeout_s)
     page_http.install(app)
     allowed = Allowed(settings.hosts, settings.allowed_origins)
     inner: ASGIApp = app

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway import problems
+from gateway.address import check_address
 from gateway.allowed import Allowed
 from gateway.metrics import Metrics
 from gateway.streams import BrokenAnswerError
@@ -77,6 +78,7 @@ class Edge:
             self._allowed.check_host(host)
         if method not in SAFE_METHODS:
             self._allowed.check_origin(headers.get("origin"), host)
+        check_address(scope)
         caller = await self._authenticator.authenticate(f"{method} {scope['path']}", dict(headers.items()))
         scope["state"]["caller"] = caller
         logs.bind(caller=caller)
@@ -84,6 +86,8 @@ class Edge:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         try:
             await self._admit(scope, headers)
+            if scope["path"] != problems.GRAPHQL_PATH:
+                raise error(ErrorReason.ERROR_REASON_NOT_FOUND, f"There is no WebSocket at {scope['path'][:200]}.")
         except SluiceError as refused:
             logs.get().info("websocket.refused", code=refused.code, reason=refused.problem.message)
             answer = problems.response(scope["path"], refused)

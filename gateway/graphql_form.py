@@ -1,12 +1,12 @@
 """The GraphQL multipart request specification, read as a stream: `operations`, `map`, then the file, which is still on its way when the
 operation starts."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from multipart import MultipartSegment
 
+from gateway import strict_json
 from gateway.form import Form, IncomingFile
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -67,9 +67,9 @@ async def _field(form: Form, name: str) -> str:
 
 def _json(name: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return strict_json.loads(text)
     except ValueError as failure:
-        raise _invalid(name, f"The field {name} is not JSON: {failure}.") from None
+        raise _invalid(name, f"The field {name} is not JSON that can be taken: {failure}.") from None
 
 
 def _single_file(mapping: object) -> tuple[str, list[str]]:

@@ -1,9 +1,9 @@
 """/graphql: POST with JSON, POST with a file that is handed on while it arrives, and subscriptions over graphql-transport-ws."""
 
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI, Request
-from graphql import GraphQLError
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -13,12 +13,13 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
-from gateway import problems
+from gateway import graphql_guard, problems
 from gateway.all_watch import AllWatch
-from gateway.body import read_json_body
+from gateway.body import JsonBodies
 from gateway.clients import client_of
 from gateway.form import Body, Form, Limits
 from gateway.graphql_form import Operation, operation_of, read_operation
+from gateway.graphql_socket import Socket
 from gateway.graphql_types import Context
 from gateway.metrics import Metrics
 from gateway.ports import Services
@@ -38,12 +39,15 @@ MAX_SUBSCRIPTIONS = 50
 class _Subscriptions(GraphQL[Context, None]):
     """Strawberry's handling of the WebSocket protocol. HTTP is ours, as Strawberry would read a whole form before it starts."""
 
-    def __init__(self, context: Context) -> None:
+    websocket_adapter_class = Socket
+
+    def __init__(self, context: Context, init_timeout_s: float) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             max_subscriptions_per_connection=MAX_SUBSCRIPTIONS,
+            connection_init_wait_timeout=timedelta(seconds=init_timeout_s),
         )
         self._context = context
 
@@ -56,9 +60,16 @@ class _Subscriptions(GraphQL[Context, None]):
 
 
 def install(
-    app: FastAPI, services: Services, watches: Watches, all_watch: AllWatch, limits: Limits, max_body_bytes: int, metrics: Metrics
+    app: FastAPI,
+    services: Services,
+    watches: Watches,
+    all_watch: AllWatch,
+    limits: Limits,
+    bodies: JsonBodies,
+    metrics: Metrics,
+    init_timeout_s: float,
 ) -> None:
-    """Adds /graphql."""
+    """Adds /graphql. `init_timeout_s`: seconds in which a WebSocket has to send connection_init."""
 
     @app.post(problems.GRAPHQL_PATH, include_in_schema=False)
     async def graphql(request: Request) -> Response:
@@ -67,10 +78,11 @@ def install(
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             operation = await _operation_with_file(request, limits)
         else:
-            operation = operation_of(await read_json_body(request, max_body_bytes))
+            operation = operation_of(await bodies.read(request))
         return JSONResponse(await _execute(operation, context))
 
-    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, _Subscriptions(Context(services, watches, all_watch, metrics))))
+    following = _Subscriptions(Context(services, watches, all_watch, metrics), init_timeout_s)
+    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, following))
 
 
 async def _operation_with_file(request: Request, limits: Limits) -> Operation:
@@ -103,13 +115,5 @@ async def _execute(operation: Operation, context: Context) -> dict[str, Any]:
         raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="operationName") from None
     answer: dict[str, Any] = {"data": result.data}
     if result.errors:
-        answer["errors"] = [_formatted(each) for each in result.errors]
+        answer["errors"] = [graphql_guard.with_code(each.formatted) for each in result.errors]
     return answer
-
-
-def _formatted(found: GraphQLError) -> dict[str, Any]:
-    """The error with a code, also where GraphQL itself found it: a syntax error, an unknown field, a wrong variable."""
-    told: dict[str, Any] = dict(found.formatted)
-    if "code" not in told.get("extensions", {}):
-        told["extensions"] = problems.extensions(error(ErrorReason.ERROR_REASON_REQUEST_INVALID, found.message))
-    return told

@@ -1,4 +1,5 @@
-"""The head of a request is short and comes soon: who sends neither an end of it nor a body would otherwise hold memory and a connection."""
+"""The head of a request is short and comes soon: who sends neither an end of it nor a body would otherwise hold memory and a
+connection. What is no HTTP at all is answered in the shape of every other refusal."""
 
 import asyncio
 from http import HTTPStatus
@@ -48,7 +49,22 @@ def bounded(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
 
         def _await_head(self) -> None:
             if self._late is None:
-                self._late = self.loop.call_later(timeout_s, self.transport.close)
+                self._late = self.loop.call_later(timeout_s, self._give_up)
+
+        def _give_up(self) -> None:
+            if self._in_head:
+                text = f"The head of the request did not end within {timeout_s:g} seconds."
+                self._refuse(error(ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, text))
+            else:
+                self.transport.close()
+
+        def send_400_response(self, msg: str) -> None:
+            if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+                # Another answer within the one that is on its way would be taken for a part of it.
+                self.transport.close()
+                return
+            text = "The request, or its body, is not valid HTTP/1.1."
+            self._refuse(error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text))
 
         def _head_is_there(self) -> None:
             if self._late is not None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from gateway.http_head import bounded
 from gateway.settings import Settings
+from gateway.websocket_server import CodedWebSocket
 from services.common import logs
 from services.common.server import PortTakenError
 
@@ -36,7 +37,7 @@ async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settin
     config = uvicorn.Config(
         app,
         http=bounded(settings.max_head_bytes, settings.head_timeout_s),
-        ws="websockets-sansio",
+        ws=CodedWebSocket,
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from gateway import imports, models, problems
-from gateway.body import read_json_body
+from gateway.body import JsonBodies, documented
 from gateway.clients import client_of
 from gateway.ports import Services
 from gateway.uploads_http import request_id
@@ -24,23 +23,19 @@ class Import(BaseModel):
     options: dict[str, Any] | None = Field(None, description="How the file is to be read: see sluice.validation.v1.ReadOptions.")
 
 
-_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": Import.model_json_schema()}}}}
-
-
-def router(services: Services, max_body_bytes: int) -> APIRouter:
+def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The route, on the given services."""
     routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
 
-    @routes.post("/api/ingest/import", status_code=202, response_model=models.Accepted, openapi_extra=_BODY)
+    @routes.post(
+        "/api/ingest/import", status_code=202, response_model=models.Accepted, openapi_extra=documented(Import.model_json_schema())
+    )
     async def import_object(
         request: Request,
         idempotency_key: Annotated[str | None, Header(description="Your own id of this request; twice with it makes one task.")] = None,
     ) -> Response:
         """Takes a file from where it lies. Answers once the object store has copied it; validation and loading go on afterwards."""
-        try:
-            wanted = Import.model_validate(await read_json_body(request, max_body_bytes))
-        except ValidationError as failure:
-            raise RequestValidationError(failure.errors()) from None
+        wanted = await bodies.model(request, Import)
         task_id = await imports.begin(
             services.uploads,
             request_id(idempotency_key),

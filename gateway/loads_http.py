@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from gateway import load_documents, models, problems, ready_queries, wire
+from gateway.body import JsonBodies, documented
 from gateway.ports import Services
 
 TaskId = Annotated[str, Path(description="UUID of the task.", max_length=255)]
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
     routes = APIRouter(prefix="/api/ingest/tasks", tags=["loads"], responses=problems.RESPONSES)
 
@@ -25,11 +26,17 @@ def router(services: Services) -> APIRouter:
         """What the load of a task would do that was sent with apply=false, once it is PLANNED."""
         return load_documents.plan(await services.tasks.plan(task_id))
 
-    @routes.post("/{task_id}/apply", status_code=202, response_model=models.Task)
-    async def apply(task_id: TaskId, body: models.PlanToApply) -> models.Task:
+    @routes.post(
+        "/{task_id}/apply",
+        status_code=202,
+        response_model=models.Task,
+        openapi_extra=documented(models.PlanToApply.model_json_schema()),
+    )
+    async def apply(task_id: TaskId, request: Request) -> models.Task:
         """Begins the load of a PLANNED task, if its plan still holds; else PLAN_STALE, and GET tells the new one. Harmless when
         repeated."""
-        return wire.task(await services.tasks.apply_plan(task_id, body.plan_hash))
+        wanted = await bodies.model(request, models.PlanToApply)
+        return wire.task(await services.tasks.apply_plan(task_id, wanted.plan_hash))
 
     @routes.get("/{task_id}/receipt", response_model=models.Receipt)
     async def receipt(task_id: TaskId, response: Response) -> models.Receipt:

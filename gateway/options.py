@@ -3,12 +3,12 @@
 Names are the proto's, or the same in camelCase; enums go by their short name in any case, such as `auto` or `reject_row`.
 """
 
-import json
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from gateway import strict_json
 from services.common.errors import SluiceError, error
 from services.common.interceptors import check
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -33,9 +33,9 @@ def read_options(given: object) -> ReadOptions | None:
         return None
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            raise _invalid("options", "options must be the text of a JSON object.") from None
+            given = strict_json.loads(given)
+        except ValueError as failure:
+            raise _invalid("options", f"options must be the text of a JSON object: {failure}.") from None
     return message(ReadOptions, given, "options")
 
 

@@ -5,6 +5,7 @@ The page is what `make page` builds into frontend/dist: files named by their con
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
@@ -36,7 +37,7 @@ class _Built(StaticFiles):
         """The file in the best form that the client takes."""
         accepted = {each.partition(";")[0].strip() for each in Headers(scope=scope).get("accept-encoding", "").split(",")}
         for encoding, ending in ENCODINGS:
-            if encoding in accepted and self.lookup_path(path + ending)[1]:
+            if encoding in accepted and await run_in_threadpool(self._has, path + ending):
                 answer = await super().get_response(path + ending, scope)
                 answer.headers["Content-Encoding"] = encoding
                 break
@@ -45,6 +46,13 @@ class _Built(StaticFiles):
         answer.headers["Vary"] = "Accept-Encoding"
         answer.headers["Cache-Control"] = self._cache
         return answer
+
+    def _has(self, path: str) -> bool:
+        try:
+            return self.lookup_path(path)[1] is not None
+        except OSError:
+            # No file can have such a name, for example because it is too long.
+            return False
 
 
 def install(app: FastAPI) -> None:

@@ -2,16 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 
 from gateway import options, problems, wire
+from gateway.body import JsonBodies, documented
 from gateway.ports import Services
 from sluice.status.v1.status_pb2 import DatasourceSettings
 
 Name = Annotated[str, Path(description="The Druid datasource.", min_length=1, max_length=128)]
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
     routes = APIRouter(prefix="/api/datasources/{name}", tags=["datasources"], responses=problems.RESPONSES)
 
@@ -25,10 +26,14 @@ def router(services: Services) -> APIRouter:
         """How the files of the datasource are read and judged; null where nothing was set."""
         return wire.message(await services.judging.settings(name))
 
-    @routes.put("/settings", responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}})
-    async def set_settings(name: Name, settings: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+    @routes.put(
+        "/settings",
+        responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}},
+        openapi_extra=documented({"type": "object"}),
+    )
+    async def set_settings(name: Name, request: Request) -> dict[str, Any]:
         """Replaces them, for files that are validated from now on: `policy` with its rules and its contract, and `options`."""
-        given = options.message(DatasourceSettings, settings, "settings")
+        given = options.message(DatasourceSettings, await bodies.read(request), "settings")
         return wire.message(await services.judging.set_settings(name, given))
 
     return routes

@@ -8,12 +8,10 @@ from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.responses import Response, StreamingResponse
 
 from gateway import models, problems
-from gateway.body import read_json_body
+from gateway.body import JsonBodies, documented
 from gateway.ports import Services
 from gateway.streams import BrokenAnswerError, begun
 from services.common.errors import error
@@ -25,23 +23,17 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 Writer = Callable[[AsyncGenerator[QueryResponse, None]], AsyncGenerator[bytes, None]]
 
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": models.Question.model_json_schema()}}}
-}
+_BODY = documented(models.Question.model_json_schema())
 
 
-def router(services: Services, max_body_bytes: int) -> APIRouter:
+def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The route, on the given services."""
     routes = APIRouter(tags=["query"], responses=problems.RESPONSES)
 
     @routes.post("/api/query", response_model=models.Answer, openapi_extra=_BODY)
     async def query(request: Request) -> Response:
         """Runs one read-only SQL statement. `Accept: application/x-ndjson` gives one object a line, `text/csv` a CSV file."""
-        body = await read_json_body(request, max_body_bytes)
-        try:
-            question = models.Question.model_validate(body)
-        except ValidationError as failure:
-            raise RequestValidationError(failure.errors()) from None
+        question = await bodies.model(request, models.Question)
         # Header and first rows: most of what can fail has failed by then, and is told with its own status.
         steps = await begun(request, services.queries.query(question.sql, question.limit, question.parameters), 2)
         media_type, written = _writer(request.headers.get("accept", ""))

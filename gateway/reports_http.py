@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from gateway import models, problems, wire
+from gateway.body import JsonBodies, documented
 from gateway.options import read_options
 from gateway.ports import Services
 from gateway.streams import begun
@@ -23,7 +24,13 @@ _FORMATS = {
 }
 
 
-def router(services: Services) -> APIRouter:
+class Revalidation(BaseModel):
+    """What is to be read otherwise."""
+
+    options: dict[str, Any] = Field(description="How the file is to be read, instead of what was said before: see ReadOptions.")
+
+
+def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
     routes = APIRouter(prefix="/api/ingest/tasks/{task_id}", tags=["reports"], responses=problems.RESPONSES)
 
@@ -41,30 +48,31 @@ def router(services: Services) -> APIRouter:
         """The refused rows as a file: five guide columns (line, column, value, reason, repair), then your own. Repair the rows and send the
         file to the same datasource: the guide columns are taken off again. Empty where no row was refused."""
         wanted, media_type = _FORMATS[format]
-        attempt = report_attempt(await services.tasks.get(task_id))
+        task = await services.tasks.get(task_id)
+        attempt = report_attempt(task)
         pieces = await begun(request, services.reports.rejects(task_id, attempt, wanted), 1)
-        headers = {"Content-Disposition": f'attachment; filename="rejects-{task_id[:8]}.{format}"'}
+        headers = {"Content-Disposition": f'attachment; filename="rejects-{task.task_id[:8]}.{format}"'}
         return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
-    @routes.post("/revalidate", response_model=models.Retried, status_code=202)
+    @routes.post(
+        "/revalidate",
+        response_model=models.Retried,
+        status_code=202,
+        openapi_extra=documented(Revalidation.model_json_schema()),
+    )
     async def revalidate(
+        request: Request,
         task_id: TaskId,
-        body: Revalidation,
         response: Response,
         idempotency_key: Annotated[str, Header(max_length=128, description="Repeats with the same key give the same task.")] = "",
     ) -> models.Retried:
         """Reads the stored file of a task that has ended again, as `options` say, and loads it, as a new task."""
-        made = await services.tasks.retry(retry_request(task_id, body.options, idempotency_key))
+        wanted = await bodies.model(request, Revalidation)
+        made = await services.tasks.retry(retry_request(task_id, wanted.options, idempotency_key))
         response.headers["Location"] = f"/api/ingest/tasks/{made.task_id}"
         return models.Retried(task_id=made.task_id, retry_of=made.retry_of)
 
     return routes
-
-
-class Revalidation(BaseModel):
-    """What is to be read otherwise."""
-
-    options: dict[str, Any] = Field(description="How the file is to be read, instead of what was said before: see ReadOptions.")
 
 
 def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRequest:

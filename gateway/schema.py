@@ -2,22 +2,18 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import (
-    AddValidationRules,
-    MaxAliasesLimiter,
-    MaxTokensLimiter,
-    ParserCache,
-    QueryDepthLimiter,
-    ValidationCache,
-)
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.execution import ExecutionResult, PreExecutionError
 
+from gateway import graphql_guard
 from gateway.datasource_fields import DatasourceQuery
 from gateway.graphql_types import SCALARS
 from gateway.history_fields import HistoryQuery
@@ -30,16 +26,6 @@ from gateway.task_fields import TaskMutation, TaskQuery, TaskSubscription
 from gateway.upload_fields import UploadMutation
 
 SDL = Path(__file__).with_name("schema.graphql")
-
-MAX_DEPTH = 12
-MAX_ALIASES = 20
-MAX_TOKENS = 2000
-
-DOCUMENTS_KEPT = 64
-"""Documents whose parsing and validation are remembered: clients send the same few again and again, and both take milliseconds."""
-
-# Made once: what the documents are validated against is part of the key under which the outcome is remembered.
-RULES = [*QueryDepthLimiter(max_depth=MAX_DEPTH).validation_rules, *MaxAliasesLimiter(max_alias_count=MAX_ALIASES).validation_rules]
 
 
 @strawberry.type(description="Reading.")
@@ -57,9 +43,39 @@ class Subscription(TaskSubscription):
     pass
 
 
+class _JudgedDocument(SchemaExtension):
+    """Has the document executed that was judged: it is neither parsed nor validated again."""
+
+    def on_parse(self) -> Iterator[None]:
+        context = self.execution_context
+        context.graphql_document = graphql_guard.judge(schema._schema, context.query or "").document
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        self.execution_context.pre_execution_errors = []
+        yield
+
+
 class _Schema(strawberry.Schema):
+    """Whatever is executed, over HTTP or a WebSocket, is judged first."""
+
+    async def execute(self, query: str | None, *args: Any, **kwargs: Any) -> ExecutionResult:
+        return self._refusal(query) or await super().execute(query, *args, **kwargs)
+
+    async def stream(self, query: str | None, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+        refusal = self._refusal(query)
+        return _only(refusal) if refusal else await super().stream(query, *args, **kwargs)
+
+    def _refusal(self, query: str | None) -> PreExecutionError | None:
+        found = graphql_guard.judge(self._schema, query or "").errors
+        return PreExecutionError(data=None, errors=list(found)) if found else None
+
     def process_errors(self, errors: Sequence[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: what is the client's fault is told to it, and what is ours was logged by graphql_types.told."""
+
+
+async def _only(refusal: PreExecutionError) -> AsyncGenerator[PreExecutionError, None]:
+    yield refusal
 
 
 schema = _Schema(
@@ -67,12 +83,7 @@ schema = _Schema(
     mutation=Mutation,
     subscription=Subscription,
     config=StrawberryConfig(scalar_map=SCALARS),
-    extensions=[
-        lambda: AddValidationRules(RULES),
-        lambda: MaxTokensLimiter(max_token_count=MAX_TOKENS),
-        lambda: ParserCache(maxsize=DOCUMENTS_KEPT),
-        lambda: ValidationCache(maxsize=DOCUMENTS_KEPT),
-    ],
+    extensions=[_JudgedDocument],
 )
 
 

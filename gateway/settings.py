@@ -29,6 +29,7 @@ class Settings(ServiceSettings):
     head_timeout_s: float = Field(30.0, gt=0, description="Seconds in which a new connection has to send the head of its request.")
     max_part_header_bytes: int = Field(8 * 1024, gt=0, description="Longest header line of a part of a multipart form, in bytes.")
     max_json_body_bytes: int = Field(1024 * 1024, gt=0, description="Largest JSON body of a request, in bytes.")
+    json_body_timeout_s: float = Field(30.0, gt=0, description="Seconds in which the whole JSON body of a request has to come.")
     upload_idle_s: float = Field(60.0, gt=0, description="Seconds without a byte after which an upload is given up.")
     upload_deadline_s: float = Field(3600.0, gt=0, description="Seconds that one upload may take in all.")
     query_deadline_s: float = Field(60.0, gt=0, description="Seconds that one query may take in all.")

@@ -73,7 +73,7 @@ def router(services: Services, watches: Watches) -> APIRouter:
     @routes.get("/{task_id}/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
     async def events(
         task_id: TaskId,
-        last_event_id: Annotated[int, Header(ge=0, description="Number of the last event that was seen; 0 for all of them.")] = 0,
+        last_event_id: Annotated[int, Header(ge=0, lt=2**62, description="Number of the last event that was seen; 0 for all of them.")] = 0,
     ) -> Response:
         """What happens to the task, as server-sent events: `id` is the sequence number, `data` a TaskEvent. Ends after the final status;
         204 where nothing can come any more, which keeps browsers from asking again."""

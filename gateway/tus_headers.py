@@ -1,7 +1,6 @@
 """The headers of the tus protocol 1.0."""
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ def metadata(header: str) -> dict[str, str]:
             raise invalid("Upload-Metadata", "Upload-Metadata must be pairs of a key, once each, and a value in Base64.", pair)
         try:
             found[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise invalid("Upload-Metadata", f"The value of {key} in Upload-Metadata is not UTF-8 text in Base64.", key) from None
     return found
 
@@ -87,7 +86,7 @@ class Checksum:
             raise invalid("Upload-Checksum", f"The checksum {algorithm[:20]} is not known; {', '.join(_ALGORITHMS)} are.", header)
         try:
             return cls(algorithm, base64.b64decode(text.strip(), validate=True))
-        except binascii.Error:
+        except ValueError:
             raise invalid("Upload-Checksum", "Upload-Checksum must be an algorithm and a digest in Base64.", header) from None
 
     def check(self, body: bytes) -> None:

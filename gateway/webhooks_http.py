@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from gateway import models, problems, wire
+from gateway.body import JsonBodies, documented
 from gateway.ports import Services
 from services.common import task_states
 from sluice.status.v1 import status_pb2
@@ -56,13 +57,14 @@ class Deliveries(BaseModel):
     deliveries: list[Delivery]
 
 
-def router(services: Services) -> APIRouter:
+def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
     routes = APIRouter(prefix="/api/datasources/{name}/webhook", tags=["webhooks"], responses=problems.RESPONSES)
 
-    @routes.put("", response_model=WebhookWithSecret)
-    async def put(name: Name, wanted: NewWebhook) -> WebhookWithSecret:
+    @routes.put("", response_model=WebhookWithSecret, openapi_extra=documented(NewWebhook.model_json_schema()))
+    async def put(name: Name, request: Request) -> WebhookWithSecret:
         """Has the end of every task of the datasource told to a URL, in place of the one before. At least once each, signed."""
+        wanted = await bodies.model(request, NewWebhook)
         answer = await services.webhooks.put(status_pb2.SetWebhookRequest(datasource=name, url=wanted.url, secret=wanted.secret))
         return WebhookWithSecret(**_webhook(answer.webhook).model_dump(), secret=answer.secret)
 

@@ -63,8 +63,8 @@ def timestamp(name: str, text: str) -> Timestamp:
     stamp = Timestamp()
     try:
         moment = datetime.fromisoformat(text)
-        stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    except ValueError:
+        stamp.FromDatetime((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC))
+    except (ValueError, OverflowError):
         message = f"{name} must be a time in ISO 8601, such as 2026-01-31T12:00:00Z."
         raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column=name, value=text) from None
     return stamp
@@ -217,10 +217,11 @@ def interval(text: str) -> task_pb2.TimeRange:
     start, slash, end = text.partition("/")
     try:
         moments = [datetime.fromisoformat(each.strip()) for each in (start, end)]
-    except ValueError:
+        moments = [(each if each.tzinfo else each.replace(tzinfo=UTC)).astimezone(UTC) for each in moments]
+    except (ValueError, OverflowError):
         moments = []
     if not slash or not moments:
         message = "interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01; the second is the first that is not replaced."
         raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column="interval", value=text)
-    first, last = ((each if each.tzinfo else each.replace(tzinfo=UTC)).astimezone(UTC) - _EPOCH for each in moments)
+    first, last = (each - _EPOCH for each in moments)
     return task_pb2.TimeRange(start_millis=first // timedelta(milliseconds=1), end_millis=last // timedelta(milliseconds=1))

@@ -1,5 +1,6 @@
 """Errors that carry a stable code, a place and what to do, and their way through gRPC and HTTP."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -31,7 +32,17 @@ DOMAIN = "sluice"
 MAX_VALUE_CHARS = 200
 """Longest offending value that is repeated to a person."""
 
+MAX_MESSAGE_BYTES = 1500
+MAX_FACT_BYTES = 400
+MAX_METADATA_BYTES = 1000
+"""Longest texts of a gRPC status. It travels in a header, and clients refuse headers of more than 8 KiB: the code would be lost
+with them."""
+
+_STATUS_MESSAGE_BYTES = 200
+
 _PREFIX = "ERROR_REASON_"
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def code_of(reason: "ErrorReason.ValueType") -> str:
@@ -62,6 +73,11 @@ def actor_name(actor: "Actor.ValueType") -> str:
     return enums.short_name(Actor.DESCRIPTOR, actor).lower()
 
 
+def storable(text: str) -> str:
+    """The text with U+FFFD for what protobuf or PostgreSQL refuses: lone surrogates and NUL."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 def problem(
     reason: "ErrorReason.ValueType",
     message: str,
@@ -71,14 +87,15 @@ def problem(
     value: object = "",
     action: str = "",
 ) -> Problem:
-    """A Problem with the reason's own action and actor where no better action is given."""
+    """A Problem with the reason's own action and actor where no better action is given. Whatever a
+    client sent may stand in its texts: see `storable`."""
     info = info_of(reason)
     return Problem(
         code=reason,
-        message=message,
+        message=storable(message),
         line=line,
-        column=column,
-        value=str(value)[:MAX_VALUE_CHARS],
+        column=storable(column),
+        value=storable(str(value)[:MAX_VALUE_CHARS]),
         action=action or info.action,
         actor=info.actor,
     )
@@ -123,17 +140,28 @@ def error(
 def to_status(failure: SluiceError) -> grpc.Status:
     """The error as a gRPC status with ErrorInfo (code, metadata) and the whole Problem as details."""
     info = info_of(failure.reason)
-    details = [
-        error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata={**_places(failure.problem), **failure.metadata}),
-        failure.problem,
-    ]
+    told = Problem()
+    told.CopyFrom(failure.problem)
+    told.message = _cut(told.message, MAX_MESSAGE_BYTES)
+    told.column, told.value = _cut(told.column, MAX_FACT_BYTES), _cut(told.value, MAX_FACT_BYTES)
+    metadata = {key: _cut(value, MAX_METADATA_BYTES) for key, value in failure.metadata.items()}
+    facts = {**_places(told), **metadata}
+    details = [error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata=facts), told]
     packed = []
     for detail in details:
         wrapped = any_pb2.Any()
         wrapped.Pack(detail)
         packed.append(wrapped)
-    status = status_pb2.Status(code=info.grpc or grpc.StatusCode.INTERNAL.value[0], message=failure.problem.message, details=packed)
+    status = status_pb2.Status(
+        code=info.grpc or grpc.StatusCode.INTERNAL.value[0],
+        message=_cut(told.message, _STATUS_MESSAGE_BYTES),
+        details=packed,
+    )
     return rpc_status.to_status(status)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[:most_bytes].decode("utf-8", "ignore")
 
 
 def _places(found: Problem) -> dict[str, str]:

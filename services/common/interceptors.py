@@ -3,7 +3,8 @@
 1. trace: takes or begins the trace id, so that all later lines have it;
 2. errors: turns whatever is raised below into a status with ErrorInfo, and writes the one log line of the call with its timing;
 3. authentication: decides who calls, before anything is read of the message;
-4. rules: checks every request message against its protovalidate rules, so that servicers see only valid ones.
+4. rules: checks every request message against its protovalidate rules, so that servicers see only valid ones; bytes that are no
+   message at all are refused here too.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from typing import Any, Protocol
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from services.common import errors, logs, trace
+from services.common.values import check_values
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler | None"]]
@@ -46,13 +48,29 @@ class OpenAuthenticator:
         return "anonymous"
 
 
+class Undecodable:
+    """Stands for bytes that are not the request's message."""
+
+
+def _decoding(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """The same, except that it never raises: gRPC would end the call before any interceptor sees it, without a code of ours."""
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return Undecodable()
+
+    return decode
+
+
 def _around(handler: "grpc.RpcMethodHandler", wrap: Callable[[Behavior, bool], Behavior]) -> "grpc.RpcMethodHandler":
     """The handler with its behavior wrapped; `wrap` learns whether the answer is a stream."""
     streams_in, streams_out = handler.request_streaming, handler.response_streaming
     kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
     make = getattr(grpc, f"{kind}_rpc_method_handler")
     behavior = getattr(handler, kind)
-    return make(wrap(behavior, streams_out), handler.request_deserializer, handler.response_serializer)
+    return make(wrap(behavior, streams_out), _decoding(handler.request_deserializer), handler.response_serializer)
 
 
 class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
@@ -168,24 +186,26 @@ class RuleInterceptor(Interceptor):
     def _request(self, request: Any, handler: "grpc.RpcMethodHandler") -> Any:
         if handler.request_streaming:
             return _checked(request)
-        check(request)
-        return request
+        return check(request)
 
 
-async def _checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+async def _checked(requests: AsyncIterator[Message | Undecodable]) -> AsyncIterator[Message]:
     async for request in requests:
-        check(request)
-        yield request
+        yield check(request)
 
 
-def check(request: Message) -> None:
-    """Raises REQUEST_INVALID, naming the first field that breaks its rule."""
+def check(request: Message | Undecodable) -> Message:
+    """The same message. Raises REQUEST_INVALID, naming the first field that breaks its rule or holds what no field may."""
+    if isinstance(request, Undecodable):
+        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, "The bytes of the request are not its protobuf message.")
+    check_values(request)
     violations = protovalidate.collect_violations(request, fail_fast=True)
     if violations:
         first = violations[0].proto
         path = ".".join(element.field_name for element in first.field.elements) if first.field else ""
         message = f"{path or 'The request'}: {first.message}."
         raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column=path, value=_shown(violations[0].field_value))
+    return request
 
 
 def _shown(value: object) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+from services.common import errors
 from services.druid_gateway.granularity import clipped_millis_of
 from services.druid_gateway.loads import Interval
+from sluice.common.v1.errors_pb2 import ErrorReason
 
 
 def chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
@@ -15,6 +17,14 @@ def interval(datasource: str, segment_id: str) -> Interval:
     """The stretch of time that the segment belongs to."""
     start, end, _ = chunk(datasource, segment_id)
     return Interval(clipped_millis_of(start), clipped_millis_of(end))
+
+
+def check(datasource: str, segment_ids: Iterable[str]) -> None:
+    """Raises REQUEST_INVALID unless all of them have the parts of a segment's id."""
+    for segment_id in segment_ids:
+        if len(chunk(datasource, segment_id)) < 3:
+            text = "This is not the id of a segment."
+            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="segment_ids", value=segment_id)
 
 
 def hull(intervals: Iterable[Interval]) -> Interval | None:

@@ -221,6 +221,7 @@ def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
 
 def _removal(request: pb.RemoveLoadRequest) -> removing.Removal:
     mode = _MODES.get(request.mode)
+    segment_ids.check(request.datasource, [*request.segment_ids, *request.restore_segment_ids])
     return removing.Removal(
         datasource=request.datasource,
         load_id=request.task_id,

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from services.common import errors
@@ -26,7 +26,7 @@ def place_of(token: str) -> tuple[datetime, str]:
         created_at = datetime.fromisoformat(time)
         if created_at.tzinfo is None:
             raise ValueError("no time zone")
-        return created_at, str(UUID(task_id))
-    except (ValueError, binascii.Error) as failure:
+        return created_at.astimezone(UTC), str(UUID(task_id))
+    except (ValueError, OverflowError, binascii.Error) as failure:
         message = "The page token was not made by this server."
         raise errors.error(ErrorReason.ERROR_REASON_PAGE_TOKEN_INVALID, message, column="page_token", value=token) from failure

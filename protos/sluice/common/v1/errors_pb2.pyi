@@ -138,6 +138,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no object at the address that is to be imported. Metadata: value."""
     ERROR_REASON_HEADERS_TOO_LARGE: _ErrorReason.ValueType  # 45
     """The lines at the head of the request are longer than this server reads."""
+    ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 48
+    """A part of the request that was begun, or that has to come first on a WebSocket, did not come in time: the rest of its head or of its
+    JSON body, or connection_init.
+    """
     ERROR_REASON_QUERY_INVALID: _ErrorReason.ValueType  # 50
     """--- queries (50-69) ---
 
@@ -381,6 +385,10 @@ ERROR_REASON_IMPORT_NOT_FOUND: ErrorReason.ValueType  # 44
 """There is no object at the address that is to be imported. Metadata: value."""
 ERROR_REASON_HEADERS_TOO_LARGE: ErrorReason.ValueType  # 45
 """The lines at the head of the request are longer than this server reads."""
+ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 48
+"""A part of the request that was begun, or that has to come first on a WebSocket, did not come in time: the rest of its head or of its
+JSON body, or connection_init.
+"""
 ERROR_REASON_QUERY_INVALID: ErrorReason.ValueType  # 50
 """--- queries (50-69) ---
 

@@ -372,7 +372,7 @@ class RowsInTime(_message.Message):
     START_MILLIS_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     start_millis: _builtins.int
-    """Its first moment, milliseconds since 1970-01-01T00:00:00Z."""
+    """Its first moment, milliseconds since 1970-01-01T00:00:00Z; in the years 1 to 9998."""
     rows: _builtins.int
     """Rows from there to the next."""
     def __init__(

@@ -481,7 +481,7 @@ class CreateTaskRequest(_message.Message):
     """The client's own words about its upload, kept as they are."""
     @_builtins.property
     def replace(self) -> _task_pb2.TimeRange:
-        """What a load with REPLACE_INTERVAL replaces; unset in every other mode."""
+        """What a load with REPLACE_INTERVAL replaces, from a full hour to a full hour (UTC); unset in every other mode."""
 
     def __init__(
         self,
