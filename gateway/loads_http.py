@@ -18,7 +18,8 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     @routes.post("/{task_id}/revert", status_code=202, response_model=models.Task)
     async def revert(task_id: TaskId) -> models.Task:
         """Begins to undo a load that succeeded: its rows disappear, and what a replace replaced comes back. `load_state` is REVERTING, then
-        REVERTED. Refused with NEWER_LOADS while newer loads lie on what it replaced. Harmless when repeated."""
+        REVERTED. Refused with NEWER_LOADS while newer loads lie on what it replaced. Where Druid shows that rows of others would go
+        too it becomes what it was, and the event says what is in the way. Harmless when repeated."""
         return wire.task(await services.tasks.revert(task_id))
 
     @routes.get("/{task_id}/plan", response_model=models.Plan)

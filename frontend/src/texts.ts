@@ -519,6 +519,7 @@ export const t = {
     DRUID_CANNOT_READ: "Druid cannot read the file",
     DRUID_LOCKED: "Locked by another load",
     DRUID_STORE_FAILED: "Druid's store failed",
+    SHARED_SEGMENTS: "Stored together with other loads",
     VALIDATION_DISK_FULL: "Validation disk is full",
   } as Record<string, string>,
   time: {

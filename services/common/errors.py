@@ -220,6 +220,10 @@ def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
     match status_code:
         case grpc.StatusCode.UNAVAILABLE:
             return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, f"The {service} service does not answer.", metadata=named)
+        case grpc.StatusCode.UNIMPLEMENTED:
+            # During an update of the services one after the other.
+            message = f"The {service} service is of another release and does not know this call."
+            return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, message, metadata=named)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, f"The {service} service did not answer in time.", metadata=named)
         case grpc.StatusCode.CANCELLED:

@@ -1,5 +1,6 @@
 """What Druid's answers mean: JSON objects as domain values and errors. Pure."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,16 @@ def task_report(answer: Mapping[str, Any]) -> TaskReport | None:
         rows_processed=stats.get("processed") if stats else None,
         error="\n".join(filter(None, [clean(payload.get("errorMsg") or ""), clean(_bad_rows(payload))])),
     )
+
+
+def is_core(shard_spec: str) -> bool:
+    """Whether queries see nothing of a chunk's version without a segment of this JSON shard spec. Where
+    the spec does not say so it is taken for one."""
+    spec = json.loads(shard_spec)
+    core = spec.get("partitions", spec.get("numCorePartitions"))
+    if core is None:
+        return bool(spec.get("type") != "linear")
+    return bool(spec.get("partitionNum", 0) < core)
 
 
 def _bad_rows(payload: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,17 +10,32 @@ import httpx
 
 from services.common import errors, logs
 from services.druid_gateway import endpoints, spec
-from services.druid_gateway.answers import query_failure, status_of_task, task_report
+from services.druid_gateway.answers import is_core, query_failure, status_of_task, task_report
 from services.druid_gateway.array_lines import lines
 from services.druid_gateway.failures import clean
-from services.druid_gateway.granularity import iso, iso_interval, millis_of
-from services.druid_gateway.loads import Interval, SubTasks, TaskReport, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.granularity import clipped_millis_of, iso, iso_interval, millis_of
+from services.druid_gateway.loads import (
+    DRUID_TASK_PREFIX,
+    Interval,
+    SubTasks,
+    TaskReport,
+    TaskStatus,
+    TaskTarget,
+    UnusedSegment,
+)
 from services.druid_gateway.ports import Value
+from services.druid_gateway.segment_ids import descriptor
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 TRIES = 3
 FIRST_PAUSE_S = 0.1
 """Pause before the second try; doubled before each later one."""
+
+MAX_LOADS = 1_000
+"""Loads of which a segment is said to hold rows, at most."""
+
+LEAST_PRIORITY = -1_000_000
+"""Of the locks that are asked for: below any task's."""
 
 QUERY_GRACE_S = 5.0
 """Druid's own timeout of a query comes first; this much later we stop listening."""
@@ -122,7 +137,7 @@ class HttpDruid:
         return None if percent is None else float(percent)
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
-        context = {"sqlTimeZone": "UTC", "useCache": False, "populateCache": False, "timeout": int(self._timeout_s() * 1000)}
+        context = {"sqlTimeZone": "UTC", **self._uncached()}
         body = {"query": sql, "resultFormat": "array", "parameters": _typed(parameters), "context": context}
         response = await self._ask("POST", endpoints.SQL, json=body)
         if not response.is_success:
@@ -138,7 +153,7 @@ class HttpDruid:
             "granularity": "all",
             "filter": {"type": "equals", "column": spec.LOAD_ID_COLUMN, "matchValueType": "STRING", "matchValue": load_id},
             "aggregations": [{"type": "count", "name": "rows"}],
-            "context": {"bySegment": True, "useCache": False, "populateCache": False, "timeout": int(self._timeout_s() * 1000)},
+            "context": {"bySegment": True, **self._uncached()},
         }
         response = _good(await self._ask("POST", endpoints.NATIVE_QUERY, json=query))
         found = {}
@@ -149,9 +164,34 @@ class HttpDruid:
                 found[segment["segment"]] = rows
         return found
 
-    async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
-        # Makes the coordinator read its database first: a segment may have been published a moment ago.
-        await self.loaded_percent(datasource, interval, refresh=True)
+    async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+        among = {"type": "in", "dimension": spec.LOAD_ID_COLUMN, "values": list(load_ids)}
+        return await self._rows_by_load(datasource, [iso_interval(interval)], {"filter": among})
+
+    async def loads_in_segments(self, datasource: str, segment_ids: Sequence[str]) -> dict[str, int]:
+        named = [descriptor(datasource, each) for each in segment_ids]
+        limit = {"limitSpec": {"type": "default", "limit": MAX_LOADS, "columns": []}}
+        return await self._rows_by_load(datasource, {"type": "segments", "segments": named}, limit)
+
+    async def _rows_by_load(self, datasource: str, intervals: object, narrowed: Mapping[str, object]) -> dict[str, int]:
+        query = {
+            "queryType": "groupBy",
+            "dataSource": datasource,
+            "intervals": intervals,
+            "granularity": "all",
+            "dimensions": [spec.LOAD_ID_COLUMN],
+            "aggregations": [{"type": "count", "name": "rows"}],
+            "context": self._uncached(),
+            **narrowed,
+        }
+        response = _good(await self._ask("POST", endpoints.NATIVE_QUERY, json=query))
+        events = [each["event"] for each in _json(response)]
+        return {each[spec.LOAD_ID_COLUMN] or "": each["rows"] for each in events}
+
+    async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+        if refresh:
+            # A segment may have been published a moment ago.
+            await self.loaded_percent(datasource, interval, refresh=True)
         sql = (
             "SELECT segment_id, is_available FROM sys.segments "
             'WHERE datasource = ? AND is_active = 1 AND is_published = 1 AND "start" < ? AND "end" > ?'
@@ -163,6 +203,27 @@ class HttpDruid:
         sql = 'SELECT segment_id FROM sys.segments WHERE datasource = ? AND is_published = 1 AND "start" < ? AND "end" > ?'
         rows = await self.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)])
         return {str(segment) for [segment] in rows}
+
+    async def core_segments(self, datasource: str, interval: Interval) -> set[str]:
+        sql = 'SELECT segment_id, shard_spec FROM sys.segments WHERE datasource = ? AND is_published = 1 AND "start" < ? AND "end" > ?'
+        until, since = iso(interval.end_millis), iso(interval.start_millis)
+        rows = await self.sql(sql, [datasource, until, since])
+        return {str(segment) for segment, shard in rows if is_core(str(shard))}
+
+    async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
+        asked = [{"datasource": datasource, "priority": LEAST_PRIORITY}]
+        answer = _good_object(await self._ask("POST", endpoints.ACTIVE_LOCKS, json=asked))
+        locks = answer["datasourceToLocks"].get(datasource, [])
+        holders = {lock["groupId"] for lock in locks if _touches(lock["interval"], chunks)}
+        foreign = sorted(each for each in holders if not each.startswith(DRUID_TASK_PREFIX))
+        return [each for each in foreign if await self._task_type(each) in endpoints.REWRITING_TYPES]
+
+    async def _task_type(self, task_id: str) -> str:
+        """Empty where there is no such task: what streams rows in locks under an id of its group."""
+        response = await self._ask("GET", endpoints.task_status(task_id))
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return ""
+        return str(_good_object(response)["status"]["type"])
 
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
         asked = {"interval": iso_interval(interval)}
@@ -235,6 +296,11 @@ class HttpDruid:
         """Raises unless a broker answers a query."""
         (await self._http.post(endpoints.SQL, json={"query": "SELECT 1", "resultFormat": "array"})).raise_for_status()
 
+    def _uncached(self) -> dict[str, object]:
+        """Context of a query that has to see what is there now."""
+        timeout_ms = int(self._timeout_s() * 1000)
+        return {"useCache": False, "populateCache": False, "timeout": timeout_ms}
+
     def _timeout_s(self) -> float:
         return self._http.timeout.read or 10.0
 
@@ -255,6 +321,13 @@ class HttpDruid:
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
+
+
+def _touches(text: str, chunks: Collection[Interval]) -> bool:
+    """Whether an interval as Druid writes it overlaps one of the chunks."""
+    start, _, end = text.partition("/")
+    since, until = clipped_millis_of(start), clipped_millis_of(end)
+    return any(since < each.end_millis and until > each.start_millis for each in chunks)
 
 
 def _typed(parameters: Sequence[Value]) -> list[dict[str, Value]]:

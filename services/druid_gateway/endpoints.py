@@ -12,6 +12,10 @@ TASK_STATUSES = "/druid/indexer/v1/taskStatus"
 TASKS = "/druid/indexer/v1/tasks"
 SUB_TASK_TYPE = "single_phase_sub_task"
 
+ACTIVE_LOCKS = "/druid/indexer/v1/activeLocks"
+REWRITING_TYPES = frozenset({"compact", "index_parallel", "index", "query_controller"})
+"""Types of tasks that replace segments by others; those that stream rows in only append."""
+
 SQL = "/druid/v2/sql"
 NATIVE_QUERY = "/druid/v2/"
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+DRUID_TASK_PREFIX = "sluice-"
+"""With which Druid's ids of loads begin."""
+
 
 class ColumnType(Enum):
     """How Druid stores a column; the values are Druid's names."""
@@ -70,7 +73,7 @@ class Load:
     @property
     def druid_task_id(self) -> str:
         """The fixed id: submitting twice under it is harmless."""
-        return f"sluice-{self.task_id}-{self.attempt}"
+        return f"{DRUID_TASK_PREFIX}{self.task_id}-{self.attempt}"
 
 
 class TaskState(Enum):

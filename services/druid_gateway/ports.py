@@ -1,6 +1,6 @@
 """What the domain needs from outside."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -55,8 +55,28 @@ class Druid(Protocol):
         """The segments that queries reach and that hold rows of the load, with their number."""
         ...
 
-    async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
-        """The published segments that overlap the interval and are not replaced by others, and whether the broker reaches them."""
+    async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+        """Those of the loads that have rows in the interval that queries see, with their number."""
+        ...
+
+    async def loads_in_segments(self, datasource: str, segment_ids: Sequence[str]) -> dict[str, int]:
+        """The loads whose rows are in segments that queries reach, with their number. Rows that came
+        another way are those of the load with the empty id."""
+        ...
+
+    async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+        """The published segments that overlap the interval and are not replaced by others, and whether
+        the broker reaches them. `refresh` makes the coordinator read its database first."""
+        ...
+
+    async def core_segments(self, datasource: str, interval: Interval) -> set[str]:
+        """Those used segments without which queries see nothing of their chunk's version: others may
+        have been appended to them."""
+        ...
+
+    async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
+        """Tasks that are not loads of Sluice and may replace segments of the chunks, such as
+        compactions."""
         ...
 
     async def published_segments(self, datasource: str, interval: Interval) -> set[str]:

@@ -5,15 +5,15 @@ is simply made again.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
 from services.common import errors, logs
-from services.druid_gateway import spec
+from services.druid_gateway import beside, spec
 from services.druid_gateway.loads import TaskState, TaskTarget
 from services.druid_gateway.ports import Druid
-from services.druid_gateway.segment_ids import chunk, hull, interval
+from services.druid_gateway.segment_ids import hull, interval, intervals
 from services.druid_gateway.tombstones import tombstones
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -25,15 +25,16 @@ GONE_AFTER_S = 1.5
 
 @dataclass(frozen=True)
 class Removal:
-    """What is to be removed. `own`: segments known to be the load's, others are found by asking; `restore`: segments that have to be in
-    use afterwards; `replaces`: None where only the load's tasks can tell."""
+    """What is to be removed. `own`: segments known to hold rows of the load alone, others are found by
+    asking; `restore`: segments that have to be in use afterwards; `undone`: segments that others took out of
+    use for good."""
 
     datasource: str
     load_id: str
     task_ids: Sequence[str] = ()
     own: frozenset[str] = frozenset()
     restore: frozenset[str] = frozenset()
-    replaces: bool | None = None
+    undone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ class Left:
 
 
 async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
-    """Removes until nothing is left, or `wait_s` seconds are over. A segment holds rows of one load alone.
+    """Removes until nothing is left, or `wait_s` seconds are over. Rows of other loads stay: where they
+    would go too nothing is removed.
 
     Raises:
-        SluiceError: DRUID_UNAVAILABLE; NEWER_LOADS where others appended to chunks that this load had replaced; REPLACED_ROWS_GONE.
+        SluiceError: DRUID_UNAVAILABLE; SHARED_SEGMENTS and NEWER_LOADS as beside.check_alone;
+            DRUID_LOCKED while another Druid task rewrites the chunks; REPLACED_ROWS_GONE.
     """
     datasource, load_id, task_ids = removal.datasource, removal.load_id, removal.task_ids
     began = monotonic()
@@ -60,23 +63,32 @@ async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
     # A task may publish until it has ended, even one that is being stopped.
     while await _running(druid, task_ids):
         if monotonic() + PAUSE_S > ends:
-            return Left(False, sum((await druid.rows_by_segment(datasource, load_id)).values()))
+            visible = await druid.rows_by_segment(datasource, load_id)
+            return Left(False, sum(visible.values()))
         await asyncio.sleep(PAUSE_S)
-    targets = [target for target in [await druid.task_target(task_id) for task_id in task_ids] if target]
-    replaces = removal.replaces if removal.replaces is not None else any(target.replaces for target in targets)
+    all_targets = [await druid.task_target(task_id) for task_id in task_ids]
+    targets = [target for target in all_targets if target]
     known = [interval(datasource, segment) for segment in removal.own | removal.restore]
     where = hull([*known, *(target.interval for target in targets)])
     ours: set[str] = set()
     back: set[str] = set()
     while True:
-        # A segment that the broker does not reach yet cannot be asked whose it is: where the tasks wrote, all must be reached before
-        # a count of zero means that nothing is left. Asked first, so that the count comes after the loading.
+        # First of all: what has ended by now has published what it read, and is counted.
+        chunks = intervals(datasource, removal.own | ours) or {each.interval for each in targets}
+        writing = await druid.rewriting_tasks(datasource, chunks) if chunks else []
+        # A segment that the broker does not reach yet cannot be asked whose it is: all must be reached
+        # before a count of zero means that nothing is left. Asked first, so that the count comes after
+        # the loading.
         used = await druid.used_segments(datasource, where) if where else {}
         rows = await druid.rows_by_segment(datasource, load_id)
-        hiding = [await tombstones(druid, datasource, each.interval, each.created) for each in targets if each.drops]
-        fresh = sorted((rows.keys() | (removal.own & used.keys())).union(*hiding) - ours)
-        if fresh and replaces:
-            _check_nothing_on_top(datasource, used, {*ours, *fresh})
+        fresh = sorted(await _to_go(druid, removal, targets, rows.keys()) - ours)
+        holding = await druid.rewriting_tasks(datasource, intervals(datasource, fresh)) if fresh else []
+        if holding:
+            if monotonic() + PAUSE_S > ends:
+                raise _locked(datasource, holding)
+            await asyncio.sleep(PAUSE_S)
+            continue
+        await beside.check_alone(druid, datasource, load_id, fresh)
         missing, gone = await _to_come_back(druid, removal)
         if gone:
             if monotonic() - began >= GONE_AFTER_S:
@@ -89,15 +101,43 @@ async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
             logs.get().info("load.segments_brought_back", datasource=datasource, segments=len(missing))
         if fresh:
             await druid.mark_unused(datasource, fresh)
-            logs.get().info("load.segments_unused", datasource=datasource, segments=len(fresh), rows=sum(rows.values()))
+            logs.get().info(
+                "load.segments_unused",
+                datasource=datasource,
+                segments=len(fresh),
+                rows=sum(rows.values()),
+            )
             ours.update(fresh)
-        waited_for = used if targets else {segment: used[segment] for segment in removal.restore & used.keys()}
-        returning = await _bring_back(druid, datasource, targets, ours, back)
-        if not rows and not fresh and not missing and not returning and all(waited_for.values()):
+        returning = await _bring_back(druid, removal, targets, ours, back)
+        changing = rows or fresh or missing or returning or writing
+        if not changing and all(used.values()):
             return Left(True, 0, sorted(ours))
         if monotonic() + PAUSE_S > ends:
             return Left(False, sum(rows.values()), sorted(ours))
         await asyncio.sleep(PAUSE_S)
+
+
+async def _to_go(druid: Druid, removal: Removal, targets: Sequence[TaskTarget], holding: Collection[str]) -> set[str]:
+    """Segments that hold rows of the load or hide what it replaced. Its own go also where another load
+    has replaced them: they would be seen again when that one goes."""
+    datasource = removal.datasource
+    going = set(holding)
+    if where := hull(interval(datasource, segment) for segment in removal.own):
+        going |= removal.own & await druid.published_segments(datasource, where)
+    for each in targets:
+        if each.drops:
+            going |= (await tombstones(druid, datasource, each.interval, each.created)).keys()
+    return going
+
+
+def _locked(datasource: str, tasks: Sequence[str]) -> errors.SluiceError:
+    logs.get().warning("load.chunks_locked", datasource=datasource, tasks=list(tasks))
+    return errors.error(
+        ErrorReason.ERROR_REASON_DRUID_LOCKED,
+        f"A task of Druid is rewriting the load's time chunks: {tasks[0]}.",
+        value=tasks[0],
+        action="Wait until it has ended; then undo the load again.",
+    )
 
 
 async def _use_up(druid: Druid, task_ids: Sequence[str]) -> None:
@@ -112,19 +152,6 @@ async def _use_up(druid: Druid, task_ids: Sequence[str]) -> None:
 async def _running(druid: Druid, task_ids: Sequence[str]) -> list[str]:
     statuses = await druid.task_statuses(task_ids) if task_ids else {}
     return [task_id for task_id, status in statuses.items() if status.state is TaskState.RUNNING]
-
-
-def _check_nothing_on_top(datasource: str, used: dict[str, bool], ours: set[str]) -> None:
-    """Raises NEWER_LOADS where segments of others would vanish with ours.
-
-    What is appended to a replaced chunk is only seen together with the segments that replaced it: Druid calls these the core partitions.
-    """
-    chunks = {chunk(datasource, segment) for segment in ours}
-    others = [segment for segment in used if segment not in ours and chunk(datasource, segment) in chunks]
-    if others:
-        logs.get().warning("load.not_removable", datasource=datasource, others=len(others))
-        message = "Other loads were appended to the chunks that this load replaced; without it they would vanish from queries too."
-        raise errors.error(ErrorReason.ERROR_REASON_NEWER_LOADS, message)
 
 
 async def _to_come_back(druid: Druid, removal: Removal) -> tuple[list[str], int]:
@@ -143,13 +170,14 @@ def _gone(removal: Removal, gone: int) -> errors.SluiceError:
     return errors.error(ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, message, value=gone)
 
 
-async def _bring_back(druid: Druid, datasource: str, targets: Sequence[TaskTarget], ours: set[str], back: set[str]) -> bool:
+async def _bring_back(druid: Druid, removal: Removal, targets: Sequence[TaskTarget], ours: set[str], back: set[str]) -> bool:
     """Marks used again what the coordinator has taken out of use because `ours` had replaced it and nobody had recorded before; whether
-    there was anything.
+    there was anything. What an undo took out of use at the same time looks alike, so it is named.
 
     These segments were there before the task, and went after its own came. Each is tried once (`back`): one that a later load has
     replaced too stays where it is.
     """
+    datasource = removal.datasource
     replaced: set[str] = set()
     for target in targets:
         if not target.replaces or not ours:
@@ -158,7 +186,7 @@ async def _bring_back(druid: Druid, datasource: str, targets: Sequence[TaskTarge
         came = max((segment.created for segment in unused if segment.id in ours), default=None)
         if came is not None:
             replaced |= {each.id for each in unused if each.created < target.created and each.unused_since >= came}
-    returning = sorted(replaced - ours - back)
+    returning = sorted(replaced - ours - back - removal.undone)
     if returning:
         await druid.mark_used(datasource, returning)
         back.update(returning)

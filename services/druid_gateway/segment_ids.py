@@ -1,6 +1,7 @@
 """What a segment's id tells: `{datasource}_{start}_{end}_{version}[_{partition}]`."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from services.common import errors
 from services.druid_gateway.granularity import clipped_millis_of
@@ -25,6 +26,18 @@ def check(datasource: str, segment_ids: Iterable[str]) -> None:
         if len(chunk(datasource, segment_id)) < 3:
             text = "This is not the id of a segment."
             raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="segment_ids", value=segment_id)
+
+
+def intervals(datasource: str, segment_ids: Iterable[str]) -> set[Interval]:
+    """The stretches of time that the segments belong to."""
+    return {interval(datasource, each) for each in segment_ids}
+
+
+def descriptor(datasource: str, segment_id: str) -> dict[str, Any]:
+    """How a native query names a single segment."""
+    start, end, version = chunk(datasource, segment_id)
+    _, _, partition = segment_id.removeprefix(f"{datasource}_{start}_{end}_{version}").partition("_")
+    return {"itvl": f"{start}/{end}", "ver": version, "part": int(partition or 0)}
 
 
 def hull(intervals: Iterable[Interval]) -> Interval | None:

@@ -9,7 +9,19 @@ from grpc import aio
 from services.common import datasource_names, logs
 from services.common.handover import Handover
 from services.common.timing import Timings
-from services.druid_gateway import catalog, planning, proposing, querying, removing, segment_ids, submitting, verifying, watching
+from services.druid_gateway import (
+    beside,
+    catalog,
+    counting,
+    planning,
+    proposing,
+    querying,
+    removing,
+    segment_ids,
+    submitting,
+    verifying,
+    watching,
+)
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
 from services.druid_gateway.ports import Druid, InputSource, Value
 from sluice.common.v1.task_pb2 import LoadMode
@@ -100,16 +112,34 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
             seen = await verifying.verify(
                 self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000, drops=drops
             )
-            holding = await self._druid.rows_by_segment(request.datasource, request.task_id) if seen.verified else {}
+            own = await self._own(request.datasource, request.task_id) if seen.verified else []
         timings.log("load.counted", verified=seen.verified, rows=seen.rows, expected=expected.rows, loaded_percent=seen.loaded_percent)
         return pb.VerifyLoadResponse(
             verified=seen.verified,
             rows=seen.rows,
             segments_loaded_percent=seen.loaded_percent,
             sums=seen.sums,
-            segments=_segments(request.datasource, sorted({*holding, *seen.hiding}) if seen.verified else []),
+            segments=_segments(request.datasource, sorted({*own, *seen.hiding}) if seen.verified else []),
             segments_published=seen.published,
             segments_available=seen.available,
+        )
+
+    async def _own(self, datasource: str, load_id: str) -> list[str]:
+        holding = await self._druid.rows_by_segment(datasource, load_id)
+        return await beside.unshared(self._druid, datasource, load_id, holding)
+
+    async def CountLoads(self, request: pb.CountLoadsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.CountLoadsResponse:
+        datasource_names.check_readable(request.datasource)
+        interval = Interval(request.interval.start_millis, request.interval.end_millis)
+        timings = Timings()
+        with self._handover.call(), timings.step("count"):
+            found = await counting.count_loads(self._druid, request.datasource, interval, request.task_ids, request.wait_ms / 1000)
+        timings.log("loads.counted", complete=found.complete, loads=len(request.task_ids))
+        return pb.CountLoadsResponse(
+            complete=found.complete,
+            loads=[pb.LoadCount(task_id=load, rows=rows) for load, rows in found.rows.items()],
+            segments_published=found.published,
+            segments_available=found.available,
         )
 
     async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
@@ -220,15 +250,15 @@ def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
 
 
 def _removal(request: pb.RemoveLoadRequest) -> removing.Removal:
-    mode = _MODES.get(request.mode)
-    segment_ids.check(request.datasource, [*request.segment_ids, *request.restore_segment_ids])
+    named = [*request.segment_ids, *request.restore_segment_ids, *request.undone_segment_ids]
+    segment_ids.check(request.datasource, named)
     return removing.Removal(
         datasource=request.datasource,
         load_id=request.task_id,
         task_ids=request.druid_task_ids,
         own=frozenset(request.segment_ids),
         restore=frozenset(request.restore_segment_ids),
-        replaces=None if mode is None else mode is not Mode.APPEND,
+        undone=frozenset(request.undone_segment_ids),
     )
 
 

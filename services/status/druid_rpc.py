@@ -7,6 +7,8 @@ import grpc
 from services.common import errors
 from services.status.gate import Gate
 from sluice.druid.v1.druid_pb2 import (
+    CountLoadsRequest,
+    CountLoadsResponse,
     PlanIngestionRequest,
     PlanIngestionResponse,
     RemoveLoadRequest,
@@ -52,6 +54,12 @@ class LoadsRpc:
         answer: VerifyLoadResponse = await errors.answered(
             self._stub.VerifyLoad(request, timeout=GRACE_S + request.wait_ms / 1000), SERVICE
         )
+        return answer
+
+    async def count(self, request: CountLoadsRequest) -> CountLoadsResponse:
+        """Counts the rows of several loads."""
+        call = self._stub.CountLoads(request, timeout=GRACE_S + request.wait_ms / 1000)
+        answer: CountLoadsResponse = await errors.answered(call, SERVICE)
         return answer
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:

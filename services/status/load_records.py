@@ -11,10 +11,11 @@ from typing import Literal
 
 import asyncpg
 
-from services.status import lanes, problems
-from services.status.machine import State
+from services.status import lanes, load_states, problems
+from services.status.load_states import OtherLoad, Outcome, Recount, Touched
+from services.status.machine import Move, State
 from services.status.postgres import Connection, Database
-from services.status.store import TASK, Parameters, append, held, update
+from services.status.store import Parameters, append, held, transition, update
 from services.status.tasks import Owner, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import Interval, Segment
@@ -34,16 +35,6 @@ WHERE EXISTS (SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND attemp
 ON CONFLICT DO NOTHING
 """
 
-# The load replaced what older loads have in its chunks, also what came between the record and Druid's lock.
-_ADD_LOADS = """
-INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
-SELECT DISTINCT $1::varchar, 'REPLACED', older.segment_id, older.start_millis, older.end_millis
-FROM load_segments mine JOIN load_segments older
-    ON older.start_millis < mine.end_millis AND older.end_millis > mine.start_millis
-WHERE mine.task_id = $1::varchar AND mine.role = 'OWN' AND older.task_id = ANY($2::text[]) AND older.role = 'OWN'
-ON CONFLICT DO NOTHING
-"""
-
 # Not what is itself undone, or failed, nor what is the load's own: a plan that was made again may have seen that.
 _RESTORABLE = """
 SELECT segment_id FROM load_segments r WHERE task_id = $1 AND role = 'REPLACED' AND NOT EXISTS (
@@ -52,28 +43,59 @@ SELECT segment_id FROM load_segments r WHERE task_id = $1 AND role = 'REPLACED' 
         AND (t.task_id = $1 OR t.load_state IS NULL OR t.load_state IN ('REVERTING', 'REVERTED')))
 """
 
-_REPLACERS = """
+_UNDONE_SINCE = """
+SELECT o.segment_id
+FROM ingestion_tasks mine JOIN ingestion_tasks t ON t.datasource_name = mine.datasource_name
+        AND t.task_id <> mine.task_id AND t.updated_at >= mine.created_at
+        AND (t.load_state IS NULL OR t.load_state IN ('REVERTING', 'REVERTED'))
+    JOIN load_segments o ON o.task_id = t.task_id AND o.role = 'OWN'
+WHERE mine.task_id = $1 AND mine.load_mode <> 'APPEND'
+"""
+
+# Loads that hide rows of this one. What Druid or an operator rewrote before it was replaced is recorded as
+# the segment of no load, and may hold some of its rows: they would come back with it. Of a load that is
+# there in part, segments that are its own can go; what may be others' cannot be looked into.
+_HIDING = """
 SELECT DISTINCT t.task_id, t.original_filename, t.created_at
-FROM load_segments mine JOIN load_segments theirs ON theirs.segment_id = mine.segment_id AND theirs.role = 'REPLACED'
-    JOIN ingestion_tasks t ON t.task_id = theirs.task_id
-WHERE mine.task_id = $1 AND mine.role = 'OWN' AND t.task_id <> $1 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED', 'REVERTING')
+FROM ingestion_tasks mine
+    JOIN ingestion_tasks t ON t.datasource_name = mine.datasource_name AND t.task_id <> mine.task_id
+        AND t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED', 'REVERTING')
+    JOIN load_segments theirs ON theirs.task_id = t.task_id AND theirs.role = 'REPLACED'
+WHERE mine.task_id = $1 AND (
+    mine.load_state = 'REPLACED' AND EXISTS (
+        SELECT FROM load_segments own
+        WHERE own.task_id = mine.task_id AND own.role = 'OWN' AND own.segment_id = theirs.segment_id)
+    OR t.completed_at > mine.completed_at
+        AND theirs.start_millis < mine.interval_end_millis
+        AND theirs.end_millis > mine.interval_start_millis
+        AND NOT EXISTS (
+            SELECT FROM load_segments own
+            WHERE own.segment_id = theirs.segment_id AND own.role = 'OWN'))
+ORDER BY t.created_at
+"""
+
+# Loads on their way that replace rows of this one, or that this one would take along when it goes.
+_ON_THE_WAY = """
+SELECT t.task_id, t.original_filename
+FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
+WHERE mine.task_id = $1 AND t.task_id <> $1 AND t.in_lane
+    AND (mine.load_mode <> 'APPEND' OR t.load_mode <> 'APPEND')
+    AND (t.interval_start_millis IS NULL OR t.interval_start_millis < mine.interval_end_millis
+        AND t.interval_end_millis > mine.interval_start_millis)
 ORDER BY t.created_at
 """
 
 _ON_TOP = """
-SELECT t.task_id, t.original_filename FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
-WHERE mine.task_id = $1 AND t.task_id <> $1 AND (
-    t.in_lane AND (t.interval_start_millis IS NULL
-        OR t.interval_start_millis < mine.interval_end_millis AND t.interval_end_millis > mine.interval_start_millis)
-    OR t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REVERTING') AND t.completed_at > mine.completed_at AND EXISTS (
-        SELECT FROM load_segments m JOIN load_segments o ON o.start_millis < m.end_millis AND o.end_millis > m.start_millis
-        WHERE m.task_id = $1 AND m.role = 'OWN' AND o.task_id = t.task_id AND o.role = 'OWN'))
+SELECT t.task_id, t.original_filename
+FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
+WHERE mine.task_id = $1 AND t.task_id <> $1
+    AND t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REVERTING')
+    AND t.completed_at > mine.completed_at AND EXISTS (
+        SELECT FROM load_segments m JOIN load_segments o
+            ON o.start_millis < m.end_millis AND o.end_millis > m.start_millis
+        WHERE m.task_id = $1 AND m.role = 'OWN' AND o.task_id = t.task_id AND o.role = 'OWN')
 ORDER BY t.created_at
 """
-
-_UNCOVERED = f"""{TASK} WHERE t.load_state IN ('PARTLY_REPLACED', 'REPLACED') AND t.task_id <> $1 AND EXISTS (
-    SELECT FROM load_segments r JOIN load_segments o USING (segment_id)
-    WHERE r.task_id = $1 AND r.role = 'REPLACED' AND o.task_id = t.task_id AND o.role = 'OWN')"""
 
 
 _WAKE = ", pg_notify('sluice_due', '')"
@@ -147,10 +169,6 @@ class LoadRecords:
         [row] = await self._fetch(_RATE, rows)
         return float(row["rate"]) if row["loads"] >= ENOUGH_HISTORY else 0.0
 
-    async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:
-        """Notes that the load took the place of those tasks' segments in its chunks."""
-        await self._fetch(_ADD_LOADS, task_id, replaced)
-
     async def own(self, task_id: str) -> list[str]:
         """Ids of the load's segments."""
         return [segment.id for segment in await self.own_segments(task_id)]
@@ -168,24 +186,45 @@ class LoadRecords:
         """The segments that have to be in use again when the load goes."""
         return [row["segment_id"] for row in await self._fetch(_RESTORABLE, task_id)]
 
-    async def overlapping(self, task: Task) -> list[Task]:
-        """Older loads of the datasource that may have rows in the task's interval."""
-        sql = f"""{TASK} WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
-            AND t.interval_start_millis < $4 AND t.interval_end_millis > $3"""
-        rows = await self._fetch(sql, task.datasource_name, task.task_id, task.interval_start_millis, task.interval_end_millis)
-        return [Task.of(row) for row in rows]
+    async def undone_since(self, task_id: str) -> list[str]:
+        """Segments of loads of the datasource that were undone, or failed, since the task was made: they
+        do not come back with what its load replaced."""
+        return [row["segment_id"] for row in await self._fetch(_UNDONE_SINCE, task_id)]
 
-    async def uncovered(self, task_id: str) -> list[Task]:
-        """The loads that had rows hidden by this one."""
-        return [Task.of(row) for row in await self._fetch(_UNCOVERED, task_id)]
+    async def touched(self, task_id: str) -> Touched:
+        """Where the load may change what queries see of others, and the database's clock."""
 
-    async def set_load_state(self, task: Task, load_state: str, message: str) -> None:
-        """What a count says of a load that is neither undone nor being undone; an event where it is news."""
-        p = Parameters()
-        sets = [f"load_state = {p(load_state)}", f"message = {p(message)}"]
-        where = f"{held(p, task.task_id, State.SUCCEEDED, None)} AND load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED')"
-        sql = f"{update(sets, f'{where} AND load_state <> {p(load_state)}')} {append(p, 'LOAD_STATE', message)}"
-        await self._fetch(sql, *p)
+        async def work(connection: Connection) -> Touched:
+            return await load_states.touched(connection, task_id)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]:
+        """A page of the other loads of the datasource that may have rows there, beginning after one."""
+
+        async def work(connection: Connection) -> list[OtherLoad]:
+            return await load_states.page(connection, task, where, states, after)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome:
+        """Makes the transition, and writes what was counted of other loads, or nothing of it."""
+        write = transition(task.task_id, task.status, move, owner)
+        replaced = move.to is State.SUCCEEDED
+
+        async def work(connection: Connection) -> Outcome:
+            return await load_states.end(connection, task, owner, counted, write, replaced=replaced)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def note(self, task: Task, counted: Recount) -> bool:
+        """Writes what the task found of other loads. False, and nothing is written, where it may be
+        outdated."""
+
+        async def work(connection: Connection) -> bool:
+            return await load_states.note(connection, task, counted)
+
+        return await self._database.run(work, self._patience_s)
 
     async def begin_undo(self, task: Task, message: str) -> list[Newer]:
         """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already. Otherwise nothing changes, and the loads
@@ -211,9 +250,9 @@ class LoadRecords:
                 row = await connection.fetchrow("SELECT load_state, load_mode FROM ingestion_tasks WHERE task_id = $1", task.task_id)
                 if row is None or row["load_state"] in (None, "REVERTING", "REVERTED"):
                     return []
-                newer: list[asyncpg.Record] = []
-                if row["load_state"] == "REPLACED":
-                    newer = await connection.fetch(_REPLACERS, task.task_id)
+                newer = await connection.fetch(_ON_THE_WAY, task.task_id)
+                if row["load_state"] != "LIVE" and not newer:
+                    newer = await connection.fetch(_HIDING, task.task_id)
                 if row["load_mode"] != "APPEND" and not newer:
                     newer = await connection.fetch(_ON_TOP, task.task_id)
                 if newer:
@@ -223,13 +262,34 @@ class LoadRecords:
 
         return await self._database.run(work, self._patience_s)
 
-    async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool:
-        """REVERTING -> REVERTED, or back to what it was. False where the claim is lost."""
+    async def end_undo(
+        self,
+        task: Task,
+        owner: Owner,
+        load_state: str,
+        message: str,
+        counted: Recount,
+        problem: Problem | None = None,
+    ) -> Outcome:
+        """REVERTING -> REVERTED, or back to what is left of the load, and writes what was counted of
+        other loads, or nothing of it."""
         p = Parameters()
         message = problems.clean(message)
-        sets = [f"load_state = {p(load_state)}", f"message = {p(message)}", "next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
+        sets = [
+            f"load_state = {p(load_state)}",
+            f"message = {p(message)}",
+            "next_run_at = NULL",
+            "worker = NULL",
+            "lease_until = NULL",
+        ]
         where = f"{held(p, owner.task_id, State.SUCCEEDED, owner)} AND load_state = 'REVERTING'"
-        return bool(await self._fetch(f"{update(sets, where)} {append(p, 'LOAD_STATE', message, None, problem, _WAKE)}", *p))
+        event = append(p, "LOAD_STATE", message, None, problem, _WAKE)
+        write = (f"{update(sets, where)} {event}", p)
+
+        async def work(connection: Connection) -> Outcome:
+            return await load_states.end(connection, task, owner, counted, write)
+
+        return await self._database.run(work, self._patience_s)
 
     async def _fetch(self, sql: str, *parameters: object) -> list[asyncpg.Record]:
         async def work(connection: Connection) -> list[asyncpg.Record]:

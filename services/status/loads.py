@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from services.status.load_states import OtherLoad
 from services.status.tasks import Task
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1.druid_pb2 import (
+    CountLoadsRequest,
     ExpectedSum,
     Interval,
     LoadColumn,
@@ -85,14 +88,37 @@ def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
     )
 
 
-def remove_request(task: Task, wait_ms: int, *, own: Sequence[str] = (), restore: Sequence[str] = ()) -> RemoveLoadRequest:
-    """Everything that was ever begun of the task's loads. `own`: segments known to be the task's; `restore`: those that it replaced."""
+def count_request(datasource: str, others: Sequence[OtherLoad], wait_ms: int) -> CountLoadsRequest:
+    """What a query sees of loads, at least one, where their rows are."""
+    start = min(each.start_millis for each in others)
+    end = max(each.end_millis for each in others)
+    return CountLoadsRequest(
+        datasource=datasource,
+        interval=Interval(start_millis=start, end_millis=end),
+        task_ids=[each.task_id for each in others],
+        wait_ms=wait_ms,
+    )
+
+
+@dataclass(frozen=True)
+class Left:
+    """Segments by what has to become of them when a load goes. `own`: those that hold its rows alone;
+    `replaced`: they come back; `undone`: they do not, as others took them out of use since."""
+
+    own: Sequence[str] = ()
+    replaced: Sequence[str] = ()
+    undone: Sequence[str] = ()
+
+
+def remove_request(task: Task, wait_ms: int, left: Left) -> RemoveLoadRequest:
+    """Everything that was ever begun of the task's loads."""
     return RemoveLoadRequest(
         task_id=task.task_id,
         datasource=task.datasource_name,
         druid_task_ids=task.druid_task_ids,
         wait_ms=wait_ms,
         mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
-        segment_ids=own,
-        restore_segment_ids=restore,
+        segment_ids=left.own,
+        restore_segment_ids=left.replaced,
+        undone_segment_ids=left.undone,
     )

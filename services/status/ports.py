@@ -5,10 +5,13 @@ from typing import Protocol
 
 from services.status.jobs import Lease
 from services.status.load_records import KeptPlan, Role
+from services.status.load_states import OtherLoad, Outcome, Recount, Touched
 from services.status.machine import Move, State
 from services.status.tasks import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import (
+    CountLoadsRequest,
+    CountLoadsResponse,
     PlanIngestionRequest,
     PlanIngestionResponse,
     RemoveLoadRequest,
@@ -53,6 +56,10 @@ class Loads(Protocol):
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         """Counts a load's rows."""
+        ...
+
+    async def count(self, request: CountLoadsRequest) -> CountLoadsResponse:
+        """Counts the rows of several loads."""
         ...
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
@@ -105,19 +112,29 @@ class Records(Protocol):
 
     async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None: ...
 
-    async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None: ...
-
     async def own(self, task_id: str) -> list[str]: ...
 
     async def restorable(self, task_id: str) -> list[str]: ...
 
-    async def overlapping(self, task: Task) -> list[Task]: ...
+    async def undone_since(self, task_id: str) -> list[str]: ...
 
-    async def uncovered(self, task_id: str) -> list[Task]: ...
+    async def touched(self, task_id: str) -> Touched: ...
 
-    async def set_load_state(self, task: Task, load_state: str, message: str) -> None: ...
+    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]: ...
 
-    async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool: ...
+    async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome: ...
+
+    async def note(self, task: Task, counted: Recount) -> bool: ...
+
+    async def end_undo(
+        self,
+        task: Task,
+        owner: Owner,
+        load_state: str,
+        message: str,
+        counted: Recount,
+        problem: Problem | None = None,
+    ) -> Outcome: ...
 
 
 class Expectations(Protocol):

@@ -130,8 +130,8 @@ async def _check_stores(evidence: Evidence, tasks: dict[str, Row], verdict: Verd
 
 
 async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I2: a load that is LIVE has all its rows and its sums, once. I3: of any other task, and of a load that was undone, no row is there,
-    and none is on its way."""
+    """I2: a load that is LIVE has all its rows and its sums, once; one that is PARTLY_REPLACED has some of them, and one that is REPLACED
+    none. I3: of any other task, and of a load that was undone, no row is there, and none is on its way."""
     seen: dict[str, tuple[int, dict[str, float]]] = {}
     sums: defaultdict[str, set[str]] = defaultdict(set)
     for row in tasks.values():
@@ -146,6 +146,14 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
         elif task["load_state"] == "REVERTED":
             if rows:
                 verdict.doubled.append(f"I3 {task_id} was undone, and {rows} of its rows are in Druid")
+        elif task["load_state"] == "REPLACED":
+            if rows:
+                found_rows = f"{rows} of its {task['row_count']} rows are in Druid"
+                verdict.doubled.append(f"I2 {task_id} is REPLACED, and {found_rows}")
+        elif task["load_state"] == "PARTLY_REPLACED":
+            if not 0 < rows < task["row_count"]:
+                found_rows = f"{rows} of its {task['row_count']} rows are in Druid"
+                verdict.broken.append(f"I2 {task_id} is PARTLY_REPLACED, and {found_rows}")
         elif task["load_state"] == "LIVE":
             if rows < task["row_count"]:
                 verdict.lost.append(f"I2 {task_id} has {rows} of {task['row_count']} rows in Druid")

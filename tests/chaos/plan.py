@@ -68,6 +68,8 @@ class Upload:
     """Whether it is sent over two connections at once, under one request id."""
     undone: bool
     """Whether its load is undone once it has succeeded."""
+    replaces: bool
+    """Whether it replaces the rows of its days."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> 
         twice=chance.random() < 0.15,
         # Of its own, so that the plans of seeds that were told before stay what they were.
         undone=random.Random(f"sluice chaos undo {seed} {number}").random() < 0.25,
+        replaces=random.Random(f"sluice chaos replace {seed} {number}").random() < 0.25,
     )
 
 
@@ -170,4 +173,6 @@ def _upload(upload: Upload) -> str:
         told.append("sent twice")
     if upload.undone:
         told.append("undone")
+    if upload.replaces:
+        told.append("replacing")
     return ", ".join(told)

@@ -107,6 +107,8 @@ class _LeftError(Exception):
 
 async def _body(sent: Sent, leaves_after: float | None) -> AsyncIterator[bytes]:
     yield f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="datasource_name"\r\n\r\n{sent.upload.datasource}\r\n'.encode()
+    mode = "replace" if sent.upload.replaces else "append"
+    yield f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="mode"\r\n\r\n{mode}\r\n'.encode()
     yield f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{sent.file.name}"\r\n\r\n'.encode()
     data = sent.file.data
     end = len(data) if leaves_after is None else int(len(data) * leaves_after)

@@ -38,6 +38,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "PlanIngestion": {"load": {"task_id": "x"}},
     "WatchLoad": {"druid_task_id": ""},
     "VerifyLoad": {"task_id": "x"},
+    "CountLoads": {"datasource": "x", "interval": {"end_millis": 1}, "task_ids": []},
     "RemoveLoad": {"task_id": NOBODY, "datasource": "x", "wait_ms": -1},
     "Query": {"sql": ""},
     "ListDatasources": {"limit": -1},

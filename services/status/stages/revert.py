@@ -1,49 +1,84 @@
 """REVERTING: a SUCCEEDED load is taken out of Druid again. Not a state of the task: it stays SUCCEEDED, and its load state says what became
 of the rows."""
 
-from services.common import errors
-from services.status.loads import remove_request, verify_request
+from functools import partial
+
+from services.common import errors, logs
+from services.status.load_states import Counted, OtherLoad, Outcome, Recount
+from services.status.loads import Left
 from services.status.ports import Loads, Records
+from services.status.recount import Away, rows_of, settle
 from services.status.run import FencedError, Run
 from services.status.stages.clean import remove
-from services.status.tasks import Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
-REFUSED = frozenset({ErrorReason.ERROR_REASON_NEWER_LOADS, ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE})
+REFUSED = frozenset(
+    {
+        ErrorReason.ERROR_REASON_NEWER_LOADS,
+        ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE,
+        ErrorReason.ERROR_REASON_SHARED_SEGMENTS,
+        ErrorReason.ERROR_REASON_DRUID_LOCKED,
+    }
+)
 """Druid shows what the table did not: the load stays as it is."""
+
+MAX_NAMED = 10
+"""Loads that lack rows whose names the message has."""
 
 
 async def revert(run: Run, loads: Loads, records: Records) -> None:
     """To REVERTED, or back to the load state before where it cannot be done."""
     task = run.task
-    own, restore = await records.own(task.task_id), await records.restorable(task.task_id)
+    left = Left(
+        own=await records.own(task.task_id),
+        replaced=await records.restorable(task.task_id),
+        undone=await records.undone_since(task.task_id),
+    )
     try:
-        await remove(run, loads, lambda wait_ms: remove_request(task, wait_ms, own=own, restore=restore))
+        # What others made of its segments is its own, too: it must not come back with another undo.
+        await remove(run, loads, left, partial(records.add, run.owner, "OWN"))
     except errors.SluiceError as failure:
         if failure.reason not in REFUSED:
             raise
-        await _end(run, records, task.undone_from or "LIVE", f"The load could not be undone: {failure.problem.message}", failure.problem)
+        await _refused(run, loads, records, failure.problem)
         return
-    for uncovered in await records.uncovered(task.task_id):
-        await recount(uncovered, loads, records)
-    rows = f"{task.row_count:,} rows" if task.row_count is not None else "rows"
-    await _end(run, records, "REVERTED", f"The load was undone: its {rows} are no longer in {task.datasource_name}.")
+    await settle(run, loads, records, partial(_reverted, run, records))
 
 
-async def recount(task: Task, loads: Loads, records: Records) -> int:
-    """Says of another load what is left of it, by counting; returns the rows that are missing."""
-    expected = task.row_count or 0
-    left = (await loads.verify(verify_request(task, wait_ms=0))).rows
-    if left == expected:
-        await records.set_load_state(task, "LIVE", f"{left:,} rows are in {task.datasource_name} and can be queried.")
-    elif left:
-        message = f"Other loads replaced {expected - left:,} of its {expected:,} rows."
-        await records.set_load_state(task, "PARTLY_REPLACED", message)
-    else:
-        await records.set_load_state(task, "REPLACED", "Other loads replaced all of its rows.")
-    return expected - left
-
-
-async def _end(run: Run, records: Records, load_state: str, message: str, problem: Problem | None = None) -> None:
-    if not await records.end_undo(run.owner, load_state, message, problem):
+async def _refused(run: Run, loads: Loads, records: Records, problem: Problem) -> None:
+    """Back to what a query sees of the load."""
+    task = run.task
+    this = OtherLoad.of(task)
+    found = await rows_of([this], task.datasource_name, loads)
+    if isinstance(found, Away):
+        raise errors.error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, found.message)
+    left = Counted(this, found.get(task.task_id, 0))
+    message = f"The load could not be undone: {problem.message}"
+    nothing = Recount(task.now)
+    outcome = await records.end_undo(task, run.owner, left.load_state, message, nothing, problem)
+    if outcome is not Outcome.WRITTEN:
         raise FencedError
+
+
+async def _reverted(run: Run, records: Records, counted: Recount) -> Outcome:
+    """REVERTED, after the loads of the same stretch of time were counted: they must have what they had."""
+    task = run.task
+    rows = f"{task.row_count:,} rows" if task.row_count is not None else "rows"
+    message = f"The load was undone: its {rows} are no longer in {task.datasource_name}."
+    lost = [each for each in counted.loads if each.load.load_state == "LIVE" and each.missing]
+    problem = _lost(task.datasource_name, lost) if lost else None
+    if problem is not None:
+        message += f" {problem.message}"
+    return await records.end_undo(task, run.owner, "REVERTED", message, counted, problem)
+
+
+def _lost(datasource: str, lost: list[Counted]) -> Problem:
+    ids = [each.load.task_id for each in lost]
+    logs.get().error("load.others_lack_rows", datasource=datasource, tasks=ids[:MAX_NAMED])
+    missing = sum(each.missing for each in lost)
+    more = f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else ""
+    message = f"{missing:,} rows of other loads are missing there: of tasks "
+    message += f"{', '.join(ids[:MAX_NAMED])}{more}."
+    action = "Look at what was changed in Druid itself; load the files of these tasks again."
+    reason = ErrorReason.ERROR_REASON_LOAD_MISMATCH
+    return errors.problem(reason, message, value=missing, action=action)

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from services.common import errors
 from services.status import plans, problems
-from services.status.loads import load_id, verify_request
+from services.status.load_states import Counted, OtherLoad, Recount
+from services.status.loads import load_id
 from services.status.machine import Move, State
 from services.status.ports import Expectations, Loads, Records, Validation
 from services.status.quality import quality_of
+from services.status.recount import Away, rows_of
 from services.status.run import FencedError, Run
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -145,9 +147,10 @@ async def _is_gone(run: Run, task_id: str, loads: Loads, records: Records) -> bo
     other = await run.store.get(task_id)
     if other is None or other.status is not State.SUCCEEDED:
         return False
-    seen = await loads.verify(verify_request(other, wait_ms=0))
+    load = OtherLoad.of(other)
+    found = await rows_of([load], other.datasource_name, loads)
     # Rows that Druid cannot reach at the moment are there all the same.
-    if seen.rows or seen.segments_loaded_percent < 100:
+    if isinstance(found, Away) or found:
         return False
-    await records.set_load_state(other, "REPLACED", f"None of its rows is in {other.datasource_name} any more.")
-    return True
+    # So are those that a replace hides which has not succeeded.
+    return await records.note(run.task, Recount(other.now, [Counted(load, 0)]))

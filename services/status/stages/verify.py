@@ -4,11 +4,12 @@ import asyncio
 from time import monotonic
 
 from services.common import errors
+from services.status.load_states import Outcome
 from services.status.loads import verify_request
 from services.status.machine import Move, State, end_badly
 from services.status.ports import Loads, Records
-from services.status.run import Run
-from services.status.stages.revert import recount
+from services.status.recount import Away, recount
+from services.status.run import FencedError, Run
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
@@ -27,14 +28,16 @@ async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> N
         asked = monotonic()
         seen = await loads.verify(verify_request(run.task, WAIT_MS))
         if seen.verified:
-            await _succeeded(run, loads, records, seen)
-            return
-        message = f"The rows are becoming visible to queries; {_segments(seen)}."
-        await run.progress(Progress(message, seen.rows, run.task.rows_loadable, "rows"))
-        if seen.segments_loaded_percent < 100:
+            if await _succeeded(run, loads, records, seen):
+                return
             wrong_since = None
-        elif wrong_since is None:
-            wrong_since = asked
+        else:
+            message = f"The rows are becoming visible to queries; {_segments(seen)}."
+            await run.progress(Progress(message, seen.rows, run.task.rows_loadable, "rows"))
+            if seen.segments_loaded_percent < 100:
+                wrong_since = None
+            elif wrong_since is None:
+                wrong_since = asked
         settled = wrong_since is not None and monotonic() - wrong_since >= settle_s
         if settled or run.remaining_s <= WAIT_MS / 1000:
             await _failed(run, seen)
@@ -46,26 +49,36 @@ def _segments(seen: VerifyLoadResponse) -> str:
     return f"of {seen.segments_published:,} segments published there {seen.segments_available:,} are available"
 
 
-async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadResponse) -> None:
+async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadResponse) -> bool:
+    """Ends the stage. False where what the load replaced cannot be counted yet."""
+    task = run.task
     await records.add(run.owner, "OWN", seen.segments)
-    if run.task.load_mode != "APPEND":
-        await _recount_replaced(run, loads, records)
-    message = f"{seen.rows:,} rows are in {run.task.datasource_name} and can be queried."
-    counted = dict(zip(run.task.expected_sums, seen.sums, strict=True))
-    await run.move(Move(State.SUCCEEDED, message, columns={"row_count": seen.rows, "load_state": "LIVE", "counted_sums": counted}))
-
-
-async def _recount_replaced(run: Run, loads: Loads, records: Records) -> None:
-    """Says of older loads what is left of them, and keeps that this one replaced the rest."""
-    older = await records.overlapping(run.task)
-    replaced = [each.task_id for each in older if await recount(each, loads, records)]
-    await records.add_loads(run.task.task_id, replaced)
+    message = f"{seen.rows:,} rows are in {task.datasource_name} and can be queried."
+    counted = dict(zip(task.expected_sums, seen.sums, strict=True))
+    columns = {"row_count": seen.rows, "load_state": "LIVE", "counted_sums": counted}
+    move = Move(State.SUCCEEDED, message, columns=columns)
+    if task.load_mode == "APPEND":
+        await run.move(move)
+        return True
+    # What was replaced altogether before does not come back by one more replace.
+    left = await recount(task, loads, records, ("LIVE", "PARTLY_REPLACED"))
+    if isinstance(left, Away):
+        await run.progress(Progress(left.message, left.available, left.published, "segments"))
+        return False
+    outcome = await records.end(task, run.owner, move, left)
+    if outcome is Outcome.FENCED:
+        raise FencedError
+    return outcome is Outcome.WRITTEN
 
 
 async def _failed(run: Run, seen: VerifyLoadResponse) -> None:
     expected = run.task.rows_loadable
     if seen.segments_loaded_percent < 100:
         message = f"Of {expected:,} rows only {seen.rows:,} could be queried in time; Druid has not loaded all segments."
+        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
+    elif seen.verified:
+        message = f"All {seen.rows:,} rows can be queried, but not all that they were to replace: Druid "
+        message += "has not loaded all segments."
         problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
     elif seen.rows != expected:
         message = f"Druid shows {seen.rows:,} rows where {expected:,} were loaded."

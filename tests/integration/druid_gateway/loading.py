@@ -1,15 +1,18 @@
 """Parts, loads and queries as the tests write them down."""
 
+import asyncio
 import csv
 import io
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from services.druid_gateway import granularity
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
 
@@ -151,9 +154,64 @@ class Gateway:
         assert (await self.verify(load)).verified
         return load
 
-    async def remove(self, load: Loaded, wait_ms: int = 30_000) -> pb.RemoveLoadResponse:
+    async def counts(self, *loads: Loaded, wait_ms: int = 30_000) -> list[int]:
+        """Rows of each of the loads, once no segment is away."""
+        request = pb.CountLoadsRequest(
+            datasource=loads[0].datasource,
+            interval=pb.Interval(
+                start_millis=min(each.answer.interval.start_millis for each in loads),
+                end_millis=max(each.answer.interval.end_millis for each in loads),
+            ),
+            task_ids=[each.task_id for each in loads],
+            wait_ms=wait_ms,
+        )
+        answer: pb.CountLoadsResponse = await self.stub.CountLoads(request, timeout=wait_ms / 1000 + 30)
+        assert answer.complete, answer
+        rows = {each.task_id: each.rows for each in answer.loads}
+        return [rows.get(each.task_id, 0) for each in loads]
+
+    async def compact(self, datasource: str, start: int, end: int) -> str:
+        """Begins a compaction, as Druid or an operator does; its Druid task."""
+        interval = f"{granularity.iso(start)}/{granularity.iso(end)}"
+        task = {
+            "type": "compact",
+            "id": f"compact_{datasource}_{uuid.uuid4().hex[:8]}",
+            "dataSource": datasource,
+            "ioConfig": {"type": "compact", "inputSpec": {"type": "interval", "interval": interval}},
+            "tuningConfig": {"type": "index_parallel", "partitionsSpec": {"type": "dynamic"}},
+        }
+        answer = await self.http.post("/druid/indexer/v1/task", json=task)
+        task_id: str = answer.raise_for_status().json()["task"]
+        return task_id
+
+    async def compacted(self, datasource: str, start: int, end: int, *loads: Loaded) -> None:
+        """Returns when the segments that a compaction made are seen in place of the loads' own."""
+        before = set(await self.segments(datasource))
+        task_id = await self.compact(datasource, start, end)
+
+        async def is_seen() -> bool:
+            status = await self.druid_status(task_id)
+            assert status in ("RUNNING", "SUCCESS")
+            return status == "SUCCESS" and not before <= set(await self.segments(datasource))
+
+        await until(is_seen)
+        assert await self.counts(*loads) == [len(each.data) for each in loads]
+
+    async def druid_status(self, task_id: str) -> str:
+        answer = await self.http.get(f"/druid/indexer/v1/task/{task_id}/status")
+        status: str = answer.raise_for_status().json()["status"]["statusCode"]
+        return status
+
+    async def remove(
+        self, load: Loaded, wait_ms: int = 30_000, own: Sequence[str] = (), undone: Sequence[str] = ()
+    ) -> pb.RemoveLoadResponse:
         request = pb.RemoveLoadRequest(
-            task_id=load.task_id, datasource=load.datasource, druid_task_ids=[load.answer.druid_task_id], wait_ms=wait_ms
+            task_id=load.task_id,
+            datasource=load.datasource,
+            druid_task_ids=[load.answer.druid_task_id],
+            wait_ms=wait_ms,
+            segment_ids=own,
+            undone_segment_ids=undone,
         )
         left: pb.RemoveLoadResponse = await self.stub.RemoveLoad(request, timeout=wait_ms / 1000 + 30)
         return left
@@ -185,3 +243,11 @@ class Gateway:
         parameters = [{"type": "VARCHAR", "value": datasource}]
         answer = await self.http.post("/druid/v2/sql", json={"query": sql, "resultFormat": "array", "parameters": parameters})
         return [row[0] for row in answer.raise_for_status().json()]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 120) -> None:
+    """Returns when the condition holds; fails when it does not within the time."""
+    began = monotonic()
+    while not await condition():
+        assert monotonic() - began < within_s, f"not within {within_s:g} s"
+        await asyncio.sleep(0.1)

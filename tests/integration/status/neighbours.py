@@ -79,6 +79,9 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
     async def VerifyLoad(self, request: druid_pb2.VerifyLoadRequest, context: Any) -> druid_pb2.VerifyLoadResponse:
         return await self._fake.verify(request)
 
+    async def CountLoads(self, request: druid_pb2.CountLoadsRequest, context: Any) -> druid_pb2.CountLoadsResponse:
+        return await self._fake.count(request)
+
     async def RemoveLoad(self, request: druid_pb2.RemoveLoadRequest, context: Any) -> druid_pb2.RemoveLoadResponse:
         return await self._fake.remove(request)
 

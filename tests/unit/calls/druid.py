@@ -10,6 +10,7 @@ import httpx
 
 from services.common.errors import SluiceError
 from services.druid_gateway import druid_http, pacing, removing
+from services.druid_gateway.counting import Counts, count_loads
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
 from services.druid_gateway.removing import Removal, remove
 from services.druid_gateway.submitting import submit
@@ -90,6 +91,14 @@ class World:
         interval = Interval(0, 86_400_000)
         return (await self.insist(lambda: verify(self.druid, "sales", TASK_ID, interval, expected, wait_s))).verified
 
+    async def counted(self) -> dict[str, int]:
+        async def count() -> Counts:
+            return await count_loads(self.druid, "sales", Interval(0, 86_400_000), [TASK_ID], 1.0)
+
+        found = await self.insist(count)
+        hold(found.complete, "all segments are there, and the count is not complete")
+        return dict(found.rows)
+
     async def remove(self, *attempts: int) -> None:
         ids = [self.load(attempt).druid_task_id for attempt in attempts]
         for _ in range(MOST_TRIES):
@@ -107,6 +116,7 @@ async def _loaded(plan: Plan) -> None:
         phase = await world.watch()
         hold(phase is Phase.SUCCEEDED, f"the load succeeded, and {phase} was said")
         hold(await world.verified(), "the rows are there, and it is not verified")
+        hold(await world.counted() == {TASK_ID: ROWS}, "the rows are there, and others are counted")
         hold((world.server.rows(TASK_ID), len(world.server.tasks)) == (ROWS, 1), "it was loaded twice")
     await world.http.aclose()
 

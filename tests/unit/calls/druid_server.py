@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from services.druid_gateway.spec import PLACEHOLDER
+from services.druid_gateway.spec import LOAD_ID_COLUMN, PLACEHOLDER
 
 POLLS = 3
 """Questions after which a task has ended."""
@@ -37,7 +37,8 @@ class DruidServer:
         answers: dict[str, Callable[[], httpx.Response]] = {
             "taskStatus": lambda: self._statuses(body),
             "sql": lambda: self._sql(body),
-            "v2": self._by_segment,
+            "v2": lambda: self._native(body["queryType"]),
+            "activeLocks": lambda: httpx.Response(200, json={"datasourceToLocks": {}}),
             "loadstatus": lambda: httpx.Response(200, json={"sales": 100.0} if self._visible() else {}),
             "markUnused": lambda: self._mark_unused(body["segmentIds"]),
             "workers": lambda: httpx.Response(200, json=[]),
@@ -82,7 +83,12 @@ class DruidServer:
                     task.status, task.published = "SUCCESS", task.spec["type"] != PLACEHOLDER
 
     def _visible(self) -> list[str]:
-        return [f"segment of {task_id}" for task_id, task in self.tasks.items() if task.published and task.used]
+        return [_segment(task_id) for task_id, task in self.tasks.items() if task.published and task.used]
+
+    def _loads(self) -> set[str]:
+        """Their ids; a task's is `sluice-{load id}-{attempt}`."""
+        visible = (task_id for task_id, task in self.tasks.items() if task.published and task.used)
+        return {task_id.removeprefix("sluice-").rpartition("-")[0] for task_id in visible}
 
     def _submit(self, spec: dict[str, Any]) -> httpx.Response:
         if spec["id"] in self.tasks:
@@ -101,11 +107,19 @@ class DruidServer:
         rows = ROWS * len(self._visible())
         return httpx.Response(200, json=[[rows, float(rows), float(rows)]])
 
-    def _by_segment(self) -> httpx.Response:
+    def _native(self, kind: str) -> httpx.Response:
+        if kind == "groupBy":
+            events = [{"event": {LOAD_ID_COLUMN: load_id, "rows": ROWS}} for load_id in self._loads()]
+            return httpx.Response(200, json=events)
         found = [{"result": {"segment": segment, "results": [{"result": {"rows": ROWS}}]}} for segment in self._visible()]
         return httpx.Response(200, json=found)
 
     def _mark_unused(self, segments: list[str]) -> httpx.Response:
         for task_id, task in self.tasks.items():
-            task.used = task.used and f"segment of {task_id}" not in segments
+            task.used = task.used and _segment(task_id) not in segments
         return httpx.Response(200, json={})
+
+
+def _segment(task_id: str) -> str:
+    """One for each task, all in one chunk."""
+    return f"sales_1970-01-01T00:00:00.000Z_1970-01-02T00:00:00.000Z_{task_id}"

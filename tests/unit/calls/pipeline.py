@@ -5,7 +5,9 @@ from contextlib import contextmanager, suppress
 from unittest.mock import patch
 
 from services.common import errors
+from services.status import recount
 from services.status.gate import Gate
+from services.status.load_states import Counted, OtherLoad
 from services.status.machine import TERMINAL, State, cancel
 from services.status.pipeline import Pipeline
 from services.status.settings import Settings
@@ -62,6 +64,10 @@ class World:
         else:
             hold(seen == 0, f"{task.status} with {seen} rows in Druid")
             hold(task.problem is not None, f"{task.status} without a problem")
+        for older in self.rows.older:
+            left = Counted(OtherLoad.of(older), self.loads.rows_of(older.task_id)).load_state
+            said = self.rows.load_states.get(older.task_id, older.load_state)
+            hold(said == left, f"{task.status} with an older load that is {left} and called {said}")
 
 
 def _cancelled(world: World) -> None:
@@ -77,6 +83,23 @@ def _cancelled(world: World) -> None:
     world.loads.submit = submitted  # type: ignore[assignment, method-assign]
 
 
+def _replacing(world: World) -> None:
+    """Older loads of 10 rows, of which 0 and 4 are left while the load is there."""
+    world.rows.task = new_task(load_mode="REPLACE")
+    world.loads.replaced = {"whole": (0, 10), "half": (4, 10)}
+    world.rows.older = [new_task(task_id=each, row_count=10, load_state="LIVE") for each in world.loads.replaced]
+
+
+def _replacing_in_vain(world: World) -> None:
+    _replacing(world)
+    world.loads.lose_rows = 1
+
+
+def _replacing_and_cancelled(world: World) -> None:
+    _replacing(world)
+    _cancelled(world)
+
+
 SCENARIOS: dict[str, tuple[Callable[[World], object], State]] = {
     "a good file": (lambda world: None, State.SUCCEEDED),
     "a load that fails first": (lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_FAILED), State.SUCCEEDED),
@@ -85,6 +108,9 @@ SCENARIOS: dict[str, tuple[Callable[[World], object], State]] = {
     "a bad file": (lambda world: setattr(world.validation, "judge", rejected), State.REJECTED),
     "a duplicate": (lambda world: setattr(world.rows, "duplicate", "another"), State.REJECTED),
     "a cancelled load": (_cancelled, State.CANCELLED),
+    "a replace": (_replacing, State.SUCCEEDED),
+    "a replace that loses a row": (_replacing_in_vain, State.FAILED),
+    "a cancelled replace": (_replacing_and_cancelled, State.CANCELLED),
 }
 
 
@@ -103,7 +129,11 @@ def _stage(prepare: Callable[[World], object], expected: State) -> Stage:
 @contextmanager
 def _hurried() -> Iterator[None]:
     """No pace: the fakes answer at once."""
-    with patch.object(verify_stage, "PACE_S", 0), patch.object(clean_stage, "PACE_S", 0):
+    with (
+        patch.object(verify_stage, "PACE_S", 0),
+        patch.object(clean_stage, "PACE_S", 0),
+        patch.object(recount, "PACE_S", 0),
+    ):
         yield
 
 

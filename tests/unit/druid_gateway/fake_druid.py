@@ -1,6 +1,7 @@
 """A Druid of the tests' own: what it knows is set by them, what it is asked is kept."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,12 @@ class FakeDruid:
     percents: list[float | None] = field(default_factory=lambda: [100.0])
     answers: Callable[[str, Sequence[Value]], list[list[Value]]] = lambda sql, parameters: []
     segments: dict[str, int] = field(default_factory=dict)
+    """Rows of the load that is asked about, by segment."""
+    strangers: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Rows of other loads: segment -> load -> rows."""
+    core: set[str] = field(default_factory=set)
+    writing: list[list[str]] = field(default_factory=lambda: [[]])
+    """Answers rewriting_tasks, one after the other, the last again and again."""
     lines: Sequence[bytes] = ()
 
     specs: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +59,7 @@ class FakeDruid:
     cancelled: list[str] = field(default_factory=list)
     queries: list[tuple[str, int, int]] = field(default_factory=list)
     lines_read: int = 0
+    refreshed: int = 0
 
     async def submit(self, task: dict[str, Any]) -> bool:
         self.specs.append(task)
@@ -75,11 +83,30 @@ class FakeDruid:
     async def task_target(self, task_id: str) -> TaskTarget | None:
         return self.target
 
-    async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
+    async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+        self.refreshed += refresh
         return {segment: reached for segment, reached in self.used.items() if segment not in self.marked}
 
     async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
-        return {*self.used, *self.overshadowed, *self.brought_back}
+        return {*self.used, *self.overshadowed, *self.brought_back} - set(self.marked)
+
+    async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+        seen = await self.loads_in_segments(datasource, list(self.used))
+        return {load: rows for load, rows in seen.items() if load in load_ids}
+
+    async def loads_in_segments(self, datasource: str, segment_ids: Sequence[str]) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for each in segment_ids:
+            if each not in self.marked:
+                found["load"] += self.segments.get(each, 0)
+                found.update(self.strangers.get(each, {}))
+        return dict(+found)
+
+    async def core_segments(self, datasource: str, interval: Interval) -> set[str]:
+        return self.core
+
+    async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
+        return self.writing.pop(0) if len(self.writing) > 1 else self.writing[0]
 
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
         return [segment for segment in self.unused if segment.id not in self.brought_back]

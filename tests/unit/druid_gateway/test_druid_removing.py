@@ -1,6 +1,6 @@
 """Taking a load back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -37,9 +37,9 @@ async def test_a_task_that_does_not_end_is_told() -> None:
 
 
 async def test_segments_are_marked_unused() -> None:
-    druid = FakeDruid(segments={"s1": 5, "s2": 2})
+    druid = FakeDruid(segments={OURS: 5, f"{OURS}_1": 2})
     assert await run(druid) == Left(True, 0)
-    assert sorted(druid.marked) == ["s1", "s2"]
+    assert sorted(druid.marked) == [OURS, f"{OURS}_1"]
 
 
 async def test_segments_that_stay_are_told() -> None:
@@ -47,9 +47,9 @@ async def test_segments_that_stay_are_told() -> None:
         async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
             self.stopped.extend(segment_ids)
 
-    druid = Stubborn(segments={"s1": 5})
+    druid = Stubborn(segments={OURS: 5})
     assert await run(druid, wait_s=0.3) == Left(False, 5)
-    assert druid.stopped == ["s1"]
+    assert druid.stopped == [OURS]
 
 
 APPENDED = TaskTarget(Interval(0, 86_400_000), False, "2026-01-01T00:00:00.000Z")
@@ -64,7 +64,7 @@ async def test_published_segments_that_no_query_reaches_are_waited_for() -> None
 
         rounds = 0
 
-        async def used_segments(self, datasource: str, interval: Interval) -> dict[str, bool]:
+        async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
             self.rounds += 1
             if self.rounds >= 3:
                 self.segments[OURS] = 3
@@ -94,6 +94,20 @@ async def test_what_a_replace_replaced_comes_back() -> None:
     assert (druid.marked, druid.brought_back) == ([OURS], ["replaced"])
 
 
+async def test_what_was_undone_meanwhile_does_not_come_back_with_what_a_replace_replaced() -> None:
+    undone, after = f"{CHUNK}_2025-01-01T00:00:00.000Z", "2026-01-01T00:00:03.000Z"
+    druid = FakeDruid(
+        polls=[{"a": SUCCESS}],
+        target=REPLACED,
+        segments={OURS: 3},
+        used={OURS: True},
+        unused=[UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", after), UnusedSegment(undone, "2025", after)],
+    )
+    removal = Removal("sales", "load", ["a"], undone=frozenset({undone}))
+    assert await remove(druid, removal, 5) == Left(True, 0)
+    assert (druid.marked, druid.brought_back) == ([OURS], [])
+
+
 async def test_a_replace_that_never_came_brings_nothing_back() -> None:
     unused = [UnusedSegment("undone meanwhile", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
     druid = FakeDruid(polls=[{"a": STOPPED}], target=REPLACED, unused=unused)
@@ -121,11 +135,90 @@ async def test_an_append_brings_nothing_back() -> None:
 
 @pytest.mark.parametrize("other", [f"{OURS}_1", f"{OURS}_12"])
 async def test_a_replace_under_later_appends_stays(other: str) -> None:
-    druid = FakeDruid(polls=[{"a": SUCCESS}], target=REPLACED, segments={OURS: 3}, used={OURS: True, other: True})
+    druid = FakeDruid(
+        polls=[{"a": SUCCESS}],
+        target=REPLACED,
+        segments={OURS: 3},
+        used={OURS: True, other: True},
+        core={OURS},
+        strangers={other: {"later": 2}},
+    )
     with pytest.raises(SluiceError) as raised:
         await run(druid, "a")
+    assert (raised.value.code, raised.value.metadata) == ("NEWER_LOADS", {"tasks": "later"})
+    assert druid.marked == []
+
+
+async def test_rows_of_others_in_a_compacted_segment_stay() -> None:
+    """Druid compacted four loads into one segment, whoever asked it to."""
+    others = {"two": 5, "three": 5, "four": 5, "": 1}
+    druid = FakeDruid(segments={OURS: 3}, used={OURS: True}, core={OURS}, strangers={OURS: others})
+    with pytest.raises(SluiceError) as raised:
+        await remove(druid, undo(restore=frozenset()), 5)
+    assert raised.value.code == "SHARED_SEGMENTS"
+    assert raised.value.metadata == {"tasks": "four,three,two"}
+    assert "3 other loads and of other programs" in raised.value.problem.message
+    assert druid.marked == []
+
+
+async def test_what_was_appended_beside_a_load_that_was_compacted_alone_stays() -> None:
+    """An append that was compacted alone is the core of its chunk, as if it had replaced it."""
+    druid = FakeDruid(
+        segments={OURS: 3},
+        used={OURS: True, f"{OURS}_1": True},
+        core={OURS},
+        strangers={f"{OURS}_1": {"later": 2}},
+    )
+    with pytest.raises(SluiceError) as raised:
+        await remove(druid, undo(restore=frozenset()), 5)
     assert raised.value.code == "NEWER_LOADS"
     assert druid.marked == []
+
+
+async def test_a_task_that_rewrites_the_chunk_is_waited_for() -> None:
+    """What it has read already it would publish once more, after the rows were counted away."""
+    compacting = [["compact_1"]] * 4
+    druid = FakeDruid(segments={OURS: 3}, used={OURS: True}, writing=[*compacting, []])
+    assert await remove(druid, undo(restore=frozenset()), 5) == Left(True, 0)
+    held = FakeDruid(segments={OURS: 3}, used={OURS: True}, writing=[["compact_2"]])
+    with pytest.raises(SluiceError) as raised:
+        await remove(held, undo(restore=frozenset()), 0.3)
+    assert (raised.value.code, raised.value.problem.value) == ("DRUID_LOCKED", "compact_2")
+    assert held.marked == []
+
+
+async def test_what_a_task_that_began_before_publishes_after_is_seen() -> None:
+    """It began between the last look and the removal, and had read the rows."""
+
+    class Racing(FakeDruid):
+        async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
+            if not self.marked:
+                return []
+            self.lines_read += 1
+            if self.lines_read == 4:
+                new = f"{CHUNK}_2027-01-01T00:00:00.000Z"
+                self.used[new], self.segments[new], self.strangers[new] = True, 3, {"two": 5}
+            return ["compact_1"] if self.lines_read < 4 else []
+
+    druid = Racing(segments={OURS: 3}, used={OURS: True})
+    with pytest.raises(SluiceError) as raised:
+        await remove(druid, undo(restore=frozenset()), 5)
+    assert raised.value.code == "SHARED_SEGMENTS"
+
+
+async def test_own_segments_that_others_have_replaced_go_too() -> None:
+    """They would be seen again as soon as what replaced them is undone."""
+    druid = FakeDruid(segments={f"{OURS}_1": 3}, used={f"{OURS}_1": True}, overshadowed={OURS})
+    removal = Removal("sales", "load", own=frozenset({OURS, f"{OURS}_1"}))
+    assert await remove(druid, removal, 5) == Left(True, 0)
+    assert sorted(druid.marked) == [OURS, f"{OURS}_1"]
+
+
+async def test_an_own_segment_that_no_query_reaches_counts_as_rows() -> None:
+    """A compacted segment that is away may hold rows of the load: a count of zero says nothing."""
+    druid = FakeDruid(used={f"{CHUNK}_2027-01-01T00:00:00.000Z": False})
+    removal = Removal("sales", "load", own=frozenset({OURS}))
+    assert await remove(druid, removal, 0.3) == Left(False, 0)
 
 
 async def test_an_append_under_later_appends_goes() -> None:
@@ -142,8 +235,8 @@ async def test_druid_away_is_an_error() -> None:
 OLD = f"{CHUNK}_2025-01-01T00:00:00.000Z"
 
 
-def undo(replaces: bool = True, restore: frozenset[str] = frozenset({OLD})) -> Removal:
-    return Removal("sales", "load", own=frozenset({OURS}), restore=restore, replaces=replaces)
+def undo(restore: frozenset[str] = frozenset({OLD})) -> Removal:
+    return Removal("sales", "load", own=frozenset({OURS}), restore=restore)
 
 
 async def test_recorded_segments_come_back_before_ours_go() -> None:
@@ -182,5 +275,5 @@ async def test_a_replace_stays_where_what_it_replaced_is_gone() -> None:
 
 async def test_a_recorded_segment_that_no_query_reaches_goes_too() -> None:
     druid = FakeDruid(used={OURS: False})
-    assert await remove(druid, undo(replaces=False, restore=frozenset()), 5) == Left(True, 0)
+    assert await remove(druid, undo(restore=frozenset()), 5) == Left(True, 0)
     assert druid.marked == [OURS]

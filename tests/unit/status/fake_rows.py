@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from services.status import problems
 from services.status.jobs import Lease
 from services.status.load_records import KeptPlan, Role
+from services.status.load_states import LOADS_AT_ONCE, OtherLoad, Outcome, Recount, Touched
 from services.status.machine import TERMINAL, Move, State, check
 from services.status.tasks import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
@@ -106,7 +107,8 @@ class FakeRows:
         """Other tasks that there are."""
         self.load_states: dict[str, str] = {}
         self.segments: dict[Role, set[str]] = {"OWN": set(), "REPLACED": set()}
-        self.replaced: list[str] = []
+        self.outdated = 0
+        """So many counts of other loads are outdated when they are to be written."""
         self.kept_plan: KeptPlan | None = None
         self.stage_seconds = 0.0
         """What the database's clock says of the stage, until the next transition."""
@@ -204,33 +206,67 @@ class FakeRows:
             self.kept_plan = plan
         self.faults.after(number)
 
-    async def add_loads(self, task_id: str, replaced: Sequence[str]) -> None:
-        self.replaced += replaced
-
     async def own(self, task_id: str) -> list[str]:
         return sorted(self.segments["OWN"])
 
     async def restorable(self, task_id: str) -> list[str]:
         return sorted(self.segments["REPLACED"])
 
-    async def overlapping(self, task: Task) -> list[Task]:
-        return self.older
+    async def undone_since(self, task_id: str) -> list[str]:
+        return []
 
-    async def uncovered(self, task_id: str) -> list[Task]:
-        return self.older
+    async def touched(self, task_id: str) -> Touched:
+        number = self.faults.before("touched")
+        self.faults.after(number)
+        return Touched(NOW, 0, 100)
 
-    async def set_load_state(self, task: Task, load_state: str, message: str) -> None:
-        self.load_states[task.task_id] = load_state
+    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]:
+        there = [OtherLoad.of(each) for each in self.older]
+        now = [replace(each, load_state=self.load_states.get(each.task_id, each.load_state)) for each in there]
+        passed = [each.task_id for each in now].index(after.task_id) + 1 if after else 0
+        return [each for each in now[passed:] if each.load_state in states][:LOADS_AT_ONCE]
 
-    async def end_undo(self, owner: Owner, load_state: str, message: str, problem: Problem | None = None) -> bool:
-        number = self.faults.before("end_undo")
-        if owner != self.owner:
+    async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome:
+        if self._is_outdated():
+            return Outcome.OUTDATED
+        if not await self.move(task.task_id, task.status, move, owner):
+            return Outcome.FENCED
+        self._keep(counted)
+        return Outcome.WRITTEN
+
+    async def note(self, task: Task, counted: Recount) -> bool:
+        if self._is_outdated():
             return False
+        self._keep(counted)
+        return True
+
+    async def end_undo(
+        self,
+        task: Task,
+        owner: Owner,
+        load_state: str,
+        message: str,
+        counted: Recount,
+        problem: Problem | None = None,
+    ) -> Outcome:
+        number = self.faults.before("end_undo")
+        if self._is_outdated():
+            return Outcome.OUTDATED
+        if owner != self.owner:
+            return Outcome.FENCED
         self.task = replace(self.task, load_state=load_state)
+        self._keep(counted)
         self.events.append(Written("LOAD_STATE", self.task.status, message))
         self.owner = None
         self.faults.after(number)
-        return True
+        return Outcome.WRITTEN
+
+    def _is_outdated(self) -> bool:
+        self.outdated -= 1
+        return self.outdated >= 0
+
+    def _keep(self, counted: Recount) -> None:
+        self.load_states.update({each.load.task_id: each.load_state for each in counted.loads})
 
     async def release(self, lease: Lease) -> None:
         if lease.owner == self.owner:

@@ -8,7 +8,10 @@ from services.common import errors
 from services.status.tasks import Owner, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import (
+    CountLoadsRequest,
+    CountLoadsResponse,
     Interval,
+    LoadCount,
     LoadPhase,
     PlanIngestionRequest,
     PlanIngestionResponse,
@@ -171,6 +174,8 @@ class FakeLoads:
         """What Druid knows, by its id of the load."""
         self.visible: dict[str, dict[str, int]] = {}
         """Rows that a query sees: task id -> Druid's id of the load -> rows."""
+        self.replaced: dict[str, tuple[int, int]] = {}
+        """Older loads: their rows while one of our loads is visible, and while none is."""
         self.submits = 0
         self.lose_rows = 0
         self.cut_short: list[int] = []
@@ -180,6 +185,7 @@ class FakeLoads:
         self.in_use: list[str] = []
         """Segments that a replace would replace."""
         self.removals: list[RemoveLoadRequest] = []
+        self.counted: list[CountLoadsRequest] = []
         self.granularity = "DAY"
         self.submitted: list[SubmitLoadRequest] = []
         self.planned: list[PlanIngestionRequest] = []
@@ -238,6 +244,16 @@ class FakeLoads:
         sums = [each.sum for each in request.expected_sums]
         return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=self.loaded_percent, segments=segments, sums=sums)
 
+    async def count(self, request: CountLoadsRequest) -> CountLoadsResponse:
+        number = self.faults.before("count")
+        self.counted.append(request)
+        rows = {task_id: self.rows_of(task_id) for task_id in request.task_ids}
+        self.faults.after(number)
+        if self.loaded_percent < 100:
+            return CountLoadsResponse(segments_published=2, segments_available=1)
+        found = [LoadCount(task_id=task_id, rows=seen) for task_id, seen in rows.items() if seen]
+        return CountLoadsResponse(complete=True, loads=found)
+
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
         number = self.faults.before("remove")
         self.removals.append(request)
@@ -252,6 +268,9 @@ class FakeLoads:
 
     def rows_of(self, task_id: str) -> int:
         """What a query counts."""
+        if task_id in self.replaced:
+            ours = (rows for each, rows in self.visible.items() if each not in self.replaced)
+            return self.replaced[task_id][not any(ours)]
         return sum(self.visible.get(task_id, {}).values())
 
 

@@ -87,8 +87,8 @@ def failing(reason: "ErrorReason.ValueType", message: str = "It failed.") -> Cal
     return lambda: errors.error(reason, message)
 
 
-NEIGHBOURS = ("validate", "report", "submit", "watch", "verify", "remove")
-DATABASE = ("owned", "move", "retry", "record")
+NEIGHBOURS = ("validate", "report", "submit", "watch", "verify", "count", "remove")
+DATABASE = ("owned", "move", "retry", "record", "touched")
 
 KINDS: dict[str, Faults] = {
     "refused": Faults(of=NEIGHBOURS, make=failing(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)),
@@ -278,7 +278,7 @@ async def test_a_duplicate_is_refused() -> None:
 async def test_what_was_dropped_from_druid_by_hand_is_no_duplicate() -> None:
     world = World()
     world.rows.duplicate = "dropped"
-    world.rows.get_more = [new_task(task_id="dropped", status=State.SUCCEEDED, load_state="LIVE", rows_loadable=10)]
+    world.rows.get_more = [new_task(task_id="dropped", status=State.SUCCEEDED, load_state="LIVE", row_count=10)]
     assert await world.run_to_the_end() is State.SUCCEEDED
     assert world.rows.load_states == {"dropped": "REPLACED"}
     world.check_truth()
@@ -287,8 +287,17 @@ async def test_what_was_dropped_from_druid_by_hand_is_no_duplicate() -> None:
 async def test_rows_that_druid_does_not_reach_at_the_moment_are_duplicates() -> None:
     world = World()
     world.rows.duplicate = "unreached"
-    world.rows.get_more = [new_task(task_id="unreached", status=State.SUCCEEDED, load_state="LIVE", rows_loadable=10)]
+    world.rows.get_more = [new_task(task_id="unreached", status=State.SUCCEEDED, load_state="LIVE", row_count=10)]
     world.loads.loaded_percent = 50.0
+    assert await world.run_to_the_end() is State.REJECTED
+    assert world.rows.load_states == {}
+
+
+async def test_rows_that_a_replace_on_its_way_may_be_hiding_are_duplicates() -> None:
+    world = World()
+    world.rows.duplicate = "hidden"
+    world.rows.get_more = [new_task(task_id="hidden", status=State.SUCCEEDED, load_state="LIVE", row_count=10)]
+    world.rows.outdated = 1
     assert await world.run_to_the_end() is State.REJECTED
     assert world.rows.load_states == {}
 
@@ -342,17 +351,6 @@ async def test_a_submit_on_the_way_is_waited_for_before_the_load_is_removed() ->
     assert world.rows.task.status is State.CANCELLED
     assert world.loads.submits == 1
     world.check_truth()
-
-
-async def test_a_replace_says_what_is_left_of_older_loads() -> None:
-    world = World()
-    world.rows.task = new_task(load_mode="REPLACE")
-    ids = {"gone": 0, "half": 5, "whole": 10}
-    world.loads.visible = {task_id: {"x": left} for task_id, left in ids.items() if left}
-    world.rows.older = [new_task(task_id=task_id, row_count=10, rows_loadable=10) for task_id in ids]
-    assert await world.run_to_the_end() is State.SUCCEEDED
-    assert world.rows.load_states == {"gone": "REPLACED", "half": "PARTLY_REPLACED", "whole": "LIVE"}
-    assert world.rows.replaced == ["gone", "half"]
 
 
 async def test_a_load_waits_for_its_lane_without_failing() -> None:

@@ -296,6 +296,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Druid could not store the load's segments, or not make them known."""
     ERROR_REASON_VALIDATION_DISK_FULL: _ErrorReason.ValueType  # 228
     """The disk on which validation reads files is full. The task waits for room until its stage's deadline."""
+    ERROR_REASON_SHARED_SEGMENTS: _ErrorReason.ValueType  # 240
+    """A load cannot be removed because segments of Druid hold its rows together with those of other loads, as
+    after a compaction. Metadata: tasks (of the other loads), value (how many).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The stable codes. On JSON and in ErrorInfo.reason the name is used without the ERROR_REASON_ prefix, for example FILE_TOO_LARGE.
@@ -543,6 +547,10 @@ ERROR_REASON_DRUID_STORE_FAILED: ErrorReason.ValueType  # 227
 """Druid could not store the load's segments, or not make them known."""
 ERROR_REASON_VALIDATION_DISK_FULL: ErrorReason.ValueType  # 228
 """The disk on which validation reads files is full. The task waits for room until its stage's deadline."""
+ERROR_REASON_SHARED_SEGMENTS: ErrorReason.ValueType  # 240
+"""A load cannot be removed because segments of Druid hold its rows together with those of other loads, as
+after a compaction. Metadata: tasks (of the other loads), value (how many).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -698,8 +698,8 @@ class VerifyLoadResponse(_message.Message):
 
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segment]:
-        """The segments that the load made, where it is verified: those that hold its rows, and those that hide rows which it replaced. To be
-        kept: they are what undoing it needs.
+        """The segments that the load made, where it is verified: those that hold rows of it alone, and those
+        that hide rows which it replaced. To be kept: they are what undoing it needs.
         """
 
     def __init__(
@@ -722,6 +722,108 @@ class VerifyLoadResponse(_message.Message):
 Global___VerifyLoadResponse: _TypeAlias = VerifyLoadResponse  # noqa: Y015
 
 @_typing.final
+class CountLoadsRequest(_message.Message):
+    """Which loads to count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASOURCE_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TASK_IDS_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
+    datasource: _builtins.str
+    """The datasource."""
+    wait_ms: _builtins.int
+    """Longest time to wait for segments that are away, in milliseconds, at most 60,000. 0: ask once."""
+    @_builtins.property
+    def interval(self) -> Global___Interval:
+        """Where their rows are: rows outside of it are not counted."""
+
+    @_builtins.property
+    def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their tasks, as in `__load_id`."""
+
+    def __init__(
+        self,
+        *,
+        datasource: _builtins.str = ...,
+        interval: Global___Interval | None = ...,
+        task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        wait_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "interval", b"interval", "task_ids", b"task_ids", "wait_ms", b"wait_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountLoadsRequest: _TypeAlias = CountLoadsRequest  # noqa: Y015
+
+@_typing.final
+class LoadCount(_message.Message):
+    """Rows of one load."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """Its task."""
+    rows: _builtins.int
+    """Its rows that a query sees; more than 0."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadCount: _TypeAlias = LoadCount  # noqa: Y015
+
+@_typing.final
+class CountLoadsResponse(_message.Message):
+    """What a query sees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    LOADS_FIELD_NUMBER: _builtins.int
+    SEGMENTS_PUBLISHED_FIELD_NUMBER: _builtins.int
+    SEGMENTS_AVAILABLE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """All segments in the interval were available before and after the query. Where it is false nothing
+    was counted that can be relied on.
+    """
+    segments_published: _builtins.int
+    """Published segments in the interval."""
+    segments_available: _builtins.int
+    """Those of them that queries reach."""
+    @_builtins.property
+    def loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadCount]:
+        """Those of the loads that have rows there, in no order. Empty where it is not complete."""
+
+    def __init__(
+        self,
+        *,
+        complete: _builtins.bool = ...,
+        loads: _abc.Iterable[Global___LoadCount] | None = ...,
+        segments_published: _builtins.int = ...,
+        segments_available: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "loads", b"loads", "segments_available", b"segments_available", "segments_published", b"segments_published"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountLoadsResponse: _TypeAlias = CountLoadsResponse  # noqa: Y015
+
+@_typing.final
 class RemoveLoadRequest(_message.Message):
     """What to remove."""
 
@@ -734,6 +836,7 @@ class RemoveLoadRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     SEGMENT_IDS_FIELD_NUMBER: _builtins.int
     RESTORE_SEGMENT_IDS_FIELD_NUMBER: _builtins.int
+    UNDONE_SEGMENT_IDS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task, as in `__load_id`."""
     datasource: _builtins.str
@@ -741,7 +844,9 @@ class RemoveLoadRequest(_message.Message):
     wait_ms: _builtins.int
     """Longest time to wait, in milliseconds, at most 60,000."""
     mode: _task_pb2.LoadMode.ValueType
-    """How the load met the rows that were there; unspecified: what its Druid tasks say."""
+    """How the load met the rows that were there. Read by releases before 0.2 alone: what else would
+    disappear with a segment is now asked of Druid.
+    """
     @_builtins.property
     def druid_task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Druid tasks that may still write rows of it; empty where none was submitted."""
@@ -754,6 +859,12 @@ class RemoveLoadRequest(_message.Message):
     def restore_segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Segments that the load replaced and that have to be in use again afterwards."""
 
+    @_builtins.property
+    def undone_segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Segments of loads that were undone, or failed, since this one was sent: they stay out of use, also
+        where this load had replaced them.
+        """
+
     def __init__(
         self,
         *,
@@ -764,10 +875,11 @@ class RemoveLoadRequest(_message.Message):
         mode: _task_pb2.LoadMode.ValueType = ...,
         segment_ids: _abc.Iterable[_builtins.str] | None = ...,
         restore_segment_ids: _abc.Iterable[_builtins.str] | None = ...,
+        undone_segment_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "druid_task_ids", b"druid_task_ids", "mode", b"mode", "restore_segment_ids", b"restore_segment_ids", "segment_ids", b"segment_ids", "task_id", b"task_id", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasource", b"datasource", "druid_task_ids", b"druid_task_ids", "mode", b"mode", "restore_segment_ids", b"restore_segment_ids", "segment_ids", b"segment_ids", "task_id", b"task_id", "undone_segment_ids", b"undone_segment_ids", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

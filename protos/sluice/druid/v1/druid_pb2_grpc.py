@@ -55,6 +55,11 @@ class DruidGatewayServiceStub:
                 request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.VerifyLoadRequest.SerializeToString,
                 response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.VerifyLoadResponse.FromString,
                 _registered_method=True)
+        self.CountLoads = channel.unary_unary(
+                '/sluice.druid.v1.DruidGatewayService/CountLoads',
+                request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.CountLoadsRequest.SerializeToString,
+                response_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.CountLoadsResponse.FromString,
+                _registered_method=True)
         self.RemoveLoad = channel.unary_unary(
                 '/sluice.druid.v1.DruidGatewayService/RemoveLoad',
                 request_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.RemoveLoadRequest.SerializeToString,
@@ -123,12 +128,25 @@ class DruidGatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountLoads(self, request, context):
+        """Counts the rows of several loads as a query sees them, by one query grouped by load. Waits up to
+        `wait_ms` until all segments in the interval are available, because the rows of a segment that is
+        away look as if they were gone. Read-only. Answers also when segments are away: `complete` says
+        whether the numbers hold. Errors: DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RemoveLoad(self, request, context):
         """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
         Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
         Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-        Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too,
-        REPLACED_ROWS_GONE where Druid no longer has a segment that has to come back. After the last two nothing has changed.
+        Errors: DRUID_UNAVAILABLE; REPLACED_ROWS_GONE where Druid no longer has a segment that has to come
+        back; SHARED_SEGMENTS where a segment holds rows of other loads too, as after a compaction;
+        NEWER_LOADS where others appended to segments that would go: without them they would vanish too;
+        DRUID_LOCKED while another Druid task rewrites the time chunks. Queries see the same rows as before
+        after each of the last four.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +212,11 @@ def add_DruidGatewayServiceServicer_to_server(servicer, server):
                     servicer.VerifyLoad,
                     request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.VerifyLoadRequest.FromString,
                     response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.VerifyLoadResponse.SerializeToString,
+            ),
+            'CountLoads': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountLoads,
+                    request_deserializer=sluice_dot_druid_dot_v1_dot_druid__pb2.CountLoadsRequest.FromString,
+                    response_serializer=sluice_dot_druid_dot_v1_dot_druid__pb2.CountLoadsResponse.SerializeToString,
             ),
             'RemoveLoad': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveLoad,
@@ -335,6 +358,33 @@ class DruidGatewayService:
             '/sluice.druid.v1.DruidGatewayService/VerifyLoad',
             sluice_dot_druid_dot_v1_dot_druid__pb2.VerifyLoadRequest.SerializeToString,
             sluice_dot_druid_dot_v1_dot_druid__pb2.VerifyLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountLoads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.druid.v1.DruidGatewayService/CountLoads',
+            sluice_dot_druid_dot_v1_dot_druid__pb2.CountLoadsRequest.SerializeToString,
+            sluice_dot_druid_dot_v1_dot_druid__pb2.CountLoadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,12 +32,21 @@ class DruidGatewayServiceStub:
     """Counts a load's rows as a query sees them, waiting up to `wait_ms` for the expected number. Read-only.
     Answers also when the numbers differ: `verified` says whether they agree. Errors: DRUID_UNAVAILABLE.
     """
+    CountLoads: _aio.UnaryUnaryMultiCallable[_druid_pb2.CountLoadsRequest, _druid_pb2.CountLoadsResponse]
+    """Counts the rows of several loads as a query sees them, by one query grouped by load. Waits up to
+    `wait_ms` until all segments in the interval are available, because the rows of a segment that is
+    away look as if they were gone. Read-only. Answers also when segments are away: `complete` says
+    whether the numbers hold. Errors: DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+    """
     RemoveLoad: _aio.UnaryUnaryMultiCallable[_druid_pb2.RemoveLoadRequest, _druid_pb2.RemoveLoadResponse]
     """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
     Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
     Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-    Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too,
-    REPLACED_ROWS_GONE where Druid no longer has a segment that has to come back. After the last two nothing has changed.
+    Errors: DRUID_UNAVAILABLE; REPLACED_ROWS_GONE where Druid no longer has a segment that has to come
+    back; SHARED_SEGMENTS where a segment holds rows of other loads too, as after a compaction;
+    NEWER_LOADS where others appended to segments that would go: without them they would vanish too;
+    DRUID_LOCKED while another Druid task rewrites the time chunks. Queries see the same rows as before
+    after each of the last four.
     """
     Query: _aio.UnaryStreamMultiCallable[_druid_pb2.QueryRequest, _druid_pb2.QueryResponse]
     """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
@@ -100,6 +109,18 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CountLoads(
+        self,
+        request: _druid_pb2.CountLoadsRequest,
+        context: _aio.ServicerContext[_druid_pb2.CountLoadsRequest, _abc.Awaitable[_druid_pb2.CountLoadsResponse]],
+    ) -> _abc.Awaitable[_druid_pb2.CountLoadsResponse]:
+        """Counts the rows of several loads as a query sees them, by one query grouped by load. Waits up to
+        `wait_ms` until all segments in the interval are available, because the rows of a segment that is
+        away look as if they were gone. Read-only. Answers also when segments are away: `complete` says
+        whether the numbers hold. Errors: DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
     def RemoveLoad(
         self,
         request: _druid_pb2.RemoveLoadRequest,
@@ -108,8 +129,11 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
         Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
         Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-        Errors: DRUID_UNAVAILABLE, NEWER_LOADS where others appended to chunks that this load replaced: without it they would vanish too,
-        REPLACED_ROWS_GONE where Druid no longer has a segment that has to come back. After the last two nothing has changed.
+        Errors: DRUID_UNAVAILABLE; REPLACED_ROWS_GONE where Druid no longer has a segment that has to come
+        back; SHARED_SEGMENTS where a segment holds rows of other loads too, as after a compaction;
+        NEWER_LOADS where others appended to segments that would go: without them they would vanish too;
+        DRUID_LOCKED while another Druid task rewrites the time chunks. Queries see the same rows as before
+        after each of the last four.
         """
 
     @_abc_1.abstractmethod
