@@ -32,6 +32,7 @@ from gateway import (
 from gateway.all_watch import AllWatch
 from gateway.allowed import Allowed
 from gateway.body import JsonBodies
+from gateway.clients import Proxies
 from gateway.druid_rpc import DruidRpc
 from gateway.edge import Edge
 from gateway.form import Limits
@@ -128,4 +129,10 @@ def http_app(
             allow_headers=["*"],
             expose_headers=["Location", "Retry-After", "X-Trace-Id", *tus_http.EXPOSED_HEADERS],
         )
-    return Edge(inner, allowed=allowed, authenticator=OpenAuthenticator(), metrics=metrics)
+    return Edge(
+        inner,
+        allowed=allowed,
+        authenticator=OpenAuthenticator(),
+        metrics=metrics,
+        proxies=Proxies(settings.trusted_proxies),
+    )

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from gateway import problems
 from gateway.address import check_address
 from gateway.allowed import Allowed
+from gateway.clients import Proxies
 from gateway.metrics import Metrics
 from gateway.streams import BrokenAnswerError
 from services.common import logs, trace
@@ -47,8 +48,17 @@ SECURITY_HEADERS = {
 class Edge:
     """ASGI middleware; the outermost one."""
 
-    def __init__(self, app: ASGIApp, *, allowed: Allowed, authenticator: Authenticator, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        allowed: Allowed,
+        authenticator: Authenticator,
+        metrics: Metrics,
+        proxies: Proxies,
+    ) -> None:
         self._app = app
+        self._proxies = proxies
         self._allowed = allowed
         self._authenticator = authenticator
         self._metrics = metrics
@@ -62,7 +72,7 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(service=service)
         trace.begin(headers.get(trace.HEADER))
-        scope.setdefault("state", {})
+        scope.setdefault("state", {})["client"] = self._proxies.client(scope, headers)
         if scope["type"] == "websocket":
             await self._websocket(scope, receive, send, headers)
         else:

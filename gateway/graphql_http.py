@@ -1,5 +1,6 @@
 """/graphql: POST with JSON, POST with a file that is handed on while it arrives, and subscriptions over graphql-transport-ws."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +53,7 @@ class _Subscriptions(GraphQL[Context, None]):
         self._context = context
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        return self._context
+        return replace(self._context, client=client_of(request))
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
         """The edge has checked it, against ALLOWED_ORIGINS."""

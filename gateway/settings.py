@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.common.settings import Address, Names, ServiceSettings
+from services.common.settings import Address, Names, Networks, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -20,6 +20,11 @@ class Settings(ServiceSettings):
     allowed_origins: Names = Field(
         (),
         description="Pages of other origins that may call us from a browser, such as http://localhost:3000, separated by commas.",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Networks (CIDR) of the proxies in front of the gateway, separated by commas. Only from them is the client's "
+        "address taken from X-Forwarded-For or Forwarded; limits are by client. Unset: from none.",
     )
     max_file_size_bytes: int = Field(500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes.")
     max_form_field_bytes: int = Field(64 * 1024, gt=0, description="Largest form field other than the file, in bytes.")

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from starlette.datastructures import Headers
 
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -25,6 +26,20 @@ _ALGORITHMS: Final = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": 
 _DIGITS = 18
 """No count of bytes is longer."""
 
+_FAMILY = "upload-"
+
+CREATION: Final = frozenset({"upload-length", "upload-metadata", "upload-checksum"})
+"""Headers of a creation that are implemented, of those that begin with Upload-."""
+
+APPENDING: Final = frozenset({"upload-offset", "upload-checksum"})
+"""The same of a PATCH."""
+
+_ACTIONS: Final = {
+    "upload-concat": "Send the file as one upload: in tus-js-client leave parallelUploads at 1, elsewhere send no Upload-Concat.",
+    "upload-defer-length": "Send Upload-Length with the size of the file; in tus-js-client leave uploadLengthDeferred at false.",
+}
+_ACTION = "Send the request without this header; OPTIONS lists the extensions that are supported."
+
 
 def capabilities(max_bytes: int) -> dict[str, str]:
     """The headers of the answer to OPTIONS."""
@@ -35,6 +50,25 @@ def capabilities(max_bytes: int) -> dict[str, str]:
         "Tus-Max-Size": str(max_bytes),
         "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
     }
+
+
+def check_known(headers: Headers, known: frozenset[str]) -> None:
+    """Raises REQUEST_INVALID for a header that begins with Upload- and is none of `known`, or that comes twice: each of them says what
+    the bytes mean, so leaving one out of account could make another file of them."""
+    for name in headers:
+        if not name.startswith(_FAMILY):
+            continue
+        shown = "-".join(word.capitalize() for word in name.split("-"))
+        if name not in known:
+            raise error(
+                ErrorReason.ERROR_REASON_REQUEST_INVALID,
+                f"The header {shown[:100]} is not supported here.",
+                column=shown[:100],
+                value=headers[name],
+                action=_ACTIONS.get(name, _ACTION),
+            )
+        if len(headers.getlist(name)) > 1:
+            raise invalid(shown, f"The header {shown} comes more than once.", ", ".join(headers.getlist(name)))
 
 
 def size(headers: Mapping[str, str], name: str) -> int:

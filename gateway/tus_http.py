@@ -3,7 +3,9 @@
 The keys of Upload-Metadata are filename, request_id and the fields of the form, with the meaning that they have there."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -41,7 +43,19 @@ EXPOSED_HEADERS = (
 MAX_CHECKED_BYTES = 16 * 1024 * 1024
 """Longest body whose checksum can be checked: it has to be known before the first byte of it is kept."""
 
-CHECKED_AT_ONCE = 4
+SMALLER = "Send the file in smaller chunks, or without Upload-Checksum."
+
+MAX_CHECKED = 4
+"""Such bodies that are held at once."""
+
+CHECK_WAIT_S = 5.0
+"""Longest that a request waits until fewer are held."""
+
+CHECKED_BODY_S = 60.0
+"""Longest that such a body may take to arrive: whoever sends it holds a place that others wait for."""
+
+RETRY_AFTER_S = (3, 12)
+"""When a request that found no place may come again, from and to: not all at the same moment."""
 
 
 def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
@@ -57,7 +71,7 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
 
     @routes.api_route(PATH + "/{upload_id}", methods=["POST", "PATCH", "HEAD", "DELETE", "OPTIONS"], include_in_schema=False)
     async def upload(request: Request, upload_id: str) -> Response:
-        """tus 1.0: sends (PATCH), looks at (HEAD) or gives up (DELETE) an upload."""
+        """tus 1.0: sends (PATCH), looks at (HEAD; changes nothing) or gives up (DELETE) an upload."""
         return await answered(request, upload_id)
 
     async def answered(request: Request, upload_id: str = "") -> Response:
@@ -88,7 +102,7 @@ class _Tus:
     def __init__(self, services: Services, limits: Limits) -> None:
         self._uploads = services.uploads
         self._limits = limits
-        self._checking = asyncio.Semaphore(CHECKED_AT_ONCE)
+        self._checking = asyncio.Semaphore(MAX_CHECKED)
 
     async def answer(self, method: str, request: Request, upload_id: str) -> Response:
         if method == "OPTIONS":
@@ -104,14 +118,33 @@ class _Tus:
             case "PATCH", True:
                 return await self._append(request, upload_id)
             case "DELETE", True:
+                await self._resumable(upload_id)
                 await self._uploads.abort(upload_id)
                 return Response(status_code=204, headers=RESUMABLE)
         raise error(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, f"{method} is not possible here.")
 
+    async def _resumable(self, upload_id: str) -> Upload:
+        """The upload as it stands.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND; UPLOAD_NOT_RESUMABLE for one that another interface receives in one stream.
+        """
+        upload = await self._uploads.get(upload_id)
+        if upload.mode != UploadMode.UPLOAD_MODE_RESUMABLE:
+            text = "This upload was not created by tus and is received in one stream."
+            raise error(ErrorReason.ERROR_REASON_UPLOAD_NOT_RESUMABLE, text, value=upload_id)
+        return upload
+
     async def _create(self, request: Request) -> Response:
+        tus_headers.check_known(request.headers, tus_headers.CREATION)
+        with_bytes = request.headers.get("content-type", "") == BODY_TYPE
+        if "upload-checksum" in request.headers and not with_bytes:
+            raise invalid("Upload-Checksum", f"Upload-Checksum is of the bytes of a request, whose Content-Type is {BODY_TYPE}.")
         if "upload-length" not in request.headers:
             raise invalid("Upload-Length", "Upload-Length is missing; uploads of a length that is not known yet are not taken.")
         length = tus_headers.size(request.headers, "Upload-Length")
+        if not length:
+            raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file is empty.", column="Upload-Length")
         if length > self._limits.file_bytes:
             raise too_large(self._limits.file_bytes)
         said = request.headers.get("upload-metadata", "")
@@ -125,7 +158,7 @@ class _Tus:
         logs.bind(task_id=upload.upload_id)
         _check_not_ended(upload)
         headers = {"Location": f"{PATH}/{upload.upload_id}", "Sluice-Task-Id": upload.upload_id}
-        if request.headers.get("content-type", "") == BODY_TYPE:
+        if with_bytes:
             # Of an upload that was there before, the client is told where to go on instead.
             if made.created:
                 upload = await self._first_bytes(request, upload, length)
@@ -143,26 +176,31 @@ class _Tus:
             return kept
 
     async def _look(self, upload_id: str) -> Response:
-        upload = await self._uploads.get(upload_id)
+        upload = await self._resumable(upload_id)
         _check_not_ended(upload)
-        if upload.state == TaskState.TASK_STATE_PENDING and upload.size == upload.committed_size:
-            # All bytes are there and the end could not be told: to the client the upload would look complete.
-            upload = await hand_on(self._uploads, upload_id, _one(b""), offset=upload.committed_size, size=upload.size)
         headers = {"Upload-Offset": str(upload.committed_size), "Upload-Length": str(upload.size), "Sluice-Task-Id": upload_id}
         if upload.client_metadata:
             headers["Upload-Metadata"] = upload.client_metadata
         return Response(status_code=200, headers={**RESUMABLE, **headers, "Cache-Control": "no-store", **_expiry(upload)})
 
     async def _append(self, request: Request, upload_id: str) -> Response:
+        tus_headers.check_known(request.headers, tus_headers.APPENDING)
         if request.headers.get("content-type", "") != BODY_TYPE:
             raise invalid("Content-Type", f"The Content-Type of a PATCH must be {BODY_TYPE}.", request.headers.get("content-type", ""))
         offset = tus_headers.size(request.headers, "Upload-Offset")
         logs.bind(task_id=upload_id)
-        upload = await self._uploads.get(upload_id)
+        upload = await self._resumable(upload_id)
         _check_not_ended(upload)
-        if upload.state != TaskState.TASK_STATE_PENDING and offset != upload.committed_size:
-            text = f"The upload is complete with {upload.committed_size:,} bytes."
-            raise error(ErrorReason.ERROR_REASON_OFFSET_MISMATCH, text, metadata={"expected_offset": str(upload.committed_size)})
+        if offset != upload.committed_size:
+            text = f"The upload goes on at byte {upload.committed_size:,}, not at byte {offset:,}."
+            if upload.state != TaskState.TASK_STATE_PENDING:
+                text = f"The upload is complete with {upload.committed_size:,} bytes."
+            raise error(
+                ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
+                text,
+                action="Ask with HEAD for Upload-Offset and go on from there.",
+                metadata={"expected_offset": str(upload.committed_size)},
+            )
         if upload.state == TaskState.TASK_STATE_PENDING:
             upload = await self._receive(request, upload_id, offset, upload.size)
         return Response(status_code=204, headers={**RESUMABLE, "Upload-Offset": str(upload.committed_size), **_expiry(upload)})
@@ -176,10 +214,29 @@ class _Tus:
         if checksum is None:
             return await hand_on(self._uploads, upload_id, _pieces(body, length - offset), offset=offset, size=length)
         expected = Checksum.of(checksum)
-        async with self._checking:
+        async with self._held():
             data = await _whole(body)
             await asyncio.to_thread(expected.check, data)
             return await hand_on(self._uploads, upload_id, _one(data), offset=offset, size=length)
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[None]:
+        """Around a body that is held whole. Raises TOO_MANY_UPLOADS where too many are."""
+        try:
+            async with asyncio.timeout(CHECK_WAIT_S):
+                await self._checking.acquire()
+        except TimeoutError:
+            wait_s = random.randint(*RETRY_AFTER_S)  # noqa: S311 - jitter
+            raise error(
+                ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS,
+                f"The limit of concurrent requests with a checksum is reached: {MAX_CHECKED}.",
+                action="Send these bytes again in a moment, or without Upload-Checksum.",
+                metadata={"retry_after_s": str(wait_s)},
+            ) from None
+        try:
+            yield
+        finally:
+            self._checking.release()
 
 
 def _destination(request: Request, pairs: dict[str, str]) -> Destination:
@@ -220,13 +277,16 @@ async def _pieces(body: Body, most: int) -> AsyncGenerator[bytes, None]:
 
 async def _whole(body: Body) -> bytes:
     data = bytearray()
-    while piece := await body.read():
-        data += piece
-        if len(data) > MAX_CHECKED_BYTES:
-            text = f"The checksum of a request of more than {MAX_CHECKED_BYTES:,} bytes cannot be checked."
-            raise error(
-                ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, action="Send the file in smaller chunks, or without Upload-Checksum."
-            )
+    try:
+        async with asyncio.timeout(CHECKED_BODY_S):
+            while piece := await body.read():
+                data += piece
+                if len(data) > MAX_CHECKED_BYTES:
+                    text = f"The checksum of a request of more than {MAX_CHECKED_BYTES:,} bytes cannot be checked."
+                    raise error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, action=SMALLER)
+    except TimeoutError:
+        text = f"The {len(data):,} bytes with a checksum that came took longer than {CHECKED_BODY_S:g} s."
+        raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text, action=SMALLER) from None
     return bytes(data)
 
 

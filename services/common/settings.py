@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^\s:/]+:\d{1,5}$")]
@@ -17,6 +17,10 @@ def _split(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list in one variable, separated by commas."""
+
+
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
+"""Networks in CIDR notation, and single addresses, separated by commas."""
 
 
 class ServiceSettings(BaseSettings):

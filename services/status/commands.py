@@ -111,7 +111,7 @@ class Commands:
             task = await self.get(task_id)
             if task.status is State.PENDING:
                 _check_writer(task, writer)
-                await self._store.move(task.task_id, State.PENDING, move, writer=writer)
+                await self._store.move(task.task_id, State.PENDING, move, writer=writer or None)
                 continue
             was_uploaded = any(state is State.UPLOADED for state, _ in task.entered)
             if was_uploaded and task.file_size == file_size and sha256 in (b"", task.sha256):
@@ -119,8 +119,16 @@ class Commands:
             raise conflict(task, "cannot be completed with this file")
         raise _restless(task_id)
 
-    async def end_upload(self, task_id: str, target: State, problem: Problem, writer: str = "") -> Task:
-        """PENDING -> REJECTED, CANCELLED or FAILED.
+    async def end_upload(
+        self,
+        task_id: str,
+        target: State,
+        problem: Problem,
+        writer: str = "",
+        *,
+        unless_begun: bool = False,
+    ) -> Task:
+        """PENDING -> REJECTED, CANCELLED or FAILED. With `unless_begun` a task of which a writer has begun stays as it is.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
@@ -131,8 +139,12 @@ class Commands:
                 return task
             if task.status is not State.PENDING:
                 raise conflict(task, "is past its upload")
+            if unless_begun and task.upload_writer:
+                return task
             _check_writer(task, writer)
-            await self._store.move(task.task_id, State.PENDING, Move(target, problem.message, problem), writer=writer)
+            move = Move(target, problem.message, problem)
+            by = "" if unless_begun else writer or None
+            await self._store.move(task.task_id, State.PENDING, move, writer=by)
         raise _restless(task_id)
 
     async def cancel(self, task_id: str) -> Task:

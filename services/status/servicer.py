@@ -106,7 +106,13 @@ class StatusServicer(StatusServiceServicer):
 
     async def EndUpload(self, request: status_pb2.EndUploadRequest, context: Context) -> status_pb2.EndUploadResponse:
         logs.bind(task_id=request.task_id)
-        task = await self._commands.end_upload(request.task_id, state_of(request.state), request.problem, request.writer)
+        task = await self._commands.end_upload(
+            request.task_id,
+            state_of(request.state),
+            request.problem,
+            request.writer,
+            unless_begun=request.unless_begun,
+        )
         return status_pb2.EndUploadResponse(task=task_message(task))
 
     async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:

@@ -156,9 +156,16 @@ class Store:
             FROM changed"""
         return await self._changed(sql, [task_id, progress.done, multipart_id, writer, progress.message, kept, findings or None])
 
-    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None, writer: str = "") -> bool:
+    async def move(
+        self,
+        task_id: str,
+        state: State,
+        move: Move,
+        owner: Owner | None = None,
+        writer: str | None = None,
+    ) -> bool:
         """Makes the transition from `state`. False where the task is no longer in it, the claim is lost, or another than the named
-        writer has begun.
+        writer has begun; with an empty name, any.
 
         Raises:
             TransitionError: the graph has no such transition.
@@ -299,9 +306,15 @@ def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
     return sql, p
 
 
-def transition(task_id: str, state: State, move: Move, owner: Owner | None, writer: str = "") -> tuple[str, Parameters]:
+def transition(
+    task_id: str,
+    state: State,
+    move: Move,
+    owner: Owner | None,
+    writer: str | None = None,
+) -> tuple[str, Parameters]:
     """The statement of a transition with its event, and its values; it gives no row where the task is no longer in `state`, the claim is
-    lost, or another than the named writer has begun to receive it.
+    lost, or another than the named writer (with an empty name, any) has begun to receive it.
 
     Raises:
         TransitionError: the graph has no such transition.
@@ -329,7 +342,9 @@ def transition(task_id: str, state: State, move: Move, owner: Owner | None, writ
     if owner is None and is_worked_on(state):
         # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.
         also += ", pg_notify('sluice_cancel', task_id)"
-    condition = held(p, task_id, state, owner) + (f" AND upload_writer = {p(writer)}" if writer else "")
+    condition = held(p, task_id, state, owner)
+    if writer is not None:
+        condition += f" AND upload_writer = {p(writer)}"
     write = update(sets, condition)
     return f"{write} {append(p, 'STATE', message, None, move.problem, also)}", p
 

@@ -4,7 +4,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from services.common import channels, s3, server
+from services.upload import dns
 from services.upload.background import Background
+from services.upload.callers import Callers
 from services.upload.cleanup import Cleanup
 from services.upload.imports import Imports
 from services.upload.receiver import Receiver
@@ -43,10 +45,11 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     stack.push_async_callback(tees.close)
     receiver = Receiver(settings, store, tasks, cleanup, background, tees)
     uploads = Uploads(settings, store, tasks, cleanup, receiver)
-    sweeping = asyncio.create_task(Sweeper(settings, store, tasks, cleanup).run(), name="sweeper")
+    sweeping = asyncio.create_task(Sweeper(settings, store, tasks, cleanup, receiver).run(), name="sweeper")
     stack.push_async_callback(_cancelled, sweeping)
     imports = Imports(settings, store, tasks, cleanup, receiver, background)
-    servicer = UploadServicer(settings, uploads, receiver, imports)
+    callers = Callers(settings.trusted_gateways, dns.resolve)
+    servicer = UploadServicer(settings, uploads, receiver, imports, callers)
     port = await server.start(
         stack,
         settings,

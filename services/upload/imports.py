@@ -3,6 +3,8 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.common import errors, logs
@@ -10,17 +12,17 @@ from services.common.errors import SluiceError
 from services.common.s3 import split_uri
 from services.common.timing import Timings
 from services.upload import names
+from services.upload.admission import too_many
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup, Leftover
 from services.upload.ports import FoundObject, ObjectStore, Tasks
-from services.upload.receiver import Receiver, too_large
+from services.upload.receiver import Receiver, empty, too_large
 from services.upload.settings import Settings
-from services.upload.writers import RETRY_AFTER_S
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
-AT_ONCE = 8
+MAX_COPIES = 8
 """Copies that are made at once; each is work of the object store alone."""
 
 SIGN_OF_LIFE_S = 10.0
@@ -50,7 +52,7 @@ class Imports:
         self._store = store
         self._tasks = tasks
         self._cleanup = cleanup
-        self._receiver = receiver
+        self._admission = receiver.admission
         self._background = background
         self._copying = 0
 
@@ -59,27 +61,41 @@ class Imports:
         filename = self._filename(new.uri)
         task_id = str(uuid.uuid4())
         key = names.object_key(new.datasource, filename, task_id, int(time.time()), self._settings.allowed_datasources)
-        found = await self._find(new.uri)
-        self._check_room(new.client, found.size)
-        task, created = await self._tasks.create(
-            CreateTaskRequest(
-                request_id=new.request_id,
-                task_id=task_id,
-                datasource=new.datasource,
-                filename=filename,
-                file_uri=self._store.uri(key),
-                file_size=found.size,
-                upload_mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
-                load_mode=new.load_mode or LoadMode.LOAD_MODE_APPEND,
-                allow_duplicate=new.allow_duplicate,
-                options=new.options,
-                client=new.client,
-            )
+        with self._admission.judging():
+            found = await self._find(new.uri)
+        request = CreateTaskRequest(
+            request_id=new.request_id,
+            task_id=task_id,
+            datasource=new.datasource,
+            filename=filename,
+            file_uri=self._store.uri(key),
+            file_size=found.size,
+            upload_mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
+            load_mode=new.load_mode or LoadMode.LOAD_MODE_APPEND,
+            allow_duplicate=new.allow_duplicate,
+            options=new.options,
+            client=new.client,
         )
-        logs.bind(task_id=task.task_id)
-        if not created:
-            return task, False
-        return await asyncio.shield(self._background.start(self._copy(new.uri, found, task))), True
+        return await asyncio.shield(self._background.start(self._import(new.uri, found, request)))
+
+    async def _import(self, uri: str, found: FoundObject, request: CreateTaskRequest) -> tuple[Task, bool]:
+        with self._slot(request.client, found.size):
+            task, created = await self._tasks.create(request)
+            logs.bind(task_id=task.task_id)
+            return (await self._copy(uri, found, task) if created else task), created
+
+    @contextmanager
+    def _slot(self, client: str, size: int) -> Iterator[None]:
+        """Taken before the first await that follows the check, so that no two take the last one. Raises TOO_MANY_UPLOADS."""
+        if self._copying >= MAX_COPIES:
+            raise too_many(f"The limit of concurrent imports is reached: {MAX_COPIES}.")
+        slot = self._admission.take(client, size)
+        self._copying += 1
+        try:
+            yield
+        finally:
+            self._copying -= 1
+            self._admission.give_back(slot)
 
     def _filename(self, uri: str) -> str:
         """The name in the address. Raises IMPORT_NOT_ALLOWED for a place that no setting names, and for tricks with the path."""
@@ -98,20 +114,13 @@ class Imports:
             message = f"The bucket {bucket} has no object {key!r}, or it may not be read."
             raise errors.error(ErrorReason.ERROR_REASON_IMPORT_NOT_FOUND, message, column="uri", value=uri)
         if not found.size:
-            raise errors.error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
+            raise empty()
         if found.size > self._settings.max_file_size_bytes:
             raise too_large(self._settings.max_file_size_bytes)
         return found
 
-    def _check_room(self, client: str, size: int) -> None:
-        self._receiver.check_room(client, size)
-        if self._copying >= AT_ONCE:
-            message = f"This server imports {AT_ONCE} files at once already."
-            raise errors.error(ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS, message, metadata={"retry_after_s": str(RETRY_AFTER_S)})
-
     async def _copy(self, source: str, found: FoundObject, task: Task) -> Task:
         timings, writer = Timings(), str(uuid.uuid4())
-        self._copying += 1
         try:
             await self._tasks.begin(task.task_id, 0, "", writer)
             living = asyncio.create_task(self._live(task.task_id, writer))
@@ -126,8 +135,6 @@ class Imports:
             if done_after_all is None:
                 raise
             return done_after_all
-        finally:
-            self._copying -= 1
         timings.log("upload.imported", bytes=found.size)
         return done
 

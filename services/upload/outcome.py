@@ -1,5 +1,7 @@
 """How a stream ends: its file becomes an object and its task UPLOADED; or it is kept for a later stream; or nothing of it is left."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 from services.common import errors, logs, task_states
@@ -8,7 +10,7 @@ from services.upload.cleanup import Cleanup, Leftover
 from services.upload.ports import Tasks
 from services.upload.stream import AbortedError, Stream
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.common.v1.task_pb2 import TaskState
+from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
 
 _REJECTED = {
@@ -62,6 +64,28 @@ class Outcome:
             return failure
         return await self._end(stream, failure, found, facts, sha256)
 
+    async def refused(self, upload_id: str, problem: Problem) -> None:
+        """Ends the task of a ONE_SHOT upload for which there was no slot, unless a stream sends it at another process."""
+        with _unless_away("upload.end_not_told"):
+            task = await self._tasks.get(upload_id)
+            if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
+                await self._tasks.end(upload_id, TaskState.TASK_STATE_FAILED, problem, unless_begun=True)
+
+    async def never_begun(self, task: Task, failure: Exception) -> None:
+        """Ends the task of a stream that brought no byte, where that means something for the file: a ONE_SHOT upload has no other stream,
+        and an empty file is wrong in any. Nothing where a stream has begun at another process, or a newer one took this one's turn."""
+        found = failure.problem if isinstance(failure, SluiceError) else _internal()
+        one_shot = task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT
+        if found.code == ErrorReason.ERROR_REASON_WRITER_REPLACED:
+            return
+        if not one_shot and found.code != ErrorReason.ERROR_REASON_FILE_EMPTY:
+            return
+        with _unless_away("upload.end_not_told"):
+            ended = await self._tasks.end(task.task_id, _end_state(failure), found, unless_begun=True)
+            logs.get().info(
+                "upload.ended", state=TaskState.Name(ended.state), code=errors.code_of(found.code), reason=found.message, bytes=0
+            )
+
     async def _end(self, stream: Stream, failure: Exception, found: Problem, facts: dict[str, object], sha256: bytes) -> Exception | Task:
         task, state = stream.task, _end_state(failure)
         try:
@@ -94,6 +118,15 @@ class Outcome:
         if stream.parts.completing and found.file_size == stream.parts.size and sha256 in (b"", found.sha256):
             return found
         return errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete already.")
+
+
+@contextmanager
+def _unless_away(event: str) -> Iterator[None]:
+    """What cannot be told now is found by the sweeper."""
+    try:
+        yield
+    except SluiceError as refusal:
+        logs.get().info(event, refusal=str(refusal))
 
 
 def _end_state(failure: Exception) -> "TaskState.ValueType":

@@ -145,8 +145,17 @@ class Tasks(Protocol):
         """PENDING -> UPLOADED."""
         ...
 
-    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem, writer: str = "") -> Task:
-        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so. Without `writer` whoever writes."""
+    async def end(
+        self,
+        task_id: str,
+        state: "TaskState.ValueType",
+        problem: Problem,
+        writer: str = "",
+        *,
+        unless_begun: bool = False,
+    ) -> Task:
+        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so, and so is, with `unless_begun`, one of
+        which any writer has begun. Without `writer` whoever writes."""
         ...
 
     def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:

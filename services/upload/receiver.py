@@ -18,6 +18,7 @@ import crc32c
 from services.common import errors, logs, task_states
 from services.common.errors import SluiceError
 from services.common.timing import Timings
+from services.upload.admission import MAX_JUDGED, Admission, Share
 from services.upload.background import Background
 from services.upload.cleanup import Cleanup, Leftover
 from services.upload.multipart import PartWriter, part_size_for
@@ -28,7 +29,7 @@ from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
 from services.upload.stored import Stored, stored, tail_key
 from services.upload.stream import ENDED_MEANWHILE, AbortedError, Stream, WrongFileError
 from services.upload.tee import Tees
-from services.upload.writers import Share, Writer, Writers
+from services.upload.writers import Writer, Writers
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
@@ -42,12 +43,14 @@ LONGEST_REPORT_INTERVAL_S = 5.0
 SIGN_OF_LIFE_S = 10.0
 """Longest time between two reports, also while no byte arrives."""
 
+ORDER = "After the header come chunks, then finish, abort, or the pause of a resumable upload."
+
 Last = Finish | Pause | SluiceError
 """How the bytes of a stream ended: by a message, or by what broke it where the upload outlives that."""
 
 
 class Receiver:
-    """Takes streams, so many at once as the settings let."""
+    """Receives uploads, up to the limits of the settings."""
 
     def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, background: Background, tees: Tees) -> None:
         self._settings = settings
@@ -57,22 +60,21 @@ class Receiver:
         self._background = background
         self._tees = tees
         self._outcome = Outcome(tasks, cleanup)
-        self._writers = Writers(
+        self.admission = Admission(
             Share(settings.max_concurrent_uploads, settings.max_bytes_in_flight),
             Share(settings.max_concurrent_uploads_per_client, settings.max_bytes_in_flight_per_client),
         )
+        """The slots, which imports share."""
+        self._writers = Writers(self.admission)
+        self._refusals = 0
         self._stopping = False
 
     def stop(self) -> None:
         """Streams that break from here on broke because this process ends, not because their client left."""
         self._stopping = True
 
-    def check_room(self, client: str, size: int) -> None:
-        """Raises TOO_MANY_UPLOADS while no further upload of so many bytes (0: not known) is taken of the client."""
-        self._writers.check_room(client, size)
-
     async def stored(self, task: Task) -> Stored:
-        """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is waited for."""
+        """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is waited for. Read-only."""
         await self._writers.settled(task.task_id)
         return await stored(self._store, task, self._part_size(task))
 
@@ -89,7 +91,7 @@ class Receiver:
             raise self._interrupted() if header is None else _out_of_order("The first message has to be the header.")
         logs.bind(task_id=header.upload_id)
         # A task of its own: when the call is cancelled, because its client left, what has arrived is still put away.
-        running = self._background.start(self._in_its_place(header, writer))
+        running = self._background.start(self._receive(header, writer))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -97,72 +99,165 @@ class Receiver:
             await asyncio.wait({running})
             raise
 
+    async def finish_stored(self, task: Task) -> bool:
+        """Finishes a RESUMABLE upload all bytes of which are stored; returns whether they are.
+
+        Raises:
+            SluiceError: as WriteUpload in upload.proto names them.
+        """
+        kept = await self.stored(task)
+        if not kept.whole and kept.size != _announced(task):
+            return False
+
+        async def steps() -> AsyncIterator[Step]:
+            yield Header(task.task_id, kept.size)
+            yield Finish(kept.size, b"")
+
+        await self.receive(steps())
+        return True
+
     def _part_size(self, task: Task) -> int:
         limit = self._settings.max_file_size_bytes
         return part_size_for(min(_announced(task) or limit, limit), self._settings.part_size_bytes)
 
-    async def _in_its_place(self, header: Header, writer: Writer) -> Task:
-        async with self._writers.place(header.upload_id, writer):
-            stream = await self._opened(header, writer)
-            sha256 = b""
-            try:
-                last, sha256 = await self._take(stream)
-                match last:
-                    case Finish():
-                        return await self._outcome.commit(stream, sha256)
-                    case Pause():
-                        stream.task.received_size = stream.parts.size
-                        return stream.task
-                    case _:
-                        raise last
-            except Exception as failure:
-                outcome = await self._outcome.failed(stream, failure, sha256)
-                if isinstance(outcome, Task):
-                    return outcome
-                raise outcome from failure
-            finally:
-                stream.tee.break_off()
+    async def _receive(self, header: Header, writer: Writer) -> Task:
+        try:
+            with self.admission.judging(needs_slot=not self._writers.receives(header.upload_id)):
+                task = await self._tasks.get(header.upload_id)
+                _check_open(task)
+            self._writers.enter(task.task_id, writer, task.client, _announced(task) or 0)
+        except SluiceError as refused:
+            if refused.reason == ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS:
+                self._end_refused(header.upload_id, refused)
+            raise
+        try:
+            return await self._receive_in_turn(header, task, writer)
+        finally:
+            self._writers.leave(task.task_id, writer)
 
-    async def _opened(self, header: Header, writer: Writer) -> Stream:
-        """The stream, ready to go on at its offset.
+    def _end_refused(self, upload_id: str, refused: SluiceError) -> None:
+        """Ends the task of a ONE_SHOT upload without making its client wait for it. With more of them the sweeper ends the rest."""
+        if self._refusals >= MAX_JUDGED or self._writers.receives(upload_id):
+            return
+
+        async def end() -> None:
+            self._refusals += 1
+            try:
+                await self._outcome.refused(upload_id, refused.problem)
+            finally:
+                self._refusals -= 1
+
+        self._background.start(end())
+
+    async def _receive_in_turn(self, header: Header, task: Task, writer: Writer) -> Task:
+        resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+        if resumable:
+            # As it is now: another stream may have stored something between the first look and the slot.
+            task = await self._open_task(task.task_id)
+        kept = await self._standing(header, task)
+        # Not in a variable of ours, which would keep the chunk as long as the stream lasts.
+        writer.ahead = await self._first(task, kept, writer)
+        if isinstance(writer.ahead, Pause):
+            task.received_size = kept.size
+            return task
+        await self._writers.take_over(task.task_id, writer)
+        if writer.waited:
+            task = await self._open_task(task.task_id)
+            kept = await self._standing(header, task)
+        stream = await self._begin(task, kept, writer)
+        sha256 = b""
+        try:
+            last, sha256 = await self._take(stream)
+            match last:
+                case Finish():
+                    return await self._outcome.commit(stream, sha256)
+                case Pause():
+                    stream.task.received_size = stream.parts.size
+                    return stream.task
+                case _:
+                    raise last
+        except Exception as failure:
+            outcome = await self._outcome.failed(stream, failure, sha256)
+            if isinstance(outcome, Task):
+                return outcome
+            raise outcome from failure
+        finally:
+            stream.tee.break_off()
+
+    async def _open_task(self, task_id: str) -> Task:
+        """Raises TASK_NOT_FOUND, UPLOAD_CLOSED."""
+        task = await self._tasks.get(task_id)
+        _check_open(task)
+        return task
+
+    async def _standing(self, header: Header, task: Task) -> Stored:
+        """What there is of the upload, which is where the stream goes on.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, UPLOAD_CLOSED, OFFSET_MISMATCH, TOO_MANY_UPLOADS, STORAGE_UNAVAILABLE.
+            SluiceError: OFFSET_MISMATCH, STORAGE_UNAVAILABLE.
+        """
+        resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+        kept = await stored(self._store, task, self._part_size(task)) if resumable else Stored(0, self._part_size(task))
+        if header.offset != kept.size:
+            raise errors.error(
+                ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
+                f"The upload goes on at byte {kept.size:,}, not at byte {header.offset:,}.",
+                metadata={"expected_offset": str(kept.size)},
+            )
+        return kept
+
+    async def _first(self, task: Task, kept: Stored, writer: Writer) -> Step:
+        """The first message after the header. Until it is there, and unless it is one that has to change the upload, nothing is done to
+        the upload: another stream may be sending it, here or at another process.
+
+        Raises:
+            SluiceError: what is wrong with the stream.
+        """
+        resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+        try:
+            first = await writer.next()
+            alone = self._writers.writes(task.task_id, writer)
+            match first:
+                case Chunk():
+                    return first
+                case Finish():
+                    _check_stored(task, kept, alone=alone)
+                    return first
+                case Pause() if resumable:
+                    return first
+                case Abort() if resumable and alone:
+                    return first
+                case Abort():
+                    raise AbortedError(first.problem)
+                case None:
+                    raise self._interrupted()
+                case _:
+                    raise _out_of_order(ORDER)
+        except Exception as failure:
+            if self._writers.writes(task.task_id, writer):
+                await self._outcome.never_begun(task, failure)
+            raise
+
+    async def _begin(self, task: Task, kept: Stored, writer: Writer) -> Stream:
+        """The stream, which is the upload's writer from here on, at whichever process another one may be.
+
+        Raises:
+            SluiceError: STATE_CONFLICT, STORAGE_UNAVAILABLE, and what the status service refuses with.
         """
         timings = Timings()
         with timings.step("open"):
-            task = await self._tasks.get(header.upload_id)
-            _check_open(task)
-            await self._check_room_for(task, writer)
-            resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
-            part_size = self._part_size(task)
-            kept = await stored(self._store, task, part_size) if resumable else Stored(0, part_size)
-            if header.offset != kept.size:
-                raise errors.error(
-                    ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
-                    f"The upload goes on at byte {kept.size:,}, not at byte {header.offset:,}.",
-                    metadata={"expected_offset": str(kept.size)},
-                )
             tail = await self._store.get(self._store.uri(tail_key(task.task_id, kept.parts_size))) if kept.tail_size else b""
             expected = await self._tasks.begin(task.task_id, kept.size, kept.multipart_id, writer.id)
             if task.multipart_id and not kept.multipart_id and not kept.whole:
                 # Of a stream that this one replaces.
                 await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
+        resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings, resumable=resumable)
         tee = self._tees.begin(task, expected)
         if kept.size:
             # Of bytes that it has not seen validation cannot judge.
             tee.end()
         return Stream(task, writer, parts, tee, timings, kept.size, tail)
-
-    async def _check_room_for(self, task: Task, writer: Writer) -> None:
-        writer.client, writer.announced = task.client, _announced(task) or 0
-        try:
-            self._writers.check_room(task.client, writer.announced, besides=writer)
-        except SluiceError as full:
-            if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
-                await self._tasks.end(task.task_id, TaskState.TASK_STATE_FAILED, full.problem)
-            raise
 
     async def _take(self, stream: Stream) -> tuple[Last, bytes]:
         """Takes everything up to the end of the stream. All of it is stored then, and the object is not visible yet. Returns how it ended,
@@ -207,7 +302,7 @@ class Receiver:
                     case None:
                         raise self._interrupted()
                     case _:
-                        raise _out_of_order("After the header come chunks, then finish, abort, or the pause of a resumable upload.")
+                        raise _out_of_order(ORDER)
         except SluiceError as broken:
             if not stream.survives(broken):
                 raise
@@ -272,6 +367,11 @@ def too_large(limit: int) -> SluiceError:
     )
 
 
+def empty() -> SluiceError:
+    """FILE_EMPTY."""
+    return errors.error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file is empty.")
+
+
 def _announced(task: Task) -> int | None:
     return task.file_size if task.HasField("file_size") else None
 
@@ -290,7 +390,7 @@ def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
     """Raises FILE_EMPTY or CHECKSUM_MISMATCH unless all that was announced of the file holds. What cannot be said yet of the SHA-256 of a
     file that came in several streams is checked by validation."""
     if not size:
-        raise errors.error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
+        raise empty()
     for announced_size in (_announced(task), finish.size):
         if announced_size is not None and announced_size != size:
             raise _wrong(f"The file was announced with {announced_size:,} bytes, and {size:,} arrived.")
@@ -298,6 +398,25 @@ def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
     for announced in (task.sha256, finish.sha256):
         if announced and sha256 and announced != sha256:
             raise _wrong(f"The file was announced with SHA-256 {announced.hex()}, and what arrived has {sha256.hex()}.")
+
+
+def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
+    """Raises what speaks against a finish that comes without a byte. `alone`: no other stream sends the upload at this process."""
+    if not kept.size:
+        raise empty()
+    announced = _announced(task)
+    if kept.whole or kept.size == announced:
+        return
+    if not alone:
+        message = "Another connection sends this file at the moment."
+        raise errors.error(
+            ErrorReason.ERROR_REASON_STATE_CONFLICT,
+            message,
+            action="Wait until it has ended, then ask GetUpload where to go on.",
+            metadata={"state": "PENDING"},
+        )
+    if announced is not None:
+        raise _wrong(f"The file was announced with {announced:,} bytes, and {kept.size:,} are stored.")
 
 
 def _first(failures: "BaseExceptionGroup[BaseException]") -> BaseException:

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import unquote
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
 from services.common import file_names
+from services.upload.callers import Callers
 from services.upload.imports import Imports, NewImport
 from services.upload.receiver import Receiver
 from services.upload.settings import MIB, Settings
@@ -25,11 +25,19 @@ CHUNK_SIZE = MIB
 class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
     """The rpcs of upload.proto."""
 
-    def __init__(self, settings: Settings, uploads: Uploads, receiver: Receiver, imports: Imports) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        uploads: Uploads,
+        receiver: Receiver,
+        imports: Imports,
+        callers: Callers,
+    ) -> None:
         self._settings = settings
         self._uploads = uploads
         self._receiver = receiver
         self._imports = imports
+        self._callers = callers
 
     async def CreateUpload(self, request: pb.CreateUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.CreateUploadResponse:
         new = NewUpload(
@@ -45,7 +53,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             client_metadata=request.client_metadata,
             plan_first=request.plan_first,
             replace=request.replace if request.HasField("replace") else None,
-            client=_client(request.client, context),
+            client=await self._callers.client(request.client, context.peer()),
         )
         task, created = await self._uploads.create(new)
         task, committed = (task, 0) if created else await self._uploads.with_committed(task)
@@ -72,7 +80,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             load_mode=request.load_mode,
             allow_duplicate=request.allow_duplicate,
             options=request.options.SerializeToString(deterministic=True),
-            client=_client(request.client, context),
+            client=await self._callers.client(request.client, context.peer()),
         )
         task, created = await self._imports.take(new)
         committed = 0 if task.state == TaskState.TASK_STATE_PENDING else task.file_size
@@ -117,15 +125,6 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             mode=task.upload_mode,
             client_metadata=task.client_metadata,
         )
-
-
-def _client(named: str, context: "aio.ServicerContext[Any, Any]") -> str:
-    """Who calls: whom the caller names, as the gateway does for its own clients, else the address without its port. The one place that
-    decides it."""
-    if named:
-        return named
-    kind, _, address = context.peer().partition(":")
-    return unquote(address.rpartition(":")[0]).strip("[]") if kind in ("ipv4", "ipv6") else kind
 
 
 async def _steps(requests: AsyncIterator[pb.WriteUploadRequest]) -> AsyncIterator[Step]:

@@ -2,9 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from services.common.settings import Address, GrpcSettings, Names, S3Settings
+from services.upload.callers import Trusted
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -19,6 +21,16 @@ def _places(uris: tuple[str, ...]) -> tuple[str, ...]:
 
 Places = Annotated[Names, AfterValidator(_places)]
 """s3://bucket/prefix/, each with a slash at its end."""
+
+
+def _trusted(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return Trusted.of([entry.strip() for entry in value.split(",") if entry.strip()])
+
+
+Gateways = Annotated[Trusted, NoDecode, BeforeValidator(_trusted)]
+"""Networks in CIDR notation, addresses and host names, separated by commas."""
 
 
 class Settings(GrpcSettings, S3Settings):
@@ -56,6 +68,11 @@ class Settings(GrpcSettings, S3Settings):
     max_bytes_in_flight_per_client: int = Field(8 * GIB, gt=0, description="The same of the uploads of one client.")
     allowed_datasources: Names = Field(
         (), description="Datasources that may be loaded into, separated by commas; `*` stands for any characters. Unset: any."
+    )
+    trusted_gateways: Gateways = Field(
+        Trusted.of(["127.0.0.0/8", "::1/128"]),
+        description="Callers that are believed when they name the client of an upload: networks (CIDR) and host names, separated by "
+        "commas. Names are resolved. For every other caller its own address is the client. Default: this machine.",
     )
     import_from: Places = Field(
         (), description="Where files may be imported from, as s3://bucket/prefix/, separated by commas. Unset: nowhere."

@@ -85,9 +85,23 @@ class StatusRpc:
         )
         return answer.task
 
-    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem, writer: str = "") -> Task:
+    async def end(
+        self,
+        task_id: str,
+        state: "TaskState.ValueType",
+        problem: Problem,
+        writer: str = "",
+        *,
+        unless_begun: bool = False,
+    ) -> Task:
         """PENDING -> a bad end."""
-        request = status_pb2.EndUploadRequest(task_id=task_id, state=state, problem=problem, writer=writer)
+        request = status_pb2.EndUploadRequest(
+            task_id=task_id,
+            state=state,
+            problem=problem,
+            writer=writer,
+            unless_begun=unless_begun,
+        )
         answer: status_pb2.EndUploadResponse = await _persistently(
             lambda deadline: self._stub.EndUpload(request, timeout=deadline), OUTCOME_BUDGET_S
         )

@@ -1,4 +1,5 @@
-"""Ends the uploads of processes and clients that are gone, and frees what lies in the object store without a task that needs it."""
+"""Ends the uploads of processes and clients that are gone, finishes those all bytes of which are stored, and frees what lies in the object
+store without a task that needs it."""
 
 import asyncio
 import random
@@ -8,6 +9,7 @@ from services.common.errors import SluiceError
 from services.upload import names
 from services.upload.cleanup import Cleanup, Leftover
 from services.upload.ports import ObjectStore, Tasks
+from services.upload.receiver import Receiver
 from services.upload.settings import Settings
 from services.upload.stored import TAILS
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -16,17 +18,31 @@ from sluice.status.v1.status_pb2 import Task
 
 JITTER = 0.2
 
+FINISH_AFTER_S = 20
+"""Seconds of silence, longer than between two reports of a stream, after which an upload that is stored whole is finished here: its client
+has sent the last byte and need not come again."""
+
 
 class Sweeper:
     """Any number of replicas may sweep at once: every step is idempotent, and the status service decides which task has ended."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        tasks: Tasks,
+        cleanup: Cleanup,
+        receiver: Receiver,
+    ) -> None:
         self._interval_s = settings.sweep_interval_s
         self._abandoned_after_s = settings.abandoned_after_s
         self._retention_s = settings.upload_retention_s
         self._store = store
         self._tasks = tasks
         self._cleanup = cleanup
+        self._receiver = receiver
+        self._looked_at: dict[str, tuple[int, int]] = {}
+        """Unfinished uploads that were found to lack bytes, and when they had changed last."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -50,6 +66,7 @@ class Sweeper:
         # first lists and not in the last belongs to a task that has ended.
         multiparts = await self._store.open_multiparts(names.PREFIX)
         tails = await self._store.uris(TAILS)
+        await self._finish_stored()
         for task in [task async for task in self._tasks.pending(self._abandoned_after_s)]:
             if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
                 await self._end(task, ErrorReason.ERROR_REASON_CLIENT_GONE, self._abandoned_after_s)
@@ -59,6 +76,22 @@ class Sweeper:
         if multiparts or tails:
             await self._remove_ownerless(multiparts, tails)
         await self._cleanup.retry()
+
+    async def _finish_stored(self) -> None:
+        pending = [task async for task in self._tasks.pending(FINISH_AFTER_S)]
+        silent = {task.task_id: task for task in pending if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE}
+        self._looked_at = {key: at for key, at in self._looked_at.items() if key in silent}
+        for task in silent.values():
+            changed_at = (task.update_time.seconds, task.update_time.nanos)
+            if self._looked_at.get(task.task_id) == changed_at:
+                continue
+            try:
+                if await self._receiver.finish_stored(task):
+                    logs.get().info("sweep.upload_finished", task_id=task.task_id)
+                else:
+                    self._looked_at[task.task_id] = changed_at
+            except SluiceError as refusal:
+                logs.get().info("sweep.upload_not_finished", task_id=task.task_id, refusal=str(refusal))
 
     async def _remove_ownerless(self, multiparts: list[tuple[str, str]], tails: list[str]) -> None:
         pending = {task.task_id: task.file_uri async for task in self._tasks.pending()}

@@ -56,7 +56,8 @@ class Uploads:
             raise too_large(limit)
         task_id = str(uuid.uuid4())
         key = names.object_key(new.datasource, new.filename, task_id, int(time.time()), self._settings.allowed_datasources)
-        self._receiver.check_room(new.client, new.size or 0)
+        # A word in time: the slot is taken by the stream.
+        self._receiver.admission.check(new.client, new.size or 0)
         timings = Timings()
         with timings.step("create"):
             task, created = await self._tasks.create(

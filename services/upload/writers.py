@@ -1,22 +1,19 @@
-"""Who writes which upload in this process: one stream each, and a newer one takes the place of the older."""
+"""Who writes which upload in this process: one stream each. A newer one takes over once it has the next bytes, so that a stream that only
+asks, or breaks before its first byte, does not end one that sends."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.common import errors
 from services.common.errors import SluiceError
+from services.upload.admission import Admission, Slot
 from services.upload.steps import Chunk, Step
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 TAKEOVER_S = 60.0
 """Longest that a new stream waits until the one before has put away what it has."""
-
-RETRY_AFTER_S = 5
-"""When a client that was refused for the number of uploads may try again."""
-
 
 PACE_WINDOW_S = 20.0
 """Seconds of waiting for bytes after which it is seen whether they come fast enough."""
@@ -37,12 +34,12 @@ class Writer:
         self._least_bytes_per_s = least_bytes_per_s
         self._waited_s = 0.0
         self._got = 0
-        self.client = ""
-        """Whose stream it is."""
-        self.announced = 0
-        """Bytes of the whole file, where they were announced."""
-        self.received = 0
-        """Bytes that came on this stream."""
+        self.slot: Slot | None = None
+        """Where its bytes are counted, once it writes."""
+        self.waited = False
+        """Another stream sent the upload when this one came, and may have stored more since."""
+        self.ahead: Step | None = None
+        """The next message, where it has been looked at already."""
         self._interruption: SluiceError | None = None
         self._reading: asyncio.Timeout | None = None
 
@@ -61,6 +58,9 @@ class Writer:
         """
         if self._interruption:
             raise self._interruption
+        if self.ahead is not None:
+            step, self.ahead = self.ahead, None
+            return step
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(min(now + self._idle_s, self._end_at)) as self._reading:
@@ -85,7 +85,8 @@ class Writer:
     def _check_pace(self, waited_s: float, step: Step) -> None:
         """Raises UPLOAD_STALLED for a sender that holds its place with next to no bytes. Only the time of waiting for it counts."""
         size = len(step.data) if isinstance(step, Chunk) else 0
-        self.received += size
+        if self.slot is not None:
+            self.slot.received += size
         self._waited_s += waited_s
         self._got += size
         if self._waited_s < PACE_WINDOW_S:
@@ -97,63 +98,100 @@ class Writer:
         self._waited_s, self._got = 0.0, 0
 
 
-@dataclass(frozen=True)
-class Share:
-    """How much may be received at once."""
+@dataclass
+class _Streams:
+    """Those of one upload. `writing` has the slot; `waiting` has brought no byte yet, `claiming` has and waits for `writing` to leave."""
 
-    uploads: int
-    bytes: int
+    slot: Slot
+    writing: Writer
+    waiting: Writer | None = None
+    claiming: Writer | None = None
 
 
 class Writers:
-    """At most `in_all` at once, and at most `of_client` of each client."""
+    """The streams of every upload of this process. An upload has one slot, however many streams want to send it."""
 
-    def __init__(self, in_all: Share, of_client: Share) -> None:
-        self._in_all = in_all
-        self._of_client = of_client
-        self._writing: dict[str, Writer] = {}
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._uploads: dict[str, _Streams] = {}
 
-    def check_room(self, client: str, size: int, besides: Writer | None = None) -> None:
-        """Raises TOO_MANY_UPLOADS where there is no room for a stream of the client with a file of so many bytes, 0 where that is not
-        known, beside the others; `besides` is the stream itself, where it has its place already."""
-        others = [writer for writer in self._writing.values() if writer is not besides]
-        _check(others, size, self._in_all, "This server")
-        _check([writer for writer in others if writer.client == client], size, self._of_client, "From one client, this server")
+    def receives(self, upload_id: str) -> bool:
+        """Whether a stream of the upload is there."""
+        return upload_id in self._uploads
+
+    def writes(self, upload_id: str, writer: Writer) -> bool:
+        """Whether it is this one that may send its bytes."""
+        streams = self._uploads.get(upload_id)
+        return streams is not None and streams.writing is writer
 
     async def settled(self, upload_id: str) -> None:
         """Returns once no stream of the upload is being put away; one that still takes bytes is not waited for."""
-        writer = self._writing.get(upload_id)
-        if writer is not None and writer.leaving:
-            await _left(writer)
+        streams = self._uploads.get(upload_id)
+        if streams is not None and streams.writing.leaving:
+            await _left(streams.writing)
 
-    @asynccontextmanager
-    async def place(self, upload_id: str, writer: Writer) -> AsyncIterator[None]:
-        """The writer's place. Waits until the one before has left it.
+    def enter(self, upload_id: str, writer: Writer, client: str, announced: int) -> None:
+        """Lets the stream in. It has to `leave`. Where another one sends the upload already, that goes on until `take_over`.
 
         Raises:
-            SluiceError: STATE_CONFLICT when the one before does not leave.
+            SluiceError: TOO_MANY_UPLOADS.
         """
-        while (before := self._writing.get(upload_id)) is not None:
-            before.interrupt(errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "A newer connection sends this file now."))
+        streams = self._uploads.get(upload_id)
+        if streams is None:
+            writer.slot = self._admission.take(client, announced)
+            self._uploads[upload_id] = _Streams(writer.slot, writer)
+            return
+        writer.waited = True
+        if streams.waiting is not None:
+            streams.waiting.interrupt(_replaced())
+        streams.waiting = writer
+
+    async def take_over(self, upload_id: str, writer: Writer) -> None:
+        """Makes the stream the one that writes. Waits until the one before has left.
+
+        Raises:
+            SluiceError: WRITER_REPLACED where a newer one came meanwhile, STATE_CONFLICT when the one before does not leave.
+        """
+        streams = self._uploads.get(upload_id)
+        if streams is None:
+            raise _replaced()
+        if streams.writing is not writer:
+            if streams.waiting is writer:
+                streams.waiting = None
+            if streams.claiming is not None:
+                streams.claiming.interrupt(_replaced())
+            streams.claiming = writer
+            before = streams.writing
+            before.interrupt(_replaced())
             await _left(before)
-        self._writing[upload_id] = writer
-        try:
-            yield
-        finally:
-            del self._writing[upload_id]
-            writer.ended.set()
+            if streams.writing is not writer:
+                raise _replaced()
+
+    def leave(self, upload_id: str, writer: Writer) -> None:
+        """The stream has ended, and what is to be stored of it is stored. Who waits has the slot from here on."""
+        writer.ended.set()
+        streams = self._uploads.get(upload_id)
+        if streams is None:
+            return
+        if streams.waiting is writer:
+            streams.waiting = None
+        elif streams.claiming is writer:
+            streams.claiming = None
+        elif streams.writing is writer:
+            heir = streams.claiming or streams.waiting
+            if heir is None:
+                del self._uploads[upload_id]
+                self._admission.give_back(streams.slot)
+                return
+            streams.waiting = None if heir is streams.waiting else streams.waiting
+            streams.claiming = None
+            streams.slot.received = 0
+            heir.slot, streams.writing = streams.slot, heir
 
 
-def _check(writers: list[Writer], size: int, share: Share, who: str) -> None:
-    on_the_way = sum(max(writer.announced, writer.received) for writer in writers)
-    if len(writers) >= share.uploads:
-        message = f"{who} takes {share.uploads} files at once, and {len(writers)} are on their way."
-    elif writers and on_the_way + size > share.bytes:
-        # One alone is taken, however large: the limit of a file's size is another one.
-        message = f"{who} takes files of {share.bytes:,} bytes at once, and {on_the_way:,} are on their way."
-    else:
-        return
-    raise errors.error(ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS, message, metadata={"retry_after_s": str(RETRY_AFTER_S)})
+def _replaced() -> SluiceError:
+    message = "A newer connection sends this file now."
+    return errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, message)
 
 
 async def _left(writer: Writer) -> None:

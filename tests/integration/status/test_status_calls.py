@@ -172,6 +172,28 @@ async def test_an_upload_that_ends_badly_stays_ended(quiet: Service) -> None:
     assert await code_of(quiet.stub.EndUpload(end)) == "STATE_CONFLICT"
 
 
+async def test_an_end_unless_a_writer_has_begun_leaves_its_upload_alone(quiet: Service) -> None:
+    problem = errors.problem(ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS, "Full.")
+
+    async def end(task_id: str) -> "TaskState.ValueType":
+        request = status_pb2.EndUploadRequest(
+            task_id=task_id,
+            state=TaskState.TASK_STATE_FAILED,
+            problem=problem,
+            unless_begun=True,
+        )
+        answer: status_pb2.EndUploadResponse = await quiet.stub.EndUpload(request)
+        return answer.task.state
+
+    begun, untouched = await quiet.create(), await quiet.create()
+    report = status_pb2.ReportReceivingRequest(task_id=begun.task_id, writer="w", begin=True)
+    await quiet.stub.ReportReceiving(report)
+    assert await end(begun.task_id) == TaskState.TASK_STATE_PENDING
+    assert await end(untouched.task_id) == TaskState.TASK_STATE_FAILED
+    done = status_pb2.CompleteUploadRequest(task_id=begun.task_id, file_size=SIZE, writer="w")
+    assert (await quiet.stub.CompleteUpload(done)).task.state == TaskState.TASK_STATE_UPLOADED
+
+
 async def test_lists_page_without_gap_or_repeat(quiet: Service) -> None:
     made = [(await quiet.create(datasource=f"ds{number % 2}")).task_id for number in range(7)]
     seen: list[str] = []

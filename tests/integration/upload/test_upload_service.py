@@ -99,6 +99,26 @@ async def test_an_upload_is_shown_as_it_stands(running: Running) -> None:
     assert not shown.HasField("expire_time")
 
 
+@pytest.mark.parametrize(("trusted", "client"), [("", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")])
+async def test_only_a_trusted_caller_says_whose_an_upload_is(start: Start, bucket: Bucket, trusted: str, client: str) -> None:
+    settings = {"trusted_gateways": trusted} if trusted else {}
+    running = await start(bucket, **settings)
+    upload = await running.create(client="198.51.100.7")
+    assert running.status.tasks[upload.upload_id].client == client
+    await running.stub.AbortUpload(pb.AbortUploadRequest(upload_id=upload.upload_id))
+
+
+async def test_a_client_does_not_evade_its_limit_under_another_name(start: Start, bucket: Bucket) -> None:
+    running = await start(bucket, trusted_gateways="10.0.0.0/8", max_concurrent_uploads_per_client=1)
+    first, go_on = await running.create(client="one"), asyncio.Event()
+    call = running.stub.WriteUpload(begun(running, first, bytes_of(9 * MIB), go_on))
+    await running.status.until_received(9 * MIB)
+    error, _ = await refusal(running.create(client="two"))
+    assert (error.code, "from one client" in error.problem.message) == ("TOO_MANY_UPLOADS", True)
+    call.cancel()
+    await has_ended(running, first, CANCELLED, "CLIENT_GONE")
+
+
 async def test_progress_is_told_while_bytes_arrive(running: Running) -> None:
     upload, go_on = await running.create(), asyncio.Event()
     call = running.stub.WriteUpload(begun(running, upload, bytes_of(9 * MIB), go_on))

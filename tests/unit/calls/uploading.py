@@ -38,7 +38,7 @@ class World:
         self.background = Background()
         self.receiver = Receiver(settings, store, tasks, cleanup, self.background, Tees(None))
         self.uploads = Uploads(settings, store, tasks, cleanup, self.receiver)
-        self.sweeper = Sweeper(settings, store, tasks, cleanup)
+        self.sweeper = Sweeper(settings, store, tasks, cleanup, self.receiver)
         self.plan = plan
 
     async def send(self, data: bytes, last: Step) -> Task | None:

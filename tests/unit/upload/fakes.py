@@ -253,8 +253,18 @@ class FakeTasks:
                 task.state, task.file_size, task.sha256 = TaskState.TASK_STATE_UPLOADED, size, sha256
         return task
 
-    async def end(self, task_id: str, state: "TaskState.ValueType", problem: Problem, writer: str = "") -> Task:
+    async def end(
+        self,
+        task_id: str,
+        state: "TaskState.ValueType",
+        problem: Problem,
+        writer: str = "",
+        *,
+        unless_begun: bool = False,
+    ) -> Task:
         async with self._call("end"):
+            if unless_begun and task_id in self.writers:
+                return self.tasks[task_id]
             if self.tasks[task_id].state in (
                 TaskState.TASK_STATE_REJECTED,
                 TaskState.TASK_STATE_FAILED,
@@ -296,7 +306,7 @@ class World:
         self.receiver = self.new_receiver()
         self.uploads = Uploads(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
         self.imports = Imports(self.settings, self.store, self.tasks, self.cleanup, self.receiver, self.background)
-        self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup)
+        self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
 
     def new_receiver(self) -> Receiver:
         """That of one more process."""

@@ -1,12 +1,14 @@
 """Importing a file that lies in a bucket: what is allowed, and what is left when something fails."""
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from services.common.errors import SluiceError
-from services.upload.imports import NewImport
+from services.upload.imports import MAX_COPIES, NewImport
+from services.upload.ports import FoundObject
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1.status_pb2 import Task
 from tests.unit.upload.fakes import Fault, Faults, World
@@ -103,3 +105,49 @@ async def test_whichever_call_fails_the_file_is_there_whole_or_not_at_all(fault:
         assert all(task.state != TaskState.TASK_STATE_PENDING for task in tasks)
         faults.at = at
     assert at > 4
+
+
+class Slow(World):
+    """A world in which no copy ends before `go_on`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(import_from="s3://lake/exports", **settings)
+        self.store.objects[SOURCE] = DATA
+        self.go_on = asyncio.Event()
+        self.copies = 0
+        copy = self.store.copy
+
+        async def slowly(source: str, target: str, found: FoundObject) -> None:
+            self.copies += 1
+            await self.go_on.wait()
+            await copy(source, target, found)
+
+        self.store.copy = slowly  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("settings", "clients", "most", "text"),
+    [
+        ({}, 20, MAX_COPIES, "concurrent imports"),
+        ({}, 1, MAX_COPIES, "concurrent imports"),
+        ({"max_concurrent_uploads_per_client": 3}, 1, 3, "from one client"),
+        ({"max_concurrent_uploads": 2}, 20, 2, "concurrent uploads is reached: 2"),
+        ({"max_bytes_in_flight": 5 * len(DATA)}, 20, 5, "bytes received at once"),
+    ],
+)
+async def test_imports_that_come_together_take_no_more_than_their_limit(
+    settings: dict[str, Any], clients: int, most: int, text: str
+) -> None:
+    made = Slow(**settings)
+    asked = [asyncio.create_task(take(made, request_id=f"r{n}", client=f"10.0.0.{n % clients}")) for n in range(20)]
+    while sum(each.done() for each in asked) < 20 - most or made.copies < most:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert made.copies == most
+    # Those that were refused left nothing.
+    assert len(made.tasks.tasks) == most
+    made.go_on.set()
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [each for each in ended if isinstance(each, SluiceError)]
+    assert len(refused) == 20 - most
+    assert all(each.code == "TOO_MANY_UPLOADS" and text in str(each) for each in refused)
+    assert (await take(made, request_id="later"))[0].state == TaskState.TASK_STATE_UPLOADED

@@ -1,12 +1,20 @@
-"""What the sweeper ends, frees and leaves alone."""
+"""What the sweeper ends, finishes, frees and leaves alone."""
+
+from contextlib import suppress
 
 import pytest
 
 from services.common import errors
 from services.common.errors import SluiceError
 from services.upload.cleanup import Leftover
+from services.upload.steps import Chunk, Finish, Header, Pause, Step
+from services.upload.sweeper import FINISH_AFTER_S
+from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
-from tests.unit.upload.fakes import Faults, World
+from sluice.status.v1.status_pb2 import Task
+from tests.unit.upload.fakes import Faults, World, steps
+
+DATA = b"date,amount\n2026-01-01,3\n"
 
 
 async def test_an_abandoned_upload_is_ended_and_its_parts_are_freed() -> None:
@@ -94,3 +102,59 @@ async def test_whichever_call_of_a_sweep_fails_the_next_sweeps_do_the_rest() -> 
         assert world.nothing_is_stored(), at
         assert {task.state for task in world.tasks.tasks.values()} == {TaskState.TASK_STATE_CANCELLED}
     assert at > 5
+
+
+async def test_an_upload_that_is_stored_whole_is_finished_without_its_client() -> None:
+    world = World()
+    task = await world.create(upload_mode=UploadMode.UPLOAD_MODE_RESUMABLE, size=len(DATA))
+    world.faults.calls.clear()
+    complete = world.tasks.complete
+
+    async def away(*given: object) -> Task:
+        raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "away")
+
+    world.tasks.complete = away  # type: ignore[method-assign]
+    with pytest.raises(SluiceError):
+        await world.receiver.receive(steps(Header(task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b"")))
+    # As long as something was heard of it lately, its client may be about to finish it.
+    world.tasks.complete = complete  # type: ignore[method-assign]
+    world.tasks.idle_s = FINISH_AFTER_S - 1
+    await world.sweeper.sweep()
+    assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
+    world.tasks.idle_s = FINISH_AFTER_S
+    await world.sweeper.sweep()
+    assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_UPLOADED
+    assert world.store.objects == {task.file_uri: DATA}
+
+
+@pytest.mark.parametrize("last", [Pause(), None])
+async def test_all_announced_bytes_make_an_upload_whole_although_nobody_said_so(
+    last: Step | None,
+) -> None:
+    world = World()
+    task = await world.create(upload_mode=UploadMode.UPLOAD_MODE_RESUMABLE, size=len(DATA))
+    sent = [Header(task.task_id, 0), Chunk(DATA, None), *([last] if last else [])]
+    with suppress(SluiceError):
+        await world.receiver.receive(steps(*sent))
+    await world.sweeper.sweep()
+    assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_UPLOADED
+    assert world.store.objects == {task.file_uri: DATA}
+
+
+@pytest.mark.parametrize("size", [None, len(DATA) + 1])
+async def test_an_upload_that_lacks_bytes_is_looked_at_once_until_it_changes(
+    size: int | None,
+) -> None:
+    world = World()
+    world.tasks.idle_s = world.settings.abandoned_after_s
+    task = await world.create(upload_mode=UploadMode.UPLOAD_MODE_RESUMABLE, size=size)
+    await world.receiver.receive(steps(Header(task.task_id, 0), Chunk(DATA, None), Pause()))
+    looks = []
+    for changed in (0, 0, 1, 1):
+        world.tasks.tasks[task.task_id].update_time.seconds = changed
+        world.faults.calls.clear()
+        await world.sweeper.sweep()
+        looks.append(world.faults.calls.count("size"))
+    assert looks[0] == looks[2] > 0
+    assert looks[1] == looks[3] == 0
+    assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING

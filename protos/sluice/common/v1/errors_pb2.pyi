@@ -122,6 +122,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The file of the task is not stored: its upload never ended, or it was deleted. Metadata: none."""
     ERROR_REASON_INSPECTION_REFUSED: _ErrorReason.ValueType  # 35
     """A file cannot be read while it is uploaded: other files have all the places, or it is longer than the space for one. Metadata: none."""
+    ERROR_REASON_UPLOAD_NOT_RESUMABLE: _ErrorReason.ValueType  # 36
+    """The upload is not resumable: it is received in one stream, which a tus request does not touch."""
     ERROR_REASON_WEBHOOK_TARGET_FORBIDDEN: _ErrorReason.ValueType  # 31
     """The URL of a webhook is none that this server posts to; `message` says why. Metadata: column."""
     ERROR_REASON_WEBHOOK_NOT_FOUND: _ErrorReason.ValueType  # 32
@@ -373,6 +375,8 @@ ERROR_REASON_FILE_NOT_STORED: ErrorReason.ValueType  # 30
 """The file of the task is not stored: its upload never ended, or it was deleted. Metadata: none."""
 ERROR_REASON_INSPECTION_REFUSED: ErrorReason.ValueType  # 35
 """A file cannot be read while it is uploaded: other files have all the places, or it is longer than the space for one. Metadata: none."""
+ERROR_REASON_UPLOAD_NOT_RESUMABLE: ErrorReason.ValueType  # 36
+"""The upload is not resumable: it is received in one stream, which a tus request does not touch."""
 ERROR_REASON_WEBHOOK_TARGET_FORBIDDEN: ErrorReason.ValueType  # 31
 """The URL of a webhook is none that this server posts to; `message` says why. Metadata: column."""
 ERROR_REASON_WEBHOOK_NOT_FOUND: ErrorReason.ValueType  # 32

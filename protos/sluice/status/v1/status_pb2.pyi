@@ -694,12 +694,15 @@ class EndUploadRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     WRITER_FIELD_NUMBER: _builtins.int
+    UNLESS_BEGUN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task."""
     state: _task_pb2.TaskState.ValueType
     """REJECTED, CANCELLED or FAILED."""
     writer: _builtins.str
     """Who ends it; refused unless it is the writer that began last. Empty: whoever it is."""
+    unless_begun: _builtins.bool
+    """End it only if no writer has begun: a task of which one has stays as it is, and the answer has it so. Default false."""
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why."""
@@ -711,10 +714,11 @@ class EndUploadRequest(_message.Message):
         state: _task_pb2.TaskState.ValueType = ...,
         problem: _errors_pb2.Problem | None = ...,
         writer: _builtins.str = ...,
+        unless_begun: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "state", b"state", "task_id", b"task_id", "writer", b"writer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "state", b"state", "task_id", b"task_id", "unless_begun", b"unless_begun", "writer", b"writer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -729,7 +733,7 @@ class EndUploadResponse(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> Global___Task:
-        """The ended task."""
+        """The ended task; with unless_begun the task as it stands."""
 
     def __init__(
         self,
