@@ -9,7 +9,8 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 
 def check_address(scope: Scope) -> None:
-    """Raises REQUEST_INVALID for a path or a query that is, decoded, no UTF-8 text, or holds a NUL."""
+    """Raises REQUEST_INVALID for a path or a query that is, decoded, no UTF-8 text, or holds a
+    NUL."""
     for name, key in (("path", "raw_path"), ("query", "query_string")):
         part: bytes = scope.get(key) or b""
         if part.isascii() and b"%" not in part:

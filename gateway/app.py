@@ -53,7 +53,8 @@ DESCRIPTION = """Drop a spreadsheet, query it in Apache Druid: every row account
 GraphQL is at `/graphql`: queries and uploads by POST, subscriptions by WebSocket (graphql-transport-ws).
 
 Uploads that go on after a break are taken at `/api/ingest/uploads` by the [tus protocol](https://tus.io/protocols/resumable-upload) 1.0:
-metadata `filename` and `datasource_name`, then `mode`, `allow_duplicate` and `request_id` where wanted."""
+metadata `filename` and `datasource_name`, then `mode`, `allow_duplicate` and `request_id` where wanted.
+A file is one upload: the extension concatenation (parallel uploads) is not supported."""
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
@@ -73,7 +74,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         uploads=UploadRpc(channels["upload"], settings.upload_deadline_s, tasks.loader.answered),
         reports=ValidationRpc(channels["validation"]),
         judging=QualityRpc(channels["status"]),
-        queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s),
+        queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s, settings.query_stream_deadline_s),
         webhooks=WebhooksRpc(channels["status"]),
     )
     metrics = Metrics()
@@ -127,7 +128,13 @@ def http_app(
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", "X-Trace-Id", *tus_http.EXPOSED_HEADERS],
+            expose_headers=[
+                "Location",
+                "Retry-After",
+                "X-Trace-Id",
+                query_http.TRUNCATED_HEADER,
+                *tus_http.EXPOSED_HEADERS,
+            ],
         )
     return Edge(
         inner,

@@ -33,8 +33,8 @@ class JsonBodies:
         another site cannot send that without being asked first.
 
         Raises:
-            SluiceError: REQUEST_INVALID when it is too long, not such JSON, or announced as something
-                else; REQUEST_TIMEOUT.
+            SluiceError: REQUEST_INVALID when it is too long, not such JSON, or announced as
+                something else; REQUEST_TIMEOUT.
             ClientDisconnect: the client went away.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -36,10 +36,11 @@ class Proxies:
         self._trusted = trusted
 
     def client(self, scope: Scope, headers: Headers) -> str:
-        """The address that a request comes from (of IPv6 the /64 network); empty where there is none.
+        """The address that a request comes from (of IPv6 the /64 network); empty where there is
+        none.
 
-        Each proxy appends the address that it was called from, so the chain is read from its end, as
-        long as it names trusted proxies. Where it names no address, the one that said so counts.
+        Each proxy appends the address that it was called from, so the chain is read from its end,
+        as long as it names trusted proxies. Where it names no address, the one that said so counts.
         """
         host = scope["client"][0] if scope.get("client") else ""
         peer = addresses.parse(host)
@@ -70,7 +71,8 @@ class Proxies:
 
 
 def _forwarded(lines: list[str]) -> Iterator[str]:
-    """The `for` of each element; empty where an element has none, and for a line that is malformed."""
+    """The `for` of each element; empty where an element has none, and for a line that is
+    malformed."""
     for line in lines:
         found, at, hops = "", 0, []
         while at <= len(line):

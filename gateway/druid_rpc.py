@@ -1,6 +1,6 @@
 """Queries, to DruidGatewayService."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 
@@ -26,20 +26,20 @@ CATALOG_S = 20.0
 class DruidRpc:
     """Implements ports.Queries."""
 
-    def __init__(self, channel: grpc.aio.Channel, deadline_s: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, deadline_s: float, stream_deadline_s: float) -> None:
         self._stub = druid_pb2_grpc.DruidGatewayServiceStub(channel)
         self._deadline_s = deadline_s
+        self._stream_deadline_s = stream_deadline_s
 
-    async def query(self, sql: str, limit: int, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
-        request = druid_pb2.QueryRequest(sql=sql, limit=limit, parameters=[_parameter(value) for value in parameters])
-        call = self._stub.Query(request, timeout=self._deadline_s)
-        try:
-            async for step in call:
-                yield step
-        except grpc.RpcError as failure:
-            raise errors.from_rpc(failure, SERVICE) from failure
-        finally:
-            call.cancel()
+    def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncGenerator[QueryResponse, None]:
+        request = druid_pb2.QueryRequest(
+            sql=sql,
+            limit=limit or 0,
+            parameters=[_parameter(value) for value in parameters],
+            all_rows=limit is None,
+        )
+        deadline_s = self._stream_deadline_s if limit is None else self._deadline_s
+        return errors.streamed(lambda: self._stub.Query(request, timeout=deadline_s), SERVICE)
 
     async def datasources(self) -> ListDatasourcesResponse:
         found: ListDatasourcesResponse = await errors.answered(

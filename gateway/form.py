@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import unquote
@@ -129,6 +130,20 @@ class Form:
                     event.filename = _extended_filename(event.header("Content-Disposition", ""))
                 return event
         return END
+
+    @asynccontextmanager
+    async def before_file(self) -> AsyncIterator[None]:
+        """Around all that comes before the file: it has to come within `idle_s`, however it drips.
+
+        Raises:
+            SluiceError: UPLOAD_STALLED.
+        """
+        try:
+            async with asyncio.timeout(self.limits.idle_s):
+                yield
+        except TimeoutError:
+            text = f"The fields before the file did not end within {self.limits.idle_s:g} seconds."
+            raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text) from None
 
     async def field(self, part: MultipartSegment) -> str:
         """The text of a part whose headers were read just now.

@@ -1,8 +1,9 @@
 """What a GraphQL document may cost, judged before graphql-core walks it.
 
-graphql-core's rules, and its execution, follow every fragment spread: a document of 1 KB whose fragments each spread three of
-the next ones has billions of fields. Here each definition is walked once and a fragment's figures are computed once, so that
-the judgement costs no more than the document is long.
+graphql-core's rules, and its execution, follow every fragment spread: a document of 1 KB whose
+fragments each spread three of the next ones has billions of fields. Here each definition is walked
+once and a fragment's figures are computed once, so that the judgement costs no more than the
+document is long.
 """
 
 from collections.abc import Mapping
@@ -41,27 +42,32 @@ MAX_NESTING = 40
 
 MAX_DEFINITIONS = 50
 MAX_FIELDS = 500
-"""Fields of all operations with every fragment spread; the introspection query of common tools has 200."""
+"""Fields of all operations with every fragment spread; the introspection query of common tools has
+200."""
 
 MAX_ALIASES = 20
 MAX_DEPTH = 20
 """Fields within each other; the introspection query of common tools has 15."""
 
 MAX_INTROSPECTIONS = 3
-"""Times that __schema or __type are asked: each answer is long, and its fields are listed within each other."""
+"""Times that __schema or __type are asked: each answer is long, and its fields are listed within
+each other."""
 
 MAX_TYPE_LISTS = 1
-"""Lists of a type's parts within each other, in an introspection: each level multiplies the answer by all fields."""
+"""Lists of a type's parts within each other, in an introspection: each level multiplies the answer
+by all fields."""
 
 MAX_MERGE_COMPARISONS = 5_000
-"""Budget of graphql-core's rule that compares fields of one name pair by pair, the only one that is not linear. It is enough
-for 50 fields of one name in one place; the rule's own default lets it run for seconds."""
+"""Budget of graphql-core's rule that compares fields of one name pair by pair, the only one that is
+not linear. It is enough for 50 fields of one name in one place; the rule's own default lets it run
+for seconds."""
 
 MAX_ERRORS = 20
 """Faults that are told of one document."""
 
 DOCUMENTS_KEPT = 64
-"""Documents that are remembered: clients send the same few again and again, and judging one takes milliseconds."""
+"""Documents that are remembered: clients send the same few again and again, and judging one takes
+milliseconds."""
 
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MAX_MERGE_COMPARISONS
 
@@ -91,7 +97,11 @@ class Place:
     def within(self, parent: FieldNode) -> "Place":
         """The place of what the field selects."""
         name = parent.name.value
-        return Place(self.depth + 1, self.type_lists + (name in _TYPE_LISTS), self.introspected or name in _INTROSPECTION)
+        return Place(
+            self.depth + 1,
+            self.type_lists + (name in _TYPE_LISTS),
+            self.introspected or name in _INTROSPECTION,
+        )
 
 
 @dataclass
@@ -136,7 +146,8 @@ def judge(schema: GraphQLSchema, text: str) -> Judged:
         document = parse(text, max_tokens=MAX_TOKENS)
         _check_cost(document)
     except GraphQLSyntaxError as failure:
-        # As an error like any other: over a WebSocket a syntax error would end all its subscriptions.
+        # As an error like any other: over a WebSocket a syntax error would end all its
+        # subscriptions.
         plain = GraphQLError(failure.message, source=failure.source, positions=failure.positions)
         return Judged(None, (plain,))
     except GraphQLError as failure:
@@ -145,8 +156,8 @@ def judge(schema: GraphQLSchema, text: str) -> Judged:
 
 
 def with_code(formatted: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as clients see it, with the code REQUEST_INVALID where it has none: what GraphQL itself
-    found, such as an unknown field or a wrong variable."""
+    """An error as clients see it, with the code REQUEST_INVALID where it has none: what GraphQL
+    itself found, such as an unknown field or a wrong variable."""
     told = dict(formatted)
     if "code" not in told.get("extensions", {}):
         found = error(ErrorReason.ERROR_REASON_REQUEST_INVALID, told["message"])

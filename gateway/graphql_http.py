@@ -91,7 +91,9 @@ async def _operation_with_file(request: Request, limits: Limits) -> Operation:
         text = "The request has none of the headers that keep other sites from sending it through a browser."
         raise error(ErrorReason.ERROR_REASON_PREFLIGHT_REQUIRED, text)
     refuse_announced(request, limits)
-    return await read_operation(Form(Body(request.receive, limits), request.headers["content-type"], limits))
+    form = Form(Body(request.receive, limits), request.headers["content-type"], limits)
+    async with form.before_file():
+        return await read_operation(form)
 
 
 async def _execute(operation: Operation, context: Context) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""graphql-transport-ws with a code on everything that goes wrong: messages are checked before the protocol's handler sees
-them, errors and closings get their code before the client does."""
+"""graphql-transport-ws with a code on everything that goes wrong: messages are checked before the
+protocol's handler sees them, errors and closings get their code before the client does."""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -49,7 +49,10 @@ class Socket(ASGIWebSocketAdapter):
         payload = message.get("payload")
         match message.get("type"):
             case "error" if isinstance(payload, list):
-                message = {**message, "payload": [graphql_guard.with_code(each) for each in payload]}
+                message = {
+                    **message,
+                    "payload": [graphql_guard.with_code(each) for each in payload],
+                }
             case "next" if isinstance(payload, dict) and payload.get("errors"):
                 found = [graphql_guard.with_code(each) for each in payload["errors"]]
                 message = {**message, "payload": {**payload, "errors": found}}

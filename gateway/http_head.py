@@ -1,5 +1,6 @@
-"""The head of a request is short and comes soon: who sends neither an end of it nor a body would otherwise hold memory and a
-connection. What is no HTTP at all is answered in the shape of every other refusal."""
+"""The head of a request is short and comes soon: who sends neither an end of it nor a body would
+otherwise hold memory and a connection. What is no HTTP at all is answered in the shape of every
+other refusal."""
 
 import asyncio
 from http import HTTPStatus

@@ -78,7 +78,9 @@ class Task(BaseModel):
     last_sequence: int = Field(description="Number of its newest event.")
     trace_id: str | None = Field(description="Id that all log lines about it carry.")
     timings: list[StageTiming] = Field(description="How long each stage took, in order.")
-    queue_position: int | None = Field(description="Its place among the tasks that wait, from 1; null while it does not wait.")
+    queue_position: int | None = Field(
+        description="Its place among the tasks that wait, from 1; null while it does not wait, and while 1,000 or more wait before it."
+    )
     estimated_seconds_left: float | None = Field(description="Seconds until it should have ended, by how long earlier ones took.")
     files_deleted_at: str | None = Field(description="When its stored files were deleted; null while they are there. ISO 8601, UTC.")
     replaced_interval: str | None = Field(description="What replace_interval replaces: start/end in ISO 8601, UTC; else null.")
@@ -211,7 +213,12 @@ class Question(BaseModel):
     """One SQL statement."""
 
     sql: str = Field(min_length=1, max_length=100_000, description="One SELECT, WITH or EXPLAIN PLAN FOR statement.")
-    limit: int = Field(1000, ge=1, le=1_000_000, description="Most rows to answer.")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Most rows to answer. Default: 1,000 as JSON; all rows as CSV and NDJSON.",
+    )
     parameters: list[str | StrictInt64 | StrictFloat | StrictBool | None] = Field(
         default_factory=list, max_length=1000, description="Values of the statement's question marks, in order."
     )

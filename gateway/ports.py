@@ -132,8 +132,9 @@ class Judging(Protocol):
 class Queries(Protocol):
     """Asking Druid."""
 
-    def query(self, sql: str, limit: int, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
-        """Header, rows, rows, ..., summary. Closing the iterator cancels the query."""
+    def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
+        """Header, rows, rows, ..., summary; without a limit all rows, up to the server's largest
+        number. Closing the iterator cancels the query."""
         ...
 
     async def datasources(self) -> ListDatasourcesResponse: ...

@@ -1,11 +1,7 @@
 """POST /api/query: SQL in; JSON, NDJSON or CSV out, row by row as Druid gives them."""
 
-import csv
-import io
-import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
@@ -13,15 +9,20 @@ from starlette.responses import Response, StreamingResponse
 from gateway import models, problems
 from gateway.body import JsonBodies, documented
 from gateway.ports import Services
-from gateway.streams import BrokenAnswerError, begun
-from services.common.errors import error
-from sluice.common.v1.errors_pb2 import ErrorReason
+from gateway.query_rows import Writer, as_csv, as_json, broken, ndjson, truncated
+from gateway.streams import begun
 from sluice.druid.v1.druid_pb2 import QueryResponse
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet run a cell's text."""
+DEFAULT_LIMIT = 1_000
+"""Rows of a JSON answer where the request says nothing."""
 
-Writer = Callable[[AsyncGenerator[QueryResponse, None]], AsyncGenerator[bytes, None]]
+TRUNCATED_HEADER = "X-Truncated"
+"""Whether the request's own limit cut a CSV or NDJSON answer; absent where that was not known when
+the answer began."""
+
+FIRST_BYTES = 1024 * 1024
+"""Rows that are held back before a CSV or NDJSON answer begins: a shorter one can still end as an
+error, and can say in its head whether it is cut."""
 
 _BODY = documented(models.Question.model_json_schema())
 
@@ -32,12 +33,36 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
 
     @routes.post("/api/query", response_model=models.Answer, openapi_extra=_BODY)
     async def query(request: Request) -> Response:
-        """Runs one read-only SQL statement. `Accept: application/x-ndjson` gives one object a line, `text/csv` a CSV file."""
+        """Runs one read-only SQL statement, and answers at most `limit` rows as JSON.
+
+        `Accept: application/x-ndjson` gives one object a line, `text/csv` a CSV file, of **all** rows
+        up to the server's `QUERY_MAX_ROWS`. Such an answer is complete when it ends well. One that
+        would not be is refused with `QUERY_TRUNCATED`, or, once rows are on their way, broken off
+        (`curl` ends with status 18; NDJSON has a last line with the key `error`). With a `limit` of
+        your own, the header `X-Truncated` says whether it cut the answer; an answer of over 1 MB,
+        which cannot say so in its head, is broken off where it is cut. Columns of the same name
+        become `name`, `name_2`, `name_3`.
+        """
         question = await bodies.model(request, models.Question)
-        # Header and first rows: most of what can fail has failed by then, and is told with its own status.
-        steps = await begun(request, services.queries.query(question.sql, question.limit, question.parameters), 2)
-        media_type, written = _writer(request.headers.get("accept", ""))
-        return StreamingResponse(written(steps), media_type=media_type)
+        ask = services.queries.query
+        accepted = _accepted(request.headers.get("accept", ""))
+        if accepted is None:
+            limit = question.limit or DEFAULT_LIMIT
+            found = ask(question.sql, limit, question.parameters)
+            # Header and first rows: most of what can fail has failed by then, and has its status.
+            _, steps = await begun(request, found, lambda first: len(first) == 2)
+            return StreamingResponse(answer(steps), media_type="application/json")
+        media_type, writer = accepted
+        found = ask(question.sql, question.limit, question.parameters)
+        first, steps = await begun(request, found, _is_held)
+        headers, cut = {}, _cut(first)
+        if cut and question.limit is None:
+            async for _ in steps:
+                """To the end of the call."""
+            raise truncated(first[-1].summary.row_count)
+        if cut is not None and question.limit is not None:
+            headers[TRUNCATED_HEADER] = str(cut).lower()
+        return StreamingResponse(writer(steps, cut is not None), media_type=media_type, headers=headers)
 
     return routes
 
@@ -51,83 +76,41 @@ async def answer(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[b
                 case "header":
                     columns = [{"name": column.name, "type": column.type} for column in step.header.columns]
                     query_id = step.header.query_id
-                    yield b'{"columns":' + _json(columns) + b',"rows":['
+                    yield b'{"columns":' + as_json(columns) + b',"rows":['
                 case "rows" if step.rows.count:
                     yield between + step.rows.json.strip()[1:-1]
                     between = b","
                 case "summary":
                     yield (
                         b'],"row_count":%d,"truncated":%s,"elapsed_ms":%d,"query_id":%s}'
-                        % (step.summary.row_count, _json(step.summary.truncated), step.summary.elapsed_ms, _json(query_id))
+                        % (step.summary.row_count, as_json(step.summary.truncated), step.summary.elapsed_ms, as_json(query_id))
                     )
                     return
-    raise _broken()
+    raise broken()
 
 
-async def ndjson(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[bytes, None]:
-    """One JSON object a line: each row by its columns' names."""
-    async with aclosing(steps):
-        names: list[str] = []
-        async for step in steps:
-            match step.WhichOneof("step"):
-                case "header":
-                    names = [column.name for column in step.header.columns]
-                case "rows":
-                    rows = json.loads(step.rows.json)
-                    yield b"".join(_json(dict(zip(names, row, strict=True))) + b"\n" for row in rows)
-                case "summary":
-                    return
-    raise _broken()
-
-
-async def as_csv(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[bytes, None]:
-    """A CSV file with a header; null is an empty cell. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    async with aclosing(steps):
-        async for step in steps:
-            match step.WhichOneof("step"):
-                case "header":
-                    yield _csv([[column.name for column in step.header.columns]])
-                case "rows":
-                    yield _csv(json.loads(step.rows.json))
-                case "summary":
-                    return
-    raise _broken()
-
-
-def _csv(rows: list[list[Any]]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows([_cell(value) for value in row] for row in rows)
-    return out.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case list() | dict():
-            return json.dumps(value, ensure_ascii=False)
-        case str() if value.startswith(FORMULA_STARTS):
-            return "'" + value
-        case _:
-            return value
-
-
-def _writer(accept: str) -> tuple[str, Writer]:
-    """How the client wants the answer: the first of its Accept header that is known, else JSON."""
+def _accepted(accept: str) -> tuple[str, Writer] | None:
+    """How the client wants the answer: the first of its Accept header that is known; None for JSON."""
     asked = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
-    return _WRITERS[next((each for each in asked if each in _WRITERS), "application/json")]
+    known = next((each for each in asked if each in _WRITERS or each == "application/json"), "")
+    return _WRITERS.get(known)
 
 
-def _broken() -> BrokenAnswerError:
-    return BrokenAnswerError(error(ErrorReason.ERROR_REASON_INTERNAL, "The Druid gateway ended the answer before its summary."))
+def _is_held(first: Sequence[QueryResponse]) -> bool:
+    """Whether the end has come, or so many rows that the answer has to begin."""
+    if not first:
+        return False
+    return first[-1].HasField("summary") or sum(len(step.rows.json) for step in first) >= FIRST_BYTES
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+def _cut(first: Sequence[QueryResponse]) -> bool | None:
+    """Whether the answer is cut; None where that is not known yet."""
+    if first and first[-1].HasField("summary"):
+        return first[-1].summary.truncated
+    return None
 
 
 _WRITERS: dict[str, tuple[str, Writer]] = {
-    "application/json": ("application/json", answer),
     "application/x-ndjson": ("application/x-ndjson", ndjson),
     "text/csv": ("text/csv; charset=utf-8", as_csv),
 }

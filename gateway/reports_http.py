@@ -50,7 +50,8 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         wanted, media_type = _FORMATS[format]
         task = await services.tasks.get(task_id)
         attempt = report_attempt(task)
-        pieces = await begun(request, services.reports.rejects(task_id, attempt, wanted), 1)
+        found = services.reports.rejects(task_id, attempt, wanted)
+        _, pieces = await begun(request, found, lambda first: len(first) == 1)
         headers = {"Content-Disposition": f'attachment; filename="rejects-{task.task_id[:8]}.{format}"'}
         return StreamingResponse(pieces, media_type=media_type, headers=headers)
 

@@ -23,8 +23,9 @@ class Settings(ServiceSettings):
     )
     trusted_proxies: Networks = Field(
         (),
-        description="Networks (CIDR) of the proxies in front of the gateway, separated by commas. Only from them is the client's "
-        "address taken from X-Forwarded-For or Forwarded; limits are by client. Unset: from none.",
+        description="Networks (CIDR) of the proxies in front of the gateway, separated by commas. "
+        "Only from them is the client's address taken from X-Forwarded-For or Forwarded; limits are "
+        "by client. Unset: from none.",
     )
     max_file_size_bytes: int = Field(500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes.")
     max_form_field_bytes: int = Field(64 * 1024, gt=0, description="Largest form field other than the file, in bytes.")
@@ -38,6 +39,11 @@ class Settings(ServiceSettings):
     upload_idle_s: float = Field(60.0, gt=0, description="Seconds without a byte after which an upload is given up.")
     upload_deadline_s: float = Field(3600.0, gt=0, description="Seconds that one upload may take in all.")
     query_deadline_s: float = Field(60.0, gt=0, description="Seconds that one query may take in all.")
+    query_stream_deadline_s: float = Field(
+        330.0,
+        gt=0,
+        description="Seconds that a CSV or NDJSON answer of all rows may take in all.",
+    )
 
     @property
     def hosts(self) -> tuple[str, ...]:

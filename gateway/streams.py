@@ -1,7 +1,7 @@
 """Answers that are streamed, but begin only when it is known that they can."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -20,29 +20,33 @@ class BrokenAnswerError(Exception):
         self.failure = failure
 
 
-async def begun(request: Request, source: AsyncIterator[Item], count: int) -> AsyncGenerator[Item, None]:
-    """The same items, after the first `count` of them, or all where there are fewer, have come: what fails before is raised here, while the
-    answer can still have a status. Closing it closes the source, and so does a client that leaves meanwhile.
+async def begun(
+    request: Request, source: AsyncIterator[Item], enough: Callable[[Sequence[Item]], bool]
+) -> tuple[Sequence[Item], AsyncGenerator[Item, None]]:
+    """The first items, until `enough` says so or there are no more, and all of them: what fails
+    before is raised here, while the answer can still have a status. Closing the second closes the
+    source, and so does a client that leaves meanwhile.
 
     Raises:
         ClientDisconnect: the client went away.
     """
-    reading = asyncio.create_task(_first(source, count))
+    reading = asyncio.create_task(_first(source, enough))
     leaving = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
             raise ClientDisconnect
-        return _all(reading.result(), source)
+        first = reading.result()
+        return first, _all(first, source)
     finally:
         reading.cancel()
         leaving.cancel()
         await asyncio.gather(reading, leaving, return_exceptions=True)
 
 
-async def _first(source: AsyncIterator[Item], count: int) -> list[Item]:
+async def _first(source: AsyncIterator[Item], enough: Callable[[Sequence[Item]], bool]) -> list[Item]:
     items: list[Item] = []
-    while len(items) < count:
+    while not enough(items):
         try:
             items.append(await anext(source))
         except StopAsyncIteration:

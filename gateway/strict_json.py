@@ -9,12 +9,13 @@ from pydantic_core import from_json
 _BOM = b"\xef\xbb\xbf"
 
 _SUSPECT = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|\\u0000")
-"""Stands wherever a value could be one that is refused below; most texts have no such place and need no second look."""
+"""Stands wherever a value could be one that is refused below; most texts have no such place and
+need no second look."""
 
 
 def loads(text: str | bytes | bytearray) -> Any:
-    """The value of a JSON text in UTF-8, nested at most 200 deep. Its numbers are finite and its whole numbers have at most
-    64 bits; its texts hold no lone surrogate and no NUL.
+    """The value of a JSON text in UTF-8, nested at most 200 deep. Its numbers are finite and its
+    whole numbers have at most 64 bits; its texts hold no lone surrogate and no NUL.
 
     Raises:
         ValueError: what is wrong, as the end of a sentence.

@@ -51,7 +51,9 @@ class IngestionTaskStatus:
     retry_of: strawberry.ID | None
     repair_of: strawberry.ID | None = strawberry.field(description="The task whose refused rows its file holds, repaired.")
     error: JSON | None = strawberry.field(description="Why it ended badly: {code, message, line, column, value, action, actor}.")
-    queue_position: int | None = strawberry.field(description="Its place among the tasks that wait, from 1; null while it does not wait.")
+    queue_position: int | None = strawberry.field(
+        description="Its place among the tasks that wait, from 1; null while it does not wait, and while 1,000 or more wait before it."
+    )
     estimated_seconds_left: float | None = strawberry.field(description="Seconds until it should have ended, as earlier ones did.")
     files_deleted_at: str | None = strawberry.field(description="When its stored files were deleted; null while they are there.")
     timings: JSON | None = strawberry.field(description="How long each stage took: a list of {stage, seconds, started_at, completed_at}.")

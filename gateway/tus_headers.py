@@ -35,8 +35,8 @@ APPENDING: Final = frozenset({"upload-offset", "upload-checksum"})
 """The same of a PATCH."""
 
 _ACTIONS: Final = {
-    "upload-concat": "Send the file as one upload: in tus-js-client leave parallelUploads at 1, elsewhere send no Upload-Concat.",
-    "upload-defer-length": "Send Upload-Length with the size of the file; in tus-js-client leave uploadLengthDeferred at false.",
+    "upload-concat": "Send the file as one upload: in tus-js-client set parallelUploads to 1, in other clients send no Upload-Concat.",
+    "upload-defer-length": "Send Upload-Length with the size of the file; in tus-js-client set uploadLengthDeferred to false.",
 }
 _ACTION = "Send the request without this header; OPTIONS lists the extensions that are supported."
 
@@ -53,8 +53,9 @@ def capabilities(max_bytes: int) -> dict[str, str]:
 
 
 def check_known(headers: Headers, known: frozenset[str]) -> None:
-    """Raises REQUEST_INVALID for a header that begins with Upload- and is none of `known`, or that comes twice: each of them says what
-    the bytes mean, so leaving one out of account could make another file of them."""
+    """Raises REQUEST_INVALID for a header that begins with Upload- and is none of `known`, or that
+    comes twice: each of them says what the bytes mean, so leaving one out of account could make
+    another file of them."""
     for name in headers:
         if not name.startswith(_FAMILY):
             continue
@@ -68,7 +69,8 @@ def check_known(headers: Headers, known: frozenset[str]) -> None:
                 action=_ACTIONS.get(name, _ACTION),
             )
         if len(headers.getlist(name)) > 1:
-            raise invalid(shown, f"The header {shown} comes more than once.", ", ".join(headers.getlist(name)))
+            values = ", ".join(headers.getlist(name))
+            raise invalid(shown, f"The header {shown} comes more than once.", values)
 
 
 def size(headers: Mapping[str, str], name: str) -> int:

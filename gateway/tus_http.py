@@ -52,7 +52,8 @@ CHECK_WAIT_S = 5.0
 """Longest that a request waits until fewer are held."""
 
 CHECKED_BODY_S = 60.0
-"""Longest that such a body may take to arrive: whoever sends it holds a place that others wait for."""
+"""Longest that such a body may take to arrive: whoever sends it holds a place that others wait
+for."""
 
 RETRY_AFTER_S = (3, 12)
 """When a request that found no place may come again, from and to: not all at the same moment."""
@@ -71,7 +72,8 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
 
     @routes.api_route(PATH + "/{upload_id}", methods=["POST", "PATCH", "HEAD", "DELETE", "OPTIONS"], include_in_schema=False)
     async def upload(request: Request, upload_id: str) -> Response:
-        """tus 1.0: sends (PATCH), looks at (HEAD; changes nothing) or gives up (DELETE) an upload."""
+        """tus 1.0: sends (PATCH), looks at (HEAD; changes nothing) or gives up (DELETE) an
+        upload."""
         return await answered(request, upload_id)
 
     async def answered(request: Request, upload_id: str = "") -> Response:
@@ -127,7 +129,8 @@ class _Tus:
         """The upload as it stands.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND; UPLOAD_NOT_RESUMABLE for one that another interface receives in one stream.
+            SluiceError: TASK_NOT_FOUND; UPLOAD_NOT_RESUMABLE for one that another interface
+            receives in one stream.
         """
         upload = await self._uploads.get(upload_id)
         if upload.mode != UploadMode.UPLOAD_MODE_RESUMABLE:
@@ -139,12 +142,14 @@ class _Tus:
         tus_headers.check_known(request.headers, tus_headers.CREATION)
         with_bytes = request.headers.get("content-type", "") == BODY_TYPE
         if "upload-checksum" in request.headers and not with_bytes:
-            raise invalid("Upload-Checksum", f"Upload-Checksum is of the bytes of a request, whose Content-Type is {BODY_TYPE}.")
+            text = f"Upload-Checksum needs bytes with the Content-Type {BODY_TYPE}."
+            raise invalid("Upload-Checksum", text, request.headers["upload-checksum"])
         if "upload-length" not in request.headers:
             raise invalid("Upload-Length", "Upload-Length is missing; uploads of a length that is not known yet are not taken.")
         length = tus_headers.size(request.headers, "Upload-Length")
         if not length:
-            raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file is empty.", column="Upload-Length")
+            text = "The file is empty."
+            raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, text, column="Upload-Length")
         if length > self._limits.file_bytes:
             raise too_large(self._limits.file_bytes)
         said = request.headers.get("upload-metadata", "")
@@ -282,10 +287,10 @@ async def _whole(body: Body) -> bytes:
             while piece := await body.read():
                 data += piece
                 if len(data) > MAX_CHECKED_BYTES:
-                    text = f"The checksum of a request of more than {MAX_CHECKED_BYTES:,} bytes cannot be checked."
+                    text = f"The limit of a request with a checksum is {MAX_CHECKED_BYTES:,} bytes."
                     raise error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, action=SMALLER)
     except TimeoutError:
-        text = f"The {len(data):,} bytes with a checksum that came took longer than {CHECKED_BODY_S:g} s."
+        text = f"The bytes with a checksum did not arrive within {CHECKED_BODY_S:g} s."
         raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text, action=SMALLER) from None
     return bytes(data)
 

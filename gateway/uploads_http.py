@@ -95,7 +95,9 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
         try:
             refuse_announced(request, limits)
             form = Form(Body(request.receive, limits), request.headers.get("content-type", ""), limits)
-            fields, file = await read_fields(form, {name: value for name, value in named.items() if value is not None})
+            given = {name: value for name, value in named.items() if value is not None}
+            async with form.before_file():
+                fields, file = await read_fields(form, given)
             taken = await receive(services.uploads, file, destination(fields, request.headers.get("idempotency-key"), client_of(request)))
         except SluiceError as refused:
             metrics.refused.labels(refused.code).inc()

@@ -38,6 +38,7 @@ PASSING = frozenset(
     {
         ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
         ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_DATABASE_TOO_NEW,
         ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
         ErrorReason.ERROR_REASON_CANCELLED,
     }

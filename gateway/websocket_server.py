@@ -1,5 +1,6 @@
-"""uvicorn's WebSocket protocol, with a code of ours on whatever ends a connection below the application: handshakes and frames
-that are not valid, messages that are too long, a server that stops."""
+"""uvicorn's WebSocket protocol, with a code of ours on whatever ends a connection below the
+application: handshakes and frames that are not valid, messages that are too long, a server that
+stops."""
 
 import logging
 from typing import Any
@@ -23,7 +24,10 @@ _REFUSALS = {
 
 _CLOSINGS = {
     CloseCode.PROTOCOL_ERROR: (ErrorReason.ERROR_REASON_REQUEST_INVALID, "A frame is not valid."),
-    CloseCode.INVALID_DATA: (ErrorReason.ERROR_REASON_REQUEST_INVALID, "A message is not UTF-8 text."),
+    CloseCode.INVALID_DATA: (
+        ErrorReason.ERROR_REASON_REQUEST_INVALID,
+        "A message is not UTF-8 text.",
+    ),
     CloseCode.MESSAGE_TOO_BIG: (ErrorReason.ERROR_REASON_REQUEST_INVALID, "A message is too long."),
     CloseCode.INTERNAL_ERROR: (ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side."),
     CloseCode.SERVICE_RESTART: (ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The server stops."),

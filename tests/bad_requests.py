@@ -1,4 +1,5 @@
-"""Requests that no service may take, made from the descriptors of the rpcs: every field, also of the messages within."""
+"""Requests that no service may take, made from the descriptors of the rpcs: every field, also of
+the messages within."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,14 +45,29 @@ _LOAD: dict[str, Any] = {
 }
 
 SOUND: dict[str, dict[str, Any]] = {
-    "CreateUpload": {"request_id": "bad-requests", "datasource": "never_loaded", "filename": "a.csv", "mode": 2},
+    "CreateUpload": {
+        "request_id": "bad-requests",
+        "datasource": "never_loaded",
+        "filename": "a.csv",
+        "mode": 2,
+    },
     "WriteUpload": {"header": {"upload_id": NOBODY}},
     "GetUpload": {"upload_id": NOBODY},
     "AbortUpload": {"upload_id": NOBODY},
-    "ImportObject": {"request_id": "bad-requests", "uri": "s3://nowhere/a.csv", "datasource": "never_loaded"},
+    "ImportObject": {
+        "request_id": "bad-requests",
+        "uri": "s3://nowhere/a.csv",
+        "datasource": "never_loaded",
+    },
     "GetLimits": {},
     "DeleteObjects": {"task_id": NOBODY},
-    "ValidateObject": {"task_id": NOBODY, "attempt": 1, "file_uri": "s3://nowhere/a.csv", "filename": "a.csv", "file_size": 1},
+    "ValidateObject": {
+        "task_id": NOBODY,
+        "attempt": 1,
+        "file_uri": "s3://nowhere/a.csv",
+        "filename": "a.csv",
+        "file_size": 1,
+    },
     "Inspect": {"header": {"task_id": NOBODY, "filename": "a.csv"}},
     "GetReport": {"task_id": NOBODY, "attempt": 1},
     "GetRejects": {"task_id": NOBODY, "attempt": 1},
@@ -59,7 +75,11 @@ SOUND: dict[str, dict[str, Any]] = {
     "SubmitLoad": _LOAD,
     "PlanIngestion": {"load": _LOAD, "rows": [{"start_millis": 0, "rows": 1}]},
     "WatchLoad": {"druid_task_id": f"sluice-{NOBODY}-1", "datasource": "never_loaded"},
-    "VerifyLoad": {"task_id": NOBODY, "datasource": "never_loaded", "interval": {"start_millis": 0, "end_millis": 1}},
+    "VerifyLoad": {
+        "task_id": NOBODY,
+        "datasource": "never_loaded",
+        "interval": {"start_millis": 0, "end_millis": 1},
+    },
     "RemoveLoad": {"task_id": NOBODY, "datasource": "never_loaded"},
     "Query": {"sql": "SELECT CAST(? AS VARCHAR)", "parameters": [{"text": "x"}]},
     "ListDatasources": {},
@@ -95,7 +115,10 @@ SOUND: dict[str, dict[str, Any]] = {
     "DeleteWebhook": {"datasource": "never_loaded"},
     "ListWebhookDeliveries": {"datasource": "never_loaded"},
     "GetDatasourceSettings": {"datasource": "never_loaded"},
-    "SetDatasourceSettings": {"datasource": "never_loaded", "settings": {"policy": {"rules": [{"name": "min_columns"}]}}},
+    "SetDatasourceSettings": {
+        "datasource": "never_loaded",
+        "settings": {"policy": {"rules": [{"name": "min_columns"}]}},
+    },
     "ListQuality": {"datasource": "never_loaded"},
     "WatchTask": {"task_id": NOBODY},
     "WatchTasks": {"from_position": 1},
@@ -118,9 +141,15 @@ class Case:
 
 
 async def failure(
-    channel: aio.Channel, method: MethodDescriptor, data: bytes, *, timeout_s: float = 20, to_the_end: bool = False
+    channel: aio.Channel,
+    method: MethodDescriptor,
+    data: bytes,
+    *,
+    timeout_s: float = 20,
+    to_the_end: bool = False,
 ) -> errors.SluiceError | None:
-    """What a call with these bytes fails with; None for one that answers, of a stream at least once or, if asked, to its end."""
+    """What a call with these bytes fails with; None for one that answers, of a stream at least once
+    or, if asked, to its end."""
     kinds = ["stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming)]
     path = f"/{method.containing_service.full_name}/{method.name}"
     running = getattr(channel, "_".join(kinds))(path)(iter([data]) if method.client_streaming else data, timeout=timeout_s)
@@ -148,16 +177,18 @@ def paths(kind: Descriptor, above: Path = ()) -> Iterator[Path]:
 
 
 def refused(kind: Descriptor) -> Iterator[Case]:
-    """A request for each field that can hold a value which no rule has to forbid: NUL, an unknown enum value, a number that is
-    not finite, a moment that has no date."""
+    """A request for each field that can hold a value which no rule has to forbid: NUL, an unknown
+    enum value, a number that is not finite, a moment that has no date."""
     for path in paths(kind):
         for value in _refused_values(path[-1]):
             yield _case(GetMessageClass(kind)(), path, value)
 
 
 def extreme(base: Message) -> Iterator[Case]:
-    """The request with each of its numbers as small and as large as its type has them, and each text long or odd."""
-    for path in paths(base.DESCRIPTOR):
+    """The request with each of its numbers as small and as large as its type has them, and each
+    text long or odd."""
+    kind: Descriptor = base.DESCRIPTOR  # type: ignore[assignment]  # declared as one of two classes
+    for path in paths(kind):
         for value in _extreme_values(path[-1]):
             made = type(base)()
             made.CopyFrom(base)
@@ -165,7 +196,7 @@ def extreme(base: Message) -> Iterator[Case]:
 
 
 def _refused_values(field: FieldDescriptor) -> tuple[Any, ...]:
-    owner = field.containing_type.full_name
+    owner = field.containing_type.full_name if field.containing_type else ""
     if field.message_type is not None:
         return ((2**62, 0), (-(2**62), 0), (0, -1), (0, 2_000_000_000))
     if field.enum_type is not None:

@@ -19,6 +19,7 @@ from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse, Tas
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import Report
 from sluice_client.errors import SluiceClientError
+from sluice_client.requests import build, sendable
 from sluice_client.retry import DEADLINE_S, Retry, ask, passing_or_raise
 from sluice_client.uploads import Progress, Uploads
 
@@ -110,7 +111,7 @@ class SluiceClient:
         if isinstance(source, str | Path):
             path = Path(source)
             size = (await asyncio.to_thread(path.stat)).st_size
-            name = filename or path.name
+            name = filename or sendable(path.name)
         elif not filename:
             raise ValueError("filename is needed where the source is not a path")
         else:
@@ -146,7 +147,7 @@ class SluiceClient:
 
     async def task(self, task_id: str) -> Task:
         """The task as it stands."""
-        request = status_pb2.GetTaskRequest(task_id=task_id)
+        request = build(status_pb2.GetTaskRequest, task_id=task_id)
         answer: status_pb2.GetTaskResponse = await ask("status", lambda: self._status.GetTask(request, timeout=DEADLINE_S))
         return answer.task
 
@@ -154,7 +155,7 @@ class SluiceClient:
         self, *, datasource: str = "", states: "Iterable[TaskState.ValueType]" = (), page_size: int = 50
     ) -> AsyncIterator[Task]:
         """Tasks, newest first; pages are fetched as they are needed."""
-        request = status_pb2.ListTasksRequest(page_size=page_size, datasource=datasource, states=states)
+        request = build(status_pb2.ListTasksRequest, page_size=page_size, datasource=datasource, states=states)
         while True:
             page: status_pb2.ListTasksResponse = await ask("status", lambda: self._status.ListTasks(request, timeout=DEADLINE_S))
             for task in page.tasks:
@@ -171,7 +172,7 @@ class SluiceClient:
         retry = Retry()
         following = max(from_sequence, 1)
         while True:
-            call = self._status.WatchTask(status_pb2.WatchTaskRequest(task_id=task_id, from_sequence=following))
+            call = self._status.WatchTask(build(status_pb2.WatchTaskRequest, task_id=task_id, from_sequence=following))
             try:
                 async for answer in call:
                     retry = Retry()
@@ -199,25 +200,25 @@ class SluiceClient:
 
     async def plan(self, task_id: str) -> GetPlanResponse:
         """What the load of a task would do that was sent with `plan_first`; NOT_PLANNED before it is PLANNED."""
-        request = status_pb2.GetPlanRequest(task_id=task_id)
+        request = build(status_pb2.GetPlanRequest, task_id=task_id)
         answer: GetPlanResponse = await ask("status", lambda: self._status.GetPlan(request, timeout=DEADLINE_S))
         return answer
 
     async def apply(self, task_id: str, plan_hash: str) -> Task:
         """Begins the load of a PLANNED task; PLAN_STALE where its plan no longer holds."""
-        request = status_pb2.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
+        request = build(status_pb2.ApplyPlanRequest, task_id=task_id, plan_hash=plan_hash)
         answer: status_pb2.ApplyPlanResponse = await ask("status", lambda: self._status.ApplyPlan(request, timeout=3 * DEADLINE_S))
         return answer.task
 
     async def receipt(self, task_id: str) -> GetReceiptResponse:
         """What became of every row of a file, once its task has SUCCEEDED."""
-        request = status_pb2.GetReceiptRequest(task_id=task_id)
+        request = build(status_pb2.GetReceiptRequest, task_id=task_id)
         answer: GetReceiptResponse = await ask("status", lambda: self._status.GetReceipt(request, timeout=DEADLINE_S))
         return answer
 
     async def revert(self, task_id: str) -> Task:
         """Begins to undo a load: `load_state` is REVERTING, then REVERTED. NEWER_LOADS where newer loads lie on what it replaced."""
-        request = status_pb2.RevertLoadRequest(task_id=task_id)
+        request = build(status_pb2.RevertLoadRequest, task_id=task_id)
         answer: status_pb2.RevertLoadResponse = await ask("status", lambda: self._status.RevertLoad(request, timeout=DEADLINE_S))
         return answer.task
 
@@ -226,14 +227,15 @@ class SluiceClient:
         task = await self.task(task_id)
         if not task.report_attempt:
             raise SluiceClientError("REPORT_NOT_FOUND", "The task has no report.", action="Wait until it has left VALIDATING.", actor="you")
-        request = validation_pb2.GetReportRequest(task_id=task_id, attempt=task.report_attempt)
+        request = build(validation_pb2.GetReportRequest, task_id=task_id, attempt=task.report_attempt)
         answer: validation_pb2.GetReportResponse = await ask("validation", lambda: self._validation.GetReport(request, timeout=DEADLINE_S))
         return answer.report
 
-    async def query(self, sql: str, limit: int = 1000, *, timeout_s: float = 30.0) -> QueryResult:
-        """The answer to one SELECT, of at most `limit` rows."""
+    async def query(self, sql: str, limit: int | None = None, *, timeout_s: float = 30.0) -> QueryResult:
+        """The answer to one SELECT. Without a limit that is all rows, or QUERY_TRUNCATED where the
+        query has more than the server answers; with one, `truncated` says whether it cut."""
         timeout_ms = int(timeout_s * 1000)
-        request = druid_pb2.QueryRequest(sql=sql, limit=limit, timeout_ms=timeout_ms)
+        request = build(druid_pb2.QueryRequest, sql=sql, limit=limit, timeout_ms=timeout_ms, all_rows=limit is None)
         header, rows, summary = druid_pb2.QueryHeader(), [], druid_pb2.QuerySummary()
         try:
             async for answer in self._druid.Query(request, timeout=timeout_s + DEADLINE_S):
@@ -246,6 +248,14 @@ class SluiceClient:
                         summary = answer.summary
         except aio.AioRpcError as failure:
             raise SluiceClientError.of_rpc(failure, "druid_gateway") from failure
+        if summary.truncated and limit is None:
+            raise SluiceClientError(
+                "QUERY_TRUNCATED",
+                f"The query has more than the {summary.row_count:,} rows that are answered.",
+                action="Ask for fewer rows: filter on __time, aggregate, or give a limit.",
+                actor="you",
+                metadata={"rows": str(summary.row_count)},
+            )
         return QueryResult(
             columns=[Column(column.name, column.type) for column in header.columns],
             rows=rows,

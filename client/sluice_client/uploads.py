@@ -14,6 +14,7 @@ from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.upload.v1.upload_pb2 import Upload
 from sluice_client.chunks import Digest, catch_up, messages, of_file
 from sluice_client.errors import SluiceClientError
+from sluice_client.requests import build
 from sluice_client.retry import DEADLINE_S, Retry, ask
 from sluice_client.streaming import answered
 
@@ -51,7 +52,8 @@ class Uploads:
         request_id: str | None = None,
     ) -> Upload:
         """The upload, new or found by its `request_id`; one that is found goes on at its committed_size."""
-        request = upload_pb2.CreateUploadRequest(
+        request = build(
+            upload_pb2.CreateUploadRequest,
             request_id=request_id or str(uuid.uuid4()),
             datasource=datasource,
             filename=filename,
@@ -69,7 +71,8 @@ class Uploads:
         self, uri: str, datasource: str, *, replace: bool = False, allow_duplicate: bool = False, request_id: str | None = None
     ) -> Upload:
         """The upload of a file that lies in a bucket, s3://bucket/key; copied when this returns, or found by its `request_id`."""
-        request = upload_pb2.ImportObjectRequest(
+        request = build(
+            upload_pb2.ImportObjectRequest,
             request_id=request_id or str(uuid.uuid4()),
             uri=uri,
             datasource=datasource,
@@ -88,13 +91,13 @@ class Uploads:
 
     async def get(self, upload_id: str) -> Upload:
         """The upload as it stands."""
-        request = upload_pb2.GetUploadRequest(upload_id=upload_id)
+        request = build(upload_pb2.GetUploadRequest, upload_id=upload_id)
         answer: upload_pb2.GetUploadResponse = await ask("upload", lambda: self._stub.GetUpload(request, timeout=DEADLINE_S))
         return answer.upload
 
     async def abort(self, upload_id: str) -> Upload:
         """Gives the upload up; what was stored of it is deleted."""
-        request = upload_pb2.AbortUploadRequest(upload_id=upload_id)
+        request = build(upload_pb2.AbortUploadRequest, upload_id=upload_id)
         answer: upload_pb2.AbortUploadResponse = await ask("upload", lambda: self._stub.AbortUpload(request, timeout=DEADLINE_S))
         return answer.upload
 

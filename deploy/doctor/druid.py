@@ -1,5 +1,6 @@
 """Druid: all roles there, of one known version, with the extensions and settings that loads depend on."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,6 +22,11 @@ WANTED = [
 ]
 """Setting of the coordinator, the value that it should have, and what is the case otherwise."""
 
+HOST_TIMEOUT = "druid.coordinator.loadqueuepeon.http.hostTimeout"
+HOST_TIMEOUT_DEFAULT = "PT5M"
+HOST_TIMEOUT_MAX_S = 30.0
+"""How long the coordinator may wait for a historical's answer; it can be lost (docs/adr/0025)."""
+
 
 async def check(url: str) -> list[Finding]:
     """Asks the router, which hands on to the others."""
@@ -30,6 +36,7 @@ async def check(url: str) -> list[Finding]:
             status.raise_for_status()
             found = [_version(status.json()), _clock(status.headers.get("date", "")), *_extensions(await _properties(http))]
             found += _settings(await _properties(http))
+            found.append(host_timeout(await _properties(http)))
             found += await _workers(http)
             found += await _historicals(http)
             found.append(await _broker(http))
@@ -78,6 +85,29 @@ def _settings(properties: dict[str, str]) -> list[Finding]:
         if properties.get(name) != value
     ]
     return wrong or [ok(SUBJECT, "settings of the coordinator")]
+
+
+def host_timeout(properties: dict[str, str]) -> Finding:
+    """Whether an answer of a historical that is lost is soon asked for again."""
+    value = properties.get(HOST_TIMEOUT, HOST_TIMEOUT_DEFAULT)
+    seconds = _seconds(value)
+    if seconds is not None and seconds <= HOST_TIMEOUT_MAX_S:
+        return ok(SUBJECT, f"{HOST_TIMEOUT} is {value}")
+    return warning(
+        SUBJECT,
+        f"{HOST_TIMEOUT} is {value}: when the answer of a historical is lost, no new rows can be queried for that time",
+        "Set it to PT5S and restart the coordinator.",
+    )
+
+
+def _seconds(duration: str) -> float | None:
+    """The length of an ISO 8601 duration of hours, minutes and seconds, else None."""
+    form = r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?"
+    parts = re.fullmatch(form, duration.strip(), re.IGNORECASE)
+    if parts is None or not any(parts.groups()):
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 async def _workers(http: httpx.AsyncClient) -> list[Finding]:

@@ -14,6 +14,10 @@ from local.ports import HOST, Ports
 TASK_SLOTS = 4
 """Tasks at once on the indexer: a parallel load of two parts takes three, a small one fits beside."""
 
+FIRST_HEAP = "-Xms96m"
+"""Of broker and historical. They may take far more: Druid takes 200 MB at once for each sort of a
+joined query, and for each window function, however few rows there are."""
+
 COORDINATOR_SERVICE = "druid/coordinator"
 OVERLORD_SERVICE = "druid/overlord"
 
@@ -47,6 +51,9 @@ def roles(data: Path, scratch: Path) -> list[Role]:
                 "druid.coordinator.startDelay": "PT0.1S",
                 "druid.coordinator.period": "PT1S",
                 "druid.coordinator.segment.awaitInitializationOnStart": "false",
+                # The answer of a historical can be lost (ADR 0025): ask again soon, and right after
+                # a call that failed. The defaults are five minutes and one.
+                "druid.coordinator.loadqueuepeon.http.hostTimeout": "PT5S",
                 "druid.coordinator.loadqueuepeon.http.repeatDelay": "PT1S",
                 # Loads can be undone: what is unused stays.
                 "druid.coordinator.kill.on": "false",
@@ -64,7 +71,7 @@ def roles(data: Path, scratch: Path) -> list[Role]:
         Role(
             "broker",
             "DRUID_BROKER",
-            ("-Xms96m", "-Xmx384m", "-XX:MaxDirectMemorySize=256m"),
+            (FIRST_HEAP, "-Xmx768m", "-XX:MaxDirectMemorySize=256m"),
             {
                 "druid.service": "druid/broker",
                 "druid.broker.segment.awaitInitializationOnStart": "false",
@@ -78,7 +85,7 @@ def roles(data: Path, scratch: Path) -> list[Role]:
         Role(
             "historical",
             "DRUID_HISTORICAL",
-            ("-Xms96m", "-Xmx256m", "-XX:MaxDirectMemorySize=256m"),
+            (FIRST_HEAP, "-Xmx640m", "-XX:MaxDirectMemorySize=256m"),
             {
                 "druid.service": "druid/historical",
                 "druid.segmentCache.locations": _json_location(data / "segment-cache"),

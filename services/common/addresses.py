@@ -34,7 +34,8 @@ def parse(text: str) -> Address | None:
 
 
 def of_peer(peer: str) -> Address | None:
-    """The address in what gRPC calls a peer, such as ipv4:127.0.0.1:4711; None where it has none."""
+    """The address in what gRPC calls a peer, such as ipv4:127.0.0.1:4711; None where it has
+    none."""
     kind, _, rest = peer.partition(":")
     return parse(unquote(rest)) if kind in ("ipv4", "ipv6") else None
 

@@ -35,14 +35,14 @@ MAX_VALUE_CHARS = 200
 MAX_MESSAGE_BYTES = 1500
 MAX_FACT_BYTES = 400
 MAX_METADATA_BYTES = 1000
-"""Longest texts of a gRPC status. It travels in a header, and clients refuse headers of more than 8 KiB: the code would be lost
-with them."""
+"""Longest texts of a gRPC status. It travels in a header, and clients refuse headers of more than 8
+KiB: the code would be lost with them."""
 
 _STATUS_MESSAGE_BYTES = 200
 
 _PREFIX = "ERROR_REASON_"
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def code_of(reason: "ErrorReason.ValueType") -> str:
@@ -73,9 +73,9 @@ def actor_name(actor: "Actor.ValueType") -> str:
     return enums.short_name(Actor.DESCRIPTOR, actor).lower()
 
 
-def storable(text: str) -> str:
-    """The text with U+FFFD for what protobuf or PostgreSQL refuses: lone surrogates and NUL."""
-    return _UNSTORABLE.sub("\ufffd", text)
+def encodable(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which no UTF-8 has and protobuf refuses."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def problem(
@@ -88,14 +88,14 @@ def problem(
     action: str = "",
 ) -> Problem:
     """A Problem with the reason's own action and actor where no better action is given. Whatever a
-    client sent may stand in its texts: see `storable`."""
+    client sent may stand in its texts: see `encodable`."""
     info = info_of(reason)
     return Problem(
         code=reason,
-        message=storable(message),
+        message=encodable(message),
         line=line,
-        column=storable(column),
-        value=storable(str(value)[:MAX_VALUE_CHARS]),
+        column=encodable(column),
+        value=encodable(str(value)[:MAX_VALUE_CHARS]),
         action=action or info.action,
         actor=info.actor,
     )

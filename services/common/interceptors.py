@@ -3,8 +3,8 @@
 1. trace: takes or begins the trace id, so that all later lines have it;
 2. errors: turns whatever is raised below into a status with ErrorInfo, and writes the one log line of the call with its timing;
 3. authentication: decides who calls, before anything is read of the message;
-4. rules: checks every request message against its protovalidate rules, so that servicers see only valid ones; bytes that are no
-   message at all are refused here too.
+4. rules: checks every request message against its protovalidate rules, so that servicers see only
+   valid ones; bytes that are no message at all are refused here too.
 """
 
 import asyncio
@@ -53,7 +53,8 @@ class Undecodable:
 
 
 def _decoding(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """The same, except that it never raises: gRPC would end the call before any interceptor sees it, without a code of ours."""
+    """The same, except that it never raises: gRPC would end the call before any interceptor sees
+    it, without a code of ours."""
 
     def decode(data: bytes) -> Any:
         try:
@@ -195,7 +196,8 @@ async def _checked(requests: AsyncIterator[Message | Undecodable]) -> AsyncItera
 
 
 def check(request: Message | Undecodable) -> Message:
-    """The same message. Raises REQUEST_INVALID, naming the first field that breaks its rule or holds what no field may."""
+    """The same message. Raises REQUEST_INVALID, naming the first field that breaks its rule or
+    holds what no field may."""
     if isinstance(request, Undecodable):
         raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, "The bytes of the request are not its protobuf message.")
     check_values(request)

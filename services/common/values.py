@@ -1,7 +1,7 @@
 """What no request may hold, whatever the rules of its fields say.
 
-The wire format allows more than databases, clocks and JSON do: NUL in a text, numbers that are not finite, moments outside
-of the years 1 to 9999, enum values that this build does not know.
+The wire format allows more than databases, clocks and JSON do: NUL in a text, numbers that are not
+finite, moments outside of the years 1 to 9999, enum values that this build does not know.
 """
 
 import math
@@ -17,7 +17,8 @@ from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 FROM_FILES = frozenset({"sluice.common.v1.Problem", "sluice.validation.v1.KnownColumn"})
-"""Messages that repeat what stands in a file, which may be anything; who stores them cleans them."""
+"""Messages that repeat what stands in a file, which may be anything; who stores them cleans
+them."""
 
 NOT_FINITE = frozenset({"sluice.druid.v1.ExpectedSum"})
 """Sums of a file's column may be infinite, or NaN; Druid adds up the same."""
@@ -60,7 +61,8 @@ def _faults(message: Message, path: str) -> Iterator[tuple[str, object, str]]:
 
 @cache
 def _checks(kind: Descriptor) -> tuple[tuple[FieldDescriptor, Check | None], ...]:
-    """The fields of a message that are looked at, each with its check; None: the messages within are."""
+    """The fields of a message that are looked at, each with its check; None: the messages within
+    are."""
     found: list[tuple[FieldDescriptor, Check | None]] = []
     for field in kind.fields:
         if field.message_type is not None:

@@ -1,6 +1,7 @@
 """What Druid's answers mean: JSON objects as domain values and errors. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,13 @@ from services.common import errors
 from services.druid_gateway.failures import clean
 from services.druid_gateway.loads import TaskReport, TaskState, TaskStatus
 from sluice.common.v1.errors_pb2 import ErrorReason
+
+_OUT_OF_MEMORY = re.compile(r"OutOfMemory|memory usage|not enough (capacity|space|memory)|heap space", re.IGNORECASE)
+_LOST = re.compile(r"channel|connection|disconnected|EOF|reset by peer", re.IGNORECASE)
+"""How a broker says that a process with the data left it."""
+_FAILED = frozenset({500, 502, 504})
+"""Status codes of Druid, or of its router, when the answer to a query went wrong. 503 and others
+mean that nobody took the query."""
 
 
 def status_of_task(answer: Mapping[str, Any]) -> TaskStatus:
@@ -54,7 +62,7 @@ def query_failure(answer: Mapping[str, Any], http_status: int) -> errors.SluiceE
     """The error of a refused SQL query. Druid's message is the user's own SQL explained, so it is handed on, redacted and cut."""
     text = clean(str(answer.get("errorMessage") or answer.get("error") or ""))
     context = answer.get("context") or {}
-    kind = str(context.get("legacyErrorCode") or answer.get("error") or "")
+    kind = _kind(answer)
     line = str(context.get("line") or "")
     match answer.get("category"):
         case "TIMEOUT":
@@ -68,6 +76,43 @@ def query_failure(answer: Mapping[str, Any], http_status: int) -> errors.SluiceE
         case _:
             message = f"Druid could not answer the query (HTTP status {http_status})."
             return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, message, value=text)
+
+
+def user_query_failure(answer: Mapping[str, Any], http_status: int, text: str) -> errors.SluiceError:
+    """The error of a user's query, which is not asked again; `text`: the answer where it is no JSON
+    object, such as the page of Druid's router when a broker ended while it answered."""
+    failure = query_failure(answer, http_status)
+    known = clean(str(answer.get("errorMessage") or answer.get("error") or text))
+    if "Resource limit exceeded" in (answer.get("error"), _kind(answer)):
+        message = f"The query needs more than it may use: {_sentence(known)}"
+        return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, message)
+    if failure.reason != ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE:
+        return failure
+    if "StackOverflowError" in known:
+        message = "The query is nested too deeply, or too long, for Druid to plan it."
+        return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_EXPENSIVE, message)
+    if _OUT_OF_MEMORY.search(known):
+        message = f"The query needs more memory than it may use: {_sentence(known)}"
+        return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, message)
+    if answer.get("category") == "CAPACITY_EXCEEDED" or http_status not in _FAILED:
+        return unavailable("Druid cannot take the query now.", known if answer else "")
+    message = "A process of Druid ended, or was away, while it was to answer the query."
+    if answer and not _LOST.search(known):
+        message = f"Druid failed while it ran the query: {_sentence(known)}"
+    value = known if answer else ""
+    return errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, message, value=value)
+
+
+def unavailable(message: str, value: str = "") -> errors.SluiceError:
+    """DRUID_UNAVAILABLE for a user's query: nobody but the user asks it again."""
+    action = "Run the query again in a moment; GET /readyz shows whether Druid answers."
+    reason = ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE
+    return errors.error(reason, message, value=value, action=action)
+
+
+def _kind(answer: Mapping[str, Any]) -> str:
+    context = answer.get("context") or {}
+    return str(context.get("legacyErrorCode") or answer.get("error") or "")
 
 
 def _sentence(text: str) -> str:

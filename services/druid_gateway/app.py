@@ -28,7 +28,7 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
     polling = asyncio.create_task(poller.run(), name="task poller")
     stack.push_async_callback(_ended, polling)
     handover = Handover("druid_gateway")
-    servicer = DruidGateway(druid, inputs, poller, handover, settings.query_max_bytes)
+    servicer = DruidGateway(druid, inputs, poller, handover, settings.query_max_bytes, settings.query_max_rows)
     port = await server.start(
         stack,
         settings,

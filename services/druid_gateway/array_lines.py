@@ -13,7 +13,8 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The answer's lines without the blank one.
 
     Raises:
-        SluiceError: DRUID_UNAVAILABLE where the answer ends without its blank line, QUERY_TOO_LARGE for a line that is too long.
+        SluiceError: QUERY_FAILED where the answer ends without its blank line, QUERY_TOO_LARGE for
+            a line that is too long.
     """
     rest = b""
     complete = False
@@ -33,4 +34,4 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _cut() -> errors.SluiceError:
-    return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid broke off its answer to the query.")
+    return errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, "Druid broke off its answer to the query.")

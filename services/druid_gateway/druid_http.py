@@ -10,7 +10,14 @@ import httpx
 
 from services.common import errors, logs
 from services.druid_gateway import endpoints, spec
-from services.druid_gateway.answers import is_core, query_failure, status_of_task, task_report
+from services.druid_gateway.answers import (
+    is_core,
+    query_failure,
+    status_of_task,
+    task_report,
+    unavailable,
+    user_query_failure,
+)
 from services.druid_gateway.array_lines import lines
 from services.druid_gateway.failures import clean
 from services.druid_gateway.granularity import clipped_millis_of, iso, iso_interval, millis_of
@@ -246,8 +253,23 @@ class HttpDruid:
 
     @asynccontextmanager
     async def query(
-        self, sql: str, query_id: str, limit: int, timeout_ms: int, parameters: Sequence[Value] = ()
+        self,
+        sql: str,
+        query_id: str,
+        limit: int,
+        timeout_ms: int,
+        parameters: Sequence[Value] = (),
+        max_subquery_rows: int | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
+        context: dict[str, Any] = {
+            "sqlQueryId": query_id,
+            "sqlTimeZone": "UTC",
+            "sqlOuterLimit": limit,
+            "sqlStringifyArrays": False,
+            "timeout": timeout_ms,
+        }
+        if max_subquery_rows is not None:
+            context["maxSubqueryRows"] = max_subquery_rows
         body = {
             "query": sql,
             "parameters": _typed(parameters),
@@ -255,23 +277,19 @@ class HttpDruid:
             "header": True,
             "typesHeader": True,
             "sqlTypesHeader": True,
-            "context": {
-                "sqlQueryId": query_id,
-                "sqlTimeZone": "UTC",
-                "sqlOuterLimit": limit,
-                "sqlStringifyArrays": False,
-                "timeout": timeout_ms,
-            },
+            "context": context,
         }
         timeout = httpx.Timeout(timeout_ms / 1000 + QUERY_GRACE_S, connect=3.0)
         try:
             async with self._http.stream("POST", endpoints.SQL, json=body, timeout=timeout) as response:
                 if not response.is_success:
                     await response.aread()
-                    raise query_failure(_object(response), response.status_code)
+                    known = _object(response)
+                    text = "" if known else response.text
+                    raise user_query_failure(known, response.status_code, text)
                 yield lines(response.aiter_bytes())
         except httpx.TransportError as failure:
-            raise _unavailable(failure) from failure
+            raise _query_left(failure) from failure
 
     async def cancel_query(self, query_id: str) -> None:
         try:
@@ -373,6 +391,20 @@ def _good_object(response: httpx.Response) -> dict[str, Any]:
             ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid's answer is not the one asked for.", value=clean(response.text)
         )
     return answer
+
+
+def _query_left(failure: httpx.TransportError) -> errors.SluiceError:
+    """The error of a user's query that was not answered, or not to its end."""
+    text = clean(f"{type(failure).__name__}: {failure}")
+    match failure:
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return unavailable("Druid cannot be reached.", text)
+        case httpx.TimeoutException():
+            message = "The query took longer than it may."
+            return errors.error(ErrorReason.ERROR_REASON_QUERY_TIMEOUT, message)
+        case _:
+            message = "Druid broke off its answer to the query."
+            return errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, message, value=text)
 
 
 def _unavailable(failure: httpx.TransportError) -> errors.SluiceError:

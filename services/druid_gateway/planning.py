@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from services.druid_gateway import catalog, granularity, spec
+from services.druid_gateway.datasource_sizes import rows_if_known
 from services.druid_gateway.granularity import Granularity
 from services.druid_gateway.loads import ColumnType, Interval, Load, Mode
 from services.druid_gateway.ports import Druid
@@ -107,7 +108,7 @@ async def _rows_there(druid: Druid, load: Load, aim: Target, shown: Granularity)
             f"SELECT TIMESTAMP_TO_MILLIS(TIME_FLOOR({time}, '{_PERIODS[shown]}')), COUNT(*) FROM {identifier(load.datasource)} "  # noqa: S608
             f"WHERE {time} >= MILLIS_TO_TIMESTAMP(?) AND {time} < MILLIS_TO_TIMESTAMP(?) GROUP BY 1"
         )
-        for start, rows in await catalog.rows_if_known(druid, sql, [aim.interval.start_millis, aim.interval.end_millis]):
+        for start, rows in await rows_if_known(druid, sql, [aim.interval.start_millis, aim.interval.end_millis]):
             there[granularity.align(shown, int(start or 0), int(start or 0))] += int(rows or 0)
     return there
 

@@ -96,11 +96,20 @@ class Druid(Protocol):
         ...
 
     def query(
-        self, sql: str, query_id: str, limit: int, timeout_ms: int, parameters: Sequence[Value] = ()
+        self,
+        sql: str,
+        query_id: str,
+        limit: int,
+        timeout_ms: int,
+        parameters: Sequence[Value] = (),
+        max_subquery_rows: int | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The answer's lines: column names, native types, SQL types, then rows, each a JSON array.
+        """A user's query, asked once. The answer's lines: column names, native types, SQL types,
+        then rows, each a JSON array. `max_subquery_rows`: most rows of a subquery that the broker
+        may hold; None for Druid's own limit.
 
-        Raises QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE; an answer that was cut off raises DRUID_UNAVAILABLE.
+        Raises QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, QUERY_TOO_EXPENSIVE;
+        QUERY_FAILED where Druid fails or breaks off while it answers.
         """
         ...
 

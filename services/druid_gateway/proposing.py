@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.druid_gateway.catalog import Description, describe
+from services.druid_gateway.datasource_sizes import DatasourceSizes
 from services.druid_gateway.loads import Interval
 from services.druid_gateway.ports import Druid
 from services.druid_gateway.spec import LOAD_ID_COLUMN, TIME_COLUMN
@@ -34,13 +35,13 @@ class Proposal:
     chart: str
 
 
-async def propose(druid: Druid, name: str) -> list[Proposal]:
+async def propose(druid: Druid, sizes: DatasourceSizes, name: str) -> list[Proposal]:
     """Rows over time, the top of a category, the sum of a measure; without those that the columns do not allow.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
     """
-    found = await describe(druid, name)
+    found = await describe(druid, sizes, name)
     source, time = identifier(name), identifier(TIME_COLUMN)
     period, unit = _period(found.datasource.interval)
     floor = f"TIME_FLOOR({time}, '{period}')"

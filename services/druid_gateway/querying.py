@@ -14,6 +14,8 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 DEFAULT_LIMIT = 1_000
 DEFAULT_TIMEOUT_MS = 30_000
+ALL_ROWS_TIMEOUT_MS = 300_000
+"""Of a query that answers all its rows: most of the time goes into the client's reading."""
 
 BATCH_BYTES = 256 * 1024
 BATCH_ROWS = 5_000
@@ -50,15 +52,23 @@ async def run(
     """Header, batches, summary. Not read to its end, the query is cancelled in Druid.
 
     Raises:
-        SluiceError: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE (over `max_bytes`), DRUID_UNAVAILABLE.
+        SluiceError: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT,
+            QUERY_TOO_LARGE (also over `max_bytes`), QUERY_FAILED, DRUID_UNAVAILABLE.
     """
-    statement = query_guard.check(sql)
+    statement = query_guard.check(sql, parameters)
     query_id = str(uuid.uuid4())
     started = monotonic()
     ended = False
     try:
         # One row more than is answered tells whether there are more.
-        async with druid.query(statement, query_id, limit + 1, timeout_ms, parameters) as lines:
+        async with druid.query(
+            statement.sql,
+            query_id,
+            limit + 1,
+            timeout_ms,
+            parameters,
+            statement.max_subquery_rows,
+        ) as lines:
             yield Header(query_id, await _columns(lines))
             count = 0
             async with aclosing(_batches(lines, limit + 1, max_bytes)) as batches:
@@ -80,7 +90,7 @@ async def _columns(lines: AsyncIterator[bytes]) -> list[tuple[str, str]]:
         names, _native, types = [json.loads(await anext(lines)) for _ in range(3)]
     except (StopAsyncIteration, ValueError) as failure:
         message = "Druid's answer to the query has no header."
-        raise errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, message) from failure
+        raise errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, message) from failure
     return list(zip(names, types, strict=True))
 
 

@@ -22,6 +22,7 @@ from services.druid_gateway import (
     verifying,
     watching,
 )
+from services.druid_gateway.datasource_sizes import Datasource, DatasourceSizes
 from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
 from services.druid_gateway.ports import Druid, InputSource, Value
 from sluice.common.v1.task_pb2 import LoadMode
@@ -61,12 +62,22 @@ PREVIEW_ROWS = 50
 class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     """The rpcs; the proto says what each does."""
 
-    def __init__(self, druid: Druid, inputs: InputSource, poller: watching.TaskPoller, handover: Handover, query_max_bytes: int) -> None:
+    def __init__(
+        self,
+        druid: Druid,
+        inputs: InputSource,
+        poller: watching.TaskPoller,
+        handover: Handover,
+        query_max_bytes: int,
+        query_max_rows: int,
+    ) -> None:
         self._druid = druid
+        self._sizes = DatasourceSizes(druid)
         self._inputs = inputs
         self._poller = poller
         self._handover = handover
         self._query_max_bytes = query_max_bytes
+        self._query_max_rows = query_max_rows
 
     async def SubmitLoad(self, request: pb.SubmitLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.SubmitLoadResponse:
         logs.bind(task_id=request.task_id)
@@ -154,8 +165,12 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         )
 
     async def Query(self, request: pb.QueryRequest, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[pb.QueryResponse]:
-        limit = request.limit or querying.DEFAULT_LIMIT
-        timeout_ms = request.timeout_ms or querying.DEFAULT_TIMEOUT_MS
+        limit, timeout_ms = request.limit, request.timeout_ms
+        if request.all_rows:
+            limit = limit or self._query_max_rows
+            timeout_ms = timeout_ms or querying.ALL_ROWS_TIMEOUT_MS
+        limit = limit or querying.DEFAULT_LIMIT
+        timeout_ms = timeout_ms or querying.DEFAULT_TIMEOUT_MS
         timings = Timings()
         with timings.step("query"):
             async with aclosing(
@@ -176,13 +191,13 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     async def ListDatasources(
         self, request: pb.ListDatasourcesRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.ListDatasourcesResponse:
-        found = await catalog.datasources(self._druid, request.limit or catalog.DATASOURCES)
+        found = await catalog.datasources(self._sizes, request.limit or catalog.DATASOURCES)
         return pb.ListDatasourcesResponse(datasources=[_datasource(each) for each in found])
 
     async def DescribeDatasource(
         self, request: pb.DescribeDatasourceRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.DescribeDatasourceResponse:
-        found = await catalog.describe(self._druid, request.name)
+        found = await catalog.describe(self._druid, self._sizes, request.name)
         return pb.DescribeDatasourceResponse(
             datasource=_datasource(found.datasource),
             columns=_columns(found.columns),
@@ -196,7 +211,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     async def ProposeQueries(
         self, request: pb.ProposeQueriesRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.ProposeQueriesResponse:
-        found = await proposing.propose(self._druid, request.name)
+        found = await proposing.propose(self._druid, self._sizes, request.name)
         return pb.ProposeQueriesResponse(queries=[pb.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart) for each in found])
 
 
@@ -209,7 +224,7 @@ def _columns(columns: Sequence[tuple[str, str]]) -> list[pb.QueryColumn]:
     return [pb.QueryColumn(name=name, type=type) for name, type in columns]
 
 
-def _datasource(found: catalog.Datasource) -> pb.Datasource:
+def _datasource(found: Datasource) -> pb.Datasource:
     return pb.Datasource(name=found.name, rows=found.rows, bytes=found.size, segments=found.segments, interval=_interval(found.interval))
 
 

@@ -20,3 +20,10 @@ class Settings(GrpcSettings):
         30.0, ge=0, description="Seconds without an answer of Druid after which a watched load is given up with DRUID_UNAVAILABLE."
     )
     query_max_bytes: int = Field(512 * 1024 * 1024, gt=0, description="Most bytes that one query may answer.")
+    query_max_rows: int = Field(
+        10_000_000,
+        gt=0,
+        lt=2**31 - 1,
+        description="Most rows that a query without a limit of its own may answer as CSV or NDJSON, "
+        "or to the Python client. One with more rows ends as an error.",
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from services.druid_gateway import catalog
+from services.druid_gateway.datasource_sizes import rows_if_known
 from services.druid_gateway.loads import Interval
 from services.druid_gateway.pacing import pause_s
 from services.druid_gateway.ports import Druid, Value
@@ -96,7 +96,7 @@ async def count(druid: Druid, datasource: str, load_id: str, interval: Interval,
         f"SELECT {', '.join(asked)} FROM {identifier(datasource)} WHERE {identifier(LOAD_ID_COLUMN)} = ? "  # noqa: S608 (quoted)
         f"AND {identifier(TIME_COLUMN)} >= MILLIS_TO_TIMESTAMP(?) AND {identifier(TIME_COLUMN)} < MILLIS_TO_TIMESTAMP(?)"
     )
-    found = await catalog.rows_if_known(druid, sql, [load_id, interval.start_millis, interval.end_millis])
+    found = await rows_if_known(druid, sql, [load_id, interval.start_millis, interval.end_millis])
     if not found:
         return 0, [Sum(0.0, 0.0) for _ in columns]
     rows, *figures = found[0]

@@ -25,7 +25,7 @@ def main() -> None:
             try:
                 asyncio.run(migrate(loaded.database_url))
             except MigrationError as failure:
-                sys.exit(str(failure))
+                sys.exit(f"{failure.code}: {failure}")
             logs.get().info("database.migrated")
         case _:
             sys.exit("usage: python -m services.status [migrate]")

@@ -68,7 +68,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     pipeline_store, records = Store(database, PIPELINE_PATIENCE_S), LoadRecords(database, PIPELINE_PATIENCE_S)
     expectations = Judging(database, PIPELINE_PATIENCE_S)
     pipeline = Pipeline(pipeline_store, records, jobs, expectations, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
-    workers = Workers(jobs, pipeline, gate, settings.pipeline_workers)
+    files_at_once = settings.validation_workers if settings.pipeline_workers else 0
+    workers = Workers(jobs, pipeline, gate, files_at_once, settings.pipeline_workers)
 
     def notified(channel: str, payload: str) -> None:
         match channel:

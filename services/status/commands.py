@@ -128,7 +128,8 @@ class Commands:
         *,
         unless_begun: bool = False,
     ) -> Task:
-        """PENDING -> REJECTED, CANCELLED or FAILED. With `unless_begun` a task of which a writer has begun stays as it is.
+        """PENDING -> REJECTED, CANCELLED or FAILED. With `unless_begun` a task of which a writer
+        has begun stays as it is.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.

@@ -1,4 +1,5 @@
-"""What time does to tasks: plans that nobody applied, and files that are kept no longer. Any number of replicas may do it at once."""
+"""What time does to tasks: plans that nobody applied, files that are kept no longer, backlogs that
+nobody leads. Any number of replicas may do it at once."""
 
 import asyncio
 import random
@@ -43,6 +44,7 @@ class Housekeeping:
             SluiceError: DATABASE_UNAVAILABLE.
         """
         await self._expire_plans()
+        await self._store.mark_lane_fronts()
         if self._files_kept_s:
             await self._files.request_older(self._files_kept_s)
         await self._files.delete_requested()

@@ -11,61 +11,21 @@ import secrets
 import socket
 import threading
 from dataclasses import dataclass, field
-from enum import IntEnum
 from time import monotonic
 
 import asyncpg
 
 from services.common import errors, logs
-from services.status.lanes import BLOCKED
 from services.status.postgres import FAILURES, Connection, Database, connect
-from services.status.queue import ORDER, SMALL_BYTES
 from services.status.tasks import Owner
+from services.status.turns import Kind, claim
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RETRY_S = 0.5
 """Seconds until a heartbeat that failed is tried again; a fifth of the lease where that is less."""
 
-
-class Kind(IntEnum):
-    """Which tasks a worker takes; each kind includes those before it."""
-
-    CLEANING = 0
-    """Only what has to be removed from Druid."""
-    SMALL = 1
-    """Also those with a small file."""
-    ANY = 2
-    """All."""
-
-
-_CLAIM = f"""
-WITH busy AS (SELECT client, count(*) AS tasks FROM ingestion_tasks WHERE worker IS NOT NULL GROUP BY client),
-due AS (
-    SELECT t.task_id, t.worker AS former FROM ingestion_tasks t LEFT JOIN busy USING (client)
-    WHERE t.next_run_at <= now() AND (t.lease_until IS NULL OR t.lease_until <= now())
-        AND (t.status = 'CLEANING' OR $4 >= {int(Kind.SMALL)} AND t.file_size <= {SMALL_BYTES} OR $4 >= {int(Kind.ANY)})
-        AND ($5 OR t.status NOT IN ('INGESTING', 'VERIFYING', 'CLEANING'))
-        AND (t.status <> 'INGESTING' OR t.in_lane OR NOT {BLOCKED})
-    -- What was cancelled goes first, then whose sender has the fewest tasks at work.
-    ORDER BY t.status <> 'CLEANING', coalesce(busy.tasks, 0), {ORDER}
-    LIMIT 1 FOR UPDATE OF t SKIP LOCKED),
-changed AS (
-    UPDATE ingestion_tasks t SET
-        attempt = attempt + 1,
-        worker = $1,
-        lease_until = clock_timestamp() + make_interval(secs => $2),
-        started_at = coalesce(started_at, clock_timestamp()),
-        updated_at = clock_timestamp(),
-        stage_takeovers = stage_takeovers + (former IS NOT NULL)::int,
-        -- The time for which it was due and no worker was free does not count against the stage.
-        stage_started_at = stage_started_at + CASE WHEN former IS NULL THEN now() - next_run_at ELSE interval '0' END,
-        last_sequence = last_sequence + (former IS NOT NULL)::int
-    FROM due WHERE t.task_id = due.task_id
-    RETURNING t.*, former)
-SELECT task_id, attempt, former, CASE WHEN former IS NOT NULL THEN
-    append_task_event(task_id, last_sequence, 'TAKEOVER', status, $3, attempt, NULL, NULL) END AS position
-FROM changed
-"""  # noqa: S608 - numbers and conditions of ours
+CLAIM_TRIES = 20
+"""How often in a row a claim goes on to the next task while other workers are faster."""
 
 _RELEASE = """
 UPDATE ingestion_tasks SET worker = NULL, lease_until = NULL, next_run_at = clock_timestamp()
@@ -126,15 +86,22 @@ class Jobs:
         self._stopping.set()
         await asyncio.to_thread(self._thread.join)
 
-    async def claim(self, kind: Kind = Kind.ANY, with_druid: bool = True) -> Lease | None:
-        """Takes the task whose turn it is; None where none of this kind is due. `with_druid`: also those that need Druid at once.
+    async def claim(self, kind: Kind) -> Lease | None:
+        """Takes the task whose turn it is; None where none of this kind is due.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE. A claim whose answer was lost runs out by itself.
         """
+        statement = claim(kind)
 
         async def work(connection: Connection) -> asyncpg.Record | None:
-            return await connection.fetchrow(_CLAIM, self.worker, self._lease_s, _TAKEN_OVER, int(kind), with_druid)
+            contended: list[str] = []
+            for _ in range(CLAIM_TRIES):
+                row = await connection.fetchrow(statement, self.worker, self._lease_s, _TAKEN_OVER, contended)
+                if row is None or row["task_id"] is not None:
+                    return row
+                contended += row["contended"]
+            return None
 
         row = await self._database.run(work, patience_s=0)
         if row is None:

@@ -1,36 +1,92 @@
-"""Brings the database to the newest revision. Safe to run at any time and by several processes at once."""
+"""Brings the database to the newest revision. Safe to run at any time, and by many at once.
 
+A database may be newer than this release: after a rollback, and while an upgrade replaces the
+processes. It says itself which releases still work with it (migration 0012).
+"""
+
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from services.common import errors, logs
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
 CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_S = 300.0
 
+OLDEST = "SELECT oldest_revision FROM schema_compatibility"
+"""The oldest release that works with the database, by its newest revision."""
+
 _LOCK = "SELECT pg_advisory_xact_lock(7303014, 2)"
+_HAS_OLDEST = "SELECT to_regclass('schema_compatibility') IS NOT NULL"
+_RAISE_OLDEST = """
+UPDATE schema_compatibility SET oldest_revision = :oldest WHERE oldest_revision < :oldest
+"""
 
 
 class MigrationError(Exception):
     """What is wrong and what to do, for a person. Nothing was changed."""
 
+    reason = ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE
+
+    @property
+    def code(self) -> str:
+        """The stable code."""
+        return errors.code_of(self.reason)
+
+
+class DatabaseTooNewError(MigrationError):
+    """The database was migrated by a release that this one does not work beside."""
+
+    reason = ErrorReason.ERROR_REASON_DATABASE_TOO_NEW
+
+    def __init__(self, found: str) -> None:
+        self.what = f"The database is of a newer release: {found}. This one ends at {newest()}."
+        super().__init__(f"{self.what} {errors.info_of(self.reason).action}")
+
 
 async def migrate(database_url: str) -> None:
-    """Runs what is missing, in one transaction, under a lock that all replicas take.
+    """Runs what is missing, in one transaction, under a lock that all replicas take. Leaves a
+    database as it is that is newer and works with this release.
 
     Raises:
         MigrationError: PostgreSQL does not answer or refuses, or a revision failed.
+        DatabaseTooNewError: the database is newer, and does not work with this release.
     """
     try:
         await _migrate(database_url)
-    except (OSError, asyncpg.PostgresError, DBAPIError) as failure:
+    except (OSError, asyncpg.PostgresError, DBAPIError, CommandError) as failure:
         raise MigrationError(_explained(failure, database_url)) from failure
+
+
+def newest() -> str:
+    """The newest revision of this release."""
+    return _scripts(MIGRATIONS).get_current_head() or ""
+
+
+def check(oldest: str, revision: str = "") -> None:
+    """Returns where this release works with a database that needs the revision `oldest` or a newer
+    one.
+
+    Raises:
+        DatabaseTooNewError: it does not.
+    """
+    if oldest > newest():
+        found = f"its revision is {revision}, and " if revision else ""
+        raise DatabaseTooNewError(f"{found}it needs a release with revision {oldest} or newer")
 
 
 def _explained(failure: Exception, database_url: str) -> str:
@@ -65,7 +121,34 @@ async def _migrate(database_url: str) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    scripts = _scripts(MIGRATIONS)
+    known = {script.revision: script.module for script in scripts.walk_revisions()}
+    found = MigrationContext.configure(connection).get_current_heads()
+    if not known.keys() >= set(found):
+        _check_newer(connection, ", ".join(found))
+        return
+    config = _config(MIGRATIONS)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    broken = [getattr(module, "breaks_before", "") for module in known.values()]
+    connection.execute(text(_RAISE_OLDEST), {"oldest": max(broken)})
+
+
+def _check_newer(connection: Connection, revision: str) -> None:
+    # One that does not say it was never migrated by a release of ours.
+    if not connection.scalar(text(_HAS_OLDEST)):
+        raise DatabaseTooNewError(f"its revision is {revision}")
+    oldest = connection.scalar(text(OLDEST))
+    check(oldest, revision)
+    logs.get().warning("database.newer", revision=revision, known=newest(), needed=oldest)
+
+
+def _config(folder: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    return config
+
+
+@cache
+def _scripts(folder: Path) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(folder))

@@ -14,7 +14,7 @@ from services.status import retry
 from services.status.gate import Gate
 from services.status.jobs import Lease
 from services.status.lanes import LaneTakenError
-from services.status.machine import LOADED, Move, State, end_badly
+from services.status.machine import Move, State, end_badly
 from services.status.ports import Claims, Expectations, Loads, Records, Rows, Validation
 from services.status.run import FencedError, Run
 from services.status.settings import Settings
@@ -113,7 +113,7 @@ class Pipeline:
             logs.get().error("pipeline.stage_broke", state=task.status, exc_info=bug)
             message = f"Something failed on our side; the log has it under trace {trace.current()}."
             failure = errors.problem(ErrorReason.ERROR_REASON_INTERNAL, message)
-        if task.status in LOADED:
+        if task.status in retry.NEEDS_DRUID:
             self._heed(failure)
         if failure and failure.code in retry.WAITED_FOR and run.remaining_s <= 0:
             failure = retry.over_deadline(task, deadline_s or 0)

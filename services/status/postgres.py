@@ -12,11 +12,21 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from services.common import errors, logs
-from services.status.migrate import MigrationError, migrate
+from services.status.migrate import OLDEST, DatabaseTooNewError, MigrationError, migrate
+from services.status.migrate import check as check_release
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_S = 5.0
+SERVER_SETTINGS: dict[str, str] = {
+    # A process that was frozen inside a transaction does not hold its locks for longer than this.
+    "idle_in_transaction_session_timeout": "5000",
+    # A connection keeps its plans: one that was made while a table was small must not go on to read
+    # all of it when it is large. Every statement here has an index, and takes milliseconds.
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+"""What the pool's connections are set to."""
 RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 1.0
 
@@ -69,7 +79,7 @@ class Database:
         self.migrated = asyncio.Event()
         """Set once the tables are there."""
         self._asked = asyncio.Event()
-        self._not_migrated = ""
+        self._not_migrated: Exception = ConnectionError("the tables are not there yet")
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Opens the pool without connecting, and migrates as soon as the server answers."""
@@ -81,31 +91,33 @@ class Database:
             command_timeout=STATEMENT_TIMEOUT_S,
             init=_use_json,
             reset=_as_it_is,
-            # A process that was frozen inside a transaction does not hold its locks for longer than this.
-            server_settings={"application_name": name(self._url, "pool"), "idle_in_transaction_session_timeout": "5000"},
+            server_settings={"application_name": name(self._url, "pool"), **SERVER_SETTINGS},
         )
         stack.callback(self._pool.terminate)
         migrating = asyncio.create_task(self._migrate(), name="migrate")
         stack.push_async_callback(_cancelled, migrating)
 
     async def check(self) -> None:
-        """For readiness: returns when the server answers and the tables are there."""
+        """For readiness: returns when the server answers, and the tables are there and work with
+        this release."""
         await self._asked.wait()
         if not self.migrated.is_set():
-            raise ConnectionError(self._not_migrated)
+            raise self._not_migrated
         async with self._acquired() as connection:
-            await connection.fetchval("SELECT 1")
+            check_release(await connection.fetchval(OLDEST))
 
     async def run(self, work: Callable[[Connection], Awaitable[Result]], patience_s: float) -> Result:
         """What `work` returns. While the server is away it is tried again for `patience_s` seconds, so it must be harmless twice.
 
         Raises:
-            SluiceError: DATABASE_UNAVAILABLE when the time is over.
+            SluiceError: DATABASE_UNAVAILABLE when the time is over; DATABASE_TOO_NEW.
         """
         until = monotonic() + patience_s
         delay = RETRY_FIRST_S
         while True:
             try:
+                if isinstance(self._not_migrated, DatabaseTooNewError):
+                    raise errors.error(self._not_migrated.reason, self._not_migrated.what)
                 if not self.migrated.is_set():
                     raise ConnectionError("the tables are not there yet")
                 async with self._acquired() as connection:
@@ -131,14 +143,21 @@ class Database:
                 await migrate(self._url)
                 break
             except MigrationError as failure:
-                self._not_migrated = str(failure)
-                logs.get().warning("database.migration_waits", reason=str(failure)[:300])
+                self._waits(failure, None)
+            except Exception as bug:
+                self._waits(bug, bug)
             self._asked.set()
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
+        self._not_migrated = ConnectionError("the tables are not there yet")
         self.migrated.set()
         self._asked.set()
         logs.get().info("database.migrated")
+
+    def _waits(self, failure: Exception, bug: Exception | None) -> None:
+        if str(failure) != str(self._not_migrated):
+            logs.get().warning("database.migration_waits", reason=str(failure), exc_info=bug)
+        self._not_migrated = failure
 
 
 async def _use_json(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:

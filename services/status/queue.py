@@ -1,13 +1,16 @@
-"""Who waits, at which place, and how long it should take: told from the table, at most once a second for all who ask."""
+"""Who waits, at which place, and how long it should take: read from the table, at most once a second
+for all who ask, and no further than to a limit, however long the backlog is."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from services.status.lanes import WAITING
 from services.status.machine import State, is_worked_on
 from services.status.postgres import Connection, Database
 from services.status.tasks import Task
+from services.status.turns import FREE, ORDER, QUEUE, TaskQueue
 
 FRESH_S = 1.0
 HISTORY_FRESH_S = 15.0
@@ -15,18 +18,19 @@ HISTORY_FRESH_S = 15.0
 HISTORY = 200
 """Newest loads that succeeded by which the time of others is told."""
 
-SMALL_BYTES = 16 * 1024 * 1024
-"""A file up to this size is small: it gets a worker although big ones wait."""
-
-ORDER = "t.created_at + make_interval(secs => least(coalesce(t.file_size, 0) / 10485760.0, 60))"
-"""SQL: the order among tasks that are due, the oldest first. A big file counts as younger, by a second for each 10 MiB and at most a
-minute, so that small ones overtake it and none waits for ever."""
+PLACES = 1000
+"""Tasks at the head of the backlog that have a place; those behind them are not counted."""
 
 _WAITING = f"""
-SELECT t.task_id, t.file_size FROM ingestion_tasks t
-WHERE t.next_run_at <= now() AND t.worker IS NULL AND (t.status = 'UPLOADED' OR t.status = 'INGESTING' AND NOT t.in_lane)
-ORDER BY {ORDER}
+SELECT waiting.* FROM unnest($1::int[]) AS queues (queue) CROSS JOIN LATERAL (
+    SELECT t.task_id, t.file_size, {ORDER} AS turn FROM ingestion_tasks t
+    WHERE {FREE} AND {QUEUE} = queues.queue AND t.next_run_at <= now()
+        AND (t.status = 'UPLOADED' OR {WAITING.format("t")})
+    ORDER BY {ORDER} LIMIT $2) AS waiting
+ORDER BY waiting.turn LIMIT $2
 """  # noqa: S608 - ours
+
+_QUEUES = [int(queue) for queue in TaskQueue if queue is not TaskQueue.CLEANING]
 
 _HISTORY = """
 SELECT regr_slope(seconds, size) AS slope, regr_intercept(seconds, size) AS intercept, avg(seconds)::float8 AS mean
@@ -84,7 +88,8 @@ class Queue:
         return {task.task_id: self._places.get(task.task_id) or self._at_work(task) for task in running}
 
     def _at_work(self, task: Task) -> Place:
-        if self._pace is None or task.started_at is None or task.status is State.CLEANING:
+        waits = task.status is State.INGESTING and not task.in_lane
+        if self._pace is None or task.started_at is None or waits or task.status is State.CLEANING:
             return Place()
         elapsed = (task.now - task.started_at).total_seconds()
         return Place(None, max(self._pace.of(task.file_size) - elapsed, 0.0))
@@ -95,7 +100,7 @@ class Queue:
             self._pace = pace(row["slope"], row["intercept"], row["mean"]) if row else None
             self._pace_at = monotonic()
         ahead, places = 0.0, {}
-        for position, row in enumerate(await connection.fetch(_WAITING), 1):
+        for position, row in enumerate(await connection.fetch(_WAITING, _QUEUES, PLACES), 1):
             own = self._pace.of(row["file_size"]) if self._pace else None
             places[row["task_id"]] = Place(position, None if own is None else own + ahead / self._workers)
             ahead += own or 0.0

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from services.common import errors
-from services.status.machine import STAGE_OF, State
+from services.status.machine import LOADED, STAGE_OF, State
 from services.status.settings import Settings
 from services.status.tasks import Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -42,6 +42,9 @@ FINAL = frozenset(
 
 STAGE_NAMES = {**STAGE_OF, State.UPLOADED: "validate", State.SUCCEEDED: "undo"}
 """The stage that a person sees: in UPLOADED the one that comes next, in SUCCEEDED the undo."""
+
+NEEDS_DRUID = LOADED | {State.SUCCEEDED}
+"""The states whose stage is work in Druid; in SUCCEEDED it is the undo of the load."""
 
 NEVER_GIVEN_UP = frozenset({State.CLEANING, State.SUCCEEDED})
 """What is being removed, after a failure or to be undone, is removed in the end: there is no other state to go to."""

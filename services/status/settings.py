@@ -18,7 +18,18 @@ class Settings(GrpcSettings):
         10, ge=2, le=200, description="Most connections to PostgreSQL, without the two of watch and heartbeat."
     )
 
-    pipeline_workers: int = Field(4, ge=0, le=100, description="Tasks that this process moves on at once. 0: it only answers calls.")
+    pipeline_workers: int = Field(
+        4,
+        ge=0,
+        le=100,
+        description="Loads that this process moves on at once, from a validated file to counted rows. 0: it only answers calls.",
+    )
+    validation_workers: int = Field(
+        4,
+        ge=1,
+        le=100,
+        description="Files that this process has validated at once, beside the loads: no load takes the place of one.",
+    )
     lease_s: float = Field(10.0, ge=1, description="Seconds after the last heartbeat (every third of it) until others take a task over.")
     stage_attempts: int = Field(5, ge=1, description="Real failures that a stage of a task may have before the task ends FAILED.")
     stage_takeovers: int = Field(20, ge=1, description="Workers that may die in one stage of a task before the task ends FAILED.")

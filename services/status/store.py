@@ -233,6 +233,10 @@ class Store:
         """Whether the task's load may begin; see lanes.py."""
         return await lanes.enter(self._database, owner, task.datasource_name, self._patience_s)
 
+    async def mark_lane_fronts(self) -> None:
+        """See lanes.mark_fronts."""
+        await lanes.mark_fronts(self._database, self._patience_s)
+
     async def events(self, task_id: str, from_sequence: int) -> list[Event]:
         """A page of the task's events."""
         sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
@@ -335,9 +339,13 @@ def transition(
         sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
     if move.to in TERMINAL:
         sets += ["completed_at = clock_timestamp()", "in_lane = false"]
-    sets += ["next_run_at = clock_timestamp()"] if is_worked_on(move.to) else ["next_run_at = NULL", "worker = NULL", "lease_until = NULL"]
-    # Without an owner nobody may be working on it: some worker is to look. A load that ended may have kept others waiting.
-    wakes = (owner is None and is_worked_on(move.to)) or (state in LOADED and move.to in TERMINAL)
+    sets.append(f"next_run_at = {'clock_timestamp()' if is_worked_on(move.to) else 'NULL'}")
+    handed_over = state is State.VALIDATING and move.to is State.INGESTING
+    if handed_over or not is_worked_on(move.to):
+        sets += ["worker = NULL", "lease_until = NULL"]
+    # Without an owner nobody may be working on it: some worker is to look. Loads have workers of
+    # their own, and one that ended may have kept others waiting.
+    wakes = (owner is None and is_worked_on(move.to)) or handed_over or (state in LOADED and move.to in TERMINAL)
     also = ", pg_notify('sluice_due', '')" if wakes else ""
     if owner is None and is_worked_on(state):
         # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.

@@ -1,11 +1,14 @@
-"""Takes due tasks and works on so many of them at once."""
+"""Takes due tasks and works on them. Files and loads have workers of their own, so that neither
+waits for the other."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 from services.common import errors, logs
 from services.status.gate import Gate
-from services.status.jobs import Jobs, Kind
+from services.status.jobs import Jobs
 from services.status.pipeline import Pipeline
+from services.status.turns import Kind
 
 POLL_S = 1.0
 """Seconds until a due task is found whose notification was lost."""
@@ -14,15 +17,39 @@ CLEANERS = 2
 """Further workers for what was cancelled and waits to be removed from Druid: it is not kept waiting by loads."""
 
 
-class Workers:
-    """The workers of this process. `run` them in a task of their own; `stop` ends that."""
+@dataclass
+class _Pool:
+    """Workers that take the same tasks. The last one of several is kept for small files."""
 
-    def __init__(self, jobs: Jobs, pipeline: Pipeline, gate: Gate, count: int) -> None:
+    count: int
+    every: Kind
+    small: Kind
+    needs_druid: bool
+    cleaners: int = 0
+    busy: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def kind(self) -> Kind | None:
+        """What the next free worker takes; None where none is free."""
+        free = self.count - len(self.busy)
+        if free > 1 or (free == 1 and self.count == 1):
+            return self.every
+        if free == 1:
+            return self.small
+        return Kind.CLEANING if self.count and free > -self.cleaners else None
+
+
+class Workers:
+    """The workers of this process, so many for files and so many for loads. `run` them in a task of
+    their own; `stop` ends that."""
+
+    def __init__(self, jobs: Jobs, pipeline: Pipeline, gate: Gate, files: int, loads: int) -> None:
         self._jobs = jobs
         self._pipeline = pipeline
         self._gate = gate
-        self._count = count
-        self._busy: set[asyncio.Task[None]] = set()
+        self._pools = (
+            _Pool(files, Kind.FILES, Kind.SMALL_FILES, needs_druid=False),
+            _Pool(loads, Kind.LOADS, Kind.SMALL_LOADS, needs_druid=True, cleaners=CLEANERS),
+        )
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -34,32 +61,27 @@ class Workers:
         """Until `stop`."""
         while not self._stopping:
             self._wake.clear()
-            kind = self._kind()
-            if kind is None or not await self._take_one(kind):
+            taken = [await self._take_one(pool) for pool in self._pools]
+            if not any(taken):
                 await self._pause()
 
     async def stop(self) -> None:
         """Takes no more tasks and gives back those that are being worked on."""
         self._stopping = True
         self._wake.set()
-        for work in self._busy:
+        busy = [work for pool in self._pools for work in pool.busy]
+        for work in busy:
             work.cancel()
-        if self._busy:
-            await asyncio.wait(self._busy)
+        if busy:
+            await asyncio.wait(busy)
         await self._jobs.release_all()
 
-    def _kind(self) -> Kind | None:
-        """What the next free worker takes; None where none is free. The last one of several is kept for small files."""
-        free = self._count - len(self._busy)
-        if free > 1 or (free == 1 and self._count == 1):
-            return Kind.ANY
-        if free == 1:
-            return Kind.SMALL
-        return Kind.CLEANING if self._count and free > -CLEANERS else None
-
-    async def _take_one(self, kind: Kind) -> bool:
+    async def _take_one(self, pool: _Pool) -> bool:
+        kind = pool.kind()
+        if kind is None or (pool.needs_druid and not self._gate.allows()):
+            return False
         try:
-            lease = await self._jobs.claim(kind, self._gate.allows())
+            lease = await self._jobs.claim(kind)
         except errors.SluiceError as failure:
             logs.get().warning("workers.cannot_claim", code=failure.code)
             return False
@@ -70,12 +92,12 @@ class Workers:
         if lease is None or self._stopping:
             return False
         work = asyncio.create_task(self._pipeline.run(lease), name=f"task {lease.owner.task_id}")
-        self._busy.add(work)
+        pool.busy.add(work)
+        work.add_done_callback(pool.busy.discard)
         work.add_done_callback(self._ended)
         return True
 
     def _ended(self, work: "asyncio.Task[None]") -> None:
-        self._busy.discard(work)
         self._wake.set()
         if not work.cancelled() and (failure := work.exception()):
             logs.get().error("workers.run_broke", exc_info=failure)

@@ -1,7 +1,9 @@
-"""How many files are received or copied at once: in total and per client, by their number and by their bytes.
+"""How many files are received or copied at once: in total and per client, by their number and by
+their bytes.
 
-What a file weighs and whose it is, is known only after the status service was asked. Until then a stream holds no slot, so that streams
-that are refused keep no good ones out; then its slot is checked and taken in one step, without an await between.
+What a file weighs and whose it is, is known only after the status service was asked. Until then a
+stream holds no slot, so that streams that are refused keep no good ones out; then its slot is
+checked and taken in one step, without an await between.
 """
 
 import random
@@ -14,7 +16,8 @@ from services.common.errors import SluiceError
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RETRY_AFTER_S = (3, 12)
-"""When a client that was refused may try again, from and to: if all came back at the same moment, most would be refused again."""
+"""When a client that was refused may try again, from and to: if all came back at the same moment,
+most would be refused again."""
 
 MAX_JUDGED = 256
 """Streams that are judged at once. Each holds an open call and no bytes."""
@@ -30,7 +33,8 @@ class Share:
 
 @dataclass(eq=False)
 class Slot:
-    """One file that is received or copied. `announced`: its size in bytes, 0 where it is not known; `received`: bytes so far."""
+    """One file that is received or copied. `announced`: its size in bytes, 0 where it is not known;
+    `received`: bytes so far."""
 
     client: str
     announced: int
@@ -56,7 +60,8 @@ class Admission:
         """Around what has to be asked before a slot can be taken.
 
         Raises:
-            SluiceError: TOO_MANY_UPLOADS, where every slot is taken or too many streams are being judged.
+            SluiceError: TOO_MANY_UPLOADS, where every slot is taken or too many streams are being
+            judged.
         """
         if needs_slot and len(self._slots) >= self._total.uploads:
             raise _full(self._total.uploads, "")
@@ -75,7 +80,8 @@ class Admission:
         _check(own, size, self._per_client, " from one client")
 
     def take(self, client: str, size: int) -> Slot:
-        """A slot for a file of the client with so many bytes, 0 where that is not known; to be given back.
+        """A slot for a file of the client with so many bytes, 0 where that is not known; to be
+        given back.
 
         Raises:
             SluiceError: TOO_MANY_UPLOADS.

@@ -72,8 +72,8 @@ class Callers:
         self._resolving = asyncio.Lock()
 
     async def client(self, named: str, peer: str) -> str:
-        """Whom the caller names, if it may, else the caller's own address (of IPv6 the /64 network).
-        `peer` is the caller as gRPC has it. The one place that decides it."""
+        """Whom the caller names, if it may, else the caller's own address (of IPv6 the /64
+        network). `peer` is the caller as gRPC has it. The one place that decides it."""
         address = addresses.of_peer(peer)
         own = addresses.client(address) if address else peer.partition(":")[0]
         if not named or named == own:
@@ -98,8 +98,8 @@ class Callers:
         return address in self._resolved and monotonic() - self._resolved_at < FRESH_S
 
     async def _look_up(self) -> None:
-        """Keeps the last answer where there is none now: a gateway that calls is not turned into one
-        client because DNS is away."""
+        """Keeps the last answer where there is none now: a gateway that calls is not turned into
+        one client because DNS is away."""
         self._tried_at = monotonic()
         try:
             async with asyncio.timeout(RESOLVE_S):

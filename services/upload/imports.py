@@ -86,7 +86,8 @@ class Imports:
 
     @contextmanager
     def _slot(self, client: str, size: int) -> Iterator[None]:
-        """Taken before the first await that follows the check, so that no two take the last one. Raises TOO_MANY_UPLOADS."""
+        """Taken before the first await that follows the check, so that no two take the last one.
+        Raises TOO_MANY_UPLOADS."""
         if self._copying >= MAX_COPIES:
             raise too_many(f"The limit of concurrent imports is reached: {MAX_COPIES}.")
         slot = self._admission.take(client, size)

@@ -65,15 +65,17 @@ class Outcome:
         return await self._end(stream, failure, found, facts, sha256)
 
     async def refused(self, upload_id: str, problem: Problem) -> None:
-        """Ends the task of a ONE_SHOT upload for which there was no slot, unless a stream sends it at another process."""
+        """Ends the task of a ONE_SHOT upload for which there was no slot, unless a stream sends it
+        at another process."""
         with _unless_away("upload.end_not_told"):
             task = await self._tasks.get(upload_id)
             if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
                 await self._tasks.end(upload_id, TaskState.TASK_STATE_FAILED, problem, unless_begun=True)
 
     async def never_begun(self, task: Task, failure: Exception) -> None:
-        """Ends the task of a stream that brought no byte, where that means something for the file: a ONE_SHOT upload has no other stream,
-        and an empty file is wrong in any. Nothing where a stream has begun at another process, or a newer one took this one's turn."""
+        """Ends the task of a stream that brought no byte, where that means something for the file:
+        a ONE_SHOT upload has no other stream, and an empty file is wrong in any. Nothing where a
+        stream has begun at another process, or a newer one took this one's turn."""
         found = failure.problem if isinstance(failure, SluiceError) else _internal()
         one_shot = task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT
         if found.code == ErrorReason.ERROR_REASON_WRITER_REPLACED:

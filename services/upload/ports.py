@@ -154,8 +154,9 @@ class Tasks(Protocol):
         *,
         unless_begun: bool = False,
     ) -> Task:
-        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so, and so is, with `unless_begun`, one of
-        which any writer has begun. Without `writer` whoever writes."""
+        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so,
+        and so is, with `unless_begun`, one of which any writer has begun. Without `writer` whoever
+        writes."""
         ...
 
     def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:

@@ -74,7 +74,8 @@ class Receiver:
         self._stopping = True
 
     async def stored(self, task: Task) -> Stored:
-        """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is waited for. Read-only."""
+        """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is
+        waited for. Read-only."""
         await self._writers.settled(task.task_id)
         return await stored(self._store, task, self._part_size(task))
 
@@ -136,23 +137,23 @@ class Receiver:
             self._writers.leave(task.task_id, writer)
 
     def _end_refused(self, upload_id: str, refused: SluiceError) -> None:
-        """Ends the task of a ONE_SHOT upload without making its client wait for it. With more of them the sweeper ends the rest."""
+        """Ends the task of a ONE_SHOT upload without making its client wait for it. With more of
+        them the sweeper ends the rest."""
         if self._refusals >= MAX_JUDGED or self._writers.receives(upload_id):
             return
 
-        async def end() -> None:
-            self._refusals += 1
-            try:
-                await self._outcome.refused(upload_id, refused.problem)
-            finally:
-                self._refusals -= 1
+        def ended(_: "asyncio.Task[None]") -> None:
+            self._refusals -= 1
 
-        self._background.start(end())
+        self._refusals += 1
+        ending = self._background.start(self._outcome.refused(upload_id, refused.problem))
+        ending.add_done_callback(ended)
 
     async def _receive_in_turn(self, header: Header, task: Task, writer: Writer) -> Task:
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         if resumable:
-            # As it is now: another stream may have stored something between the first look and the slot.
+            # As it is now: another stream may have stored something between the first look and the
+            # slot.
             task = await self._open_task(task.task_id)
         kept = await self._standing(header, task)
         # Not in a variable of ours, which would keep the chunk as long as the stream lasts.
@@ -207,8 +208,9 @@ class Receiver:
         return kept
 
     async def _first(self, task: Task, kept: Stored, writer: Writer) -> Step:
-        """The first message after the header. Until it is there, and unless it is one that has to change the upload, nothing is done to
-        the upload: another stream may be sending it, here or at another process.
+        """The first message after the header. Until it is there, and unless it is one that has to
+        change the upload, nothing is done to the upload: another stream may be sending it, here or
+        at another process.
 
         Raises:
             SluiceError: what is wrong with the stream.
@@ -235,14 +237,18 @@ class Receiver:
                     raise _out_of_order(ORDER)
         except Exception as failure:
             if self._writers.writes(task.task_id, writer):
+                # The slot is free before the status service has been told.
+                self._writers.leave(task.task_id, writer)
                 await self._outcome.never_begun(task, failure)
             raise
 
     async def _begin(self, task: Task, kept: Stored, writer: Writer) -> Stream:
-        """The stream, which is the upload's writer from here on, at whichever process another one may be.
+        """The stream, which is the upload's writer from here on, at whichever process another one
+        may be.
 
         Raises:
-            SluiceError: STATE_CONFLICT, STORAGE_UNAVAILABLE, and what the status service refuses with.
+            SluiceError: STATE_CONFLICT, STORAGE_UNAVAILABLE, and what the status service refuses
+            with.
         """
         timings = Timings()
         with timings.step("open"):
@@ -401,7 +407,8 @@ def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
 
 
 def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
-    """Raises what speaks against a finish that comes without a byte. `alone`: no other stream sends the upload at this process."""
+    """Raises what speaks against a finish that comes without a byte. `alone`: no other stream sends
+    the upload at this process."""
     if not kept.size:
         raise empty()
     announced = _announced(task)

@@ -71,8 +71,9 @@ class Settings(GrpcSettings, S3Settings):
     )
     trusted_gateways: Gateways = Field(
         Trusted.of(["127.0.0.0/8", "::1/128"]),
-        description="Callers that are believed when they name the client of an upload: networks (CIDR) and host names, separated by "
-        "commas. Names are resolved. For every other caller its own address is the client. Default: this machine.",
+        description="Callers that are believed when they name the client of an upload: networks "
+        "(CIDR) and host names, separated by commas. Names are resolved. For every other caller its "
+        "own address is the client. Default: this machine.",
     )
     import_from: Places = Field(
         (), description="Where files may be imported from, as s3://bucket/prefix/, separated by commas. Unset: nowhere."

@@ -1,5 +1,5 @@
-"""Ends the uploads of processes and clients that are gone, finishes those all bytes of which are stored, and frees what lies in the object
-store without a task that needs it."""
+"""Ends the uploads of processes and clients that are gone, finishes those all bytes of which are
+stored, and frees what lies in the object store without a task that needs it."""
 
 import asyncio
 import random
@@ -19,8 +19,8 @@ from sluice.status.v1.status_pb2 import Task
 JITTER = 0.2
 
 FINISH_AFTER_S = 20
-"""Seconds of silence, longer than between two reports of a stream, after which an upload that is stored whole is finished here: its client
-has sent the last byte and need not come again."""
+"""Seconds of silence, longer than between two reports of a stream, after which an upload that is
+stored whole is finished here: its client has sent the last byte and need not come again."""
 
 
 class Sweeper:

@@ -1,5 +1,6 @@
-"""Who writes which upload in this process: one stream each. A newer one takes over once it has the next bytes, so that a stream that only
-asks, or breaks before its first byte, does not end one that sends."""
+"""Who writes which upload in this process: one stream each. A newer one takes over once it has the
+next bytes, so that a stream that only asks, or breaks before its first byte, does not end one that
+sends."""
 
 import asyncio
 import uuid
@@ -100,7 +101,8 @@ class Writer:
 
 @dataclass
 class _Streams:
-    """Those of one upload. `writing` has the slot; `waiting` has brought no byte yet, `claiming` has and waits for `writing` to leave."""
+    """Those of one upload. `writing` has the slot; `waiting` has brought no byte yet, `claiming`
+    has and waits for `writing` to leave."""
 
     slot: Slot
     writing: Writer
@@ -109,7 +111,8 @@ class _Streams:
 
 
 class Writers:
-    """The streams of every upload of this process. An upload has one slot, however many streams want to send it."""
+    """The streams of every upload of this process. An upload has one slot, however many streams
+    want to send it."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -131,7 +134,8 @@ class Writers:
             await _left(streams.writing)
 
     def enter(self, upload_id: str, writer: Writer, client: str, announced: int) -> None:
-        """Lets the stream in. It has to `leave`. Where another one sends the upload already, that goes on until `take_over`.
+        """Lets the stream in. It has to `leave`. Where another one sends the upload already, that
+        goes on until `take_over`.
 
         Raises:
             SluiceError: TOO_MANY_UPLOADS.
@@ -150,7 +154,8 @@ class Writers:
         """Makes the stream the one that writes. Waits until the one before has left.
 
         Raises:
-            SluiceError: WRITER_REPLACED where a newer one came meanwhile, STATE_CONFLICT when the one before does not leave.
+            SluiceError: WRITER_REPLACED where a newer one came meanwhile, STATE_CONFLICT when the
+            one before does not leave.
         """
         streams = self._uploads.get(upload_id)
         if streams is None:
@@ -168,7 +173,8 @@ class Writers:
                 raise _replaced()
 
     def leave(self, upload_id: str, writer: Writer) -> None:
-        """The stream has ended, and what is to be stored of it is stored. Who waits has the slot from here on."""
+        """The stream has ended, and what is to be stored of it is stored. Who waits has the slot
+        from here on. Harmless when repeated."""
         writer.ended.set()
         streams = self._uploads.get(upload_id)
         if streams is None:

@@ -16,7 +16,7 @@ from services.status.settings import Settings
 from tests.browser.orders import orders
 from tests.browser.visitor import Visitor
 
-WORKERS = int(Settings.model_fields["pipeline_workers"].default)
+WORKERS = int(Settings.model_fields["validation_workers"].default)
 
 
 @contextmanager

@@ -212,6 +212,7 @@ async def _cell(name: str, fault: Callable[[Bench], Awaitable[None]], instance: 
             "VALIDATION_ADDR": await serve_validation(stack, _PacedValidation(), files),
             "DRUID_GATEWAY_ADDR": await serve_druid_gateway(stack, loads),
             "PIPELINE_WORKERS": str(WORKERS),
+            "VALIDATION_WORKERS": str(WORKERS),
         }
         worker = Worker(environment)
         bench = Bench(instance, worker, url, schema)

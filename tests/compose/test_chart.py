@@ -17,6 +17,7 @@ LARGEST = [
     *SMALLEST,
     *("--set", "ingress.enabled=true,ingress.host=sluice.example.org,ingress.className=nginx,ingress.tlsSecret=tls"),
     *("--set", "s3.endpoint=http://minio:9000,gateway.env.LOG_FORMAT=text"),
+    *("--set-json", 'ingress.trustedProxies=["10.244.0.0/16","fd00::/8"]'),
     *("--set-json", 'imagePullSecrets=[{"name":"registry"}]'),
     *("--set-json", 'networkPolicy.gatewayFrom=[{"namespaceSelector":{}}]'),
     *("--set-json", 'networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]'),
@@ -81,10 +82,28 @@ def test_each_pod_has_the_secrets_that_it_needs_and_no_other() -> None:
 def test_grpc_services_are_headless_and_probed_by_grpc() -> None:
     objects = rendered(SMALLEST)
     services = {item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"] for item in objects if item["kind"] == "Service"}
-    assert {name for name, spec in services.items() if spec.get("clusterIP") == "None"} == GRPC
+    headless = {name for name, spec in services.items() if spec.get("clusterIP") == "None"}
+    assert headless == {*GRPC, "gateway-pods"}
     for name in GRPC:
         container = pods(objects)[name]["containers"][0]
         assert container["readinessProbe"]["grpc"]["port"] == container["ports"][0]["containerPort"] == services[name]["ports"][0]["port"]
+
+
+def variables(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
+    container = pods(objects)[name]["containers"][0]
+    return {item["name"]: item.get("value", "") for item in container["env"]}
+
+
+def test_upload_believes_the_pods_of_the_gateway_and_the_gateway_its_proxies() -> None:
+    objects = rendered(LARGEST)
+    name = variables(objects, "upload")["TRUSTED_GATEWAYS"]
+    (named,) = [item["spec"] for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == name]
+    selector = named["selector"]["app.kubernetes.io/component"]
+    assert (selector, named["clusterIP"]) == ("gateway", "None")
+    # A pod calls as soon as it runs.
+    assert named["publishNotReadyAddresses"]
+    assert variables(objects, "gateway")["TRUSTED_PROXIES"] == "10.244.0.0/16,fd00::/8"
+    assert "TRUSTED_PROXIES" not in variables(rendered(SMALLEST), "gateway")
 
 
 def test_network_policies_let_in_the_callers_only() -> None:

@@ -1,5 +1,6 @@
-"""Every rpc of the running services with bytes that are no message, and with numbers and texts at their limits: an answer, or a
-refusal with a code, never a fault of ours; and the processes go on."""
+"""Every rpc of the running services with bytes that are no message, and with numbers and texts at
+their limits: an answer, or a refusal with a code, never a fault of ours; and the processes go
+on."""
 
 import uuid
 from collections.abc import AsyncIterator

@@ -17,8 +17,13 @@ def filled(message: Any, depth: int = 4) -> Any:
             value.append(UNKNOWN)
         elif field.enum_type is not None:
             setattr(message, field.name, UNKNOWN)
-        elif depth and (kind := field.message_type) and kind.file.package.startswith("sluice.") and not kind.has_options:
+        elif depth and field.message_type and _is_ours(field.message_type.full_name):
             inner = value.add() if field.is_repeated else value
             inner.SetInParent()
             filled(inner, depth - 1)
     return message
+
+
+def _is_ours(name: str) -> bool:
+    # Entries of maps are not filled: their keys would not be valid.
+    return name.startswith("sluice.") and not name.endswith("Entry")

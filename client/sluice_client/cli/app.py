@@ -20,10 +20,13 @@ from sluice_client.client import SluiceClient
 
 Answer = TypeVar("Answer")
 
+DEFAULT_ROWS = 1_000
+"""Rows of a query without --limit."""
+
 app = typer.Typer(
     help="Files into Apache Druid, and answers out. Talks gRPC to the four services of Sluice.",
     epilog="Exit status: 0 done, 1 Sluice or Druid failed, 2 wrong usage, 3 the file or request was refused, 4 a service does not answer, "
-    "5 the task was cancelled, 130 Ctrl-C.",
+    "5 the task was cancelled, 6 the query has more rows than are shown without --limit, 130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -230,13 +233,33 @@ def watch(
 def query(
     context: typer.Context,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, WITH or EXPLAIN PLAN FOR statement.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="Most rows to answer.")] = 1000,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            "-n",
+            min=1,
+            max=1_000_000,
+            help=f"Most rows to answer. Without it {DEFAULT_ROWS:,}, and the exit status is 6 where there are more.",
+        ),
+    ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, max=300, help="Seconds that it may take.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Ask Druid in SQL."""
-    interrupted = "Interrupted. The query was cancelled."
-    _asked(context, as_json, lambda client: client.query(sql, limit, timeout_s=timeout_s), documents.answer, show.answer, interrupted)
+
+    async def command() -> Exit:
+        async with context.obj.client() as client:
+            result = await client.query(sql, limit or DEFAULT_ROWS, timeout_s=timeout_s)
+        if as_json:
+            typer.echo(documents.line(documents.answer(result)))
+        else:
+            show.answer(result, show.console())
+        if result.truncated:
+            show.truncated(result)
+        return Exit.TRUNCATED if result.truncated and limit is None else Exit.OK
+
+    ending.run(command(), as_json=as_json, interrupted="Interrupted. The query was cancelled.")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from datetime import UTC
 from typing import Any
 
@@ -30,12 +31,15 @@ _TASK_NAMES = {
 }
 _STAGE_NAMES = {"start_time": "started_at", "end_time": "completed_at"}
 _EVENT_NAMES = {"state": "status", "problem": "error"}
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _INTERNAL = frozenset({"multipart_id", "report_attempt", "upload_mode", "position"})
 
 
 def line(document: dict[str, Any]) -> str:
     """The document on one line."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    # Names of files may hold bytes that are no text; as themselves they cannot be written.
+    return _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def task(found: Task) -> dict[str, Any]:

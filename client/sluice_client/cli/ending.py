@@ -22,6 +22,8 @@ class Exit(IntEnum):
     """A service does not answer; the same command may work in a moment."""
     CANCELLED = 5
     """The task was cancelled."""
+    TRUNCATED = 6
+    """A query has more rows than were asked for by default; those that were answered are shown."""
     INTERRUPTED = 130
     """Ctrl-C."""
 

@@ -31,12 +31,13 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """The text with control characters, and marks that turn the direction of writing, made visible."""
+    """The text with control characters, marks that turn the direction of writing, and what is no
+    Unicode made visible."""
     return Text("".join(_visible(each) for each in text), style=style)
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character) not in {"Cc", "Cf", "Zl", "Zp"}:
+    if unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
         return character
     number = ord(character)
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
@@ -111,8 +112,16 @@ def answer(result: QueryResult, out: Console) -> None:
     for row in result.rows:
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
-    cut = ", cut by --limit" if result.truncated else ""
-    console(stderr=True).print(f"{result.row_count:,} rows in {result.elapsed_ms} ms{cut}")
+    console(stderr=True).print(f"{result.row_count:,} rows in {result.elapsed_ms} ms")
+
+
+def truncated(result: QueryResult) -> None:
+    """That there are more rows, on standard error."""
+    text = (
+        f"TRUNCATED: only the first {result.row_count:,} rows; there are more. "
+        "Ask for them with --limit, or get all as a file from POST /api/query (text/csv)."
+    )
+    console(stderr=True).print(text, style="bold red")
 
 
 def _cell(value: Any) -> Text:

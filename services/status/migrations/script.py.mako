@@ -5,6 +5,10 @@ from alembic import op
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 
+# A revision that takes away or changes what older releases use, or lets values into a column that
+# they do not know (a state, a mode), states the oldest revision whose release still works:
+# breaks_before = "0000"
+
 
 def upgrade() -> None:
     op.execute("""

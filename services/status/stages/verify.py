@@ -10,6 +10,7 @@ from services.status.machine import Move, State, end_badly
 from services.status.ports import Loads, Records
 from services.status.recount import Away, recount
 from services.status.run import FencedError, Run
+from services.status.stages.standstill import Standstill
 from services.status.tasks import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
@@ -24,6 +25,7 @@ PACE_S = 0.5
 async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> None:
     """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments loaded, or until the deadline."""
     wrong_since: float | None = None
+    standstill = Standstill()
     while True:
         asked = monotonic()
         seen = await loads.verify(verify_request(run.task, WAIT_MS))
@@ -32,7 +34,7 @@ async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> N
                 return
             wrong_since = None
         else:
-            message = f"The rows are becoming visible to queries; {_segments(seen)}."
+            message = standstill.describe(seen)
             await run.progress(Progress(message, seen.rows, run.task.rows_loadable, "rows"))
             if seen.segments_loaded_percent < 100:
                 wrong_since = None
@@ -43,10 +45,6 @@ async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> N
             await _failed(run, seen)
             return
         await asyncio.sleep(max(0.0, PACE_S - (monotonic() - asked)))
-
-
-def _segments(seen: VerifyLoadResponse) -> str:
-    return f"of {seen.segments_published:,} segments published there {seen.segments_available:,} are available"
 
 
 async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadResponse) -> bool:

@@ -216,9 +216,10 @@ class Gateway:
         left: pb.RemoveLoadResponse = await self.stub.RemoveLoad(request, timeout=wait_ms / 1000 + 30)
         return left
 
-    async def query(self, sql: str, limit: int = 0, timeout_ms: int = 0) -> Answer:
+    async def query(self, sql: str, limit: int = 0, timeout_ms: int = 0, *, all_rows: bool = False) -> Answer:
         answer = Answer()
-        async for message in self.stub.Query(pb.QueryRequest(sql=sql, limit=limit, timeout_ms=timeout_ms)):
+        request = pb.QueryRequest(sql=sql, limit=limit, timeout_ms=timeout_ms, all_rows=all_rows)
+        async for message in self.stub.Query(request):
             match message.WhichOneof("step"):
                 case "header":
                     answer.columns = [(column.name, column.type) for column in message.header.columns]

@@ -7,8 +7,9 @@ import pytest
 
 from services.common import errors
 from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
-from tests.integration.druid_gateway.loading import DAY, JANUARY, Gateway, rows
+from tests.integration.druid_gateway.loading import DAY, FEBRUARY, JANUARY, Gateway, rows
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,6 +36,30 @@ async def test_a_datasource_is_listed_and_described(gateway: Gateway, datasource
         (first.task_id, 300, JANUARY),
         (second.task_id, 200, JANUARY + 2 * DAY),
     ]
+
+
+async def test_rows_that_a_replace_hides_are_not_counted(gateway: Gateway, datasource: str) -> None:
+    # A month of ten rows a day, more than a month wide so that its chunk is the month; then the
+    # first twenty days again, five rows a day.
+    month = [(JANUARY + day * DAY + i, "Wien", i, 1.0) for day in range(31) for i in range(10)]
+    later = [(FEBRUARY + day * DAY, "Graz", 0, 1.0) for day in range(29)]
+    await gateway.load(datasource, [*month, *later])
+    days = [(JANUARY + day * DAY + i, "Linz", i, 2.0) for day in range(20) for i in range(5)]
+    await gateway.load(datasource, days, mode=LoadMode.LOAD_MODE_REPLACE)
+    expected = await gateway.count(datasource)
+    assert expected == 11 * 10 + 20 * 5 + 29
+
+    listed = await gateway.stub.ListDatasources(pb.ListDatasourcesRequest())
+    [found] = [each for each in listed.datasources if each.name == datasource]
+    described = await gateway.stub.DescribeDatasource(pb.DescribeDatasourceRequest(name=datasource))
+    assert found.rows == described.datasource.rows == expected
+    assert sum(load.rows for load in described.loads) == expected
+    # By the rows of whole segments there would be more.
+    sql = "SELECT SUM(num_rows) FROM sys.segments WHERE is_active = 1 AND datasource = ?"
+    parameters = [{"type": "VARCHAR", "value": datasource}]
+    asked = {"query": sql, "resultFormat": "array", "parameters": parameters}
+    told = (await gateway.http.post("/druid/v2/sql", json=asked)).raise_for_status().json()
+    assert told[0][0] > expected
 
 
 async def test_the_newest_rows_are_shown(gateway: Gateway, datasource: str) -> None:

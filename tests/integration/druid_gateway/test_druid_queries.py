@@ -58,6 +58,10 @@ async def test_a_limit_cuts_and_says_so(gateway: Gateway, table: str) -> None:
     assert (default.summary.row_count, default.summary.truncated) == (1000, True)
     whole = await gateway.query(f'SELECT n FROM "{table}"', limit=1_000_000)
     assert (len(whole.rows), whole.summary.row_count, whole.summary.truncated) == (3000, 3000, False)
+    unlimited = await gateway.query(f'SELECT n FROM "{table}"', all_rows=True)
+    assert (len(unlimited.rows), unlimited.summary.truncated) == (3000, False)
+    some = await gateway.query(f'SELECT n FROM "{table}"', limit=5, all_rows=True)
+    assert (len(some.rows), some.summary.truncated) == (5, True)
 
 
 async def test_no_row_is_an_answer(gateway: Gateway, table: str) -> None:

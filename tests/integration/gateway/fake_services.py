@@ -1,6 +1,7 @@
 """Stand-ins of the four services, served over real gRPC, which remember what the gateway did to them."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -218,8 +219,10 @@ class FakeDruid(druid_pb2_grpc.DruidGatewayServiceServicer):
 
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
+        self.asked: list[druid_pb2.QueryRequest] = []
 
     async def Query(self, request: druid_pb2.QueryRequest, context: Context) -> AsyncIterator[druid_pb2.QueryResponse]:
+        self.asked.append(request)
         if request.sql == "wrong":
             raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, "No such column.", line=1, value="x")
         columns = [druid_pb2.QueryColumn(name="n", type="BIGINT"), druid_pb2.QueryColumn(name="s", type="VARCHAR")]
@@ -232,7 +235,12 @@ class FakeDruid(druid_pb2_grpc.DruidGatewayServiceServicer):
         yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=b'[[9007199254740993,"a"],\n[1,null]]', count=2))
         yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=b"[]", count=0))
         yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=' [[-1.50,"é"]] '.encode(), count=1))
-        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=3, truncated=True, elapsed_ms=12))
+        if request.sql == "long and cut":
+            for _ in range(3):
+                row = json.dumps([[1, "x" * 1_000_000]]).encode()
+                yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=row, count=1))
+        cut = request.sql != "all of it"
+        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=3, truncated=cut, elapsed_ms=12))
 
     async def _endless(self) -> None:
         try:

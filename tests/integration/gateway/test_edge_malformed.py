@@ -1,4 +1,5 @@
-"""What is no HTTP, no JSON or no message of the protocol, over real connections: it ends with a code, and the gateway goes on."""
+"""What is no HTTP, no JSON or no message of the protocol, over real connections: it ends with a
+code, and the gateway goes on."""
 
 import asyncio
 import json
@@ -22,7 +23,12 @@ TIMEOUT_S = 0.5
 async def port() -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         fakes = await serve(stack)
-        limits = {"head_timeout_s": TIMEOUT_S, "json_body_timeout_s": TIMEOUT_S, "shutdown_grace_s": 1}
+        limits = {
+            "head_timeout_s": TIMEOUT_S,
+            "json_body_timeout_s": TIMEOUT_S,
+            "upload_idle_s": TIMEOUT_S,
+            "shutdown_grace_s": 1,
+        }
         yield await build(stack, Settings(bind_addr="127.0.0.1:0", **limits, **fakes.addresses))  # type: ignore[arg-type]
 
 
@@ -40,7 +46,10 @@ async def answer_to(port: int, sent: bytes) -> tuple[int, dict[str, Any]]:
 
 
 async def lives(port: int) -> bool:
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+    ):
         return answer.status == 200
 
 
@@ -119,6 +128,32 @@ async def test_a_body_that_drips_is_not_waited_for_either(port: int) -> None:
     assert b"REQUEST_TIMEOUT" in answered.result()
 
 
+FORM = (
+    b"Host: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nApollo-Require-Preflight: true\r\nContent-Length: 100000\r\n\r\n"
+)
+FORMS = {
+    "a field": b"POST /api/ingest/upload?datasource_name=x HTTP/1.1\r\n"
+    + FORM
+    + b'--b\r\nContent-Disposition: form-data; name="mode"\r\n\r\n',
+    "an operation": b"POST /graphql HTTP/1.1\r\n" + FORM + b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n',
+    "a part's head": b"POST /api/ingest/upload HTTP/1.1\r\n" + FORM + b"--b\r\nX-Y: ",
+}
+
+
+@pytest.mark.parametrize("sent", FORMS.values(), ids=FORMS)
+async def test_a_form_that_drips_before_its_file_is_not_waited_for(port: int, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    answered = asyncio.create_task(reader.readuntil(b"}"))
+    async with asyncio.timeout(10):
+        while not answered.done():
+            writer.write(b" ")
+            await asyncio.wait({answered}, timeout=TIMEOUT_S / 20)
+    writer.close()
+    assert b" 408 " in answered.result()
+    assert b"UPLOAD_STALLED" in answered.result()
+
+
 INIT = {"type": "connection_init"}
 SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": "{__typename}"}}
 
@@ -143,7 +178,11 @@ MESSAGES: dict[str, list[object]] = {
     "nothing at all": [],
     "no beginning": [SUBSCRIBE],
     "two beginnings": [INIT, INIT],
-    "one id twice": [INIT, {**SUBSCRIBE, "payload": {"query": "subscription {ingestionTasks {taskId}}"}}] * 2,
+    "one id twice": [
+        INIT,
+        {**SUBSCRIBE, "payload": {"query": "subscription {ingestionTasks {taskId}}"}},
+    ]
+    * 2,
     "no id": [INIT, {"type": "subscribe", "payload": {"query": "{__typename}"}}],
     "an id that is a list": [INIT, {**SUBSCRIBE, "id": []}],
     "an endless id": [INIT, {**SUBSCRIBE, "id": "x" * 5000}],
@@ -175,7 +214,10 @@ async def closing_of(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, str]
 
 
 def connected(session: aiohttp.ClientSession, port: int, **kwargs: Any) -> Any:
-    return session.ws_connect(f"http://127.0.0.1:{port}/graphql", **{"protocols": ("graphql-transport-ws",), "autoclose": False, **kwargs})
+    return session.ws_connect(
+        f"http://127.0.0.1:{port}/graphql",
+        **{"protocols": ("graphql-transport-ws",), "autoclose": False, **kwargs},
+    )
 
 
 @pytest.mark.parametrize("messages", MESSAGES.values(), ids=MESSAGES)
@@ -193,7 +235,10 @@ async def test_frames_that_are_none_close_with_a_code(port: int) -> None:
     async with aiohttp.ClientSession() as session:
         async with connected(session, port) as socket:
             await socket.send_bytes(b"{}")
-            assert await closing_of(socket) == (4400, "REQUEST_INVALID: A message must be text, not binary.")
+            assert await closing_of(socket) == (
+                4400,
+                "REQUEST_INVALID: A message must be text, not binary.",
+            )
         async with connected(session, port) as socket:
             await socket.send_str(long)
             code, reason = await closing_of(socket)
@@ -238,14 +283,34 @@ async def test_broken_frames_close_with_a_code(port: int, frame: bytes, expected
 
 HANDSHAKES = {
     "an old version": (UPGRADE + b"Sec-WebSocket-Version: 8\r\n\r\n", 400, "REQUEST_INVALID"),
-    "a key that is none": (UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"x") + VERSION, 400, "REQUEST_INVALID"),
+    "a key that is none": (
+        UPGRADE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"x") + VERSION,
+        400,
+        "REQUEST_INVALID",
+    ),
     "no key": (UPGRADE.replace(b"Sec-WebSocket-Key", b"X-Key") + VERSION, 400, "REQUEST_INVALID"),
-    "a long header": (UPGRADE + b"Cookie: " + b"x" * 20_000 + b"\r\n" + VERSION, 431, "HEADERS_TOO_LARGE"),
+    "a long header": (
+        UPGRADE + b"Cookie: " + b"x" * 20_000 + b"\r\n" + VERSION,
+        431,
+        "HEADERS_TOO_LARGE",
+    ),
     "many headers": (UPGRADE + b"X: y\r\n" * 500 + VERSION, 431, "HEADERS_TOO_LARGE"),
-    "a long address": (UPGRADE.replace(b"/graphql", b"/graphql?" + b"x" * 20_000) + VERSION, 414, "HEADERS_TOO_LARGE"),
-    "another host": (UPGRADE.replace(b"localhost", b"evil.example") + VERSION, 421, "HOST_NOT_ALLOWED"),
+    "a long address": (
+        UPGRADE.replace(b"/graphql", b"/graphql?" + b"x" * 20_000) + VERSION,
+        414,
+        "HEADERS_TOO_LARGE",
+    ),
+    "another host": (
+        UPGRADE.replace(b"localhost", b"evil.example") + VERSION,
+        421,
+        "HOST_NOT_ALLOWED",
+    ),
     "another address": (UPGRADE.replace(b"/graphql", b"/elsewhere") + VERSION, 404, "NOT_FOUND"),
-    "an address that is no text": (UPGRADE.replace(b"/graphql", b"/graphql?x=%ff") + VERSION, 400, "REQUEST_INVALID"),
+    "an address that is no text": (
+        UPGRADE.replace(b"/graphql", b"/graphql?x=%ff") + VERSION,
+        400,
+        "REQUEST_INVALID",
+    ),
 }
 
 
@@ -267,7 +332,10 @@ DOCUMENTS = {
         {},
     ),
     "a wrong variable": ("query ($x: Int) {listIngestionTasks(limit: $x) {taskId}}", {"x": "one"}),
-    "an id that is none": ("subscription ($x: ID!) {ingestionTask(taskId: $x) {taskId}}", {"x": ""}),
+    "an id that is none": (
+        "subscription ($x: ID!) {ingestionTask(taskId: $x) {taskId}}",
+        {"x": ""},
+    ),
     "several operations": ("query a {__typename} query b {__typename}", {}),
     "no operation": ("fragment a on Query {__typename}", {}),
 }
@@ -297,7 +365,13 @@ async def test_documents_that_fail_are_told_of_with_a_code(port: int, query: str
 async def test_too_many_subscriptions_are_refused_with_a_code(port: int) -> None:
     async with aiohttp.ClientSession() as session, connected(session, port) as socket:
         payload = {"query": "subscription {ingestionTasks {taskId}}"}
-        await send(socket, [INIT, *({"type": "subscribe", "id": str(number), "payload": payload} for number in range(51))])
+        await send(
+            socket,
+            [
+                INIT,
+                *({"type": "subscribe", "id": str(number), "payload": payload} for number in range(51)),
+            ],
+        )
         async with asyncio.timeout(10):
             while (told := await socket.receive_json())["type"] != "error":
                 pass

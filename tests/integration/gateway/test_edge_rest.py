@@ -247,6 +247,28 @@ async def test_an_answer_that_breaks_does_not_look_complete(edge: Edge) -> None:
         await edge.http.post("/api/query", json={"sql": "breaks"})
 
 
+async def test_a_csv_that_is_cut_fails_in_curl(edge: Edge) -> None:
+    async def curl(sql: str, accept: str = "text/csv") -> tuple[int | None, bytes]:
+        program = await asyncio.create_subprocess_exec(
+            "curl",
+            *("--silent", "--max-time", "20", "--header", f"Accept: {accept}"),
+            *("--json", json.dumps({"sql": sql}), f"{edge.url}/api/query"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await program.communicate()
+        return program.returncode, out
+
+    transfer_closed = 18
+    assert await curl("all of it") == (0, b"n,s\r\n9007199254740993,a\r\n1,\r\n-1.5,\xc3\xa9\r\n")
+    status, cut = await curl("long and cut")
+    assert status == transfer_closed
+    assert cut.startswith(b"n,s\r\n")
+    status, cut = await curl("long and cut", "application/x-ndjson")
+    assert status == transfer_closed
+    assert json.loads(cut.splitlines()[-1])["error"]["code"] == "QUERY_TRUNCATED"
+    assert edge.fakes.druid.asked[-1].all_rows
+
+
 async def test_a_query_is_cancelled_with_its_client(edge: Edge) -> None:
     with pytest.raises(httpx.ReadTimeout):
         await edge.http.post("/api/query", json={"sql": "endless"}, timeout=0.5)

@@ -54,7 +54,7 @@ async def test_a_load_is_removed(service: Service) -> None:
     assert monotonic() - began < 5
     assert (ended.state, ended.problem.code) == (TaskState.TASK_STATE_CANCELLED, ErrorReason.ERROR_REASON_CANCELLED)
     assert service.loads.rows_of(task.task_id) == 0
-    assert ended.attempt == 1, "the worker that has the task cleans up itself"
+    assert ended.attempt == 2, "the worker that has the task cleans up itself"
 
 
 async def test_a_load_is_removed_while_it_is_counted(service: Service) -> None:

@@ -16,6 +16,7 @@ from services.status.machine import Move, State
 from services.status.postgres import Database
 from services.status.store import Store
 from services.status.tasks import NewTask, Progress, Task
+from services.status.turns import Kind
 from tests.integration.status.conftest import Services, terminate, until
 from tests.integration.status.test_status_outages import health
 
@@ -54,12 +55,12 @@ async def owned(store: Store, lease: Lease) -> Task:
     return task
 
 
-async def claimed(jobs: Jobs) -> Lease:
+async def claimed(jobs: Jobs, kind: Kind = Kind.FILES) -> Lease:
     """The next claim, as soon as something is due."""
     found: list[Lease] = []
 
     async def claim() -> bool:
-        if lease := await jobs.claim():
+        if lease := await jobs.claim(kind):
             found.append(lease)
         return bool(found)
 
@@ -80,8 +81,8 @@ async def becomes(port: int, wanted: int) -> bool:
 async def test_no_task_is_claimed_twice(store: Store, database: Database, database_url: str) -> None:
     made = {await uploaded(store, number) for number in range(20)}
     workers = [worker(database, database_url) for _ in range(40)]
-    leases = await asyncio.gather(*(each.claim() for each in workers))
-    again = [lease for lease in await asyncio.gather(*(each.claim() for each in workers)) if lease]
+    leases = await asyncio.gather(*(each.claim(Kind.FILES) for each in workers))
+    again = [lease for lease in await asyncio.gather(*(each.claim(Kind.FILES) for each in workers)) if lease]
     claims = [lease.owner.task_id for lease in [*leases, *again] if lease]
     assert sorted(claims) == sorted(made)
 
@@ -122,10 +123,10 @@ async def test_heartbeats_keep_a_claim_while_the_main_loop_is_busy(store: Store,
             pass
 
     await busy()
-    assert await other.claim() is None
+    assert await other.claim(Kind.FILES) is None
     assert not lease.lost.is_set()
     await jobs.release(lease)
-    assert await other.claim() is not None
+    assert await other.claim(Kind.FILES) is not None
     await jobs.stop()
 
 
@@ -151,7 +152,7 @@ async def test_the_heartbeat_survives_its_connection(
     await until(lambda: terminate(sql, "heartbeat"))
     until_then = monotonic() + 2 * LEASE_S
     while monotonic() < until_then:
-        assert await other.claim() is None
+        assert await other.claim(Kind.FILES) is None
         await asyncio.sleep(0.1)
     assert not lease.lost.is_set()
     await jobs.stop()
@@ -180,7 +181,7 @@ async def test_the_heartbeat_survives_a_fault_of_ours(
     lease = await claimed(jobs)
     until_then = monotonic() + 6 * LEASE_S
     while monotonic() < until_then:
-        assert await other.claim() is None
+        assert await other.claim(Kind.FILES) is None
         await asyncio.sleep(0.1)
     assert not faults
     assert not lease.lost.is_set()
@@ -212,7 +213,7 @@ async def test_a_released_task_is_free_at_once(store: Store, database: Database,
     await uploaded(store)
     jobs, other = worker(database, database_url), worker(database, database_url)
     await jobs.release(await claimed(jobs))
-    again = await other.claim()
+    again = await other.claim(Kind.FILES)
     assert again is not None
     assert again.owner.attempt == 2
     assert (await owned(store, again)).stage_takeovers == 0

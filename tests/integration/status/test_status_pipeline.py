@@ -23,7 +23,7 @@ async def test_a_good_file_succeeds(service: Service) -> None:
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     ended = await service.get(task.task_id)
     assert (ended.rows_read, ended.rows_loaded, ended.rows_rejected, ended.rows_skipped) == (ROWS + 3, ROWS, 2, 1)
-    assert (ended.load_state, ended.sha256, ended.attempt, ended.report_attempt) == (LoadState.LOAD_STATE_LIVE, SHA256, 1, 1)
+    assert (ended.load_state, ended.sha256, ended.attempt, ended.report_attempt) == (LoadState.LOAD_STATE_LIVE, SHA256, 2, 1)
     assert ended.druid_task_id == f"sluice-{task.task_id}-1"
     assert [timing.stage for timing in ended.timings] == ["receive", "validate", "ingest", "verify"]
     assert all(timing.seconds >= 0 and timing.HasField("end_time") for timing in ended.timings)

@@ -7,15 +7,17 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from services.status.jobs import Jobs, Kind, Lease
+from services.status import queue
+from services.status.jobs import Jobs, Lease
 from services.status.lanes import APPENDS
 from services.status.postgres import Database
-from services.status.queue import SMALL_BYTES
 from services.status.store import Store
+from services.status.turns import SMALL_BYTES, Kind
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, until
 from tests.integration.status.test_status_jobs import claimed, database, store, uploaded, worker
+from tests.unit.status.fakes import passed, rejected
 
 __all__ = ["database", "store"]
 
@@ -24,10 +26,10 @@ Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SUCCEEDED, INGESTING = TaskState.TASK_STATE_SUCCEEDED, TaskState.TASK_STATE_INGESTING
 
 
-async def owners(jobs: Jobs, kind: Kind = Kind.ANY, with_druid: bool = True) -> list[str]:
+async def owners(jobs: Jobs, kind: Kind = Kind.FILES) -> list[str]:
     """What can be claimed now, in turn."""
     found: list[str] = []
-    while lease := await jobs.claim(kind, with_druid):
+    while lease := await jobs.claim(kind):
         found.append(lease.owner.task_id)
     return found
 
@@ -37,8 +39,8 @@ async def test_small_files_are_not_stuck_behind_big_ones(store: Store, database:
     await sql.execute("UPDATE ingestion_tasks SET file_size = $2 WHERE task_id = $1", big, 500 * 2**20)
     await sql.execute("UPDATE ingestion_tasks SET file_size = $2 WHERE task_id = $1", small, SMALL_BYTES)
     jobs = worker(database, database_url)
-    assert await owners(jobs, Kind.CLEANING) == []
-    assert await owners(jobs, Kind.SMALL) == [later, small]
+    assert await owners(jobs, Kind.LOADS) == []
+    assert await owners(jobs, Kind.SMALL_FILES) == [later, small]
     assert await owners(jobs) == [big]
 
 
@@ -56,12 +58,14 @@ async def test_every_client_gets_its_share(store: Store, database: Database, dat
     assert (await owners(jobs))[:2] == [made[0], made[5]]
 
 
-async def test_what_needs_druid_is_left_while_it_is_away(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
-    loading, new = await uploaded(store, 0), await uploaded(store, 1)
+async def test_loads_and_files_are_taken_by_workers_of_their_own(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
+    loading, new, removed = [await uploaded(store, number) for number in range(3)]
     await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING' WHERE task_id = $1", loading)
+    await sql.execute("UPDATE ingestion_tasks SET status = 'CLEANING', clean_target = 'FAILED' WHERE task_id = $1", removed)
     jobs = worker(database, database_url)
-    assert await owners(jobs, with_druid=False) == [new]
-    assert await owners(jobs) == [loading]
+    assert await owners(jobs, Kind.FILES) == [new]
+    assert await owners(jobs, Kind.CLEANING) == [removed]
+    assert await owners(jobs, Kind.LOADS) == [loading]
 
 
 async def lane(store: Store, sql: "Sql", lease: Lease) -> bool:
@@ -93,7 +97,7 @@ async def test_loads_that_would_lock_each_other_wait(
         await jobs.release(lease)
     # Those that have to wait are not even claimed.
     first = [lease.owner.task_id for lease, entered in zip(leases, expected, strict=True) if entered]
-    assert sorted(await owners(jobs)) == sorted(first)
+    assert sorted(await owners(jobs, Kind.LOADS)) == sorted(first)
 
 
 async def test_one_of_many_replaces_gets_the_lane(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
@@ -159,6 +163,36 @@ async def test_a_cancelled_load_is_removed_although_all_workers_are_busy(service
     assert (await service.ended(idle.task_id)).state == TaskState.TASK_STATE_CANCELLED
     service.loads.gate.set()
     assert (await service.ended(busy.task_id)).state == SUCCEEDED
+
+
+async def test_files_are_validated_while_no_load_comes_to_an_end(services: Services, sql: "Sql") -> None:
+    service = await services.start()
+    service.loads.lose_rows, service.loads.loaded_percent = 1, 50.0
+    for number in range(2 * service.settings.pipeline_workers):
+        await service.upload(datasource=f"stuck_{number}")
+
+    async def all_workers_count() -> bool:
+        counted = await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE status = 'VERIFYING' AND worker IS NOT NULL")
+        return bool(counted == service.settings.pipeline_workers)
+
+    await until(all_workers_count)
+    service.validation.judge = rejected
+    bad = await service.upload()
+    assert (await asyncio.wait_for(service.ended(bad.task_id), 5)).state == TaskState.TASK_STATE_REJECTED
+    service.validation.judge = passed
+    good = await service.upload()
+    await asyncio.wait_for(service.reached(good.task_id, INGESTING), 5)
+    assert await all_workers_count()
+
+
+async def test_tasks_far_behind_have_no_place(services: Services, sql: "Sql", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PLACES", 2)
+    service = await services.start(pipeline_workers=0)
+    tasks = [await service.upload() for _ in range(4)]
+    await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING', started_at = now() WHERE task_id <> $1", tasks[3].task_id)
+    told = [await service.get(task.task_id) for task in tasks]
+    assert [task.queue_position if task.HasField("queue_position") else None for task in told] == [1, 2, None, None]
+    assert not any(task.HasField("estimated_seconds_left") for task in told)
 
 
 @pytest.fixture

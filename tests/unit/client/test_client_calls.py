@@ -96,7 +96,9 @@ class Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
         yield druid_pb2.QueryResponse(header=druid_pb2.QueryHeader(query_id="q1", columns=columns))
         for rows in ([["Köln", 2**53 + 1]], [[None, request.limit]]):
             yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=json.dumps(rows).encode(), count=1))
-        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=2, truncated=True, elapsed_ms=7))
+        cut = "ALL OF IT" not in request.sql
+        assert request.all_rows == (request.limit == 0)
+        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=2, truncated=cut, elapsed_ms=7))
 
 
 class World:
@@ -239,6 +241,15 @@ async def test_a_query_gives_columns_and_rows(client: SluiceClient) -> None:
     assert [(column.name, column.type) for column in result.columns] == [("city", "VARCHAR"), ("n", "BIGINT")]
     assert result.rows == [["Köln", 2**53 + 1], [None, 9]]
     assert (result.row_count, result.truncated, result.elapsed_ms, result.query_id) == (2, True, 7, "q1")
+
+
+async def test_without_a_limit_all_rows_come_or_an_error(client: SluiceClient) -> None:
+    whole = await client.query("SELECT ALL OF IT")
+    assert (len(whole.rows), whole.truncated) == (2, False)
+    with pytest.raises(SluiceClientError) as failure:
+        await client.query("SELECT city, n FROM sales")
+    assert (failure.value.code, failure.value.actor) == ("QUERY_TRUNCATED", "you")
+    assert failure.value.metadata == {"rows": "2"}
 
 
 async def test_an_error_carries_everything_that_the_service_said(client: SluiceClient) -> None:

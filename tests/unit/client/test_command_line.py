@@ -181,7 +181,8 @@ class Services(
         yield druid_pb2.QueryResponse(header=druid_pb2.QueryHeader(query_id="q1", columns=columns))
         rows = [["Köln\x1b[2J", 2**53 + 1], [None, request.limit]]
         yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=json.dumps(rows).encode(), count=2))
-        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=2, truncated=True, elapsed_ms=7))
+        cut = "ALL OF IT" not in request.sql
+        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=2, truncated=cut, elapsed_ms=7))
 
 
 @dataclass
@@ -327,6 +328,18 @@ async def test_a_query_is_a_table_or_a_document(sluice: Shell) -> None:
     [answer] = (await sluice("query", "SELECT 1", "--json")).documents()
     assert list(answer) == ["columns", "rows", "row_count", "truncated", "elapsed_ms", "query_id"]
     assert answer["rows"][0] == ["Köln\x1b[2J", 2**53 + 1]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+async def test_an_answer_that_is_cut_without_being_asked_for_is_no_success(sluice: Shell, options: list[str]) -> None:
+    cut = await sluice("query", "SELECT 1", *options)
+    assert cut.status == Exit.TRUNCATED
+    assert "only the first 2 rows" in cut.err
+    wanted = await sluice("query", "SELECT 1", "--limit", "2", *options)
+    assert wanted.status == Exit.OK
+    assert "only the first 2 rows" in wanted.err
+    whole = await sluice("query", "SELECT ALL OF IT", *options)
+    assert (whole.status, "TRUNCATED" in whole.err) == (Exit.OK, False)
 
 
 async def test_errors_say_what_to_do(sluice: Shell) -> None:

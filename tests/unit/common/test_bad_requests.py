@@ -1,4 +1,5 @@
-"""Every rpc of every service against requests that no service may take: refused before a servicer sees them."""
+"""Every rpc of every service against requests that no service may take: refused before a servicer
+sees them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -42,7 +43,11 @@ def handler(method: MethodDescriptor, seen: list[str]) -> grpc.RpcMethodHandler:
 
     kinds = ["stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming)]
     make = getattr(grpc, f"{'_'.join(kinds)}_rpc_method_handler")
-    return make(stream if method.server_streaming else once, GetMessageClass(method.input_type).FromString, answer.SerializeToString)
+    return make(
+        stream if method.server_streaming else once,
+        GetMessageClass(method.input_type).FromString,
+        answer.SerializeToString,
+    )
 
 
 @pytest.fixture
@@ -118,7 +123,13 @@ async def test_the_longest_error_arrives_with_its_code(char: str) -> None:
     long = char * 70_000
 
     async def refuse(request: Any, context: Any) -> Any:
-        raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, long, column=long, value=long, metadata={"state": long})
+        raise errors.error(
+            ErrorReason.ERROR_REASON_UPLOAD_CLOSED,
+            long,
+            column=long,
+            value=long,
+            metadata={"state": long},
+        )
 
     def register(made: aio.Server) -> None:
         refusing = grpc.unary_unary_rpc_method_handler(refuse, GetMessageClass(method.input_type).FromString, bytes)
@@ -141,5 +152,9 @@ async def test_the_longest_error_arrives_with_its_code(char: str) -> None:
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x\udfffy"])
 def test_an_error_can_name_any_text(text: str) -> None:
     told = errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{text} is wrong.", column=text, value=text)
-    clean = "".join("\ufffd" if char in "\0\ud800\udfff" else char for char in text)
-    assert (told.problem.message, told.problem.column, told.problem.value) == (f"{clean} is wrong.", clean, clean)
+    clean = "".join("\ufffd" if char in "\ud800\udfff" else char for char in text)
+    assert (told.problem.message, told.problem.column, told.problem.value) == (
+        f"{clean} is wrong.",
+        clean,
+        clean,
+    )

@@ -134,7 +134,13 @@ class FakeDruid:
 
     @asynccontextmanager
     async def query(
-        self, sql: str, query_id: str, limit: int, timeout_ms: int, parameters: Sequence[Value] = ()
+        self,
+        sql: str,
+        query_id: str,
+        limit: int,
+        timeout_ms: int,
+        parameters: Sequence[Value] = (),
+        max_subquery_rows: int | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         self.queries.append((sql, limit, timeout_ms))
         yield self._lines()

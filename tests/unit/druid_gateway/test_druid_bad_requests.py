@@ -1,4 +1,5 @@
-"""Every rpc with numbers and texts at their limits: an answer or a refusal, never a fault of ours."""
+"""Every rpc with numbers and texts at their limits: an answer or a refusal, never a fault of
+ours."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ SERVICE = druid_pb2.DESCRIPTOR.services_by_name["DruidGatewayService"]
 async def channel() -> AsyncIterator[aio.Channel]:
     druid = FakeDruid(lines=[b'["n"]', b'["LONG"]', b'["BIGINT"]', b"[1]"])
     poller = TaskPoller(druid, 1.0)
-    servicer = DruidGateway(druid, S3Extension(), poller, Handover("druid_gateway"), 1024)
+    servicer = DruidGateway(druid, S3Extension(), poller, Handover("druid_gateway"), 1024, 1000)
     async with AsyncExitStack() as stack:
         polling = asyncio.create_task(poller.run())
         stack.callback(polling.cancel)

@@ -148,6 +148,36 @@ async def test_a_user_query_is_asked_once(druid: HttpDruid, web: respx.MockRoute
                 pytest.fail("nothing answered")
         assert route.call_count == 1
     assert raised.value.code == "DRUID_UNAVAILABLE"
+    assert "again in a moment" in raised.value.problem.action
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (httpx.RemoteProtocolError("peer closed connection"), "QUERY_FAILED"),
+        (httpx.ReadError("reset"), "QUERY_FAILED"),
+        (httpx.ReadTimeout("slow"), "QUERY_TIMEOUT"),
+        (httpx.ConnectTimeout("slow"), "DRUID_UNAVAILABLE"),
+    ],
+)
+async def test_a_query_that_druid_leaves(druid: HttpDruid, web: respx.MockRouter, failure: Exception, code: str) -> None:
+    with web:
+        web.post("/druid/v2/sql").mock(side_effect=failure)
+        with pytest.raises(SluiceError) as raised:
+            async with druid.query("SELECT 1", "id", 1, 1000):
+                pytest.fail("nothing answered")
+    assert raised.value.code == code
+    assert "othing to do" not in raised.value.problem.action
+
+
+async def test_a_broker_that_ends_while_it_answers(druid: HttpDruid, web: respx.MockRouter) -> None:
+    with web:
+        web.post("/druid/v2/sql").respond(502, text=HTML)
+        with pytest.raises(SluiceError) as raised:
+            async with druid.query("SELECT REPEAT('a', 1000000000)", "id", 1, 1000):
+                pytest.fail("nothing answered")
+    assert raised.value.code == "QUERY_FAILED"
+    assert "<html" not in raised.value.problem.message
 
 
 async def test_an_answer_that_breaks_off(druid: HttpDruid, web: respx.MockRouter) -> None:
@@ -157,7 +187,16 @@ async def test_an_answer_that_breaks_off(druid: HttpDruid, web: respx.MockRouter
             assert [await anext(lines) for _ in range(4)][-1] == b"[1]"
             with pytest.raises(SluiceError) as raised:
                 await anext(lines)
-    assert raised.value.code == "DRUID_UNAVAILABLE"
+    assert raised.value.code == "QUERY_FAILED"
+
+
+async def test_a_query_with_long_values_may_hold_fewer_rows(druid: HttpDruid, web: respx.MockRouter) -> None:
+    with web:
+        route = web.post("/druid/v2/sql").respond(200, content=b"\n")
+        async with druid.query("SELECT 1", "id", 1, 1000), druid.query("SELECT 1", "id", 1, 1000, max_subquery_rows=7):
+            pass
+    contexts = [json.loads(call.request.content)["context"] for call in route.calls]
+    assert [context.get("maxSubqueryRows") for context in contexts] == [None, 7]
 
 
 async def test_cancelling_never_fails(druid: HttpDruid, web: respx.MockRouter) -> None:

@@ -90,7 +90,7 @@ async def test_what_is_forbidden_does_not_reach_druid() -> None:
 async def test_an_answer_without_header_is_an_error() -> None:
     with pytest.raises(SluiceError) as raised:
         await answer(FakeDruid(lines=HEADER[:2]))
-    assert raised.value.code == "DRUID_UNAVAILABLE"
+    assert raised.value.code == "QUERY_FAILED"
 
 
 async def split(chunks: Sequence[bytes]) -> list[bytes]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common.errors import code_of
-from services.druid_gateway.answers import query_failure, status_of_task, task_report
+from services.druid_gateway.answers import query_failure, status_of_task, task_report, user_query_failure
 from services.druid_gateway.failures import clean, problem_of_task
 from services.druid_gateway.loads import TaskReport, TaskState, TaskStatus
 from services.druid_gateway.redaction import redact
@@ -129,6 +129,54 @@ def test_query_failures(answer: dict[str, object], code: str, line: int | None) 
     assert failure.code == code
     assert (failure.problem.line if failure.problem.HasField("line") else None) == line
     assert failure.problem.message
+
+
+BAD_GATEWAY = "<html><body><h2>HTTP ERROR 502 Bad Gateway</h2></body></html>"
+OVERFLOW = "<title>Error 500 javax.servlet.ServletException: java.lang.StackOverflowError</title>"
+NO_BROKER = "<title>Error 503 Service Unavailable</title>"
+
+# As Druid 33.0.0 said them.
+USER_QUERY_FAILURES = [
+    # The broker ended while it answered.
+    (502, BAD_GATEWAY, "QUERY_FAILED"),
+    (504, "<html>Gateway Timeout</html>", "QUERY_FAILED"),
+    # A historical did.
+    (500, {"category": "RUNTIME_FAILURE", "error": "Unknown exception", "errorMessage": "Channel disconnected"}, "QUERY_FAILED"),
+    (500, {"category": "RUNTIME_FAILURE", "errorMessage": "Faulty channel in resource pool"}, "QUERY_FAILED"),
+    (500, {"category": "RUNTIME_FAILURE", "errorMessage": "Cannot convert 1.5 to DECIMAL(19, 19) due to overflow"}, "QUERY_FAILED"),
+    (500, {"category": "RUNTIME_FAILURE", "errorMessage": "Exceeded memory usage when aggregating type [STRING]"}, "QUERY_TOO_LARGE"),
+    (500, {"category": "RUNTIME_FAILURE", "errorMessage": "Not enough capacity for even one row! Need[9] but have[0]."}, "QUERY_TOO_LARGE"),
+    (500, {"category": "RUNTIME_FAILURE", "errorMessage": "Not enough space for aggregators, needed [2,000] bytes"}, "QUERY_TOO_LARGE"),
+    (500, {"errorMessage": "java.lang.OutOfMemoryError: Java heap space"}, "QUERY_TOO_LARGE"),
+    (
+        400,
+        {"category": "INVALID_INPUT", "error": "Resource limit exceeded", "errorMessage": "beyond maximum[100000] rows"},
+        "QUERY_TOO_LARGE",
+    ),
+    (500, OVERFLOW, "QUERY_TOO_EXPENSIVE"),
+    # Druid was not there, or is busy.
+    (503, NO_BROKER, "DRUID_UNAVAILABLE"),
+    (503, {"error": "Unable to determine destination[/druid/v2/sql]; is your coordinator/overlord running?"}, "DRUID_UNAVAILABLE"),
+    (
+        429,
+        {"category": "CAPACITY_EXCEEDED", "error": "Query capacity exceeded", "errorMessage": "Cannot acquire 1 merge buffers."},
+        "DRUID_UNAVAILABLE",
+    ),
+    (307, "", "DRUID_UNAVAILABLE"),
+    # What query_failure tells is told as it is.
+    (400, {"category": "INVALID_INPUT", "errorMessage": "Object 'x' not found"}, "QUERY_INVALID"),
+    (504, {"category": "TIMEOUT", "error": "Query timeout"}, "QUERY_TIMEOUT"),
+]
+
+
+@pytest.mark.parametrize(("status", "answer", "code"), USER_QUERY_FAILURES)
+def test_nobody_who_asked_a_question_is_told_to_do_nothing(status: int, answer: dict[str, object] | str, code: str) -> None:
+    known, text = (answer, "") if isinstance(answer, dict) else ({}, answer)
+    failure = user_query_failure(known, status, text)
+    assert failure.code == code
+    assert "othing to do" not in failure.problem.action
+    assert "again until" not in failure.problem.action
+    assert "<" not in failure.problem.message
 
 
 def test_the_parsers_list_of_alternatives_is_left_out() -> None:

@@ -332,7 +332,7 @@ class FakeQueries:
     def __init__(self, *steps: QueryResponse) -> None:
         self.steps = steps
 
-    async def query(self, sql: str, limit: int, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
+    async def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
         for step in self.steps:
             yield step
 
@@ -378,10 +378,22 @@ async def nobody_ready() -> Readiness:
     return Readiness(ready=False, services={"status": "UNREACHABLE"})
 
 
-def application(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any) -> ASGIApp:
+def application(
+    tasks: FakeTasks | None = None,
+    uploads: FakeUploads | None = None,
+    queries: FakeQueries | None = None,
+    **settings: Any,
+) -> ASGIApp:
     """The whole gateway on fakes."""
     tasks = tasks or FakeTasks()
-    services = Services(tasks, uploads or FakeUploads(), FakeReports(), FakeJudging(), FakeQueries(), FakeWebhooks())
+    services = Services(
+        tasks,
+        uploads or FakeUploads(),
+        FakeReports(),
+        FakeJudging(),
+        queries or FakeQueries(),
+        FakeWebhooks(),
+    )
     addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
     metrics = Metrics()
     return http_app(

@@ -1,11 +1,12 @@
-"""The four services over real gRPC with everything around their servicers, answering as the fakes behind the ports do: what the
-gateway makes of a request must be a message that they can take."""
+"""The four services over real gRPC with everything around their servicers, answering as the fakes
+behind the ports do: what the gateway makes of a request must be a message that they can take."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 from starlette.types import ASGIApp
@@ -156,7 +157,7 @@ class Answers:
         return await self._queries.proposals(request.name)
 
 
-def _handlers(answers: Answers, names: dict[str, Any]) -> dict[str, grpc.RpcMethodHandler]:
+def _handlers(answers: Answers, names: Mapping[str, MethodDescriptor]) -> dict[str, grpc.RpcMethodHandler]:
     made = {}
     for name, method in names.items():
         kinds = ["stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming)]
@@ -202,7 +203,7 @@ async def gateway_on_rpcs(**settings: Any) -> AsyncIterator[ASGIApp]:
             uploads=UploadRpc(channel, 10, tasks.loader.answered),
             reports=ValidationRpc(channel),
             judging=QualityRpc(channel),
-            queries=DruidRpc(channel, 10),
+            queries=DruidRpc(channel, 10, 10),
             webhooks=WebhooksRpc(channel),
         )
         addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
@@ -210,4 +211,11 @@ async def gateway_on_rpcs(**settings: Any) -> AsyncIterator[ASGIApp]:
         watches, all_watch = Watches(tasks, metrics.watches), AllWatch(tasks)
         stack.push_async_callback(watches.close)
         stack.push_async_callback(all_watch.close)
-        yield http_app(services, watches, all_watch, Settings(**{**addresses, **settings}), metrics, nobody_ready)
+        yield http_app(
+            services,
+            watches,
+            all_watch,
+            Settings(**{**addresses, **settings}),
+            metrics,
+            nobody_ready,
+        )

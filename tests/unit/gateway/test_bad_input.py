@@ -1,5 +1,5 @@
-"""Every address, every parameter and every argument against a table of bad values: each is refused with a code of the client's,
-never as a fault of ours."""
+"""Every address, every parameter and every argument against a table of bad values: each is refused
+with a code of the client's, never as a fault of ours."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -8,13 +8,20 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import pytest_asyncio
 from graphql import GraphQLArgument, GraphQLField, get_named_type, is_leaf_type, is_non_null_type
 
 from gateway.schema import schema
 from tests.unit.gateway.edge_fakes import BOUNDARY, CONTENT_TYPE, END, TASK_ID, application, part
 from tests.unit.gateway.rpc_fakes import gateway_on_rpcs
 
-NEVER = {"%00": "NUL", "a%00b": "NUL within", "%ff": "no UTF-8", "%ed%a0%80": "a surrogate", "%c3%28": "a broken sequence"}
+NEVER = {
+    "%00": "NUL",
+    "a%00b": "NUL within",
+    "%ff": "no UTF-8",
+    "%ed%a0%80": "a surrogate",
+    "%c3%28": "a broken sequence",
+}
 """Percent-encoded texts that nothing takes, anywhere."""
 
 ODD = {
@@ -63,7 +70,18 @@ JSON_NEVER = {
 }
 """Bodies that no address takes."""
 
-VALUES_NEVER = ['"\\ud800"', '"a\\udfffb"', '"\\u0000"', '"a\\u0000b"', "1e400", "-1e400", "NaN", "Infinity", "-Infinity", "1" + "0" * 400]
+VALUES_NEVER = [
+    '"\\ud800"',
+    '"a\\udfffb"',
+    '"\\u0000"',
+    '"a\\u0000b"',
+    "1e400",
+    "-1e400",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1" + "0" * 400,
+]
 """JSON values that no field takes."""
 
 VALUES_ODD = [
@@ -91,19 +109,38 @@ VALUES_ODD = [
 ]
 """JSON values that may be taken, or be refused."""
 
-HEADERS = [b"\xff", b"\xc3\x28", b"a\tb", b"x" * 5000, b"-1", b"9223372036854775807", b"9" * 4400, b"\xd9\xa1", b"1e400", b""]
+HEADERS = [
+    b"\xff",
+    b"\xc3\x28",
+    b"a\tb",
+    b"x" * 5000,
+    b"-1",
+    b"9223372036854775807",
+    b"9" * 4400,
+    b"\xd9\xa1",
+    b"1e400",
+    b"",
+]
 
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
-@pytest.fixture
+# One gateway for all: it has to survive everything.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with gateway_on_rpcs() as app, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+    async with (
+        gateway_on_rpcs() as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+    ):
         yield client
 
 
 def judge(answer: httpx.Response, what: object, *, refused: bool = False) -> None:
-    """Raises AssertionError unless it is an answer to the client, and where it is a refusal, one with a code."""
+    """Raises AssertionError unless it is an answer to the client, and where it is a refusal, one
+    with a code."""
     assert answer.status_code < 500, (what, answer.text[:500])
     if refused:
         assert answer.status_code == 400, (what, answer.status_code, answer.text[:500])
@@ -185,7 +222,10 @@ async def test_paths(http: httpx.AsyncClient, name: str) -> None:
             judge(answer, (name, value), refused=answer.request.method != "HEAD")
             assert answer.status_code == 400
         for value in ODD:
-            judge(await send(http, name, values={piece: value or "%20"}, headers=headers), (name, value))
+            judge(
+                await send(http, name, values={piece: value or "%20"}, headers=headers),
+                (name, value),
+            )
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if parameters(name, "query")])
@@ -194,13 +234,29 @@ async def test_queries(http: httpx.AsyncClient, name: str) -> None:
     form = {"content": content, "headers": {"Content-Type": CONTENT_TYPE}} if "upload" in name else {}
     for parameter in [*parameters(name, "query"), "unknown"]:
         for value in NEVER:
-            judge(await send(http, name, f"{parameter}={value}", **form), (name, parameter, value), refused=True)
+            judge(
+                await send(http, name, f"{parameter}={value}", **form),
+                (name, parameter, value),
+                refused=True,
+            )
         for value in ODD:
             judge(await send(http, name, f"{parameter}={value}", **form), (name, parameter, value))
-        judge(await send(http, name, "&".join([f"{parameter}=1"] * 1000), **form), (name, parameter, "often"))
+        judge(
+            await send(http, name, "&".join([f"{parameter}=1"] * 1000), **form),
+            (name, parameter, "often"),
+        )
 
 
-HEADER_NAMES = ("idempotency-key", "last-event-id", "accept", "cookie", "traceparent", "origin", "content-type", "user-agent")
+HEADER_NAMES = (
+    "idempotency-key",
+    "last-event-id",
+    "accept",
+    "cookie",
+    "traceparent",
+    "origin",
+    "content-type",
+    "user-agent",
+)
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if not name.startswith("GET /metrics")])
@@ -219,10 +275,23 @@ async def test_bodies(http: httpx.AsyncClient, name: str) -> None:
     for what, content in JSON_NEVER.items():
         answer = await send(http, name, content=content, headers={"Content-Type": "application/json"})
         judge(answer, (name, what), refused=True)
-    for kind in ("", "text/plain", "application/json; charset=\xff", "application/x-www-form-urlencoded", "multipart/form-data"):
-        judge(await send(http, name, content=b"{}", headers={"Content-Type": kind.encode("latin-1")}), (name, kind))
+    for kind in (
+        "",
+        "text/plain",
+        "application/json; charset=\xff",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ):
+        judge(
+            await send(http, name, content=b"{}", headers={"Content-Type": kind.encode("latin-1")}),
+            (name, kind),
+        )
     large = b'{"a":"' + b"x" * 2_000_000 + b'"}'
-    judge(await send(http, name, content=large, headers={"Content-Type": "application/json"}), name, refused=True)
+    judge(
+        await send(http, name, content=large, headers={"Content-Type": "application/json"}),
+        name,
+        refused=True,
+    )
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -236,23 +305,59 @@ async def test_fields_of_bodies(http: httpx.AsyncClient, name: str) -> None:
             judge(answer, (name, field, value[:50]), refused=value in VALUES_NEVER)
 
 
-FORM_FIELDS = ("datasource_name", "mode", "interval", "apply", "allow_duplicate", "options", "unknown")
+FORM_FIELDS = (
+    "datasource_name",
+    "mode",
+    "interval",
+    "apply",
+    "allow_duplicate",
+    "options",
+    "unknown",
+)
 
 
 @pytest.mark.parametrize("field", FORM_FIELDS)
 async def test_fields_of_forms(http: httpx.AsyncClient, field: str) -> None:
-    values = [b"", b"\xff", b"\xed\xa0\x80", b"\0", b"a\0b", b"x" * 5000, b"{" * 50_000, "\u202e\ufeff".encode()]
-    values += [b'{"encoding": "\\ud800"}', b'{"encoding": "\\u0000"}', b'{"header_row": 1e400}', b"[" * 60_000, b"null", b"NaN"]
+    values = [
+        b"",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\0",
+        b"a\0b",
+        b"x" * 5000,
+        b"{" * 50_000,
+        "\u202e\ufeff".encode(),
+    ]
+    values += [
+        b'{"encoding": "\\ud800"}',
+        b'{"encoding": "\\u0000"}',
+        b'{"header_row": 1e400}',
+        b"[" * 60_000,
+        b"null",
+        b"NaN",
+    ]
     values += [b"0001-01-01T00:00:00+23:59/9999-12-31T23:59:59-23:59", b"2024-01-01/2024-01-02"]
     for value in values:
         for mode in (b"append", b"replace_interval"):
             others = b"" if field == "datasource_name" else part("datasource_name", b"sales")
             others += b"" if field == "mode" else part("mode", mode)
             body = others + part(field, value) + part("file", b"a,b\r\n", "a.csv") + END
-            judge(await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}), (field, value[:40]))
+            judge(
+                await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}),
+                (field, value[:40]),
+            )
 
 
-FILENAMES = [b"\xff.csv", b"\xed\xa0\x80.csv", b"a\0b.csv", b"", b"x" * 5000 + b".csv", b'a\\".csv', "\u202e.csv".encode(), b"%00.csv"]
+FILENAMES = [
+    b"\xff.csv",
+    b"\xed\xa0\x80.csv",
+    b"a\0b.csv",
+    b"",
+    b"x" * 5000 + b".csv",
+    b'a\\".csv',
+    "\u202e.csv".encode(),
+    b"%00.csv",
+]
 
 
 @pytest.mark.parametrize("filename", FILENAMES)
@@ -261,13 +366,21 @@ async def test_names_of_files(http: httpx.AsyncClient, filename: bytes, form: by
     named = form % (filename if b"*" not in form else quote(filename).encode())
     body = part("datasource_name", b"sales") + f"--{BOUNDARY}\r\n".encode()
     body += b'Content-Disposition: form-data; name="file"; ' + named + b"\r\n\r\na,b\r\n" + END
-    judge(await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}), (filename, form))
+    judge(
+        await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}),
+        (filename, form),
+    )
 
 
 TUS_HEADERS = {
     "Upload-Length": [*HEADERS, b"1e9", b"+1", b"0x10"],
     "Upload-Offset": [*HEADERS, b"1e9", b"+1", b"0x10"],
-    "Upload-Metadata": [*HEADERS, b"filename", b"filename AAAA,datasource_name c2FsZXM=", b"filename YQBi,datasource_name c2FsZXM="],
+    "Upload-Metadata": [
+        *HEADERS,
+        b"filename",
+        b"filename AAAA,datasource_name c2FsZXM=",
+        b"filename YQBi,datasource_name c2FsZXM=",
+    ],
     "Upload-Checksum": [*HEADERS, b"sha1", b"sha1 x", b"md5 \xff"],
     "Tus-Resumable": HEADERS,
     "Content-Type": HEADERS,
@@ -285,7 +398,11 @@ SOUND_TUS = {
 
 @pytest.mark.parametrize("header", TUS_HEADERS)
 async def test_tus(http: httpx.AsyncClient, header: str) -> None:
-    for name in ("POST /api/ingest/uploads", "PATCH /api/ingest/uploads/{upload_id}", "HEAD /api/ingest/uploads/{upload_id}"):
+    for name in (
+        "POST /api/ingest/uploads",
+        "PATCH /api/ingest/uploads/{upload_id}",
+        "HEAD /api/ingest/uploads/{upload_id}",
+    ):
         for value in TUS_HEADERS[header]:
             headers = [(key.encode(), given) for key, given in {**SOUND_TUS, header: value}.items()]
             judge(await send(http, name, headers=headers, content=b""), (name, header, value))
@@ -295,7 +412,10 @@ async def test_tus(http: httpx.AsyncClient, header: str) -> None:
 
 
 def graphql_fields() -> Iterator[tuple[str, str, GraphQLField]]:
-    for kind, root in (("query", schema._schema.query_type), ("mutation", schema._schema.mutation_type)):
+    for kind, root in (
+        ("query", schema._schema.query_type),
+        ("mutation", schema._schema.mutation_type),
+    ):
         assert root is not None
         yield from ((kind, name, field) for name, field in root.fields.items() if field.args)
 
@@ -308,7 +428,14 @@ def document(kind: str, name: str, field: GraphQLField) -> str:
     return f"{kind} ({declared}) {{ {name}({passed}){selected} }}"
 
 
-SOUND: dict[str, Any] = {"String": "x", "ID": TASK_ID, "Int": 1, "Boolean": True, "JSON": {}, "Upload": None}
+SOUND: dict[str, Any] = {
+    "String": "x",
+    "ID": TASK_ID,
+    "Int": 1,
+    "Boolean": True,
+    "JSON": {},
+    "Upload": None,
+}
 SOUND_BY_NAME: dict[str, Any] = {
     "uri": "s3://b/a.csv",
     "dataSourceName": "sales",
@@ -336,7 +463,11 @@ async def ask(http: httpx.AsyncClient, name: str, query: str, variables: str) ->
     return await http.post("/graphql", content=form, headers=headers)
 
 
-@pytest.mark.parametrize(("kind", "name", "field"), list(graphql_fields()), ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize(
+    ("kind", "name", "field"),
+    list(graphql_fields()),
+    ids=lambda each: each if isinstance(each, str) else "",
+)
 async def test_arguments(http: httpx.AsyncClient, kind: str, name: str, field: GraphQLField) -> None:
     query = document(kind, name, field)
     usual = {argument: sound(argument, given) for argument, given in field.args.items()}
@@ -345,7 +476,12 @@ async def test_arguments(http: httpx.AsyncClient, kind: str, name: str, field: G
     for argument, given in field.args.items():
         values = [*VALUES_NEVER, *VALUES_ODD]
         if str(get_named_type(given.type)) == "String":
-            texts = (*ODD.values(), "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00+23:59/2024-01-01")
+            texts = (
+                *ODD.values(),
+                "0001-01-01T00:00:00+23:59",
+                "9999-12-31T23:59:59-23:59",
+                "0001-01-01T00:00+23:59/2024-01-01",
+            )
             values += [json.dumps(text) for text in texts]
         for value in values:
             others = {key: value for key, value in usual.items() if key != argument}
@@ -375,7 +511,11 @@ LITERALS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "field"), list(graphql_fields()), ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize(
+    ("kind", "name", "field"),
+    list(graphql_fields()),
+    ids=lambda each: each if isinstance(each, str) else "",
+)
 async def test_literals(http: httpx.AsyncClient, kind: str, name: str, field: GraphQLField) -> None:
     selected = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
     for argument in field.args:

@@ -1,26 +1,10 @@
-"""What is in Druid, and answers of queries in other forms."""
-
-import json
+"""What is in Druid."""
 
 from httpx import ASGITransport, AsyncClient
 
-from gateway.query_http import as_csv, ndjson
 from sluice.common.v1.task_pb2 import TaskState
-from sluice.druid.v1.druid_pb2 import QueryColumn, QueryHeader, QueryResponse, QueryRows, QuerySummary
 from sluice.status.v1.status_pb2 import Task
 from tests.unit.gateway.edge_fakes import TASK_ID, FakeTasks, application
-
-STEPS = [
-    QueryResponse(header=QueryHeader(query_id="q", columns=[QueryColumn(name="a", type="VARCHAR"), QueryColumn(name="b", type="BIGINT")])),
-    QueryResponse(rows=QueryRows(json=b'[["x,\\"y\\"",1152921504606846977],["=1+1",null]]', count=2)),
-    QueryResponse(rows=QueryRows(json=b'[["\xe5\x8c\x97",-2]]', count=1)),
-    QueryResponse(summary=QuerySummary(row_count=3)),
-]
-
-
-async def _steps(steps: list[QueryResponse]):  # type: ignore[no-untyped-def]
-    for step in steps:
-        yield step
 
 
 async def _asked(path: str, state: "TaskState.ValueType" = TaskState.TASK_STATE_SUCCEEDED) -> tuple[int, object]:
@@ -29,20 +13,6 @@ async def _asked(path: str, state: "TaskState.ValueType" = TaskState.TASK_STATE_
     async with AsyncClient(transport=ASGITransport(application(tasks)), base_url="http://127.0.0.1") as http:
         answer = await http.get(path)
         return answer.status_code, answer.json()
-
-
-async def test_ndjson_has_an_object_a_line() -> None:
-    text = b"".join([piece async for piece in ndjson(_steps(STEPS))]).decode()
-    assert [json.loads(line) for line in text.splitlines()] == [
-        {"a": 'x,"y"', "b": 2**60 + 1},
-        {"a": "=1+1", "b": None},
-        {"a": "北", "b": -2},
-    ]
-
-
-async def test_csv_has_a_header_and_no_formula() -> None:
-    text = b"".join([piece async for piece in as_csv(_steps(STEPS))]).decode()
-    assert text == 'a,b\r\n"x,""y""",1152921504606846977\r\n\'=1+1,\r\n北,-2\r\n'
 
 
 async def test_datasources_are_listed_described_and_shown() -> None:

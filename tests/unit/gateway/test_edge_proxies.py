@@ -150,7 +150,7 @@ async def test_a_mutation_over_a_websocket_has_a_client_too() -> None:
     }
     coming: asyncio.Queue[Message] = asyncio.Queue()
     going: asyncio.Queue[Message] = asyncio.Queue()
-    line = asyncio.create_task(app(scope, coming.get, going.put))
+    line = asyncio.ensure_future(app(scope, coming.get, going.put))
     coming.put_nowait({"type": "websocket.connect"})
     for message in (
         {"type": "connection_init"},

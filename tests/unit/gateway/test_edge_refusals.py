@@ -1,5 +1,7 @@
 """Everything that is refused has one shape, a status and a code; and who is refused at the door."""
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -14,7 +16,7 @@ from tests.unit.gateway.edge_fakes import END, TASK_ID, FakeTasks, FakeUploads, 
 SHAPE = ["code", "message", "line", "column", "value", "action", "actor"]
 
 
-def client(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: object) -> httpx.AsyncClient:
+def client(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any) -> httpx.AsyncClient:
     """A client of a gateway on fakes."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(application(tasks, uploads, **settings)), base_url="http://localhost")
 

@@ -1,4 +1,5 @@
-"""tus at the edge: what a header that is not implemented is answered, and that a question changes nothing."""
+"""tus at the edge: what a header that is not implemented is answered, and that a question changes
+nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -19,19 +20,16 @@ TYPE = "IngestionTaskStatus"
 
 
 def fanned(depth: int, spreads: int = 3) -> str:
-    """Fragments that each spread the next one several times: `spreads` to the power of `depth` fields."""
-    parts = [f"{{ {TASKS} {{ ...f0 }} }}"]
-    for number in range(depth):
-        parts.append(f"fragment f{number} on {TYPE} {{ {f'...f{number + 1} ' * spreads} }}")
-    return " ".join([*parts, f"fragment f{depth} on {TYPE} {{ taskId }}"])
+    """Fragments that each spread the next one several times: `spreads` to the power of `depth`
+    fields."""
+    fans = [f"fragment f{n} on {TYPE} {{ {f'...f{n + 1} ' * spreads} }}" for n in range(depth)]
+    return " ".join([f"{{ {TASKS} {{ ...f0 }} }}", *fans, f"fragment f{depth} on {TYPE} {{ taskId }}"])
 
 
 def fanned_fields(depth: int) -> str:
     """The same, of fragments on Query that hold one another within fields."""
-    parts = ["{ ...f0 }"]
-    for number in range(depth):
-        parts.append(f"fragment f{number} on Query {{ {f'...f{number + 1} ' * 3} }}")
-    return " ".join([*parts, f"fragment f{depth} on Query {{ {TASKS} {{ taskId }} }}"])
+    fans = [f"fragment f{n} on Query {{ {f'...f{n + 1} ' * 3} }}" for n in range(depth)]
+    return " ".join(["{ ...f0 }", *fans, f"fragment f{depth} on Query {{ {TASKS} {{ taskId }} }}"])
 
 
 def unused(depth: int) -> str:
@@ -76,9 +74,10 @@ SHAPES: list[Callable[[int], str]] = [fanned, fanned_fields, unused, chained, re
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 async def test_a_document_costs_no_more_than_its_length(shape: Callable[[int], str]) -> None:
-    # Twice as long, at most 2.5 times as many calls, at every length: 3 to the power of 8 fields would be 6,561 times as many.
+    # Twice as long, at most 2.5 times as many calls, at every length: 3 to the power of 8 fields
+    # would be 6,561 times as many.
     figures = [await calls_of(shape(size)) for size in (4, 8, 16, 32)]
-    assert all(more <= 2.5 * less for less, more in zip(figures, figures[1:], strict=False)), figures
+    assert all(more <= 2.5 * less for less, more in pairwise(figures)), figures
 
 
 async def test_nothing_costs_more_than_the_longest_documents_that_are_taken() -> None:
@@ -102,32 +101,56 @@ REFUSED = {
     "fragments that fan out": (fanned(12), "500 fields"),
     "fragments within fields": (fanned_fields(12), "500 fields"),
     "many fields": ("{" + "__typename " * 501 + "}", "500 fields"),
-    "aliases": ("{" + " ".join(f"a{number}: __typename" for number in range(21)) + "}", "20 aliases"),
-    "a thousand aliases": ("{" + " ".join(f"a{number}: __typename" for number in range(1000)) + "}", "1,000 tokens"),
-    "aliases by fragments": ("{...a ...a ...a} fragment a on Query {" + " ".join(f"x{n}: __typename" for n in range(7)) + "}", "20 al"),
+    "aliases": (
+        "{" + " ".join(f"a{number}: __typename" for number in range(21)) + "}",
+        "20 aliases",
+    ),
+    "a thousand aliases": (
+        "{" + " ".join(f"a{number}: __typename" for number in range(1000)) + "}",
+        "1,000 tokens",
+    ),
+    "aliases by fragments": (
+        "{...a ...a ...a} fragment a on Query {" + " ".join(f"x{n}: __typename" for n in range(7)) + "}",
+        "20 al",
+    ),
     "deep": ("{" + "a{" * 20 + "b" + "}" * 21, "20 fields within"),
     "depth 50": ("{" + "a{" * 50 + "b" + "}" * 51, "40 brackets"),
     "deep by fragments": (
         "{...a} "
-        + " ".join(f"fragment {x} on Query {{a{{a{{a{{a{{...{y}}}}}}}}}}}" for x, y in zip("abcdef", "bcdefg"))
+        + " ".join(f"fragment {x} on Query {{a{{a{{a{{a{{...{y}}}}}}}}}}}" for x, y in pairwise("abcdefg"))
         + " fragment g on Query {a}",
         "20 fields within",
     ),
     "a circle": ("{...a} fragment a on Query {...b} fragment b on Query {...a}", "spreads itself"),
     "a circle of one": ("{...a} fragment a on Query {...a}", "spreads itself"),
     "a circle that no operation spreads": ("{__typename} fragment a on Query {...a}", "spread"),
-    "deep values": ("{updateDatasourceSettings(settings: " + "{a:" * 50 + "1" + "}" * 50 + ") }", "40 brackets"),
+    "deep values": (
+        "{updateDatasourceSettings(settings: " + "{a:" * 50 + "1" + "}" * 50 + ") }",
+        "40 brackets",
+    ),
     "100,000 brackets": ("{a(b: " + "[" * 100_000 + ")}", "40 brackets"),
-    "definitions": ("{__typename}" + " ".join(f"fragment f{n} on Query {{__typename}}" for n in range(51)), "50 def"),
+    "definitions": (
+        "{__typename}" + " ".join(f"fragment f{n} on Query {{__typename}}" for n in range(51)),
+        "50 def",
+    ),
     "tokens": ("{" + "a b " * 501 + "}", "1,000 tokens"),
     "characters": ("{__typename} #" + "x" * 140_000, "131,072 characters"),
-    "aliases within an introspection": ("{__schema{a: types{name} b: types{name}}}", "aliases within an introspection"),
+    "aliases within an introspection": (
+        "{__schema{a: types{name} b: types{name}}}",
+        "aliases within an introspection",
+    ),
     "aliases within it by a fragment": (
         "{__schema{...a}} fragment a on __Schema {x: types{name} y: types{name}}",
         "aliases within an introspection",
     ),
-    "fields of fields": ("{__schema{types{fields{type{fields{name}}}}}}", "lists of a type's parts"),
-    "many introspections": ("{" + " ".join(f"a{n}:__schema{{types{{name}}}}" for n in range(4)) + "}", "3 introspections"),
+    "fields of fields": (
+        "{__schema{types{fields{type{fields{name}}}}}}",
+        "lists of a type's parts",
+    ),
+    "many introspections": (
+        "{" + " ".join(f"a{n}:__schema{{types{{name}}}}" for n in range(4)) + "}",
+        "3 introspections",
+    ),
     "fields of one name": (repeated(160), "aborted"),
     "no document": ("", "Syntax Error"),
     "a lone surrogate": ('{getIngestionTaskStatus(taskId: "\\ud800") {taskId}}', "Syntax Error"),
@@ -156,7 +179,10 @@ async def test_one_name_that_is_both_kinds_is_no_budget_s_business() -> None:
 TAKEN = {
     "introspection": get_introspection_query(),
     "introspection with everything": get_introspection_query(
-        input_value_deprecation=True, specified_by_url=True, directive_is_repeatable=True, schema_description=True
+        input_value_deprecation=True,
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
     ),
     "the first clients' documents": UPLOAD,
     "a status": STATUS,

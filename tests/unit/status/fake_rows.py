@@ -140,7 +140,7 @@ class FakeRows:
         self.task = replace(self.task, **values)  # type: ignore[arg-type]
         self.stage_seconds = 0.0
         self.events.append(Written("STATE", move.to, move.message))
-        if move.to in TERMINAL:
+        if move.to in TERMINAL or (state is State.VALIDATING and move.to is State.INGESTING):
             self.owner = None
         self.faults.after(number)
         return True

@@ -113,7 +113,7 @@ async def test_an_upload_that_is_stored_whole_is_finished_without_its_client() -
     async def away(*given: object) -> Task:
         raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "away")
 
-    world.tasks.complete = away  # type: ignore[method-assign]
+    world.tasks.complete = away  # type: ignore[method-assign,assignment]
     with pytest.raises(SluiceError):
         await world.receiver.receive(steps(Header(task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b"")))
     # As long as something was heard of it lately, its client may be about to finish it.

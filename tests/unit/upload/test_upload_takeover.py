@@ -1,4 +1,5 @@
-"""Who may take an upload from the stream that sends it: a stream with the next bytes, and nobody who only asks."""
+"""Who may take an upload from the stream that sends it: a stream with the next bytes, and nobody
+who only asks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

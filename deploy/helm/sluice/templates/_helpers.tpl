@@ -57,6 +57,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if eq .name "upload" }}
+- {name: TRUSTED_GATEWAYS, value: {{ include "sluice.name" (dict "root" .root "name" "gateway-pods") | quote }}}
+{{- end }}
 {{- if eq .name "validation" }}
 - {name: SPOOL_DIR, value: /spool}
 - {name: SPOOL_MAX_BYTES, value: {{ mul (int .root.Values.validation.spoolGi) 966367641 | quote }}}
@@ -72,6 +75,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- if eq .name "gateway" }}
 - name: ALLOWED_HOSTS
   value: {{ list "localhost" "127.0.0.1" (include "sluice.name" .) .root.Values.ingress.host | compact | join "," | quote }}
+{{- with .root.Values.ingress.trustedProxies }}
+- {name: TRUSTED_PROXIES, value: {{ join "," . | quote }}}
+{{- end }}
 {{- end }}
 {{- range $name, $value := .env }}
 - {name: {{ $name }}, value: {{ $value | quote }}}

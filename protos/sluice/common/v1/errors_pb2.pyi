@@ -155,6 +155,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The query did not end within its time. Metadata: timeout_ms."""
     ERROR_REASON_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 53
     """The query used more memory or produced more bytes than it may."""
+    ERROR_REASON_QUERY_TOO_EXPENSIVE: _ErrorReason.ValueType  # 54
+    """The query was not sent to Druid: what it builds could use up the memory of a Druid process, and Druid itself sets no limit. `message`
+    names the limit, `line` and the metadata's `sql_column` the place (both from 1), `value` the function or clause. Metadata: sql_column.
+    """
+    ERROR_REASON_QUERY_FAILED: _ErrorReason.ValueType  # 55
+    """Druid failed while it ran the query: a process of it ended or broke off, or threw an error that it does not explain as the SQL's.
+    `value` is Druid's own text, where there is one. Not retried.
+    """
+    ERROR_REASON_QUERY_TRUNCATED: _ErrorReason.ValueType  # 56
+    """The rows that arrived are not all: there are more than the server answers. Ends a CSV or NDJSON answer, and a query of the Python
+    client. Metadata: rows (how many arrived).
+    """
     ERROR_REASON_FILE_TYPE_MISMATCH: _ErrorReason.ValueType  # 100
     """--- verdicts on a file (100-149) ---
 
@@ -260,6 +272,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The object store does not answer or refuses. Retried while a stage may be."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 207
     """PostgreSQL does not answer."""
+    ERROR_REASON_DATABASE_TOO_NEW: _ErrorReason.ValueType  # 241
+    """The database was migrated by a newer release, and does not work with this one: a rollback that
+    went too far.
+    """
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 208
     """One of Sluice's own services does not answer. Metadata: service."""
     ERROR_REASON_STAGE_DEADLINE: _ErrorReason.ValueType  # 209
@@ -408,6 +424,18 @@ ERROR_REASON_QUERY_TIMEOUT: ErrorReason.ValueType  # 52
 """The query did not end within its time. Metadata: timeout_ms."""
 ERROR_REASON_QUERY_TOO_LARGE: ErrorReason.ValueType  # 53
 """The query used more memory or produced more bytes than it may."""
+ERROR_REASON_QUERY_TOO_EXPENSIVE: ErrorReason.ValueType  # 54
+"""The query was not sent to Druid: what it builds could use up the memory of a Druid process, and Druid itself sets no limit. `message`
+names the limit, `line` and the metadata's `sql_column` the place (both from 1), `value` the function or clause. Metadata: sql_column.
+"""
+ERROR_REASON_QUERY_FAILED: ErrorReason.ValueType  # 55
+"""Druid failed while it ran the query: a process of it ended or broke off, or threw an error that it does not explain as the SQL's.
+`value` is Druid's own text, where there is one. Not retried.
+"""
+ERROR_REASON_QUERY_TRUNCATED: ErrorReason.ValueType  # 56
+"""The rows that arrived are not all: there are more than the server answers. Ends a CSV or NDJSON answer, and a query of the Python
+client. Metadata: rows (how many arrived).
+"""
 ERROR_REASON_FILE_TYPE_MISMATCH: ErrorReason.ValueType  # 100
 """--- verdicts on a file (100-149) ---
 
@@ -513,6 +541,10 @@ ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 206
 """The object store does not answer or refuses. Retried while a stage may be."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 207
 """PostgreSQL does not answer."""
+ERROR_REASON_DATABASE_TOO_NEW: ErrorReason.ValueType  # 241
+"""The database was migrated by a newer release, and does not work with this one: a rollback that
+went too far.
+"""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 208
 """One of Sluice's own services does not answer. Metadata: service."""
 ERROR_REASON_STAGE_DEADLINE: ErrorReason.ValueType  # 209

@@ -927,12 +927,15 @@ class QueryRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    ALL_ROWS_FIELD_NUMBER: _builtins.int
     sql: _builtins.str
     """One SELECT, WITH or EXPLAIN PLAN FOR statement in Druid SQL."""
     limit: _builtins.int
-    """Most rows to answer, 1 to 1,000,000. Default 1,000."""
+    """Most rows to answer, 1 to 1,000,000. Default 1,000, unless `all_rows` is set."""
     timeout_ms: _builtins.int
     """Most time it may take, in milliseconds, up to 300,000. Default 30,000."""
+    all_rows: _builtins.bool
+    """Answers every row, up to the server's QUERY_MAX_ROWS, where `limit` is 0. The summary says whether they were all."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryParameter]:
         """Values of the statement's question marks, in order."""
@@ -944,10 +947,11 @@ class QueryRequest(_message.Message):
         limit: _builtins.int = ...,
         timeout_ms: _builtins.int = ...,
         parameters: _abc.Iterable[Global___QueryParameter] | None = ...,
+        all_rows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "parameters", b"parameters", "sql", b"sql", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_rows", b"all_rows", "limit", b"limit", "parameters", b"parameters", "sql", b"sql", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1081,7 +1085,7 @@ class QuerySummary(_message.Message):
     row_count: _builtins.int
     """Rows in all."""
     truncated: _builtins.bool
-    """True where the limit cut the answer."""
+    """True where `limit`, or QUERY_MAX_ROWS, cut the answer: there are more rows."""
     elapsed_ms: _builtins.int
     """Milliseconds from the submit to the last row."""
     def __init__(
@@ -1173,7 +1177,7 @@ class Datasource(_message.Message):
     name: _builtins.str
     """Its name."""
     rows: _builtins.int
-    """Rows of all its segments."""
+    """Its rows, as a query counts them."""
     bytes: _builtins.int
     """Bytes of all its segments."""
     segments: _builtins.int

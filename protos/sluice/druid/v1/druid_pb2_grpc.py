@@ -154,7 +154,7 @@ class DruidGatewayServiceServicer:
 
     def Query(self, request, context):
         """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
-        Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, DRUID_UNAVAILABLE.
+        Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT, QUERY_TOO_LARGE, QUERY_FAILED, DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,7 @@ class DruidGatewayServiceStub:
     """
     Query: _aio.UnaryStreamMultiCallable[_druid_pb2.QueryRequest, _druid_pb2.QueryResponse]
     """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
-    Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, DRUID_UNAVAILABLE.
+    Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT, QUERY_TOO_LARGE, QUERY_FAILED, DRUID_UNAVAILABLE.
     """
     ListDatasources: _aio.UnaryUnaryMultiCallable[_druid_pb2.ListDatasourcesRequest, _druid_pb2.ListDatasourcesResponse]
     """The datasources that have rows, by name. Read-only. Errors: DRUID_UNAVAILABLE."""
@@ -143,7 +143,7 @@ class DruidGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_druid_pb2.QueryRequest, _abc.AsyncIterator[_druid_pb2.QueryResponse]],
     ) -> _abc.AsyncIterator[_druid_pb2.QueryResponse]:
         """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
-        Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, DRUID_UNAVAILABLE.
+        Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT, QUERY_TOO_LARGE, QUERY_FAILED, DRUID_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

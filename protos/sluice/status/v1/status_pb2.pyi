@@ -226,7 +226,7 @@ class Task(_message.Message):
     client: _builtins.str
     """Who sent it, as far as the edge can tell: a name of the sign-in, or an address. Shares of the pipeline are by client."""
     queue_position: _builtins.int
-    """Its place among the tasks that wait for a worker, from 1; unset while it does not wait."""
+    """Its place among the tasks that wait for a worker, from 1; unset while it does not wait, and while 1,000 or more wait before it."""
     estimated_seconds_left: _builtins.float
     """Seconds until it should have ended, by how long earlier ones took; unset where it has ended, or there is no history yet."""
     options: _builtins.bytes
@@ -702,7 +702,9 @@ class EndUploadRequest(_message.Message):
     writer: _builtins.str
     """Who ends it; refused unless it is the writer that began last. Empty: whoever it is."""
     unless_begun: _builtins.bool
-    """End it only if no writer has begun: a task of which one has stays as it is, and the answer has it so. Default false."""
+    """End it only if no writer has begun: a task of which one has stays as it is, and the answer has
+    it so. Default false.
+    """
     @_builtins.property
     def problem(self) -> _errors_pb2.Problem:
         """Why."""

@@ -134,8 +134,9 @@ class CreateUploadRequest(_message.Message):
     plan_first: _builtins.bool
     """Stop before the load: the task waits in PLANNED until its plan is applied. Default false."""
     client: _builtins.str
-    """Who sends it: a name of the sign-in, or an address. Limits and shares are by client. It is believed only from a caller in
-    TRUSTED_GATEWAYS; of any other caller, and where it is empty, it is the address that the call comes from (of IPv6 the /64 network).
+    """Who sends it: a name of the sign-in, or an address. Limits and shares are by client. It is
+    believed only from a caller in TRUSTED_GATEWAYS; of any other caller, and where it is empty, it is
+    the address that the call comes from (of IPv6 the /64 network).
     """
     @_builtins.property
     def options(self) -> _validation_pb2.ReadOptions:

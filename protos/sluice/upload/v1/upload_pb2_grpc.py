@@ -90,9 +90,11 @@ class UploadServiceServicer:
     def WriteUpload(self, request_iterator, context):
         """Takes the bytes: first a header, then chunks in order, then finish, pause or abort. Answers a finish after the task is UPLOADED.
         A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE. A RESUMABLE one is
-        kept as far as it came: ask GetUpload and go on from committed_size. An upload has one writer. A newer stream takes over with its first
-        chunk, and the older one ends with WRITER_REPLACED; a stream that has the wrong offset or brings no chunk does not touch another one.
-        Where the upload is being received, a finish without a chunk is refused with STATE_CONFLICT, unless all announced bytes are stored.
+        kept as far as it came: ask GetUpload and go on from committed_size.
+        An upload has one writer. A newer stream takes over with its first chunk, and the older one ends
+        with WRITER_REPLACED; a stream that has the wrong offset or brings no chunk does not touch another
+        one. While another stream sends the upload, a finish without a chunk is refused with
+        STATE_CONFLICT, unless all announced bytes are stored.
         Errors: OFFSET_MISMATCH, CHECKSUM_MISMATCH, FILE_TOO_LARGE, FILE_EMPTY, UPLOAD_CLOSED, WRITER_REPLACED, UPLOAD_STALLED,
         TOO_MANY_UPLOADS, STATE_CONFLICT, STORAGE_UNAVAILABLE, and the code of an abort.
         """
