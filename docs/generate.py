@@ -27,7 +27,7 @@ PROCESSES = ["gateway", "services.upload", "services.validation", "services.drui
 def configuration() -> Iterator[str]:
     """One table per process: variable, default, meaning."""
     yield "# Configuration\n"
-    yield "Everything is set by environment variables, checked at start. Made by `make gen` from the Settings classes.\n"
+    yield ("All settings are environment variables, checked at start. `make gen` generates this page from the Settings classes.\n")
     for process in PROCESSES:
         kind: type[BaseSettings] = import_module(f"{process}.settings").Settings
         yield f"## `python -m {process}`\n"
@@ -44,7 +44,10 @@ def reasons() -> Iterator[str]:
     """One row per code, in the order and with the comments of errors.proto."""
     comments = _comments()
     yield "# Error codes\n"
-    yield "Made by `make gen` from `protos/sluice/common/v1/errors.proto`. A code without statuses is a finding and ends no call.\n"
+    yield (
+        "`make gen` generates this page from `protos/sluice/common/v1/errors.proto`. A code without "
+        "a status is a finding and never ends a call.\n"
+    )
     yield "| Code | HTTP | gRPC | Who acts | Meaning | For example | What to do |"
     yield "|---|---|---|---|---|---|---|"
     for reason in ErrorReason.values():

@@ -48,7 +48,9 @@ def test_the_file_names_its_task_and_the_row_its_repairs(examine: Examine) -> No
     _, rows = damaged(examine)
     assert rows[0] == [f"line of {TASK_ID}", "column", "value", "reason", "repair", "date", "number", "'=note"]
     assert rows[1][:4] == ["52", "date", "never", "TIME_INVALID"]
-    assert rows[1][4] == "Write the time as in the rest of the column. Correct the value, or leave it empty."
+    time = "Write the time in the same format as the rest of the column."
+    value = "Correct the value, or leave it empty."
+    assert rows[1][4] == f"{time} {value}"
     assert rows[1][5:] == ["never", "five", "'=SUM(A1)"]
 
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DruidGatewayServiceStub:
-    """The only client of Druid. Executes what StatusService decides; keeps no state of its own.
+    """The only client of Druid. Carries out the decisions of StatusService; stateless.
     """
 
     def __init__(self, channel):
@@ -93,11 +93,12 @@ class DruidGatewayServiceStub:
 
 
 class DruidGatewayServiceServicer:
-    """The only client of Druid. Executes what StatusService decides; keeps no state of its own.
+    """The only client of Druid. Carries out the decisions of StatusService; stateless.
     """
 
     def SubmitLoad(self, request, context):
-        """Hands the load to Druid under the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a load that Druid already knows is left alone.
+        """Submits the load to Druid with the fixed task id `sluice-{task_id}-{attempt}`. Idempotent: a
+        load that Druid already knows is not submitted again.
         Errors: ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -105,70 +106,76 @@ class DruidGatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PlanIngestion(self, request, context):
-        """What SubmitLoad would do with the same load: where its rows go, what becomes of the rows and columns that are there, and how it would
-        be done. Read-only. Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE.
+        """Predicts what SubmitLoad would do with the same load: which time chunks receive rows, how
+        existing rows and columns are affected, and how long it takes. Read-only.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchLoad(self, request, context):
-        """Follows a submitted load to its end; the last message has phase SUCCEEDED, FAILED or UNKNOWN. Read-only; ask again to resume.
-        Errors: DRUID_UNAVAILABLE after its own retries.
+        """Follows a submitted load to its end; the last message has phase SUCCEEDED, FAILED or UNKNOWN.
+        Read-only; call it again to resume.
+        Errors: DRUID_UNAVAILABLE once its retry budget is used up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLoad(self, request, context):
-        """Counts a load's rows as a query sees them, waiting up to `wait_ms` for the expected number. Read-only.
-        Answers also when the numbers differ: `verified` says whether they agree. Errors: DRUID_UNAVAILABLE.
+        """Counts a load's rows as a query sees them, waiting up to `wait_ms` for the expected count.
+        Read-only. Also returns if the counts differ: `verified` shows whether they match. Errors:
+        DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CountLoads(self, request, context):
-        """Counts the rows of several loads as a query sees them, by one query grouped by load. Waits up to
-        `wait_ms` until all segments in the interval are available, because the rows of a segment that is
-        away look as if they were gone. Read-only. Answers also when segments are away: `complete` says
-        whether the numbers hold. Errors: DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
+        """Counts the rows of several loads as a query sees them, with one query grouped by load. Waits up
+        to `wait_ms` until all segments in the interval are available, because rows of an unavailable
+        segment seem to be missing. Read-only. Also returns if segments are unavailable: `complete`
+        shows whether the counts are valid. Errors: DATASOURCE_NAME_INVALID, DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveLoad(self, request, context):
-        """Stops a load's Druid tasks, waits for their end and makes its rows disappear; answers when no query sees one, or after `wait_ms`.
-        Idempotent. Ids of tasks that Druid does not know are used up, so that a submit that comes late loads nothing.
-        Rows of other loads stay, and what a replace replaced comes back while Druid still has it.
-        Errors: DRUID_UNAVAILABLE; REPLACED_ROWS_GONE where Druid no longer has a segment that has to come
-        back; SHARED_SEGMENTS where a segment holds rows of other loads too, as after a compaction;
-        NEWER_LOADS where others appended to segments that would go: without them they would vanish too;
-        DRUID_LOCKED while another Druid task rewrites the time chunks. Queries see the same rows as before
-        after each of the last four.
+        """Stops a load's Druid tasks, waits for them to end and removes the load's rows. Returns when no
+        query sees a row of it, or after `wait_ms`. Idempotent. Task ids that Druid does not know are
+        reserved, so that a late submit loads nothing. Rows of other loads stay. Rows that the load
+        replaced become visible again if Druid still has them.
+        Errors: DRUID_UNAVAILABLE; REPLACED_ROWS_GONE if Druid no longer has a segment that must be
+        restored; SHARED_SEGMENTS if a segment also has rows of other loads, for example after a
+        compaction; NEWER_LOADS if other loads appended to segments that would be removed, because
+        their rows would disappear as well; DRUID_LOCKED while another Druid task rewrites the time
+        chunks. The last four do not change which rows queries see.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Query(self, request, context):
-        """Runs one read-only SQL statement. Streams its columns, then its rows in batches, then a summary. Cancelling the call cancels the query.
-        Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT, QUERY_TOO_LARGE, QUERY_FAILED, DRUID_UNAVAILABLE.
+        """Runs one read-only SQL statement. Streams the columns, then the rows in batches, then a
+        summary. Cancelling the call cancels the query.
+        Errors: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT, QUERY_TOO_LARGE,
+        QUERY_FAILED, DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDatasources(self, request, context):
-        """The datasources that have rows, by name. Read-only. Errors: DRUID_UNAVAILABLE.
+        """Lists the datasources that have rows, by name. Read-only. Errors: DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DescribeDatasource(self, request, context):
-        """One datasource: its size, its columns and the loads whose rows are in it. Read-only.
+        """Describes a datasource: its size, its columns and the loads that its rows come from. Read-only.
         Errors: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -176,15 +183,16 @@ class DruidGatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PreviewRows(self, request, context):
-        """Some rows of a datasource, newest first. Read-only. Errors: as DescribeDatasource, QUERY_TIMEOUT, QUERY_TOO_LARGE.
+        """Returns sample rows of a datasource, newest first. Read-only. Errors: as DescribeDatasource,
+        QUERY_TIMEOUT, QUERY_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ProposeQueries(self, request, context):
-        """Three queries to begin with: rows over time, the top of a category, the sum of a measure; fewer where the datasource has no such
-        column. Read-only. Errors: as DescribeDatasource.
+        """Proposes three starter queries: rows over time, the top values of a category, the sum of a
+        measure; fewer if the datasource has no such column. Read-only. Errors: as DescribeDatasource.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,7 +265,7 @@ def add_DruidGatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DruidGatewayService:
-    """The only client of Druid. Executes what StatusService decides; keeps no state of its own.
+    """The only client of Druid. Carries out the decisions of StatusService; stateless.
     """
 
     @staticmethod

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class StatusServiceStub:
-    """Owns PostgreSQL. Upload writes to it while a file is received; from UPLOADED on its own pipeline moves the task, calling
-    validation and the Druid gateway. Everybody else reads and watches.
+    """Owns PostgreSQL. The upload service writes to it while it receives a file. From UPLOADED on, the
+    service's own pipeline processes the task and calls validation and the Druid gateway. All other
+    clients read and watch.
     """
 
     def __init__(self, channel):
@@ -164,199 +165,217 @@ class StatusServiceStub:
 
 
 class StatusServiceServicer:
-    """Owns PostgreSQL. Upload writes to it while a file is received; from UPLOADED on its own pipeline moves the task, calling
-    validation and the Druid gateway. Everybody else reads and watches.
+    """Owns PostgreSQL. The upload service writes to it while it receives a file. From UPLOADED on, the
+    service's own pipeline processes the task and calls validation and the Druid gateway. All other
+    clients read and watch.
     """
 
     def CreateTask(self, request, context):
-        """Makes a task in PENDING. Idempotent by request_id: a repeat gives the task that is there. Called by upload.
-        Errors: REQUEST_INVALID, REQUEST_ID_REUSED, DATABASE_UNAVAILABLE.
+        """Creates a task in PENDING. Idempotent by request_id: a repeat returns the existing task. Called
+        by the upload service. Errors: REQUEST_INVALID, REQUEST_ID_REUSED, DATABASE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportReceiving(self, request, context):
-        """Says that bytes of a PENDING task are arriving: records the multipart upload and the bytes so far, at most a few times a second, and
-        at least every 10 s, as its absence marks a dead upload. More bytes than before are told to watchers as progress. The task belongs to
-        the writer that began last. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when no longer PENDING, WRITER_REPLACED.
+        """Reports that bytes of a PENDING task are arriving; records the multipart upload and the
+        received size. Called at most a few times a second and at least every 10 s, because its absence
+        marks a dead upload. A larger received size is published to watchers as progress. The task
+        belongs to the writer that began last. Idempotent. Errors: TASK_NOT_FOUND, STATE_CONFLICT when
+        no longer PENDING, WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteUpload(self, request, context):
-        """PENDING -> UPLOADED together with the first run of the pipeline, in one transaction. Idempotent for the same size and sha256.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED.
+        """PENDING -> UPLOADED, and schedules the pipeline in the same transaction. Idempotent for the
+        same size and sha256. Errors: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EndUpload(self, request, context):
-        """PENDING -> REJECTED, CANCELLED or FAILED with its reason. Idempotent: a task that is terminal already stays as it is.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later, WRITER_REPLACED.
+        """PENDING -> REJECTED, CANCELLED or FAILED with its reason. Idempotent: a terminal task does not
+        change. Errors: TASK_NOT_FOUND, STATE_CONFLICT when UPLOADED or later, WRITER_REPLACED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTask(self, request, context):
-        """One task. Read-only. Errors: TASK_NOT_FOUND.
+        """Returns one task. Read-only. Errors: TASK_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTasks(self, request, context):
-        """Several tasks at once. Read-only. What there is none of is left out.
+        """Returns several tasks. Read-only. Unknown ids are omitted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Tasks, newest first, a page at a time. Read-only. Errors: PAGE_TOKEN_INVALID.
+        """Lists tasks, newest first, page by page. Read-only. Errors: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a task in any state that is not terminal. Idempotent. What is in Druid of it is removed first (CLEANING), then it is CANCELLED.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT when terminal in another state than CANCELLED.
+        """Cancels a task in any non-terminal state. Idempotent. Any rows in Druid are removed first
+        (CLEANING), then the task is CANCELLED. Errors: TASK_NOT_FOUND, STATE_CONFLICT when terminal in
+        a state other than CANCELLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryTask(self, request, context):
-        """Makes a new task (UPLOADED, `retry_of`) from the stored file of a task that has ended. Idempotent by request_id; without one, while a
-        retry of the same task with the same options is under way, that one is given.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is under way, FILE_NOT_STORED, REQUEST_ID_REUSED.
+        """Creates a new task (UPLOADED, `retry_of`) from the stored file of a terminal task. Idempotent
+        by request_id. Without a request_id, returns the retry of the same task with the same options
+        that is still in progress, if any. Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is in
+        progress, FILE_NOT_STORED, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTaskFiles(self, request, context):
-        """Has the stored files of a task that has ended deleted: what was uploaded, once no other task uses it, and what was derived from it. The
-        task itself stays. Idempotent; what a store that is away could not delete is deleted later.
-        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task, or a retry of it, is under way.
+        """Deletes the stored files of a terminal task: the uploaded file, once no other task uses it, and
+        everything derived from it. The task itself stays. Idempotent. If a store is unavailable, its
+        files are deleted later. Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task or a retry of it
+        is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetHistory(self, request, context):
-        """Every time that a worker was at work on a stage of the task, in order. Read-only. Errors: TASK_NOT_FOUND.
+        """Returns every run of a worker on a stage of the task, in order. Read-only. Errors:
+        TASK_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatistics(self, request, context):
-        """Figures of all tasks of the last hours, at most a few seconds old. Read-only. Errors: none of its own.
+        """Returns statistics over all tasks of the last hours, at most a few seconds old. Read-only.
+        Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevertLoad(self, request, context):
-        """Undoes a SUCCEEDED task's load: its rows disappear, and what a replace replaced comes back. Other loads keep their rows. Decided here and
-        then done by the pipeline: the answer has load_state REVERTING, later it is REVERTED, or what it was where it could not be undone
-        (the task's message says why). Idempotent. Afterwards the same file may be loaded again.
-        Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS when newer loads replaced all of it, or lie on the chunks that
-        it replaced (metadata `tasks`).
+        """Reverts a SUCCEEDED task's load: its rows disappear, and rows that it replaced become visible
+        again. Other loads keep their rows. This call decides; the pipeline then does the work. The
+        response has load_state REVERTING. Later it is REVERTED, or the previous value if the revert
+        failed (the task's message gives the reason). Idempotent. Afterwards the same file may be
+        loaded again.
+        Errors: TASK_NOT_FOUND; STATE_CONFLICT when not SUCCEEDED; NEWER_LOADS if newer loads replaced
+        all of it, or are on the time chunks that it replaced (metadata `tasks`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPlan(self, request, context):
-        """The plan of a task that was to stop before its load. Read-only. Errors: TASK_NOT_FOUND, NOT_PLANNED.
+        """Returns the plan of a task that was created with plan_first. Read-only. Errors: TASK_NOT_FOUND,
+        NOT_PLANNED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyPlan(self, request, context):
-        """PLANNED -> INGESTING, if the plan is the one with the given hash and still holds. Idempotent: once it is applied the same hash gives the
-        task as it stands. Errors: TASK_NOT_FOUND; NOT_PLANNED; STATE_CONFLICT once the task has ended; PLAN_STALE where the datasource is no
-        longer as the plan has it (GetPlan then gives the new plan) or the hash is another one's; DUPLICATE_CONTENT where the same bytes came
-        in meanwhile; DRUID_UNAVAILABLE.
+        """PLANNED -> INGESTING, if the plan has the given hash and is still current. Idempotent: once
+        applied, the same hash returns the task. Errors: TASK_NOT_FOUND; NOT_PLANNED; STATE_CONFLICT
+        once the task is terminal; PLAN_STALE if the datasource has changed since the plan (GetPlan
+        then returns the new plan) or the hash belongs to another plan; DUPLICATE_CONTENT if the same
+        file was loaded in the meantime; DRUID_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReceipt(self, request, context):
-        """What became of every row of a SUCCEEDED task's file, and how that was proven. Read-only. Errors: TASK_NOT_FOUND, STATE_CONFLICT.
+        """Returns what happened to every row of a SUCCEEDED task's file, and the evidence. Read-only.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetWebhook(self, request, context):
-        """Has the end of every task of a datasource told to a URL by POST, in place of the one before; signed, and at least once each.
-        Errors: WEBHOOK_TARGET_FORBIDDEN.
+        """Sets the webhook of a datasource, replacing an existing one: when a task ends, a signed POST is
+        delivered to the URL at least once. Errors: WEBHOOK_TARGET_FORBIDDEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWebhook(self, request, context):
-        """Who is told of the tasks of a datasource. Read-only. Errors: WEBHOOK_NOT_FOUND.
+        """Returns the webhook of a datasource. Read-only. Errors: WEBHOOK_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWebhook(self, request, context):
-        """Nobody is told any more. Idempotent. Errors: none of its own.
+        """Deletes the webhook of a datasource. Idempotent. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookDeliveries(self, request, context):
-        """What was tried to tell the ends of a datasource's tasks, the newest first. Read-only. Errors: none of its own.
+        """Lists the webhook deliveries of a datasource, newest first. Read-only. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDatasourceSettings(self, request, context):
-        """How the files of a datasource are read and judged, as set; empty where nothing was. Read-only. Errors: DATABASE_UNAVAILABLE.
+        """Returns the settings of a datasource; empty if none are set. Read-only. Errors:
+        DATABASE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetDatasourceSettings(self, request, context):
-        """Replaces these settings; for tasks that are validated from then on. Idempotent. Errors: DATABASE_UNAVAILABLE.
+        """Replaces the settings of a datasource, for tasks that are validated from then on. Idempotent.
+        Errors: DATABASE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListQuality(self, request, context):
-        """What was found in the files of a datasource, newest first. Read-only. Errors: DATABASE_UNAVAILABLE.
+        """Lists the quality summaries of a datasource's files, newest first. Read-only. Errors:
+        DATABASE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTask(self, request, context):
-        """The task's events from a sequence number on, first those that have happened, then each as it happens; without gap or repeat. Ends after
-        the event with a terminal state. To resume, ask again with the last sequence seen + 1, at any replica. Errors: TASK_NOT_FOUND.
+        """Streams the task's events from a sequence number on: first past events, then each new one,
+        without gaps or repeats. Ends after the event with a terminal state. To resume, call it with
+        the last sequence seen + 1, on any replica. Errors: TASK_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTasks(self, request, context):
-        """The events of all tasks that match, as they happen; never ends by itself. Resumable by position. Errors: none of its own.
+        """Streams the events of all matching tasks as they happen; never ends by itself. Resumable by
+        position. Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -499,8 +518,9 @@ def add_StatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StatusService:
-    """Owns PostgreSQL. Upload writes to it while a file is received; from UPLOADED on its own pipeline moves the task, calling
-    validation and the Druid gateway. Everybody else reads and watches.
+    """Owns PostgreSQL. The upload service writes to it while it receives a file. From UPLOADED on, the
+    service's own pipeline processes the task and calls validation and the Druid gateway. All other
+    clients read and watch.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ from sluice.common.v1 import task_pb2 as sluice_dot_common_dot_v1_dot_task__pb2
 from sluice.validation.v1 import validation_pb2 as sluice_dot_validation_dot_v1_dot_validation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsluice/upload/v1/upload.proto\x12\x10sluice.upload.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsluice/common/v1/errors.proto\x1a\x1bsluice/common/v1/task.proto\x1a%sluice/validation/v1/validation.proto\"\xe7\x02\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.sluice.common.v1.TaskState\x12\x16\n\x0e\x63ommitted_size\x18\x03 \x01(\x03\x12\x11\n\x04size\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08max_size\x18\x05 \x01(\x03\x12\x12\n\nchunk_size\x18\x06 \x01(\x05\x12\x12\n\nobject_uri\x18\x07 \x01(\t\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07problem\x18\n \x01(\x0b\x32\x19.sluice.common.v1.Problem\x12*\n\x04mode\x18\x1e \x01(\x0e\x32\x1c.sluice.common.v1.UploadMode\x12\x17\n\x0f\x63lient_metadata\x18\x1f \x01(\tB\x07\n\x05_size\"\xee\x07\n\x13\x43reateUploadRequest\x12(\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$\x12\x1c\n\ndatasource\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x1c\n\x08\x66ilename\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 \x12\x1a\n\x04size\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x65\n\x06sha256\x18\x05 \x01(\x0c\x42U\xbaHR\xba\x01O\n\rsha256.length\x12\x19must be empty or 32 bytes\x1a#size(this) == 0 || size(this) == 32\x12\x34\n\x04mode\x18\x06 \x01(\x0e\x32\x1c.sluice.common.v1.UploadModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\tload_mode\x18\x07 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x0f\x61llow_duplicate\x18\x08 \x01(\x08\x12\x32\n\x07options\x18\x14 \x01(\x0b\x32!.sluice.validation.v1.ReadOptions\x12\"\n\x0f\x63lient_metadata\x18\x1e \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x01\x12\x12\n\nplan_first\x18* \x01(\x08\x12\xd3\x02\n\x07replace\x18+ \x01(\x0b\x32\x1b.sluice.common.v1.TimeRangeB\xa4\x02\xbaH\xa0\x02\xba\x01\x9c\x02\n\rreplace.range\x12Qmust begin and end on a full hour of the years 1 to 9998, and end after it begins\x1a\xb7\x01this.start_millis < this.end_millis && this.start_millis % 3600000 == 0 && this.end_millis % 3600000 == 0 && this.start_millis >= -62135596800000 && this.end_millis <= 253370764800000\x12\x18\n\x06\x63lient\x18\x32 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01:\x80\x01\xbaH}\x1a{\n\x11replace.with_mode\x12:replace and the load mode REPLACE_INTERVAL belong together\x1a*has(this.replace) == (this.load_mode == 3)B\x07\n\x05_size\"Q\n\x14\x43reateUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"C\n\x0bWriteHeader\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x17\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"H\n\nWriteChunk\x12\x1a\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x01\x12\x13\n\x06\x63rc32c\x18\x02 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"\x99\x01\n\x0bWriteFinish\x12\x1a\n\x04size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x65\n\x06sha256\x18\x02 \x01(\x0c\x42U\xbaHR\xba\x01O\n\rsha256.length\x12\x19must be empty or 32 bytes\x1a#size(this) == 0 || size(this) == 32B\x07\n\x05_size\"\x0c\n\nWritePause\"@\n\nWriteAbort\x12\x32\n\x07problem\x18\x01 \x01(\x0b\x32\x19.sluice.common.v1.ProblemB\x06\xbaH\x03\xc8\x01\x01\"\x92\x02\n\x12WriteUploadRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.sluice.upload.v1.WriteHeaderH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.sluice.upload.v1.WriteChunkH\x00\x12/\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1d.sluice.upload.v1.WriteFinishH\x00\x12-\n\x05\x61\x62ort\x18\x04 \x01(\x0b\x32\x1c.sluice.upload.v1.WriteAbortH\x00\x12-\n\x05pause\x18\x05 \x01(\x0b\x32\x1c.sluice.upload.v1.WritePauseH\x00\x42\r\n\x04step\x12\x05\xbaH\x02\x08\x01\"?\n\x13WriteUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\"/\n\x10GetUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x11GetUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\"1\n\x12\x41\x62ortUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"?\n\x13\x41\x62ortUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\"\x9d\x02\n\x13ImportObjectRequest\x12(\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$\x12\x1c\n\x03uri\x18\x02 \x01(\tB\x0f\xbaH\x0cr\n(\xb0\t:\x05s3://\x12\x1c\n\ndatasource\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x39\n\tload_mode\x18\x04 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x03\x12\x17\n\x0f\x61llow_duplicate\x18\x05 \x01(\x08\x12\x32\n\x07options\x18\x06 \x01(\x0b\x32!.sluice.validation.v1.ReadOptions\x12\x18\n\x06\x63lient\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\"Q\n\x14ImportObjectResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x12\n\x10GetLimitsRequest\"\xa9\x02\n\x11GetLimitsResponse\x12\x16\n\x0emax_file_bytes\x18\x01 \x01(\x03\x12\x12\n\nextensions\x18\x02 \x03(\t\x12\x13\n\x0bmax_uploads\x18\x03 \x01(\x05\x12\x1e\n\x16max_uploads_per_client\x18\x04 \x01(\x05\x12\x1b\n\x13max_bytes_in_flight\x18\x05 \x01(\x03\x12&\n\x1emax_bytes_in_flight_per_client\x18\x06 \x01(\x03\x12\x16\n\x0eidle_timeout_s\x18\x07 \x01(\x01\x12\x17\n\x0fmin_bytes_per_s\x18\x08 \x01(\x03\x12\x13\n\x0bretention_s\x18\t \x01(\x03\x12\x13\n\x0b\x64\x61tasources\x18\n \x03(\t\x12\x13\n\x0bimport_from\x18\x0b \x03(\t\"1\n\x14\x44\x65leteObjectsRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"(\n\x15\x44\x65leteObjectsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x05\x32\x95\x05\n\rUploadService\x12]\n\x0c\x43reateUpload\x12%.sluice.upload.v1.CreateUploadRequest\x1a&.sluice.upload.v1.CreateUploadResponse\x12\\\n\x0bWriteUpload\x12$.sluice.upload.v1.WriteUploadRequest\x1a%.sluice.upload.v1.WriteUploadResponse(\x01\x12T\n\tGetUpload\x12\".sluice.upload.v1.GetUploadRequest\x1a#.sluice.upload.v1.GetUploadResponse\x12Z\n\x0b\x41\x62ortUpload\x12$.sluice.upload.v1.AbortUploadRequest\x1a%.sluice.upload.v1.AbortUploadResponse\x12]\n\x0cImportObject\x12%.sluice.upload.v1.ImportObjectRequest\x1a&.sluice.upload.v1.ImportObjectResponse\x12T\n\tGetLimits\x12\".sluice.upload.v1.GetLimitsRequest\x1a#.sluice.upload.v1.GetLimitsResponse\x12`\n\rDeleteObjects\x12&.sluice.upload.v1.DeleteObjectsRequest\x1a\'.sluice.upload.v1.DeleteObjectsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsluice/upload/v1/upload.proto\x12\x10sluice.upload.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsluice/common/v1/errors.proto\x1a\x1bsluice/common/v1/task.proto\x1a%sluice/validation/v1/validation.proto\"\xe7\x02\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.sluice.common.v1.TaskState\x12\x16\n\x0e\x63ommitted_size\x18\x03 \x01(\x03\x12\x11\n\x04size\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08max_size\x18\x05 \x01(\x03\x12\x12\n\nchunk_size\x18\x06 \x01(\x05\x12\x12\n\nobject_uri\x18\x07 \x01(\t\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07problem\x18\n \x01(\x0b\x32\x19.sluice.common.v1.Problem\x12*\n\x04mode\x18\x1e \x01(\x0e\x32\x1c.sluice.common.v1.UploadMode\x12\x17\n\x0f\x63lient_metadata\x18\x1f \x01(\tB\x07\n\x05_size\"\x8b\x08\n\x13\x43reateUploadRequest\x12(\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$\x12\x1c\n\ndatasource\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x1c\n\x08\x66ilename\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80 \x12\x1a\n\x04size\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x65\n\x06sha256\x18\x05 \x01(\x0c\x42U\xbaHR\xba\x01O\n\rsha256.length\x12\x19must be empty or 32 bytes\x1a#size(this) == 0 || size(this) == 32\x12\x34\n\x04mode\x18\x06 \x01(\x0e\x32\x1c.sluice.common.v1.UploadModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\tload_mode\x18\x07 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x0f\x61llow_duplicate\x18\x08 \x01(\x08\x12\x32\n\x07options\x18\x14 \x01(\x0b\x32!.sluice.validation.v1.ReadOptions\x12\"\n\x0f\x63lient_metadata\x18\x1e \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x01\x12\x12\n\nplan_first\x18* \x01(\x08\x12\xd7\x02\n\x07replace\x18+ \x01(\x0b\x32\x1b.sluice.common.v1.TimeRangeB\xa8\x02\xbaH\xa4\x02\xba\x01\xa0\x02\n\rreplace.range\x12Umust start and end on a full hour within the years 1 to 9998, and end after its start\x1a\xb7\x01this.start_millis < this.end_millis && this.start_millis % 3600000 == 0 && this.end_millis % 3600000 == 0 && this.start_millis >= -62135596800000 && this.end_millis <= 253370764800000\x12\x18\n\x06\x63lient\x18\x32 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01:\x99\x01\xbaH\x95\x01\x1a\x92\x01\n\x11replace.with_mode\x12Qreplace is required with the load mode REPLACE_INTERVAL, and only allowed with it\x1a*has(this.replace) == (this.load_mode == 3)B\x07\n\x05_size\"Q\n\x14\x43reateUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"C\n\x0bWriteHeader\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x17\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"H\n\nWriteChunk\x12\x1a\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x01\x12\x13\n\x06\x63rc32c\x18\x02 \x01(\x07H\x00\x88\x01\x01\x42\t\n\x07_crc32c\"\x99\x01\n\x0bWriteFinish\x12\x1a\n\x04size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x65\n\x06sha256\x18\x02 \x01(\x0c\x42U\xbaHR\xba\x01O\n\rsha256.length\x12\x19must be empty or 32 bytes\x1a#size(this) == 0 || size(this) == 32B\x07\n\x05_size\"\x0c\n\nWritePause\"@\n\nWriteAbort\x12\x32\n\x07problem\x18\x01 \x01(\x0b\x32\x19.sluice.common.v1.ProblemB\x06\xbaH\x03\xc8\x01\x01\"\x92\x02\n\x12WriteUploadRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.sluice.upload.v1.WriteHeaderH\x00\x12-\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1c.sluice.upload.v1.WriteChunkH\x00\x12/\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1d.sluice.upload.v1.WriteFinishH\x00\x12-\n\x05\x61\x62ort\x18\x04 \x01(\x0b\x32\x1c.sluice.upload.v1.WriteAbortH\x00\x12-\n\x05pause\x18\x05 \x01(\x0b\x32\x1c.sluice.upload.v1.WritePauseH\x00\x42\r\n\x04step\x12\x05\xbaH\x02\x08\x01\"?\n\x13WriteUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\"/\n\x10GetUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"=\n\x11GetUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\"1\n\x12\x41\x62ortUploadRequest\x12\x1b\n\tupload_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"?\n\x13\x41\x62ortUploadResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\"\x9d\x02\n\x13ImportObjectRequest\x12(\n\nrequest_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x01\x32\x08^[!-~]+$\x12\x1c\n\x03uri\x18\x02 \x01(\tB\x0f\xbaH\x0cr\n(\xb0\t:\x05s3://\x12\x1c\n\ndatasource\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x39\n\tload_mode\x18\x04 \x01(\x0e\x32\x1a.sluice.common.v1.LoadModeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x03\x12\x17\n\x0f\x61llow_duplicate\x18\x05 \x01(\x08\x12\x32\n\x07options\x18\x06 \x01(\x0b\x32!.sluice.validation.v1.ReadOptions\x12\x18\n\x06\x63lient\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\"Q\n\x14ImportObjectResponse\x12(\n\x06upload\x18\x01 \x01(\x0b\x32\x18.sluice.upload.v1.Upload\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x12\n\x10GetLimitsRequest\"\xa9\x02\n\x11GetLimitsResponse\x12\x16\n\x0emax_file_bytes\x18\x01 \x01(\x03\x12\x12\n\nextensions\x18\x02 \x03(\t\x12\x13\n\x0bmax_uploads\x18\x03 \x01(\x05\x12\x1e\n\x16max_uploads_per_client\x18\x04 \x01(\x05\x12\x1b\n\x13max_bytes_in_flight\x18\x05 \x01(\x03\x12&\n\x1emax_bytes_in_flight_per_client\x18\x06 \x01(\x03\x12\x16\n\x0eidle_timeout_s\x18\x07 \x01(\x01\x12\x17\n\x0fmin_bytes_per_s\x18\x08 \x01(\x03\x12\x13\n\x0bretention_s\x18\t \x01(\x03\x12\x13\n\x0b\x64\x61tasources\x18\n \x03(\t\x12\x13\n\x0bimport_from\x18\x0b \x03(\t\"1\n\x14\x44\x65leteObjectsRequest\x12\x19\n\x07task_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"(\n\x15\x44\x65leteObjectsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x05\x32\x95\x05\n\rUploadService\x12]\n\x0c\x43reateUpload\x12%.sluice.upload.v1.CreateUploadRequest\x1a&.sluice.upload.v1.CreateUploadResponse\x12\\\n\x0bWriteUpload\x12$.sluice.upload.v1.WriteUploadRequest\x1a%.sluice.upload.v1.WriteUploadResponse(\x01\x12T\n\tGetUpload\x12\".sluice.upload.v1.GetUploadRequest\x1a#.sluice.upload.v1.GetUploadResponse\x12Z\n\x0b\x41\x62ortUpload\x12$.sluice.upload.v1.AbortUploadRequest\x1a%.sluice.upload.v1.AbortUploadResponse\x12]\n\x0cImportObject\x12%.sluice.upload.v1.ImportObjectRequest\x1a&.sluice.upload.v1.ImportObjectResponse\x12T\n\tGetLimits\x12\".sluice.upload.v1.GetLimitsRequest\x1a#.sluice.upload.v1.GetLimitsResponse\x12`\n\rDeleteObjects\x12&.sluice.upload.v1.DeleteObjectsRequest\x1a\'.sluice.upload.v1.DeleteObjectsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,11 +53,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['client_metadata']._loaded_options = None
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['client_metadata']._serialized_options = b'\272H\006r\004(\200\200\001'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['replace']._loaded_options = None
-  _globals['_CREATEUPLOADREQUEST'].fields_by_name['replace']._serialized_options = b'\272H\240\002\272\001\234\002\n\rreplace.range\022Qmust begin and end on a full hour of the years 1 to 9998, and end after it begins\032\267\001this.start_millis < this.end_millis && this.start_millis % 3600000 == 0 && this.end_millis % 3600000 == 0 && this.start_millis >= -62135596800000 && this.end_millis <= 253370764800000'
+  _globals['_CREATEUPLOADREQUEST'].fields_by_name['replace']._serialized_options = b'\272H\244\002\272\001\240\002\n\rreplace.range\022Umust start and end on a full hour within the years 1 to 9998, and end after its start\032\267\001this.start_millis < this.end_millis && this.start_millis % 3600000 == 0 && this.end_millis % 3600000 == 0 && this.start_millis >= -62135596800000 && this.end_millis <= 253370764800000'
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['client']._loaded_options = None
   _globals['_CREATEUPLOADREQUEST'].fields_by_name['client']._serialized_options = b'\272H\005r\003\030\377\001'
   _globals['_CREATEUPLOADREQUEST']._loaded_options = None
-  _globals['_CREATEUPLOADREQUEST']._serialized_options = b'\272H}\032{\n\021replace.with_mode\022:replace and the load mode REPLACE_INTERVAL belong together\032*has(this.replace) == (this.load_mode == 3)'
+  _globals['_CREATEUPLOADREQUEST']._serialized_options = b'\272H\225\001\032\222\001\n\021replace.with_mode\022Qreplace is required with the load mode REPLACE_INTERVAL, and only allowed with it\032*has(this.replace) == (this.load_mode == 3)'
   _globals['_WRITEHEADER'].fields_by_name['upload_id']._loaded_options = None
   _globals['_WRITEHEADER'].fields_by_name['upload_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_WRITEHEADER'].fields_by_name['offset']._loaded_options = None
@@ -91,43 +91,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOAD']._serialized_start=213
   _globals['_UPLOAD']._serialized_end=572
   _globals['_CREATEUPLOADREQUEST']._serialized_start=575
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=1581
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1583
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1664
-  _globals['_WRITEHEADER']._serialized_start=1666
-  _globals['_WRITEHEADER']._serialized_end=1733
-  _globals['_WRITECHUNK']._serialized_start=1735
-  _globals['_WRITECHUNK']._serialized_end=1807
-  _globals['_WRITEFINISH']._serialized_start=1810
-  _globals['_WRITEFINISH']._serialized_end=1963
-  _globals['_WRITEPAUSE']._serialized_start=1965
-  _globals['_WRITEPAUSE']._serialized_end=1977
-  _globals['_WRITEABORT']._serialized_start=1979
-  _globals['_WRITEABORT']._serialized_end=2043
-  _globals['_WRITEUPLOADREQUEST']._serialized_start=2046
-  _globals['_WRITEUPLOADREQUEST']._serialized_end=2320
-  _globals['_WRITEUPLOADRESPONSE']._serialized_start=2322
-  _globals['_WRITEUPLOADRESPONSE']._serialized_end=2385
-  _globals['_GETUPLOADREQUEST']._serialized_start=2387
-  _globals['_GETUPLOADREQUEST']._serialized_end=2434
-  _globals['_GETUPLOADRESPONSE']._serialized_start=2436
-  _globals['_GETUPLOADRESPONSE']._serialized_end=2497
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=2499
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=2548
-  _globals['_ABORTUPLOADRESPONSE']._serialized_start=2550
-  _globals['_ABORTUPLOADRESPONSE']._serialized_end=2613
-  _globals['_IMPORTOBJECTREQUEST']._serialized_start=2616
-  _globals['_IMPORTOBJECTREQUEST']._serialized_end=2901
-  _globals['_IMPORTOBJECTRESPONSE']._serialized_start=2903
-  _globals['_IMPORTOBJECTRESPONSE']._serialized_end=2984
-  _globals['_GETLIMITSREQUEST']._serialized_start=2986
-  _globals['_GETLIMITSREQUEST']._serialized_end=3004
-  _globals['_GETLIMITSRESPONSE']._serialized_start=3007
-  _globals['_GETLIMITSRESPONSE']._serialized_end=3304
-  _globals['_DELETEOBJECTSREQUEST']._serialized_start=3306
-  _globals['_DELETEOBJECTSREQUEST']._serialized_end=3355
-  _globals['_DELETEOBJECTSRESPONSE']._serialized_start=3357
-  _globals['_DELETEOBJECTSRESPONSE']._serialized_end=3397
-  _globals['_UPLOADSERVICE']._serialized_start=3400
-  _globals['_UPLOADSERVICE']._serialized_end=4061
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=1610
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1612
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1693
+  _globals['_WRITEHEADER']._serialized_start=1695
+  _globals['_WRITEHEADER']._serialized_end=1762
+  _globals['_WRITECHUNK']._serialized_start=1764
+  _globals['_WRITECHUNK']._serialized_end=1836
+  _globals['_WRITEFINISH']._serialized_start=1839
+  _globals['_WRITEFINISH']._serialized_end=1992
+  _globals['_WRITEPAUSE']._serialized_start=1994
+  _globals['_WRITEPAUSE']._serialized_end=2006
+  _globals['_WRITEABORT']._serialized_start=2008
+  _globals['_WRITEABORT']._serialized_end=2072
+  _globals['_WRITEUPLOADREQUEST']._serialized_start=2075
+  _globals['_WRITEUPLOADREQUEST']._serialized_end=2349
+  _globals['_WRITEUPLOADRESPONSE']._serialized_start=2351
+  _globals['_WRITEUPLOADRESPONSE']._serialized_end=2414
+  _globals['_GETUPLOADREQUEST']._serialized_start=2416
+  _globals['_GETUPLOADREQUEST']._serialized_end=2463
+  _globals['_GETUPLOADRESPONSE']._serialized_start=2465
+  _globals['_GETUPLOADRESPONSE']._serialized_end=2526
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=2528
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=2577
+  _globals['_ABORTUPLOADRESPONSE']._serialized_start=2579
+  _globals['_ABORTUPLOADRESPONSE']._serialized_end=2642
+  _globals['_IMPORTOBJECTREQUEST']._serialized_start=2645
+  _globals['_IMPORTOBJECTREQUEST']._serialized_end=2930
+  _globals['_IMPORTOBJECTRESPONSE']._serialized_start=2932
+  _globals['_IMPORTOBJECTRESPONSE']._serialized_end=3013
+  _globals['_GETLIMITSREQUEST']._serialized_start=3015
+  _globals['_GETLIMITSREQUEST']._serialized_end=3033
+  _globals['_GETLIMITSRESPONSE']._serialized_start=3036
+  _globals['_GETLIMITSRESPONSE']._serialized_end=3333
+  _globals['_DELETEOBJECTSREQUEST']._serialized_start=3335
+  _globals['_DELETEOBJECTSREQUEST']._serialized_end=3384
+  _globals['_DELETEOBJECTSRESPONSE']._serialized_start=3386
+  _globals['_DELETEOBJECTSRESPONSE']._serialized_end=3426
+  _globals['_UPLOADSERVICE']._serialized_start=3429
+  _globals['_UPLOADSERVICE']._serialized_end=4090
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class UploadServiceStub:
-    """Receives files in streamed chunks and owns the objects below `uploads/`. It keeps no state of its own: the task row (StatusService)
-    and the object store hold everything, so any replica can serve any call.
+    """Receives files in streamed chunks and owns the objects below `uploads/`. It is stateless: all
+    state is in the task row (StatusService) and the object store, so any replica can serve any call.
     """
 
     def __init__(self, channel):
@@ -74,69 +74,78 @@ class UploadServiceStub:
 
 
 class UploadServiceServicer:
-    """Receives files in streamed chunks and owns the objects below `uploads/`. It keeps no state of its own: the task row (StatusService)
-    and the object store hold everything, so any replica can serve any call.
+    """Receives files in streamed chunks and owns the objects below `uploads/`. It is stateless: all
+    state is in the task row (StatusService) and the object store, so any replica can serve any call.
     """
 
     def CreateUpload(self, request, context):
-        """Makes the task and names its object; no byte is stored yet. Idempotent by request_id: a repeat gives the same upload.
-        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the announced size), TOO_MANY_UPLOADS,
-        REQUEST_ID_REUSED, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+        """Creates the task and names its object; no data is stored yet. Idempotent by request_id: a
+        repeat returns the same upload.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE (by the
+        announced size), TOO_MANY_UPLOADS, REQUEST_ID_REUSED, DATABASE_UNAVAILABLE,
+        SERVICE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WriteUpload(self, request_iterator, context):
-        """Takes the bytes: first a header, then chunks in order, then finish, pause or abort. Answers a finish after the task is UPLOADED.
-        A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task CANCELLED with CLIENT_GONE. A RESUMABLE one is
-        kept as far as it came: ask GetUpload and go on from committed_size.
-        An upload has one writer. A newer stream takes over with its first chunk, and the older one ends
-        with WRITER_REPLACED; a stream that has the wrong offset or brings no chunk does not touch another
-        one. While another stream sends the upload, a finish without a chunk is refused with
+        """Receives the bytes: a header, then chunks in order, then finish, pause or abort. The response
+        to finish comes after the task is UPLOADED.
+        A ONE_SHOT stream that ends or breaks without finish leaves no object and ends the task
+        CANCELLED with CLIENT_GONE. A RESUMABLE upload keeps what was received: call GetUpload and
+        resume from committed_size.
+        An upload has one writer. A newer stream takes over with its first chunk, and the older stream
+        ends with WRITER_REPLACED. A stream with the wrong offset or without a chunk does not affect
+        other streams. While another stream sends the upload, a finish without a chunk is rejected with
         STATE_CONFLICT, unless all announced bytes are stored.
-        Errors: OFFSET_MISMATCH, CHECKSUM_MISMATCH, FILE_TOO_LARGE, FILE_EMPTY, UPLOAD_CLOSED, WRITER_REPLACED, UPLOAD_STALLED,
-        TOO_MANY_UPLOADS, STATE_CONFLICT, STORAGE_UNAVAILABLE, and the code of an abort.
+        Errors: OFFSET_MISMATCH, CHECKSUM_MISMATCH, FILE_TOO_LARGE, FILE_EMPTY, UPLOAD_CLOSED,
+        WRITER_REPLACED, UPLOAD_STALLED, TOO_MANY_UPLOADS, STATE_CONFLICT, STORAGE_UNAVAILABLE, and the
+        code of an abort.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUpload(self, request, context):
-        """The upload as it stands. Read-only. Errors: TASK_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """Returns the current state of the upload. Read-only. Errors: TASK_NOT_FOUND,
+        STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AbortUpload(self, request, context):
-        """Ends an unfinished upload as CANCELLED and frees its parts. Idempotent; a complete upload is refused with UPLOAD_CLOSED.
+        """Ends an unfinished upload as CANCELLED and deletes its parts. Idempotent. A complete upload
+        fails with UPLOAD_CLOSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportObject(self, request, context):
-        """Makes a task of a file that already lies in a bucket, below one of the places that IMPORT_FROM allows. The object store copies it to
-        `uploads/`, so that what happens to the original later does not matter; no byte passes through us. Answers after the task is UPLOADED.
-        Idempotent by request_id: a repeat gives the same task.
-        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, IMPORT_NOT_ALLOWED, IMPORT_NOT_FOUND, FILE_EMPTY,
-        FILE_TOO_LARGE, TOO_MANY_UPLOADS, REQUEST_ID_REUSED, STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
+        """Creates a task from a file that is already in a bucket, below a location that IMPORT_FROM
+        allows. The object store copies the file to `uploads/`, so later changes to the original have
+        no effect, and no bytes pass through Sluice. The response comes after the task is UPLOADED.
+        Idempotent by request_id: a repeat returns the same task.
+        Errors: REQUEST_INVALID, DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED, IMPORT_NOT_ALLOWED,
+        IMPORT_NOT_FOUND, FILE_EMPTY, FILE_TOO_LARGE, TOO_MANY_UPLOADS, REQUEST_ID_REUSED,
+        STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetLimits(self, request, context):
-        """What this server takes. Read-only; no errors of its own.
+        """Returns the limits of this server. Read-only; no errors of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteObjects(self, request, context):
-        """Deletes the task's object below `uploads/`. Idempotent: a missing object counts as deleted. Errors: TASK_NOT_FOUND, STATE_CONFLICT
-        while the task is not terminal.
+        """Deletes the task's object below `uploads/`. Idempotent: a missing object counts as deleted.
+        Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is not terminal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,8 +198,8 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadService:
-    """Receives files in streamed chunks and owns the objects below `uploads/`. It keeps no state of its own: the task row (StatusService)
-    and the object store hold everything, so any replica can serve any call.
+    """Receives files in streamed chunks and owns the objects below `uploads/`. It is stateless: all
+    state is in the task row (StatusService) and the object store, so any replica can serve any call.
     """
 
     @staticmethod

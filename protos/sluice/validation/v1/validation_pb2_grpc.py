@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ValidationServiceStub:
-    """Reads sources from the object store and writes everything that is derived from a file's bytes, below `tasks/{task_id}/{attempt}/`.
+    """Reads files from the object store and writes everything derived from them, below
+    `tasks/{task_id}/{attempt}/`.
     """
 
     def __init__(self, channel):
@@ -63,54 +64,63 @@ class ValidationServiceStub:
 
 
 class ValidationServiceServicer:
-    """Reads sources from the object store and writes everything that is derived from a file's bytes, below `tasks/{task_id}/{attempt}/`.
+    """Reads files from the object store and writes everything derived from them, below
+    `tasks/{task_id}/{attempt}/`.
     """
 
     def ValidateObject(self, request, context):
-        """Reads the object, judges it, and when it passes writes its load-ready parts; in any case writes report.pb. Streams progress and ends
-        with the report. Idempotent by task and attempt: a repeat gives the same report. Cancelling the call stops the work.
-        A file that fails its rules is a report with verdict REJECTED, not an error of the call.
-        Errors: OBJECT_LOST, STORAGE_UNAVAILABLE.
+        """Reads and checks the object, and writes report.pb; if the file passes, also its parts. Streams
+        progress and ends with the report. Idempotent by task and attempt: a repeat returns the same
+        report. Cancelling the call stops the work. A file that breaks a policy rule results in a
+        report with verdict REJECTED, not in an error. Errors: OBJECT_LOST, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Inspect(self, request_iterator, context):
-        """Takes the bytes of a file while they are uploaded, reads them as they come, and speaks as soon as it knows. An optimisation: nothing is
-        lost when it fails, as ValidateObject then reads the object. To be called by whoever receives an uninterrupted upload:
-        1. the header, once the task exists; then every chunk in order, as received; then `finish`, once the object is complete in the object
-        store. The same replica's ValidateObject of the same task takes over what was read: the file is not fetched again.
-        2. Answers come at any time: findings while bytes arrive, each once; after `finish` the verdict, then the stream ends. A finding that
-        is `certain` means that ValidateObject will reject the file; receiving may end with its problem.
-        3. Never wait for it: where a chunk cannot be handed over at once, or the call fails in whatever way, cancel it and go on receiving.
-        Cancelling before `finish` forgets all of it. After `finish` it is kept for INSPECT_KEEP_S seconds, also when the call is cancelled.
-        Errors: INSPECTION_REFUSED (no free place, or a file longer than the space for one), REQUEST_INVALID (messages out of order).
+        """Reads a file during its upload and reports findings early. This is an optimization: if it
+        fails, nothing is lost, because ValidateObject then reads the object. The receiver of an
+        uninterrupted upload calls it:
+        1. Send the header once the task exists; then every chunk in order, as received; then `finish`,
+        once the object is complete in the object store. ValidateObject of the same task on the same
+        replica reuses the result and does not fetch the file.
+        2. Responses come at any time: each finding once while bytes arrive; after `finish` the
+        verdict, which ends the stream. A finding that is `certain` means that ValidateObject will
+        reject the file; the receiver may end the upload with its problem.
+        3. Never wait for it: if a chunk cannot be passed on at once, or the call fails in any way,
+        cancel it and continue to receive. Cancelling before `finish` discards everything. After
+        `finish` the result is kept for INSPECT_KEEP_S seconds, even if the call is cancelled.
+        Errors: INSPECTION_REFUSED (no free slot, or the file exceeds the disk space per file),
+        REQUEST_INVALID (messages out of order).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """The report of one attempt. Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """Returns the report of one attempt. Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRejects(self, request, context):
-        """The refused rows as a file, in pieces: the user's own columns, and before them five of ours: `line of {task_id}`, column, value and
-        reason of the first fault, and how to repair the row. Cells that a spreadsheet would run have an apostrophe before them. The repaired
-        file can be uploaded into the same datasource: these columns and apostrophes are taken off again. Nothing where no row was refused.
-        Read-only. Errors: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
+        """Streams the rejects file: the user's own columns, preceded by five guide columns: `line of
+        {task_id}`, column, value and reason of the first problem, and how to repair the row. Cells
+        that a spreadsheet program would execute as a formula get a leading apostrophe. The repaired
+        file can be uploaded into the same datasource: the guide columns and apostrophes are then
+        removed. Empty if no row was rejected. Read-only. Errors: REPORT_NOT_FOUND,
+        STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteResults(self, request, context):
-        """Deletes everything below `tasks/{task_id}/`, of all attempts. Idempotent: what is not there counts as deleted. Asked for by the status
-        service, which knows that nobody needs it any more. Errors: STORAGE_UNAVAILABLE.
+        """Deletes everything below `tasks/{task_id}/`, for all attempts. Idempotent: missing objects
+        count as deleted. Called by the status service once nothing needs the objects. Errors:
+        STORAGE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +163,8 @@ def add_ValidationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ValidationService:
-    """Reads sources from the object store and writes everything that is derived from a file's bytes, below `tasks/{task_id}/{attempt}/`.
+    """Reads files from the object store and writes everything derived from them, below
+    `tasks/{task_id}/{attempt}/`.
     """
 
     @staticmethod
