@@ -234,7 +234,7 @@ export const t = {
     rules: "Rules",
     rule: {
       min_columns: "Minimum number of columns",
-      time_column: "Time column",
+      time_column: "Time column named as such",
       min_numeric_columns: "Minimum number of numeric columns",
       max_null_share: "Maximum share of empty values",
       max_reject_share: "Maximum share of rejected rows",
@@ -380,6 +380,10 @@ export const t = {
       DISCARD: "New columns are not loaded; a column of another type rejects the file.",
     } as Record<string, string>,
     severities: { BLOCK: "reject the file", WARN: "warn", OFF: "off" } as Record<string, string>,
+    ruleHint: {
+      time_column:
+        'Requires "date" or "time" in its name. A file without dates or times is always rejected: every row needs a time.',
+    } as Record<string, string>,
     limit: (isShare: boolean) => (isShare ? "Limit, 0 to 1" : "Limit"),
     reading: "Reading",
     readingHint: "Options sent with a file take precedence.",

@@ -8,16 +8,20 @@ own length, a subquery or CTE what its longest expression makes of that.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import NoReturn
 
 from services.druid_gateway.ports import Value
 from services.druid_gateway.sql_tokens import Kind, Token, too_expensive
 from services.druid_gateway.sql_tree import Clause, Group, Node, parse, split, tokens_of
 
-COLUMN_CHARS = 100
-"""Assumed length of a stored value."""
-MAX_CHARS = 100_000
-"""Longest value that a query may build out of others."""
+COLUMN_CHARS = 25
+"""Assumed length of a stored value, on average."""
+MAX_CHARS = 2_000
+"""Longest value that a query may build out of columns. There may be one for each row, and Druid
+keeps those that are grouped or sorted by in memory."""
+MAX_CONSTANT_CHARS = 100_000
+"""Longest value that it may build out of literals alone."""
 MAX_MADE_CHARS = 1_000
 """Most characters that padding and repeating may make in one query."""
 MAX_AGGREGATE_BYTES = 100_000
@@ -29,6 +33,8 @@ MAX_DIGITS = 400
 
 _AGGREGATE_BYTES = 1024
 """Druid's default size of an aggregation of values."""
+_AGGREGATE_FILLING = 4
+"""Which part of its size an aggregation fills, on average."""
 _TIME_WORD_CHARS = 16
 """Longest that a letter of a time's format can become, roughly: a zone's or month's name."""
 _JSON_ESCAPE_CHARS = 6
@@ -36,8 +42,6 @@ _ELEMENT_CHARS = 4
 """What an element of an array takes beside its text."""
 _NUMBER_CHARS = 25
 """Longest text of a number, a time or a truth value."""
-_LARGEST_NUMBER_CHARS = 320
-"""Of a DOUBLE, written without an exponent."""
 
 _SIZE_ARGUMENTS = {
     "any_value": 1,
@@ -223,6 +227,7 @@ class _Bounds:
             if table and isinstance(table[0], Group) and not table[0].is_query:
                 # Joined in brackets.
                 column = max(column, self._from(table[0].nodes, within))
+                table = table[1:]
             column = max(column, self._list(table, within))
         for condition in conditions:
             self._list(condition, replace(scope, column=column, outer=column))
@@ -260,7 +265,7 @@ class _Bounds:
                 lengths.append(scope.column)
         if joint is None:
             return max(lengths, default=0)
-        return self._bounded(joint, sum(lengths))
+        return self._bounded(joint, sum(lengths), nodes)
 
     @staticmethod
     def _is_reserved(nodes: Sequence[Node], at: int) -> bool:
@@ -290,11 +295,11 @@ class _Bounds:
         lengths = [self._list(each, scope) for each in arguments]
         longest = max(_NUMBER_CHARS, *lengths, 0)
         if group.kind == "[":
-            longest = self._bounded(name, sum(lengths) + _ELEMENT_CHARS * len(lengths))
+            longest = self._bounded(name, sum(lengths) + _ELEMENT_CHARS * len(lengths), *arguments)
         elif (place := _SIZE_ARGUMENTS.get(function)) is not None:
             longest = self._aggregation(name, arguments[place : place + 1], longest)
         elif function not in _NEVER_LONGER:
-            longest = max(_NUMBER_CHARS, self._bounded(name, sum(lengths)))
+            longest = max(_NUMBER_CHARS, self._bounded(name, sum(lengths), *arguments))
         return self._noted(function, longest)
 
     def _noted(self, function: str, chars: int) -> int:
@@ -324,8 +329,8 @@ class _Bounds:
         # Beyond 18 digits no number has to be exact.
         made = sum(int(number[:18]) for each in conversions for number in each.groups() if number)
         self._makes(name, made)
-        longest = max(_LARGEST_NUMBER_CHARS, *lengths)
-        return self._bounded(name, sum(lengths) + made + len(conversions) * longest)
+        longest = max(_NUMBER_CHARS, *lengths)
+        return self._bounded(name, sum(lengths) + made + len(conversions) * longest, *arguments)
 
     def _within(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> list[int]:
         """Lengths of the arguments of a padding or repeating function; at least one."""
@@ -357,23 +362,21 @@ class _Bounds:
         return max((self._list(each, scope) for each in arguments), default=0)
 
     def _aggregation(self, name: Token, sizes: Sequence[Sequence[Node]], longest: int) -> int:
-        if not sizes:
-            return max(longest, _AGGREGATE_BYTES)
-        size = self._number(sizes[0])
+        size = self._number(sizes[0]) if sizes else _AGGREGATE_BYTES
         if size is None or size > MAX_AGGREGATE_BYTES:
             self._refuse(
                 name,
                 f"{_shown(name)} takes its size as a plain number of at most {MAX_AGGREGATE_BYTES:,}",
             )
-        return max(longest, size)
+        return max(longest, size // _AGGREGATE_FILLING)
 
     def _replace(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         text, by = self._text_and_replacement(arguments, scope)
         searched = self._text(arguments[1]) if len(arguments) > 1 else None
         if searched:
-            return self._bounded(name, text * max(1, -(-by // len(searched))) + by)
+            return self._bounded(name, text * max(1, -(-by // len(searched))) + by, *arguments)
         # Nothing is found between any two characters.
-        return self._bounded(name, text * (1 + by) + by)
+        return self._bounded(name, text * (1 + by) + by, *arguments)
 
     def _regexp_replace(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         text, by = self._text_and_replacement(arguments, scope)
@@ -387,7 +390,7 @@ class _Bounds:
         references = by if written is None else written.count("$")
         looks_around = searched is None or _LOOKS_AROUND.search(searched) is not None
         referred = references * text * (text + 1 if looks_around else 1)
-        return self._bounded(name, grown + referred)
+        return self._bounded(name, grown + referred, *arguments)
 
     def _text_and_replacement(self, arguments: Sequence[Sequence[Node]], scope: _Scope) -> tuple[int, int]:
         lengths = [self._list(each, scope) for each in arguments[:3]]
@@ -398,19 +401,19 @@ class _Bounds:
     def _to_string(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         array = max((self._list(each, scope) for each in arguments[:1]), default=0)
         separator = max((self._list(each, scope) for each in arguments[1:]), default=0)
-        return self._bounded(name, array * (1 + separator))
+        return self._bounded(name, array * (1 + separator), *arguments)
 
     def _to_array(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         longest = max((self._list(each, scope) for each in arguments), default=0)
-        return self._bounded(name, longest * (1 + _ELEMENT_CHARS))
+        return self._bounded(name, longest * (1 + _ELEMENT_CHARS), *arguments)
 
     def _to_json(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         longest = max((self._list(each, scope) for each in arguments), default=0)
-        return self._bounded(name, 2 + longest * _JSON_ESCAPE_CHARS)
+        return self._bounded(name, 2 + longest * _JSON_ESCAPE_CHARS, *arguments)
 
     def _time_format(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         longest = max((self._list(each, scope) for each in arguments[1:]), default=0)
-        return self._bounded(name, longest * _TIME_WORD_CHARS)
+        return self._bounded(name, longest * _TIME_WORD_CHARS, *arguments)
 
     def _size(self, name: Token, arguments: Sequence[Sequence[Node]]) -> int:
         size = self._number(arguments[0]) if arguments else None
@@ -444,12 +447,14 @@ class _Bounds:
                 return value if isinstance(value, str) else None
         return None
 
-    def _bounded(self, name: Token, chars: int) -> int:
-        if chars > MAX_CHARS:
+    def _bounded(self, name: Token, chars: int, *parts: Sequence[Node]) -> int:
+        """The same length, of a value that is built of `parts`."""
+        most = MAX_CHARS if any(map(_refers_to_columns, parts)) else MAX_CONSTANT_CHARS
+        if chars > most:
             self._refuse(
                 name,
-                f"{_shown(name)} could make a value of {_count(chars)} characters out of this query's columns "
-                f"and literals; {MAX_CHARS:,} are allowed",
+                f"{_shown(name)} could make a value of {_count(chars)} characters out of this "
+                f"query's columns and literals; {most:,} are allowed",
             )
         return chars
 
@@ -470,6 +475,16 @@ def _tokens_beside(nodes: Sequence[Node]) -> list[Token]:
 
 def _is_lateral(nodes: Sequence[Node]) -> bool:
     return bool(nodes) and isinstance(nodes[0], Token) and nodes[0].word == "LATERAL"
+
+
+def _refers_to_columns(nodes: Sequence[Node]) -> bool:
+    """Whether any name is there that is neither a function's nor a keyword."""
+    tokens = [*tokens_of(nodes), None]
+    return any(
+        token.name is not None and token.word not in _RESERVED and (after is None or after.text not in ("(", "["))
+        for token, after in pairwise(tokens)
+        if token is not None
+    )
 
 
 def _is_name(node: Node | None) -> bool:

@@ -74,11 +74,12 @@ WHERE mine.task_id = $1 AND (
 ORDER BY t.created_at
 """
 
-# Loads on their way that replace rows of this one, or that this one would take along when it goes.
+# Loads on their way, in or out, that replace rows of this one, or that this one would take along when it
+# goes: what comes back is decided at the beginning, and they may yet change their mind.
 _ON_THE_WAY = """
 SELECT t.task_id, t.original_filename
 FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
-WHERE mine.task_id = $1 AND t.task_id <> $1 AND t.in_lane
+WHERE mine.task_id = $1 AND t.task_id <> $1 AND (t.in_lane OR t.load_state = 'REVERTING')
     AND (mine.load_mode <> 'APPEND' OR t.load_mode <> 'APPEND')
     AND (t.interval_start_millis IS NULL OR t.interval_start_millis < mine.interval_end_millis
         AND t.interval_end_millis > mine.interval_start_millis)

@@ -1,13 +1,23 @@
 """How the files of a datasource are judged, and what was found in them: the tables `datasource_settings` and `task_quality`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.status.machine import State
 from services.status.messages import state_value, time_stamp
 from services.status.postgres import Connection, Database
 from services.status.tasks import Owner, Task
 from sluice.status.v1.status_pb2 import DatasourceSettings, TaskQuality
-from sluice.validation.v1.validation_pb2 import Column, Contract, KnownColumn, LoadType, Policy, Quality, ReadOptions, Report
+from sluice.validation.v1.validation_pb2 import (
+    Column,
+    Contract,
+    KnownColumn,
+    LoadType,
+    Policy,
+    Quality,
+    ReadOptions,
+    Report,
+    Rule,
+)
 
 LIMIT = 20
 """Tasks that ListQuality gives where the request says nothing."""
@@ -26,7 +36,10 @@ class Judging:
         async def work(connection: Connection) -> bytes:
             return await connection.fetchval("SELECT settings FROM datasource_settings WHERE datasource_name = $1", datasource) or b""
 
-        return DatasourceSettings.FromString(await self._database.run(work, self._patience_s))
+        kept = DatasourceSettings.FromString(await self._database.run(work, self._patience_s))
+        _forget_limits_without_effect(kept.policy.rules)
+        _forget_limits_without_effect(kept.options.rules)
+        return kept
 
     async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
         """Replaces them. What the server sets itself in a contract is not kept."""
@@ -59,7 +72,9 @@ class Judging:
         policy = settings.policy
         if last is not None:
             policy.contract.MergeFrom(last)
-        return policy, merged(settings.options, ReadOptions.FromString(task.options))
+        said = ReadOptions.FromString(task.options)
+        _forget_limits_without_effect(said.rules)
+        return policy, merged(settings.options, said)
 
     async def keep(self, task: Task, owner: Owner, quality: Quality) -> None:
         """Keeps what was found in the task's file, while the claim holds."""
@@ -90,6 +105,13 @@ class Judging:
             ]
 
         return await self._database.run(work, self._patience_s)
+
+
+def _forget_limits_without_effect(rules: Iterable[Rule]) -> None:
+    """Takes away limits that were kept when they were still taken, and had no effect."""
+    for rule in rules:
+        if rule.name == "time_column":
+            rule.ClearField("limit")
 
 
 def merged(usual: ReadOptions, said: ReadOptions) -> ReadOptions | None:

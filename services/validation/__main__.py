@@ -2,8 +2,9 @@
 
 from contextlib import AsyncExitStack
 
-from services.common import server, settings
+from services.common import logs, server, settings
 from services.validation.app import build
+from services.validation.memory import MemoryTooSmallError
 from services.validation.settings import Settings
 
 
@@ -14,7 +15,11 @@ def main() -> None:
     async def start(stack: AsyncExitStack) -> None:
         await build(stack, read)
 
-    server.run("validation", read, start)
+    try:
+        server.run("validation", read, start)
+    except MemoryTooSmallError as failure:
+        logs.get().error("memory.too_small", reason=str(failure))
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 
-from services.common import s3, server
+from services.common import logs, s3, server
 from services.common.handover import Handover
 from services.validation.children import Children
 from services.validation.inspections import Inspections
 from services.validation.limits import Limits
+from services.validation.memory import available, share_out
 from services.validation.s3 import S3ObjectStore
 from services.validation.servicer import ValidationServicer
 from services.validation.settings import Settings
@@ -19,12 +21,25 @@ SERVICE = "sluice.validation.v1.ValidationService"
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
-    """Starts the service; `stack` stops it. Returns the port that it listens on."""
+    """Starts the service; `stack` stops it. Returns the port that it listens on.
+
+    Raises:
+        MemoryTooSmallError: no file could be read in the memory that there is.
+    """
     client = await stack.enter_async_context(s3.client(settings))
     store = S3ObjectStore(client, settings.s3_bucket_name)
-    spool = Spool(settings.spool_dir, settings.spool_max_bytes // (settings.max_children + settings.max_inspections))
+    memory = share_out(
+        settings.memory_max_bytes or available(),
+        settings.max_children,
+        settings.max_inspections,
+        settings.child_memory_bytes,
+        settings.inspect_memory_bytes,
+    )
+    logs.get().info("memory.shared_out", **asdict(memory))
+    files = memory.children + memory.inspections
+    spool = Spool(settings.spool_dir, settings.spool_max_bytes // files)
     stack.callback(spool.close)
-    children = Children(spool.bytes_per_job)
+    children = Children(spool.bytes_per_job, memory.alone_bytes)
     stack.push_async_callback(children.stop)
     await children.start()
     limits = Limits(
@@ -34,19 +49,29 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         max_parts=settings.max_parts,
         rejects_workbook_rows=settings.rejects_workbook_rows,
     )
-    places = asyncio.Semaphore(settings.max_children)
+    places = asyncio.Semaphore(memory.children)
     inspections = Inspections(
         spool,
         children,
         limits,
         places,
-        max_open=settings.max_inspections,
+        max_open=memory.inspections,
         keep_s=settings.inspect_keep_s,
-        memory_bytes=settings.child_memory_bytes,
+        memory_bytes=memory.child_bytes,
+        arriving_bytes=memory.inspection_bytes,
         timeout_s=settings.child_timeout_s,
     )
     stack.push_async_callback(inspections.close)
-    validation = Validation(store, spool, children, limits, inspections, places, settings.child_memory_bytes, settings.child_timeout_s)
+    validation = Validation(
+        store,
+        spool,
+        children,
+        limits,
+        inspections,
+        places,
+        memory.child_bytes,
+        settings.child_timeout_s,
+    )
     handover = Handover("validation")
     servicer = ValidationServicer(validation, inspections, handover)
     port = await server.start(

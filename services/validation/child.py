@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -74,6 +75,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _be_killed_first()
     # Ends us also where the parent no longer can.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     # Threads that count have much to say between their calls of compiled code, and would wait for the one that scans each time.
@@ -111,6 +113,8 @@ def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
         elif job.growing:
             request = growth.wait_complete()
         report = examine(request, job.source, job.folder, job.limits, emit, still)
+    except MemoryError as failure:
+        return Kind.OUT_OF_MEMORY, _described(failure).encode()
     except Exception as failure:
         return Kind.DISK_FULL if is_disk_full(failure) else Kind.FAILURE, _described(failure).encode()
     return Kind.RESPONSE, ValidateObjectResponse(report=report).SerializeToString()
@@ -138,6 +142,13 @@ def _limit(job: Job) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not job.growing:
         _end_in(job.timeout_s)
+
+
+def _be_killed_first() -> None:
+    """Where memory runs out, the kernel ends us and not the service, which has the files of all."""
+    # Systems other than Linux have no such file.
+    with suppress(FileNotFoundError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _end_in(seconds: float) -> None:

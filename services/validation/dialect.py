@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.validation.faults import FileFault
-from services.validation.records import Fields, Flaw, Grammar
+from services.validation.records import Closing, Fields, Flaw, Grammar
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import Header, ReadOptions
 
@@ -22,8 +22,6 @@ BONUS = 0.001
 APOSTROPHES_SHARE = 0.1
 """Apostrophes around values, per line, from which they are quotes."""
 SAMPLE_LINES = 500
-MAX_LINES_OF_RECORD = 200
-"""Most lines that one quoted value may span."""
 DAMAGED_SHARE = 0.9
 """Share of the rows that must agree on another number of fields for the header to be the one that is wrong."""
 HEADER_FILLED_SHARE = 0.5
@@ -225,6 +223,7 @@ def _escape(lines: Sequence[bytes], skipped: int, grammar: Grammar, records: lis
 def split(lines: Sequence[bytes], start: int, grammar: Grammar) -> Iterator[Record]:
     """The records of `lines` from the place `start` on, without those that are blank."""
     at = start
+    counts: Counter[int] = Counter()
     while at < len(lines):
         raw, taken = lines[at], 1
         if not raw.strip():
@@ -232,14 +231,39 @@ def split(lines: Sequence[bytes], start: int, grammar: Grammar) -> Iterator[Reco
             continue
         parsed = grammar.parse(raw)
         if parsed is Flaw.OPEN:
-            for last in range(at + 1, min(at + MAX_LINES_OF_RECORD, len(lines))):
-                if grammar.closes(lines[last]):
-                    joined = grammar.parse(b"\n".join(lines[at : last + 1]))
-                    if isinstance(joined, Fields):
-                        parsed, taken = joined, last + 1 - at
-                    break
-        yield Record(at, taken, parsed, raw)
+            last = _last_line(lines, at, grammar)
+            if last is None and not _go_on_as_before(lines[at + 1 :], grammar, counts):
+                # The value goes on beyond the lines that are here.
+                taken = len(lines) - at
+            elif last:
+                joined = grammar.parse(b"\n".join(lines[at : last + 1]))
+                if isinstance(joined, Fields):
+                    parsed, taken = joined, last + 1 - at
+        record = Record(at, taken, parsed, raw)
+        counts[record.count] += 1
+        yield record
         at += taken
+
+
+def _last_line(lines: Sequence[bytes], at: int, grammar: Grammar) -> int | None:
+    """Place of the line on which the record ends that is open at the end of line `at`: None where
+    that is none of these lines, 0 where its quote is broken."""
+    for place in range(at + 1, len(lines)):
+        closing = grammar.closing(lines[place])
+        if closing is Flaw.BROKEN:
+            return 0
+        if isinstance(closing, Closing) and not closing.open:
+            return place
+    return None
+
+
+def _go_on_as_before(lines: Sequence[bytes], grammar: Grammar, counts: "Counter[int]") -> bool:
+    """Whether most of the lines are rows, as wide as the records above them or wider: then the
+    quote before them is broken. The lines of a long text have fewer delimiters."""
+    usual = next((count for count, _ in counts.most_common() if count > 1), 0)
+    near = [grammar.parse(line) for line in lines[:JUDGED_ROWS] if line.strip()]
+    rows = sum(isinstance(parsed, Fields) and len(parsed.values) >= usual for parsed in near)
+    return not usual or rows * 2 >= len(near)
 
 
 def _begin(grammar: Grammar, records: list[Record], options: ReadOptions) -> Layout:

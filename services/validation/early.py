@@ -66,7 +66,9 @@ def _of_table(request: ValidateObjectRequest, table: Table, survey: Survey) -> l
     if loading.time is None:
         # A name stays what it is; values may still come that are times.
         unnamed = not any(named_like_time(name) for name in table.header)
-        found.append((policy.no_time_column(loading.columns), unnamed and policy.needs_time_name(list(held.values()))))
+        by_name = policy.needs_time_name(list(held.values()))
+        problem = policy.no_time_column(loading.columns, by_name=by_name)
+        found.append((problem, unnamed and by_name))
     if table.broken_path is not None:
         broken = next(iter(structure.read_broken(table.broken_path)))
         found.append((errors.problem(broken.reason, broken.message, line=broken.line, value=broken.found), False))

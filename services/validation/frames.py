@@ -25,6 +25,8 @@ class Kind(IntEnum):
     """A ValidateObjectRequest: all of the source is there; parent to child, once a job."""
     DISK_FULL = 7
     """There was no room for what is made of the file; the same text as in FAILURE."""
+    OUT_OF_MEMORY = 8
+    """The file needs more memory than a child can have; the same text as in FAILURE."""
 
 
 def pack(kind: Kind, message: bytes) -> bytes:

@@ -9,7 +9,13 @@ from typing import IO, Any
 from services.common import errors, logs
 from services.validation import policy
 from services.validation.child import Job
-from services.validation.children import ChildLostError, Children, Growing
+from services.validation.children import (
+    ChildLostError,
+    Children,
+    Growing,
+    InspectionDroppedError,
+    Step,
+)
 from services.validation.limits import Limits
 from services.validation.spool import Spool, write_all
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -19,11 +25,8 @@ from sluice.validation.v1.validation_pb2 import (
     InspectRequest,
     InspectResponse,
     ValidateObjectRequest,
-    ValidateObjectResponse,
     Verdict,
 )
-
-Step = ValidateObjectResponse | InspectResponse
 
 LAST_BYTES_S = 5.0
 """How long the last bytes of a file that is complete in the object store may still be on their way here."""
@@ -32,7 +35,8 @@ LAST_BYTES_S = 5.0
 class Inspection:
     """One file: its bytes so far on the local disk, and what the child that reads them says."""
 
-    def __init__(self, header: InspectHeader, spool: Spool) -> None:
+    def __init__(self, header: InspectHeader, spool: Spool, arriving_bytes: int) -> None:
+        """`arriving_bytes`: memory that reading it may take until all its bytes are there."""
         self.request = ValidateObjectRequest(
             task_id=header.task_id,
             filename=header.filename,
@@ -45,7 +49,7 @@ class Inspection:
         self.source = self.folder / "source"
         self._file: IO[bytes] = self._closing.enter_context(self.source.open("wb", buffering=0))
         self._digest = hashlib.sha256()
-        self._growing = Growing()
+        self._growing = Growing(arriving_bytes)
         self._steps: list[Step] = []
         self._changed = asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,7 +75,7 @@ class Inspection:
             async with aclosing(children.examine(job, self._growing)) as steps:
                 async for step in steps:
                     await self._said(step)
-        except (ChildLostError, errors.SluiceError) as failure:
+        except (ChildLostError, InspectionDroppedError, errors.SluiceError) as failure:
             self._failure = failure
         finally:
             self._over = True
@@ -108,7 +112,7 @@ class Inspection:
         """Everything that the child says, from the beginning.
 
         Raises:
-            ChildLostError, SluiceError: as Children.examine.
+            ChildLostError, InspectionDroppedError, SluiceError: as Children.examine.
         """
         done = 0
         while True:
@@ -146,8 +150,12 @@ class Inspections:
         max_open: int,
         keep_s: float,
         memory_bytes: int,
+        arriving_bytes: int,
         timeout_s: float,
     ) -> None:
+        """`memory_bytes`: memory that reading one file may take; `arriving_bytes`: the same until
+        all of it is there."""
+        self._arriving_bytes = arriving_bytes
         self._spool, self._children, self._limits, self._places = spool, children, limits, places
         self._max_open, self._keep_s = max_open, keep_s
         self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
@@ -201,7 +209,7 @@ class Inspections:
         if len(self._arriving) + len(self._open) >= self._max_open:
             raise _refused(f"{self._max_open} files are being read already.")
         self._check_size(header.file_size)
-        inspection = Inspection(header, self._spool)
+        inspection = Inspection(header, self._spool, self._arriving_bytes)
         job = Job(inspection.request, inspection.source, inspection.folder, self._limits, self._memory_bytes, self._timeout_s, growing=True)
         inspection.start(self._children, job)
         self._arriving.add(inspection)
@@ -274,6 +282,8 @@ async def _early(inspection: Inspection) -> AsyncGenerator[InspectResponse, None
                     yield step
                     if step.WhichOneof("step") == "verdict":
                         return
+    except InspectionDroppedError as dropped:
+        raise _refused(str(dropped)) from dropped
     except ChildLostError as lost:
         problem = errors.problem(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, str(lost))
         yield InspectResponse(verdict=EarlyVerdict(verdict=Verdict.VERDICT_REJECTED, summary=str(lost), problems=[problem]))

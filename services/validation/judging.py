@@ -133,6 +133,7 @@ def _judge(
         with timings.step("parts"):
             written = parts.write(
                 survey.kept,
+                [name for _, name in loading.loaded().values()],
                 loadable,
                 table.size,
                 survey.sampled_times(),
@@ -227,12 +228,16 @@ def _conclude(report: Report, table: Table, loading: Loading) -> None:
     if table.damage is not None:
         blocking.insert(0, table.damage)
     reasons = {problem.code for problem in blocking}
-    if loading.time is None and ErrorReason.ERROR_REASON_NO_TIME_COLUMN not in reasons:
-        blocking.insert(0, policy.no_time_column(loading.columns))
+    no_time = ErrorReason.ERROR_REASON_NO_TIME_COLUMN
+    warned = _problems(report.rules, Severity.SEVERITY_WARN)
+    if loading.time is None and no_time not in reasons:
+        said = report.options.time_column
+        blocking.insert(0, policy.no_time_column(loading.columns, by_name=False, said=said))
+        # Whether its name would be right is no question any more.
+        warned = [problem for problem in warned if problem.code != no_time]
     elif not report.rows_loadable and not blocking:
         message = "Not one row can be loaded."
         blocking.append(errors.problem(ErrorReason.ERROR_REASON_TOO_MANY_REJECTS, message, value=1))
-    warned = _problems(report.rules, Severity.SEVERITY_WARN)
     known = list(report.problems)
     del report.problems[:]
     report.problems.extend([*blocking, *known, *warned])

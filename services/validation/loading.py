@@ -58,9 +58,19 @@ class Loading:
         ]
         return found
 
+    def loaded(self) -> dict[str, tuple[ColumnFacts, str]]:
+        """The columns of the frame of loadable rows, but for ROW, in their order: by their name
+        there, the facts and the name in Druid."""
+        others = {
+            column(fact.position): (fact, name)
+            for fact, name in zip(self.columns, self.names, strict=True)
+            if fact is not self.time and self.load_type(fact) != LoadType.LOAD_TYPE_UNSPECIFIED
+        }
+        return {TIME: (self.time, TIME), **others} if self.time is not None else others
+
     def loadable(self, frame: pl.DataFrame, plain: Plain, *, line_breaks: bool) -> pl.DataFrame:
-        """ROW, `__time` (milliseconds) where there is a time column, and the columns as they are loaded, of the rows of a batch that are.
-        Columns that were read already are not read again."""
+        """ROW, and the columns of `loaded` (the time in milliseconds), of the rows of a batch that
+        are loaded. Columns that were read already are not read again."""
         read = {fact.position: plain.values[fact.position] for fact in self.columns if self._is_read_so(fact, plain)}
         known = {
             *read,
@@ -84,11 +94,8 @@ class Loading:
         if at_fault:
             made = made.filter(pl.any_horizontal(at_fault).not_())
         wanted = [pl.col(ROW)]
-        if self.time is not None:
-            wanted.append(typed(self.time).dt.epoch("ms").alias(TIME))
-        for fact, name in zip(self.columns, self.names, strict=True):
-            if fact is not self.time and self.load_type(fact) != LoadType.LOAD_TYPE_UNSPECIFIED:
-                wanted.append(self._loaded(fact, typed(fact), line_breaks).alias(name))
+        for name, (fact, _) in self.loaded().items():
+            wanted.append(self._as_loaded(fact, typed(fact), line_breaks).alias(name))
         return made.select(wanted).collect()
 
     def _is_read_so(self, fact: ColumnFacts, plain: Plain) -> bool:
@@ -96,7 +103,9 @@ class Loading:
         values = plain.values.get(fact.position)
         return values is not None and (fact.time_format is not None if values.dtype == pl.Datetime else fact.is_number)
 
-    def _loaded(self, fact: ColumnFacts, typed: pl.Expr, line_breaks: bool) -> pl.Expr:
+    def _as_loaded(self, fact: ColumnFacts, typed: pl.Expr, line_breaks: bool) -> pl.Expr:
+        if fact is self.time:
+            return typed.dt.epoch("ms")
         if fact.is_number:
             return typed.cast(pl.Float64) if fact.type == ColumnType.COLUMN_TYPE_DECIMAL else typed
         if fact.time_format is not None:

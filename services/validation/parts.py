@@ -32,10 +32,18 @@ class WrittenPart:
 
 
 def write(
-    kept: Kept, rows: int, size: int, times: pl.Series, folder: Path, max_parts: int, progress: Callable[[int], None]
+    kept: Kept,
+    header: Sequence[str],
+    rows: int,
+    size: int,
+    times: pl.Series,
+    folder: Path,
+    max_parts: int,
+    progress: Callable[[int], None],
 ) -> list[WrittenPart]:
-    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch of time of its own. `size` is that of
-    the table's text, `times` an even sample of the rows' times.
+    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch
+    of time of its own. `header`: the names of the kept columns in Druid; `size` is that of the
+    table's text, `times` an even sample of the rows' times.
 
     Raises:
         RuntimeError: the rows written are not `rows`.
@@ -44,22 +52,28 @@ def write(
     count = 1 if rows <= ROWS_OF_ONE_PART else min(max_parts, max(2, -(-size // PART_BYTES)))
     per_part = max(1, -(-size // (count * BUCKET_BYTES)))
     if count * per_part == 1:
-        written = [_Writing(folder / "000.csv").add(kept.all()).done()]
+        written = [_Writing(folder / "000.csv", header).add(kept.all()).done()]
         progress(rows)
     else:
         edges = _sampled_edges(times, rows, count * per_part) or _edges(kept, count * per_part)
-        written = _in_buckets(kept.cut(edges), per_part, folder, progress)
+        written = _in_buckets(kept.cut(edges), header, per_part, folder, progress)
     if (total := sum(part.rows for part in written)) != rows:
         raise RuntimeError(f"{total} rows were written to the parts, {rows} were counted")
     return written
 
 
-def _in_buckets(buckets: Buckets, per_part: int, folder: Path, progress: Callable[[int], None]) -> list[WrittenPart]:
+def _in_buckets(
+    buckets: Buckets,
+    header: Sequence[str],
+    per_part: int,
+    folder: Path,
+    progress: Callable[[int], None],
+) -> list[WrittenPart]:
     parts: list[WrittenPart] = []
     done = 0
     with closing(buckets.all()) as ordered:
         for _ in range(0, buckets.count, per_part):
-            writing = _Writing(folder / f"{len(parts):03}.csv")
+            writing = _Writing(folder / f"{len(parts):03}.csv", header)
             for rows in islice(ordered, per_part):
                 writing.add(rows)
                 progress(done + writing.rows)
@@ -91,8 +105,8 @@ def _edges(kept: Kept, buckets: int) -> Sequence[Edge]:
 
 
 class _Writing:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        self._path, self._header = path, header
         self._file = path.open("wb")
         self.rows = 0
         self._min: int | None = None
@@ -101,9 +115,10 @@ class _Writing:
     def add(self, ordered: pl.DataFrame) -> "_Writing":
         """Rows by time, later than all before them."""
         if len(ordered):
-            ordered.write_csv(self._file, include_header=not self.rows)
             self._min = ordered[TIME][0] if self._min is None else self._min
             self._max = ordered[TIME][-1]
+            ordered.columns = list(self._header)
+            ordered.write_csv(self._file, include_header=not self.rows)
         self.rows += len(ordered)
         return self
 

@@ -102,14 +102,18 @@ def _time_column(rule: Rule, found: Found) -> RuleOutcome:
     named = [fact for fact in times if found.time_is_said or named_like_time(fact.source_name)]
     if named:
         return _outcome(rule, len(named), [])
-    return _outcome(rule, 0, [no_time_column(found.columns)])
+    return _outcome(rule, 0, [no_time_column(found.columns, by_name=True)])
 
 
-def no_time_column(columns: Sequence[ColumnFacts]) -> Problem:
-    """Why there is no time column, with the column that comes nearest."""
+def no_time_column(columns: Sequence[ColumnFacts], *, by_name: bool, said: str = "") -> Problem:
+    """Why there is no time column, with the column that comes nearest. `by_name`: whether its name
+    has to be time-like; `said`: the column that the sender named."""
     reason = ErrorReason.ERROR_REASON_NO_TIME_COLUMN
+    if said:
+        message = f"No column {said!r} holds dates or times; it was named as the time column."
+        return errors.problem(reason, message, column=said)
     for fact in columns:
-        if fact.is_time:
+        if fact.is_time and by_name:
             message = f"The values of {fact.shown_name} are times, but its name does not say so."
             action = "Give that column a name with 'date' or 'time' in it."
             return errors.problem(reason, message, column=fact.source_name, action=action)
@@ -118,7 +122,10 @@ def no_time_column(columns: Sequence[ColumnFacts]) -> Problem:
             message = f"Too few values of {fact.shown_name} are times in one and the same format."
             action = "Write that column in one date format throughout, such as YYYY-MM-DD."
             return errors.problem(reason, message, column=fact.source_name, action=action)
-    return errors.problem(reason, "No column holds dates or times.")
+    message = "No column holds dates or times."
+    if not by_name:
+        message += " Every load needs one; the rule time_column decides only about its name."
+    return errors.problem(reason, message)
 
 
 def _min_numeric_columns(rule: Rule, found: Found) -> RuleOutcome:

@@ -35,12 +35,7 @@ _NUMBERS = (LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE)
 
 def _loaded(loading: Loading) -> list[tuple[ColumnFacts, str, "LoadType.ValueType"]]:
     """The columns that are loaded: facts, name in the frame of loadable rows, and type there."""
-    found = []
-    for fact, name in zip(loading.columns, loading.names, strict=True):
-        kind = loading.load_type(fact)
-        if kind != LoadType.LOAD_TYPE_UNSPECIFIED:
-            found.append((fact, TIME if kind == LoadType.LOAD_TYPE_TIME else name, kind))
-    return found
+    return [(fact, name, loading.load_type(fact)) for name, (fact, _) in loading.loaded().items()]
 
 
 class Profile:

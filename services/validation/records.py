@@ -112,9 +112,25 @@ class Grammar:
             values[1:] = [value.removeprefix(b" ") for value in values[1:]]
         return values
 
-    def closes(self, line: bytes) -> bool:
-        """Whether a quote that was opened on an earlier line is closed on this one."""
-        return bool(self.quote) and self._closing.match(line) is not None
+    def fields_if_open(self, record: bytes) -> int:
+        """Fields of a record whose last one is open, that one included; 0 where it is broken."""
+        closed = self.parse(record + b"\n" + self.quote)
+        return len(closed.values) if isinstance(closed, Fields) else 0
+
+    def closing(self, line: bytes) -> "Closing | Flaw":
+        """What a line tells of the value that was opened on an earlier one: OPEN where it goes on,
+        BROKEN where text follows its closing quote."""
+        match = self._closing.match(line) if self.quote else None
+        if match is None:
+            return Flaw.OPEN
+        rest = line[match.end() :]
+        if rest and not rest.startswith(self.delimiter):
+            return Flaw.BROKEN
+        # The value itself is one letter here.
+        parsed = self.parse(b"x" + rest)
+        if parsed is Flaw.OPEN:
+            return Closing(self.fields_if_open(b"x" + rest), open=True)
+        return Closing(len(parsed.values), open=False) if isinstance(parsed, Fields) else parsed
 
     def repaired(self, record: bytes, fields: int) -> list[bytes] | None:
         """What a record that breaks the grammar may have meant: the first other reading that has `fields` fields. Never loaded, only
@@ -144,6 +160,16 @@ class Flaw(Enum):
 
     OPEN = "a quote is opened and not closed"
     BROKEN = "text follows a closing quote"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A line on which a value ends that was opened on an earlier one."""
+
+    fields: int
+    """Fields from that value on, that one included."""
+    open: bool
+    """Whether the last of them goes on over the line's end."""
 
 
 @dataclass(frozen=True, slots=True)

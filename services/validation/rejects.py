@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 
@@ -56,6 +57,19 @@ class _Row:
     """Places of the user's cells at fault, from 0, with blanks between; empty where the whole row is."""
 
 
+class _Writer:
+    """Writes rows that end with a line feed. A lone carriage return would end one too, as most
+    programs read it, and the module puts no quotes around it."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._usual = csv.writer(file, lineterminator="\n")
+        self._quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(self, cells: Sequence[str]) -> None:
+        writer = self._quoting if any("\r" in cell for cell in cells) else self._usual
+        writer.writerow(cells)
+
+
 def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> Rejects:
     """Writes all refused rows to rejects.csv in `folder`, by line. `loading` is None where no row got so far."""
     rejects = Rejects()
@@ -66,11 +80,11 @@ def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> 
         sources.append(_faulty(table, loading, rejects))
     path = folder / "rejects.csv"
     with path.open("w", encoding="utf-8", newline="") as file, (folder / MARKS).open("w", encoding="ascii") as marks:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*guide.header(task_id), *(without_formula(name) for name in table.header)])
+        writer = _Writer(file)
+        writer.write([*guide.header(task_id), *(without_formula(name) for name in table.header)])
         for row in heapq.merge(*sources, key=lambda row: row.line):
             rejects.count += 1
-            writer.writerow(row.cells)
+            writer.write(row.cells)
             marks.write(f"{row.at_fault}\n")
     rejects.first = sorted(rejects.first, key=lambda reject: reject.line)[:SHOWN_REJECTS]
     if rejects.count:

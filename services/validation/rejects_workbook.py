@@ -7,6 +7,8 @@ import xlsxwriter
 
 from services.validation.guide import COLUMNS
 
+MAX_CELL_BYTES = 64 * 1024**2
+"""Longest cell of a rejects file that is read: more than any record may have."""
 MAX_CELL_CHARS = 32_767
 """More does not fit into a cell of a workbook."""
 WIDTH = 18
@@ -18,6 +20,7 @@ def write(rejects: Path, marks: Path, target: Path, max_rows: int) -> None:
 
     Further rows are not lost: the CSV file has all, and the last row says so.
     """
+    csv.field_size_limit(MAX_CELL_BYTES)
     options = {"constant_memory": True, "tmpdir": str(target.parent), "strings_to_formulas": False, "strings_to_urls": False}
     with (
         xlsxwriter.Workbook(target, options) as workbook,

@@ -28,7 +28,22 @@ class Settings(GrpcSettings, S3Settings):
     inspect_keep_s: float = Field(
         60.0, gt=0, description="Seconds for which a file that was read while it was uploaded waits on the local disk to be validated."
     )
-    child_memory_bytes: int = Field(4 * GIB, ge=128 * MIB, description="Memory that reading one file may use, in bytes.")
+    memory_max_bytes: int | None = Field(
+        None,
+        ge=MIB,
+        description="Memory that the service and all processes that read files may use, in bytes. "
+        "Unset: the limit of the container, or the memory of the machine.",
+    )
+    child_memory_bytes: int = Field(
+        4 * GIB,
+        ge=128 * MIB,
+        description="Memory for reading one file alone, in bytes; beside others it has a share.",
+    )
+    inspect_memory_bytes: int = Field(
+        512 * MIB,
+        ge=128 * MIB,
+        description="Memory for a file during its upload, in bytes; one that needs more is read later.",
+    )
     child_timeout_s: float = Field(900.0, gt=0, description="Seconds that reading one file may take.")
     max_columns: int = Field(2000, ge=1, description="Columns that a file may have.")
     max_cells: int = Field(25_000_000, ge=1, description="Cells that a sheet of a workbook may have.")

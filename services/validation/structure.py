@@ -32,6 +32,11 @@ HEAD_BYTES = 256 * 1024
 CAREFUL_BYTES = 4096
 """A piece of this size that is not regular is read record by record; a larger one is cut into CAREFUL_PIECES first."""
 CAREFUL_PIECES = 32
+MAX_VAIN = 128 * 1024 * 1024
+"""Bytes that are looked at for the ends of values whose quote is broken, and VAIN_OF_LINE for each
+line of them. After that a record may only have FEW_LINES."""
+VAIN_OF_LINE = 128
+FEW_LINES = 20
 
 
 @dataclass
@@ -151,6 +156,10 @@ class _Scan:
         self._line = 1
         self._end = b"\n"
         self._carry = b""
+        self._look_at = 0
+        """Bytes from which what is carried over is looked at again."""
+        self._vain = 0
+        """What was looked at for the ends of values that turned out to be broken."""
         self._tail = _Tail()
 
     def close(self) -> None:
@@ -249,28 +258,44 @@ class _Scan:
 
     def _take(self, block: bytes) -> None:
         """Reads a piece of the file, which ends at a line end unless it is the last."""
-        if self._carry:
-            block, self._carry = self._carry + block, b""
-        if self._fast(block):
-            return
-        if len(block) <= CAREFUL_BYTES:
-            self._begin_clean()
-            self._careful(block, last=False)
-            return
-        # Only the part with the damage goes the careful way.
-        start, step = 0, max(CAREFUL_BYTES, len(block) // CAREFUL_PIECES)
-        while start < len(block):
-            # What is carried over is read again with the next piece, which is the larger for it, or long values would take forever.
-            stop = block.find(self._end, start + max(step, 2 * len(self._carry))) + 1 or len(block)
-            self._take_piece(block[start:stop], whole=stop - start == len(block))
-            start = stop
+        waiting = [block]
+        while waiting:
+            piece = waiting.pop()
+            if self._carry:
+                if rest := self._go_on(piece):
+                    waiting.append(rest)
+            elif not self._fast(piece):
+                pieces = self._cut(piece)
+                if len(pieces) > 1:
+                    waiting.extend(reversed(pieces))
+                else:
+                    self._careful(piece, last=False)
 
-    def _take_piece(self, piece: bytes, *, whole: bool) -> None:
-        if whole:
-            self._begin_clean()
-            self._careful(piece, last=False)
+    def _go_on(self, piece: bytes) -> bytes:
+        """Reads on where a value is open, and returns the rest of the piece. What was carried over
+        is only looked at when there is far more of it, or a long value would take forever."""
+        stop = self._line_stop(piece, max(0, self._look_at - len(self._carry)))
+        if len(self._carry) + stop < self._look_at:
+            self._carry += piece
         else:
-            self._take(piece)
+            self._careful(piece[:stop], last=False)
+        return piece[stop:]
+
+    def _cut(self, block: bytes) -> list[bytes]:
+        """Smaller pieces, so that only the one with the damage goes the careful way; one where it
+        is small enough, or a single line."""
+        if len(block) <= CAREFUL_BYTES:
+            return [block]
+        pieces, start, step = [], 0, max(CAREFUL_BYTES, len(block) // CAREFUL_PIECES)
+        while start < len(block):
+            stop = self._line_stop(block, start + step)
+            pieces.append(block[start:stop])
+            start = stop
+        return pieces
+
+    def _line_stop(self, block: bytes, at: int) -> int:
+        """Where the line ends that has the place `at`, its line end included."""
+        return block.find(self._end, at) + 1 or len(block)
 
     def _fast(self, block: bytes) -> bool:
         """Takes the block in a few passes of compiled code where it is regular."""
@@ -393,6 +418,7 @@ class _Scan:
 
     def _careful(self, block: bytes, *, last: bool) -> None:
         """Reads record by record. What may go on in the next block is carried over, unless this is the last."""
+        self._begin_clean()
         block = self._carry + block
         self._carry = b""
         self._found.line_breaks = self._found.line_breaks or b"\x01" in block
@@ -413,9 +439,10 @@ class _Scan:
             taken = 1
             parsed = self._grammar.parse(record)
             if parsed is Flaw.OPEN:
-                spanned = self._spanning(lines, index)
-                if spanned is None and not last:
+                spanned = self._spanning(lines, index, last=last)
+                if spanned is None:
                     self._carry = self._end.join(lines[index:]) + (self._end if complete else b"")
+                    self._look_at = len(self._carry) + max(CAREFUL_BYTES, 2 * len(self._carry))
                     break
                 if spanned:
                     record, parsed, taken = spanned
@@ -425,31 +452,46 @@ class _Scan:
         if good:
             self._write(b"\n".join(good))
 
-    def _spanning(self, lines: list[bytes], start: int) -> tuple[bytes, Fields, int] | tuple[()] | None:
+    def _spanning(
+        self,
+        lines: list[bytes],
+        start: int,
+        *,
+        last: bool,
+    ) -> tuple[bytes, Fields, int] | tuple[()] | None:
         """The record that begins on `start` and goes on over further lines.
 
-        Empty where its quote is broken; None where the lines end before that is told.
+        Empty where its quote is broken; None where the lines end before that is told, unless these
+        are the last.
         """
-        size = len(lines[start])
-        for index in range(start + 1, start + dialect.MAX_LINES_OF_RECORD):
-            if index >= len(lines):
+        fields, size, index = self._grammar.fields_if_open(lines[start]), len(lines[start]), start
+        # Quotes that never close could have every line look at all the others.
+        stop = len(lines) if self._vain < MAX_VAIN else start + FEW_LINES
+        while 0 < fields <= self._fields and size <= MAX_RECORD_BYTES and index < stop:
+            index += 1
+            if index == len(lines):
+                if last:
+                    break
                 return None
+            line = lines[index].removesuffix(b"\r") if self._end == b"\n" else lines[index]
             size += len(lines[index]) + 1
-            if size > MAX_RECORD_BYTES:
-                return ()
-            if not self._grammar.closes(lines[index]):
+            closing = self._grammar.closing(line)
+            if closing is Flaw.OPEN:
                 # A line that is a whole record by itself was not meant to be inside a value.
-                if self._fields > 2 and self._is_record(lines[index]):
-                    return ()
+                if self._fields > 2 and self._is_record(line):
+                    break
                 continue
-            record = self._end.join(lines[start : index + 1])
-            record = record.removesuffix(b"\r") if self._end == b"\n" else record
-            parsed = self._grammar.parse(record)
-            if parsed is Flaw.OPEN:
+            if closing is Flaw.BROKEN:
+                break
+            fields += closing.fields - 1
+            if closing.open:
                 continue
-            if isinstance(parsed, Flaw) or len(parsed.values) != self._fields:
-                return ()
+            record = self._end.join([*lines[start:index], line])
+            parsed = self._grammar.parse(record) if fields == self._fields else Flaw.BROKEN
+            if isinstance(parsed, Flaw):
+                break
             return record, parsed, index + 1 - start
+        self._vain += size + VAIN_OF_LINE * (index - start)
         return ()
 
     def _is_record(self, line: bytes) -> bool:

@@ -11,13 +11,15 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, Sheet
 
 ROW = "#"
-"""Name of the column that numbers the rows from 0."""
+"""Name of the column that numbers the rows from 0. In all frames columns have names of ours: a name
+of the user's could be taken for a pattern (`^a.*$`, `*`) or be one of ours. They are in the parts'
+header again."""
 
 BATCH_ROWS = 150_000
 
 
 def column(position: int) -> str:
-    """Name of a column while it is judged; the user's names come back in the parts."""
+    """Name of a column in a frame, by its place in the file from 0."""
     return f"c{position}"
 
 

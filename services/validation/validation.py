@@ -11,8 +11,8 @@ from services.common import errors, logs
 from services.common.timing import Timings
 from services.validation import drift, policy, rejects, rejects_workbook
 from services.validation.child import Job
-from services.validation.children import ChildLostError, Children
-from services.validation.inspections import Inspection, Inspections, Step
+from services.validation.children import ChildLostError, Children, InspectionDroppedError, Step
+from services.validation.inspections import Inspection, Inspections
 from services.validation.limits import Limits
 from services.validation.ports import ObjectStore
 from services.validation.spool import Spool, write_all
@@ -91,10 +91,15 @@ class Validation:
         """The same for a file that was read while it was uploaded, if it was read as is asked for; else for its bytes, which are here."""
         read_so = inspection.request
         if (_reading_part(read_so.policy), read_so.options) == (_reading_part(request.policy), request.options):
-            async with aclosing(self._judged(request, inspection.steps(), inspection.folder, inspection.sha256, Timings())) as steps:
-                async for step in steps:
-                    yield step
-            return
+            try:
+                steps, folder = inspection.steps(), inspection.folder
+                judged = self._judged(request, steps, folder, inspection.sha256, Timings())
+                async with aclosing(judged):
+                    async for step in judged:
+                        yield step
+                return
+            except InspectionDroppedError as dropped:
+                logs.get().info("inspection.dropped", reason=str(dropped))
         async with self._places:
             with self._spool.job() as folder:
                 job = Job(request, inspection.source, folder, self._limits, self._memory_bytes, self._timeout_s)

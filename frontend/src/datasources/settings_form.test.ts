@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { withContract, withRule, type Settings } from "./settings_form";
+import { t } from "../texts";
+import { RULES, withContract, withRule, type Settings } from "./settings_form";
 
 const NOTHING: Settings = { policy: null, options: null };
 
@@ -26,5 +28,20 @@ describe("withContract", () => {
     const frozen = withContract(rules, "FREEZE");
     expect(frozen.policy).toMatchObject({ contract: { mode: "FREEZE" }, type_share: 0.9 });
     expect(withContract(frozen, "").policy?.contract).toBeNull();
+  });
+});
+
+describe("the rules of the form", () => {
+  it("are those of the contract, each with a name", () => {
+    const contract = readFileSync("../protos/sluice/validation/v1/validation.proto", "utf8");
+    const named = /message Rule \{[\s\S]*?in: \[([^\]]*)\]/.exec(contract)?.[1] ?? "";
+    const names = [...named.matchAll(/"(\w+)"/g)].map((found) => found[1]);
+    expect(names.length).toBeGreaterThan(0);
+    expect([...RULES].sort()).toEqual(names.sort());
+    expect(Object.keys(t.report.rule).sort()).toEqual(names);
+  });
+  it("do not promise a load without a time: that rule is about a name", () => {
+    expect(t.report.rule.time_column).toMatch(/named/);
+    expect(t.settings.ruleHint.time_column).toMatch(/always rejected/);
   });
 });

@@ -16,7 +16,7 @@ export interface Settings {
   options: Record<string, unknown> | null;
 }
 
-const RULES = ["min_columns", "min_numeric_columns", "max_null_share", "max_reject_share", "time_column"];
+export const RULES = ["min_columns", "min_numeric_columns", "max_null_share", "max_reject_share", "time_column"];
 const LIMITLESS = "time_column";
 const SEVERITIES = ["BLOCK", "WARN", "OFF"];
 const CONTRACTS = ["EVOLVE", "FREEZE", "DISCARD"];
@@ -90,6 +90,7 @@ export function SettingsForm({ datasource }: { datasource: string }) {
             <div key={name} className="settings-rule">
               <Choice
                 label={shown}
+                hint={t.settings.ruleHint[name]}
                 values={SEVERITIES.map((severity) => [severity, t.settings.severities[severity] ?? severity])}
                 none={t.settings.usual}
                 value={rule?.severity ?? ""}

@@ -98,6 +98,7 @@ class Gateway:
         parts: int = 1,
         body: bytes | None = None,
         store: bool = True,
+        replace: pb.Interval | None = None,
     ) -> Loaded:
         """Stores the rows as parts and submits them. `body` stands in the (only) part instead; `store=False` leaves it out."""
         task_id = str(uuid.uuid4())
@@ -121,6 +122,7 @@ class Gateway:
             max_millis=max(row[0] for row in data),
             rows=len(data),
             deadline_s=300,
+            replace=replace,
         )
         return Loaded(task_id, datasource, data, request, await self.stub.SubmitLoad(request))
 

@@ -45,7 +45,8 @@ async def test_rows_that_a_replace_hides_are_not_counted(gateway: Gateway, datas
     later = [(FEBRUARY + day * DAY, "Graz", 0, 1.0) for day in range(29)]
     await gateway.load(datasource, [*month, *later])
     days = [(JANUARY + day * DAY + i, "Linz", i, 2.0) for day in range(20) for i in range(5)]
-    await gateway.load(datasource, days, mode=LoadMode.LOAD_MODE_REPLACE)
+    replaced = pb.Interval(start_millis=JANUARY, end_millis=JANUARY + 20 * DAY)
+    await gateway.load(datasource, days, mode=LoadMode.LOAD_MODE_REPLACE_INTERVAL, replace=replaced)
     expected = await gateway.count(datasource)
     assert expected == 11 * 10 + 20 * 5 + 29
 

@@ -53,7 +53,6 @@ async def test_what_would_end_druid_is_refused(gateway: Gateway, processes: Call
 def at_the_limits(table: str) -> list[str]:
     number = "x0 + 10 * x1 + 100 * x2 + 1000 * x3"
     long = f"LPAD(CAST({number} AS VARCHAR), 1000, 'x')"
-    numbers = ", ".join(["x"] * 40)
     return [
         "SELECT REPEAT('a', 1000)",
         f'SELECT REPEAT(city, 10), COUNT(*) FROM "{table}" GROUP BY 1',
@@ -67,7 +66,6 @@ def at_the_limits(table: str) -> list[str]:
         'SELECT COUNT(*) FROM "' + table + '" GROUP BY CUBE(city, n, v)',
         "WITH a AS (SELECT 1 AS x), b AS (SELECT a.x FROM a, a c, a d), c AS (SELECT b.x FROM b, b d, b e) SELECT x FROM c",
         "SELECT ARRAY_LENGTH(STRING_TO_ARRAY('" + "a" * 15_000 + "', ''))",
-        f"SELECT {numbers} FROM (SELECT 1 AS x) ORDER BY 1",
         "SELECT c.COLUMN_NAME FROM INFORMATION_SCHEMA.TABLES t JOIN INFORMATION_SCHEMA.COLUMNS c ON t.TABLE_NAME = c.TABLE_NAME",
         "SELECT " + "(" * 50 + "1" + ")" * 50,
         f'SELECT a.city FROM "{table}" a JOIN "{table}" b ON a.n = b.n ORDER BY a.city LIMIT 3',
@@ -83,8 +81,7 @@ async def test_what_is_at_the_limits_does_not_end_druid(
     before = processes()
     outcomes = {sql: await outcome(gateway, sql) for sql in at_the_limits(table)}
     assert processes() == before
-    assert set(outcomes.values()) <= {"OK", "QUERY_TOO_LARGE"}, outcomes
-    assert list(outcomes.values()).count("OK") >= len(outcomes) - 2, outcomes
+    assert {sql: code for sql, code in outcomes.items() if code != "OK"} == {}
 
 
 def grown(chance: random.Random, depth: int) -> str:

@@ -231,6 +231,16 @@ async def test_nothing_is_undone_under_a_replace_on_its_way(tables: Tables) -> N
     assert (await tables.states())["old"] == "REVERTING"
 
 
+async def test_a_replace_and_what_it_replaced_are_not_undone_at_once(tables: Tables) -> None:
+    """The one would leave out what the other takes away, and that one may be refused by Druid."""
+    await tables.add("old", load_state="PARTLY_REPLACED")
+    await tables.add("replace", load_mode="REPLACE")
+    await tables.add("beside")
+    assert await newer(tables, "beside") == []
+    assert await newer(tables, "old") == []
+    assert await newer(tables, "replace") == ["old", "beside"]
+
+
 async def test_rows_that_were_rewritten_and_then_replaced_stand_in_the_way(tables: Tables) -> None:
     """Druid compacted a day of the load, and a replace took the place of what came of it: undone later, it would bring the rows back."""
     await tables.add("old", (0, 2), load_state="PARTLY_REPLACED")

@@ -1,6 +1,8 @@
 """Inspect over gRPC: a file that is read while it is uploaded."""
 
 import asyncio
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterable
 
@@ -11,7 +13,13 @@ from services.common import errors
 from sluice.validation.v1 import validation_pb2 as pb
 from sluice.validation.v1.validation_pb2 import Verdict
 from tests.integration.validation.running import Running
-from tests.integration.validation.test_validation_service import Start, many_sales, sales
+from tests.integration.validation.test_validation_service import (
+    Start,
+    child_pids,
+    many_sales,
+    sales,
+    until,
+)
 
 CHUNK = 512 * 1024
 
@@ -103,6 +111,40 @@ async def test_the_last_bytes_on_their_way_are_waited_for(running: Running) -> N
     _, report = await validating
     await inspecting
     assert (report.verdict, report.rows_read) == (Verdict.VERDICT_PASSED, 1000)
+
+
+async def test_a_file_whose_reader_is_killed_while_it_arrives_is_read_later(
+    running: Running,
+) -> None:
+    data = sales(1000)
+    request = await running.request(data, "sales.csv")
+    header, *chunked, finish = whole(request.task_id, "sales.csv", data)
+    complete = asyncio.Event()
+
+    async def sent() -> AsyncIterator[pb.InspectRequest]:
+        for message in (header, *chunked):
+            yield message
+        await complete.wait()
+        yield finish
+
+    async def inspected() -> None:
+        async for _ in running.stub.Inspect(sent()):
+            pass
+
+    inspecting = asyncio.create_task(inspected())
+    await until(lambda: bool(list(running.spool.glob("*/job-*/source"))))
+    killed: set[int] = set()
+    while not inspecting.done():
+        for pid in child_pids() - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        await asyncio.sleep(0.02)
+    with pytest.raises(grpc.RpcError) as failure:
+        await inspecting
+    refused = errors.from_rpc(failure.value, "validation")
+    assert refused.code == "INSPECTION_REFUSED"
+    _, report = await running.validate(request)
+    assert (report.verdict, report.rows_loadable) == (Verdict.VERDICT_PASSED, 1000)
 
 
 async def test_other_rules_than_were_told_early_are_judged_on_the_same_bytes(running: Running) -> None:

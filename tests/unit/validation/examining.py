@@ -46,6 +46,14 @@ class Examined:
         """All rows of all parts, with the texts as they stand there."""
         return [row for text in self.part_texts() for row in csv.DictReader(io.StringIO(text, newline=""))]
 
+    def rejects_cells(self) -> list[list[str]]:
+        """The refused rows, cell by cell: our five columns, then the user's."""
+        if not self.report.rejects_uri:
+            return []
+        csv.field_size_limit(16 * 1024**2)
+        with (self.folder / self.report.rejects_uri).open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))[1:]
+
     def rejects(self) -> list[dict[str, str]]:
         if not self.report.rejects_uri:
             return []

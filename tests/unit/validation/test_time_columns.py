@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from services.validation.time_formats import TimeFormat, formats_of
-from sluice.validation.v1.validation_pb2 import LoadType, Policy, Rule, Severity
+from sluice.validation.v1.validation_pb2 import LoadType, Policy, ReadOptions, Rule, Severity
 from tests.unit.validation.examining import LENIENT, Examine
 
 
@@ -100,11 +100,24 @@ def test_a_name_that_says_no_time_is_taken_only_where_the_rule_does_not_block(ex
     assert warned.codes == ["NO_TIME_COLUMN"]
 
 
-def test_without_any_time_nothing_can_be_loaded_whatever_the_policy(examine: Examine) -> None:
+@pytest.mark.parametrize("severity", [Severity.SEVERITY_OFF, Severity.SEVERITY_WARN])
+def test_without_any_time_nothing_can_be_loaded_whatever_the_policy(
+    examine: Examine,
+    severity: "Severity.ValueType",
+) -> None:
     policy = Policy()
     policy.CopyFrom(LENIENT)
-    policy.rules.append(Rule(name="time_column", severity=Severity.SEVERITY_OFF))
+    policy.rules.append(Rule(name="time_column", severity=severity))
     examined = examine(b"a,b\nx,1\ny,2\n", policy=policy)
     assert not examined.passed
     assert examined.codes == ["NO_TIME_COLUMN"]
+    assert "the rule time_column decides only about its name" in examined.report.summary
     assert (examined.report.rows_loadable, examined.report.rows_rejected) == (0, 2)
+
+
+def test_a_column_that_was_named_for_the_time_and_holds_none_is_told(examine: Examine) -> None:
+    options = ReadOptions(time_column="n")
+    examined = examine(b"date,n\n2024-01-02,x\n", options=options)
+    assert examined.codes == ["NO_TIME_COLUMN"]
+    assert examined.report.problems[0].column == "n"
+    assert "No column 'n' holds dates or times" in examined.report.summary

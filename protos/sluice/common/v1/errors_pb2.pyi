@@ -205,8 +205,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_FEW_COLUMNS: _ErrorReason.ValueType  # 106
     """Rule min_columns: the file has fewer columns than required. Metadata: value (found), limit."""
     ERROR_REASON_NO_TIME_COLUMN: _ErrorReason.ValueType  # 107
-    """Rule time_column: no column has both a time-like name and values that parse as times in one
-    format.
+    """No column holds times in one format, which every load needs; or none of those that do has a
+    time-like name, and the rule time_column blocks.
     """
     ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS: _ErrorReason.ValueType  # 108
     """Rule min_numeric_columns: fewer columns than required are numeric in all their values."""
@@ -533,8 +533,8 @@ ERROR_REASON_NO_ROWS: ErrorReason.ValueType  # 105
 ERROR_REASON_TOO_FEW_COLUMNS: ErrorReason.ValueType  # 106
 """Rule min_columns: the file has fewer columns than required. Metadata: value (found), limit."""
 ERROR_REASON_NO_TIME_COLUMN: ErrorReason.ValueType  # 107
-"""Rule time_column: no column has both a time-like name and values that parse as times in one
-format.
+"""No column holds times in one format, which every load needs; or none of those that do has a
+time-like name, and the rule time_column blocks.
 """
 ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS: ErrorReason.ValueType  # 108
 """Rule min_numeric_columns: fewer columns than required are numeric in all their values."""

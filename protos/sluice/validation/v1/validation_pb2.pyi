@@ -410,13 +410,21 @@ class Rule(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name of the rule: min_columns, time_column, min_numeric_columns, max_null_share,
-    max_reject_share.
+    """Its name:
+    min_columns: at least `limit` columns.
+    time_column: the time column has `time` or `date` in its name, unless the sender named the
+    column. Where this rule does not block, a column of any name is chosen by its values. A file
+    without a column of times is rejected with NO_TIME_COLUMN whatever this rule says.
+    min_numeric_columns: at least `limit` columns of numbers.
+    max_null_share: no column is empty in more than `limit` of the rows.
+    max_reject_share: at most `limit` of the rows are refused.
     """
     severity: Global___Severity.ValueType
     """Effect if the rule is broken."""
     limit: _builtins.float
-    """Threshold: a count, or a share between 0 and 1. Unset: the default."""
+    """Its limit: a count, or a share between 0 and 1. Unset: the default. Refused for time_column,
+    which has none.
+    """
     def __init__(
         self,
         *,
