@@ -80,7 +80,7 @@ check: .venv/.ready frontend/node_modules/.check ## Format, lint, types, contrac
 	$(BIN)/buf breaking --against protos/released.binpb
 	$(BIN)/python -c "from alembic.script import ScriptDirectory; ScriptDirectory('services/status/migrations').get_current_head()"
 	$(BIN)/python protos/generate.py --check
-	$(BIN)/python -m gateway.schema --check
+	$(BIN)/python -m gateway.graphql.schema --check
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python -m local.npm run --silent check
 
@@ -90,7 +90,7 @@ fmt: .venv/.ready ## Put code and protos into their form
 
 gen: .venv/.ready frontend/node_modules/.check ## Generate the Python of the protos, the GraphQL schema file and the derived pages
 	$(BIN)/python protos/generate.py
-	$(BIN)/python -m gateway.schema
+	$(BIN)/python -m gateway.graphql.schema
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m local.npm run --silent gen
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from bench import harness
-from bench.stack import running
+from bench.support import harness
+from bench.support.stack import running
 from local.instance import Instance
 
 ROLES = ("druid_indexer", "druid_historical", "druid_broker", "druid_router", "druid_coordinator")

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import httpx
 
-from bench import harness
-from bench.edge import TERMINAL
-from bench.stack import running
+from bench.clients.gateway import TERMINAL
+from bench.support import harness
+from bench.support.stack import running
 from local.instance import Instance
 
 AT_ONCE = 8

@@ -12,11 +12,12 @@ from contextlib import aclosing
 from pathlib import Path
 from time import perf_counter
 
-from bench import harness, hostile, pollock
+from bench.files import hostile, pollock
+from bench.support import harness
 from services.common import errors
-from services.validation.child import Job
-from services.validation.children import ChildLostError, Children
-from services.validation.limits import Limits
+from services.validation.process.child import Job
+from services.validation.process.children import ChildLostError, Children
+from services.validation.process.limits import Limits
 from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse, Verdict
 
 FOLDERS = ("calamine", "fastexcel", "messytables-horror", "sales", "csv-spectrum")

@@ -9,10 +9,12 @@ from uuid import uuid4
 
 import httpx
 
-from bench import data, harness, small
-from bench.druid import DEADLINE_S, druid_load, expect_rows, forget, raw_object
-from bench.edge import Edge
-from bench.stack import FILES, running
+from bench.clients.druid import DEADLINE_S, druid_load, expect_rows, forget, raw_object
+from bench.clients.gateway import Edge
+from bench.files import data
+from bench.parts import small
+from bench.support import harness
+from bench.support.stack import FILES, running
 from local.instance import Instance
 
 WARM_ROWS = 100_000

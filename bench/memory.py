@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import httpx
 
-from bench import data, harness
-from bench.edge import Edge
-from bench.stack import FILES, running
+from bench.clients.gateway import Edge
+from bench.files import data
+from bench.support import harness
+from bench.support.stack import FILES, running
 
 SMALL_MIB = 5
 PROCESSES = ("gateway", "upload")

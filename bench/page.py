@@ -13,11 +13,12 @@ import httpx
 import psutil
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from bench import data, harness
-from bench.druid import forget
-from bench.edge import Edge
-from bench.harness import MIB
-from bench.stack import FILES, running
+from bench.clients.druid import forget
+from bench.clients.gateway import Edge
+from bench.files import data
+from bench.support import harness
+from bench.support.harness import MIB
+from bench.support.stack import FILES, running
 from local import chromium
 from local.instance import Instance
 

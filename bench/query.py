@@ -5,10 +5,11 @@ from uuid import uuid4
 
 import httpx
 
-from bench import data, harness
-from bench.druid import forget
-from bench.edge import Edge
-from bench.stack import FILES, running
+from bench.clients.druid import forget
+from bench.clients.gateway import Edge
+from bench.files import data
+from bench.support import harness
+from bench.support.stack import FILES, running
 
 PROCESSES = ("gateway", "druid_gateway")
 FORMS = ("application/json", "application/x-ndjson", "text/csv")

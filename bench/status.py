@@ -4,8 +4,9 @@ import asyncio
 
 import uvloop
 
-from bench import events, harness, polling
-from bench.stack import running
+from bench.parts import events, polling
+from bench.support import harness
+from bench.support.stack import running
 
 PROGRAMS = ("postgres", "s3", "status", "upload", "validation")
 """The gateway is one of ours, as the stack's is healthy only with Druid, which is not needed here."""

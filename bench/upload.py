@@ -20,11 +20,13 @@ from uuid import uuid4
 
 import httpx
 
-from bench import data, harness, seed
-from bench.doors import Doors
-from bench.harness import MIB
-from bench.proxy import Proxy
-from bench.stack import FILES, running
+from bench.clients import seed
+from bench.clients.interfaces import Doors
+from bench.files import data
+from bench.support import harness
+from bench.support.harness import MIB
+from bench.support.proxy import Proxy
+from bench.support.stack import FILES, running
 from local.instance import Instance
 from sluice_client import SluiceClient
 

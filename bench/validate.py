@@ -16,11 +16,13 @@ from contextlib import aclosing
 from pathlib import Path
 from time import perf_counter
 
-from bench import early, harness, orders, twins, workbooks
-from bench.stack import FILES
-from services.validation.child import Job
-from services.validation.children import Children
-from services.validation.limits import Limits
+from bench.files import orders, workbooks
+from bench.parts import early, twins
+from bench.support import harness
+from bench.support.stack import FILES
+from services.validation.process.child import Job
+from services.validation.process.children import Children
+from services.validation.process.limits import Limits
 from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse, Verdict
 
 GIB = 1024**3

@@ -4,8 +4,8 @@ from contextlib import AsyncExitStack
 
 from gateway.app import build
 from gateway.settings import Settings
-from services.common import allocator
-from services.common.server import run
+from services.common.serving import allocator
+from services.common.serving.server import run
 from services.common.settings import load
 
 

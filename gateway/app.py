@@ -8,45 +8,43 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway import (
-    datasources_http,
-    graphql_http,
-    history_http,
-    http_server,
-    imports_http,
-    limits_http,
-    loads_http,
-    models,
-    operations_http,
-    page_http,
-    problems,
-    quality_http,
-    query_http,
-    readiness,
-    reports_http,
-    tasks_http,
-    tus_http,
-    uploads_http,
-    webhooks_http,
-)
-from gateway.all_watch import AllWatch
-from gateway.allowed import Allowed
-from gateway.body import JsonBodies
-from gateway.clients import Proxies
-from gateway.druid_rpc import DruidRpc
-from gateway.edge import Edge
-from gateway.form import Limits
+from gateway.documents import models
+from gateway.graphql import endpoint as graphql_http
+from gateway.http import problems
+from gateway.http import server as http_server
+from gateway.http.allowed import Allowed
+from gateway.http.body import JsonBodies
+from gateway.http.clients import Proxies
+from gateway.http.middleware import Edge
+from gateway.intake.form import Limits
+from gateway.live.all_watch import AllWatch
+from gateway.live.watches import Watches
 from gateway.metrics import Metrics
 from gateway.ports import Services
-from gateway.quality_rpc import QualityRpc
+from gateway.rest import datasources as datasources_http
+from gateway.rest import history as history_http
+from gateway.rest import imports as imports_http
+from gateway.rest import limits as limits_http
+from gateway.rest import loads as loads_http
+from gateway.rest import operations as operations_http
+from gateway.rest import page as page_http
+from gateway.rest import quality as quality_http
+from gateway.rest import queries as query_http
+from gateway.rest import reports as reports_http
+from gateway.rest import tasks as tasks_http
+from gateway.rest import tus as tus_http
+from gateway.rest import uploads as uploads_http
+from gateway.rest import webhooks as webhooks_http
+from gateway.rpc import readiness
+from gateway.rpc.druid import DruidRpc
+from gateway.rpc.quality import QualityRpc
+from gateway.rpc.status import StatusRpc
+from gateway.rpc.upload import UploadRpc
+from gateway.rpc.validation import ValidationRpc
+from gateway.rpc.webhooks import WebhooksRpc
 from gateway.settings import Settings
-from gateway.status_rpc import StatusRpc
-from gateway.upload_rpc import UploadRpc
-from gateway.validation_rpc import ValidationRpc
-from gateway.watches import Watches
-from gateway.webhooks_rpc import WebhooksRpc
-from services.common.channels import connect
-from services.common.interceptors import OpenAuthenticator
+from services.common.serving.channels import connect
+from services.common.serving.interceptors import OpenAuthenticator
 
 DESCRIPTION = """Drop a spreadsheet, query it in Apache Druid: every row accounted for.
 

@@ -15,10 +15,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local import processes, sample, services
+from local import sample, services
 from local.errors import LocalStackError
 from local.instance import HEALTHY_SECONDS, Instance
 from local.stack import Stack
+from local.supervision import processes
 
 app = typer.Typer(
     help="The one-machine stack: real PostgreSQL, S3 and Druid, and Sluice's own processes.",

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from local import health, ports, processes, setup, sockets
+from local import ports, setup
 from local.credentials import Credentials
 from local.druid.cluster import Druid
 from local.druid.health import DruidHealth
 from local.errors import LocalStackError
 from local.filelock import exclusive
 from local.paths import PROJECT, CachePaths, InstancePaths
-from local.postgres import Postgres
-from local.programs import Program
-from local.seaweed import BUCKET, REGION, Seaweed
 from local.services import EDGE, PORTS, Services
 from local.stack import Stack
-from local.supervision import ProcessState, Supervisor
-from local.waiting import wait_until_healthy
+from local.stores.postgres import Postgres
+from local.stores.seaweed import BUCKET, REGION, Seaweed
+from local.supervision import health, processes, sockets
+from local.supervision.programs import Program
+from local.supervision.supervisor import ProcessState, Supervisor
+from local.supervision.waiting import wait_until_healthy
 
 HEALTHY_SECONDS = 240.0
 STOP_SECONDS = 15.0

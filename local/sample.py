@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from local import loopback
 from local.paths import PROJECT
+from local.supervision import loopback
 from services.common import task_states
 
 SAMPLE = PROJECT / "examples" / "sales.csv"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.paths import PROJECT
-from local.programs import Program
 from local.stack import Stack
+from local.supervision.programs import Program
 
 EDGE = "gateway"
 

@@ -12,7 +12,7 @@ from local.druid.java import COMMON, MAIN_CLASS, OPENED, argument_file, class_pa
 from local.druid.roles import Role, common_settings, roles
 from local.paths import CachePaths, InstancePaths
 from local.ports import HOST, Ports
-from local.programs import Group, Program
+from local.supervision.programs import Group, Program
 
 ZOOKEEPER_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _LOG_SETTINGS = Path(__file__).with_name("log4j2.xml")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from local import loopback
 from local.ports import HOST, Ports
+from local.supervision import loopback
 
 TIMEOUT_SECONDS = 3.0
 

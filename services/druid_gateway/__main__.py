@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 
-from services.common.server import run
+from services.common.serving.server import run
 from services.common.settings import S3Settings, load
 from services.druid_gateway.app import build
 from services.druid_gateway.settings import Settings

@@ -3,15 +3,16 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from services.common import s3, server
-from services.common.handover import Handover
+from services.common import s3
+from services.common.serving import server
+from services.common.serving.handover import Handover
 from services.common.settings import S3Settings
-from services.druid_gateway import druid_http
-from services.druid_gateway.inputs import S3Extension, SignedAddresses
+from services.druid_gateway.http import client as druid_http
+from services.druid_gateway.loads.inputs import S3Extension, SignedAddresses
 from services.druid_gateway.ports import InputSource
 from services.druid_gateway.servicer import DruidGateway
 from services.druid_gateway.settings import Settings
-from services.druid_gateway.watching import TaskPoller
+from services.druid_gateway.watching.poller import TaskPoller
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 
 

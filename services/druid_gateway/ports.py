@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from services.druid_gateway.loads import Interval, Part, SubTasks, TaskReport, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads.load import Interval, Part, SubTasks, TaskReport, TaskStatus, TaskTarget, UnusedSegment
 
 Value = str | int | float | bool | None
 

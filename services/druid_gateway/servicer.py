@@ -7,24 +7,16 @@ from typing import Any
 from grpc import aio
 
 from services.common import datasource_names, logs
-from services.common.handover import Handover
+from services.common.serving.handover import Handover
 from services.common.timing import Timings
-from services.druid_gateway import (
-    beside,
-    catalog,
-    counting,
-    planning,
-    proposing,
-    querying,
-    removing,
-    segment_ids,
-    submitting,
-    verifying,
-    watching,
-)
-from services.druid_gateway.datasource_sizes import Datasource, DatasourceSizes
-from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
+from services.druid_gateway.loads import planning, proposing, submitting
+from services.druid_gateway.loads.load import Column, ColumnType, Interval, Load, Mode, Part
 from services.druid_gateway.ports import Druid, InputSource, Value
+from services.druid_gateway.queries import catalog, querying
+from services.druid_gateway.queries.datasource_sizes import Datasource, DatasourceSizes
+from services.druid_gateway.removing import beside, removing, segment_ids
+from services.druid_gateway.watching import counting, verifying
+from services.druid_gateway.watching import poller as watching
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
 from sluice.druid.v1 import druid_pb2_grpc

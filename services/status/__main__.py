@@ -4,9 +4,10 @@ import asyncio
 import sys
 from contextlib import AsyncExitStack
 
-from services.common import logs, server, settings
+from services.common import logs, settings
+from services.common.serving import server
 from services.status.app import build
-from services.status.migrate import MigrationError, migrate
+from services.status.db.migrate import MigrationError, migrate
 from services.status.settings import Settings
 
 

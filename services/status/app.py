@@ -5,33 +5,34 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from services.common import logs, server
-from services.common.channels import connect
-from services.status.commands import Commands
-from services.status.druid_rpc import LoadsRpc
-from services.status.files_rpc import FilesRpc
-from services.status.gate import Gate
-from services.status.history import History
-from services.status.housekeeping import Housekeeping
-from services.status.jobs import Jobs
-from services.status.listener import CANCEL, DUE, EVENT, WEBHOOK, Listener
-from services.status.load_records import LoadRecords
-from services.status.pipeline import Pipeline
-from services.status.plans import Plans
-from services.status.postgres import Database
-from services.status.quality import Judging
-from services.status.queue import Queue
+from services.common import logs
+from services.common.serving import server
+from services.common.serving.channels import connect
+from services.status.db.database import Database
+from services.status.db.history import History
+from services.status.db.jobs import Jobs
+from services.status.db.listener import CANCEL, DUE, EVENT, WEBHOOK, Listener
+from services.status.db.load_records import LoadRecords
+from services.status.db.quality import Judging
+from services.status.db.queue import Queue
+from services.status.db.store import Store
+from services.status.db.stored_files import StoredFiles
+from services.status.db.webhook_records import Webhooks
+from services.status.pipeline.gate import Gate
+from services.status.pipeline.runner import Pipeline
+from services.status.pipeline.workers import Workers
+from services.status.rpc.druid import LoadsRpc
+from services.status.rpc.files import FilesRpc
+from services.status.rpc.validation import ValidationRpc
 from services.status.servicer import StatusServicer
 from services.status.settings import Settings
-from services.status.store import Store
-from services.status.stored_files import StoredFiles
-from services.status.validation_rpc import ValidationRpc
-from services.status.watch import Watch
-from services.status.webhook_http import WebhookHttp
-from services.status.webhook_sender import AT_ONCE, WebhookSender
-from services.status.webhook_targets import Targets
-from services.status.webhooks import Webhooks
-from services.status.workers import Workers
+from services.status.tasks.commands import Commands
+from services.status.tasks.event_feed import Watch
+from services.status.tasks.housekeeping import Housekeeping
+from services.status.tasks.plans import Plans
+from services.status.webhooks.delivery import WebhookHttp
+from services.status.webhooks.sender import AT_ONCE, WebhookSender
+from services.status.webhooks.targets import Targets
 from sluice.status.v1.status_pb2_grpc import add_StatusServiceServicer_to_server
 
 SERVICE = "sluice.status.v1.StatusService"

@@ -3,11 +3,11 @@
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from services.status.jobs import Lease
-from services.status.load_records import KeptPlan, Role
-from services.status.load_states import OtherLoad, Outcome, Recount, Touched
-from services.status.machine import Move, State
-from services.status.tasks import Owner, Progress, Task
+from services.status.db.jobs import Lease
+from services.status.db.load_records import KeptPlan, Role
+from services.status.db.load_states import OtherLoad, Outcome, Recount, Touched
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import (
     CountLoadsRequest,

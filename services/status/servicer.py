@@ -8,20 +8,20 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from services.common import errors, logs, trace
-from services.common.interceptors import check
-from services.status import pages, receipts, reverting
-from services.status.commands import Commands, canonical
-from services.status.history import History
-from services.status.load_records import LoadRecords
-from services.status.messages import NOWHERE, delivery_message, event_message, state_of, task_message, webhook_message
-from services.status.plans import Plans
-from services.status.quality import Judging
-from services.status.queue import Queue
-from services.status.store import Filter, Store
-from services.status.stored_files import Again, StoredFiles
-from services.status.tasks import NewTask
-from services.status.watch import Watch
-from services.status.webhooks import Webhooks
+from services.common.serving.interceptors import check
+from services.status.db.history import History
+from services.status.db.load_records import LoadRecords
+from services.status.db.quality import Judging
+from services.status.db.queue import Queue
+from services.status.db.store import Filter, Store
+from services.status.db.stored_files import Again, StoredFiles
+from services.status.db.webhook_records import Webhooks
+from services.status.tasks import pages, receipts, reverting
+from services.status.tasks.commands import Commands, canonical
+from services.status.tasks.event_feed import Watch
+from services.status.tasks.messages import NOWHERE, delivery_message, event_message, state_of, task_message, webhook_message
+from services.status.tasks.plans import Plans
+from services.status.tasks.task import NewTask
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2

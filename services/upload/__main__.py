@@ -2,7 +2,8 @@
 
 from contextlib import AsyncExitStack
 
-from services.common import allocator, server, settings
+from services.common import settings
+from services.common.serving import allocator, server
 from services.upload.app import build
 from services.upload.settings import Settings
 

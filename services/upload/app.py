@@ -3,21 +3,22 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from services.common import channels, s3, server
-from services.upload import dns
-from services.upload.background import Background
-from services.upload.callers import Callers
-from services.upload.cleanup import Cleanup
-from services.upload.imports import Imports
-from services.upload.receiver import Receiver
-from services.upload.s3 import S3ObjectStore
+from services.common import s3
+from services.common.serving import channels, server
+from services.upload.receiving import dns
+from services.upload.receiving.background import Background
+from services.upload.receiving.callers import Callers
+from services.upload.receiving.receiver import Receiver
+from services.upload.receiving.tee import Tees
+from services.upload.resuming.imports import Imports
+from services.upload.resuming.uploads import Uploads
+from services.upload.rpc.status import StatusRpc
+from services.upload.rpc.validation import ValidationRpc
 from services.upload.servicer import UploadServicer
 from services.upload.settings import Settings
-from services.upload.status_rpc import StatusRpc
-from services.upload.sweeper import Sweeper
-from services.upload.tee import Tees
-from services.upload.uploads import Uploads
-from services.upload.validation_rpc import ValidationRpc
+from services.upload.storing.s3 import S3ObjectStore
+from services.upload.sweeping.cleanup import Cleanup
+from services.upload.sweeping.sweeper import Sweeper
 from sluice.upload.v1 import upload_pb2_grpc
 
 CLEANUP_GRACE_S = 5.0

@@ -7,12 +7,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
 from services.common import file_names
-from services.upload.callers import Callers
-from services.upload.imports import Imports, NewImport
-from services.upload.receiver import Receiver
+from services.upload.receiving.callers import Callers
+from services.upload.receiving.receiver import Receiver
+from services.upload.receiving.steps import Abort, Chunk, Finish, Header, Pause, Step
+from services.upload.resuming.imports import Imports, NewImport
+from services.upload.resuming.uploads import NewUpload, Uploads
 from services.upload.settings import MIB, Settings
-from services.upload.steps import Abort, Chunk, Finish, Header, Pause, Step
-from services.upload.uploads import NewUpload, Uploads
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
 from sluice.upload.v1 import upload_pb2 as pb

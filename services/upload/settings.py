@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from services.common.settings import Address, GrpcSettings, Names, S3Settings
-from services.upload.callers import Trusted
+from services.upload.receiving.callers import Trusted
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

@@ -2,9 +2,10 @@
 
 from contextlib import AsyncExitStack
 
-from services.common import logs, server, settings
+from services.common import logs, settings
+from services.common.serving import server
 from services.validation.app import build
-from services.validation.memory import MemoryTooSmallError
+from services.validation.process.memory import MemoryTooSmallError
 from services.validation.settings import Settings
 
 

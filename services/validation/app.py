@@ -4,16 +4,17 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
-from services.common import logs, s3, server
-from services.common.handover import Handover
-from services.validation.children import Children
-from services.validation.inspections import Inspections
-from services.validation.limits import Limits
-from services.validation.memory import available, share_out
+from services.common import logs, s3
+from services.common.serving import server
+from services.common.serving.handover import Handover
+from services.validation.process.children import Children
+from services.validation.process.inspections import Inspections
+from services.validation.process.limits import Limits
+from services.validation.process.memory import available, share_out
+from services.validation.process.spool import Spool
 from services.validation.s3 import S3ObjectStore
 from services.validation.servicer import ValidationServicer
 from services.validation.settings import Settings
-from services.validation.spool import Spool
 from services.validation.validation import Validation
 from sluice.validation.v1 import validation_pb2_grpc
 

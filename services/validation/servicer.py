@@ -5,8 +5,8 @@ from contextlib import aclosing
 from typing import Any
 
 from services.common import logs
-from services.common.handover import Handover
-from services.validation.inspections import Inspections
+from services.common.serving.handover import Handover
+from services.validation.process.inspections import Inspections
 from services.validation.validation import Validation
 from sluice.validation.v1 import validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import (

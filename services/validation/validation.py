@@ -9,13 +9,13 @@ from time import monotonic
 
 from services.common import errors, logs
 from services.common.timing import Timings
-from services.validation import drift, policy, rejects, rejects_workbook
-from services.validation.child import Job
-from services.validation.children import ChildLostError, Children, InspectionDroppedError, Step
-from services.validation.inspections import Inspection, Inspections
-from services.validation.limits import Limits
 from services.validation.ports import ObjectStore
-from services.validation.spool import Spool, write_all
+from services.validation.process.child import Job
+from services.validation.process.children import ChildLostError, Children, InspectionDroppedError, Step
+from services.validation.process.inspections import Inspection, Inspections
+from services.validation.process.limits import Limits
+from services.validation.process.spool import Spool, write_all
+from services.validation.report import drift, policy, rejects, rejects_workbook
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import (
     ContractMode,

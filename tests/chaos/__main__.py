@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bench.harness import conclude, table
+from bench.support.harness import conclude, table
 from local.instance import Instance
 from tests.chaos import plan
 from tests.chaos.cells import CELLS, hurt

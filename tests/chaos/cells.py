@@ -19,11 +19,11 @@ import asyncpg
 import structlog
 
 from local.instance import Instance
-from services.status.machine import Move, State
-from services.status.migrate import migrate
-from services.status.postgres import Database
-from services.status.store import Store
-from services.status.tasks import NewTask
+from services.status.db.database import Database
+from services.status.db.migrate import migrate
+from services.status.db.store import Store
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import NewTask
 from sluice.validation.v1.validation_pb2 import ValidateObjectRequest, ValidateObjectResponse
 from tests.integration.status.neighbours import FakeFiles, serve_druid_gateway, serve_upload, serve_validation
 from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import asyncpg
 import httpx
 
-from services.status.machine import TERMINAL, State, next_states
+from services.status.tasks.machine import TERMINAL, State, next_states
 from tests.chaos.plan import GOOD
 from tests.chaos.users import Sent
 

@@ -9,7 +9,7 @@ import yaml
 from prometheus_client import generate_latest
 
 from gateway.metrics import Metrics as GatewayMetrics
-from services.common.metrics import Metrics
+from services.common.serving.metrics import Metrics
 from tests.compose.stack import OURS, ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

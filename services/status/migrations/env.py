@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection that services.status.migrate opened."""
+"""Alembic's entry: runs the revisions on the connection that services.status.db.migrate opened."""
 
 from alembic import context
 

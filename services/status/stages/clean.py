@@ -7,13 +7,13 @@ from functools import partial
 from time import monotonic
 
 from services.common import errors, logs
-from services.status import problems
-from services.status.loads import Left, remove_request
-from services.status.machine import Move
+from services.status.pipeline.recount import settle
+from services.status.pipeline.run import Run
 from services.status.ports import Loads, Records
-from services.status.recount import settle
-from services.status.run import Run
-from services.status.tasks import Progress
+from services.status.tasks import problems
+from services.status.tasks.loads import Left, remove_request
+from services.status.tasks.machine import Move
+from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import Segment
 

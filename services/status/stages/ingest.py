@@ -7,12 +7,12 @@ and a query counts 0 of its rows.
 from contextlib import aclosing
 
 from services.common import errors
-from services.status.loads import load_id, plan_request, submit_request, verify_request, watch_request
-from services.status.machine import Move, State
+from services.status.pipeline.run import Run, to_its_end
 from services.status.ports import Loads, Records, Validation
-from services.status.run import Run, to_its_end
 from services.status.stages.clean import remove_all
-from services.status.tasks import Progress
+from services.status.tasks.loads import load_id, plan_request, submit_request, verify_request, watch_request
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, PlanIngestionResponse, WatchLoadResponse
 

@@ -4,12 +4,12 @@ of the rows."""
 from functools import partial
 
 from services.common import errors, logs
-from services.status.load_states import Counted, OtherLoad, Outcome, Recount
-from services.status.loads import Left
+from services.status.db.load_states import Counted, OtherLoad, Outcome, Recount
+from services.status.pipeline.recount import Away, rows_of, settle
+from services.status.pipeline.run import FencedError, Run
 from services.status.ports import Loads, Records
-from services.status.recount import Away, rows_of, settle
-from services.status.run import FencedError, Run
 from services.status.stages.clean import remove
+from services.status.tasks.loads import Left
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 REFUSED = frozenset(

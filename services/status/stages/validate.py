@@ -5,15 +5,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.common import errors
-from services.status import plans, problems
-from services.status.load_states import Counted, OtherLoad, Recount
-from services.status.loads import load_id
-from services.status.machine import Move, State
+from services.status.db.load_states import Counted, OtherLoad, Recount
+from services.status.db.quality import quality_of
+from services.status.pipeline.recount import Away, rows_of
+from services.status.pipeline.run import FencedError, Run
 from services.status.ports import Expectations, Loads, Records, Validation
-from services.status.quality import quality_of
-from services.status.recount import Away, rows_of
-from services.status.run import FencedError, Run
-from services.status.tasks import Progress
+from services.status.tasks import plans, problems
+from services.status.tasks.loads import load_id
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import LoadType, Report, ValidateObjectRequest, ValidationProgress, Verdict
 

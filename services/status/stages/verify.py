@@ -4,14 +4,14 @@ import asyncio
 from time import monotonic
 
 from services.common import errors
-from services.status.load_states import Outcome
-from services.status.loads import verify_request
-from services.status.machine import Move, State, end_badly
+from services.status.db.load_states import Outcome
+from services.status.pipeline.recount import Away, recount
+from services.status.pipeline.run import FencedError, Run
 from services.status.ports import Loads, Records
-from services.status.recount import Away, recount
-from services.status.run import FencedError, Run
 from services.status.stages.standstill import Standstill
-from services.status.tasks import Progress
+from services.status.tasks.loads import verify_request
+from services.status.tasks.machine import Move, State, end_badly
+from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
 

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from local.stack import Stack
-from services.common import channels, s3
+from services.common import s3
+from services.common.serving import channels
 from services.common.settings import S3Settings
 from services.druid_gateway.app import build
 from services.druid_gateway.settings import Settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from services.druid_gateway import granularity
+from services.druid_gateway.loads import granularity
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
 

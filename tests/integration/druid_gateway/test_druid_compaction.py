@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from services.common import errors
-from services.druid_gateway import druid_http
-from services.druid_gateway.loads import Interval
+from services.druid_gateway.http import client as druid_http
+from services.druid_gateway.loads.load import Interval
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
 from tests.integration.druid_gateway.loading import DAY, FEBRUARY, JANUARY, Gateway, Loaded, rows, until

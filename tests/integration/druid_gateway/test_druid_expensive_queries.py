@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from local.instance import Instance
 from services.common import errors
-from services.druid_gateway import query_guard, sql_tokens, sql_tree, value_sizes
+from services.druid_gateway.queries import query_guard, sql_tokens, sql_tree, value_sizes
 from tests.integration.druid_gateway.conftest import Datasources
 from tests.integration.druid_gateway.loading import Gateway, rows
-from tests.unit.druid_gateway.test_query_costs import TOO_EXPENSIVE, unnest
+from tests.unit.druid_gateway.queries.test_query_costs import TOO_EXPENSIVE, unnest
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,10 +15,11 @@ import pytest
 import pytest_asyncio
 
 from local.stack import Stack
-from services.common import channels, errors
-from services.status.druid_rpc import LoadsRpc
-from services.status.gate import Gate
-from services.status.migrate import migrate
+from services.common import errors
+from services.common.serving import channels
+from services.status.db.migrate import migrate
+from services.status.pipeline.gate import Gate
+from services.status.rpc.druid import LoadsRpc
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.druid.v1.druid_pb2 import CountLoadsRequest, CountLoadsResponse

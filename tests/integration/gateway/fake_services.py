@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.common import errors, server
+from services.common import errors
+from services.common.serving import server
 from services.common.settings import GrpcSettings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from gateway.app import build
-from gateway.http_server import MAX_WEBSOCKET_MESSAGE_BYTES
+from gateway.http.server import MAX_WEBSOCKET_MESSAGE_BYTES
 from gateway.settings import Settings
 from tests.integration.gateway.fake_services import serve
 

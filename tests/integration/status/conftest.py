@@ -12,9 +12,9 @@ import asyncpg
 import pytest
 
 from local.stack import Stack
-from services.common import channels
+from services.common.serving import channels
 from services.status.app import build
-from services.status.migrate import migrate
+from services.status.db.migrate import migrate
 from services.status.settings import Settings
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1 import status_pb2

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
-from services.common import errors, server
+from services.common import errors
+from services.common.serving import server
 from services.common.settings import GrpcSettings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from services.status import webhook_sender
+from services.status.webhooks import sender as webhook_sender
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, until
 

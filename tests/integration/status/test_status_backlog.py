@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from services.status.jobs import Jobs, Lease
-from services.status.lanes import APPENDS
-from services.status.postgres import SERVER_SETTINGS, Database
-from services.status.store import Store
-from services.status.turns import SMALL_BYTES, Kind, TaskQueue, claim
+from services.status.db.database import SERVER_SETTINGS, Database
+from services.status.db.jobs import Jobs, Lease
+from services.status.db.lanes import APPENDS
+from services.status.db.store import Store
+from services.status.db.turns import SMALL_BYTES, Kind, TaskQueue, claim
 from tests.integration.status.test_status_jobs import database, store
 
 __all__ = ["database", "store"]

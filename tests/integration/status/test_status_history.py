@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import asyncpg
 
-from services.status.postgres import Database
-from services.status.store import Store
+from services.status.db.database import Database
+from services.status.db.store import Store
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase
 from sluice.status.v1 import status_pb2

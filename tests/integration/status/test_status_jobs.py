@@ -11,12 +11,12 @@ import asyncpg
 import pytest
 from grpc_health.v1 import health_pb2
 
-from services.status.jobs import Jobs, Lease
-from services.status.machine import Move, State
-from services.status.postgres import Database
-from services.status.store import Store
-from services.status.tasks import NewTask, Progress, Task
-from services.status.turns import Kind
+from services.status.db.database import Database
+from services.status.db.jobs import Jobs, Lease
+from services.status.db.store import Store
+from services.status.db.turns import Kind
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import NewTask, Progress, Task
 from tests.integration.status.conftest import Services, terminate, until
 from tests.integration.status.test_status_outages import health
 

@@ -12,12 +12,12 @@ import grpc
 import pytest
 
 from services.common import errors
-from services.status.load_records import LoadRecords
-from services.status.load_states import STATES, Counted, Outcome, Recount
-from services.status.machine import Move, State, end_badly
-from services.status.postgres import Database
-from services.status.store import Store
-from services.status.tasks import Owner, Task
+from services.status.db.database import Database
+from services.status.db.load_records import LoadRecords
+from services.status.db.load_states import STATES, Counted, Outcome, Recount
+from services.status.db.store import Store
+from services.status.tasks.machine import Move, State, end_badly
+from services.status.tasks.task import Owner, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.status.v1 import status_pb2 as pb

@@ -17,8 +17,9 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common import channels, errors
-from services.status.migrate import migrate
+from services.common import errors
+from services.common.serving import channels
+from services.status.db.migrate import migrate
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2_grpc import StatusServiceStub

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from services.common import errors
-from services.status.load_records import ENOUGH_HISTORY
+from services.status.db.load_records import ENOUGH_HISTORY
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState, TimeRange
 from sluice.status.v1 import status_pb2 as pb

@@ -7,12 +7,12 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from services.status import queue
-from services.status.jobs import Jobs, Lease
-from services.status.lanes import APPENDS
-from services.status.postgres import Database
-from services.status.store import Store
-from services.status.turns import SMALL_BYTES, Kind
+from services.status.db import queue
+from services.status.db.database import Database
+from services.status.db.jobs import Jobs, Lease
+from services.status.db.lanes import APPENDS
+from services.status.db.store import Store
+from services.status.db.turns import SMALL_BYTES, Kind
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, until

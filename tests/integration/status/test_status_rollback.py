@@ -12,9 +12,9 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from services.common import errors
-from services.status import migrate as module
-from services.status import postgres
-from services.status.migrate import MigrationError, migrate
+from services.status.db import database as postgres
+from services.status.db import migrate as module
+from services.status.db.migrate import MigrationError, migrate
 from sluice.common.v1.errors_pb2 import Actor
 from sluice.common.v1.task_pb2 import TaskState
 from tests.integration.status.conftest import Service, Services, until

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from services.common import errors
-from services.status.migrate import migrate
+from services.status.db.migrate import migrate
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, terminate, until

@@ -14,8 +14,9 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.status import webhook_sender, webhook_targets
-from services.status.webhook_targets import may_be_reached
+from services.status.webhooks import sender as webhook_sender
+from services.status.webhooks import targets as webhook_targets
+from services.status.webhooks.targets import may_be_reached
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, until
 from tests.integration.status.test_status_calls import code_of

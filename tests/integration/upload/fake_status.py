@@ -9,7 +9,7 @@ import grpc
 from grpc import aio
 
 from services.common import errors
-from services.common.interceptors import OpenAuthenticator, server_interceptors
+from services.common.serving.interceptors import OpenAuthenticator, server_interceptors
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2 as pb

@@ -11,13 +11,14 @@ import grpc
 import pytest
 from grpc import aio
 
-from services.common import channels, errors
+from services.common import errors
 from services.common.errors import SluiceError
+from services.common.serving import channels
 from services.common.settings import S3Settings
-from services.upload import names
 from services.upload.app import build
 from services.upload.settings import Settings
-from services.upload.stored import TAILS
+from services.upload.storing import names
+from services.upload.storing.stored import TAILS
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.upload.v1 import upload_pb2 as pb
 from sluice.upload.v1 import upload_pb2_grpc

@@ -11,7 +11,7 @@ from services.common import s3
 from services.common.errors import SluiceError
 from services.common.settings import S3Settings
 from services.upload.ports import StoredPart
-from services.upload.s3 import S3ObjectStore, is_made_of
+from services.upload.storing.s3 import S3ObjectStore, is_made_of
 from tests.integration.upload.faulty_s3 import (
     EncryptedETags,
     Fault,

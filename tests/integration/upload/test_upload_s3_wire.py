@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.common import errors
-from services.upload import s3
+from services.upload.storing import s3
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.upload.v1 import upload_pb2 as pb
 from tests.integration.upload.faulty_wire import Hurt, Wire, wire

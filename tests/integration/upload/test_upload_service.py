@@ -15,7 +15,8 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common import channels, errors
+from services.common import errors
+from services.common.serving import channels
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
 from sluice.upload.v1 import upload_pb2 as pb

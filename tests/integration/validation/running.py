@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc import aio
 
-from services.common import channels
+from services.common.serving import channels
 from services.common.settings import S3Settings
 from services.validation.app import build
 from services.validation.settings import Settings

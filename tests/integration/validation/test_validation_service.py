@@ -46,7 +46,7 @@ def child_pids() -> set[int]:
 
 def _reads_files(process: psutil.Process) -> bool:
     try:
-        return "services.validation.child" in " ".join(process.cmdline())
+        return "services.validation.process.child" in " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         # It has just ended.
         return False

@@ -9,13 +9,15 @@ from unittest.mock import patch
 import httpx
 
 from services.common.errors import SluiceError
-from services.druid_gateway import druid_http, pacing, removing
-from services.druid_gateway.counting import Counts, count_loads
-from services.druid_gateway.loads import Column, ColumnType, Interval, Load, Mode, Part
-from services.druid_gateway.removing import Removal, remove
-from services.druid_gateway.submitting import submit
-from services.druid_gateway.verifying import Expected, verify
-from services.druid_gateway.watching import Phase, TaskPoller, watch_load
+from services.druid_gateway.http import client as druid_http
+from services.druid_gateway.loads.load import Column, ColumnType, Interval, Load, Mode, Part
+from services.druid_gateway.loads.submitting import submit
+from services.druid_gateway.removing import removing
+from services.druid_gateway.removing.removing import Removal, remove
+from services.druid_gateway.watching import pacing
+from services.druid_gateway.watching.counting import Counts, count_loads
+from services.druid_gateway.watching.poller import Phase, TaskPoller, watch_load
+from services.druid_gateway.watching.verifying import Expected, verify
 from tests.unit.calls.druid_server import DruidServer
 from tests.unit.calls.failing import LATE, Kind, Plan, Stage, hold
 
@@ -159,7 +161,7 @@ def _hurried() -> Iterator[None]:
         patch.object(druid_http, "FIRST_PAUSE_S", 0),
         patch.object(pacing, "FAST_S", 0.0005),
         patch.object(removing, "PAUSE_S", 0.0005),
-        patch("services.druid_gateway.watching.UNKNOWN_FOR_S", 0),
+        patch("services.druid_gateway.watching.poller.UNKNOWN_FOR_S", 0),
     ):
         yield
 

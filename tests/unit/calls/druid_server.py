@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from services.druid_gateway.spec import LOAD_ID_COLUMN, PLACEHOLDER
+from services.druid_gateway.loads.spec import LOAD_ID_COLUMN, PLACEHOLDER
 
 POLLS = 3
 """Questions after which a task has ended."""

@@ -5,14 +5,14 @@ from contextlib import contextmanager, suppress
 from unittest.mock import patch
 
 from services.common import errors
-from services.status import recount
-from services.status.gate import Gate
-from services.status.load_states import Counted, OtherLoad
-from services.status.machine import TERMINAL, State, cancel
-from services.status.pipeline import Pipeline
+from services.status.db.load_states import Counted, OtherLoad
+from services.status.pipeline import recount
+from services.status.pipeline.gate import Gate
+from services.status.pipeline.runner import Pipeline
 from services.status.settings import Settings
 from services.status.stages import clean as clean_stage
 from services.status.stages import verify as verify_stage
+from services.status.tasks.machine import TERMINAL, State, cancel
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase
 from tests.unit.calls.failing import GRPC, POSTGRESQL, Failing, Plan, Stage, hold

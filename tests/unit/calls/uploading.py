@@ -6,15 +6,15 @@ from contextlib import suppress
 
 import crc32c
 
-from gateway.receiving import Destination, receive
+from gateway.intake.receiving import Destination, receive
 from services.common.errors import SluiceError
-from services.upload.background import Background
-from services.upload.cleanup import Cleanup
-from services.upload.receiver import Receiver
-from services.upload.steps import Abort, Chunk, Finish, Header, Step
-from services.upload.sweeper import Sweeper
-from services.upload.tee import Tees
-from services.upload.uploads import NewUpload, Uploads
+from services.upload.receiving.background import Background
+from services.upload.receiving.receiver import Receiver
+from services.upload.receiving.steps import Abort, Chunk, Finish, Header, Step
+from services.upload.receiving.tee import Tees
+from services.upload.resuming.uploads import NewUpload, Uploads
+from services.upload.sweeping.cleanup import Cleanup
+from services.upload.sweeping.sweeper import Sweeper
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
@@ -126,7 +126,7 @@ class _Edge:
 
 
 class _File:
-    """gateway.form.IncomingFile, as far as it is used."""
+    """gateway.intake.form.IncomingFile, as far as it is used."""
 
     filename = "Sales.csv"
 

@@ -8,11 +8,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 from services.common import errors
-from services.validation.child import Job
-from services.validation.children import ChildLostError
-from services.validation.inspections import Inspections
-from services.validation.limits import Limits
-from services.validation.spool import Spool
+from services.validation.process.child import Job
+from services.validation.process.children import ChildLostError
+from services.validation.process.inspections import Inspections
+from services.validation.process.limits import Limits
+from services.validation.process.spool import Spool
 from services.validation.validation import Validation
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1.validation_pb2 import Part, Report, ValidateObjectRequest, ValidateObjectResponse, ValidationProgress, Verdict
@@ -97,7 +97,9 @@ async def _validated(plan: Plan) -> None:
         children = Failing(_Children(), CHILD, plan)
         store = _CorruptingStore(real, S3, plan)
         places = asyncio.Semaphore(1)
-        inspections = Inspections(spool, children, limits, places, max_open=1, keep_s=1, memory_bytes=2**30, timeout_s=10)  # type: ignore[arg-type]
+        inspections = Inspections(
+            spool, children, limits, places, max_open=1, keep_s=1, memory_bytes=2**30, arriving_bytes=2**28, timeout_s=10
+        )  # type: ignore[arg-type]
         validation = Validation(store, spool, children, limits, inspections, places, 2**30, 10)  # type: ignore[arg-type]
         try:
             report = await _verdict(validation)

@@ -14,7 +14,7 @@ from grpc import aio
 
 import sluice_client
 from services.common import errors
-from services.common.interceptors import OpenAuthenticator, server_interceptors
+from services.common.serving.interceptors import OpenAuthenticator, server_interceptors
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc

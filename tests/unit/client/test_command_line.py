@@ -13,9 +13,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from gateway import wire
+from gateway.documents import wire
 from services.common import errors
-from services.common.interceptors import OpenAuthenticator, server_interceptors
+from services.common.serving.interceptors import OpenAuthenticator, server_interceptors
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc

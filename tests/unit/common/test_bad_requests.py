@@ -11,7 +11,8 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
-from services.common import errors, server
+from services.common import errors
+from services.common.serving import server
 from services.common.settings import GrpcSettings
 from services.common.values import FROM_FILES, check_values
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from services.common import channels
+from services.common.serving import channels
 from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice_client import SluiceClient
 from tests.chaos.proxy import Link

@@ -6,9 +6,9 @@ import pytest
 
 from services.common import file_names
 from services.common.errors import SluiceError
-from services.upload import names
-from services.validation import kinds
-from services.validation.faults import FileFault
+from services.upload.storing import names
+from services.validation.reading import kinds
+from services.validation.reading.faults import FileFault
 from sluice.validation.v1.validation_pb2 import FileFormat
 
 CSV = FileFormat.FILE_FORMAT_CSV

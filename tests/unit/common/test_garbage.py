@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.common import garbage
+from services.common.serving import garbage
 
 
 @pytest.fixture

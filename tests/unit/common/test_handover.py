@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.common.errors import SluiceError
-from services.common.handover import Handover
+from services.common.serving.handover import Handover
 
 
 async def call(handover: Handover, began: asyncio.Event) -> None:

@@ -12,7 +12,8 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common import channels, errors, server, trace
+from services.common import errors, trace
+from services.common.serving import channels, server
 from services.common.settings import GrpcSettings
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2, status_pb2_grpc

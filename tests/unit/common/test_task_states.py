@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.common import task_states
-from services.status.machine import LOADED, TERMINAL, State, cancel, is_worked_on
+from services.status.tasks.machine import LOADED, TERMINAL, State, cancel, is_worked_on
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.common.v1.task_pb2 import TaskState
 

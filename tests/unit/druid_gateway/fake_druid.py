@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.common import errors
-from services.druid_gateway.loads import Interval, SubTasks, TaskReport, TaskState, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads.load import Interval, SubTasks, TaskReport, TaskState, TaskStatus, TaskTarget, UnusedSegment
 from services.druid_gateway.ports import Value
 from sluice.common.v1.errors_pb2 import ErrorReason
 

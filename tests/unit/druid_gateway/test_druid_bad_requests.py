@@ -10,12 +10,12 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
-from services.common import server
-from services.common.handover import Handover
+from services.common.serving import server
+from services.common.serving.handover import Handover
 from services.common.settings import GrpcSettings
-from services.druid_gateway.inputs import S3Extension
+from services.druid_gateway.loads.inputs import S3Extension
 from services.druid_gateway.servicer import DruidGateway
-from services.druid_gateway.watching import TaskPoller
+from services.druid_gateway.watching.poller import TaskPoller
 from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 from tests.bad_requests import SOUND, extreme, failure
 from tests.unit.druid_gateway.fake_druid import FakeDruid

@@ -8,14 +8,14 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.types import ASGIApp, Message, Receive
 
-from gateway.all_watch import AllWatch
 from gateway.app import http_app
-from gateway.form import Body, Form, Limits
+from gateway.documents.models import Readiness
+from gateway.intake.form import Body, Form, Limits
+from gateway.live.all_watch import AllWatch
+from gateway.live.watches import Watches
 from gateway.metrics import Metrics
-from gateway.models import Readiness
 from gateway.ports import Parameter, Services
 from gateway.settings import Settings
-from gateway.watches import Watches
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState, TimeRange

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from graphql import GraphQLArgument, GraphQLField, get_named_type, is_leaf_type, is_non_null_type
 
-from gateway.schema import schema
+from gateway.graphql.schema import schema
 from tests.unit.gateway.edge_fakes import BOUNDARY, CONTENT_TYPE, END, TASK_ID, application, part
 from tests.unit.gateway.rpc_fakes import gateway_on_rpcs
 

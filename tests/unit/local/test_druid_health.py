@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from local import loopback
 from local.druid.health import DruidHealth
 from local.ports import choose
+from local.supervision import loopback
 
 
 @pytest.mark.parametrize(("rows", "problem"), [([], "the broker sees no historical yet"), ([["127.0.0.1:8083"]], None)])

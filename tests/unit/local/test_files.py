@@ -5,11 +5,11 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
-from local import sockets
 from local.credentials import Credentials
 from local.paths import InstancePaths
-from local.programs import Program
-from local.supervision import Supervisor
+from local.supervision import sockets
+from local.supervision.programs import Program
+from local.supervision.supervisor import Supervisor
 
 
 def test_credentials_are_made_once_and_private(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from services.status import problems
-from services.status.jobs import Lease
-from services.status.load_records import KeptPlan, Role
-from services.status.load_states import LOADS_AT_ONCE, OtherLoad, Outcome, Recount, Touched
-from services.status.machine import TERMINAL, Move, State, check
-from services.status.tasks import Owner, Progress, Task
+from services.status.db.jobs import Lease
+from services.status.db.load_records import KeptPlan, Role
+from services.status.db.load_states import LOADS_AT_ONCE, OtherLoad, Outcome, Recount, Touched
+from services.status.tasks import problems
+from services.status.tasks.machine import TERMINAL, Move, State, check
+from services.status.tasks.task import Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import Segment
 from tests.unit.status.fakes import Faults

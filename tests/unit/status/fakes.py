@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from services.common import errors
-from services.status.tasks import Owner, Task
+from services.status.tasks.task import Owner, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import (
     CountLoadsRequest,

@@ -11,16 +11,16 @@ from typing import Any, Literal
 import crc32c
 
 from services.common import errors
-from services.upload.background import Background
-from services.upload.cleanup import Cleanup
-from services.upload.imports import Imports
 from services.upload.ports import Expected, FoundObject, StoredPart, Validation
-from services.upload.receiver import Receiver
+from services.upload.receiving.background import Background
+from services.upload.receiving.receiver import Receiver
+from services.upload.receiving.steps import Step
+from services.upload.receiving.tee import Tees
+from services.upload.resuming.imports import Imports
+from services.upload.resuming.uploads import NewUpload, Uploads
 from services.upload.settings import Settings
-from services.upload.steps import Step
-from services.upload.sweeper import Sweeper
-from services.upload.tee import Tees
-from services.upload.uploads import NewUpload, Uploads
+from services.upload.sweeping.cleanup import Cleanup
+from services.upload.sweeping.sweeper import Sweeper
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.validation.limits import Limits
+from services.validation.process.limits import Limits
 from sluice.validation.v1.validation_pb2 import Policy, ReadOptions
 from tests.unit.validation.examining import LENIENT, LIMITS, Examine, Examined, examine_bytes, new_folder
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from services.common import errors
-from services.validation import drift
-from services.validation.judging import examine
-from services.validation.limits import Limits
+from services.validation.process.limits import Limits
+from services.validation.report import drift
+from services.validation.report.judging import examine
 from sluice.validation.v1.validation_pb2 import Column, Policy, ReadOptions, Report, Rule, Severity, ValidateObjectRequest, Verdict
 
 LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1024**3, max_parts=4)

@@ -1,0 +1,102 @@
+"""graphql-transport-ws with a code on everything that goes wrong: messages are checked before the
+protocol's handler sees them, errors and closings get their code before the client does."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from starlette.websockets import WebSocketDisconnect
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+
+from gateway.graphql import guard as graphql_guard
+from gateway.graphql.multipart_request import operation_of
+from gateway.http import strict_json
+from services.common import errors, logs
+from services.common.errors import SluiceError, error
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+INVALID_MESSAGE = 4400
+INIT_TIMEOUT = 4408
+
+MAX_ID_CHARS = 128
+MAX_REASON_BYTES = 123
+"""A close frame has no room for more."""
+
+_TYPES = frozenset({"connection_init", "ping", "pong", "subscribe", "complete"})
+
+
+class Socket(ASGIWebSocketAdapter):
+    """The messages of one connection."""
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        """The valid ones. The first that is not closes the connection, as the protocol wants it."""
+        while True:
+            try:
+                message = await self.ws.receive()
+            except WebSocketDisconnect:
+                return
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                found = _message(message.get("text"))
+            except SluiceError as refused:
+                logs.get().info("websocket.message_refused", code=refused.code, reason=refused.problem.message)
+                await self.close(INVALID_MESSAGE, refused.problem.message)
+                return
+            yield found
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Sends a message; an error in it that has no code gets one."""
+        payload = message.get("payload")
+        match message.get("type"):
+            case "error" if isinstance(payload, list):
+                message = {
+                    **message,
+                    "payload": [graphql_guard.with_code(each) for each in payload],
+                }
+            case "next" if isinstance(payload, dict) and payload.get("errors"):
+                found = [graphql_guard.with_code(each) for each in payload["errors"]]
+                message = {**message, "payload": {**payload, "errors": found}}
+        await super().send_json(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Closes with `CODE: reason`."""
+        late = code == INIT_TIMEOUT
+        named = ErrorReason.ERROR_REASON_REQUEST_TIMEOUT if late else ErrorReason.ERROR_REASON_REQUEST_INVALID
+        try:
+            await super().close(code, close_reason(named, reason))
+        except WebSocketDisconnect as gone:
+            raise WebSocketDisconnected from gone
+
+
+def close_reason(code: "ErrorReason.ValueType", text: str) -> str:
+    """`CODE: text`, cut to what a close frame takes."""
+    return f"{errors.code_of(code)}: {text}".encode()[:MAX_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def _message(text: str | None) -> dict[str, Any]:
+    """The message of the protocol.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    if text is None:
+        raise _invalid("A message must be text, not binary.")
+    try:
+        found = strict_json.loads(text)
+    except ValueError as failure:
+        raise _invalid(f"A message must be JSON: {failure}.") from None
+    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        raise _invalid("A message must be a JSON object with a type.")
+    if found["type"] not in _TYPES:
+        raise _invalid(f"There is no message of the type {found['type'][:40]}.")
+    if found["type"] in ("subscribe", "complete"):
+        if not isinstance(found.get("id"), str) or not 0 < len(found["id"]) <= MAX_ID_CHARS:
+            raise _invalid(f"id must be a text of 1 to {MAX_ID_CHARS} characters.")
+        if found["type"] == "subscribe":
+            operation_of(found.get("payload"))
+    return found
+
+
+def _invalid(text: str) -> SluiceError:
+    return error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text)

@@ -1,0 +1,239 @@
+"""Who watches a task shares one stream with everybody else who does: one WatchTask call per task and process, fanned out in memory.
+
+A call lives for WATCH_S at most and is ended by its own deadline, never by cancelling it, and goes on from the next sequence number while
+somebody follows.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+from prometheus_client import Gauge
+
+from gateway.documents import wire
+from gateway.ports import Tasks
+from services.common import logs
+from services.common.errors import SluiceError, error
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.status.v1.status_pb2 import Task, TaskEvent, WatchTaskResponse
+
+WATCH_S = 120.0
+"""Longest life of one WatchTask call."""
+
+KEPT_EVENTS = 256
+"""Newest events of a task that are held for those who come later or read slowly."""
+
+RETRY_BUDGET_S = 60.0
+"""How long the status service may be away before followers are told."""
+
+RETRY_FIRST_S = 0.2
+RETRY_MOST_S = 3.0
+
+PASSING = frozenset(
+    {
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_DATABASE_TOO_NEW,
+        ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
+        ErrorReason.ERROR_REASON_CANCELLED,
+    }
+)
+"""Failures of the call that another call may not have."""
+
+
+@dataclass(eq=False)
+class News:
+    """An event, and its task as it was read with it. They are put into words once for all who are told."""
+
+    event: TaskEvent
+    task: Task
+
+    @cached_property
+    def event_json(self) -> str:
+        """The event as clients see it."""
+        return wire.event(self.event).model_dump_json()
+
+    @cached_property
+    def task_fields(self) -> dict[str, Any]:
+        """The fields of the task as clients see it."""
+        return wire.task(self.task).model_dump()
+
+
+class _Watch:
+    """One task's events as they come in. Followers read `kept`; nothing is queued for them one by one."""
+
+    def __init__(self, tasks: Tasks, task_id: str, from_sequence: int) -> None:
+        self._tasks = tasks
+        self._task_id = task_id
+        self._next = from_sequence
+        self.kept: deque[News] = deque(maxlen=KEPT_EVENTS)
+        self.kept_from = from_sequence
+        self.followers = 0
+        self.ended = False
+        self.failure: SluiceError | None = None
+        self.changed = asyncio.Event()
+
+    def at(self, sequence: int) -> News | None:
+        """The event with this number, or the first after it; None when it has not happened yet."""
+        if not self.kept or sequence > self.kept[-1].event.sequence:
+            return None
+        return self.kept[max(0, sequence - self.kept[0].event.sequence)]
+
+    async def run(self) -> None:
+        """Reads until the task's end, until nobody follows, or until the status service was away for too long."""
+        wait_s, alive_at = RETRY_FIRST_S, monotonic()
+        try:
+            while True:
+                called_at, first = monotonic(), self._next
+                try:
+                    if await self._read():
+                        return
+                except SluiceError as failure:
+                    if failure.reason not in PASSING:
+                        raise
+                    lasted_s = monotonic() - called_at
+                    if self._next > first or lasted_s > WATCH_S / 2:
+                        wait_s, alive_at = RETRY_FIRST_S, monotonic()
+                    if not self.followers:
+                        return
+                    if monotonic() - alive_at > RETRY_BUDGET_S:
+                        raise
+                    if lasted_s <= WATCH_S / 2:
+                        logs.get().warning("watch.retry", task_id=self._task_id, code=failure.code, wait_s=wait_s)
+                        await asyncio.sleep(wait_s)
+                        wait_s = min(wait_s * 2, RETRY_MOST_S)
+        except SluiceError as failure:
+            self.failure = failure
+        except Exception as failure:
+            logs.get().error("watch.failed", task_id=self._task_id, exc_info=failure)
+            self.failure = error(ErrorReason.ERROR_REASON_INTERNAL, "Watching the task failed on our side; its end can still be asked for.")
+        finally:
+            self.end()
+
+    async def _read(self) -> bool:
+        """One call. Returns whether it told the end of the task."""
+        first = self._next
+        async for item in self._tasks.watch(self._task_id, first, WATCH_S):
+            self._keep(item)
+        # A stream that ends without a word was asked for what comes after the end.
+        if self._next == first or wire.has_ended(self.kept[-1].task):
+            return True
+        text = "The status service ended the stream before the task's end."
+        raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
+
+    def _keep(self, item: WatchTaskResponse) -> None:
+        if len(self.kept) == KEPT_EVENTS:
+            self.kept_from = self.kept[1].event.sequence
+        self.kept.append(News(item.event, item.task))
+        self._next = item.event.sequence + 1
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Watches:
+    """All watches of this process."""
+
+    def __init__(self, tasks: Tasks, open_watches: Gauge) -> None:
+        self._tasks = tasks
+        self._gauge = open_watches
+        self._watches: dict[str, _Watch] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Lock()
+        self._closed = False
+
+    async def follow(self, task_id: str, from_sequence: int, idle_s: float) -> AsyncGenerator[News | None, None]:
+        """The task's events from a sequence number on, without gap or repeat; None whenever nothing came for `idle_s`. Ends after the
+        task's end, or when the process stops.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, SERVICE_UNAVAILABLE after the retries.
+        """
+        if self._closed:
+            return
+        sequence = max(from_sequence, 1)
+        watch = self._watch(task_id, sequence)
+        watch.followers += 1
+        try:
+            while True:
+                changed = watch.changed
+                if sequence < watch.kept_from:
+                    async with aclosing(self._missed(task_id, sequence, watch)) as missed:
+                        async for item in missed:
+                            sequence = item.event.sequence + 1
+                            yield News(item.event, item.task)
+                elif (news := watch.at(sequence)) is not None:
+                    sequence = news.event.sequence + 1
+                    yield news
+                elif watch.ended:
+                    if watch.failure is not None:
+                        raise watch.failure
+                    # One after another: the ends of hundreds of streams are work that news of other tasks must not wait behind.
+                    async with self._leaving:
+                        await asyncio.sleep(0)
+                    return
+                elif not await within(changed, idle_s):
+                    yield None
+        finally:
+            watch.followers -= 1
+
+    async def _missed(self, task_id: str, sequence: int, watch: _Watch) -> AsyncGenerator[WatchTaskResponse, None]:
+        """What `watch` does not hold any more, or never did, up to where it begins, read at the pace of the one who needs it."""
+        first = sequence
+        async with aclosing(self._tasks.watch(task_id, sequence, WATCH_S)) as items:  # type: ignore[type-var]
+            async for item in items:
+                sequence = item.event.sequence + 1
+                yield item
+                if sequence >= watch.kept_from:
+                    return
+        if sequence == first:
+            text = "The status service ended the stream before the task's end."
+            raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
+
+    def _watch(self, task_id: str, sequence: int) -> _Watch:
+        """The running watch, or a new one that holds this event."""
+        watch = self._watches.get(task_id)
+        if watch is None:
+            # From as early as it can hold: a call of its own for each who wants one event more would cost more than all of them.
+            watch = self._watches[task_id] = _Watch(self._tasks, task_id, max(1, sequence - KEPT_EVENTS))
+            running = asyncio.create_task(self._run(task_id, watch), name="watch")
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
+        return watch
+
+    async def _run(self, task_id: str, watch: _Watch) -> None:
+        self._gauge.inc()
+        try:
+            await watch.run()
+        finally:
+            self._gauge.dec()
+            if self._watches.get(task_id) is watch:
+                del self._watches[task_id]
+
+    async def close(self) -> None:
+        """Ends every stream: the process stops."""
+        self._closed = True
+        for running in self._running:
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+async def within(changed: asyncio.Event, seconds: float) -> bool:
+    """Whether the event was set within so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+            return True
+    return False

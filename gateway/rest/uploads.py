@@ -1,0 +1,209 @@
+"""POST /api/ingest/upload: a form with a file, handed on while it arrives."""
+
+import re
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from multipart import MultipartSegment
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from gateway.documents import models, wire
+from gateway.documents.options import read_options
+from gateway.http import problems
+from gateway.http.clients import client_of
+from gateway.intake.form import Body, Form, IncomingFile, Limits, too_large
+from gateway.intake.receiving import Destination, receive
+from gateway.metrics import Metrics
+from gateway.ports import Services
+from services.common.errors import SluiceError, error
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.task_pb2 import LoadMode, TimeRange
+
+FILE_FIELD = "file"
+FIELDS = ("datasource_name", "mode", "interval", "apply", "allow_duplicate", "options")
+"""Fields of the form other than the file; all of them may stand in the address instead."""
+
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["datasource_name", "file"],
+                    "properties": {
+                        "datasource_name": {"type": "string", "description": "The Druid datasource. Must come before the file."},
+                        "mode": {"type": "string", "enum": ["append", "replace", "replace_interval", "replace_all"], "default": "append"},
+                        "interval": {
+                            "type": "string",
+                            "description": "What replace_interval replaces, full hours in UTC: start/end in ISO 8601, such as "
+                            "2024-01-01/2024-02-01.",
+                        },
+                        "apply": {
+                            "type": "boolean",
+                            "default": True,
+                            "description": "false: stop in PLANNED until the plan is applied.",
+                        },
+                        "allow_duplicate": {"type": "boolean", "default": False, "description": "Load the same bytes again."},
+                        "options": {
+                            "type": "string",
+                            "description": "How the file is to be read, a JSON object: see sluice.validation.v1.ReadOptions.",
+                        },
+                        "file": {"type": "string", "format": "binary", "description": "A .csv, .xlsx or .xls file. The last field."},
+                    },
+                }
+            }
+        },
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "maxLength": 128},
+            "description": "Your own id of this upload; sending it twice with the same id makes one task.",
+        }
+    ],
+}
+
+
+def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
+    """The route, on the given services."""
+    routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
+
+    @routes.post("/api/ingest/upload", status_code=202, response_model=models.Accepted, openapi_extra=_FORM)
+    async def upload(
+        request: Request,
+        datasource_name: Annotated[str | None, Query(description="The Druid datasource, where the form does not name it.")] = None,
+        mode: Annotated[str | None, Query(description="How to meet the rows that are there, where the form does not say.")] = None,
+        interval: Annotated[str | None, Query(description="What replace_interval replaces, where the form does not say.")] = None,
+        apply: Annotated[str | None, Query(description="false: stop at the plan; where the form does not say.")] = None,
+        allow_duplicate: Annotated[str | None, Query(description="true or false, where the form does not say.")] = None,
+        options: Annotated[str | None, Query(description="How the file is to be read: a JSON object, where the form does not say.")] = None,
+    ) -> Response:
+        """Takes a file in. Answers once it is stored; validation and loading go on afterwards, see the Location header."""
+        named = {
+            "datasource_name": datasource_name,
+            "mode": mode,
+            "interval": interval,
+            "apply": apply,
+            "allow_duplicate": allow_duplicate,
+            "options": options,
+        }
+        try:
+            refuse_announced(request, limits)
+            form = Form(Body(request.receive, limits), request.headers.get("content-type", ""), limits)
+            given = {name: value for name, value in named.items() if value is not None}
+            async with form.before_file():
+                fields, file = await read_fields(form, given)
+            taken = await receive(services.uploads, file, destination(fields, request.headers.get("idempotency-key"), client_of(request)))
+        except SluiceError as refused:
+            metrics.refused.labels(refused.code).inc()
+            raise
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"/?task={taken.upload_id}", status_code=303)
+        accepted = models.Accepted(task_id=taken.upload_id)
+        return JSONResponse(accepted.model_dump(), status_code=202, headers={"Location": f"/api/ingest/tasks/{taken.upload_id}"})
+
+    return routes
+
+
+def refuse_announced(request: Request, limits: Limits) -> None:
+    """Raises FILE_TOO_LARGE for a body that is announced longer than any that could be taken, before reading it."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limits.body_bytes:
+        raise too_large(limits.file_bytes)
+
+
+def request_id(idempotency_key: str | None) -> str:
+    """The client's own id of the request, else a new one.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
+    """
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    if not _REQUEST_ID.fullmatch(idempotency_key):
+        text = "Idempotency-Key must be 1 to 128 visible ASCII characters."
+        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="Idempotency-Key", value=idempotency_key)
+    return idempotency_key
+
+
+def destination(fields: dict[str, str], idempotency_key: str | None, client: str = "") -> Destination:
+    """What the fields say.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, naming the field.
+    """
+    mode = wire.load_mode(fields.get("mode") or "append")
+    return Destination(
+        request_id=request_id(idempotency_key),
+        datasource=fields["datasource_name"],
+        mode=mode,
+        replace=replaced(mode, fields.get("interval") or ""),
+        plan_first=not _flag("apply", fields.get("apply") or "true"),
+        allow_duplicate=_flag("allow_duplicate", fields.get("allow_duplicate") or "false"),
+        options=read_options(fields.get("options")),
+        client=client,
+    )
+
+
+def replaced(mode: "LoadMode.ValueType", interval: str) -> TimeRange | None:
+    """What is replaced by a load with REPLACE_INTERVAL; None in every other mode.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, also where mode and interval do not go together.
+    """
+    if bool(interval) == (mode == LoadMode.LOAD_MODE_REPLACE_INTERVAL):
+        return wire.interval(interval) if interval else None
+    text = "interval and the mode replace_interval belong together."
+    raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="interval", value=interval)
+
+
+def _flag(name: str, value: str) -> bool:
+    match value.lower():
+        case "true" | "1" | "yes" | "on":
+            return True
+        case "false" | "0" | "no" | "off":
+            return False
+    text = f"{name} must be true or false."
+    raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name, value=value)
+
+
+async def read_fields(form: Form, named: dict[str, str]) -> tuple[dict[str, str], IncomingFile]:
+    """The fields before the file, over those of the address, and the file, of which no byte is read yet.
+
+    Raises:
+        SluiceError: FIELD_ORDER, FIELD_MISSING, REQUEST_INVALID; see Form.next.
+    """
+    fields = dict(named)
+    while isinstance(part := await form.next(), MultipartSegment):
+        name = part.name or ""
+        if part.filename is not None or name == FILE_FIELD:
+            return _complete(fields), _file(form, part, name)
+        if name not in FIELDS:
+            text = f"The form has a field {name[:100] or 'without a name'}; known are {', '.join(FIELDS)} and {FILE_FIELD}."
+            raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name)
+        fields[name] = await form.field(part)
+    text = "The form has no file."
+    raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, text, column=FILE_FIELD)
+
+
+def _complete(fields: dict[str, str]) -> dict[str, str]:
+    if "datasource_name" not in fields:
+        text = "datasource_name came after the file, or not at all."
+        raise error(ErrorReason.ERROR_REASON_FIELD_ORDER, text, column="datasource_name")
+    return fields
+
+
+def _file(form: Form, part: MultipartSegment, name: str) -> IncomingFile:
+    if name != FILE_FIELD:
+        text = f"The file came in the field {name[:100] or 'without a name'}; it must be `{FILE_FIELD}`."
+        raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, text, column=FILE_FIELD)
+    if not part.filename:
+        text = "The field `file` has no file name: no file was chosen."
+        raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, text, column=FILE_FIELD)
+    return IncomingFile(form, part.filename)

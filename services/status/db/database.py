@@ -1,0 +1,174 @@
+"""Connections to PostgreSQL: a pool that outlives restarts of the server, and work on it that is tried again within a budget."""
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from services.common import errors, logs
+from services.status.db.migrate import OLDEST, DatabaseTooNewError, MigrationError, migrate
+from services.status.db.migrate import check as check_release
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+CONNECT_TIMEOUT_S = 3.0
+STATEMENT_TIMEOUT_S = 5.0
+SERVER_SETTINGS: dict[str, str] = {
+    # A process that was frozen inside a transaction does not hold its locks for longer than this.
+    "idle_in_transaction_session_timeout": "5000",
+    # A connection keeps its plans: one that was made while a table was small must not go on to read
+    # all of it when it is large. Every statement here has an index, and takes milliseconds.
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+"""What the pool's connections are set to."""
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+Result = TypeVar("Result")
+
+AWAY: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidTransactionStateError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InternalClientError,
+)
+"""What a query raises because the server is away, is restarting, is full, or gave another transaction the way: worth another try."""
+
+FAILURES: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
+"""The same, and everything else that PostgreSQL refuses."""
+
+
+def name(database_url: str, purpose: str) -> str:
+    """How pg_stat_activity shows a connection: the URL's application_name, else sluice-status, and the purpose."""
+    given = parse_qs(urlsplit(database_url).query).get("application_name", ["sluice-status"])[-1]
+    return f"{given} {purpose}"
+
+
+async def connect(database_url: str, purpose: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection of its own, outside of the pool."""
+    return await asyncpg.connect(
+        database_url,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=STATEMENT_TIMEOUT_S,
+        server_settings={"application_name": name(database_url, purpose)},
+    )
+
+
+class Database:
+    """The pool. It exists before the server answers, and connections that died are replaced when they are next asked for."""
+
+    def __init__(self, database_url: str, connections: int) -> None:
+        self._url = database_url
+        self._connections = connections
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self.migrated = asyncio.Event()
+        """Set once the tables are there."""
+        self._asked = asyncio.Event()
+        self._not_migrated: Exception = ConnectionError("the tables are not there yet")
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Opens the pool without connecting, and migrates as soon as the server answers."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            init=_use_json,
+            reset=_as_it_is,
+            server_settings={"application_name": name(self._url, "pool"), **SERVER_SETTINGS},
+        )
+        stack.callback(self._pool.terminate)
+        migrating = asyncio.create_task(self._migrate(), name="migrate")
+        stack.push_async_callback(_cancelled, migrating)
+
+    async def check(self) -> None:
+        """For readiness: returns when the server answers, and the tables are there and work with
+        this release."""
+        await self._asked.wait()
+        if not self.migrated.is_set():
+            raise self._not_migrated
+        async with self._acquired() as connection:
+            check_release(await connection.fetchval(OLDEST))
+
+    async def run(self, work: Callable[[Connection], Awaitable[Result]], patience_s: float) -> Result:
+        """What `work` returns. While the server is away it is tried again for `patience_s` seconds, so it must be harmless twice.
+
+        Raises:
+            SluiceError: DATABASE_UNAVAILABLE when the time is over; DATABASE_TOO_NEW.
+        """
+        until = monotonic() + patience_s
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                if isinstance(self._not_migrated, DatabaseTooNewError):
+                    raise errors.error(self._not_migrated.reason, self._not_migrated.what)
+                if not self.migrated.is_set():
+                    raise ConnectionError("the tables are not there yet")
+                async with self._acquired() as connection:
+                    return await work(connection)
+            except AWAY as failure:
+                if isinstance(failure, ValueError):  # A parameter of the wrong type, which asyncpg counts among its interface errors.
+                    raise
+                if monotonic() + delay >= until:
+                    logs.get().warning("database.away", reason=f"{type(failure).__name__}: {failure}"[:300])
+                    raise errors.error(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer.") from failure
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            delay = min(delay * 2, RETRY_MAX_S)
+
+    def _acquired(self) -> Any:
+        if self._pool is None:
+            raise RuntimeError("Database.open was not called")
+        return self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+
+    async def _migrate(self) -> None:
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                await migrate(self._url)
+                break
+            except MigrationError as failure:
+                self._waits(failure, None)
+            except Exception as bug:
+                self._waits(bug, bug)
+            self._asked.set()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_MAX_S)
+        self._not_migrated = ConnectionError("the tables are not there yet")
+        self.migrated.set()
+        self._asked.set()
+        logs.get().info("database.migrated")
+
+    def _waits(self, failure: Exception, bug: Exception | None) -> None:
+        if str(failure) != str(self._not_migrated):
+            logs.get().warning("database.migration_waits", reason=str(failure), exc_info=bug)
+        self._not_migrated = failure
+
+
+async def _use_json(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+async def _as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """How a connection goes back to the pool, its transaction ended. By default asyncpg has the server forget settings, cursors and locks
+    of the session as well, a round trip for each of our calls; we make none that outlives its transaction."""
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,300 @@
+"""What loads left in Druid, and what has become of them: segments, load states, and the decision whether a load can be undone.
+
+Two decisions must not cross: to undo a replace, and to load into the chunks that it would uncover. Both are taken under one lock of the
+datasource (lanes.LOCK), which a transaction holds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import asyncpg
+
+from services.status.db import lanes, load_states
+from services.status.db.database import Connection, Database
+from services.status.db.load_states import OtherLoad, Outcome, Recount, Touched
+from services.status.db.store import Parameters, append, held, transition, update
+from services.status.tasks import problems
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import Owner, Task
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.druid.v1.druid_pb2 import Interval, Segment
+
+HISTORY = 50
+"""Newest loads of about the same size by which the time of another is told."""
+
+ENOUGH_HISTORY = 3
+
+Role = Literal["OWN", "REPLACED"]
+"""OWN: the segment holds rows of the load. REPLACED: the load took its place."""
+
+_ADD = """
+INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
+SELECT $1::varchar, $2::varchar, s.* FROM unnest($3::text[], $4::bigint[], $5::bigint[]) s
+WHERE EXISTS (SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND attempt = $6 AND worker = $7)
+ON CONFLICT DO NOTHING
+"""
+
+# Not what is itself undone, or failed, nor what is the load's own: a plan that was made again may have seen that.
+_RESTORABLE = """
+SELECT segment_id FROM load_segments r WHERE task_id = $1 AND role = 'REPLACED' AND NOT EXISTS (
+    SELECT FROM load_segments o JOIN ingestion_tasks t USING (task_id)
+    WHERE o.role = 'OWN' AND o.segment_id = r.segment_id
+        AND (t.task_id = $1 OR t.load_state IS NULL OR t.load_state IN ('REVERTING', 'REVERTED')))
+"""
+
+_UNDONE_SINCE = """
+SELECT o.segment_id
+FROM ingestion_tasks mine JOIN ingestion_tasks t ON t.datasource_name = mine.datasource_name
+        AND t.task_id <> mine.task_id AND t.updated_at >= mine.created_at
+        AND (t.load_state IS NULL OR t.load_state IN ('REVERTING', 'REVERTED'))
+    JOIN load_segments o ON o.task_id = t.task_id AND o.role = 'OWN'
+WHERE mine.task_id = $1 AND mine.load_mode <> 'APPEND'
+"""
+
+# Loads that hide rows of this one. What Druid or an operator rewrote before it was replaced is recorded as
+# the segment of no load, and may hold some of its rows: they would come back with it. Of a load that is
+# there in part, segments that are its own can go; what may be others' cannot be looked into.
+_HIDING = """
+SELECT DISTINCT t.task_id, t.original_filename, t.created_at
+FROM ingestion_tasks mine
+    JOIN ingestion_tasks t ON t.datasource_name = mine.datasource_name AND t.task_id <> mine.task_id
+        AND t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED', 'REVERTING')
+    JOIN load_segments theirs ON theirs.task_id = t.task_id AND theirs.role = 'REPLACED'
+WHERE mine.task_id = $1 AND (
+    mine.load_state = 'REPLACED' AND EXISTS (
+        SELECT FROM load_segments own
+        WHERE own.task_id = mine.task_id AND own.role = 'OWN' AND own.segment_id = theirs.segment_id)
+    OR t.completed_at > mine.completed_at
+        AND theirs.start_millis < mine.interval_end_millis
+        AND theirs.end_millis > mine.interval_start_millis
+        AND NOT EXISTS (
+            SELECT FROM load_segments own
+            WHERE own.segment_id = theirs.segment_id AND own.role = 'OWN'))
+ORDER BY t.created_at
+"""
+
+# Loads on their way, in or out, that replace rows of this one, or that this one would take along when it
+# goes: what comes back is decided at the beginning, and they may yet change their mind.
+_ON_THE_WAY = """
+SELECT t.task_id, t.original_filename
+FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
+WHERE mine.task_id = $1 AND t.task_id <> $1 AND (t.in_lane OR t.load_state = 'REVERTING')
+    AND (mine.load_mode <> 'APPEND' OR t.load_mode <> 'APPEND')
+    AND (t.interval_start_millis IS NULL OR t.interval_start_millis < mine.interval_end_millis
+        AND t.interval_end_millis > mine.interval_start_millis)
+ORDER BY t.created_at
+"""
+
+_ON_TOP = """
+SELECT t.task_id, t.original_filename
+FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
+WHERE mine.task_id = $1 AND t.task_id <> $1
+    AND t.load_state IN ('LIVE', 'PARTLY_REPLACED', 'REVERTING')
+    AND t.completed_at > mine.completed_at AND EXISTS (
+        SELECT FROM load_segments m JOIN load_segments o
+            ON o.start_millis < m.end_millis AND o.end_millis > m.start_millis
+        WHERE m.task_id = $1 AND m.role = 'OWN' AND o.task_id = t.task_id AND o.role = 'OWN')
+ORDER BY t.created_at
+"""
+
+
+_WAKE = ", pg_notify('sluice_due', '')"
+
+
+_PLAN = """
+INSERT INTO load_plans (task_id, plan_hash, plan) SELECT $1::varchar, $2, $3 WHERE EXISTS (
+    SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND {condition})
+ON CONFLICT (task_id) DO UPDATE SET plan_hash = excluded.plan_hash, plan = excluded.plan, created_at = excluded.created_at
+"""
+
+
+# What a load takes besides its rows, by druid_gateway's planning, is left out; loads of other sizes say nothing of one that is much larger.
+_RATE = f"""
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY row_count / greatest(seconds - 1.5, 0.1)) AS rate, count(*) AS loads
+FROM (SELECT t.row_count, sum(extract(epoch FROM r.ended_at - r.started_at))::float8 AS seconds
+    FROM (SELECT task_id, row_count FROM ingestion_tasks
+        WHERE status = 'SUCCEEDED' AND row_count BETWEEN $1::bigint / 4 AND $1::bigint * 4 ORDER BY completed_at DESC LIMIT {HISTORY}) t
+    JOIN stage_runs r USING (task_id) WHERE r.state IN ('INGESTING', 'VERIFYING') AND r.outcome = 'MOVED' GROUP BY t.task_id, t.row_count) l
+"""  # noqa: S608 - a number of ours
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A serialized PlanIngestionResponse, and the hash by which it is applied."""
+
+    plan_hash: str
+    plan: bytes
+    created_at: datetime | None = None
+    """By the database's clock, once it is kept."""
+
+
+@dataclass(frozen=True)
+class Newer:
+    """A load that stands in the way of undoing another."""
+
+    task_id: str
+    filename: str
+
+
+class LoadRecords:
+    """`patience_s` as in store.Store."""
+
+    def __init__(self, database: Database, patience_s: float) -> None:
+        self._database = database
+        self._patience_s = patience_s
+
+    async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None:
+        """Keeps segments of the claimed task's load. Where the claim is lost nothing is kept."""
+        rows = [(each.id, each.interval.start_millis, each.interval.end_millis) for each in segments]
+        if rows:
+            ids, starts, ends = zip(*rows, strict=True)
+            await self._fetch(_ADD, owner.task_id, role, ids, starts, ends, owner.attempt, owner.worker)
+
+    async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
+        """Keeps the plan of the claimed task. Where the claim is lost nothing is kept."""
+        sql = _PLAN.format(condition="attempt = $4 AND worker = $5")
+        await self._fetch(sql, owner.task_id, plan.plan_hash, plan.plan, owner.attempt, owner.worker)
+
+    async def renew_plan(self, task_id: str, plan: KeptPlan) -> None:
+        """Puts a plan in the place of one that waits; nothing happens where it waits no longer."""
+        await self._fetch(_PLAN.format(condition="status = 'PLANNED'"), task_id, plan.plan_hash, plan.plan)
+
+    async def plan(self, task_id: str) -> KeptPlan | None:
+        """The plan of a task, None where there is none."""
+        rows = await self._fetch("SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id)
+        return KeptPlan(**rows[0]) if rows else None
+
+    async def rows_per_second(self, rows: int) -> float:
+        """What the newest loads of about so many rows were loaded and counted with, half of them faster; 0 where there are too few."""
+        [row] = await self._fetch(_RATE, rows)
+        return float(row["rate"]) if row["loads"] >= ENOUGH_HISTORY else 0.0
+
+    async def own(self, task_id: str) -> list[str]:
+        """Ids of the load's segments."""
+        return [segment.id for segment in await self.own_segments(task_id)]
+
+    async def own_segments(self, task_id: str) -> list[Segment]:
+        """The load's segments, in the order of time."""
+        sql = """SELECT segment_id, start_millis, end_millis FROM load_segments WHERE task_id = $1 AND role = 'OWN'
+            ORDER BY start_millis, segment_id"""
+        return [
+            Segment(id=row["segment_id"], interval=Interval(start_millis=row["start_millis"], end_millis=row["end_millis"]))
+            for row in await self._fetch(sql, task_id)
+        ]
+
+    async def restorable(self, task_id: str) -> list[str]:
+        """The segments that have to be in use again when the load goes."""
+        return [row["segment_id"] for row in await self._fetch(_RESTORABLE, task_id)]
+
+    async def undone_since(self, task_id: str) -> list[str]:
+        """Segments of loads of the datasource that were undone, or failed, since the task was made: they
+        do not come back with what its load replaced."""
+        return [row["segment_id"] for row in await self._fetch(_UNDONE_SINCE, task_id)]
+
+    async def touched(self, task_id: str) -> Touched:
+        """Where the load may change what queries see of others, and the database's clock."""
+
+        async def work(connection: Connection) -> Touched:
+            return await load_states.touched(connection, task_id)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]:
+        """A page of the other loads of the datasource that may have rows there, beginning after one."""
+
+        async def work(connection: Connection) -> list[OtherLoad]:
+            return await load_states.page(connection, task, where, states, after)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome:
+        """Makes the transition, and writes what was counted of other loads, or nothing of it."""
+        write = transition(task.task_id, task.status, move, owner)
+        replaced = move.to is State.SUCCEEDED
+
+        async def work(connection: Connection) -> Outcome:
+            return await load_states.end(connection, task, owner, counted, write, replaced=replaced)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def note(self, task: Task, counted: Recount) -> bool:
+        """Writes what the task found of other loads. False, and nothing is written, where it may be
+        outdated."""
+
+        async def work(connection: Connection) -> bool:
+            return await load_states.note(connection, task, counted)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def begin_undo(self, task: Task, message: str) -> list[Newer]:
+        """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already. Otherwise nothing changes, and the loads
+        that stand in the way are returned."""
+        p = Parameters()
+        sets = [
+            "undone_from = load_state",
+            "load_state = 'REVERTING'",
+            f"message = {p(message)}",
+            "next_run_at = clock_timestamp()",
+            "stage_started_at = clock_timestamp()",
+            "stage_attempts = 0",
+            "stage_waits = 0",
+            "stage_takeovers = 0",
+        ]
+        where = f"{held(p, task.task_id, State.SUCCEEDED, None)} AND load_state NOT IN ('REVERTING', 'REVERTED')"
+        event = append(p, "LOAD_STATE", message, also=_WAKE)
+        begin = f"{update(sets, where)} {event}"
+
+        async def work(connection: Connection) -> list[Newer]:
+            async with connection.transaction():
+                await connection.execute(lanes.LOCK, task.datasource_name)
+                row = await connection.fetchrow("SELECT load_state, load_mode FROM ingestion_tasks WHERE task_id = $1", task.task_id)
+                if row is None or row["load_state"] in (None, "REVERTING", "REVERTED"):
+                    return []
+                newer = await connection.fetch(_ON_THE_WAY, task.task_id)
+                if row["load_state"] != "LIVE" and not newer:
+                    newer = await connection.fetch(_HIDING, task.task_id)
+                if row["load_mode"] != "APPEND" and not newer:
+                    newer = await connection.fetch(_ON_TOP, task.task_id)
+                if newer:
+                    return [Newer(each["task_id"], each["original_filename"]) for each in newer]
+                await connection.execute(begin, *p)
+                return []
+
+        return await self._database.run(work, self._patience_s)
+
+    async def end_undo(
+        self,
+        task: Task,
+        owner: Owner,
+        load_state: str,
+        message: str,
+        counted: Recount,
+        problem: Problem | None = None,
+    ) -> Outcome:
+        """REVERTING -> REVERTED, or back to what is left of the load, and writes what was counted of
+        other loads, or nothing of it."""
+        p = Parameters()
+        message = problems.clean(message)
+        sets = [
+            f"load_state = {p(load_state)}",
+            f"message = {p(message)}",
+            "next_run_at = NULL",
+            "worker = NULL",
+            "lease_until = NULL",
+        ]
+        where = f"{held(p, owner.task_id, State.SUCCEEDED, owner)} AND load_state = 'REVERTING'"
+        event = append(p, "LOAD_STATE", message, None, problem, _WAKE)
+        write = (f"{update(sets, where)} {event}", p)
+
+        async def work(connection: Connection) -> Outcome:
+            return await load_states.end(connection, task, owner, counted, write)
+
+        return await self._database.run(work, self._patience_s)
+
+    async def _fetch(self, sql: str, *parameters: object) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(sql, *parameters)
+
+        return await self._database.run(work, self._patience_s)

@@ -1,0 +1,385 @@
+"""Every statement on `ingestion_tasks` and `task_events`, but for the lease (jobs.py).
+
+A write is one statement: it changes the row, takes the next sequence number under the row's lock and appends the event. Its WHERE
+names the state that it starts from and, in the pipeline, the claim that it is made under; where the row has moved on it changes
+nothing and says so. The clock is always the database's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from services.common import errors
+from services.status.db import lanes
+from services.status.db.database import Connection, Database
+from services.status.tasks import problems
+from services.status.tasks.machine import LOADED, TERMINAL, Move, State, check, is_worked_on
+from services.status.tasks.task import Event, NewTask, Owner, Progress, Task
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+
+EVENTS_PAGE = 200
+"""Most events that one read gives."""
+
+TASK = """
+SELECT t.*, clock_timestamp() AS now, extract(epoch FROM clock_timestamp() - t.stage_started_at)::float8 AS stage_seconds,
+    (SELECT jsonb_agg(jsonb_build_array(e.state, e.created_at) ORDER BY e.sequence)
+     FROM task_events e WHERE e.task_id = t.task_id AND e.kind = 'STATE') AS entered
+FROM ingestion_tasks t
+"""
+
+_APPEND = """
+SELECT append_task_event(task_id, last_sequence, {kind}, status, {message}, attempt, {progress}::jsonb, {problem}::jsonb) AS position
+    {also}
+FROM changed
+"""
+
+
+class Parameters(list[Any]):
+    """Values of a statement, in the order of their numbers."""
+
+    def __call__(self, value: object) -> str:
+        """Takes the value; returns its place, such as $3."""
+        self.append(value)
+        return f"${len(self)}"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which tasks to list. None and empty do not narrow."""
+
+    datasource: str = ""
+    states: Sequence[State] = ()
+    idle_s: int = 0
+    stage_older_s: float = 0
+    """Only tasks that have been in their state for so many seconds."""
+    text: str = ""
+    """In any case; in file name, datasource, message or client, or a task id."""
+    since: datetime | None = None
+    until: datetime | None = None
+    before: tuple[datetime, str] | None = None
+    """Only tasks after this one in the order newest first: (created_at, task_id)."""
+    skip: int = 0
+
+
+class Store:
+    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises DATABASE_UNAVAILABLE."""
+
+    def __init__(self, database: Database, patience_s: float) -> None:
+        self._database = database
+        self._patience_s = patience_s
+
+    async def create(self, new: NewTask) -> bool:
+        """Makes a task in PENDING with its first event. False where its request_id, or its task_id, is there already."""
+        sql, parameters = creation(new, _RECEIVING)
+        return await self._changed(sql, parameters)
+
+    async def free_request(self, task: Task) -> None:
+        """Takes the request id from a task that has ended, so that another can have it. The task keeps it with its own id behind a blank,
+        which no client's request id holds."""
+        sql = "UPDATE ingestion_tasks SET request_id = request_id || ' ' || task_id WHERE task_id = $1 AND request_id = $2"
+        await self._fetch(sql, [task.task_id, task.request_id])
+
+    async def get(self, task_id: str) -> Task | None:
+        """The task, None where there is none."""
+        return (await self.get_all([task_id])).get(task_id)
+
+    async def get_all(self, task_ids: Sequence[str]) -> dict[str, Task]:
+        """Those of the tasks that there are, by id."""
+        if len(task_ids) == 1:
+            # PostgreSQL keeps the plan of this, and plans the other anew in each call: that is most of what reading one task costs it.
+            rows = await self._fetch(f"{TASK} WHERE t.task_id = $1", task_ids)
+        else:
+            rows = await self._fetch(f"{TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
+        return {row["task_id"]: Task.of(row) for row in rows}
+
+    async def by_request(self, request_id: str) -> Task | None:
+        """The task that the request made."""
+        rows = await self._fetch(f"{TASK} WHERE t.request_id = $1", [request_id])
+        return Task.of(rows[0]) if rows else None
+
+    async def owned(self, owner: Owner) -> Task | None:
+        """The task while the claim holds, None when it was lost or the task has ended."""
+        sql = f"{TASK} WHERE t.task_id = $1 AND t.attempt = $2 AND t.worker = $3"
+        rows = await self._fetch(sql, [owner.task_id, owner.attempt, owner.worker])
+        return Task.of(rows[0]) if rows else None
+
+    async def page(self, wanted: Filter, limit: int) -> list[Task]:
+        """At most `limit` tasks, newest first."""
+        p = Parameters()
+        conditions = ["true"]
+        if wanted.datasource:
+            conditions.append(f"t.datasource_name = {p(wanted.datasource)}")
+        if wanted.states:
+            conditions.append(f"t.status = ANY({p(list(wanted.states))}::text[])")
+        if wanted.idle_s:
+            conditions.append(f"t.updated_at < now() - make_interval(secs => {p(wanted.idle_s)})")
+        if wanted.stage_older_s:
+            conditions.append(f"t.stage_started_at < now() - make_interval(secs => {p(wanted.stage_older_s)})")
+        if wanted.text:
+            text = p(wanted.text.lower())
+            searched = "concat_ws(chr(10), t.original_filename, t.datasource_name, t.message, t.client)"
+            conditions.append(f"(t.task_id = {text} OR strpos(lower({searched}), {text}) > 0)")
+        if wanted.since:
+            conditions.append(f"t.created_at >= {p(wanted.since)}")
+        if wanted.until:
+            conditions.append(f"t.created_at < {p(wanted.until)}")
+        if wanted.before:
+            conditions.append(f"(t.created_at, t.task_id) < ({p(wanted.before[0])}, {p(wanted.before[1])})")
+        order = f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
+        return [Task.of(row) for row in await self._fetch(f"{TASK} WHERE {' AND '.join(conditions)} {order}", p)]
+
+    async def begin_receiving(self, task_id: str, received_size: int, multipart_id: str, writer: str) -> bool:
+        """Makes `writer` the one whose reports count, and notes what is kept so far. False when no longer PENDING."""
+        sql = """
+            UPDATE ingestion_tasks SET upload_writer = $4, received_size = $2, multipart_id = $3, updated_at = clock_timestamp()
+            WHERE task_id = $1 AND status = 'PENDING' RETURNING 1"""
+        return await self._changed(sql, [task_id, received_size, multipart_id, writer])
+
+    async def receive(self, task_id: str, multipart_id: str, writer: str, progress: Progress, findings: list[dict[str, Any]]) -> bool:
+        """Notes a sign of life of an upload, with an event where bytes have come since the last. False when no longer PENDING, or when
+        another writer has begun."""
+        kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        sql = """
+            WITH changed AS (
+                UPDATE ingestion_tasks t SET updated_at = clock_timestamp(), received_size = greatest(t.received_size, $2),
+                    multipart_id = CASE WHEN $3 = '' THEN t.multipart_id ELSE $3 END,
+                    message = CASE WHEN grew THEN $5 ELSE t.message END,
+                    validation_errors = coalesce($7::jsonb, t.validation_errors),
+                    last_sequence = t.last_sequence + grew::int
+                FROM (SELECT task_id, received_size < $2 AS grew FROM ingestion_tasks WHERE task_id = $1 FOR UPDATE) AS before
+                WHERE t.task_id = before.task_id AND t.status = 'PENDING' AND $4 IN ('', t.upload_writer)
+                RETURNING t.*, grew)
+            SELECT CASE WHEN grew THEN
+                append_task_event(task_id, last_sequence, 'PROGRESS', status, message, attempt, $6::jsonb, NULL) END AS position
+            FROM changed"""
+        return await self._changed(sql, [task_id, progress.done, multipart_id, writer, progress.message, kept, findings or None])
+
+    async def move(
+        self,
+        task_id: str,
+        state: State,
+        move: Move,
+        owner: Owner | None = None,
+        writer: str | None = None,
+    ) -> bool:
+        """Makes the transition from `state`. False where the task is no longer in it, the claim is lost, or another than the named
+        writer has begun; with an empty name, any.
+
+        Raises:
+            TransitionError: the graph has no such transition.
+        """
+        sql, parameters = transition(task_id, state, move, owner, writer)
+        return await self._changed(sql, parameters)
+
+    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None:
+        """Like `move`, except where the same bytes are in the datasource, or on their way into it, under another task: then nothing
+        changes and that task's id is returned. Two tasks with the same bytes cannot pass at the same time.
+
+        Returns the empty string when moved, None where the claim is lost or the task has moved on.
+        """
+        sql, parameters = transition(task.task_id, task.status, move, owner)
+        sha256 = move.columns.get("sha256", task.sha256)
+        find = """
+            SELECT task_id FROM ingestion_tasks
+            WHERE datasource_name = $1 AND sha256 = $2 AND sha256 <> '' AND task_id <> $3
+                AND (status IN ('INGESTING', 'VERIFYING')
+                    OR status = 'SUCCEEDED' AND load_state IN ('LIVE', 'PARTLY_REPLACED', 'REVERTING'))
+            ORDER BY created_at LIMIT 1"""
+
+        async def work(connection: Connection) -> str | None:
+            async with connection.transaction():
+                lock = "SELECT pg_advisory_xact_lock(7303015, hashtext($1 || encode($2, 'hex')))"
+                await connection.execute(lock, task.datasource_name, sha256)
+                found = await connection.fetchval(find, task.datasource_name, sha256, task.task_id)
+                if found is not None:
+                    return str(found)
+                return "" if await connection.fetchrow(sql, *parameters) else None
+
+        return await self._database.run(work, self._patience_s)
+
+    async def retry(
+        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+    ) -> bool:
+        """Gives the claim back: the task is due again after `delay_s`. `failed` counts it among the stage's failures, else among its
+        waits; `new_load` makes the next worker begin a new load."""
+        p = Parameters()
+        counter = "stage_attempts" if failed else "stage_waits"
+        sets = [
+            "worker = NULL",
+            "lease_until = NULL",
+            f"next_run_at = clock_timestamp() + make_interval(secs => {p(delay_s)})",
+            f"{counter} = {counter} + 1",
+        ]
+        if new_load:
+            sets += ["load_attempt = NULL", "druid_task_id = NULL", "interval_start_millis = NULL", "interval_end_millis = NULL"]
+        return await self._event(owner, task.status, p, sets, "RETRY", message, problem=problem)
+
+    async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool:
+        """Appends how far the stage is."""
+        kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        return await self._event(owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=kept)
+
+    async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool:
+        """Sets columns without an event: what the next worker has to know."""
+        p = Parameters()
+        sets = ", ".join(f"{name} = {p(value)}" for name, value in columns.items())
+        sql = f"""UPDATE ingestion_tasks SET {sets}, updated_at = clock_timestamp()
+            WHERE {held(p, owner.task_id, task.status, owner)} RETURNING 1"""  # noqa: S608 - column names are ours, values are parameters
+        return await self._changed(sql, p)
+
+    async def enter_lane(self, task: Task, owner: Owner) -> bool:
+        """Whether the task's load may begin; see lanes.py."""
+        return await lanes.enter(self._database, owner, task.datasource_name, self._patience_s)
+
+    async def mark_lane_fronts(self) -> None:
+        """See lanes.mark_fronts."""
+        await lanes.mark_fronts(self._database, self._patience_s)
+
+    async def events(self, task_id: str, from_sequence: int) -> list[Event]:
+        """A page of the task's events."""
+        sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
+        return [Event.of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])]
+
+    async def newer_events(self, after: Mapping[str, int]) -> list[Event]:
+        """The events of several tasks after the given sequence numbers, in order; at most a page for each task."""
+        sql = """
+            SELECT e.* FROM unnest($1::text[], $2::bigint[]) AS w (task_id, sequence)
+            CROSS JOIN LATERAL (
+                SELECT * FROM task_events WHERE task_id = w.task_id AND sequence > w.sequence ORDER BY sequence LIMIT $3) AS e
+            ORDER BY e.task_id, e.sequence"""
+        return [Event.of(row) for row in await self._fetch(sql, [list(after), list(after.values()), EVENTS_PAGE])]
+
+    async def events_from(self, position: int) -> list[Event]:
+        """A page of all tasks' events."""
+        sql = "SELECT * FROM task_events WHERE position >= $1 ORDER BY position LIMIT $2"
+        return [Event.of(row) for row in await self._fetch(sql, [position, EVENTS_PAGE])]
+
+    async def last_position(self) -> int:
+        """Position of the newest event; 0 where there is none."""
+        return int((await self._fetch("SELECT coalesce(max(position), 0) AS position FROM task_events", []))[0]["position"])
+
+    async def _event(
+        self,
+        owner: Owner,
+        state: State,
+        p: Parameters,
+        sets: list[str],
+        kind: str,
+        message: str,
+        *,
+        progress: dict[str, Any] | None = None,
+        problem: Problem | None = None,
+    ) -> bool:
+        message = problems.clean(message)
+        sets = [*sets, f"message = {p(message)}"]
+        write = update(sets, held(p, owner.task_id, state, owner))
+        return await self._changed(f"{write} {append(p, kind, message, progress, problem)}", p)
+
+    async def _changed(self, sql: str, parameters: Sequence[object]) -> bool:
+        return bool(await self._fetch(sql, parameters))
+
+    async def _fetch(self, sql: str, parameters: Sequence[object]) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            return await connection.fetch(sql, *parameters)
+
+        return await self._database.run(work, self._patience_s)
+
+
+_RECEIVING = "The file is being received."
+
+
+def conflict(task: Task, what: str) -> errors.SluiceError:
+    """STATE_CONFLICT: what the task cannot do in its state."""
+    message = f"The task {what}: it is {task.status}."
+    return errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)})
+
+
+def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
+    """The statement that makes a task in PENDING with its first event, and its values; it gives no row where the request id, or the task
+    id, is there already."""
+    p = Parameters()
+    columns = ", ".join(vars(new))
+    values = ", ".join(p(value) for value in vars(new).values())
+    sql = f"""
+        WITH changed AS (
+            INSERT INTO ingestion_tasks ({columns}, message, last_sequence) VALUES ({values}, {p(message)}, 1)
+            ON CONFLICT DO NOTHING RETURNING *)
+        {append(p, "STATE", message)}"""  # noqa: S608 - column names are ours, values are parameters
+    return sql, p
+
+
+def transition(
+    task_id: str,
+    state: State,
+    move: Move,
+    owner: Owner | None,
+    writer: str | None = None,
+) -> tuple[str, Parameters]:
+    """The statement of a transition with its event, and its values; it gives no row where the task is no longer in `state`, the claim is
+    lost, or another than the named writer (with an empty name, any) has begun to receive it.
+
+    Raises:
+        TransitionError: the graph has no such transition.
+    """
+    check(state, move)
+    p = Parameters()
+    message = problems.clean(move.message)
+    sets = [
+        f"status = {p(move.to)}",
+        f"message = {p(message)}",
+        "stage_started_at = clock_timestamp()",
+        "stage_attempts = 0",
+        "stage_waits = 0",
+        "stage_takeovers = 0",
+        *(f"{name} = {p(value)}" for name, value in move.columns.items()),
+    ]
+    if move.problem:
+        sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
+    if move.to in TERMINAL:
+        sets += ["completed_at = clock_timestamp()", "in_lane = false"]
+    sets.append(f"next_run_at = {'clock_timestamp()' if is_worked_on(move.to) else 'NULL'}")
+    handed_over = state is State.VALIDATING and move.to is State.INGESTING
+    if handed_over or not is_worked_on(move.to):
+        sets += ["worker = NULL", "lease_until = NULL"]
+    # Without an owner nobody may be working on it: some worker is to look. Loads have workers of
+    # their own, and one that ended may have kept others waiting.
+    wakes = (owner is None and is_worked_on(move.to)) or handed_over or (state in LOADED and move.to in TERMINAL)
+    also = ", pg_notify('sluice_due', '')" if wakes else ""
+    if owner is None and is_worked_on(state):
+        # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.
+        also += ", pg_notify('sluice_cancel', task_id)"
+    condition = held(p, task_id, state, owner)
+    if writer is not None:
+        condition += f" AND upload_writer = {p(writer)}"
+    write = update(sets, condition)
+    return f"{write} {append(p, 'STATE', message, None, move.problem, also)}", p
+
+
+def held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
+    """The condition of a write: the task is in the state, and under the claim where there is one."""
+    condition = f"task_id = {p(task_id)} AND status = {p(state)}"
+    if owner:
+        condition += f" AND attempt = {p(owner.attempt)} AND worker = {p(owner.worker)}"
+    return condition
+
+
+def update(sets: list[str], where: str) -> str:
+    """Changes the row and takes the next sequence number; `append` writes the event to it."""
+    assignments = ", ".join([*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"])
+    return f"WITH changed AS (UPDATE ingestion_tasks SET {assignments} WHERE {where} RETURNING *)"  # noqa: S608 - ours
+
+
+def append(
+    p: Parameters,
+    kind: str,
+    message: str,
+    progress: dict[str, Any] | None = None,
+    problem: Problem | None = None,
+    also: str = "",
+) -> str:
+    """Appends the event of an `update`; `also`: further columns of the answer, with a comma before them."""
+    kept = problems.to_json(problem) if problem else None
+    return _APPEND.format(kind=p(kind), message=p(message), progress=p(progress), problem=p(kept), also=also)

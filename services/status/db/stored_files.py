@@ -1,0 +1,213 @@
+"""The stored files of a task that has ended: loading them again as a new task, and having them deleted.
+
+Tasks that are retries of each other share one uploaded object. Whoever begins to use it and whoever has it deleted take the same lock, so
+an object never goes while a task needs it.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.common import errors, logs, trace
+from services.common.errors import SluiceError
+from services.status.db import store
+from services.status.db.database import Connection, Database
+from services.status.ports import Files
+from services.status.tasks.machine import TERMINAL, Move, State
+from services.status.tasks.task import NewTask, Task
+from sluice.common.v1.errors_pb2 import ErrorReason
+
+BATCH = 100
+"""Most tasks that one round of deleting takes on."""
+
+_LOCK = "SELECT pg_advisory_xact_lock(7303016, hashtext($1))"
+
+
+@dataclass(frozen=True)
+class Again:
+    """How a stored file is to be loaded again. None: as before."""
+
+    request_id: str = ""
+    options: bytes | None = None
+    allow_duplicate: bool | None = None
+    client: str = ""
+
+
+class StoredFiles:
+    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away."""
+
+    def __init__(self, database: Database, files: Files, patience_s: float) -> None:
+        self._database = database
+        self._files = files
+        self._patience_s = patience_s
+
+    async def load_again(self, task_id: str, again: Again) -> tuple[str, bool]:
+        """Id of the new task, and whether this call made it: a repeat of a request, or a second retry beside one that is under way, gives
+        the task that is there.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, FILE_NOT_STORED, REQUEST_ID_REUSED, DATABASE_UNAVAILABLE.
+        """
+
+        async def work(connection: Connection) -> tuple[str, bool]:
+            async with connection.transaction():
+                task = await _locked(connection, task_id)
+                new = _new_task(task, again)
+                if found := await _made_before(connection, task, new, again):
+                    return found, False
+                if task.status not in TERMINAL:
+                    raise store.conflict(task, "is still under way and cannot be loaded again")
+                if task.files_delete_requested_at or all(state is not State.UPLOADED for state, _ in task.entered):
+                    message = (
+                        "The file of the task was deleted." if task.files_delete_requested_at else "The upload of the file never ended."
+                    )
+                    raise errors.error(ErrorReason.ERROR_REASON_FILE_NOT_STORED, message, value=task_id)
+                sql, parameters = store.creation(new, f"The stored file of task {task.task_id} is taken again.")
+                await connection.fetchrow(sql, *parameters)
+                columns = {"received_size": task.file_size}
+                move = Move(State.UPLOADED, "The file is complete and waits to be checked.", columns=columns)
+                sql, parameters = store.transition(new.task_id, State.PENDING, move, None)
+                await connection.fetchrow(sql, *parameters)
+                return new.task_id, True
+
+        return await self._database.run(work, self._patience_s)
+
+    async def delete(self, task_id: str) -> None:
+        """Has the task's files deleted, at once if the stores answer, else by a later `delete_requested`. Harmless when repeated.
+
+        Raises:
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
+        """
+
+        async def request(connection: Connection) -> bool:
+            async with connection.transaction():
+                task = await _locked(connection, task_id)
+                if task.status not in TERMINAL:
+                    raise store.conflict(task, "still needs its file")
+                users = "SELECT task_id FROM ingestion_tasks WHERE file_uri = $1 AND completed_at IS NULL LIMIT 1"
+                if user := await connection.fetchval(users, task.file_uri):
+                    message = f"Task {user} still needs the file."
+                    raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, value=user)
+                done = """UPDATE ingestion_tasks SET updated_at = clock_timestamp(),
+                    files_delete_requested_at = coalesce(files_delete_requested_at, clock_timestamp())
+                    WHERE task_id = $1 RETURNING files_deleted_at IS NOT NULL"""
+                return bool(await connection.fetchval(done, task.task_id))
+
+        if not await self._database.run(request, self._patience_s):
+            await self._remove(task_id)
+
+    async def request_older(self, age_s: float) -> int:
+        """Has the files deleted of tasks that ended at least `age_s` ago; how many such tasks there were, at most BATCH.
+
+        Raises:
+            SluiceError: DATABASE_UNAVAILABLE.
+        """
+        sql = """SELECT task_id FROM ingestion_tasks t
+            WHERE completed_at < now() - $1::interval AND files_delete_requested_at IS NULL
+                AND NOT EXISTS (SELECT FROM ingestion_tasks u WHERE u.file_uri = t.file_uri AND u.completed_at IS NULL)
+            ORDER BY completed_at LIMIT $2"""
+        found = await self._ids(sql, timedelta(seconds=age_s), BATCH)
+        for task_id in found:
+            try:
+                await self.delete(task_id)
+            except SluiceError as failure:
+                # A retry may have begun this moment.
+                if failure.reason != ErrorReason.ERROR_REASON_STATE_CONFLICT:
+                    raise
+        return len(found)
+
+    async def delete_requested(self) -> int:
+        """Tries again what a store that was away kept from being deleted; how many tasks there were, at most BATCH.
+
+        Raises:
+            SluiceError: DATABASE_UNAVAILABLE.
+        """
+        sql = """SELECT task_id FROM ingestion_tasks
+            WHERE files_delete_requested_at < now() - interval '10 s' AND files_deleted_at IS NULL
+            ORDER BY files_delete_requested_at LIMIT $1"""
+        found = await self._ids(sql, BATCH)
+        for task_id in found:
+            await self._remove(task_id)
+        return len(found)
+
+    async def _remove(self, task_id: str) -> None:
+        shared = """SELECT EXISTS (SELECT FROM ingestion_tasks t JOIN ingestion_tasks u USING (file_uri)
+            WHERE t.task_id = $1 AND u.files_delete_requested_at IS NULL)"""
+        done = "UPDATE ingestion_tasks SET files_deleted_at = clock_timestamp() WHERE task_id = $1 AND files_deleted_at IS NULL"
+
+        async def is_shared(connection: Connection) -> bool:
+            return bool(await connection.fetchval(shared, task_id))
+
+        async def note(connection: Connection) -> None:
+            await connection.execute(done, task_id)
+
+        try:
+            await self._files.delete_results(task_id)
+            if not await self._database.run(is_shared, self._patience_s):
+                await self._files.delete_upload(task_id)
+            await self._database.run(note, self._patience_s)
+            logs.get().info("files.deleted", task_id=task_id)
+        except SluiceError as failure:
+            logs.get().warning("files.delete_postponed", task_id=task_id, code=failure.code, reason=failure.problem.message)
+
+    async def _ids(self, sql: str, *parameters: object) -> list[str]:
+        async def work(connection: Connection) -> list[str]:
+            return [row["task_id"] for row in await connection.fetch(sql, *parameters)]
+
+        return await self._database.run(work, self._patience_s)
+
+
+async def _locked(connection: Connection, task_id: str) -> Task:
+    """The task, while nobody else begins to use its file or has it deleted.
+
+    Raises:
+        SluiceError: TASK_NOT_FOUND.
+    """
+    uri = await connection.fetchval("SELECT file_uri FROM ingestion_tasks WHERE task_id = $1", task_id)
+    if uri is None:
+        raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
+    await connection.execute(_LOCK, uri)
+    row = await connection.fetchrow(f"{store.TASK} WHERE t.task_id = $1", task_id)
+    if row is None:
+        raise RuntimeError("tasks are never deleted")
+    return Task.of(row)
+
+
+async def _made_before(connection: Connection, task: Task, new: NewTask, again: Again) -> str:
+    if again.request_id:
+        row = await connection.fetchrow(
+            "SELECT task_id, retry_of, options, allow_duplicate FROM ingestion_tasks WHERE request_id = $1", again.request_id
+        )
+        if row is None:
+            return ""
+        if (row["retry_of"], row["options"], row["allow_duplicate"]) == (new.retry_of, new.options, new.allow_duplicate):
+            return str(row["task_id"])
+        message = f"The request id came before with another request, as task {row['task_id']}."
+        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED, message, column="request_id", value=again.request_id)
+    running = """SELECT task_id FROM ingestion_tasks
+        WHERE retry_of = $1 AND retry_of <> '' AND completed_at IS NULL AND options = $2 AND allow_duplicate = $3
+        ORDER BY created_at LIMIT 1"""
+    return str(await connection.fetchval(running, task.task_id, new.options, new.allow_duplicate) or "")
+
+
+def _new_task(task: Task, again: Again) -> NewTask:
+    task_id = str(uuid.uuid4())
+    return NewTask(
+        task_id=task_id,
+        request_id=again.request_id or f"retry {task_id}",
+        datasource_name=task.datasource_name,
+        original_filename=task.original_filename,
+        file_uri=task.file_uri,
+        file_size=task.file_size,
+        sha256=task.sha256,
+        upload_mode=task.upload_mode,
+        load_mode=task.load_mode,
+        plan_first=task.plan_first,
+        replace_start_millis=task.replace_start_millis,
+        replace_end_millis=task.replace_end_millis,
+        allow_duplicate=task.allow_duplicate if again.allow_duplicate is None else again.allow_duplicate,
+        trace_id=trace.current(),
+        client=again.client or task.client,
+        options=task.options if again.options is None else again.options,
+        retry_of=task.task_id,
+    )

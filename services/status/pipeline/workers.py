@@ -1,0 +1,109 @@
+"""Takes due tasks and works on them. Files and loads have workers of their own, so that neither
+waits for the other."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from services.common import errors, logs
+from services.status.db.jobs import Jobs
+from services.status.db.turns import Kind
+from services.status.pipeline.gate import Gate
+from services.status.pipeline.runner import Pipeline
+
+POLL_S = 1.0
+"""Seconds until a due task is found whose notification was lost."""
+
+CLEANERS = 2
+"""Further workers for what was cancelled and waits to be removed from Druid: it is not kept waiting by loads."""
+
+
+@dataclass
+class _Pool:
+    """Workers that take the same tasks. The last one of several is kept for small files."""
+
+    count: int
+    every: Kind
+    small: Kind
+    needs_druid: bool
+    cleaners: int = 0
+    busy: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def kind(self) -> Kind | None:
+        """What the next free worker takes; None where none is free."""
+        free = self.count - len(self.busy)
+        if free > 1 or (free == 1 and self.count == 1):
+            return self.every
+        if free == 1:
+            return self.small
+        return Kind.CLEANING if self.count and free > -self.cleaners else None
+
+
+class Workers:
+    """The workers of this process, so many for files and so many for loads. `run` them in a task of
+    their own; `stop` ends that."""
+
+    def __init__(self, jobs: Jobs, pipeline: Pipeline, gate: Gate, files: int, loads: int) -> None:
+        self._jobs = jobs
+        self._pipeline = pipeline
+        self._gate = gate
+        self._pools = (
+            _Pool(files, Kind.FILES, Kind.SMALL_FILES, needs_druid=False),
+            _Pool(loads, Kind.LOADS, Kind.SMALL_LOADS, needs_druid=True, cleaners=CLEANERS),
+        )
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """A task may be due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopping:
+            self._wake.clear()
+            taken = [await self._take_one(pool) for pool in self._pools]
+            if not any(taken):
+                await self._pause()
+
+    async def stop(self) -> None:
+        """Takes no more tasks and gives back those that are being worked on."""
+        self._stopping = True
+        self._wake.set()
+        busy = [work for pool in self._pools for work in pool.busy]
+        for work in busy:
+            work.cancel()
+        if busy:
+            await asyncio.wait(busy)
+        await self._jobs.release_all()
+
+    async def _take_one(self, pool: _Pool) -> bool:
+        kind = pool.kind()
+        if kind is None or (pool.needs_druid and not self._gate.allows()):
+            return False
+        try:
+            lease = await self._jobs.claim(kind)
+        except errors.SluiceError as failure:
+            logs.get().warning("workers.cannot_claim", code=failure.code)
+            return False
+        except Exception as bug:
+            # Without this loop the process answers calls and works on nothing.
+            logs.get().error("workers.cannot_claim", exc_info=bug)
+            return False
+        if lease is None or self._stopping:
+            return False
+        work = asyncio.create_task(self._pipeline.run(lease), name=f"task {lease.owner.task_id}")
+        pool.busy.add(work)
+        work.add_done_callback(pool.busy.discard)
+        work.add_done_callback(self._ended)
+        return True
+
+    def _ended(self, work: "asyncio.Task[None]") -> None:
+        self._wake.set()
+        if not work.cancelled() and (failure := work.exception()):
+            logs.get().error("workers.run_broke", exc_info=failure)
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), POLL_S)
+        except TimeoutError:
+            return

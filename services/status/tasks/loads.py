@@ -1,0 +1,124 @@
+"""How a load is named in Druid, and how it is asked for and about."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.status.db.load_states import OtherLoad
+from services.status.tasks.task import Task
+from sluice.common.v1.task_pb2 import LoadMode
+from sluice.druid.v1.druid_pb2 import (
+    CountLoadsRequest,
+    ExpectedSum,
+    Interval,
+    LoadColumn,
+    LoadPart,
+    PlanIngestionRequest,
+    RemoveLoadRequest,
+    RowsInTime,
+    StorageType,
+    SubmitLoadRequest,
+    VerifyLoadRequest,
+    WatchLoadRequest,
+)
+from sluice.validation.v1.validation_pb2 import LoadType, Report
+
+_STORAGE = {
+    LoadType.LOAD_TYPE_STRING: StorageType.STORAGE_TYPE_STRING,
+    LoadType.LOAD_TYPE_LONG: StorageType.STORAGE_TYPE_LONG,
+    LoadType.LOAD_TYPE_DOUBLE: StorageType.STORAGE_TYPE_DOUBLE,
+}
+
+_NOT_STORED = {LoadType.LOAD_TYPE_UNSPECIFIED, LoadType.LOAD_TYPE_TIME}
+"""Left out, or __time. Any other type has to be known: no column may go missing unnoticed."""
+
+
+def load_id(task_id: str, load_attempt: int) -> str:
+    """Druid's id of a load: fixed, so that a submit that is repeated is recognised."""
+    return f"sluice-{task_id}-{load_attempt}"
+
+
+def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:
+    """What is to be loaded of a validated file."""
+    # What is replaced beside the chunks of the rows: what was said, or what the plan found to be everything.
+    replaced = {"REPLACE_INTERVAL": (task.replace_start_millis, task.replace_end_millis)}
+    replaced["REPLACE_ALL"] = (task.interval_start_millis, task.interval_end_millis)
+    start, end = replaced.get(task.load_mode, (None, None))
+    return SubmitLoadRequest(
+        task_id=task.task_id,
+        # A plan is made before there is an attempt.
+        attempt=task.load_attempt or 1,
+        datasource=task.datasource_name,
+        mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+        columns=[
+            LoadColumn(name=column.name, type=_STORAGE[column.load_type])
+            for column in report.columns
+            if column.load_type not in _NOT_STORED
+        ],
+        parts=[LoadPart(uri=part.uri, rows=part.rows) for part in report.parts],
+        min_millis=report.time.min_millis,
+        max_millis=report.time.max_millis,
+        rows=report.rows_loadable,
+        deadline_s=max(1, math.ceil(deadline_s)),
+        replace=None if start is None or end is None else Interval(start_millis=start, end_millis=end),
+    )
+
+
+def plan_request(task: Task, report: Report, rows_per_second: float = 0.0) -> PlanIngestionRequest:
+    """What a load of the validated file would do; `rows_per_second`: what loads of its size had before, 0 where that is not known."""
+    rows = [RowsInTime(start_millis=each.start_millis, rows=each.rows) for each in report.time.rows_in_time]
+    return PlanIngestionRequest(load=submit_request(task, report, deadline_s=1), rows=rows, rows_per_second=rows_per_second)
+
+
+def watch_request(task: Task) -> WatchLoadRequest:
+    """The load that Druid has confirmed."""
+    return WatchLoadRequest(druid_task_id=task.druid_task_id or "", datasource=task.datasource_name)
+
+
+def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
+    """What a query should see of a load that Druid has confirmed."""
+    return VerifyLoadRequest(
+        task_id=task.task_id,
+        datasource=task.datasource_name,
+        interval=Interval(start_millis=task.interval_start_millis or 0, end_millis=task.interval_end_millis or 0),
+        expected_rows=task.rows_loadable or 0,
+        expected_sums=[ExpectedSum(column=column, sum=value) for column, value in task.expected_sums.items()],
+        wait_ms=wait_ms,
+        mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+    )
+
+
+def count_request(datasource: str, others: Sequence[OtherLoad], wait_ms: int) -> CountLoadsRequest:
+    """What a query sees of loads, at least one, where their rows are."""
+    start = min(each.start_millis for each in others)
+    end = max(each.end_millis for each in others)
+    return CountLoadsRequest(
+        datasource=datasource,
+        interval=Interval(start_millis=start, end_millis=end),
+        task_ids=[each.task_id for each in others],
+        wait_ms=wait_ms,
+    )
+
+
+@dataclass(frozen=True)
+class Left:
+    """Segments by what has to become of them when a load goes. `own`: those that hold its rows alone;
+    `replaced`: they come back; `undone`: they do not, as others took them out of use since."""
+
+    own: Sequence[str] = ()
+    replaced: Sequence[str] = ()
+    undone: Sequence[str] = ()
+
+
+def remove_request(task: Task, wait_ms: int, left: Left) -> RemoveLoadRequest:
+    """Everything that was ever begun of the task's loads."""
+    return RemoveLoadRequest(
+        task_id=task.task_id,
+        datasource=task.datasource_name,
+        druid_task_ids=task.druid_task_ids,
+        wait_ms=wait_ms,
+        mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+        segment_ids=left.own,
+        restore_segment_ids=left.replaced,
+        undone_segment_ids=left.undone,
+    )

@@ -1,0 +1,150 @@
+"""Tasks and events as protobuf messages."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common import task_states
+from services.status.db.queue import Place
+from services.status.db.webhook_records import Delivery, Webhook
+from services.status.tasks import problems
+from services.status.tasks.machine import STAGE_OF, State
+from services.status.tasks.task import Event, Task
+from sluice.common.v1 import task_pb2
+from sluice.common.v1.errors_pb2 import Problem
+from sluice.status.v1 import status_pb2
+
+NOWHERE = Place()
+
+
+def state_value(state: State) -> "task_pb2.TaskState.ValueType":
+    """The state as proto value."""
+    return task_states.state_of(state)
+
+
+def state_of(value: "task_pb2.TaskState.ValueType") -> State:
+    """The state of a proto value other than UNSPECIFIED."""
+    return State(task_states.name_of(value))
+
+
+def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
+    """The task as others see it."""
+    return status_pb2.Task(
+        task_id=task.task_id,
+        state=state_value(task.status),
+        load_state=task_pb2.LoadState.Value(f"LOAD_STATE_{task.load_state or 'UNSPECIFIED'}"),
+        message=task.message,
+        datasource=task.datasource_name,
+        filename=task.original_filename,
+        file_uri=task.file_uri,
+        file_size=task.file_size,
+        received_size=task.received_size,
+        rows_read=task.rows_read,
+        rows_loaded=task.row_count,
+        rows_rejected=task.rows_rejected,
+        rows_skipped=task.rows_skipped,
+        problem=_problem(task.problem),
+        validation_errors=[problems.from_json(kept) for kept in task.validation_errors or []],
+        druid_task_id=task.druid_task_id or "",
+        sha256=task.sha256,
+        upload_mode=task_pb2.UploadMode.Value(f"UPLOAD_MODE_{task.upload_mode}"),
+        load_mode=task_pb2.LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
+        attempt=task.attempt,
+        report_attempt=task.report_attempt,
+        retry_of=task.retry_of,
+        duplicate_of=task.duplicate_of,
+        repair_of=task.repair_of,
+        last_sequence=task.last_sequence,
+        trace_id=task.trace_id,
+        timings=timings(task),
+        create_time=time_stamp(task.created_at),
+        update_time=time_stamp(task.updated_at),
+        start_time=time_stamp(task.started_at),
+        complete_time=time_stamp(task.completed_at),
+        multipart_id=task.multipart_id if task.status is State.PENDING else "",
+        allow_duplicate=task.allow_duplicate,
+        client=task.client,
+        queue_position=place.position,
+        estimated_seconds_left=place.seconds_left,
+        files_delete_time=time_stamp(task.files_delete_requested_at),
+        options=task.options,
+        client_metadata=task.client_metadata,
+        plan_first=task.plan_first,
+        replace=time_range(task.replace_start_millis, task.replace_end_millis),
+    )
+
+
+def time_range(start_millis: int | None, end_millis: int | None) -> task_pb2.TimeRange | None:
+    """The stretch of time; None where there is none."""
+    if start_millis is None or end_millis is None:
+        return None
+    return task_pb2.TimeRange(start_millis=start_millis, end_millis=end_millis)
+
+
+def timings(task: Task) -> list[status_pb2.StageTiming]:
+    """How long each stage took, from the states that the task entered; the last runs until the database's now."""
+    found = []
+    ends: list[datetime | None] = [time for _, time in task.entered[1:]]
+    for (state, start), end in zip(task.entered, [*ends, None], strict=False):
+        if stage := STAGE_OF.get(state):
+            seconds = ((end or task.now) - start).total_seconds()
+            found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=time_stamp(start), end_time=time_stamp(end)))
+    return found
+
+
+def event_message(event: Event) -> status_pb2.TaskEvent:
+    """The event as others see it."""
+    progress = event.progress or {}
+    return status_pb2.TaskEvent(
+        task_id=event.task_id,
+        sequence=event.sequence,
+        position=event.position,
+        time=time_stamp(event.created_at),
+        kind=status_pb2.EventKind.Value(f"EVENT_KIND_{event.kind}"),
+        state=state_value(event.state),
+        message=event.message,
+        attempt=event.attempt,
+        done=progress.get("done"),
+        total=progress.get("total"),
+        unit=progress.get("unit", ""),
+        problem=_problem(event.problem),
+    )
+
+
+def webhook_message(webhook: Webhook) -> status_pb2.Webhook:
+    """The webhook as others see it."""
+    return status_pb2.Webhook(
+        datasource=webhook.datasource,
+        url=webhook.url,
+        create_time=time_stamp(webhook.created_at),
+        update_time=time_stamp(webhook.updated_at),
+    )
+
+
+def delivery_message(delivery: Delivery) -> status_pb2.WebhookDelivery:
+    """The delivery as others see it."""
+    return status_pb2.WebhookDelivery(
+        id=delivery.id,
+        task_id=delivery.task_id,
+        state=state_value(State(delivery.status)),
+        attempts=delivery.attempts,
+        delivered=delivery.delivered,
+        last_http_status=delivery.last_status,
+        last_error=delivery.last_error,
+        create_time=time_stamp(delivery.created_at),
+        next_try_time=time_stamp(delivery.next_try_at),
+        end_time=time_stamp(delivery.ended_at),
+    )
+
+
+def _problem(kept: dict[str, object] | None) -> Problem | None:
+    return problems.from_json(kept) if kept else None
+
+
+def time_stamp(time: datetime | None) -> Timestamp | None:
+    """The time as protobuf has it."""
+    if time is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp

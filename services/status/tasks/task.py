@@ -1,0 +1,167 @@
+"""A task and its events as the domain sees them: the rows of `ingestion_tasks` and `task_events`."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from asyncpg import Record
+
+from services.status.tasks.machine import TERMINAL, State
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of `ingestion_tasks`; the fields are its columns."""
+
+    task_id: str
+    request_id: str
+    datasource_name: str
+    original_filename: str
+    file_uri: str
+    status: State
+    message: str
+    problem: dict[str, Any] | None
+    validation_errors: list[dict[str, Any]] | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    file_size: int | None
+    received_size: int
+    multipart_id: str
+    upload_writer: str
+    """Stream whose reports of received bytes count; empty before the first."""
+    client_metadata: str
+    sha256: bytes
+    upload_mode: str
+    load_mode: str
+    allow_duplicate: bool
+    retry_of: str
+    duplicate_of: str
+    repair_of: str
+    trace_id: str
+    last_sequence: int
+    rows_read: int | None
+    rows_loadable: int | None
+    rows_rejected: int | None
+    rows_skipped: int | None
+    row_count: int | None
+    load_state: str | None
+    undone_from: str | None
+    """The load state before it was REVERTING."""
+    expected_sums: dict[str, float]
+    """Numeric column -> the sum that Druid must show."""
+    attempt: int
+    report_attempt: int
+    load_attempt: int | None
+    """Attempt that names the load in Druid; None where the next worker has to begin a new load."""
+    druid_task_id: str | None
+    """Druid's id of the current load, once Druid has confirmed it."""
+    druid_task_ids: list[str]
+    """Ids of all loads that were ever begun."""
+    interval_start_millis: int | None
+    interval_end_millis: int | None
+    stage_attempts: int
+    stage_waits: int
+    stage_takeovers: int
+    stage_seconds: float
+    """Seconds since the state was entered, by the database's clock, without waiting for a free worker."""
+    cancel_requested: bool
+    in_lane: bool
+    """Whether its load may be in Druid; see lanes.py."""
+    plan_first: bool
+    """Whether it stops in PLANNED until its plan is applied."""
+    replace_start_millis: int | None
+    replace_end_millis: int | None
+    """What a load with REPLACE_INTERVAL replaces."""
+    counted_sums: dict[str, float]
+    """Numeric column -> the sum that Druid was seen to have."""
+    client: str
+    options: bytes
+    """A serialized ReadOptions, which only validation understands."""
+    files_delete_requested_at: datetime | None
+    clean_target: State | None
+    entered: list[tuple[State, datetime]]
+    """Every state that it entered, with the time."""
+    now: datetime
+    """The database's clock at the time of reading."""
+
+    @classmethod
+    def of(cls, row: Record) -> "Task":
+        """From a row that store.COLUMNS selected."""
+        values = {field.name: row[field.name] for field in fields(cls)}
+        values["status"] = State(values["status"])
+        values["clean_target"] = State(values["clean_target"]) if values["clean_target"] else None
+        values["entered"] = [(State(state), datetime.fromisoformat(time)) for state, time in values["entered"] or []]
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of `task_events`."""
+
+    position: int
+    task_id: str
+    sequence: int
+    kind: str
+    state: State
+    message: str
+    attempt: int
+    progress: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Record) -> "Event":
+        """From a row of the table."""
+        values = {field.name: row[field.name] for field in fields(cls)}
+        values["state"] = State(values["state"])
+        return cls(**values)
+
+    @property
+    def ends_the_task(self) -> bool:
+        """Whether nothing comes after it."""
+        return self.kind == "STATE" and self.state in TERMINAL
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """What is known of a task before its first byte."""
+
+    task_id: str
+    request_id: str
+    datasource_name: str
+    original_filename: str
+    file_uri: str
+    file_size: int | None
+    sha256: bytes
+    upload_mode: str
+    load_mode: str
+    allow_duplicate: bool
+    trace_id: str
+    client_metadata: str = ""
+    client: str = ""
+    options: bytes = b""
+    retry_of: str = ""
+    plan_first: bool = False
+    replace_start_millis: int | None = None
+    replace_end_millis: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is."""
+
+    message: str
+    done: int
+    total: int | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The claim under which a worker writes: a write whose numbers are no longer the row's changes nothing (fencing)."""
+
+    task_id: str
+    attempt: int
+    worker: str

@@ -1,0 +1,153 @@
+"""How a stream ends: its file becomes an object and its task UPLOADED; or it is kept for a later stream; or nothing of it is left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from services.common import errors, logs, task_states
+from services.common.errors import SluiceError
+from services.upload.ports import Tasks
+from services.upload.receiving.stream import AbortedError, Stream
+from services.upload.sweeping.cleanup import Cleanup, Leftover
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.common.v1.task_pb2 import TaskState, UploadMode
+from sluice.status.v1.status_pb2 import Task
+
+_REJECTED = {
+    ErrorReason.ERROR_REASON_FILE_EMPTY,
+    ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+    ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH,
+    ErrorReason.ERROR_REASON_REQUEST_INVALID,
+}
+_CANCELLED = {ErrorReason.ERROR_REASON_CLIENT_GONE, ErrorReason.ERROR_REASON_UPLOAD_STALLED}
+
+
+class Outcome:
+    """Tells the status service, and removes what must not stay."""
+
+    def __init__(self, tasks: Tasks, cleanup: Cleanup) -> None:
+        self._tasks = tasks
+        self._cleanup = cleanup
+
+    async def commit(self, stream: Stream, sha256: bytes) -> Task:
+        """Makes the object of what is stored, then the task UPLOADED.
+
+        Raises:
+            SluiceError: STORAGE_UNAVAILABLE, UPLOAD_CLOSED, or what the status service refuses with.
+        """
+        task, parts, timings = stream.task, stream.parts, stream.timings
+        with timings.step("complete"):
+            await parts.complete()
+        # Before the task is UPLOADED: its validation asks at once for what was read meanwhile.
+        stream.tee.finish()
+        with timings.step("commit"):
+            done = await self._tasks.complete(task.task_id, parts.size, sha256, stream.writer.id)
+        if stream.begun_at:
+            await self._cleanup.remove(Leftover(task.file_uri, tails=task.task_id))
+        seconds = perf_counter() - stream.started
+        rate = round((parts.size - stream.begun_at) / seconds / 1e6, 1)
+        timings.log("upload.completed", bytes=parts.size, parts=parts.parts, elapsed_s=round(seconds, 4), mb_per_s=rate)
+        return done
+
+    async def failed(self, stream: Stream, failure: Exception, sha256: bytes) -> Exception | Task:
+        """Keeps what a later stream can go on with, else ends the task and removes what was stored of it. Returns the error that the
+        caller gets, mostly `failure` itself; or the task, where it is UPLOADED by this very stream and only the answer was lost."""
+        found = failure.problem if isinstance(failure, SluiceError) else _internal()
+        facts = {"code": errors.code_of(found.code), "reason": found.message, "bytes": stream.parts.size}
+        multipart_id = await stream.parts.discard()
+        if stream.survives(failure):
+            logs.get().info("upload.interrupted", **facts)
+            return failure
+        await self._cleanup.remove(Leftover(stream.task.file_uri, multipart_id))
+        if found.code == ErrorReason.ERROR_REASON_WRITER_REPLACED:
+            logs.get().info("upload.replaced", **facts)
+            return failure
+        return await self._end(stream, failure, found, facts, sha256)
+
+    async def refused(self, upload_id: str, problem: Problem) -> None:
+        """Ends the task of a ONE_SHOT upload for which there was no slot, unless a stream sends it
+        at another process."""
+        with _unless_away("upload.end_not_told"):
+            task = await self._tasks.get(upload_id)
+            if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
+                await self._tasks.end(upload_id, TaskState.TASK_STATE_FAILED, problem, unless_begun=True)
+
+    async def never_begun(self, task: Task, failure: Exception) -> None:
+        """Ends the task of a stream that brought no byte, where that means something for the file:
+        a ONE_SHOT upload has no other stream, and an empty file is wrong in any. Nothing where a
+        stream has begun at another process, or a newer one took this one's turn."""
+        found = failure.problem if isinstance(failure, SluiceError) else _internal()
+        one_shot = task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT
+        if found.code == ErrorReason.ERROR_REASON_WRITER_REPLACED:
+            return
+        if not one_shot and found.code != ErrorReason.ERROR_REASON_FILE_EMPTY:
+            return
+        with _unless_away("upload.end_not_told"):
+            ended = await self._tasks.end(task.task_id, _end_state(failure), found, unless_begun=True)
+            logs.get().info(
+                "upload.ended", state=TaskState.Name(ended.state), code=errors.code_of(found.code), reason=found.message, bytes=0
+            )
+
+    async def _end(self, stream: Stream, failure: Exception, found: Problem, facts: dict[str, object], sha256: bytes) -> Exception | Task:
+        task, state = stream.task, _end_state(failure)
+        try:
+            ended = await self._tasks.end(task.task_id, state, found, stream.writer.id)
+        except SluiceError as refusal:
+            match refusal.reason:
+                case ErrorReason.ERROR_REASON_STATE_CONFLICT:
+                    # UPLOADED or later: the object is the task's, whoever completed it.
+                    logs.get().info("upload.closed_meanwhile", **facts)
+                    return await self._committed(stream, sha256)
+                case ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
+                    ended = Task()
+                case _:
+                    # Whether the task is UPLOADED is not known, so the object stays until the sweeper has ended the task.
+                    logs.get().warning("upload.end_not_told", refusal=str(refusal), **facts)
+                    return failure
+        # A writer that this one replaced may have made the object; a task that a worker had is no longer ours to clear.
+        never_uploaded = not ended.attempt and ended.problem.code in {found.code, ErrorReason.ERROR_REASON_UNSPECIFIED}
+        made = stream.parts.completing or never_uploaded
+        left = Leftover(task.file_uri, object=made, tails=task.task_id if stream.resumable else "")
+        if left.object or left.tails:
+            await self._cleanup.remove(left)
+            self._cleanup.keep(left)
+        logs.get().info("upload.ended", state=task_states.name_of(state), **facts)
+        return failure if ended.problem.code in (found.code, ErrorReason.ERROR_REASON_UNSPECIFIED) else _ended_otherwise(ended)
+
+    async def _committed(self, stream: Stream, sha256: bytes) -> Exception | Task:
+        """The task, where it was our own completion that closed the upload."""
+        found = await self._tasks.get(stream.task.task_id)
+        if stream.parts.completing and found.file_size == stream.parts.size and sha256 in (b"", found.sha256):
+            return found
+        return errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete already.")
+
+
+@contextmanager
+def _unless_away(event: str) -> Iterator[None]:
+    """What cannot be told now is found by the sweeper."""
+    try:
+        yield
+    except SluiceError as refusal:
+        logs.get().info(event, refusal=str(refusal))
+
+
+def _end_state(failure: Exception) -> "TaskState.ValueType":
+    reason = failure.reason if isinstance(failure, SluiceError) else ErrorReason.ERROR_REASON_INTERNAL
+    if reason in _CANCELLED:
+        return TaskState.TASK_STATE_CANCELLED
+    if reason in _REJECTED or isinstance(failure, AbortedError):
+        return TaskState.TASK_STATE_REJECTED
+    return TaskState.TASK_STATE_FAILED
+
+
+def _internal() -> Problem:
+    return errors.problem(ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file arrived.")
+
+
+def _ended_otherwise(task: Task) -> SluiceError:
+    state = task_states.name_of(task.state)
+    return errors.error(
+        ErrorReason.ERROR_REASON_STATE_CONFLICT,
+        f"The task was ended while its file arrived: it is {state}. {task.problem.message}".strip(),
+        metadata={"state": state},
+    )

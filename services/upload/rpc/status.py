@@ -1,0 +1,136 @@
+"""The tasks by the status service's RPCs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import grpc
+from grpc import aio
+
+from services.common import errors
+from services.upload.ports import Expected
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.common.v1.task_pb2 import TaskState
+from sluice.status.v1 import status_pb2, status_pb2_grpc
+from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
+
+ATTEMPT_S = 5.0
+"""Deadline of one attempt of a call."""
+
+BUDGET_S = 5.0
+"""For how long a call is tried that a client waits for."""
+
+OUTCOME_BUDGET_S = 15.0
+"""For how long a call is tried that tells how an upload ended: long enough for a restart of the status service."""
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+
+_PASSING = {
+    ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+    ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE,
+    ErrorReason.ERROR_REASON_DATABASE_TOO_NEW,
+    ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
+}
+
+Answer = TypeVar("Answer")
+
+
+class StatusRpc:
+    """Tasks over a channel of services.common.serving.channels."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self._stub = status_pb2_grpc.StatusServiceStub(channel)
+
+    async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
+        """The task, new or found by its request id, and whether it is new."""
+        answer = await _persistently(lambda deadline: self._stub.CreateTask(request, timeout=deadline), BUDGET_S)
+        return answer.task, answer.created
+
+    async def get(self, task_id: str) -> Task:
+        """One task."""
+        request = status_pb2.GetTaskRequest(task_id=task_id)
+        answer: status_pb2.GetTaskResponse = await _persistently(lambda deadline: self._stub.GetTask(request, timeout=deadline), BUDGET_S)
+        return answer.task
+
+    async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
+        """Makes `writer` the one that may write."""
+        request = status_pb2.ReportReceivingRequest(
+            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, begin=True
+        )
+        answer = await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S)
+        return Expected(answer.policy, answer.options)
+
+    async def report(
+        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+    ) -> None:
+        """A sign of life."""
+        request = status_pb2.ReportReceivingRequest(
+            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, bytes_per_second=rate, findings=findings
+        )
+        try:
+            await self._stub.ReportReceiving(request, timeout=ATTEMPT_S)
+        except grpc.RpcError as failure:
+            raise errors.from_rpc(failure, "status") from failure
+
+    async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
+        """A sign of life that must not get lost."""
+        request = status_pb2.ReportReceivingRequest(task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer)
+        await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), OUTCOME_BUDGET_S)
+
+    async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
+        """PENDING -> UPLOADED."""
+        request = status_pb2.CompleteUploadRequest(task_id=task_id, file_size=size, sha256=sha256, writer=writer)
+        answer: status_pb2.CompleteUploadResponse = await _persistently(
+            lambda deadline: self._stub.CompleteUpload(request, timeout=deadline), OUTCOME_BUDGET_S
+        )
+        return answer.task
+
+    async def end(
+        self,
+        task_id: str,
+        state: "TaskState.ValueType",
+        problem: Problem,
+        writer: str = "",
+        *,
+        unless_begun: bool = False,
+    ) -> Task:
+        """PENDING -> a bad end."""
+        request = status_pb2.EndUploadRequest(
+            task_id=task_id,
+            state=state,
+            problem=problem,
+            writer=writer,
+            unless_begun=unless_begun,
+        )
+        answer: status_pb2.EndUploadResponse = await _persistently(
+            lambda deadline: self._stub.EndUpload(request, timeout=deadline), OUTCOME_BUDGET_S
+        )
+        return answer.task
+
+    async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
+        """All PENDING tasks, or those that nothing has changed for so many seconds."""
+        request = status_pb2.ListTasksRequest(page_size=500, states=[TaskState.TASK_STATE_PENDING], idle_seconds=idle_s)
+        while True:
+            page = await _persistently(lambda deadline: self._stub.ListTasks(request, timeout=deadline), BUDGET_S)
+            for task in page.tasks:
+                yield task
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+async def _persistently(call: Callable[[float], Awaitable[Answer]], budget_s: float) -> Answer:
+    """The answer; a service that is away is asked again, with growing pauses, until the budget is used up."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + budget_s
+    pause = FIRST_PAUSE_S
+    while True:
+        try:
+            return await call(min(ATTEMPT_S, max(end - clock(), FIRST_PAUSE_S)))
+        except grpc.RpcError as failure:
+            error = errors.from_rpc(failure, "status")
+            if error.reason not in _PASSING or clock() + pause >= end:
+                raise error from failure
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_S)

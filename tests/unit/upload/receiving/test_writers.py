@@ -1,0 +1,173 @@
+"""How long a stream may keep its place."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+import pytest
+
+from services.common.errors import SluiceError
+from services.upload.receiving import writers as writers_module
+from services.upload.receiving.admission import MAX_JUDGED, RETRY_AFTER_S, Admission, Share, too_many
+from services.upload.receiving.steps import Chunk, Step
+from services.upload.receiving.writers import Writer, Writers
+
+
+async def trickle(size: int, pause_s: float) -> AsyncIterator[Step]:
+    while True:
+        await asyncio.sleep(pause_s)
+        yield Chunk(bytes(size), None)
+
+
+async def all_of(writer: Writer) -> None:
+    while await writer.next():
+        pass
+
+
+async def test_a_sender_that_trickles_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers_module, "PACE_WINDOW_S", 0.1)
+    writer = Writer(trickle(1, 0.02), 30, 60, least_bytes_per_s=512)
+    with pytest.raises(SluiceError) as cut:
+        await asyncio.wait_for(all_of(writer), 10)
+    assert cut.value.code == "UPLOAD_STALLED"
+    assert "the least is 512 a second" in cut.value.problem.message
+    assert writer.leaving
+
+
+async def test_only_the_time_of_waiting_for_bytes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers_module, "PACE_WINDOW_S", 0.1)
+    writer = Writer(trickle(1, 0), 30, 60, least_bytes_per_s=5)
+    for _ in range(5):
+        await writer.next()
+        # As where our own object store is slow.
+        await asyncio.sleep(0.05)
+    assert not writer.leaving
+
+
+async def test_a_stream_has_a_time_in_all() -> None:
+    writer = Writer(trickle(10_000, 0.01), 30, 0.1)
+    with pytest.raises(SluiceError) as cut:
+        await asyncio.wait_for(all_of(writer), 10)
+    assert (cut.value.code, "within 0.1 s" in cut.value.problem.message) == ("UPLOAD_STALLED", True)
+
+
+async def test_a_newer_stream_waits_until_the_older_has_left() -> None:
+    writers = Writers(Admission(Share(1, 1), Share(1, 1)))
+    older, newer = Writer(trickle(1, 30), 60, 60), Writer(trickle(1, 30), 60, 60)
+    order = []
+
+    async def write(name: str, writer: Writer) -> None:
+        writers.enter("upload", writer, "", 0)
+        try:
+            await writers.take_over("upload", writer)
+            order.append(f"{name} in")
+            try:
+                await writer.next()
+            except SluiceError as replaced:
+                order.append(f"{name} {replaced.code}")
+                await asyncio.sleep(0.02)
+            order.append(f"{name} out")
+        finally:
+            writers.leave("upload", writer)
+
+    first = asyncio.create_task(write("older", older))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(write("newer", newer))
+    await first
+    await asyncio.sleep(0.01)
+    assert order == ["older in", "older WRITER_REPLACED", "older out", "newer in"]
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert not writers.receives("upload")
+
+
+async def test_a_stream_that_only_waits_has_the_turn_once_the_other_has_left() -> None:
+    admission = Admission(Share(1, 1), Share(1, 1))
+    writers = Writers(admission)
+    first, second, third = (Writer(trickle(1, 30), 60, 60) for _ in range(3))
+    for writer in (first, second, third):
+        writers.enter("upload", writer, "", 0)
+    assert (writers.writes("upload", first), first.leaving) == (True, False)
+    # At most one waits without a byte: the newest.
+    assert (second.leaving, third.leaving) == (True, False)
+    writers.leave("upload", second)
+    writers.leave("upload", first)
+    assert writers.writes("upload", third)
+    with pytest.raises(SluiceError):
+        admission.take("", 0)
+    writers.leave("upload", third)
+    admission.take("", 0)
+
+
+@pytest.mark.parametrize(
+    ("client", "size", "refused"),
+    [
+        ("other", 60, ""),
+        ("other", 61, "The limit of bytes received at once is 100; 40 are being received."),
+        ("same", 10, ""),
+        (
+            "same",
+            11,
+            "The limit of bytes received at once from one client is 50; 40 are being received.",
+        ),
+        ("same", 0, ""),
+    ],
+)
+def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(client: str, size: int, refused: str) -> None:
+    admission = Admission(Share(3, 100), Share(2, 50))
+    admission.take("same", 40).received = 3
+    if not refused:
+        admission.check(client, size)
+        return
+    with pytest.raises(SluiceError) as full:
+        admission.take(client, size)
+    assert full.value.code == "TOO_MANY_UPLOADS"
+    assert full.value.problem.message == refused
+
+
+def test_a_client_has_its_share_of_the_uploads_and_a_file_of_any_size_goes_alone() -> None:
+    admission = Admission(Share(2, 2000), Share(1, 50))
+    admission.take("one", 1000)
+    with pytest.raises(SluiceError) as full:
+        admission.take("one", 1)
+    message = "The limit of concurrent uploads from one client is reached: 1."
+    assert full.value.problem.message == message
+    two = admission.take("two", 1000)
+    with pytest.raises(SluiceError) as full:
+        admission.take("three", 0)
+    assert full.value.problem.message == "The limit of concurrent uploads is reached: 2."
+    admission.give_back(two)
+    admission.take("three", 1)
+
+
+async def test_what_has_come_counts_where_nothing_was_announced() -> None:
+    admission = Admission(Share(9, 100), Share(9, 100))
+    writers, writer = Writers(admission), Writer(trickle(60, 0), 60, 60)
+    writers.enter("a", writer, "", 0)
+    await writer.next()
+    admission.check("", 40)
+    with pytest.raises(SluiceError):
+        admission.check("", 41)
+
+
+def test_those_that_are_refused_come_again_at_different_times() -> None:
+    waits = {int(too_many("Full.").metadata["retry_after_s"]) for _ in range(200)}
+    assert min(waits) >= RETRY_AFTER_S[0] > 0
+    assert max(waits) <= RETRY_AFTER_S[1]
+    assert len(waits) > 3
+
+
+def test_so_many_are_judged_at_once_and_no_more() -> None:
+    admission = Admission(Share(1, 1), Share(1, 1))
+    with ExitStack() as judged:
+        for _ in range(MAX_JUDGED):
+            judged.enter_context(admission.judging())
+        with pytest.raises(SluiceError) as full, admission.judging(needs_slot=False):
+            pass
+        assert full.value.code == "TOO_MANY_UPLOADS"
+    slot = admission.take("", 0)
+    with pytest.raises(SluiceError), admission.judging():
+        pass
+    with admission.judging(needs_slot=False):
+        admission.give_back(slot)
