@@ -80,6 +80,11 @@ SOUND: dict[str, dict[str, Any]] = {
         "datasource": "never_loaded",
         "interval": {"start_millis": 0, "end_millis": 1},
     },
+    "CountLoads": {
+        "task_ids": [NOBODY],
+        "datasource": "never_loaded",
+        "interval": {"start_millis": 0, "end_millis": 1},
+    },
     "RemoveLoad": {"task_id": NOBODY, "datasource": "never_loaded"},
     "Query": {"sql": "SELECT CAST(? AS VARCHAR)", "parameters": [{"text": "x"}]},
     "ListDatasources": {},

@@ -138,9 +138,17 @@ class Cost:
         self.inner_aliases += other.aliases if place.introspected else other.inner_aliases
 
 
-@lru_cache(maxsize=DOCUMENTS_KEPT)
 def judge(schema: GraphQLSchema, text: str) -> Judged:
     """The document in the text if it is valid and within its budget; else what is wrong with it."""
+    if len(text) > MAX_CHARS:
+        # Not remembered: a few of them would fill the memory.
+        return Judged(None, (_too_much("characters", MAX_CHARS),))
+    return remembered(schema, text)
+
+
+@lru_cache(maxsize=DOCUMENTS_KEPT)
+def remembered(schema: GraphQLSchema, text: str) -> Judged:
+    """The same of a text of at most MAX_CHARS."""
     try:
         _check_tokens(text)
         document = parse(text, max_tokens=MAX_TOKENS)
@@ -167,8 +175,6 @@ def with_code(formatted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_tokens(text: str) -> None:
     """Reads the tokens once, without building anything of them."""
-    if len(text) > MAX_CHARS:
-        raise _too_much("characters", MAX_CHARS)
     lexer = Lexer(Source(text))
     tokens = nesting = 0
     while (token := lexer.advance()).kind != TokenKind.EOF:

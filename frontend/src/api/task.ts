@@ -14,5 +14,5 @@ const ENDS = new Set(["SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"]
 
 /** A server may have final states that this page does not know: then the task is completed too. */
 export const ended = (task: Pick<Task, "status" | "completedAt">): boolean =>
-  ENDS.has(task.status) || task.completedAt !== null;
+  ENDS.has(task.status) || Boolean(task.completedAt);
 export const timings = (task: Task): Timing[] => (Array.isArray(task.timings) ? (task.timings as Timing[]) : []);

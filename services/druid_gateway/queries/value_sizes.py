@@ -19,7 +19,9 @@ COLUMN_CHARS = 25
 """Assumed length of a stored value, on average."""
 MAX_CHARS = 2_000
 """Longest value that a query may build out of columns. There may be one for each row, and Druid
-keeps those that are grouped or sorted by in memory."""
+keeps those that are grouped by in memory."""
+MAX_ADDED_CHARS = 500
+"""How many of these characters may come from the query's own text and functions."""
 MAX_CONSTANT_CHARS = 100_000
 """Longest value that it may build out of literals alone."""
 MAX_MADE_CHARS = 1_000
@@ -143,9 +145,27 @@ def measure(sql: str, nodes: Sequence[Node], parameters: Sequence[Value]) -> Siz
     Raises:
         SluiceError: QUERY_TOO_EXPENSIVE where a value could become too long, QUERY_INVALID.
     """
-    bounds = _Bounds(sql, nodes, parameters)
-    longest = bounds.query(nodes, _Scope())
+    _Bounds(sql, nodes, parameters, _NOTHING_STORED).query(nodes)
+    bounds = _Bounds(sql, nodes, parameters, _AVERAGE)
+    longest = bounds.query(nodes)
     return Sizes(longest, bounds.longest_array // (1 + _ELEMENT_CHARS), bounds.longest_row)
+
+
+@dataclass(frozen=True)
+class _Assumed:
+    """What values have that are not in the query's text. `column`: length of a stored one;
+    `number`: of any number; `element`: what an element of an array takes beside its text;
+    `filled`: share of its size that an aggregation fills; `most`: longest value to be allowed."""
+
+    column: int
+    number: int
+    element: int
+    filled: float
+    most: int
+
+
+_AVERAGE = _Assumed(COLUMN_CHARS, _NUMBER_CHARS, _ELEMENT_CHARS, 0.25, MAX_CHARS)
+_NOTHING_STORED = _Assumed(0, 0, 0, 0, MAX_ADDED_CHARS)
 
 
 @dataclass(frozen=True)
@@ -153,14 +173,15 @@ class _Scope:
     """What an expression can refer to. `column`: length of the longest value of a column; `outer`:
     of one that a subquery in the expression can refer to; `ctes`: of one of each CTE."""
 
-    column: int = COLUMN_CHARS
-    outer: int = COLUMN_CHARS
+    column: int
+    outer: int
     ctes: dict[str, int] = field(default_factory=dict)
 
 
 class _Bounds:
-    def __init__(self, sql: str, nodes: Sequence[Node], parameters: Sequence[Value]) -> None:
+    def __init__(self, sql: str, nodes: Sequence[Node], parameters: Sequence[Value], assumed: _Assumed) -> None:
         self._sql = sql
+        self._assumed = assumed
         marks = (token.start for token in tokens_of(nodes) if token.kind is Kind.SYMBOL and token.text == "?")
         self._parameters = dict(zip(marks, parameters, strict=False))
         self.longest_array = 0
@@ -186,8 +207,9 @@ class _Bounds:
             "time_format": self._time_format,
         }
 
-    def query(self, nodes: Sequence[Node], scope: _Scope) -> int:
+    def query(self, nodes: Sequence[Node], outer: _Scope | None = None) -> int:
         """Length of the longest value that the query answers."""
+        scope = outer or _Scope(self._assumed.column, self._assumed.column)
         query = parse(nodes)
         if query.ctes:
             scope = replace(scope, ctes=dict(scope.ctes))
@@ -196,7 +218,7 @@ class _Bounds:
         return max((self._select(clauses, scope) for clauses in query.members), default=0)
 
     def _select(self, clauses: Sequence[Clause], scope: _Scope) -> int:
-        column = max(scope.outer, COLUMN_CHARS)
+        column = max(scope.outer, self._assumed.column)
         for clause in clauses:
             if clause.word == "FROM":
                 column = max(column, self._from(clause.nodes, replace(scope, column=column)))
@@ -216,7 +238,7 @@ class _Bounds:
     def _from(self, nodes: Sequence[Node], scope: _Scope) -> int:
         """Length of the longest value of the joined tables. UNNEST can refer to those before it."""
         named = (scope.ctes.get(token.name or "", 0) for token in _tokens_beside(nodes))
-        column = max(scope.column, scope.outer, *named, COLUMN_CHARS)
+        column = max(scope.column, scope.outer, *named, self._assumed.column)
         conditions: list[Sequence[Node]] = []
         for source in split(nodes, ",", "JOIN"):
             table, *rest = split(source, "ON", "USING")
@@ -293,13 +315,13 @@ class _Bounds:
         if group.is_query:
             return self._noted(function, self.query(group.nodes, scope))
         lengths = [self._list(each, scope) for each in arguments]
-        longest = max(_NUMBER_CHARS, *lengths, 0)
+        longest = max(self._assumed.number, *lengths, 0)
         if group.kind == "[":
-            longest = self._bounded(name, sum(lengths) + _ELEMENT_CHARS * len(lengths), *arguments)
+            longest = self._bounded(name, sum(lengths) + self._assumed.element * len(lengths), *arguments)
         elif (place := _SIZE_ARGUMENTS.get(function)) is not None:
             longest = self._aggregation(name, arguments[place : place + 1], longest)
         elif function not in _NEVER_LONGER:
-            longest = max(_NUMBER_CHARS, self._bounded(name, sum(lengths), *arguments))
+            longest = max(self._assumed.number, self._bounded(name, sum(lengths), *arguments))
         return self._noted(function, longest)
 
     def _noted(self, function: str, chars: int) -> int:
@@ -314,7 +336,8 @@ class _Bounds:
 
     def _pad(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         self._within(name, arguments, scope)
-        return self._makes(name, self._size(name, arguments[1:2]))
+        chars = self._makes(name, self._size(name, arguments[1:2]))
+        return self._bounded(name, chars, *arguments)
 
     def _char(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         """CHAR(n) pads to n characters."""
@@ -329,7 +352,7 @@ class _Bounds:
         # Beyond 18 digits no number has to be exact.
         made = sum(int(number[:18]) for each in conversions for number in each.groups() if number)
         self._makes(name, made)
-        longest = max(_NUMBER_CHARS, *lengths)
+        longest = max(self._assumed.number, *lengths)
         return self._bounded(name, sum(lengths) + made + len(conversions) * longest, *arguments)
 
     def _within(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> list[int]:
@@ -368,7 +391,7 @@ class _Bounds:
                 name,
                 f"{_shown(name)} takes its size as a plain number of at most {MAX_AGGREGATE_BYTES:,}",
             )
-        return max(longest, size // _AGGREGATE_FILLING)
+        return max(longest, int(size * self._assumed.filled))
 
     def _replace(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         text, by = self._text_and_replacement(arguments, scope)
@@ -405,7 +428,7 @@ class _Bounds:
 
     def _to_array(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         longest = max((self._list(each, scope) for each in arguments), default=0)
-        return self._bounded(name, longest * (1 + _ELEMENT_CHARS), *arguments)
+        return self._bounded(name, longest * (1 + self._assumed.element), *arguments)
 
     def _to_json(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
         longest = max((self._list(each, scope) for each in arguments), default=0)
@@ -449,13 +472,13 @@ class _Bounds:
 
     def _bounded(self, name: Token, chars: int, *parts: Sequence[Node]) -> int:
         """The same length, of a value that is built of `parts`."""
-        most = MAX_CHARS if any(map(_refers_to_columns, parts)) else MAX_CONSTANT_CHARS
+        refers = any(map(_refers_to_columns, parts))
+        most = self._assumed.most if refers else MAX_CONSTANT_CHARS
         if chars > most:
-            self._refuse(
-                name,
-                f"{_shown(name)} could make a value of {_count(chars)} characters out of this "
-                f"query's columns and literals; {most:,} are allowed",
-            )
+            could = f"could make a value of {_count(chars)} characters"
+            if self._assumed is _NOTHING_STORED and refers:
+                could = f"would add {_count(chars)} characters to the values of a column"
+            self._refuse(name, f"{_shown(name)} {could}; {most:,} are allowed")
         return chars
 
     def _refuse(self, name: Token, message: str) -> NoReturn:

@@ -27,6 +27,9 @@ RETRY_S = 0.5
 CLAIM_TRIES = 20
 """How often in a row a claim goes on to the next task while other workers are faster."""
 
+STOP_S = 2.0
+"""Seconds that are waited for the end of the heartbeat."""
+
 _RELEASE = """
 UPDATE ingestion_tasks SET worker = NULL, lease_until = NULL, next_run_at = clock_timestamp()
 WHERE task_id = $1 AND attempt = $2 AND worker = $3
@@ -82,9 +85,9 @@ class Jobs:
             raise RuntimeError(f"no heartbeat for {silent_s:.0f} s")
 
     async def stop(self) -> None:
-        """Ends the heartbeat."""
+        """Ends the heartbeat; one that hangs is left behind."""
         self._stopping.set()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, STOP_S)
 
     async def claim(self, kind: Kind) -> Lease | None:
         """Takes the task whose turn it is; None where none of this kind is due.

@@ -189,6 +189,10 @@ class WebhookSender:
             fault = f"The receiver did not answer within {DELIVERY_S:g} s."
         except OSError as failure:
             fault = f"The receiver did not answer ({failure})."
+        except Exception as bug:
+            # Recorded like any other fault, so that it counts against the budget.
+            logs.get().error("webhook.broke", delivery=delivery_id, exc_info=bug)
+            fault = "Sending failed on our side."
         pause = None if not fault or attempt >= ATTEMPTS else pause_s(attempt)
         outcome = (not fault, status, fault, pause)
         await self._fetch(self._patience_s, _RECORD, delivery_id, attempt, *outcome)

@@ -17,6 +17,8 @@ from sluice.validation.v1.validation_pb2 import Header, LoadType, ReadOptions, V
 
 MAX_NAME_CHARS = 500
 """Longest name of a column; a longer one is no name, and the report has to stay small enough for a message."""
+MAX_NAMES_BYTES = 512 * 1024
+"""The same of all names together."""
 
 
 def reading(request: ValidateObjectRequest) -> Reading:
@@ -39,6 +41,10 @@ def decide(
     if longest := next((name for name in source_header if len(name) > MAX_NAME_CHARS), ""):
         message = f"A column has a name of {len(longest):,} characters; at most {MAX_NAME_CHARS} are taken."
         raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, value=longest)
+    if (size := sum(len(name.encode()) for name in source_header)) > MAX_NAMES_BYTES:
+        message = f"The names of the columns have {size:,} bytes together; "
+        message += f"at most {MAX_NAMES_BYTES:,} are taken."
+        raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, message, value=size)
     facts, blank = evidence.decide(policy.type_share(request.policy), on_misfit, request.options)
     if table is not None and table.has_header and request.options.header != Header.HEADER_YES:
         _header_is_not_data(table, facts, reading(request))

@@ -39,6 +39,11 @@ from sluice.validation.v1.validation_pb2 import (
     Verdict,
 )
 
+MAX_REPORT_BYTES = 6 * 1024**2
+"""A report has to fit into a message of gRPC."""
+FEW_REJECTS = 10
+FEW_PROBLEMS = 200
+"""What is kept of a report that would be too large."""
 EARLY_PROBLEMS = 10
 """Problems that an early verdict names."""
 
@@ -71,7 +76,20 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
         emit(_verdict(report))
     for step, seconds in timings.seconds.items():
         report.timings.add(step=step, seconds=seconds)
+    fit_into_a_message(report)
     return report
+
+
+def fit_into_a_message(report: Report) -> None:
+    """Leaves out what a report can do without where thousands of columns make it too large: of the
+    first rejects, of the columns' frequent values, of the warnings at the end."""
+    if report.ByteSize() > MAX_REPORT_BYTES:
+        del report.first_rejects[FEW_REJECTS:]
+    if report.ByteSize() > MAX_REPORT_BYTES:
+        for column in report.columns:
+            column.ClearField("top_values")
+    if report.ByteSize() > MAX_REPORT_BYTES:
+        del report.problems[FEW_PROBLEMS:]
 
 
 def _judge(

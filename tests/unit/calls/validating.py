@@ -98,8 +98,16 @@ async def _validated(plan: Plan) -> None:
         store = _CorruptingStore(real, S3, plan)
         places = asyncio.Semaphore(1)
         inspections = Inspections(
-            spool, children, limits, places, max_open=1, keep_s=1, memory_bytes=2**30, arriving_bytes=2**28, timeout_s=10
-        )  # type: ignore[arg-type]
+            spool,
+            children,  # type: ignore[arg-type]
+            limits,
+            places,
+            max_open=1,
+            keep_s=1,
+            memory_bytes=2**30,
+            arriving_bytes=2**28,
+            timeout_s=10,
+        )
         validation = Validation(store, spool, children, limits, inspections, places, 2**30, 10)  # type: ignore[arg-type]
         try:
             report = await _verdict(validation)

@@ -198,6 +198,6 @@ async def test_a_unary_call_without_deadline_gets_one(monkeypatch: pytest.Monkey
     assert (await failed(served[0].CreateUpload(request))).code == "DEADLINE_EXCEEDED"
 
 
-async def test_an_unknown_service_is_internal_not_a_crash(served: Served) -> None:
+async def test_a_call_that_an_older_release_lacks_is_waited_for(served: Served) -> None:
     stub = status_pb2_grpc.StatusServiceStub(served[3])
-    assert (await failed(stub.GetTask(status_pb2.GetTaskRequest(task_id="x")))).code == "INTERNAL"
+    assert (await failed(stub.GetTask(status_pb2.GetTaskRequest(task_id="x")))).code == "SERVICE_UNAVAILABLE"

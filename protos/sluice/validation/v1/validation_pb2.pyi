@@ -1442,8 +1442,8 @@ class Column(_message.Message):
 
     @_builtins.property
     def top_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopValue]:
-        """The most frequent values in the sample, most frequent first, at most 10; empty for the time
-        column.
+        """The most frequent values, from the sample, most frequent first, at most 10; empty for the time column
+        and in reports that would be too large for a message.
         """
 
     def __init__(
@@ -1893,7 +1893,9 @@ class Report(_message.Message):
     """The load that `drift` compares with; empty if there is none."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
-        """Reasons for a rejection, then warnings; most severe first."""
+        """What rejects the file, then warnings; worst first. At most 200 in a report that would be too large
+        for a message.
+        """
 
     @_builtins.property
     def dialect(self) -> Global___Dialect:
@@ -1921,7 +1923,7 @@ class Report(_message.Message):
 
     @_builtins.property
     def first_rejects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reject]:
-        """The first 100 rejected rows; the rejects file contains all."""
+        """The first 100 refused rows, or 10 in a report that would be too large; the rejects file has all."""
 
     @_builtins.property
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepTiming]:

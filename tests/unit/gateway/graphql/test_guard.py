@@ -54,7 +54,7 @@ def listed(times: int) -> str:
 
 async def calls_of(text: str) -> int:
     """Python calls that a document costs from its text to its answer."""
-    graphql_guard.judge.cache_clear()
+    graphql_guard.remembered.cache_clear()
     asked, calls = context(FakeTasks()), 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -196,11 +196,17 @@ def test_what_clients_send_is_within_the_budget(text: str) -> None:
 
 
 def test_a_document_is_judged_once() -> None:
-    graphql_guard.judge.cache_clear()
+    graphql_guard.remembered.cache_clear()
     text = "{ __typename }"
     first: Any = graphql_guard.judge(schema._schema, text)
     assert graphql_guard.judge(schema._schema, text) is first
-    assert graphql_guard.judge.cache_info().maxsize == graphql_guard.DOCUMENTS_KEPT
+    assert graphql_guard.remembered.cache_info().maxsize == graphql_guard.DOCUMENTS_KEPT
+
+
+def test_documents_that_are_too_long_are_not_remembered() -> None:
+    before = graphql_guard.remembered.cache_info().currsize
+    assert graphql_guard.judge(schema._schema, "{__typename} #" + "x" * graphql_guard.MAX_CHARS).errors
+    assert graphql_guard.remembered.cache_info().currsize == before
 
 
 async def test_deep_variables_are_refused_by_what_they_should_be() -> None:

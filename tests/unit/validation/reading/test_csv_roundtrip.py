@@ -5,7 +5,7 @@ import io
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sluice.validation.v1.validation_pb2 import ColumnType, ReadOptions
@@ -45,6 +45,8 @@ def test_rows_types_and_values_are_those_of_the_table(
     encoding: tuple[str, bytes],
     last_line_ends: bool,
 ) -> None:
+    # Values in apostrophes read as quoted by them as well: nothing in the file tells which is meant.
+    assume(not any(name.startswith("'") for _, name, _, _, _ in rows))
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting)  # type: ignore[arg-type]
     writer.writerow(["order time", "name", "units", "amount", "remark"])
