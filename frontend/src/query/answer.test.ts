@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { chooseChart, toCsv } from "./answer";
+import { chooseChart, distinct, toCsv } from "./answer";
 import { series } from "./chart_series";
 
 const time = { name: "time", type: "TIMESTAMP" };
@@ -30,6 +30,12 @@ test("times become seconds in order, words become places", () => {
 test("CSV quotes what needs it and never starts a formula", () => {
   const rows = [["a,b", 'say "hi"', null], ["=1+1", "-5", 7]];
   expect(toCsv({ columns: [word, word, number], rows })).toBe(
-    'region,region,revenue\r\n"a,b","say ""hi""",\r\n\'=1+1,-5,7\r\n',
+    'region,region_2,revenue\r\n"a,b","say ""hi""",\r\n\'=1+1,-5,7\r\n',
   );
+});
+
+test("columns of the same name get distinct headers, past names that others have", () => {
+  expect(distinct(["n", "n", "n_2", "n", "x"])).toEqual(["n", "n_3", "n_2", "n_4", "x"]);
+  const rows = [[1, 2]];
+  expect(toCsv({ columns: [number, number], rows })).toBe("revenue,revenue_2\r\n1,2\r\n");
 });

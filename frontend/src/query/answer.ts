@@ -27,6 +27,24 @@ export function cellText(value: unknown): string {
   return String(value);
 }
 
+/** Names that are each there once, as the server writes them: of those that are the same the first
+ *  keeps its name, the others become name_2, name_3 and so on, past names that others have. */
+export function distinct(names: string[]): string[] {
+  const taken = new Set(names);
+  const numbers = new Map<string, number>();
+  return names.map((name) => {
+    let number = numbers.get(name) ?? 0;
+    let made = name;
+    do {
+      number += 1;
+      if (number > 1) made = `${name}_${number}`;
+    } while (number > 1 && taken.has(made));
+    numbers.set(name, number);
+    taken.add(made);
+    return made;
+  });
+}
+
 /** CSV as RFC 4180 has it; null is an empty field. Cells that a spreadsheet would run as a formula are made texts. */
 export function toCsv({ columns, rows }: Pick<Answer, "columns" | "rows">): string {
   const field = (value: unknown) => {
@@ -34,7 +52,8 @@ export function toCsv({ columns, rows }: Pick<Answer, "columns" | "rows">): stri
     const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^[+-]?[\d.]+$/.test(text) ? `'${text}` : text;
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  return [columns.map(({ name }) => name), ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
+  const header = distinct(columns.map(({ name }) => name));
+  return [header, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
 
 export type Kind = "line" | "bar" | "scatter";

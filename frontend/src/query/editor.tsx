@@ -1,13 +1,12 @@
 // The SQL editor. It lives in a shadow root, where its styles are constructed ones, which the strict policy allows.
-import { autocompletion, completionKeymap, closeBrackets } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
-import { sql, StandardSQL } from "@codemirror/lang-sql";
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap, placeholder } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { useEffect, useRef } from "react";
 import { t } from "../texts";
+import { language } from "./completion";
+import { editing, putText } from "./editing";
 import type { Tables } from "./tables";
 
 const COLOURS = HighlightStyle.define([
@@ -29,27 +28,29 @@ const LOOK = EditorView.theme({
   ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
 });
 
+/** A text that a button or a link puts into the editor, and what stood there before. */
+export interface Put {
+  text: string;
+  over: string;
+}
+
 interface Props {
-  /** What it begins with. From then on the text is the editor's own: what was typed meanwhile is never written over by an older state. */
+  /** What it begins with. From then on the text is the editor's own: an older state never
+   *  overwrites what was typed meanwhile. */
   first: string;
+  /** Each new one replaces the text, in one step that undo takes back. */
+  put: Put | undefined;
   onChange: (value: string) => void;
   onRun: (value: string) => void;
   tables: Tables | undefined;
 }
 
-const language = (tables: Tables | undefined) =>
-  sql({
-    dialect: StandardSQL,
-    upperCaseKeywords: true,
-    schema: Object.fromEntries(Object.entries(tables ?? {}).map(([table, columns]) => [table, columns.map(({ name }) => name)])),
-  });
-
-export default function Editor({ first, onChange, onRun, tables }: Props) {
+export default function Editor({ first, put, onChange, onRun, tables }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
   const known = useRef(new Compartment());
   const calls = useRef({ onChange, onRun });
-  const begin = useRef({ first, tables });
+  const begin = useRef({ first, put, tables });
   useEffect(() => {
     calls.current = { onChange, onRun };
   });
@@ -61,7 +62,8 @@ export default function Editor({ first, onChange, onRun, tables }: Props) {
       root,
       parent: root,
       state: EditorState.create({
-        doc: begin.current.first,
+        // Undo goes back to the text that a link replaced.
+        doc: begin.current.put?.over || begin.current.first,
         extensions: [
           keymap.of([
             {
@@ -71,13 +73,8 @@ export default function Editor({ first, onChange, onRun, tables }: Props) {
                 return true;
               },
             },
-            ...completionKeymap,
-            ...historyKeymap,
-            ...defaultKeymap,
           ]),
-          history(),
-          closeBrackets(),
-          autocompletion({ icons: false }),
+          editing(),
           known.current.of(language(begin.current.tables)),
           syntaxHighlighting(COLOURS),
           placeholder('SELECT region, SUM(revenue) FROM "sales" GROUP BY 1'),
@@ -90,6 +87,7 @@ export default function Editor({ first, onChange, onRun, tables }: Props) {
         ],
       }),
     });
+    putText(made, begin.current.first);
     view.current = made;
     return () => made.destroy();
   }, []);
@@ -97,6 +95,13 @@ export default function Editor({ first, onChange, onRun, tables }: Props) {
   useEffect(() => {
     view.current?.dispatch({ effects: known.current.reconfigure(language(tables)) });
   }, [tables]);
+
+  useEffect(() => {
+    if (!view.current || !put || put === begin.current.put) return;
+    putText(view.current, put.text);
+    // Here the undo key brings back what was typed.
+    view.current.focus();
+  }, [put]);
 
   return <div ref={host} className="editor" data-testid="editor" />;
 }

@@ -7,6 +7,7 @@ import { Icon } from "../ui/icon";
 import { later } from "../ui/later";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
 import { ask, chooseChart, toCsv, type Answer } from "./answer";
+import type { Put } from "./editor";
 import { ResultTable } from "./result_table";
 import { queryPath, tableQuery } from "./sql";
 import { useTables, type Tables } from "./tables";
@@ -22,15 +23,19 @@ export default function QueryPage() {
   const wanted = new URLSearchParams(useSearch());
   const [, go] = useLocation();
   const table = wanted.get("table");
-  const linked = wanted.get("sql") ?? (table && tableQuery(table));
+  const linked = wanted.get("sql") || (table && tableQuery(table));
   // What was typed survives a reload and a look at another page.
-  const [sql, setSql] = useState(() => linked ?? sessionStorage.getItem(DRAFT) ?? "");
-  const [picked, setPicked] = useState(0);
+  const [draft] = useState(() => sessionStorage.getItem(DRAFT) ?? "");
+  const [sql, setSql] = useState(linked || draft);
+  const [put, setPut] = useState<Put | undefined>(
+    linked ? { text: linked, over: draft } : undefined,
+  );
   const [limit, setLimit] = useState(1000);
   const [answer, setAnswer] = useState<Answer>();
   const [problem, setProblem] = useState<Finding>();
   const [running, setRunning] = useState(false);
   const stop = useRef<AbortController>(undefined);
+  const asked = useRef<string>(undefined);
   const { tables, reload } = useTables();
 
   const run = useCallback(
@@ -38,6 +43,7 @@ export default function QueryPage() {
       if (!statement.trim()) return;
       stop.current?.abort();
       const own = (stop.current = new AbortController());
+      asked.current = statement;
       setRunning(true);
       setProblem(undefined);
       go(queryPath(statement), { replace: true });
@@ -55,16 +61,25 @@ export default function QueryPage() {
     [go, limit],
   );
 
-  const pick = (name: string) => {
-    setSql(tableQuery(name));
-    setPicked(picked + 1);
+  const show = (text: string) => {
+    setPut({ text, over: sql });
+    setSql(text);
   };
-  useEffect(() => sessionStorage.setItem(DRAFT, sql), [sql]);
-  const started = useRef(false);
   useEffect(() => {
-    if (started.current || !linked) return;
-    started.current = true;
-    void run(linked);
+    // What only a link says is in the address; it does not replace a draft.
+    if (sql !== linked || !sessionStorage.getItem(DRAFT)) sessionStorage.setItem(DRAFT, sql);
+  }, [sql, linked]);
+  const [followed, setFollowed] = useState(linked);
+  if (linked !== followed) {
+    setFollowed(linked);
+    if (linked && linked !== sql) show(linked);
+  }
+  const opened = useRef<string>(undefined);
+  useEffect(() => {
+    const before = opened.current;
+    opened.current = linked || "";
+    // The address also changes when a query is run here: that one was asked already.
+    if (linked && linked !== before && linked !== asked.current) void run(linked);
   });
   useEffect(() => {
     // A new table is known as soon as a query of it was asked.
@@ -75,11 +90,17 @@ export default function QueryPage() {
     <div className="page query">
       <h1>{t.query.title}</h1>
       <div className="query-layout">
-        <TableList tables={tables} onPick={pick} />
+        <TableList tables={tables} onPick={(name) => show(tableQuery(name))} />
         <div className="query-main">
           <div className="editor-box">
             <Suspense fallback={<textarea className="editor-waiting" value={sql} aria-label={t.query.sql} onChange={(event) => setSql(event.target.value)} />}>
-              <Editor key={picked} first={sql} onChange={setSql} onRun={(text) => void run(text)} tables={tables} />
+              <Editor
+                first={sql}
+                put={put}
+                onChange={setSql}
+                onRun={(text) => void run(text)}
+                tables={tables}
+              />
             </Suspense>
           </div>
           <div className="actions query-actions">
