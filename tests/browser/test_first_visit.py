@@ -115,7 +115,7 @@ def test_who_looks_elsewhere_is_told_of_the_end(visitor: Visitor, tmp_path: Path
     page.get_by_role("button", name="Apply this plan").click()
     visitor.until("SUCCEEDED")
     page.wait_for_function("() => window.told.length > 0")
-    assert page.evaluate("window.told") == ["told.csv is loaded"]
+    assert page.evaluate("window.told") == ["told.csv was loaded"]
 
 
 def test_every_page_is_in_order(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:

@@ -46,7 +46,7 @@ REFUSED = [
     ("services.upload", "AUTH_MODE", "none", "Who may call"),
     ("services.validation", "S3_BUCKET_NAME", MISSING, "is not set. Bucket that holds"),
     ("services.validation", "SPOOL_MAX_BYTES", "-1", "Space in SPOOL_DIR, in bytes"),
-    ("services.validation", "CHILD_MEMORY_BYTES", "1", "Memory that reading one file may use"),
+    ("services.validation", "CHILD_MEMORY_BYTES", "1", "Memory for reading one file alone"),
     ("services.status", "DATABASE_URL", MISSING, "is not set. The PostgreSQL database"),
     ("services.status", "DATABASE_URL", "mysql://sluice@localhost/sluice", "The PostgreSQL database, postgresql://"),
     ("services.status", "DATABASE_URL", "localhost:5432", "The PostgreSQL database, postgresql://"),

@@ -60,7 +60,7 @@ def at_the_limits(table: str) -> list[str]:
         f"SELECT MAX(r) FROM (SELECT {long} AS y, ROW_NUMBER() OVER (ORDER BY x0) AS r FROM {unnest(4)})",
         f"SELECT SUM(x0) FROM {unnest(5)}",
         f"SELECT x0, x1, x2, x3, x4 FROM {unnest(5)} ORDER BY 1, 2, 3",
-        f'SELECT LENGTH({" || ".join(["LPAD(city, 100)"] * 10)}) FROM "{table}" LIMIT 3',
+        f'SELECT LENGTH({" || ".join(["LPAD(city, 50)"] * 10)}) FROM "{table}" LIMIT 3',
         "SELECT LENGTH(" + "REPLACE(" * 9 + "'aaaa'" + ", 'a', 'aa')" * 9 + ")",
         "SELECT LENGTH(" + "TO_JSON_STRING(" * 4 + "'\\\\'" + ")" * 4 + ")",
         'SELECT COUNT(*) FROM "' + table + '" GROUP BY CUBE(city, n, v)',

@@ -114,14 +114,14 @@ async def test_it_says_what_to_do_where_a_newer_release_breaks_it(
     assert (status, "Traceback" in output) == (1, False)
     assert "DATABASE_TOO_NEW: " in output
     assert newer.revision in output
-    assert "restore the backup" in output
+    assert "restore the PostgreSQL backup" in output
 
     service = await services.start()
     await becomes(service, NOT_SERVING)
     refused = await refusal(service)
     assert refused.code == "DATABASE_TOO_NEW"
     assert newer.revision in refused.problem.message
-    assert "restore the backup" in refused.problem.action
+    assert "restore the PostgreSQL backup" in refused.problem.action
     assert refused.problem.actor == Actor.ACTOR_ADMIN
     async with connected(database_url) as sql:
         assert await sql.fetchval("SELECT version_num FROM alembic_version") == newer.revision
