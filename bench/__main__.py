@@ -1,15 +1,32 @@
-"""`python -m bench NAME`: one measurement. Starts its own stack unless the named instance is up already."""
+"""`python -m bench NAME`: one measurement. Starts its own stack unless the named instance is up
+already.
+"""
 
 from typing import Annotated
 
 import typer
 
-from bench import drain, false_done, hard_files, ingest, memory, page, query, status, upload, validate
+from bench import (
+    drain,
+    false_done,
+    hard_files,
+    ingest,
+    memory,
+    page,
+    query,
+    status,
+    upload,
+    validate,
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 
 Pairs = Annotated[int, typer.Option(help="Runs of each contender, in turn.", min=1)]
-InstanceName = Annotated[str, typer.Option("--instance", help="The stack to measure: bench, default or test.")]
+InstanceName = Annotated[
+    str, typer.Option("--instance", help="The stack to measure: bench, default or test.")
+]
 
 
 @app.command("memory")
@@ -22,12 +39,18 @@ def memory_command(pairs: Pairs = 3, big_mib: int = 300, instance: InstanceName 
 def ingest_command(
     pairs: Pairs = 3,
     rows: int = 2_300_000,
-    rounds: Annotated[int, typer.Option(help="Small files of each contender, in turn.", min=1)] = 20,
+    rounds: Annotated[
+        int, typer.Option(help="Small files of each contender, in turn.", min=1)
+    ] = 20,
     month: bool = False,
-    only: Annotated[list[str] | None, typer.Option(help="These parts alone: seed, small, beside. Repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="These parts alone: seed, small, beside. Repeatable.")
+    ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """Loading 2.3 M rows against the seed's spec on the raw file, and 1,000 against a bare client."""
+    """Loading 2.3 M rows against the seed's spec on the raw file, and 1,000 against a bare
+    client.
+    """
     ingest.main(pairs, rows, rounds, only or ["small", "beside", "seed"], instance, month)
 
 
@@ -45,24 +68,41 @@ def query_command(rows: int = 1_000_000, instance: InstanceName = "bench") -> No
 
 @app.command("page")
 def page_command(
-    runs: Annotated[int, typer.Option(help="First loads, each by a browser that was never here.", min=1)] = 5,
-    rows: Annotated[int, typer.Option(help="Rows of the answer that is scrolled: 1000, 10000 or 100000, as the page offers.")] = 100_000,
+    runs: Annotated[
+        int, typer.Option(help="First loads, each by a browser that was never here.", min=1)
+    ] = 5,
+    rows: Annotated[
+        int,
+        typer.Option(
+            help="Rows of the answer that is scrolled: 1000, 10000 or 100000, as the page offers."
+        ),
+    ] = 100_000,
     size_mib: int = 466,
-    only: Annotated[list[str] | None, typer.Option(help="These parts alone: first, scroll, drop. Repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="These parts alone: first, scroll, drop. Repeatable.")
+    ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """The page in a Chromium: the first load, scrolling a long answer, memory of the tab that a large file is dropped into."""
+    """The page in a Chromium: the first load, scrolling a long answer, memory of the tab that a
+    large file is dropped into.
+    """
     page.main(runs, rows, size_mib, only or list(page.PARTS), instance)
 
 
 @app.command("status")
-def status_command(pairs: Pairs = 5, rounds: int = 10, size_mib: int = 466, instance: InstanceName = "bench") -> None:
-    """Live events to 500 watchers, a reconnect storm of 2,000, and polling while a file is uploaded."""
+def status_command(
+    pairs: Pairs = 5, rounds: int = 10, size_mib: int = 466, instance: InstanceName = "bench"
+) -> None:
+    """Live events to 500 watchers, a reconnect storm of 2,000, and polling while a file is
+    uploaded.
+    """
     status.main(pairs, rounds, size_mib, instance)
 
 
 @app.command("drain")
-def drain_command(tasks: int = 1000, away_s: float = 300, seed: int = 1, instance: InstanceName = "bench") -> None:
+def drain_command(
+    tasks: int = 1000, away_s: float = 300, seed: int = 1, instance: InstanceName = "bench"
+) -> None:
     """Small tasks that are queued while Druid is away, and how they get through afterwards."""
     drain.main(tasks, away_s, seed, instance)
 
@@ -71,18 +111,30 @@ def drain_command(tasks: int = 1000, away_s: float = 300, seed: int = 1, instanc
 def upload_command(
     pairs: Pairs = 3,
     size_mib: int = 466,
-    only: Annotated[list[str] | None, typer.Option(help="These parts alone: doors, memory, seed, paced, resume, slow. Repeatable.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="These parts alone: doors, memory, seed, paced, resume, slow. Repeatable."
+        ),
+    ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """Taking a file in by each door: throughput, CPU and memory against the object store itself, broken and slow lines."""
+    """Taking a file in by each door: throughput, CPU and memory against the object store itself,
+    broken and slow lines.
+    """
     upload.main(pairs, size_mib, instance, only or [])
 
 
 @app.command("hard_files")
 def hard_files_command(
-    with_pollock: Annotated[bool, typer.Option("--pollock/--no-pollock", help="Score the polluted CSV files.")] = True,
+    with_pollock: Annotated[
+        bool, typer.Option("--pollock/--no-pollock", help="Score the polluted CSV files.")
+    ] = True,
     with_hostile: Annotated[
-        bool, typer.Option("--hostile/--no-hostile", help="Make and read files that are meant to break a reader.")
+        bool,
+        typer.Option(
+            "--hostile/--no-hostile", help="Make and read files that are meant to break a reader."
+        ),
     ] = True,
 ) -> None:
     """How well real, polluted and hostile files are read; needs no stack."""
@@ -93,11 +145,15 @@ def hard_files_command(
 def validate_command(
     pairs: Pairs = 3,
     rows: int = 5_440_000,
-    only: Annotated[list[str] | None, typer.Option(help="These parts alone: report, early, workbook, upload. Repeatable.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="These parts alone: report, early, workbook, upload. Repeatable."),
+    ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """A regular CSV of 466 MiB, its damaged twin and a small one beside DuckDB's SUMMARIZE, early verdicts, a workbook; a real upload's
-    report, which alone needs a stack."""
+    """A regular CSV of 466 MiB, its damaged twin and a small one beside DuckDB's SUMMARIZE, early
+    verdicts, a workbook; a real upload's report, which alone needs a stack.
+    """
     validate.main(pairs, rows, only or [], instance)
 
 

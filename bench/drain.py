@@ -1,4 +1,6 @@
-"""Small tasks that are queued while Druid is away: all must succeed afterwards, with bounded memory and without storming Druid."""
+"""Small tasks that are queued while Druid is away: all must succeed afterwards, with bounded memory
+and without storming Druid.
+"""
 
 import asyncio
 import random
@@ -21,10 +23,14 @@ PATIENCE_S = 3600.0
 
 
 def main(tasks: int, away_s: float, seed: int, instance: str) -> None:
-    """Prints the table and the line with succeeded, drain_s, tries_while_away and the peaks of memory."""
+    """Prints the table and the line with succeeded, drain_s, tries_while_away and the peaks of
+    memory.
+    """
     with running(instance) as stack:
         figures = asyncio.run(_drain(stack, tasks, away_s, seed))
-    harness.table(f"{tasks:,} tasks, Druid away for {away_s:g} s", ["figure", "value"], figures.items())
+    harness.table(
+        f"{tasks:,} tasks, Druid away for {away_s:g} s", ["figure", "value"], figures.items()
+    )
     harness.conclude(bench="drain", seed=seed, **figures)
 
 
@@ -43,7 +49,11 @@ async def _drain(stack: Instance, tasks: int, away_s: float, seed: int) -> dict[
         async def upload(number: int) -> str:
             async with places:
                 name = f"bench_drain_{run}_{chance.randrange(DATASOURCES)}"
-                answer = await http.post("/api/ingest/upload", data={"datasource_name": name}, files={"file": ("s.csv", _csv(number))})
+                answer = await http.post(
+                    "/api/ingest/upload",
+                    data={"datasource_name": name},
+                    files={"file": ("s.csv", _csv(number))},
+                )
                 return str(answer.raise_for_status().json()["task_id"])
 
         made = await asyncio.gather(*(upload(number) for number in range(tasks)))
@@ -58,8 +68,13 @@ async def _drain(stack: Instance, tasks: int, away_s: float, seed: int) -> dict[
                 stack.start_program(role)
             most = await _until_ended(sql, made)
             drain_s = monotonic() - began
-            succeeded = await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE task_id = ANY($1) AND status = 'SUCCEEDED'", made)
-            rows = await sql.fetchval("SELECT sum(row_count) FROM ingestion_tasks WHERE task_id = ANY($1)", made)
+            succeeded = await sql.fetchval(
+                "SELECT count(*) FROM ingestion_tasks WHERE task_id = ANY($1) AND status = 'SUCCEEDED'",
+                made,
+            )
+            rows = await sql.fetchval(
+                "SELECT sum(row_count) FROM ingestion_tasks WHERE task_id = ANY($1)", made
+            )
         finally:
             await sql.close()
     return {
@@ -71,7 +86,9 @@ async def _drain(stack: Instance, tasks: int, away_s: float, seed: int) -> dict[
         "drain_s": drain_s,
         "tries_while_away": tried,
         "most_at_druid": most,
-        **{f"growth_{name}_mib": harness.peak_mib(pid) - before[name] for name, pid in pids.items()},
+        **{
+            f"growth_{name}_mib": harness.peak_mib(pid) - before[name] for name, pid in pids.items()
+        },
     }
 
 
@@ -93,5 +110,8 @@ async def _until_ended(sql: "asyncpg.Connection[asyncpg.Record]", made: list[str
 
 def _csv(number: int) -> bytes:
     lines = ["order_date,order_id,region,product,quantity,revenue"]
-    lines += [f"2024-01-{row % 28 + 1:02} 10:00:00,{number * ROWS + row},north,thing,{row},{row / 4}" for row in range(ROWS)]
+    lines += [
+        f"2024-01-{row % 28 + 1:02} 10:00:00,{number * ROWS + row},north,thing,{row},{row / 4}"
+        for row in range(ROWS)
+    ]
     return "\n".join(lines).encode()

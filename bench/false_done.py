@@ -1,4 +1,6 @@
-"""Done is said only of rows that can be queried: small files, 8 at a time, each counted by a foreign client as soon as it SUCCEEDED."""
+"""Done is said only of rows that can be queried: small files, 8 at a time, each counted by a
+foreign client as soon as it SUCCEEDED.
+"""
 
 import asyncio
 import random
@@ -21,7 +23,9 @@ TRIES = 3
 
 
 def main(loads: int, seed: int, instance: str) -> None:
-    """Prints the line with loads and false_done: those of which a query did not count every row as soon as SUCCEEDED was said."""
+    """Prints the line with loads and false_done: those of which a query did not count every row as
+    soon as SUCCEEDED was said.
+    """
     with running(instance) as stack:
         figures = asyncio.run(_measure(stack, loads, seed))
     harness.conclude(bench="false_done", seed=seed, **figures)
@@ -30,7 +34,10 @@ def main(loads: int, seed: int, instance: str) -> None:
 async def _measure(stack: Instance, loads: int, seed: int) -> dict[str, object]:
     chance, run = random.Random(seed), uuid4().hex[:8]
     names = [f"bench_done_{run}_{number}" for number in range(DATASOURCES)]
-    orders = [(chance.choice(names), chance.randrange(1, MOST_ROWS + 1), chance.random()) for _ in range(loads)]
+    orders = [
+        (chance.choice(names), chance.randrange(1, MOST_ROWS + 1), chance.random())
+        for _ in range(loads)
+    ]
     places = asyncio.Semaphore(AT_ONCE)
     ends: list[str] = []
     false: list[str] = []
@@ -47,7 +54,10 @@ async def _measure(stack: Instance, loads: int, seed: int) -> dict[str, object]:
                 task_id = await _sent(edge, datasource, file)
                 status = await _end(edge, task_id)
                 ends.append(status)
-                if status == "SUCCEEDED" and (counted := await _counted(druid, datasource, task_id)) != rows:
+                if (
+                    status == "SUCCEEDED"
+                    and (counted := await _counted(druid, datasource, task_id)) != rows
+                ):
                     false.append(f"{task_id}: {counted} of {rows}")
                 seconds.append(monotonic() - began)
 
@@ -67,11 +77,15 @@ async def _measure(stack: Instance, loads: int, seed: int) -> dict[str, object]:
     }
 
 
-async def _sent(edge: httpx.AsyncClient, datasource: str, file: dict[str, tuple[str, bytes]]) -> str:
+async def _sent(
+    edge: httpx.AsyncClient, datasource: str, file: dict[str, tuple[str, bytes]]
+) -> str:
     """Sends under one id, again where the server says that it had no time."""
     key = {"Idempotency-Key": uuid4().hex}
     for _ in range(TRIES):
-        sent = await edge.post("/api/ingest/upload", data={"datasource_name": datasource}, files=file, headers=key)
+        sent = await edge.post(
+            "/api/ingest/upload", data={"datasource_name": datasource}, files=file, headers=key
+        )
         if not sent.is_server_error:
             break
     return str(sent.raise_for_status().json()["task_id"])
@@ -80,7 +94,9 @@ async def _sent(edge: httpx.AsyncClient, datasource: str, file: dict[str, tuple[
 async def _end(edge: httpx.AsyncClient, task_id: str) -> str:
     deadline = monotonic() + DEADLINE_S
     while True:
-        status = str((await edge.get(f"/api/ingest/tasks/{task_id}")).raise_for_status().json()["status"])
+        status = str(
+            (await edge.get(f"/api/ingest/tasks/{task_id}")).raise_for_status().json()["status"]
+        )
         if status in TERMINAL:
             return status
         if monotonic() > deadline:
@@ -98,6 +114,7 @@ def _csv(rows: int, salt: float) -> bytes:
     """Never the same bytes twice."""
     lines = ["order_date,order_id,region,quantity,revenue"]
     lines += [
-        f"2024-0{number % 3 + 1}-{number % 28 + 1:02}T10:00:00Z,{number},north,{number % 20},{salt + number}" for number in range(rows)
+        f"2024-0{number % 3 + 1}-{number % 28 + 1:02}T10:00:00Z,{number},north,{number % 20},{salt + number}"
+        for number in range(rows)
     ]
     return "\n".join(lines).encode()

@@ -1,7 +1,9 @@
-"""Real, polluted and hostile files: how well they are read, and that none of them hurts the service.
+"""Real, polluted and hostile files: how well they are read, and that none of them hurts the
+service.
 
-Every file but Pollock's goes through the same children that the service uses, with the service's limits; this process stands for the
-service. The files lie beside the project, or where HARD_FILES says.
+Every file but Pollock's goes through the same children that the service uses, with the service's
+limits; this process stands for the service. The files lie beside the project, or where HARD_FILES
+says.
 """
 
 import asyncio
@@ -18,7 +20,12 @@ from services.common import errors
 from services.validation.process.child import Job
 from services.validation.process.children import ChildLostError, Children
 from services.validation.process.limits import Limits
-from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    Report,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    Verdict,
+)
 
 FOLDERS = ("calamine", "fastexcel", "messytables-horror", "sales", "csv-spectrum")
 HOSTILE_SECONDS = 60
@@ -28,11 +35,17 @@ LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * G
 
 def main(with_pollock: bool, with_hostile: bool) -> None:
     """Prints what became of the files and the line with all figures."""
-    hard_files = Path(os.environ.get("HARD_FILES") or Path(__file__).parents[2] / "shared" / "hard-files")
+    hard_files = Path(
+        os.environ.get("HARD_FILES") or Path(__file__).parents[2] / "shared" / "hard-files"
+    )
     figures: dict[str, object] = {}
     if with_pollock:
         totals, readings = pollock.score(hard_files)
-        figures |= {"simple": totals["simple"], "weighted": totals["weighted"], "crashes": sum(bool(r.crashed) for r in readings)}
+        figures |= {
+            "simple": totals["simple"],
+            "weighted": totals["weighted"],
+            "crashes": sum(bool(r.crashed) for r in readings),
+        }
         figures |= pollock.locate(hard_files, readings)
     figures |= asyncio.run(_through_children(hard_files, with_hostile))
     harness.conclude(bench="hard_files", **figures)
@@ -49,15 +62,23 @@ async def _through_children(hard_files: Path, with_hostile: bool) -> dict[str, o
                 files += 1
                 began = perf_counter()
                 try:
-                    report, used = await _examine(children, source, Path(tempfile.mkdtemp(dir=folder)))
+                    report, used = await _examine(
+                        children, source, Path(tempfile.mkdtemp(dir=folder))
+                    )
                 except errors.SluiceError as failure:
                     print(f"{name}: the service failed: {failure}")
                     deaths += 1
                     continue
                 seconds = perf_counter() - began
                 codes = [errors.code_of(problem.code) for problem in report.problems]
-                peak = max(peak, used) if name.startswith("hostile") and source.suffix == ".csv" else peak
-                print(f"{name}: {Verdict.Name(report.verdict)} {codes[:4]} {seconds:.1f} s, child {used:.0f} MiB")
+                peak = (
+                    max(peak, used)
+                    if name.startswith("hostile") and source.suffix == ".csv"
+                    else peak
+                )
+                print(
+                    f"{name}: {Verdict.Name(report.verdict)} {codes[:4]} {seconds:.1f} s, child {used:.0f} MiB"
+                )
                 if not report.summary or (report.verdict != Verdict.VERDICT_PASSED and not codes):
                     untyped.append(name)
                 if seconds > HOSTILE_SECONDS:
@@ -99,11 +120,16 @@ async def _examine(children: Children, source: Path, folder: Path) -> tuple[Repo
     try:
         async with aclosing(children.examine(job)) as responses:
             async for response in responses:
-                if isinstance(response, ValidateObjectResponse) and response.WhichOneof("step") == "report":
+                if (
+                    isinstance(response, ValidateObjectResponse)
+                    and response.WhichOneof("step") == "report"
+                ):
                     return response.report, await _stopped(peak)
     except ChildLostError as lost:
         problem = errors.problem(errors.reason_of("RESOURCE_LIMIT"), str(lost))
-        return Report(verdict=Verdict.VERDICT_REJECTED, summary=str(lost), problems=[problem]), await _stopped(peak)
+        return Report(
+            verdict=Verdict.VERDICT_REJECTED, summary=str(lost), problems=[problem]
+        ), await _stopped(peak)
     raise RuntimeError("the child ended without a report")
 
 

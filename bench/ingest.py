@@ -1,7 +1,9 @@
-"""Loading rows into Druid: Sluice beside the seed's own spec on the raw file, interleaved on the same Druid; small files are in small.py.
+"""Loading rows into Druid: Sluice beside the seed's own spec on the raw file, interleaved on the
+same Druid; small files are in small.py.
 
-Both are counted by this foreign client. The seed's spec is run with its time column corrected and otherwise unchanged (DAY, no
-intervals, discovery only); `--month` adds it with MONTH. Druid reads the raw file from a presigned URL of the same object store.
+Both are counted by this foreign client. The seed's spec is run with its time column corrected and
+otherwise unchanged (DAY, no intervals, discovery only); `--month` adds it with MONTH. Druid reads
+the raw file from a presigned URL of the same object store.
 """
 
 from typing import Any
@@ -21,7 +23,9 @@ WARM_ROWS = 100_000
 
 
 def main(pairs: int, rows: int, rounds: int, only: list[str], instance: str, month: bool) -> None:
-    """Prints the tables and one line with the figures of the parts (seed, small, beside): medians over the pairs or rounds."""
+    """Prints the tables and one line with the figures of the parts (seed, small, beside): medians
+    over the pairs or rounds.
+    """
     figures: dict[str, object] = {}
     with running(instance) as stack:
         if "small" in only:
@@ -45,7 +49,17 @@ def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dic
         warm = data.sales_by_rows(FILES / f"sales-{WARM_ROWS}-rows.csv", WARM_ROWS)
         edge.succeeded(edge.upload(warm, f"bench_warm_{uuid4().hex[:8]}"), DEADLINE_S)
         for pair in range(1, pairs + 1):
-            pids = {name: stack.pid(name) for name in ("druid_indexer", "validation", "upload", "gateway", "status", "druid_gateway")}
+            pids = {
+                name: stack.pid(name)
+                for name in (
+                    "druid_indexer",
+                    "validation",
+                    "upload",
+                    "gateway",
+                    "status",
+                    "druid_gateway",
+                )
+            }
             with harness.measured(pids) as sample:
                 datasource = f"bench_sluice_{uuid4().hex[:8]}"
                 task = edge.succeeded(edge.upload(path, datasource), DEADLINE_S)
@@ -53,28 +67,55 @@ def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dic
             seconds = {timing["stage"]: timing["seconds"] for timing in task["timings"]}
             load.append(seconds["ingest"] + seconds["verify"])
             total.append(sample.wall_s)
-            table.append((pair, "Sluice, first byte -> counted", sample.wall_s, sample.cpu_s, load[-1]))
+            table.append(
+                (pair, "Sluice, first byte -> counted", sample.wall_s, sample.cpu_s, load[-1])
+            )
             forget(stack.stack.druid_url, datasource)
             for granularity in granularities:
-                with raw_object(stack.stack, path) as url, harness.measured({"druid_indexer": stack.pid("druid_indexer")}) as sample:
+                with (
+                    raw_object(stack.stack, path) as url,
+                    harness.measured({"druid_indexer": stack.pid("druid_indexer")}) as sample,
+                ):
                     datasource = f"bench_seed_{uuid4().hex[:8]}"
                     druid_load(stack, seed_spec(datasource, url, granularity), datasource, rows)
                 seed[granularity].append(sample.wall_s)
-                table.append((pair, f"the seed's spec, {granularity}", sample.wall_s, sample.cpu_s, sample.wall_s))
+                table.append(
+                    (
+                        pair,
+                        f"the seed's spec, {granularity}",
+                        sample.wall_s,
+                        sample.cpu_s,
+                        sample.wall_s,
+                    )
+                )
                 forget(stack.stack.druid_url, datasource)
-    harness.table(f"{rows:,} rows, {path.stat().st_size / harness.MIB:.0f} MiB", ["pair", "what", "wall s", "CPU s", "load s"], table)
-    figures = {"seed_load_s": harness.median(seed["DAY"]), "sluice_load_s": harness.median(load), "sluice_total_s": harness.median(total)}
+    harness.table(
+        f"{rows:,} rows, {path.stat().st_size / harness.MIB:.0f} MiB",
+        ["pair", "what", "wall s", "CPU s", "load s"],
+        table,
+    )
+    figures = {
+        "seed_load_s": harness.median(seed["DAY"]),
+        "sluice_load_s": harness.median(load),
+        "sluice_total_s": harness.median(total),
+    }
     if month:
         figures["seed_month_load_s"] = harness.median(seed["MONTH"])
     return {
         **figures,
-        "ratio_seed_load": harness.median(ours / theirs for ours, theirs in zip(load, seed["DAY"], strict=True)),
-        "ratio_seed_total": harness.median(ours / theirs for ours, theirs in zip(total, seed["DAY"], strict=True)),
+        "ratio_seed_load": harness.median(
+            ours / theirs for ours, theirs in zip(load, seed["DAY"], strict=True)
+        ),
+        "ratio_seed_total": harness.median(
+            ours / theirs for ours, theirs in zip(total, seed["DAY"], strict=True)
+        ),
     }
 
 
 def seed_spec(datasource: str, url: str, granularity: str) -> dict[str, Any]:
-    """The seed's ingestion spec; changed are its time column and, as the file lies behind a URL, its input source."""
+    """The seed's ingestion spec; changed are its time column and, as the file lies behind a URL,
+    its input source.
+    """
     return {
         "type": "index_parallel",
         "spec": {
@@ -82,13 +123,21 @@ def seed_spec(datasource: str, url: str, granularity: str) -> dict[str, Any]:
                 "dataSource": datasource,
                 "timestampSpec": {"column": "order_date", "format": "auto"},
                 "dimensionsSpec": {"useSchemaDiscovery": True},
-                "granularitySpec": {"type": "uniform", "segmentGranularity": granularity, "queryGranularity": "NONE", "rollup": False},
+                "granularitySpec": {
+                    "type": "uniform",
+                    "segmentGranularity": granularity,
+                    "queryGranularity": "NONE",
+                    "rollup": False,
+                },
             },
             "ioConfig": {
                 "type": "index_parallel",
                 "inputSource": {"type": "http", "uris": [url]},
                 "inputFormat": {"type": "csv", "findColumnsFromHeader": True},
             },
-            "tuningConfig": {"type": "index_parallel", "partitionsSpec": {"type": "dynamic", "maxRowsPerSegment": 5_000_000}},
+            "tuningConfig": {
+                "type": "index_parallel",
+                "partitionsSpec": {"type": "dynamic", "maxRowsPerSegment": 5_000_000},
+            },
         },
     }

@@ -1,5 +1,6 @@
-"""The page in a real Chromium: how much the first load brings and when it can be used, how an answer of 100,000 rows scrolls, and what a
-large file costs the tab."""
+"""The page in a real Chromium: how much the first load brings and when it can be used, how an
+answer of 100,000 rows scrolls, and what a large file costs the tab.
+"""
 
 import os
 from collections.abc import Iterator
@@ -38,7 +39,9 @@ USABLE = """() => {
   const button = [...document.querySelectorAll("button")].find(each => each.textContent === "Choose files");
   return button && document.querySelector(".rows, .empty") ? Math.max(performance.now(), 1) : 0;
 }"""
-"""Milliseconds from the beginning of the load, once there is what can be clicked, and the latest loads are there."""
+"""Milliseconds from the beginning of the load, once there is what can be clicked, and the latest
+loads are there.
+"""
 
 SCROLL = """async ({ frames, step }) => {
   const box = document.querySelector(".virtual"), took = [];
@@ -59,7 +62,11 @@ SCROLL = """async ({ frames, step }) => {
 def main(runs: int, rows: int, size_mib: int, only: list[str], instance: str) -> None:
     """Prints a table for each part, and the line with all figures."""
     figures: dict[str, Any] = {}
-    with running(instance) as stack, _chromium() as browser, httpx.Client(base_url=stack.stack.gateway_url, timeout=300) as http:
+    with (
+        running(instance) as stack,
+        _chromium() as browser,
+        httpx.Client(base_url=stack.stack.gateway_url, timeout=300) as http,
+    ):
         edge = Edge(http)
         if "first" in only:
             figures |= _first_load(browser, stack.stack.gateway_url, runs)
@@ -76,7 +83,9 @@ def _chromium() -> Iterator[Browser]:
     if program is None:
         raise SystemExit("no Chromium: set CHROMIUM or install it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         yield browser
         browser.close()
 
@@ -93,13 +102,22 @@ def _first_load(browser: Browser, url: str, runs: int) -> dict[str, Any]:
         seen = page.wait_for_function(USABLE, polling="raf").json_value()
         page.wait_for_load_state("networkidle")
         # What still keeps the thread busy just then keeps a click waiting.
-        usable.append(max([seen, *(end for end in page.evaluate("window.busy") if end < seen + 1000)]))
+        usable.append(
+            max([seen, *(end for end in page.evaluate("window.busy") if end < seen + 1000)])
+        )
         scripts.append(sum(size for kind, size in sizes if kind == "Script"))
         everything.append(sum(size for _, size in sizes))
         context.close()
     row = (runs, harness.median(usable), max(usable), scripts[0] / 1024, everything[0] / 1024)
-    harness.table("First load", ["runs", "usable after ms", "slowest", "scripts KiB", "all KiB"], [row])
-    return {"usable_ms": row[1], "slowest_ms": row[2], "scripts_kib": row[3], "first_load_kib": row[4]}
+    harness.table(
+        "First load", ["runs", "usable after ms", "slowest", "scripts KiB", "all KiB"], [row]
+    )
+    return {
+        "usable_ms": row[1],
+        "slowest_ms": row[2],
+        "scripts_kib": row[3],
+        "first_load_kib": row[4],
+    }
 
 
 def _transferred(page: Page) -> list[tuple[str, float]]:
@@ -108,8 +126,13 @@ def _transferred(page: Page) -> list[tuple[str, float]]:
     session.send("Network.enable")
     kinds: dict[str, str] = {}
     found: list[tuple[str, float]] = []
-    session.on("Network.responseReceived", lambda told: kinds.update({told["requestId"]: told["type"]}))
-    session.on("Network.loadingFinished", lambda told: found.append((kinds.get(told["requestId"], ""), told["encodedDataLength"])))
+    session.on(
+        "Network.responseReceived", lambda told: kinds.update({told["requestId"]: told["type"]})
+    )
+    session.on(
+        "Network.loadingFinished",
+        lambda told: found.append((kinds.get(told["requestId"], ""), told["encodedDataLength"])),
+    )
     return found
 
 
@@ -146,7 +169,9 @@ def _scroll(browser: Browser, stack: Instance, edge: Edge, rows: int) -> dict[st
             f"{name}_blank_frames": told["blank"],
         }
     harness.table(
-        f"{rows:,} rows scrolled", ["", "frames", "CPU ms a frame", "p50 ms", "p95 ms", "longest", "> 50 ms", "without a row"], table
+        f"{rows:,} rows scrolled",
+        ["", "frames", "CPU ms a frame", "p50 ms", "p95 ms", "longest", "> 50 ms", "without a row"],
+        table,
     )
     page.close()
     forget(stack.stack.druid_url, datasource)
@@ -154,8 +179,12 @@ def _scroll(browser: Browser, stack: Instance, edge: Edge, rows: int) -> dict[st
 
 
 def _main_thread_s(session: CDPSession) -> float:
-    """CPU seconds of the tab's own thread so far: what a frame costs, whatever else the machine does."""
-    told = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    """CPU seconds of the tab's own thread so far: what a frame costs, whatever else the machine
+    does.
+    """
+    told = {
+        each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
+    }
     return float(told["ThreadTime"])
 
 
@@ -179,11 +208,22 @@ def _drop(browser: Browser, stack: Instance, edge: Edge, size_mib: int) -> dict[
     edge.http.delete(f"/api/ingest/tasks/{task_id}").raise_for_status()
     peak = max(sample.peak_rss_mib.values())
     size = path.stat().st_size / MIB
-    harness.table("A file dropped", ["MiB", "wall s", "tab before MiB", "at most MiB"], [(size, sample.wall_s, before, peak)])
-    return {"drop_mib": size, "drop_s": sample.wall_s, "tab_before_mib": before, "tab_peak_mib": peak}
+    harness.table(
+        "A file dropped",
+        ["MiB", "wall s", "tab before MiB", "at most MiB"],
+        [(size, sample.wall_s, before, peak)],
+    )
+    return {
+        "drop_mib": size,
+        "drop_s": sample.wall_s,
+        "tab_before_mib": before,
+        "tab_peak_mib": peak,
+    }
 
 
 def _renderers(browser: Browser) -> list[int]:
     """Processes of the browser that hold tabs."""
     told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    return [each["id"] for each in told if each["type"] == "renderer" and psutil.pid_exists(each["id"])]
+    return [
+        each["id"] for each in told if each["type"] == "renderer" and psutil.pid_exists(each["id"])
+    ]

@@ -1,4 +1,6 @@
-"""A query that streams a million rows through druid_gateway and the edge, in each of its forms, and the memory that it takes there."""
+"""A query that streams a million rows through druid_gateway and the edge, in each of its forms, and
+the memory that it takes there.
+"""
 
 from time import perf_counter
 from uuid import uuid4
@@ -18,11 +20,15 @@ WARM = 1_000
 
 
 def main(rows: int, instance: str) -> None:
-    """Prints the table and the line with growth_gateway_mib and growth_druid_gateway_mib: the most over the forms, above an answer of
-    1,000 rows."""
+    """Prints the table and the line with growth_gateway_mib and growth_druid_gateway_mib: the most
+    over the forms, above an answer of 1,000 rows.
+    """
     table = []
     growth = dict.fromkeys(PROCESSES, 0.0)
-    with running(instance) as stack, httpx.Client(base_url=stack.stack.gateway_url, timeout=300) as http:
+    with (
+        running(instance) as stack,
+        httpx.Client(base_url=stack.stack.gateway_url, timeout=300) as http,
+    ):
         edge = Edge(http)
         datasource = f"bench_query_{uuid4().hex[:8]}"
         path = data.sales_by_rows(FILES / f"sales-{rows}-rows.csv", rows)
@@ -39,13 +45,20 @@ def main(rows: int, instance: str) -> None:
             growth = {name: max(growth[name], grown[name]) for name in PROCESSES}
             table.append((form, size / harness.MIB, seconds, *grown.values()))
         forget(stack.stack.druid_url, datasource)
-    harness.table(f"{rows:,} rows", ["form", "MiB", "wall s", *(f"{name} +MiB" for name in PROCESSES)], table)
-    harness.conclude(bench="query", rows=rows, **{f"growth_{name}_mib": grown for name, grown in growth.items()})
+    harness.table(
+        f"{rows:,} rows", ["form", "MiB", "wall s", *(f"{name} +MiB" for name in PROCESSES)], table
+    )
+    harness.conclude(
+        bench="query", rows=rows, **{f"growth_{name}_mib": grown for name, grown in growth.items()}
+    )
 
 
 def _read(http: httpx.Client, datasource: str, rows: int, form: str) -> int:
     """Bytes of the answer, which is thrown away while it is read."""
-    question = {"sql": f'SELECT __time, order_id, region, quantity, revenue FROM "{datasource}"', "limit": rows}
+    question = {
+        "sql": f'SELECT __time, order_id, region, quantity, revenue FROM "{datasource}"',
+        "limit": rows,
+    }
     with http.stream("POST", "/api/query", json=question, headers={"Accept": form}) as answer:
         if answer.status_code != httpx.codes.OK:
             raise RuntimeError(answer.read().decode())

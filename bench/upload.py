@@ -1,5 +1,5 @@
-"""What taking a file in costs on top of the object store: by each door, one at a time and eight at once, on a slow line, with a line that
-breaks, and beside slow clients.
+"""What taking a file in costs on top of the object store: by each door, one at a time and eight at
+once, on a slow line, with a line that breaks, and beside slow clients.
 
 Each task is cancelled once its bytes are stored, so that Druid stays out of the measurement.
 """
@@ -54,7 +54,9 @@ class Upload:
         self._http = httpx.Client(base_url=instance.stack.gateway_url, timeout=60)
 
     def doors(self) -> Figures:
-        """Throughput of each door against a direct multipart upload, in turn; CPU of gateway and upload."""
+        """Throughput of each door against a direct multipart upload, in turn; CPU of gateway and
+        upload.
+        """
         size = self._path.stat().st_size
         walls: dict[str, list[float]] = {name: [] for name in ("direct", *self._doors.all)}
         cpus: dict[str, list[float]] = {name: [] for name in self._doors.all}
@@ -70,10 +72,17 @@ class Upload:
                 walls[name].append(sample.wall_s)
                 cpus[name].append(sample.cpu_s)
         rows = [
-            (name, median(seconds), size / median(seconds) / 1e6, median(cpus[name]) / size * 1e9 if name in cpus else "")
+            (
+                name,
+                median(seconds),
+                size / median(seconds) / 1e6,
+                median(cpus[name]) / size * 1e9 if name in cpus else "",
+            )
             for name, seconds in walls.items()
         ]
-        harness.table(f"{size / MIB:.0f} MiB by each door", ["door", "wall s", "MB/s", "CPU s per GB"], rows)
+        harness.table(
+            f"{size / MIB:.0f} MiB by each door", ["door", "wall s", "MB/s", "CPU s per GB"], rows
+        )
         ratios = {name: round(median(walls["direct"]) / median(walls[name]), 3) for name in cpus}
         per_gb = {name: round(median(seconds) / size * 1e9, 2) for name, seconds in cpus.items()}
         return {
@@ -85,14 +94,20 @@ class Upload:
         }
 
     def memory(self) -> Figures:
-        """Peak resident memory of a big upload over that of a small one, by REST, after a restart; then of eight at once."""
+        """Peak resident memory of a big upload over that of a small one, by REST, after a restart;
+        then of eight at once.
+        """
         small = data.sales_by_size(FILES / f"sales-{SMALL_MIB}-mib.csv", SMALL_MIB)
         middle = data.sales_by_size(FILES / f"sales-{AT_ONCE_MIB}-mib.csv", AT_ONCE_MIB)
         for name in PROCESSES:
             self._instance.restart(name)
         self._instance.wait_healthy(*PROCESSES)
         peaks = {}
-        for name, path, count in (("small", small, 1), ("big", self._path, 1), ("at once", middle, AT_ONCE)):
+        for name, path, count in (
+            ("small", small, 1),
+            ("big", self._path, 1),
+            ("at once", middle, AT_ONCE),
+        ):
             with harness.measured(self._pids()) as sample, ThreadPoolExecutor(count) as pool:
                 tasks = list(pool.map(self._doors.rest, [path] * count))
             for task_id in tasks:
@@ -103,13 +118,17 @@ class Upload:
             [(name, *(peak[process] for process in PROCESSES)) for name, peak in peaks.items()],
         )  # fmt: skip
         return {
-            f"rss_growth_{process}_{suffix}": round(peaks[name][process] - peaks["small"][process], 1)
+            f"rss_growth_{process}_{suffix}": round(
+                peaks[name][process] - peaks["small"][process], 1
+            )
             for process in PROCESSES
             for name, suffix in (("big", "mib"), ("at once", "mib_8_at_once"))
         }
 
     def seed(self) -> Figures:
-        """The same file through FastAPI's UploadFile and boto3's put_object, beside REST: wall, CPU and the peak of memory."""
+        """The same file through FastAPI's UploadFile and boto3's put_object, beside REST: wall, CPU
+        and the peak of memory.
+        """
         samples: dict[str, list[harness.Sample]] = {"Sluice": [], "UploadFile, put_object": []}
         ours, theirs = samples.values()
         with seed.serving(self._instance.stack) as (address, pid):
@@ -131,7 +150,11 @@ class Upload:
             )
             for name, runs in samples.items()
         ]
-        harness.table(f"{self._path.stat().st_size / MIB:.0f} MiB", ["server", "wall s", "CPU s", "peak resident MiB"], rows)
+        harness.table(
+            f"{self._path.stat().st_size / MIB:.0f} MiB",
+            ["server", "wall s", "CPU s", "peak resident MiB"],
+            rows,
+        )
         return {
             "seed_wall_ratio": round(rows[1][1] / rows[0][1], 3),
             "seed_peak_mib": round(rows[1][3], 1),
@@ -144,17 +167,22 @@ class Upload:
         ratios = {}
         for name in self._doors.all:
             with Proxy(self._target(name), bytes_per_s=PACE_BYTES_PER_S).running() as proxy:
-                doors = Doors(self._instance.stack, ("127.0.0.1", proxy.port), f"127.0.0.1:{proxy.port}")
+                doors = Doors(
+                    self._instance.stack, ("127.0.0.1", proxy.port), f"127.0.0.1:{proxy.port}"
+                )
                 began = time.perf_counter()
                 task_id = doors.all[name](self._path)
                 ratios[name] = round(ideal / (time.perf_counter() - began), 3)
             self._forget(task_id)
-        harness.table("Behind a line of 40 MB/s", ["door", "share of its rate"], list(ratios.items()))
+        harness.table(
+            "Behind a line of 40 MB/s", ["door", "share of its rate"], list(ratios.items())
+        )
         return {"ratio_paced": ratios, "ratio_paced_worst": min(ratios.values())}
 
     def tee(self) -> Figures:
-        """First byte to verdict behind a line of 20 MB/s, read while it arrives, and read once it is stored: a file of which the first
-        byte came by another connection."""
+        """First byte to verdict behind a line of 20 MB/s, read while it arrives, and read once it
+        is stored: a file of which the first byte came by another connection.
+        """
         seconds: dict[bool, list[float]] = {True: [], False: []}
         with Proxy(self._target("tus"), bytes_per_s=TEE_BYTES_PER_S).running() as proxy:
             doors = Doors(self._instance.stack, ("127.0.0.1", proxy.port))
@@ -167,13 +195,20 @@ class Upload:
                     if self._was_fetched(task_id) is teed:
                         raise RuntimeError("the file was not read as it was meant to be")
                     self._forget(task_id)
-        rows = [("while it arrives", median(seconds[True])), ("once it is stored", median(seconds[False]))]
+        rows = [
+            ("while it arrives", median(seconds[True])),
+            ("once it is stored", median(seconds[False])),
+        ]
         harness.table("First byte to verdict", ["read", "wall s"], rows)
         return {"ratio_tee": round(rows[0][1] / rows[1][1], 3)}
 
     def _planned(self, task_id: str) -> None:
         deadline = time.monotonic() + 300
-        while (status := self._http.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()["status"]) != "PLANNED":
+        while (
+            status := self._http.get(f"/api/ingest/tasks/{task_id}")
+            .raise_for_status()
+            .json()["status"]
+        ) != "PLANNED":
             if status not in ("PENDING", "UPLOADED", "VALIDATING") or time.monotonic() > deadline:
                 raise RuntimeError(f"the task is {status}")
             time.sleep(0.05)
@@ -183,29 +218,48 @@ class Upload:
         return any(timing["step"] == "fetch" for timing in report["timings"])
 
     def resume(self, seed: int = 1) -> Figures:
-        """A gRPC upload whose connection is cut at random bytes, and whose servers are killed on the way."""
+        """A gRPC upload whose connection is cut at random bytes, and whose servers are killed on
+        the way.
+        """
         size = self._path.stat().st_size
         chance = random.Random(seed)
         cuts = sorted(chance.randrange(size) for _ in range(CUTS))
         with Proxy(self._target("grpc"), cuts=cuts).running() as proxy:
             wall_s, _, task_id = asyncio.run(self._sent_with_breaks(f"127.0.0.1:{proxy.port}", []))
             cut = proxy.cut
-        # What went over the line beyond the file; the frames around its pieces are a thousandth of it.
+        # What went over the line beyond the file; the frames around its pieces are a thousandth of
+        # it.
         resent = proxy.sent - size
         right = self._stored_right(task_id)
         kills = [size // 3, 2 * size // 3]
-        killed_s, resent_by_kills, task_id = asyncio.run(self._sent_with_breaks(self._instance.stack.addresses["upload"], list(kills)))
+        killed_s, resent_by_kills, task_id = asyncio.run(
+            self._sent_with_breaks(self._instance.stack.addresses["upload"], list(kills))
+        )
         right_after_kills = self._stored_right(task_id)
         began = time.perf_counter()
-        task_id, resent_by_tus = self._doors.tus_with_breaks(self._path, kills, lambda: self._kill("gateway"))
+        task_id, resent_by_tus = self._doors.tus_with_breaks(
+            self._path, kills, lambda: self._kill("gateway")
+        )
         tus_s = time.perf_counter() - began
         right_after_kills = self._stored_right(task_id) and right_after_kills
         rows = [
             (f"cut {cut} times (seed {seed}), gRPC", wall_s, resent / MIB, ""),
-            ("upload killed twice, gRPC", killed_s, sum(resent_by_kills) / MIB, max(resent_by_kills, default=0) / MIB),
-            ("gateway killed twice, tus", tus_s, sum(resent_by_tus) / MIB, max(resent_by_tus, default=0) / MIB),
+            (
+                "upload killed twice, gRPC",
+                killed_s,
+                sum(resent_by_kills) / MIB,
+                max(resent_by_kills, default=0) / MIB,
+            ),
+            (
+                "gateway killed twice, tus",
+                tus_s,
+                sum(resent_by_tus) / MIB,
+                max(resent_by_tus, default=0) / MIB,
+            ),
         ]
-        harness.table("Lines that break", ["what", "wall s", "resent MiB", "most at once MiB"], rows)
+        harness.table(
+            "Lines that break", ["what", "wall s", "resent MiB", "most at once MiB"], rows
+        )
         return {
             "seed": seed,
             "cuts": cut,
@@ -216,7 +270,9 @@ class Upload:
         }
 
     def slow(self) -> Figures:
-        """A normal upload by REST alone, then beside 200 clients that send a byte a second from other addresses."""
+        """A normal upload by REST alone, then beside 200 clients that send a byte a second from
+        other addresses.
+        """
         alone = self._rest_seconds()
         with self._slow_clients() as cut:
             time.sleep(3)
@@ -225,8 +281,16 @@ class Upload:
             while cut() < SLOW_CLIENTS and time.monotonic() < deadline:
                 time.sleep(0.5)
             slow_cut = cut()
-        harness.table("Slow clients", ["upload", "wall s"], [("alone", alone), (f"beside {SLOW_CLIENTS} slow ones", beside)])
-        return {"ratio_slow": round(beside / alone, 3), "slow_clients": SLOW_CLIENTS, "slow_clients_cut": slow_cut}
+        harness.table(
+            "Slow clients",
+            ["upload", "wall s"],
+            [("alone", alone), (f"beside {SLOW_CLIENTS} slow ones", beside)],
+        )
+        return {
+            "ratio_slow": round(beside / alone, 3),
+            "slow_clients": SLOW_CLIENTS,
+            "slow_clients_cut": slow_cut,
+        }
 
     def _rest_seconds(self) -> float:
         began = time.perf_counter()
@@ -251,7 +315,9 @@ class Upload:
         clients = []
         for number in range(SLOW_CLIENTS):
             source = (f"127.0.{1 + number // 8}.{1 + number % 8}", 0)
-            client = socket.create_connection((url.hostname or "", url.port or 80), timeout=10, source_address=source)
+            client = socket.create_connection(
+                (url.hostname or "", url.port or 80), timeout=10, source_address=source
+            )
             client.sendall(head.encode())
             client.setblocking(False)
             clients.append(client)
@@ -282,8 +348,12 @@ class Upload:
         for client in clients:
             client.close()
 
-    async def _sent_with_breaks(self, address: str, kill_at: list[int]) -> tuple[float, list[int], str]:
-        """Seconds, the bytes that were sent again after each break, and the task. Upload is killed when so many bytes are on their way."""
+    async def _sent_with_breaks(
+        self, address: str, kill_at: list[int]
+    ) -> tuple[float, list[int], str]:
+        """Seconds, the bytes that were sent again after each break, and the task. Upload is killed
+        when so many bytes are on their way.
+        """
         handed, resent = 0, []
 
         def told(offset: int) -> None:
@@ -296,9 +366,13 @@ class Upload:
                 self._kill("upload")
 
         addresses = self._instance.stack.addresses
-        async with SluiceClient(address, addresses["status"], addresses["validation"], addresses["druid_gateway"]) as client:
+        async with SluiceClient(
+            address, addresses["status"], addresses["validation"], addresses["druid_gateway"]
+        ) as client:
             began = time.perf_counter()
-            task_id = await client.upload(self._path, f"bench_upload_{uuid4().hex[:8]}", progress=told)
+            task_id = await client.upload(
+                self._path, f"bench_upload_{uuid4().hex[:8]}", progress=told
+            )
             return time.perf_counter() - began, resent, task_id
 
     def _stored_right(self, task_id: str) -> bool:
@@ -311,7 +385,11 @@ class Upload:
         return right
 
     def _target(self, door: str) -> tuple[str, int]:
-        address = self._instance.stack.addresses["upload"] if door == "grpc" else urlsplit(self._instance.stack.gateway_url).netloc
+        address = (
+            self._instance.stack.addresses["upload"]
+            if door == "grpc"
+            else urlsplit(self._instance.stack.gateway_url).netloc
+        )
         host, _, port = address.rpartition(":")
         return host, int(port)
 

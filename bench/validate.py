@@ -1,8 +1,9 @@
-"""Reading a regular CSV of 466 MiB: from a local file through the same child as in the service, beside DuckDB's SUMMARIZE on the same file;
-the same file through Inspect at a paced speed; a workbook of 20 million cells; and the report beside that of a real upload.
+"""Reading a regular CSV of 466 MiB: from a local file through the same child as in the service,
+beside DuckDB's SUMMARIZE on the same file; the same file through Inspect at a paced speed; a
+workbook of 20 million cells; and the report beside that of a real upload.
 
-Runs are interleaved. The report is complete before the parts are begun, so that one run gives both times. This process stands for the
-service.
+Runs are interleaved. The report is complete before the parts are begun, so that one run gives both
+times. This process stands for the service.
 """
 
 import asyncio
@@ -23,7 +24,12 @@ from bench.support.stack import FILES
 from services.validation.process.child import Job
 from services.validation.process.children import Children
 from services.validation.process.limits import Limits
-from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest, ValidateObjectResponse, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    Report,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    Verdict,
+)
 
 GIB = 1024**3
 LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * GIB, max_parts=4)
@@ -87,11 +93,15 @@ async def _workbook(rows: int) -> dict[str, object]:
     return {"workbook_s": wall, "workbook_child_mib": round(used)}
 
 
-async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: int) -> dict[str, object]:
+async def _measure(
+    pairs: int, clean: Path, damaged: Path, small: Path, rows: int
+) -> dict[str, object]:
     children = Children(16 * GIB)
     await children.start()
     table: list[tuple[object, ...]] = []
-    found: dict[str, list[float]] = {name: [] for name in ("duckdb", "with_parts", "damaged", "small_ms", "ours_s", "duckdb_s")}
+    found: dict[str, list[float]] = {
+        name: [] for name in ("duckdb", "with_parts", "damaged", "small_ms", "ours_s", "duckdb_s")
+    }
     peak = 0.0
     try:
         await _examine(children, small)
@@ -105,7 +115,15 @@ async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: in
             walls = {}
             for name, source in (("clean", clean), ("damaged", damaged)):
                 wall, report, used = await _examine(children, source)
-                bad = sum(1 for number in range(rows + 1) if number % orders.BAD_EVERY == orders.BAD_EVERY // 2) if name == "damaged" else 0
+                bad = (
+                    sum(
+                        1
+                        for number in range(rows + 1)
+                        if number % orders.BAD_EVERY == orders.BAD_EVERY // 2
+                    )
+                    if name == "damaged"
+                    else 0
+                )
                 assert report.verdict == Verdict.VERDICT_PASSED, report.summary
                 assert (report.rows_read, report.rows_rejected) == (rows, bad)
                 steps = {timing.step: timing.seconds for timing in report.timings}
@@ -138,7 +156,9 @@ async def _measure(pairs: int, clean: Path, damaged: Path, small: Path, rows: in
 
 def _duckdb(path: Path) -> tuple[float, float]:
     """Wall and CPU seconds, in a process of its own."""
-    answer = subprocess.run([sys.executable, "-c", _DUCKDB, str(path)], check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", _DUCKDB, str(path)], check=True, capture_output=True, text=True
+    )
     wall, cpu = map(float, answer.stdout.split())
     return wall, cpu
 
@@ -156,7 +176,10 @@ async def _examine(children: Children, source: Path) -> tuple[float, Report, flo
         began = perf_counter()
         async with aclosing(children.examine(job)) as responses:
             async for response in responses:
-                if isinstance(response, ValidateObjectResponse) and response.WhichOneof("step") == "report":
+                if (
+                    isinstance(response, ValidateObjectResponse)
+                    and response.WhichOneof("step") == "report"
+                ):
                     wall = perf_counter() - began
                     watching.cancel()
                     return wall, response.report, await watching

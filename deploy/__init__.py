@@ -1,1 +1,3 @@
-"""What a deployment needs beside the services: its environment, its checks and what containers run once."""
+"""What a deployment needs beside the services: its environment, its checks and what containers run
+once.
+"""

@@ -1,4 +1,6 @@
-"""Makes the bucket of S3_BUCKET_NAME unless it is there, and proves that its keys may write: `python -m deploy.bucket`."""
+"""Makes the bucket of S3_BUCKET_NAME unless it is there, and proves that its keys may write:
+`python -m deploy.bucket`.
+"""
 
 import asyncio
 import sys
@@ -34,9 +36,15 @@ async def ensure(settings: S3Settings) -> str:
                 except ClientError as refusal:
                     raise BucketError(_refused(refusal, bucket, where)) from refusal
                 except ParamValidationError as invalid:
-                    raise BucketError(f"{bucket!r} cannot be a bucket's name. {_NAME_RULE}") from invalid
+                    raise BucketError(
+                        f"{bucket!r} cannot be a bucket's name. {_NAME_RULE}"
+                    ) from invalid
                 except BotoCoreError as away:
-                    print(f"waiting for the object store at {where}: {away}", file=sys.stderr, flush=True)
+                    print(
+                        f"waiting for the object store at {where}: {away}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 await asyncio.sleep(RETRY_S)
     except TimeoutError:
         raise BucketError(

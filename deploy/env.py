@@ -1,4 +1,6 @@
-"""Makes docker.env and .env: `python -m deploy.env`, what `make docker.env` runs. A file that is there is never touched."""
+"""Makes docker.env and .env: `python -m deploy.env`, what `make docker.env` runs. A file that is
+there is never touched.
+"""
 
 import os
 import re
@@ -33,7 +35,9 @@ def uses_aws(shell: Mapping[str, str]) -> bool:
 
 
 def filled(example: str, shell: Mapping[str, str]) -> str:
-    """docker.env: the example with random secrets; with AWS keys in the shell, its values of the names that it shares with us."""
+    """docker.env: the example with random secrets; with AWS keys in the shell, its values of the
+    names that it shares with us.
+    """
     made: dict[str, str] = {}
 
     def secret(match: re.Match[str]) -> str:
@@ -46,12 +50,18 @@ def filled(example: str, shell: Mapping[str, str]) -> str:
     values = {name: shell[name] for name in _FROM_SHELL if shell.get(name)}
     values["AWS_ENDPOINT_URL_S3"] = shell.get("AWS_ENDPOINT_URL_S3", "")
     for name, value in values.items():
-        text = re.sub(rf"^{name}=.*$", lambda _, line=f"{name}={value}": line, text, flags=re.MULTILINE)  # type: ignore[misc]
+        text = re.sub(
+            rf"^{name}=.*$",
+            lambda _, line=f"{name}={value}": line,  # type: ignore[misc]
+            text,
+            flags=re.MULTILINE,
+        )
     return text
 
 
 def write(folder: Path, shell: Mapping[str, str]) -> list[str]:
-    """Makes the files that are not there yet, readable by their owner alone; one sentence about each.
+    """Makes the files that are not there yet, readable by their owner alone; one sentence about
+    each.
 
     Raises:
         EnvironmentFileError: the example is missing, or the shell has half of a pair of keys.

@@ -1,7 +1,7 @@
 """Health of the process in this container, for images that have neither curl nor wget.
 
-`python -m deploy.probe` asks the gRPC health of BIND_ADDR, `python -m deploy.probe http` the gateway's /readyz.
-Status 0 when it is ready; else 1, and one line that says why.
+`python -m deploy.probe` asks the gRPC health of BIND_ADDR, `python -m deploy.probe http` the
+gateway's /readyz. Status 0 when it is ready; else 1, and one line that says why.
 """
 
 import os
@@ -38,7 +38,9 @@ def ask_grpc(port: int) -> str:
 
 
 def ask_http(port: int) -> str:
-    """What is wrong with the gateway on this port; empty when it and all four services are ready."""
+    """What is wrong with the gateway on this port; empty when it and all four services are
+    ready.
+    """
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)

@@ -1,7 +1,9 @@
-"""What a release consists of beside the images: `python -m deploy.release`, what `make release` runs, fills dist/.
+"""What a release consists of beside the images: `python -m deploy.release`, what `make release`
+runs, fills dist/.
 
 dist/sluice-VERSION-py3-none-any.whl   the client: library, command line and generated stubs
-dist/sbom/NAME.cdx.json                CycloneDX: the packages of the client and of each image, in the versions of requirements.lock,
+dist/sbom/NAME.cdx.json                CycloneDX: the packages of the client and of each image, in
+the versions of requirements.lock,
                                        and those of the page, in the versions of package-lock.json
 """
 
@@ -36,7 +38,9 @@ def build_wheel(folder: Path) -> Path:
 
 
 def write_sbom(name: str, folder: Path) -> Path:
-    """CycloneDX of one part: what deploy/install.sh installs for it on this kind of machine, each package with its hashes."""
+    """CycloneDX of one part: what deploy/install.sh installs for it on this kind of machine, each
+    package with its hashes.
+    """
     target = folder / f"{name}.cdx.json"
     packages = _run(
         "uv",
@@ -45,7 +49,14 @@ def write_sbom(name: str, folder: Path) -> Path:
     )
     _run(
         "cyclonedx-py",
-        *("requirements", "--output-reproducible", "--pyproject", "pyproject.toml", "--mc-type", "application"),
+        *(
+            "requirements",
+            "--output-reproducible",
+            "--pyproject",
+            "pyproject.toml",
+            "--mc-type",
+            "application",
+        ),
         *("--output-format", "JSON", "--output-file", str(target), "-"),
         given=packages,
     )
@@ -55,15 +66,27 @@ def write_sbom(name: str, folder: Path) -> Path:
 def write_page_sbom(folder: Path) -> Path:
     """CycloneDX of what the page is built from."""
     target = folder / "page.cdx.json"
-    options = ("--sbom-format", "cyclonedx", "--sbom-type", "application", "--package-lock-only", "--omit", "dev")
+    options = (
+        "--sbom-format",
+        "cyclonedx",
+        "--sbom-type",
+        "application",
+        "--package-lock-only",
+        "--omit",
+        "dev",
+    )
     target.write_text(_run("python", "-m", "local.npm", "sbom", *options), encoding="utf-8")
     return target
 
 
 def _run(program: str, *arguments: str, given: str | None = None) -> str:
-    """Standard output of a program beside this Python; standard error is shown. Ends this process where it fails."""
+    """Standard output of a program beside this Python; standard error is shown. Ends this process
+    where it fails.
+    """
     command = [str(Path(sys.executable).with_name(program)), *arguments]
-    done = subprocess.run(command, cwd=ROOT, input=given, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, input=given, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"{program} {arguments[0]} failed with status {done.returncode}")
     return done.stdout
@@ -71,7 +94,9 @@ def _run(program: str, *arguments: str, given: str | None = None) -> str:
 
 def main() -> None:
     """Writes everything and says where."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.release", description="The wheel of the client and the SBOMs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.release", description="The wheel of the client and the SBOMs."
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder (default: dist)")
     folder: Path = parser.parse_args().out
     (folder / "sbom").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Writes the pages that are derived from code: configuration.md from the Settings classes, errors.md from errors.proto.
+"""Writes the pages that are derived from code: configuration.md from the Settings classes,
+errors.md from errors.proto.
 
 `make gen` runs it; `python docs/generate.py --check` fails when a committed page differs.
 """
@@ -21,13 +22,21 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 HERE = Path(__file__).parent
 PROTOS = HERE.parent / "protos"
-PROCESSES = ["gateway", "services.upload", "services.validation", "services.druid_gateway", "services.status"]
+PROCESSES = [
+    "gateway",
+    "services.upload",
+    "services.validation",
+    "services.druid_gateway",
+    "services.status",
+]
 
 
 def configuration() -> Iterator[str]:
     """One table per process: variable, default, meaning."""
     yield "# Configuration\n"
-    yield ("All settings are environment variables, checked at start. `make gen` generates this page from the Settings classes.\n")
+    yield (
+        "All settings are environment variables, checked at start. `make gen` generates this page from the Settings classes.\n"
+    )
     for process in PROCESSES:
         kind: type[BaseSettings] = import_module(f"{process}.settings").Settings
         yield f"## `python -m {process}`\n"
@@ -35,7 +44,13 @@ def configuration() -> Iterator[str]:
         yield "|---|---|---|"
         for name, field in kind.model_fields.items():
             default = field.get_default(call_default_factory=True)
-            shown = "**required**" if default is PydanticUndefined else "unset" if default in (None, "", (), []) else f"`{default}`"
+            shown = (
+                "**required**"
+                if default is PydanticUndefined
+                else "unset"
+                if default in (None, "", (), [])
+                else f"`{default}`"
+            )
             yield f"| `{name.upper()}` | {shown} | {field.description} |"
         yield ""
 
@@ -62,11 +77,18 @@ def _comments() -> dict[int, str]:
     """Number of each ErrorReason value -> its comment in the source."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "errors.binpb"
-        arguments = [f"-I{PROTOS}", f"-I{files('grpc_tools') / '_proto'}", "--include_source_info", f"--descriptor_set_out={target}"]
+        arguments = [
+            f"-I{PROTOS}",
+            f"-I{files('grpc_tools') / '_proto'}",
+            "--include_source_info",
+            f"--descriptor_set_out={target}",
+        ]
         if protoc.main(["protoc", *arguments, "sluice/common/v1/errors.proto"]) != 0:
             raise RuntimeError("protoc failed")
         file = FileDescriptorSet.FromString(target.read_bytes()).file[0]
-    enum_index = next(index for index, enum in enumerate(file.enum_type) if enum.name == "ErrorReason")
+    enum_index = next(
+        index for index, enum in enumerate(file.enum_type) if enum.name == "ErrorReason"
+    )
     values = file.enum_type[enum_index].value
     found = {}
     for location in file.source_code_info.location:
@@ -78,7 +100,9 @@ def _comments() -> dict[int, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with what is committed, write nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="compare with what is committed, write nothing"
+    )
     check = parser.parse_args().check
     stale = []
     for name, lines in {"configuration.md": configuration(), "errors.md": reasons()}.items():

@@ -18,10 +18,19 @@ DAYS = 730
 CATALOGUE = {
     "Coffee": [("Espresso beans 1 kg", 21.90), ("Filter blend 500 g", 9.40), ("Decaf 250 g", 6.75)],
     "Tea": [("Assam 250 g", 7.20), ("Sencha 100 g", 8.95), ("Rooibos 200 g", 5.10)],
-    "Equipment": [("Hand grinder", 64.00), ("Gooseneck kettle", 49.50), ("Paper filters, 100", 4.30)],
+    "Equipment": [
+        ("Hand grinder", 64.00),
+        ("Gooseneck kettle", 49.50),
+        ("Paper filters, 100", 4.30),
+    ],
     "Books": [('The "Perfect" Cup', 18.00), ("Tea, leaf by leaf", 24.95)],
 }
-REGIONS = {"North": ["Oslo", "Malmö", "Tampere"], "West": ["Köln", "Gent", "Lille"], "South": ["Málaga", "Bari"], "East": ["Łódź", "Brno"]}
+REGIONS = {
+    "North": ["Oslo", "Malmö", "Tampere"],
+    "West": ["Köln", "Gent", "Lille"],
+    "South": ["Málaga", "Bari"],
+    "East": ["Łódź", "Brno"],
+}
 CHANNELS = ["web", "store", "phone"]
 COLUMNS = [
     "order_id",
@@ -74,7 +83,10 @@ def rows() -> list[list[Value]]:
                 discount,
                 round(quantity * price * (1 - (discount or 0)), 2),
                 shipped,
-                chance.choices([None, "gift", "leave at the door", "call first; then ring twice"], weights=[6, 2, 1, 1])[0],
+                chance.choices(
+                    [None, "gift", "leave at the door", "call first; then ring twice"],
+                    weights=[6, 2, 1, 1],
+                )[0],
             ]
         )
     return made

@@ -72,7 +72,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         uploads=UploadRpc(channels["upload"], settings.upload_deadline_s, tasks.loader.answered),
         reports=ValidationRpc(channels["validation"]),
         judging=QualityRpc(channels["status"]),
-        queries=DruidRpc(channels["druid_gateway"], settings.query_deadline_s, settings.query_stream_deadline_s),
+        queries=DruidRpc(
+            channels["druid_gateway"], settings.query_deadline_s, settings.query_stream_deadline_s
+        ),
         webhooks=WebhooksRpc(channels["status"]),
     )
     metrics = Metrics()
@@ -101,7 +103,13 @@ def http_app(
         idle_s=settings.upload_idle_s,
     )
     bodies = JsonBodies(settings.max_json_body_bytes, settings.json_body_timeout_s)
-    app = FastAPI(title="Sluice", version=version("sluice"), description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Sluice",
+        version=version("sluice"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
     problems.install(app)
     app.include_router(uploads_http.router(services, limits, metrics))
     app.include_router(tus_http.router(services, limits, metrics))
@@ -116,7 +124,9 @@ def http_app(
     app.include_router(webhooks_http.router(services, bodies))
     app.include_router(query_http.router(services, bodies))
     app.include_router(operations_http.router(ask_readiness, metrics))
-    graphql_http.install(app, services, watches, all_watch, limits, bodies, metrics, settings.head_timeout_s)
+    graphql_http.install(
+        app, services, watches, all_watch, limits, bodies, metrics, settings.head_timeout_s
+    )
     page_http.install(app)
     allowed = Allowed(settings.hosts, settings.allowed_origins)
     inner: ASGIApp = app

@@ -12,7 +12,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "sluice_http_requests", "HTTP requests that have ended.", ["method", "route", "status"], registry=self.registry
+            "sluice_http_requests",
+            "HTTP requests that have ended.",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "sluice_http_request_seconds",
@@ -21,9 +24,20 @@ class Metrics:
             buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800),
             registry=self.registry,
         )
-        self.bytes_received = Counter("sluice_http_received_bytes", "Bytes of request bodies.", registry=self.registry)
-        self.refused = Counter("sluice_uploads_refused", "Uploads that were not accepted.", ["code"], registry=self.registry)
-        self.watches = Gauge("sluice_open_watches", "Tasks that are being watched for somebody.", registry=self.registry)
+        self.bytes_received = Counter(
+            "sluice_http_received_bytes", "Bytes of request bodies.", registry=self.registry
+        )
+        self.refused = Counter(
+            "sluice_uploads_refused",
+            "Uploads that were not accepted.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.watches = Gauge(
+            "sluice_open_watches",
+            "Tasks that are being watched for somebody.",
+            registry=self.registry,
+        )
 
     def text(self) -> bytes:
         """All figures in Prometheus's text format."""

@@ -1,4 +1,6 @@
-"""What the gateway needs of the four services. Every method raises SluiceError, and nothing of gRPC shows through."""
+"""What the gateway needs of the four services. Every method raises SluiceError, and nothing of gRPC
+shows through.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -77,12 +79,20 @@ class Tasks(Protocol):
 
     async def receipt(self, task_id: str) -> GetReceiptResponse: ...
 
-    def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
-        """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again from the next position."""
+    def watch_all(
+        self, request: WatchTasksRequest, timeout_s: float
+    ) -> AsyncIterator[WatchTasksResponse]:
+        """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after
+        `timeout_s`: ask again from the next position.
+        """
         ...
 
-    def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
-        """Events from a sequence number on; ends after the terminal one. Raises DEADLINE_EXCEEDED after `timeout_s`: ask again."""
+    def watch(
+        self, task_id: str, from_sequence: int, timeout_s: float
+    ) -> AsyncIterator[WatchTaskResponse]:
+        """Events from a sequence number on; ends after the terminal one. Raises DEADLINE_EXCEEDED
+        after `timeout_s`: ask again.
+        """
         ...
 
 
@@ -92,8 +102,9 @@ class Uploads(Protocol):
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse: ...
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
-        """Sends the messages, each after the one before was taken; returns once the task is UPLOADED, or a pause is stored. Cancelling it
-        breaks the stream."""
+        """Sends the messages, each after the one before was taken; returns once the task is
+        UPLOADED, or a pause is stored. Cancelling it breaks the stream.
+        """
         ...
 
     async def get(self, upload_id: str) -> Upload: ...
@@ -114,7 +125,9 @@ class Reports(Protocol):
 
     async def report(self, task_id: str, attempt: int) -> Report: ...
 
-    def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
+    def rejects(
+        self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
+    ) -> AsyncIterator[bytes]:
         """The refused rows as pieces of a file."""
         ...
 
@@ -124,7 +137,9 @@ class Judging(Protocol):
 
     async def settings(self, datasource: str) -> DatasourceSettings: ...
 
-    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings: ...
+    async def set_settings(
+        self, datasource: str, settings: DatasourceSettings
+    ) -> DatasourceSettings: ...
 
     async def quality(self, datasource: str, limit: int) -> ListQualityResponse: ...
 
@@ -132,7 +147,9 @@ class Judging(Protocol):
 class Queries(Protocol):
     """Asking Druid."""
 
-    def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
+    def query(
+        self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()
+    ) -> AsyncIterator[QueryResponse]:
         """Header, rows, rows, ..., summary; without a limit all rows, up to the server's largest
         number. Closing the iterator cancels the query."""
         ...

@@ -8,7 +8,9 @@ from services.common.settings import Address, Names, Networks, ServiceSettings
 class Settings(ServiceSettings):
     """What the gateway reads from its environment."""
 
-    bind_addr: Address = Field("127.0.0.1:8000", description="Address that the gateway listens on, host:port.")
+    bind_addr: Address = Field(
+        "127.0.0.1:8000", description="Address that the gateway listens on, host:port."
+    )
     upload_addr: Address = Field(description="Address of the upload service, host:port.")
     validation_addr: Address = Field(description="Address of the validation service, host:port.")
     druid_gateway_addr: Address = Field(description="Address of the Druid gateway, host:port.")
@@ -27,18 +29,40 @@ class Settings(ServiceSettings):
         "Only from them is the client's address taken from X-Forwarded-For or Forwarded; limits are "
         "by client. Unset: from none.",
     )
-    max_file_size_bytes: int = Field(500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes.")
-    max_form_field_bytes: int = Field(64 * 1024, gt=0, description="Largest form field other than the file, in bytes.")
-    max_head_bytes: int = Field(
-        64 * 1024, ge=8 * 1024, description="Longest head (request line and headers) of a request, in bytes, give or take one read."
+    max_file_size_bytes: int = Field(
+        500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes."
     )
-    head_timeout_s: float = Field(30.0, gt=0, description="Seconds in which a new connection has to send the head of its request.")
-    max_part_header_bytes: int = Field(8 * 1024, gt=0, description="Longest header line of a part of a multipart form, in bytes.")
-    max_json_body_bytes: int = Field(1024 * 1024, gt=0, description="Largest JSON body of a request, in bytes.")
-    json_body_timeout_s: float = Field(30.0, gt=0, description="Seconds in which the whole JSON body of a request has to come.")
-    upload_idle_s: float = Field(60.0, gt=0, description="Seconds without a byte after which an upload is given up.")
-    upload_deadline_s: float = Field(3600.0, gt=0, description="Seconds that one upload may take in all.")
-    query_deadline_s: float = Field(60.0, gt=0, description="Seconds that one query may take in all.")
+    max_form_field_bytes: int = Field(
+        64 * 1024, gt=0, description="Largest form field other than the file, in bytes."
+    )
+    max_head_bytes: int = Field(
+        64 * 1024,
+        ge=8 * 1024,
+        description="Longest head (request line and headers) of a request, in bytes, give or take one read.",
+    )
+    head_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds in which a new connection has to send the head of its request.",
+    )
+    max_part_header_bytes: int = Field(
+        8 * 1024, gt=0, description="Longest header line of a part of a multipart form, in bytes."
+    )
+    max_json_body_bytes: int = Field(
+        1024 * 1024, gt=0, description="Largest JSON body of a request, in bytes."
+    )
+    json_body_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds in which the whole JSON body of a request has to come."
+    )
+    upload_idle_s: float = Field(
+        60.0, gt=0, description="Seconds without a byte after which an upload is given up."
+    )
+    upload_deadline_s: float = Field(
+        3600.0, gt=0, description="Seconds that one upload may take in all."
+    )
+    query_deadline_s: float = Field(
+        60.0, gt=0, description="Seconds that one query may take in all."
+    )
     query_stream_deadline_s: float = Field(
         330.0,
         gt=0,

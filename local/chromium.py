@@ -14,6 +14,8 @@ def find(*, install: bool) -> str | None:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and install and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "--quiet"], check=True)
-        subprocess.run(["apt-get", "install", "--yes", "--no-install-recommends", "chromium"], check=True)
+        subprocess.run(
+            ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"], check=True
+        )
         found = shutil.which("chromium")
     return found

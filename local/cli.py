@@ -29,10 +29,14 @@ app = typer.Typer(
 )
 console = Console(stderr=True, soft_wrap=True)
 
-InstanceName = Annotated[str, typer.Option("--instance", help="default, test or bench: own ports, own data.")]
+InstanceName = Annotated[
+    str, typer.Option("--instance", help="default, test or bench: own ports, own data.")
+]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", help="Start these alone: program names, or druid, stores, services. Repeatable."),
+    typer.Option(
+        "--only", help="Start these alone: program names, or druid, stores, services. Repeatable."
+    ),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds until all must be healthy.")]
 
@@ -58,7 +62,9 @@ def up(
         stack = Instance(instance, only or (), console)
         fresh = stack.start(timeout)
         word = "is up" if fresh else "was up already, and is healthy"
-        console.print(f"The stack {word}: {stack.stack.gateway_url} ({_resident(stack) // MIB} MiB resident)")
+        console.print(
+            f"The stack {word}: {stack.stack.gateway_url} ({_resident(stack) // MIB} MiB resident)"
+        )
 
 
 @app.command()
@@ -79,7 +85,9 @@ def run(
     with _plain_errors(), _ended_by_signal() as ended:
         stack = Instance(instance, only or (), console)
         if stack.supervisor.running():
-            raise LocalStackError("the stack is up already: use it as it is, or stop it first with `make down`")
+            raise LocalStackError(
+                "the stack is up already: use it as it is, or stop it first with `make down`"
+            )
         try:
             stack.start(timeout)
             if services.EDGE in stack.stack.programs:

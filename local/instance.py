@@ -221,7 +221,9 @@ class Instance:
         return [program for program in programs if self._wanted(program.name)]
 
     def _wanted(self, name: str) -> bool:
-        return any(word == name or (word in FAMILIES and FAMILIES[word](name)) for word in self._only)
+        return any(
+            word == name or (word in FAMILIES and FAMILIES[word](name)) for word in self._only
+        )
 
     def _checks(self, stack: Stack) -> dict[str, Callable[[], str | None]]:
         checks: dict[str, Callable[[], str | None]] = {
@@ -269,7 +271,9 @@ class Instance:
 
 
 def _running_ports(stack: Path) -> ports.Ports | None:
-    """Return the ports of a running stack: it keeps them, whatever the shell's variables say now."""
+    """Return the ports of a running stack: it keeps them, whatever the shell's variables say
+    now.
+    """
     if not stack.exists():
         return None
     running = Stack.read(stack)

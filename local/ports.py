@@ -1,4 +1,6 @@
-"""The TCP ports of the stack: defaults, the variables that change them, and whether they are free."""
+"""The TCP ports of the stack: defaults, the variables that change them, and whether they are
+free.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,9 @@ def _default(instance: str, name: str) -> int:
 def _parse(instance: str, name: str, text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
     if not 1 <= number <= 65_535:
-        raise LocalStackError(f"{variable(instance, name)}={text!r} is not a port: give a number from 1 to 65535")
+        raise LocalStackError(
+            f"{variable(instance, name)}={text!r} is not a port: give a number from 1 to 65535"
+        )
     return number
 
 

@@ -63,7 +63,9 @@ def _load(client: httpx.Client, sample: Path) -> dict[str, object]:
     task_id = answer.json()["task_id"]
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        task: dict[str, object] = client.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
+        task: dict[str, object] = (
+            client.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
+        )
         if task.get("status") in TERMINAL or time.monotonic() > deadline:
             return task
         time.sleep(_POLL_SECONDS)

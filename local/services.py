@@ -1,4 +1,6 @@
-"""Sluice's own five processes, and the environment that each of them gets: no more than it needs."""
+"""Sluice's own five processes, and the environment that each of them gets: no more than it
+needs.
+"""
 
 from __future__ import annotations
 

@@ -48,5 +48,7 @@ def _download(jars: list[Jar], cache: CachePaths, console: Console) -> None:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"Druid {DRUID_VERSION}, {len(jars)} jars", total=sum(jar.size for jar in jars))
+        task = progress.add_task(
+            f"Druid {DRUID_VERSION}, {len(jars)} jars", total=sum(jar.size for jar in jars)
+        )
         fetch.fetch(jars, cache.jars, cache.incoming, lambda count: progress.advance(task, count))

@@ -1,6 +1,7 @@
 """Generates the Python of every .proto beside it: messages, gRPC stubs and their types.
 
-`make gen` runs it; `python protos/generate.py --check` fails when what is committed differs from what it would write.
+`make gen` runs it; `python protos/generate.py --check` fails when what is committed differs from
+what it would write.
 """
 
 import argparse
@@ -25,8 +26,18 @@ def generate(target: Path) -> None:
     vendored = ["buf/validate/validate.proto"]
     well_known = str(files("grpc_tools") / "_proto")
     # The plugins lie beside the interpreter; its folder need not be on the path.
-    plugins = [f"--plugin={name}={Path(sys.executable).with_name(name)}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
-    common = ["protoc", *plugins, f"-I{ROOT}", f"-I{well_known}", f"--python_out={target}", f"--mypy_out=quiet:{target}"]
+    plugins = [
+        f"--plugin={name}={Path(sys.executable).with_name(name)}"
+        for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
+    common = [
+        "protoc",
+        *plugins,
+        f"-I{ROOT}",
+        f"-I{well_known}",
+        f"--python_out={target}",
+        f"--mypy_out=quiet:{target}",
+    ]
     services = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,only_async:{target}"]
     with_services = [p for p in ours if "\nservice " in (ROOT / p).read_text()]
     without = vendored + [p for p in ours if p not in with_services]
@@ -40,16 +51,25 @@ def generate(target: Path) -> None:
 
 
 def differing(fresh: Path) -> list[str]:
-    """Paths, relative to protos/, whose committed content is not what was generated into `fresh`."""
+    """Paths, relative to protos/, whose committed content is not what was generated into
+    `fresh`.
+    """
     made = {p.relative_to(fresh) for p in fresh.rglob("*.py*") if p.is_file()}
-    kept = {p.relative_to(ROOT) for part in ("sluice", "buf") for p in (ROOT / part).rglob("*.py*") if p.suffix != ".pyc"}
+    kept = {
+        p.relative_to(ROOT)
+        for part in ("sluice", "buf")
+        for p in (ROOT / part).rglob("*.py*")
+        if p.suffix != ".pyc"
+    }
     changed = {p for p in made & kept if not filecmp.cmp(fresh / p, ROOT / p, shallow=False)}
     return sorted(str(p) for p in (made ^ kept) | changed)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare with what is committed, write nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="compare with what is committed, write nothing"
+    )
     if not parser.parse_args().check:
         generate(ROOT)
         return 0

@@ -155,9 +155,14 @@ async def failure(
 ) -> errors.SluiceError | None:
     """What a call with these bytes fails with; None for one that answers, of a stream at least once
     or, if asked, to its end."""
-    kinds = ["stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming)]
+    kinds = [
+        "stream" if streams else "unary"
+        for streams in (method.client_streaming, method.server_streaming)
+    ]
     path = f"/{method.containing_service.full_name}/{method.name}"
-    running = getattr(channel, "_".join(kinds))(path)(iter([data]) if method.client_streaming else data, timeout=timeout_s)
+    running = getattr(channel, "_".join(kinds))(path)(
+        iter([data]) if method.client_streaming else data, timeout=timeout_s
+    )
     try:
         if method.server_streaming:
             async for _ in running:

@@ -1,4 +1,6 @@
-"""Python modules of the project run as processes of their own, with nothing of our environment but the path."""
+"""Python modules of the project run as processes of their own, with nothing of our environment but
+the path.
+"""
 
 import asyncio
 import os
@@ -11,7 +13,9 @@ ROOT = Path(__file__).parent.parent
 
 
 @asynccontextmanager
-async def running(arguments: list[str], environment: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(
+    arguments: list[str], environment: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m ARGUMENTS`, killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -1,4 +1,5 @@
-"""Runs rings of tests one after the other, each in a pytest of its own, on one shared stack; prints the minutes of each.
+"""Runs rings of tests one after the other, each in a pytest of its own, on one shared stack; prints
+the minutes of each.
 
 `python -m tests.rings unit integration` or, for all of them, `make test`.
 """
@@ -16,12 +17,16 @@ NO_TESTS_COLLECTED = 5
 
 
 def run(*arguments: str) -> int:
-    """Exit status of a Python module run with the same interpreter, its output shown as it comes."""
+    """Exit status of a Python module run with the same interpreter, its output shown as it
+    comes.
+    """
     return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, check=False).returncode
 
 
 def main(rings: list[str]) -> int:
-    """0 when every ring passed. A failing ring does not keep the next from running, but a stack that does not start ends it."""
+    """0 when every ring passed. A failing ring does not keep the next from running, but a stack
+    that does not start ends it.
+    """
     outcomes: list[tuple[str, float, int]] = []
     started_stack = False
     try:

@@ -7,7 +7,9 @@ HEADER = "order_date,order_id,region,quantity,revenue,note"
 
 
 def sales_csv(rows: int, seed: int = 1) -> bytes:
-    """A regular CSV of `rows` sales over two months; column types date, text, text, integer, decimal, text with nulls."""
+    """A regular CSV of `rows` sales over two months; column types date, text, text, integer,
+    decimal, text with nulls.
+    """
     chance = random.Random(seed)
     lines = [HEADER]
     for number in range(rows):

@@ -1,4 +1,6 @@
-"""What a user would write instead to read a task: Starlette and asyncpg, one query, one row as JSON. Only to be measured against."""
+"""What a user would write instead to read a task: Starlette and asyncpg, one query, one row as
+JSON. Only to be measured against.
+"""
 
 import json
 import os
@@ -34,7 +36,9 @@ async def _task(request: Request) -> Response:
 async def main() -> None:
     """Serves until terminated, on a free port that it tells on standard error."""
     app = Starlette(routes=[Route("/tasks/{task_id}", _task)], lifespan=_lifespan)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, http="httptools"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, http="httptools")
+    )
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listening.getsockname()[1]
     sys.stderr.write(json.dumps({"port": port}) + "\n")

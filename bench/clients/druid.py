@@ -20,10 +20,18 @@ POLL_S = 0.05
 def druid_load(stack: Instance, spec: dict[str, Any], datasource: str, rows: int) -> None:
     """Submits a spec and waits until a query counts `rows`."""
     druid = stack.stack.druid_url
-    task_id = httpx.post(f"{druid}/druid/indexer/v1/task", json=spec, timeout=60).raise_for_status().json()["task"]
+    task_id = (
+        httpx.post(f"{druid}/druid/indexer/v1/task", json=spec, timeout=60)
+        .raise_for_status()
+        .json()["task"]
+    )
     deadline = monotonic() + DEADLINE_S
     while monotonic() < deadline:
-        state = httpx.get(f"{druid}/druid/indexer/v1/task/{task_id}/status").raise_for_status().json()["status"]
+        state = (
+            httpx.get(f"{druid}/druid/indexer/v1/task/{task_id}/status")
+            .raise_for_status()
+            .json()["status"]
+        )
         if state["status"] == "FAILED":
             raise RuntimeError(f"Druid task {task_id} failed")
         if state["status"] == "SUCCESS":
@@ -37,7 +45,11 @@ def expect_rows(druid: str, datasource: str, rows: int) -> None:
     """Waits until a query counts `rows`."""
     deadline, counted = monotonic() + DEADLINE_S, -1
     while monotonic() < deadline:
-        answer = httpx.post(f"{druid}/druid/v2/sql", json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'}, timeout=60)
+        answer = httpx.post(
+            f"{druid}/druid/v2/sql",
+            json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'},
+            timeout=60,
+        )
         counted = answer.json()[0]["n"] if answer.status_code == httpx.codes.OK else -1
         if counted == rows:
             return
@@ -47,7 +59,9 @@ def expect_rows(druid: str, datasource: str, rows: int) -> None:
 
 def forget(druid: str, datasource: str) -> None:
     """Drops a measured datasource, so that the next run finds the machine as this one did."""
-    httpx.delete(f"{druid}/druid/coordinator/v1/datasources/{datasource}", timeout=60).raise_for_status()
+    httpx.delete(
+        f"{druid}/druid/coordinator/v1/datasources/{datasource}", timeout=60
+    ).raise_for_status()
 
 
 @contextmanager
@@ -63,6 +77,8 @@ def raw_object(stack: Stack, path: Path) -> Iterator[str]:
     key = f"bench/{uuid4().hex}.csv"
     s3.upload_file(str(path), stack.s3_bucket, key)
     try:
-        yield s3.generate_presigned_url("get_object", Params={"Bucket": stack.s3_bucket, "Key": key}, ExpiresIn=3600)
+        yield s3.generate_presigned_url(
+            "get_object", Params={"Bucket": stack.s3_bucket, "Key": key}, ExpiresIn=3600
+        )
     finally:
         s3.delete_object(Bucket=stack.s3_bucket, Key=key)

@@ -36,7 +36,9 @@ class Edge:
         """The task once it has ended; asked every `poll_s`."""
         deadline = monotonic() + seconds
         while True:
-            task: dict[str, Any] = self.http.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
+            task: dict[str, Any] = (
+                self.http.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()
+            )
             if task["status"] in TERMINAL:
                 return task
             if monotonic() > deadline:

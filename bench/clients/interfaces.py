@@ -1,7 +1,8 @@
-"""The four doors that a file comes in by, and the object store itself beside them. Each sends one file and returns the task's id.
+"""The four doors that a file comes in by, and the object store itself beside them. Each sends one
+file and returns the task's id.
 
-The HTTP clients are bare sockets and `sendfile`, so that what is measured is the server: on two cores a client that copies every byte takes
-its time from the one that is measured.
+The HTTP clients are bare sockets and `sendfile`, so that what is measured is the server: on two
+cores a client that copies every byte takes its time from the one that is measured.
 """
 
 import asyncio
@@ -61,7 +62,11 @@ class Doors:
         query = "mutation($f: Upload!, $d: String!) { uploadSalesData(file: $f, dataSourceName: $d) { taskId } }"
         operations = json.dumps({"query": query, "variables": {"f": None, "d": _datasource()}})
         mapping = json.dumps({"0": ["variables.f"]})
-        head = _field(boundary, "operations", operations) + _field(boundary, "map", mapping) + _file(boundary, "0", path)
+        head = (
+            _field(boundary, "operations", operations)
+            + _field(boundary, "map", mapping)
+            + _file(boundary, "0", path)
+        )
         answer = self._form("/graphql", boundary, head, path, "Apollo-Require-Preflight: true\r\n")
         return str(answer["data"]["uploadSalesData"]["taskId"])
 
@@ -75,7 +80,9 @@ class Doors:
         return task_id
 
     def tus_to_plan(self, path: Path, *, broken: bool) -> str:
-        """Like `tus`, up to the plan of the load. Where it is broken the first byte comes by a connection of its own."""
+        """Like `tus`, up to the plan of the load. Where it is broken the first byte comes by a
+        connection of its own.
+        """
         size, location, task_id = self._create_tus(path, apply="false")
         offset = 0
         if broken:
@@ -88,9 +95,13 @@ class Doors:
             pass
         return task_id
 
-    def tus_with_breaks(self, path: Path, at: list[int], hurt: Callable[[], None]) -> tuple[str, list[int]]:
-        """Like `tus`, but `hurt` is called when so many bytes are on their way, and each time a new connection goes on where the server is;
-        also the bytes that had to be sent again, for each break."""
+    def tus_with_breaks(
+        self, path: Path, at: list[int], hurt: Callable[[], None]
+    ) -> tuple[str, list[int]]:
+        """Like `tus`, but `hurt` is called when so many bytes are on their way, and each time a new
+        connection goes on where the server is; also the bytes that had to be sent again, for each
+        break.
+        """
         size, location, task_id = self._create_tus(path)
         waiting, resent, handed, offset = list(at), [], 0, 0
         while offset < size:
@@ -108,8 +119,13 @@ class Doors:
     def _patch(self, path: Path, location: str, offset: int, size: int) -> Iterator[int]:
         """Sends from `offset` on; where the connection is, after each piece."""
         patch = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\nContent-Type: application/offset+octet-stream\r\n"
-        with socket.create_connection(self._edge(), timeout=300) as connection, path.open("rb") as file:
-            connection.sendall(self._head("PATCH", location, f"{patch}Content-Length: {size - offset}\r\n"))
+        with (
+            socket.create_connection(self._edge(), timeout=300) as connection,
+            path.open("rb") as file,
+        ):
+            connection.sendall(
+                self._head("PATCH", location, f"{patch}Content-Length: {size - offset}\r\n")
+            )
             file.seek(offset)
             while piece := file.read(MIB):
                 connection.sendall(piece)
@@ -123,7 +139,9 @@ class Doors:
         deadline = time.monotonic() + BACK_S
         while True:
             try:
-                status, headers, _ = self._send("HEAD", location, "Tus-Resumable: 1.0.0\r\n", b"", None, b"")
+                status, headers, _ = self._send(
+                    "HEAD", location, "Tus-Resumable: 1.0.0\r\n", b"", None, b""
+                )
                 _expect(status, 200)
                 return int(headers["upload-offset"])
             except (OSError, RuntimeError, IndexError):
@@ -133,7 +151,10 @@ class Doors:
 
     def _create_tus(self, path: Path, **more: str) -> tuple[int, str, str]:
         size = path.stat().st_size
-        metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in {**_metadata(path), **more}.items())
+        metadata = ",".join(
+            f"{key} {base64.b64encode(value.encode()).decode()}"
+            for key, value in {**_metadata(path), **more}.items()
+        )
         created = f"Tus-Resumable: 1.0.0\r\nUpload-Length: {size}\r\nUpload-Metadata: {metadata}\r\nContent-Length: 0\r\n"
         status, headers, _ = self._send("POST", "/api/ingest/uploads", created, b"", None, b"")
         _expect(status, 201)
@@ -150,38 +171,54 @@ class Doors:
         async def send() -> str:
             addresses = self.stack.addresses
             upload = self.upload_address or addresses["upload"]
-            async with SluiceClient(upload, addresses["status"], addresses["validation"], addresses["druid_gateway"]) as client:
+            async with SluiceClient(
+                upload, addresses["status"], addresses["validation"], addresses["druid_gateway"]
+            ) as client:
                 return await client.upload(path, _datasource())
 
         return asyncio.run(send())
 
     def direct(self, path: Path, key: str) -> None:
-        """A multipart upload by aioboto3 into the same server, parts of 8 MiB, four on their way."""
+        """A multipart upload by aioboto3 into the same server, parts of 8 MiB, four on their
+        way.
+        """
         asyncio.run(self._direct(path, key, path.stat().st_size))
 
     async def _direct(self, path: Path, key: str, size: int) -> None:
         async with s3.client(_settings(self.stack), connections=PARTS_IN_FLIGHT) as client:
             bucket = self.stack.s3_bucket
-            made = await client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C")
+            made = await client.create_multipart_upload(
+                Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"
+            )
             slots = asyncio.Semaphore(PARTS_IN_FLIGHT)
 
             async def put(number: int) -> "CompletedPartTypeDef":
                 async with slots:
                     data, checksum = await asyncio.to_thread(_part, path, number)
                     answer = await client.upload_part(
-                        Bucket=bucket, Key=key, UploadId=made["UploadId"], PartNumber=number, Body=data, ChecksumCRC32C=checksum
+                        Bucket=bucket,
+                        Key=key,
+                        UploadId=made["UploadId"],
+                        PartNumber=number,
+                        Body=data,
+                        ChecksumCRC32C=checksum,
                     )
                 return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32C": checksum}
 
             numbers = range(1, -(-size // PART_BYTES) + 1)
             parts = await asyncio.gather(*(put(number) for number in numbers))
-            await client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=made["UploadId"], MultipartUpload={"Parts": parts})
+            await client.complete_multipart_upload(
+                Bucket=bucket, Key=key, UploadId=made["UploadId"], MultipartUpload={"Parts": parts}
+            )
 
     async def stored_sha256(self, uri: str) -> str:
         """SHA-256 of an object, in hexadecimal digits."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         digest = hashlib.sha256()
-        async with s3.client(_settings(self.stack)) as client, (await client.get_object(Bucket=bucket, Key=key))["Body"] as body:
+        async with (
+            s3.client(_settings(self.stack)) as client,
+            (await client.get_object(Bucket=bucket, Key=key))["Body"] as body,
+        ):
             async for piece in body.content.iter_chunked(MIB):
                 digest.update(piece)
         return digest.hexdigest()
@@ -195,7 +232,9 @@ class Doors:
 
         asyncio.run(delete())
 
-    def _form(self, target: str, boundary: str, head: bytes, path: Path, more: str = "") -> dict[str, Any]:
+    def _form(
+        self, target: str, boundary: str, head: bytes, path: Path, more: str = ""
+    ) -> dict[str, Any]:
         tail = f"\r\n--{boundary}--\r\n".encode()
         length = len(head) + path.stat().st_size + len(tail)
         headers = f"Content-Type: multipart/form-data; boundary={boundary}\r\nContent-Length: {length}\r\n{more}"
@@ -218,7 +257,10 @@ class Doors:
                 answer += piece
         top, _, body = answer.partition(b"\r\n\r\n")
         lines = top.decode("latin-1").split("\r\n")
-        named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        named = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines[1:])
+        }
         return int(lines[0].split()[1]), named, body
 
     def _edge(self) -> tuple[str, int]:
@@ -239,7 +281,9 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _field(boundary: str, name: str, value: str) -> bytes:
-    return f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+    return (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+    )
 
 
 def _file(boundary: str, name: str, path: Path) -> bytes:

@@ -32,7 +32,17 @@ def serving(stack: Stack) -> Iterator[tuple[tuple[str, int], int]]:
     }
     extra = [word for package in PACKAGES for word in ("--with", package)]
     script = Path(__file__).with_name("seed_server.py")
-    command = ["uv", "run", "--no-project", "--isolated", "--quiet", *extra, "python", str(script), str(port)]
+    command = [
+        "uv",
+        "run",
+        "--no-project",
+        "--isolated",
+        "--quiet",
+        *extra,
+        "python",
+        str(script),
+        str(port),
+    ]
     process = subprocess.Popen(command, env={**os.environ, **settings})
     try:
         _wait(port, process)

@@ -1,5 +1,7 @@
-"""What a user would write to take a file in: FastAPI, which spools the form, then the whole file in memory and one put_object. Only to be
-measured against; it runs in an environment of its own, see `bench.clients.seed`."""
+"""What a user would write to take a file in: FastAPI, which spools the form, then the whole file in
+memory and one put_object. Only to be measured against; it runs in an environment of its own, see
+`bench.clients.seed`.
+"""
 
 import os
 import sys
@@ -10,7 +12,11 @@ from botocore.config import Config
 from fastapi import FastAPI, UploadFile
 
 app = FastAPI()
-s3 = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], config=Config(s3={"addressing_style": "path"}))
+s3 = boto3.client(
+    "s3",
+    endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"],
+    config=Config(s3={"addressing_style": "path"}),
+)
 
 
 @app.post("/upload", status_code=202)

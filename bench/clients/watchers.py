@@ -1,4 +1,6 @@
-"""Clients that follow tasks through the edge: server-sent events and GraphQL subscriptions, each noting when it was told what."""
+"""Clients that follow tasks through the edge: server-sent events and GraphQL subscriptions, each
+noting when it was told what.
+"""
 
 import asyncio
 import json
@@ -25,7 +27,9 @@ class Watcher(Protocol):
     """Set once it is told what happens."""
 
     async def follow(self) -> None:
-        """Until the task's end; connects again, from where it was, whenever the connection is lost."""
+        """Until the task's end; connects again, from where it was, whenever the connection is
+        lost.
+        """
         ...
 
     def drop(self) -> None:
@@ -52,7 +56,9 @@ class Sse:
 
     async def _read(self) -> None:
         headers = {"Last-Event-ID": str(self.sequences[-1])} if self.sequences else {}
-        async with self.http.get(f"/api/ingest/tasks/{self.task_id}/events", headers=headers) as answer:
+        async with self.http.get(
+            f"/api/ingest/tasks/{self.task_id}/events", headers=headers
+        ) as answer:
             self._answer = answer
             answer.raise_for_status()
             self.following.set()
@@ -71,7 +77,9 @@ class Sse:
 
 @dataclass(eq=False)
 class Subscription:
-    """Apollo's client over graphql-transport-ws: subscribes again after a loss, and is told the task as it stands."""
+    """Apollo's client over graphql-transport-ws: subscribes again after a loss, and is told the
+    task as it stands.
+    """
 
     http: aiohttp.ClientSession
     task_id: str

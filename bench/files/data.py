@@ -16,7 +16,9 @@ CHANNELS = ["web", "store", "phone"]
 
 
 def _block(first_row: int, count: int) -> tuple[str, float]:
-    """`count` lines from row number `first_row` on, times in random order over two years, and the sum of their revenue."""
+    """`count` lines from row number `first_row` on, times in random order over two years, and the
+    sum of their revenue.
+    """
     chance = random.Random(first_row)
     lines, revenue_sum = [], 0.0
     for number in range(first_row, first_row + count):
@@ -45,7 +47,9 @@ def sales_by_rows(path: Path, rows: int) -> Path:
 
 
 def sales_by_size(path: Path, size_mib: int) -> Path:
-    """A regular CSV of at least `size_mib` MiB, made once; its rows repeat after the first 20,000."""
+    """A regular CSV of at least `size_mib` MiB, made once; its rows repeat after the first
+    20,000.
+    """
     if not path.exists():
         block = _block(0, BLOCK_ROWS)[0].encode()
         partial = path.with_suffix(".partial")

@@ -113,24 +113,48 @@ _TEXTS: dict[str, Callable[[IO[bytes]], None]] = {
 }
 
 
-def frame(archive: zipfile.ZipFile, relations: str = f'<Relationship Id="rId3" Type="{_OFFICE}/styles" Target="styles.xml"/>') -> None:
+def frame(
+    archive: zipfile.ZipFile,
+    relations: str = f'<Relationship Id="rId3" Type="{_OFFICE}/styles" Target="styles.xml"/>',
+) -> None:
     """Writes what a workbook of one sheet has besides the sheet."""
     archive.writestr("[Content_Types].xml", _TYPES)
     archive.writestr(
-        "_rels/.rels", _RELATIONS.format(f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>')
+        "_rels/.rels",
+        _RELATIONS.format(
+            f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
+        ),
     )
     archive.writestr("xl/workbook.xml", _WORKBOOK)
     sheet = f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
     archive.writestr("xl/_rels/workbook.xml.rels", _RELATIONS.format(sheet + relations))
 
 
-def _workbook(path: Path, rows: str, *, dimension: str = "", doctype: str = "", strings: bytes = b"", entries: int = 0) -> None:
+def _workbook(
+    path: Path,
+    rows: str,
+    *,
+    dimension: str = "",
+    doctype: str = "",
+    strings: bytes = b"",
+    entries: int = 0,
+) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        frame(archive, f'<Relationship Id="rId2" Type="{_OFFICE}/sharedStrings" Target="sharedStrings.xml"/>' if strings else "")
-        archive.writestr("xl/worksheets/sheet1.xml", _SHEET.format(rows=rows, dimension=dimension, doctype=doctype))
+        frame(
+            archive,
+            f'<Relationship Id="rId2" Type="{_OFFICE}/sharedStrings" Target="sharedStrings.xml"/>'
+            if strings
+            else "",
+        )
+        archive.writestr(
+            "xl/worksheets/sheet1.xml",
+            _SHEET.format(rows=rows, dimension=dimension, doctype=doctype),
+        )
         if strings:
             with archive.open("xl/sharedStrings.xml", "w", force_zip64=True) as file:
-                file.write(b'<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>')
+                file.write(
+                    b'<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>'
+                )
                 for _ in range(1024):
                     file.write(strings)
                 file.write(b"</t></si></sst>")
@@ -144,11 +168,18 @@ def _rows(count: int, columns: int = 3) -> str:
 
 
 def _far_cell(path: Path) -> None:
-    _workbook(path, '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>')
+    _workbook(
+        path,
+        '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>',
+    )
 
 
 def _huge_string(path: Path) -> None:
-    _workbook(path, '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1"><v>1</v></c></row>', strings=b"A" * MIB)
+    _workbook(
+        path,
+        '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="B1"><v>1</v></c></row>',
+        strings=b"A" * MIB,
+    )
 
 
 def _ratio_bomb(path: Path) -> None:
@@ -174,11 +205,21 @@ def _lying_size(path: Path) -> None:
 
 def _external_entity(path: Path) -> None:
     doctype = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd"><!ENTITY b "&a;&a;&a;&a;">]>'
-    _workbook(path, '<row r="1"><c r="A1" t="inlineStr"><is><t>&a;&b;</t></is></c><c r="B1"><v>1</v></c></row>' + _rows(3), doctype=doctype)
+    _workbook(
+        path,
+        '<row r="1"><c r="A1" t="inlineStr"><is><t>&a;&b;</t></is></c><c r="B1"><v>1</v></c></row>'
+        + _rows(3),
+        doctype=doctype,
+    )
 
 
 def _encrypted(path: Path) -> None:
-    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptionInfo\0".encode("utf-16-le") + bytes(512))
+    path.write_bytes(
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+        + bytes(504)
+        + "EncryptionInfo\0".encode("utf-16-le")
+        + bytes(512)
+    )
 
 
 def _truncated(path: Path) -> None:

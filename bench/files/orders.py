@@ -1,4 +1,6 @@
-"""A regular CSV of orders, 11 columns, about 90 bytes a row; the same bytes for the same number of rows."""
+"""A regular CSV of orders, 11 columns, about 90 bytes a row; the same bytes for the same number of
+rows.
+"""
 
 from pathlib import Path
 
@@ -19,7 +21,9 @@ def _chance(seed: int, below: int) -> pl.Expr:
 def _block(first: int, rows: int) -> pl.DataFrame:
     quantity, cents = _chance(6, 20) + 1, _chance(7, 50_000) + 100
     return pl.select(pl.int_range(first, first + rows, dtype=pl.Int64).alias("order_id")).select(
-        pl.from_epoch(FIRST_SECOND + _chance(1, SPAN_S), time_unit="s").dt.strftime("%Y-%m-%d %H:%M:%S").alias("order_time"),
+        pl.from_epoch(FIRST_SECOND + _chance(1, SPAN_S), time_unit="s")
+        .dt.strftime("%Y-%m-%d %H:%M:%S")
+        .alias("order_time"),
         "order_id",
         _pick(2, ["north", "south", "east", "west", "centre"]).alias("region"),
         pl.format("product {}", _chance(3, 400)).alias("product"),
@@ -43,7 +47,9 @@ def regular(path: Path, rows: int) -> Path:
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             for first in range(0, rows, BLOCK_ROWS):
-                _block(first, min(BLOCK_ROWS, rows - first)).write_csv(file, include_header=first == 0)
+                _block(first, min(BLOCK_ROWS, rows - first)).write_csv(
+                    file, include_header=first == 0
+                )
         partial.rename(path)
     return path
 
@@ -54,7 +60,11 @@ def damaged(path: Path, source: Path) -> Path:
         partial = path.with_suffix(".partial")
         with source.open("rb") as reading, partial.open("wb") as writing:
             for number, line in enumerate(reading):
-                writing.write(line if number % BAD_EVERY != BAD_EVERY // 2 else line.removesuffix(b"\n") + b",surplus\n")
+                writing.write(
+                    line
+                    if number % BAD_EVERY != BAD_EVERY // 2
+                    else line.removesuffix(b"\n") + b",surplus\n"
+                )
         partial.rename(path)
     return path
 

@@ -1,4 +1,6 @@
-"""A workbook of a million rows and 20 columns, written straight into its XML: the libraries that write workbooks take minutes."""
+"""A workbook of a million rows and 20 columns, written straight into its XML: the libraries that
+write workbooks take minutes.
+"""
 
 import zipfile
 from pathlib import Path
@@ -16,8 +18,14 @@ def numbers(first: int, rows: int) -> pl.DataFrame:
     row = pl.int_range(first, first + rows, dtype=pl.Int64)
     return pl.select(
         (44_562 + row % 700).alias("date"),
-        *((row.hash(place) % 100_000).cast(pl.Int64).alias(f"units_{place}") for place in range(1, 10)),
-        *(((row.hash(place) % 1_000_000).cast(pl.Float64) / 100).alias(f"amount_{place}") for place in range(10, COLUMNS)),
+        *(
+            (row.hash(place) % 100_000).cast(pl.Int64).alias(f"units_{place}")
+            for place in range(1, 10)
+        ),
+        *(
+            ((row.hash(place) % 1_000_000).cast(pl.Float64) / 100).alias(f"amount_{place}")
+            for place in range(10, COLUMNS)
+        ),
     )
 
 
@@ -30,17 +38,25 @@ def write(path: Path, rows: int) -> dict[str, float]:
         with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
             sheet.write(_HEAD)
             header = "".join(
-                f'<c r="{_letter(place)}1" t="inlineStr"><is><t>{name}</t></is></c>' for place, name in enumerate(numbers(0, 1).columns)
+                f'<c r="{_letter(place)}1" t="inlineStr"><is><t>{name}</t></is></c>'
+                for place, name in enumerate(numbers(0, 1).columns)
             )
             sheet.write(f'<row r="1">{header}</row>'.encode())
             for first in range(0, rows, BLOCK_ROWS):
                 block = numbers(first, min(BLOCK_ROWS, rows - first))
                 for name in block.columns[1:]:
                     sums[name] = sums.get(name, 0.0) + float(block[name].sum())
-                cells = "".join(f'<c r="{_letter(place)}{{}}"{_style(place)}><v>{{}}</v></c>' for place in range(COLUMNS))
+                cells = "".join(
+                    f'<c r="{_letter(place)}{{}}"{_style(place)}><v>{{}}</v></c>'
+                    for place in range(COLUMNS)
+                )
                 row = pl.int_range(first + 2, first + 2 + block.height).alias("row")
-                values = [value for name in block.columns for value in (pl.col("row"), pl.col(name))]
-                text = block.with_columns(row).select(pl.format(f'<row r="{{}}">{cells}</row>', pl.col("row"), *values).str.join())
+                values = [
+                    value for name in block.columns for value in (pl.col("row"), pl.col(name))
+                ]
+                text = block.with_columns(row).select(
+                    pl.format(f'<row r="{{}}">{cells}</row>', pl.col("row"), *values).str.join()
+                )
                 sheet.write(text.item().encode())
             sheet.write(b"</sheetData></worksheet>")
     return sums

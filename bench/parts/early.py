@@ -1,4 +1,5 @@
-"""How soon after its last byte a file's verdict stands: through the Inspect rpc of a running service, at a paced speed.
+"""How soon after its last byte a file's verdict stands: through the Inspect rpc of a running
+service, at a paced speed.
 
 The service runs in this process; the object store is not asked.
 """
@@ -18,15 +19,23 @@ from services.common.serving import channels
 from services.validation.app import build
 from services.validation.settings import Settings
 from sluice.validation.v1 import validation_pb2_grpc
-from sluice.validation.v1.validation_pb2 import InspectChunk, InspectFinish, InspectHeader, InspectRequest, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    InspectChunk,
+    InspectFinish,
+    InspectHeader,
+    InspectRequest,
+    Verdict,
+)
 
 BYTES_PER_S = 20_000_000
 CHUNK_BYTES = 512 * 1024
 
 
 async def measure(source: Path, without_time: Path, folder: Path) -> dict[str, float]:
-    """Seconds from the last byte of `source` to the verdict, share of `without_time` that had been sent when it was told to have no time
-    column, and the most memory in MiB that service and child had together."""
+    """Seconds from the last byte of `source` to the verdict, share of `without_time` that had been
+    sent when it was told to have no time column, and the most memory in MiB that service and child
+    had together.
+    """
     async with AsyncExitStack() as stack:
         settings = Settings(
             bind_addr="127.0.0.1:0",
@@ -59,7 +68,11 @@ class _Sending:
         self.ended = 0.0
 
     async def messages(self) -> AsyncIterator[InspectRequest]:
-        yield InspectRequest(header=InspectHeader(task_id=str(uuid.uuid4()), filename=self._source.name, file_size=self.size))
+        yield InspectRequest(
+            header=InspectHeader(
+                task_id=str(uuid.uuid4()), filename=self._source.name, file_size=self.size
+            )
+        )
         began = perf_counter()
         with self._source.open("rb") as file:
             while data := file.read(CHUNK_BYTES):
@@ -70,7 +83,9 @@ class _Sending:
         yield InspectRequest(finish=InspectFinish(file_size=self.size))
 
 
-async def _verdict_after_last_byte(stub: validation_pb2_grpc.ValidationServiceStub, source: Path) -> float:
+async def _verdict_after_last_byte(
+    stub: validation_pb2_grpc.ValidationServiceStub, source: Path
+) -> float:
     sending = _Sending(source)
     async for answer in stub.Inspect(sending.messages()):
         if answer.WhichOneof("step") == "verdict":
@@ -79,10 +94,15 @@ async def _verdict_after_last_byte(stub: validation_pb2_grpc.ValidationServiceSt
     raise RuntimeError("there was no verdict")
 
 
-async def _told_without_time(stub: validation_pb2_grpc.ValidationServiceStub, source: Path) -> float:
+async def _told_without_time(
+    stub: validation_pb2_grpc.ValidationServiceStub, source: Path
+) -> float:
     sending = _Sending(source)
     async for answer in stub.Inspect(sending.messages()):
-        if answer.WhichOneof("step") == "finding" and errors.code_of(answer.finding.problem.code) == "NO_TIME_COLUMN":
+        if (
+            answer.WhichOneof("step") == "finding"
+            and errors.code_of(answer.finding.problem.code) == "NO_TIME_COLUMN"
+        ):
             assert answer.finding.certain
             return sending.sent / sending.size
     raise RuntimeError("nothing was told of the time")

@@ -1,8 +1,10 @@
-"""From the commit of a transition to whoever follows the task through the edge, and what becomes of 2,000 followers.
+"""From the commit of a transition to whoever follows the task through the edge, and what becomes of
+2,000 followers.
 
-A status service and a gateway of our own, without pipeline and in a schema of its own, on the stack's PostgreSQL; the transitions are
-committed through StatusService. Half of the watchers read server-sent events, half GraphQL subscriptions. The time of an event is the
-database's, taken just before its commit.
+A status service and a gateway of our own, without pipeline and in a schema of its own, on the
+stack's PostgreSQL; the transitions are committed through StatusService. Half of the watchers read
+server-sent events, half GraphQL subscriptions. The time of an event is the database's, taken just
+before its commit.
 """
 
 import asyncio
@@ -52,10 +54,17 @@ async def edge(instance: Instance) -> AsyncIterator[Edge]:
     try:
         await sql.execute(f"SET search_path TO {schema}")
         environment = everything(instance.stack, instance.paths.stack.parent)
-        own = {**environment, "PIPELINE_WORKERS": "0", "DATABASE_URL": f"{url}{'&' if '?' in url else '?'}search_path={schema}"}
+        own = {
+            **environment,
+            "PIPELINE_WORKERS": "0",
+            "DATABASE_URL": f"{url}{'&' if '?' in url else '?'}search_path={schema}",
+        }
         async with (
             serving("services.status", environment=own) as (status_addr, status_pid),
-            serving("gateway", environment={**environment, "STATUS_ADDR": status_addr}) as (gateway_addr, gateway_pid),
+            serving("gateway", environment={**environment, "STATUS_ADDR": status_addr}) as (
+                gateway_addr,
+                gateway_pid,
+            ),
             aiohttp.ClientSession(
                 f"http://{gateway_addr}",
                 connector=aiohttp.TCPConnector(limit=0),
@@ -64,16 +73,23 @@ async def edge(instance: Instance) -> AsyncIterator[Edge]:
             connect(status_addr) as channel,
         ):
             await channel.channel_ready()
-            yield Edge(StatusServiceStub(channel), http, sql, {"status": status_pid, "gateway": gateway_pid})
+            yield Edge(
+                StatusServiceStub(channel),
+                http,
+                sql,
+                {"status": status_pid, "gateway": gateway_pid},
+            )
     finally:
         await sql.execute(f"DROP SCHEMA {schema} CASCADE")
         await sql.close()
 
 
 async def latency(measured: Edge, rounds: int) -> dict[str, object]:
-    """Figures of `rounds` times TASKS tasks with WATCHERS watchers, each task moved on twice, EVENTS_PER_S in all.
+    """Figures of `rounds` times TASKS tasks with WATCHERS watchers, each task moved on twice,
+    EVENTS_PER_S in all.
 
-    One round more comes first and is told apart: in it two processes that have never done anything are connected to by all at once.
+    One round more comes first and is told apart: in it two processes that have never done anything
+    are connected to by all at once.
     """
     first = await _round(measured)
     delays: list[float] = []
@@ -154,11 +170,15 @@ async def _create(measured: Edge, count: int) -> list[str]:
 
 def _watchers(http: aiohttp.ClientSession, tasks: Sequence[str], count: int) -> list[Watcher]:
     kinds: list[type[Sse] | type[Subscription]] = [Sse, Subscription]
-    return [kinds[number // len(tasks) % 2](http, tasks[number % len(tasks)]) for number in range(count)]
+    return [
+        kinds[number // len(tasks) % 2](http, tasks[number % len(tasks)]) for number in range(count)
+    ]
 
 
 async def _commit(measured: Edge, tasks: Sequence[str]) -> None:
-    """Each task to UPLOADED, then each to CANCELLED, one transition every 1 / EVENTS_PER_S seconds."""
+    """Each task to UPLOADED, then each to CANCELLED, one transition every 1 / EVENTS_PER_S
+    seconds.
+    """
     began = monotonic()
     uploaded: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as calls:
@@ -172,7 +192,9 @@ async def _commit(measured: Edge, tasks: Sequence[str]) -> None:
 
 
 async def _upload(measured: Edge, task_id: str) -> None:
-    await measured.status.CompleteUpload(status_pb2.CompleteUploadRequest(task_id=task_id, file_size=1000))
+    await measured.status.CompleteUpload(
+        status_pb2.CompleteUploadRequest(task_id=task_id, file_size=1000)
+    )
 
 
 async def _cancel(measured: Edge, task_id: str, uploaded: "asyncio.Task[None]") -> None:
@@ -185,7 +207,9 @@ async def _following(watchers: Sequence[Watcher]) -> AsyncIterator[list["asyncio
     """The watchers, each following its task; those that still do are cut off afterwards."""
     following = [asyncio.create_task(watcher.follow()) for watcher in watchers]
     try:
-        await asyncio.wait_for(asyncio.gather(*(watcher.following.wait() for watcher in watchers)), PATIENCE_S)
+        await asyncio.wait_for(
+            asyncio.gather(*(watcher.following.wait() for watcher in watchers)), PATIENCE_S
+        )
         yield following
     finally:
         for task in following:
@@ -194,7 +218,9 @@ async def _following(watchers: Sequence[Watcher]) -> AsyncIterator[list["asyncio
 
 
 async def _delays(measured: Edge, watchers: Sequence[Watcher]) -> list[float]:
-    """Seconds from each event to each watcher. One that was overtaken by the next before it was told is told with it."""
+    """Seconds from each event to each watcher. One that was overtaken by the next before it was
+    told is told with it.
+    """
     rows = await measured.sql.fetch(
         "SELECT task_id, state, extract(epoch FROM created_at)::float8 AS at FROM task_events WHERE kind = 'STATE' AND sequence > 1"
     )
@@ -202,5 +228,8 @@ async def _delays(measured: Edge, watchers: Sequence[Watcher]) -> list[float]:
     delays = []
     for watcher in watchers:
         ended = watcher.told["CANCELLED"]
-        delays += [watcher.told.get(state, ended) - committed[watcher.task_id, state] for state in ("UPLOADED", "CANCELLED")]
+        delays += [
+            watcher.told.get(state, ended) - committed[watcher.task_id, state]
+            for state in ("UPLOADED", "CANCELLED")
+        ]
     return delays

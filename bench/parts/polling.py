@@ -1,4 +1,6 @@
-"""The seed's polling, getIngestionTaskStatus, at a steady rate while a big file is uploaded; beside a bare read of the same row."""
+"""The seed's polling, getIngestionTaskStatus, at a steady rate while a big file is uploaded; beside
+a bare read of the same row.
+"""
 
 import asyncio
 import sys
@@ -47,7 +49,9 @@ async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, ob
     async with (
         serving("gateway", environment=environment) as (gateway_addr, _),
         serving("bench.clients.bare", environment=environment) as (address, _),
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)) as http,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
+        ) as http,
         _uploading(gateway := f"http://{gateway_addr}", path),
     ):
         task_id = await _receiving(http, gateway)
@@ -79,8 +83,12 @@ async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, ob
         "status_p99_worst_ms": max(_share(each, 0.99) for each in ours),
         "bare_p50_ms": harness.median(_share(each, 0.5) for each in bare),
         "bare_p99_ms": harness.median(_share(each, 0.99) for each in bare),
-        "ratio_bare": harness.median(_share(a, 0.99) / _share(b, 0.99) for a, b in zip(ours, bare, strict=True)),
-        "ratio_bare_p50": harness.median(_share(a, 0.5) / _share(b, 0.5) for a, b in zip(ours, bare, strict=True)),
+        "ratio_bare": harness.median(
+            _share(a, 0.99) / _share(b, 0.99) for a, b in zip(ours, bare, strict=True)
+        ),
+        "ratio_bare_p50": harness.median(
+            _share(a, 0.5) / _share(b, 0.5) for a, b in zip(ours, bare, strict=True)
+        ),
     }
 
 
@@ -88,7 +96,9 @@ async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, ob
 async def _uploading(gateway: str, path: Path) -> AsyncIterator[None]:
     """One upload after the other, by a process of its own; each is cancelled once it is stored."""
     arguments = (gateway, str(path), f"bench_status_{uuid4().hex[:8]}")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _UPLOAD, *arguments, cwd=ROOT)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _UPLOAD, *arguments, cwd=ROOT
+    )
     try:
         yield
         assert process.returncode is None, "the upload broke"
@@ -115,7 +125,9 @@ async def _is_receiving(http: aiohttp.ClientSession, gateway: str) -> bool:
 
 
 async def _steadily(ask: Ask, seconds: float) -> list[float]:
-    """Asks RATE times a second whatever the answers take; the milliseconds of each from the moment that it was due, sorted."""
+    """Asks RATE times a second whatever the answers take; the milliseconds of each from the moment
+    that it was due, sorted.
+    """
     began = monotonic()
     delays: list[float] = []
 

@@ -1,7 +1,9 @@
-"""Small files: Sluice beside a bare client of the same Druid, in turn, and one beside a load that keeps Druid busy.
+"""Small files: Sluice beside a bare client of the same Druid, in turn, and one beside a load that
+keeps Druid busy.
 
-The bare client submits the rows, which lie in the object store already, as typed CSV with `intervals`, and counts. Whoever loads, the
-same foreign client looks every 50 ms: with Sluice for SUCCEEDED (and the count must be right at once), without it for the count.
+The bare client submits the rows, which lie in the object store already, as typed CSV with
+`intervals`, and counts. Whoever loads, the same foreign client looks every 50 ms: with Sluice for
+SUCCEEDED (and the count must be right at once), without it for the count.
 """
 
 import random
@@ -24,7 +26,13 @@ ROWS = 1_000
 WARM = 5
 DEADLINE_S = 120.0
 START = datetime(2024, 5, 1, tzinfo=UTC)
-TYPES = {"order_id": "long", "region": "string", "product": "string", "quantity": "long", "revenue": "double"}
+TYPES = {
+    "order_id": "long",
+    "region": "string",
+    "product": "string",
+    "quantity": "long",
+    "revenue": "double",
+}
 
 
 def measure(stack: Instance, rounds: int) -> dict[str, float]:
@@ -39,10 +47,17 @@ def measure(stack: Instance, rounds: int) -> dict[str, float]:
                 seconds = contender(stack, edge, path)
                 if number >= 0:
                     (ours if contender is _sluice else theirs).append(seconds)
-    table = [(n, "Sluice", a) for n, a in enumerate(ours, 1)] + [(n, "bare client", b) for n, b in enumerate(theirs, 1)]
+    table = [(n, "Sluice", a) for n, a in enumerate(ours, 1)] + [
+        (n, "bare client", b) for n, b in enumerate(theirs, 1)
+    ]
     harness.table(f"{ROWS:,} rows", ["round", "who", "wall s"], sorted(table))
     small, bare = harness.median(ours), harness.median(theirs)
-    return {"small_s": small, "bare_small_s": bare, "ratio_small": small / bare, "overhead_ms": (small - bare) * 1000}
+    return {
+        "small_s": small,
+        "bare_small_s": bare,
+        "ratio_small": small / bare,
+        "overhead_ms": (small - bare) * 1000,
+    }
 
 
 def beside(stack: Instance, big_rows: int) -> dict[str, float]:
@@ -51,14 +66,22 @@ def beside(stack: Instance, big_rows: int) -> dict[str, float]:
         edge = Edge(http)
         alone = harness.median(_sluice(stack, edge, sales_of_a_day(number)) for number in range(3))
         datasource = f"bench_big_{uuid4().hex[:8]}"
-        big = edge.upload(data.sales_by_rows(FILES / f"sales-{big_rows}-rows.csv", big_rows), datasource)
+        big = edge.upload(
+            data.sales_by_rows(FILES / f"sales-{big_rows}-rows.csv", big_rows), datasource
+        )
         _until_loading(edge, big)
         seconds = _sluice(stack, edge, sales_of_a_day(3))
         if (task := http.get(f"/api/ingest/tasks/{big}").json())["status"] != "INGESTING":
-            raise RuntimeError(f"the big file was {task['status']} before the small one was done: it has to be bigger")
+            raise RuntimeError(
+                f"the big file was {task['status']} before the small one was done: it has to be bigger"
+            )
         edge.succeeded(big, 900)
         forget(stack.stack.druid_url, datasource)
-    return {"small_alone_s": alone, "small_beside_big_s": seconds, "ratio_beside_big": seconds / alone}
+    return {
+        "small_alone_s": alone,
+        "small_beside_big_s": seconds,
+        "ratio_beside_big": seconds / alone,
+    }
 
 
 def sales_of_a_day(seed: int) -> Path:
@@ -89,7 +112,9 @@ def _bare(stack: Instance, edge: Edge, path: Path) -> float:
     druid, datasource = stack.stack.druid_url, f"bench_bare_{uuid4().hex[:8]}"
     with raw_object(stack.stack, path) as url:
         began = monotonic()
-        httpx.post(f"{druid}/druid/indexer/v1/task", json=_typed_spec(datasource, url), timeout=60).raise_for_status()
+        httpx.post(
+            f"{druid}/druid/indexer/v1/task", json=_typed_spec(datasource, url), timeout=60
+        ).raise_for_status()
         expect_rows(druid, datasource, ROWS)
         seconds = monotonic() - began
     forget(druid, datasource)
@@ -99,14 +124,22 @@ def _bare(stack: Instance, edge: Edge, path: Path) -> float:
 def _typed_spec(datasource: str, url: str) -> dict[str, Any]:
     """What somebody would submit who knows Druid well."""
     interval = f"{START:%Y-%m-%d}/{START + timedelta(days=1):%Y-%m-%d}"
-    granularity = {"type": "uniform", "segmentGranularity": "DAY", "queryGranularity": "NONE", "rollup": False, "intervals": [interval]}
+    granularity = {
+        "type": "uniform",
+        "segmentGranularity": "DAY",
+        "queryGranularity": "NONE",
+        "rollup": False,
+        "intervals": [interval],
+    }
     return {
         "type": "index_parallel",
         "spec": {
             "dataSchema": {
                 "dataSource": datasource,
                 "timestampSpec": {"column": "order_date", "format": "iso"},
-                "dimensionsSpec": {"dimensions": [{"type": kind, "name": name} for name, kind in TYPES.items()]},
+                "dimensionsSpec": {
+                    "dimensions": [{"type": kind, "name": name} for name, kind in TYPES.items()]
+                },
                 "granularitySpec": granularity,
             },
             "ioConfig": {
@@ -122,7 +155,11 @@ def _typed_spec(datasource: str, url: str) -> dict[str, Any]:
 
 def rows_in(druid: str, datasource: str) -> int:
     """Rows that a query counts; -1 where Druid does not know the datasource."""
-    answer = httpx.post(f"{druid}/druid/v2/sql", json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'}, timeout=60)
+    answer = httpx.post(
+        f"{druid}/druid/v2/sql",
+        json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'},
+        timeout=60,
+    )
     return int(answer.json()[0]["n"]) if answer.status_code == httpx.codes.OK else -1
 
 

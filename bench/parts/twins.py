@@ -1,4 +1,6 @@
-"""The report of a file on the local disk beside the report of the same file after a real upload: every field has to be the same."""
+"""The report of a file on the local disk beside the report of the same file after a real upload:
+every field has to be the same.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -31,25 +33,39 @@ async def compare(source: Path, examine: Examine, instance: str) -> dict[str, ob
     with running(instance, *PROGRAMS) as stack:
         addresses = stack.stack.addresses
         async with (
-            SluiceClient(*(addresses[name] for name in ("upload", "status", "validation", "druid_gateway"))) as client,
+            SluiceClient(
+                *(addresses[name] for name in ("upload", "status", "validation", "druid_gateway"))
+            ) as client,
             channels.connect(addresses["validation"]) as channel,
         ):
-            task_id = await client.upload(_pieces(source), f"bench_twins_{uuid4().hex[:8]}", filename=source.name)
+            task_id = await client.upload(
+                _pieces(source), f"bench_twins_{uuid4().hex[:8]}", filename=source.name
+            )
             uploaded = await _report(validation_pb2_grpc.ValidationServiceStub(channel), task_id)
     local = await examine()
     filled = [field.name for field, _ in uploaded.ListFields() if field.name not in OF_THE_RUN]
-    return {"report_fields": len(filled), "report_differs": sorted(set(_differences(local, uploaded)))}
+    return {
+        "report_fields": len(filled),
+        "report_differs": sorted(set(_differences(local, uploaded))),
+    }
 
 
 async def _report(validation: validation_pb2_grpc.ValidationServiceStub, task_id: str) -> Report:
-    """The report, asked for until it is there. The task itself goes on only where there is a Druid."""
+    """The report, asked for until it is there. The task itself goes on only where there is a
+    Druid.
+    """
     deadline = monotonic() + REPORT_S
     while True:
         try:
-            answer: GetReportResponse = await validation.GetReport(GetReportRequest(task_id=task_id, attempt=1), timeout=10)
+            answer: GetReportResponse = await validation.GetReport(
+                GetReportRequest(task_id=task_id, attempt=1), timeout=10
+            )
             return answer.report
         except grpc.RpcError as failure:
-            if errors.from_rpc(failure, "validation").code != "REPORT_NOT_FOUND" or monotonic() > deadline:
+            if (
+                errors.from_rpc(failure, "validation").code != "REPORT_NOT_FOUND"
+                or monotonic() > deadline
+            ):
                 raise
         await asyncio.sleep(POLL_S)
 
@@ -80,7 +96,8 @@ def _differences(one: Message, other: Message, path: str = "") -> Iterator[str]:
             if not theirs.endswith(ours):
                 yield name
         elif isinstance(ours, float):
-            # Sums of many numbers differ in their last digits by the order in which they were added.
+            # Sums of many numbers differ in their last digits by the order in which they were
+            # added.
             if abs(ours - theirs) > 1e-9 * max(abs(ours), 1.0):
                 yield name
         elif ours != theirs:

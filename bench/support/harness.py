@@ -1,4 +1,6 @@
-"""How every measurement is made and told: medians, CPU seconds and peak memory beside the wall, a table, one line of JSON."""
+"""How every measurement is made and told: medians, CPU seconds and peak memory beside the wall, a
+table, one line of JSON.
+"""
 
 import asyncio
 import json
@@ -50,12 +52,16 @@ def rss_mib(pid: int) -> float:
 
 
 def reset_peak(pid: int) -> None:
-    """Sets the kernel's high-water mark of the process's resident memory to what is resident now."""
+    """Sets the kernel's high-water mark of the process's resident memory to what is resident
+    now.
+    """
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_mib(pid: int) -> float:
-    """High-water mark of the process's resident memory since it started or since `reset_peak`, in MiB."""
+    """High-water mark of the process's resident memory since it started or since `reset_peak`, in
+    MiB.
+    """
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -63,8 +69,9 @@ def peak_mib(pid: int) -> float:
 
 
 async def peak_of_children(pid: int) -> float:
-    """The most memory in MiB that the running children of a process had for their own (without the pages of files that are mapped), until
-    it is cancelled."""
+    """The most memory in MiB that the running children of a process had for their own (without the
+    pages of files that are mapped), until it is cancelled.
+    """
     peak = 0
     with suppress(asyncio.CancelledError):
         while True:
@@ -108,5 +115,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 def conclude(**figures: object) -> None:
     """Prints the last line: one JSON object."""
-    rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
+    rounded = {
+        key: round(value, 4) if isinstance(value, float) else value
+        for key, value in figures.items()
+    }
     print(json.dumps({**rounded, "cpus": os.cpu_count()}), flush=True)

@@ -11,10 +11,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def serving(*arguments: str, environment: Mapping[str, str]) -> AsyncIterator[tuple[str, int]]:
-    """Runs a Python module that logs the port that it listens on; host:port and its process id. Terminated afterwards."""
+async def serving(
+    *arguments: str, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[str, int]]:
+    """Runs a Python module that logs the port that it listens on; host:port and its process id.
+    Terminated afterwards.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, cwd=ROOT, env={**environment, "BIND_ADDR": "127.0.0.1:0"}, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        *arguments,
+        cwd=ROOT,
+        env={**environment, "BIND_ADDR": "127.0.0.1:0"},
+        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
     reading: asyncio.Task[bytes] | None = None

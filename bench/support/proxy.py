@@ -1,4 +1,6 @@
-"""A TCP proxy in front of a service: it cuts connections at chosen bytes of what the client sends, or holds it to a rate."""
+"""A TCP proxy in front of a service: it cuts connections at chosen bytes of what the client sends,
+or holds it to a rate.
+"""
 
 import asyncio
 import threading
@@ -11,8 +13,10 @@ PIECE = 64 * 1024
 
 @dataclass
 class Proxy:
-    """`cuts` are counts of bytes from clients, over all connections, after which the connection that carries them is cut, both ways.
-    `bytes_per_s` is the rate of what clients send; 0 for as fast as it goes."""
+    """`cuts` are counts of bytes from clients, over all connections, after which the connection
+    that carries them is cut, both ways. `bytes_per_s` is the rate of what clients send; 0 for as
+    fast as it goes.
+    """
 
     target: tuple[str, int]
     cuts: list[int] = field(default_factory=list)
@@ -25,7 +29,10 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self.target)
-        ways = [asyncio.create_task(self._up(reader, up_writer)), asyncio.create_task(_down(up_reader, writer))]
+        ways = [
+            asyncio.create_task(self._up(reader, up_writer)),
+            asyncio.create_task(_down(up_reader, writer)),
+        ]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         if ways[0].done() and not ways[0].result():
             # The client has closed its side alone; the answer may still come.

@@ -12,7 +12,9 @@ FILES = Path(__file__).parents[2] / ".local" / "bench-files"
 
 @contextmanager
 def running(name: str, *only: str) -> Iterator[Instance]:
-    """The healthy stack of the instance `name`, or only the named programs of it; stopped afterwards only if it was not up before."""
+    """The healthy stack of the instance `name`, or only the named programs of it; stopped
+    afterwards only if it was not up before.
+    """
     instance = Instance(name, only)
     fresh = instance.start()
     FILES.mkdir(parents=True, exist_ok=True)

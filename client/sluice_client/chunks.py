@@ -19,7 +19,9 @@ CHUNK_BYTES = 1024 * 1024
 
 
 class Digest:
-    """SHA-256 of a file that is sent in several streams: every byte is added once, however often it is sent."""
+    """SHA-256 of a file that is sent in several streams: every byte is added once, however often it
+    is sent.
+    """
 
     def __init__(self) -> None:
         self.size = 0
@@ -53,8 +55,9 @@ async def of_file(path: Path, start: int = 0) -> AsyncGenerator[bytes, None]:
 async def messages(
     upload_id: str, pieces: AsyncIterable[bytes], offset: int = 0, digest: Digest | None = None
 ) -> AsyncIterator[WriteUploadRequest]:
-    """Header, chunks of at most 1 MiB, finish with the size and SHA-256 of the whole file. `pieces` begin at `offset`, and `digest` has all
-    bytes before it."""
+    """Header, chunks of at most 1 MiB, finish with the size and SHA-256 of the whole file. `pieces`
+    begin at `offset`, and `digest` has all bytes before it.
+    """
     digest = digest or Digest()
     yield WriteUploadRequest(header=WriteHeader(upload_id=upload_id, offset=offset))
     async for piece in pieces:

@@ -24,7 +24,9 @@ from sluice_client.retry import DEADLINE_S, Retry, ask, passing_or_raise
 from sluice_client.uploads import Progress, Uploads
 
 TERMINAL = frozenset(
-    TaskState.Value(state.name) for state in TaskState.DESCRIPTOR.values if state.GetOptions().Extensions[task_pb2.task_state].terminal
+    TaskState.Value(state.name)
+    for state in TaskState.DESCRIPTOR.values
+    if state.GetOptions().Extensions[task_pb2.task_state].terminal
 )
 """States that a task does not leave."""
 
@@ -49,7 +51,9 @@ class Column:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """The answer to a query. `rows` hold values in the order of `columns`; times are ISO 8601 texts."""
+    """The answer to a query. `rows` hold values in the order of `columns`; times are ISO 8601
+    texts.
+    """
 
     columns: list[Column]
     rows: list[list[Any]]
@@ -62,16 +66,20 @@ class QueryResult:
 class SluiceClient:
     """A client of one Sluice, to be used as an async context manager inside one event loop.
 
-    Addresses are host:port. Every method raises SluiceClientError. Calls that are safe to repeat are repeated for up to 30 s while
-    their service is away.
+    Addresses are host:port. Every method raises SluiceClientError. Calls that are safe to repeat
+    are repeated for up to 30 s while their service is away.
     """
 
-    def __init__(self, upload_addr: str, status_addr: str, validation_addr: str, druid_gateway_addr: str) -> None:
+    def __init__(
+        self, upload_addr: str, status_addr: str, validation_addr: str, druid_gateway_addr: str
+    ) -> None:
         self._addresses = (upload_addr, status_addr, validation_addr, druid_gateway_addr)
         self._channels: list[aio.Channel] = []
 
     async def __aenter__(self) -> Self:
-        self._channels = [aio.insecure_channel(address, options=_OPTIONS) for address in self._addresses]
+        self._channels = [
+            aio.insecure_channel(address, options=_OPTIONS) for address in self._addresses
+        ]
         upload, status, validation, druid = self._channels
         self.uploads = Uploads(upload)
         self._status = status_pb2_grpc.StatusServiceStub(status)
@@ -79,7 +87,12 @@ class SluiceClient:
         self._druid = druid_pb2_grpc.DruidGatewayServiceStub(druid)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for channel in self._channels:
             await channel.close()
 
@@ -97,16 +110,20 @@ class SluiceClient:
         request_id: str | None = None,
         progress: Progress | None = None,
     ) -> str:
-        """Sends a file, given by its path or as pieces of bytes, and returns the task's id once it is stored.
+        """Sends a file, given by its path or as pieces of bytes, and returns the task's id once it
+        is stored.
 
-        `filename` is needed for pieces; its extension (.csv, .xlsx, .xls) names the format. `replace` makes the load replace the time
-        chunks that it touches instead of adding to them; `mode` says the same and more: REPLACE_INTERVAL replaces what lies in `interval`,
-        from a first moment to the first after it, full hours. With `plan_first` the task waits in PLANNED for `apply`.
+        `filename` is needed for pieces; its extension (.csv, .xlsx, .xls) names the format.
+        `replace` makes the load replace the time chunks that it touches instead of adding to them;
+        `mode` says the same and more: REPLACE_INTERVAL replaces what lies in `interval`, from a
+        first moment to the first after it, full hours. With `plan_first` the task waits in PLANNED
+        for `apply`.
 
-        `request_id` makes the creation of the task harmless to repeat; default: a new UUID. A file given by its path is resumed where a
-        connection breaks, and, with the same `request_id`, by a later process: within 24 hours only what is missing is sent. Pieces are
-        sent once: a stream of them that breaks leaves nothing. `progress` is told the bytes of a file given by its path that are on their
-        way or stored.
+        `request_id` makes the creation of the task harmless to repeat; default: a new UUID. A file
+        given by its path is resumed where a connection breaks, and, with the same `request_id`, by
+        a later process: within 24 hours only what is missing is sent. Pieces are sent once: a
+        stream of them that breaks leaves nothing. `progress` is told the bytes of a file given by
+        its path that are on their way or stored.
         """
         if isinstance(source, str | Path):
             path = Path(source)
@@ -121,7 +138,8 @@ class SluiceClient:
             datasource,
             size=size,
             resumable=path is not None,
-            load_mode=mode or (LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND),
+            load_mode=mode
+            or (LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND),
             interval=interval,
             plan_first=plan_first,
             allow_duplicate=allow_duplicate,
@@ -135,10 +153,20 @@ class SluiceClient:
         return upload.upload_id
 
     async def import_object(
-        self, uri: str, datasource: str, *, replace: bool = False, allow_duplicate: bool = False, request_id: str | None = None
+        self,
+        uri: str,
+        datasource: str,
+        *,
+        replace: bool = False,
+        allow_duplicate: bool = False,
+        request_id: str | None = None,
     ) -> str:
-        """Loads a file that lies in a bucket, s3://bucket/key, where the server allows it; the task's id once the file is copied."""
-        upload = await self.uploads.import_object(uri, datasource, replace=replace, allow_duplicate=allow_duplicate, request_id=request_id)
+        """Loads a file that lies in a bucket, s3://bucket/key, where the server allows it; the
+        task's id once the file is copied.
+        """
+        upload = await self.uploads.import_object(
+            uri, datasource, replace=replace, allow_duplicate=allow_duplicate, request_id=request_id
+        )
         return upload.upload_id
 
     async def abort_upload(self, upload_id: str) -> None:
@@ -148,16 +176,26 @@ class SluiceClient:
     async def task(self, task_id: str) -> Task:
         """The task as it stands."""
         request = build(status_pb2.GetTaskRequest, task_id=task_id)
-        answer: status_pb2.GetTaskResponse = await ask("status", lambda: self._status.GetTask(request, timeout=DEADLINE_S))
+        answer: status_pb2.GetTaskResponse = await ask(
+            "status", lambda: self._status.GetTask(request, timeout=DEADLINE_S)
+        )
         return answer.task
 
     async def tasks(
-        self, *, datasource: str = "", states: "Iterable[TaskState.ValueType]" = (), page_size: int = 50
+        self,
+        *,
+        datasource: str = "",
+        states: "Iterable[TaskState.ValueType]" = (),
+        page_size: int = 50,
     ) -> AsyncIterator[Task]:
         """Tasks, newest first; pages are fetched as they are needed."""
-        request = build(status_pb2.ListTasksRequest, page_size=page_size, datasource=datasource, states=states)
+        request = build(
+            status_pb2.ListTasksRequest, page_size=page_size, datasource=datasource, states=states
+        )
         while True:
-            page: status_pb2.ListTasksResponse = await ask("status", lambda: self._status.ListTasks(request, timeout=DEADLINE_S))
+            page: status_pb2.ListTasksResponse = await ask(
+                "status", lambda: self._status.ListTasks(request, timeout=DEADLINE_S)
+            )
             for task in page.tasks:
                 yield task
             if not page.next_page_token:
@@ -165,14 +203,17 @@ class SluiceClient:
             request.page_token = page.next_page_token
 
     async def watch(self, task_id: str, from_sequence: int = 1) -> AsyncIterator[WatchTaskResponse]:
-        """The task's events, past and coming, each with the task, up to the terminal one; without gap or repeat.
+        """The task's events, past and coming, each with the task, up to the terminal one; without
+        gap or repeat.
 
         Goes on after the last event seen when the connection breaks.
         """
         retry = Retry()
         following = max(from_sequence, 1)
         while True:
-            call = self._status.WatchTask(build(status_pb2.WatchTaskRequest, task_id=task_id, from_sequence=following))
+            call = self._status.WatchTask(
+                build(status_pb2.WatchTaskRequest, task_id=task_id, from_sequence=following)
+            )
             try:
                 async for answer in call:
                     retry = Retry()
@@ -180,13 +221,18 @@ class SluiceClient:
                     yield answer
                     if answer.event.state in TERMINAL:
                         return
-                # Ended by the server without a terminal event: it is stopping, or the terminal event lies before `from_sequence`.
+                # Ended by the server without a terminal event: it is stopping, or the terminal
+                # event lies before `from_sequence`.
                 task = await self.task(task_id)
                 # A newer server may have final states that are not in TERMINAL.
                 ended = task.state in TERMINAL or task.HasField("complete_time")
                 if ended and following > task.last_sequence:
                     return
-                await retry.pause(SluiceClientError("SERVICE_UNAVAILABLE", "The status service ends every watch at once."))
+                await retry.pause(
+                    SluiceClientError(
+                        "SERVICE_UNAVAILABLE", "The status service ends every watch at once."
+                    )
+                )
             except aio.AioRpcError as failure:
                 await retry.pause(passing_or_raise(failure, "status"))
             finally:
@@ -199,43 +245,72 @@ class SluiceClient:
         return await self.task(task_id)
 
     async def plan(self, task_id: str) -> GetPlanResponse:
-        """What the load of a task would do that was sent with `plan_first`; NOT_PLANNED before it is PLANNED."""
+        """What the load of a task would do that was sent with `plan_first`; NOT_PLANNED before it
+        is PLANNED.
+        """
         request = build(status_pb2.GetPlanRequest, task_id=task_id)
-        answer: GetPlanResponse = await ask("status", lambda: self._status.GetPlan(request, timeout=DEADLINE_S))
+        answer: GetPlanResponse = await ask(
+            "status", lambda: self._status.GetPlan(request, timeout=DEADLINE_S)
+        )
         return answer
 
     async def apply(self, task_id: str, plan_hash: str) -> Task:
         """Begins the load of a PLANNED task; PLAN_STALE where its plan no longer holds."""
         request = build(status_pb2.ApplyPlanRequest, task_id=task_id, plan_hash=plan_hash)
-        answer: status_pb2.ApplyPlanResponse = await ask("status", lambda: self._status.ApplyPlan(request, timeout=3 * DEADLINE_S))
+        answer: status_pb2.ApplyPlanResponse = await ask(
+            "status", lambda: self._status.ApplyPlan(request, timeout=3 * DEADLINE_S)
+        )
         return answer.task
 
     async def receipt(self, task_id: str) -> GetReceiptResponse:
         """What became of every row of a file, once its task has SUCCEEDED."""
         request = build(status_pb2.GetReceiptRequest, task_id=task_id)
-        answer: GetReceiptResponse = await ask("status", lambda: self._status.GetReceipt(request, timeout=DEADLINE_S))
+        answer: GetReceiptResponse = await ask(
+            "status", lambda: self._status.GetReceipt(request, timeout=DEADLINE_S)
+        )
         return answer
 
     async def revert(self, task_id: str) -> Task:
-        """Begins to undo a load: `load_state` is REVERTING, then REVERTED. NEWER_LOADS where newer loads lie on what it replaced."""
+        """Begins to undo a load: `load_state` is REVERTING, then REVERTED. NEWER_LOADS where newer
+        loads lie on what it replaced.
+        """
         request = build(status_pb2.RevertLoadRequest, task_id=task_id)
-        answer: status_pb2.RevertLoadResponse = await ask("status", lambda: self._status.RevertLoad(request, timeout=DEADLINE_S))
+        answer: status_pb2.RevertLoadResponse = await ask(
+            "status", lambda: self._status.RevertLoad(request, timeout=DEADLINE_S)
+        )
         return answer.task
 
     async def report(self, task_id: str) -> Report:
         """What validation found; REPORT_NOT_FOUND while there is nothing."""
         task = await self.task(task_id)
         if not task.report_attempt:
-            raise SluiceClientError("REPORT_NOT_FOUND", "The task has no report.", action="Wait until it has left VALIDATING.", actor="you")
-        request = build(validation_pb2.GetReportRequest, task_id=task_id, attempt=task.report_attempt)
-        answer: validation_pb2.GetReportResponse = await ask("validation", lambda: self._validation.GetReport(request, timeout=DEADLINE_S))
+            raise SluiceClientError(
+                "REPORT_NOT_FOUND",
+                "The task has no report.",
+                action="Wait until it has left VALIDATING.",
+                actor="you",
+            )
+        request = build(
+            validation_pb2.GetReportRequest, task_id=task_id, attempt=task.report_attempt
+        )
+        answer: validation_pb2.GetReportResponse = await ask(
+            "validation", lambda: self._validation.GetReport(request, timeout=DEADLINE_S)
+        )
         return answer.report
 
-    async def query(self, sql: str, limit: int | None = None, *, timeout_s: float = 30.0) -> QueryResult:
+    async def query(
+        self, sql: str, limit: int | None = None, *, timeout_s: float = 30.0
+    ) -> QueryResult:
         """The answer to one SELECT. Without a limit that is all rows, or QUERY_TRUNCATED where the
         query has more than the server answers; with one, `truncated` says whether it cut."""
         timeout_ms = int(timeout_s * 1000)
-        request = build(druid_pb2.QueryRequest, sql=sql, limit=limit, timeout_ms=timeout_ms, all_rows=limit is None)
+        request = build(
+            druid_pb2.QueryRequest,
+            sql=sql,
+            limit=limit,
+            timeout_ms=timeout_ms,
+            all_rows=limit is None,
+        )
         header, rows, summary = druid_pb2.QueryHeader(), [], druid_pb2.QuerySummary()
         try:
             async for answer in self._druid.Query(request, timeout=timeout_s + DEADLINE_S):

@@ -8,10 +8,22 @@ from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
 from sluice_client.enums import UNKNOWN, short_name
 
 _BY_STATUS = {
-    grpc.StatusCode.UNAVAILABLE: ("SERVICE_UNAVAILABLE", "does not answer", "Check its address, and try again in a moment."),
-    grpc.StatusCode.DEADLINE_EXCEEDED: ("DEADLINE_EXCEEDED", "did not answer in time", "Try again in a moment."),
+    grpc.StatusCode.UNAVAILABLE: (
+        "SERVICE_UNAVAILABLE",
+        "does not answer",
+        "Check its address, and try again in a moment.",
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        "DEADLINE_EXCEEDED",
+        "did not answer in time",
+        "Try again in a moment.",
+    ),
     grpc.StatusCode.CANCELLED: ("CANCELLED", "broke the call off", "Try again in a moment."),
-    grpc.StatusCode.UNIMPLEMENTED: ("NOT_FOUND", "does not know this call", "Check its address, and that client and server fit."),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        "NOT_FOUND",
+        "does not know this call",
+        "Check its address, and that client and server fit.",
+    ),
 }
 
 
@@ -19,14 +31,11 @@ class SluiceClientError(Exception):
     """What a call failed with.
 
     Attributes:
-        code: The stable code, for example FILE_TOO_LARGE; the name of an ErrorReason without its prefix.
-        message: One sentence for a person.
-        action: What to do.
-        actor: Who has to do it: you, admin or nobody.
-        line: Line in the file, or None.
-        column: Column of the file or field of the request; may be empty.
-        value: The offending value; may be empty.
-        metadata: Further facts for programs, such as limit_bytes.
+        code: The stable code, for example FILE_TOO_LARGE; the name of an ErrorReason without its
+        prefix. message: One sentence for a person. action: What to do. actor: Who has to do it:
+        you, admin or nobody. line: Line in the file, or None. column: Column of the file or field
+        of the request; may be empty. value: The offending value; may be empty. metadata: Further
+        facts for programs, such as limit_bytes.
     """
 
     def __init__(
@@ -52,7 +61,9 @@ class SluiceClientError(Exception):
         self.metadata = metadata or {}
 
     @classmethod
-    def of_problem(cls, problem: Problem, metadata: dict[str, str] | None = None) -> "SluiceClientError":
+    def of_problem(
+        cls, problem: Problem, metadata: dict[str, str] | None = None
+    ) -> "SluiceClientError":
         """The error that a Problem describes."""
         code = short_name(ErrorReason.DESCRIPTOR, problem.code)
         return cls(
@@ -68,7 +79,9 @@ class SluiceClientError(Exception):
 
     @classmethod
     def of_rpc(cls, failure: grpc.aio.AioRpcError, service: str) -> "SluiceClientError":
-        """The error that a call of `service` failed with: from its details, or else from its status code."""
+        """The error that a call of `service` failed with: from its details, or else from its status
+        code.
+        """
         status = rpc_status.from_call(failure)
         problem, info = Problem(), error_details_pb2.ErrorInfo()
         for detail in status.details if status is not None else ():
@@ -78,5 +91,9 @@ class SluiceClientError(Exception):
                 detail.Unpack(info)
         if problem.code:
             return cls.of_problem(problem, dict(info.metadata))
-        code, what, action = _BY_STATUS.get(failure.code(), ("INTERNAL", f"failed ({failure.code().name})", "Report this."))
-        return cls(code, f"The {service} service {what}.", action=action, metadata={"service": service})
+        code, what, action = _BY_STATUS.get(
+            failure.code(), ("INTERNAL", f"failed ({failure.code().name})", "Report this.")
+        )
+        return cls(
+            code, f"The {service} service {what}.", action=action, metadata={"service": service}
+        )

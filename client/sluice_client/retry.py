@@ -13,7 +13,9 @@ DEADLINE_S = 10.0
 """Deadline of one attempt of a call that answers at once."""
 
 BUDGET_S = 30.0
-"""For how long a service that is away is tried again before the call fails; what makes progress has the budget anew."""
+"""For how long a service that is away is tried again before the call fails; what makes progress has
+the budget anew.
+"""
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0

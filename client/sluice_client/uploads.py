@@ -1,4 +1,6 @@
-"""Sending files: at once where they are pieces, with any number of interruptions where they lie on disk."""
+"""Sending files: at once where they are pieces, with any number of interruptions where they lie on
+disk.
+"""
 
 import asyncio
 import uuid
@@ -19,14 +21,18 @@ from sluice_client.retry import DEADLINE_S, Retry, ask
 from sluice_client.streaming import answered
 
 UPLOAD_DEADLINE_S = 4 * 3600.0
-"""Deadline of sending one file on one connection. The server ends a stream that falls silent far earlier."""
+"""Deadline of sending one file on one connection. The server ends a stream that falls silent far
+earlier.
+"""
 
 IMPORT_DEADLINE_S = 240.0
 """The object store has to copy the file meanwhile."""
 
 PASSING = frozenset({"SERVICE_UNAVAILABLE", "STORAGE_UNAVAILABLE", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "CLIENT_GONE",
     "UPLOAD_STALLED", "TOO_MANY_UPLOADS", "OFFSET_MISMATCH", "INTERNAL"})  # fmt: skip
-"""What breaks a stream and not the upload. CHECKSUM_MISMATCH is not among them: it may be the file that has changed."""
+"""What breaks a stream and not the upload. CHECKSUM_MISMATCH is not among them: it may be the file
+that has changed.
+"""
 
 Progress = Callable[[int], None]
 """Is told how many bytes of the file have been handed to the connection or were stored before."""
@@ -51,7 +57,9 @@ class Uploads:
         allow_duplicate: bool = False,
         request_id: str | None = None,
     ) -> Upload:
-        """The upload, new or found by its `request_id`; one that is found goes on at its committed_size."""
+        """The upload, new or found by its `request_id`; one that is found goes on at its
+        committed_size.
+        """
         request = build(
             upload_pb2.CreateUploadRequest,
             request_id=request_id or str(uuid.uuid4()),
@@ -64,13 +72,23 @@ class Uploads:
             plan_first=plan_first,
             allow_duplicate=allow_duplicate,
         )
-        answer: upload_pb2.CreateUploadResponse = await ask("upload", lambda: self._stub.CreateUpload(request, timeout=DEADLINE_S))
+        answer: upload_pb2.CreateUploadResponse = await ask(
+            "upload", lambda: self._stub.CreateUpload(request, timeout=DEADLINE_S)
+        )
         return answer.upload
 
     async def import_object(
-        self, uri: str, datasource: str, *, replace: bool = False, allow_duplicate: bool = False, request_id: str | None = None
+        self,
+        uri: str,
+        datasource: str,
+        *,
+        replace: bool = False,
+        allow_duplicate: bool = False,
+        request_id: str | None = None,
     ) -> Upload:
-        """The upload of a file that lies in a bucket, s3://bucket/key; copied when this returns, or found by its `request_id`."""
+        """The upload of a file that lies in a bucket, s3://bucket/key; copied when this returns, or
+        found by its `request_id`.
+        """
         request = build(
             upload_pb2.ImportObjectRequest,
             request_id=request_id or str(uuid.uuid4()),
@@ -79,37 +97,50 @@ class Uploads:
             load_mode=LoadMode.LOAD_MODE_REPLACE if replace else LoadMode.LOAD_MODE_APPEND,
             allow_duplicate=allow_duplicate,
         )
-        answer: upload_pb2.ImportObjectResponse = await ask("upload", lambda: self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S))
+        answer: upload_pb2.ImportObjectResponse = await ask(
+            "upload", lambda: self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S)
+        )
         return answer.upload
 
     async def limits(self) -> upload_pb2.GetLimitsResponse:
         """What the server takes."""
         answer: upload_pb2.GetLimitsResponse = await ask(
-            "upload", lambda: self._stub.GetLimits(upload_pb2.GetLimitsRequest(), timeout=DEADLINE_S)
+            "upload",
+            lambda: self._stub.GetLimits(upload_pb2.GetLimitsRequest(), timeout=DEADLINE_S),
         )
         return answer
 
     async def get(self, upload_id: str) -> Upload:
         """The upload as it stands."""
         request = build(upload_pb2.GetUploadRequest, upload_id=upload_id)
-        answer: upload_pb2.GetUploadResponse = await ask("upload", lambda: self._stub.GetUpload(request, timeout=DEADLINE_S))
+        answer: upload_pb2.GetUploadResponse = await ask(
+            "upload", lambda: self._stub.GetUpload(request, timeout=DEADLINE_S)
+        )
         return answer.upload
 
     async def abort(self, upload_id: str) -> Upload:
         """Gives the upload up; what was stored of it is deleted."""
         request = build(upload_pb2.AbortUploadRequest, upload_id=upload_id)
-        answer: upload_pb2.AbortUploadResponse = await ask("upload", lambda: self._stub.AbortUpload(request, timeout=DEADLINE_S))
+        answer: upload_pb2.AbortUploadResponse = await ask(
+            "upload", lambda: self._stub.AbortUpload(request, timeout=DEADLINE_S)
+        )
         return answer.upload
 
-    async def send_file(self, upload: Upload, path: Path, progress: Progress | None = None) -> Upload:
-        """Sends what is missing of the file, over as many connections as it takes. Gives up where for 30 s no byte more got stored."""
+    async def send_file(
+        self, upload: Upload, path: Path, progress: Progress | None = None
+    ) -> Upload:
+        """Sends what is missing of the file, over as many connections as it takes. Gives up where
+        for 30 s no byte more got stored.
+        """
         digest, retry = Digest(), Retry()
         while upload.state == TaskState.TASK_STATE_PENDING:
             offset = upload.committed_size
             try:
                 await catch_up(digest, path, offset)
                 async with aclosing(of_file(path, offset)) as pieces:
-                    return await self._write(messages(upload.upload_id, _told(pieces, offset, progress), offset, digest))
+                    return await self._write(
+                        messages(upload.upload_id, _told(pieces, offset, progress), offset, digest)
+                    )
             except SluiceClientError as broken:
                 if broken.code not in PASSING:
                     raise
@@ -153,7 +184,9 @@ class Uploads:
                 raise
 
         try:
-            answer: upload_pb2.WriteUploadResponse = await answered(self._stub.WriteUpload(sent(), timeout=UPLOAD_DEADLINE_S))
+            answer: upload_pb2.WriteUploadResponse = await answered(
+                self._stub.WriteUpload(sent(), timeout=UPLOAD_DEADLINE_S)
+            )
         except aio.AioRpcError as failure:
             raise SluiceClientError.of_rpc(failure, "upload") from failure
         except asyncio.CancelledError:
@@ -161,7 +194,8 @@ class Uploads:
                 raise unreadable[0] from None
             raise
         finally:
-            # A call may end while a piece of the file is being read: nobody could close the file then.
+            # A call may end while a piece of the file is being read: nobody could close the file
+            # then.
             over = True
             async with stepping:
                 pass
@@ -170,11 +204,15 @@ class Uploads:
 
 def _range(start: datetime, end: datetime) -> TimeRange:
     """Times without a zone are UTC."""
-    first, last = ((each if each.tzinfo else each.replace(tzinfo=UTC)).timestamp() for each in (start, end))
+    first, last = (
+        (each if each.tzinfo else each.replace(tzinfo=UTC)).timestamp() for each in (start, end)
+    )
     return TimeRange(start_millis=round(first * 1000), end_millis=round(last * 1000))
 
 
-async def _told(pieces: AsyncIterable[bytes], offset: int, progress: Progress | None) -> AsyncIterator[bytes]:
+async def _told(
+    pieces: AsyncIterable[bytes], offset: int, progress: Progress | None
+) -> AsyncIterator[bytes]:
     if progress:
         progress(offset)
     async for piece in pieces:

@@ -1,4 +1,6 @@
-"""`python -m deploy.doctor`: what `make doctor` runs. Status 0 when nothing is wrong, 1 when something is."""
+"""`python -m deploy.doctor`: what `make doctor` runs. Status 0 when nothing is wrong, 1 when
+something is.
+"""
 
 import argparse
 import asyncio
@@ -40,7 +42,13 @@ async def _bounded(subject: str, part: Awaitable[list[Finding]]) -> list[Finding
         async with asyncio.timeout(DEADLINE_S):
             return await part
     except TimeoutError:
-        return [fault(subject, f"did not answer within {DEADLINE_S:g} s", "Look at its log and at the load of its machine.")]
+        return [
+            fault(
+                subject,
+                f"did not answer within {DEADLINE_S:g} s",
+                "Look at its log and at the load of its machine.",
+            )
+        ]
 
 
 def shown(found: list[Finding]) -> str:
@@ -52,15 +60,28 @@ def shown(found: list[Finding]) -> str:
             lines.append(f"        {finding.todo}")
     faults = sum(finding.level == "fault" for finding in found)
     warnings = sum(finding.level == "warning" for finding in found)
-    lines.append(f"{faults} faults, {warnings} warnings" if faults or warnings else "Nothing is wrong.")
+    lines.append(
+        f"{faults} faults, {warnings} warnings" if faults or warnings else "Nothing is wrong."
+    )
     return "\n".join(lines)
 
 
 def main() -> int:
     """Exit status."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.doctor", description="Checks a deployment and says what to do.")
-    parser.add_argument("--env-file", type=Path, default=ROOT / "docker.env", help="variables of the deployment (default: docker.env)")
-    parser.add_argument("--gateway", default="http://127.0.0.1:8000", help="address of the gateway (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.doctor", description="Checks a deployment and says what to do."
+    )
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        default=ROOT / "docker.env",
+        help="variables of the deployment (default: docker.env)",
+    )
+    parser.add_argument(
+        "--gateway",
+        default="http://127.0.0.1:8000",
+        help="address of the gateway (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     found = asyncio.run(examine(arguments.env_file.resolve(), arguments.gateway))
     print(shown(found))

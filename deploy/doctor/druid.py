@@ -1,4 +1,6 @@
-"""Druid: all roles there, of one known version, with the extensions and settings that loads depend on."""
+"""Druid: all roles there, of one known version, with the extensions and settings that loads depend
+on.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -12,10 +14,17 @@ from deploy.doctor.findings import Finding, clock, fault, ok, warning
 SUBJECT = "druid"
 VERSION = "33."
 EXTENSIONS = ("druid-s3-extensions", "postgresql-metadata-storage")
-PAGES = {"coordinator": "/proxy/coordinator/status/properties", "overlord": "/proxy/overlord/status/properties"}
+PAGES = {
+    "coordinator": "/proxy/coordinator/status/properties",
+    "overlord": "/proxy/overlord/status/properties",
+}
 
 WANTED = [
-    ("druid.coordinator.kill.on", "false", "unused segments are deleted for good, so that a load cannot be undone"),
+    (
+        "druid.coordinator.kill.on",
+        "false",
+        "unused segments are deleted for good, so that a load cannot be undone",
+    ),
     ("druid.storage.type", "s3", "segments are on the disk of one machine"),
     ("druid.metadata.storage.type", "postgresql", "metadata are on the disk of one machine"),
     ("druid.indexer.logs.type", "s3", "the logs of tasks are on the disk of one machine"),
@@ -34,7 +43,11 @@ async def check(url: str) -> list[Finding]:
         async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
             status = await http.get("/status")
             status.raise_for_status()
-            found = [_version(status.json()), _clock(status.headers.get("date", "")), *_extensions(await _properties(http))]
+            found = [
+                _version(status.json()),
+                _clock(status.headers.get("date", "")),
+                *_extensions(await _properties(http)),
+            ]
             found += _settings(await _properties(http))
             found.append(host_timeout(await _properties(http)))
             found += await _workers(http)
@@ -62,12 +75,16 @@ def _version(status: dict[str, Any]) -> Finding:
     if version.startswith(VERSION):
         return ok(SUBJECT, f"version {version}")
     return warning(
-        SUBJECT, f"version {version}; Sluice was proved on {VERSION}0.0", "Try a sample load, and undo it, before you rely on it."
+        SUBJECT,
+        f"version {version}; Sluice was proved on {VERSION}0.0",
+        "Try a sample load, and undo it, before you rely on it.",
     )
 
 
 def _clock(date: str) -> Finding:
-    return clock(SUBJECT, (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds() if date else 0.0)
+    return clock(
+        SUBJECT, (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds() if date else 0.0
+    )
 
 
 def _extensions(properties: dict[str, str]) -> list[Finding]:
@@ -75,12 +92,23 @@ def _extensions(properties: dict[str, str]) -> list[Finding]:
     missing = [name for name in EXTENSIONS if name not in loaded]
     if not missing:
         return [ok(SUBJECT, f"extensions {', '.join(EXTENSIONS)}")]
-    return [fault(SUBJECT, f"the extension {name} is not loaded", "Add it to druid.extensions.loadList of every role.") for name in missing]
+    return [
+        fault(
+            SUBJECT,
+            f"the extension {name} is not loaded",
+            "Add it to druid.extensions.loadList of every role.",
+        )
+        for name in missing
+    ]
 
 
 def _settings(properties: dict[str, str]) -> list[Finding]:
     wrong = [
-        fault(SUBJECT, f"{name} is {properties.get(name, 'not set')}: {meaning}", f"Set it to {value} and restart the coordinator.")
+        fault(
+            SUBJECT,
+            f"{name} is {properties.get(name, 'not set')}: {meaning}",
+            f"Set it to {value} and restart the coordinator.",
+        )
         for name, value, meaning in WANTED
         if properties.get(name) != value
     ]
@@ -116,9 +144,21 @@ async def _workers(http: httpx.AsyncClient) -> list[Finding]:
     workers = [entry["worker"] for entry in answer.json()]
     slots = sum(int(worker["capacity"]) for worker in workers)
     if not slots:
-        return [fault(SUBJECT, "has no worker, so nothing can be loaded", "Start middlemanager; its log says why it does not register.")]
+        return [
+            fault(
+                SUBJECT,
+                "has no worker, so nothing can be loaded",
+                "Start middlemanager; its log says why it does not register.",
+            )
+        ]
     if slots < 2:
-        return [warning(SUBJECT, "has a single task slot, so loads wait for each other", "Raise druid.worker.capacity.")]
+        return [
+            warning(
+                SUBJECT,
+                "has a single task slot, so loads wait for each other",
+                "Raise druid.worker.capacity.",
+            )
+        ]
     return [ok(SUBJECT, f"{len(workers)} workers with {slots} task slots")]
 
 
@@ -127,10 +167,22 @@ async def _historicals(http: httpx.AsyncClient) -> list[Finding]:
     answer.raise_for_status()
     servers = [server for server in answer.json() if server.get("type") == "historical"]
     if not servers:
-        return [fault(SUBJECT, "has no historical, so no row can be queried", "Start historical; its log says why it does not register.")]
+        return [
+            fault(
+                SUBJECT,
+                "has no historical, so no row can be queried",
+                "Start historical; its log says why it does not register.",
+            )
+        ]
     full = [server["host"] for server in servers if server["currSize"] > 0.9 * server["maxSize"]]
     if full:
-        return [warning(SUBJECT, f"{', '.join(full)} is nearly full", "Raise druid.segmentCache.locations or add a historical.")]
+        return [
+            warning(
+                SUBJECT,
+                f"{', '.join(full)} is nearly full",
+                "Raise druid.segmentCache.locations or add a historical.",
+            )
+        ]
     return [ok(SUBJECT, f"{len(servers)} historicals with room")]
 
 
@@ -138,4 +190,8 @@ async def _broker(http: httpx.AsyncClient) -> Finding:
     answer = await http.post("/druid/v2/sql", json={"query": "SELECT 1"})
     if answer.is_success:
         return ok(SUBJECT, "answers SQL")
-    return fault(SUBJECT, f"refuses SQL with status {answer.status_code}", "Start broker; druid.sql.enable must be true.")
+    return fault(
+        SUBJECT,
+        f"refuses SQL with status {answer.status_code}",
+        "Start broker; druid.sql.enable must be true.",
+    )

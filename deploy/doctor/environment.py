@@ -14,7 +14,11 @@ def check(path: Path) -> list[Finding]:
     except FileNotFoundError:
         return [fault(name, "is not there", "Run `make docker.env`.")]
     found = [
-        fault(name, f"{variable} is empty or missing: {purpose}", f"Set {variable} in {name}; docker.env.example shows its form.")
+        fault(
+            name,
+            f"{variable} is empty or missing: {purpose}",
+            f"Set {variable} in {name}; docker.env.example shows its form.",
+        )
         for variable, purpose in NEEDED.items()
         if not variables.get(variable)
     ]
@@ -28,10 +32,21 @@ def check(path: Path) -> list[Finding]:
         if "<random:" in value
     ]
     found += [
-        fault(name, f"{variable} has quotes or spaces around its value", "Take them off: values are used as they stand.")
+        fault(
+            name,
+            f"{variable} has quotes or spaces around its value",
+            "Take them off: values are used as they stand.",
+        )
         for variable, value in variables.items()
-        if value != value.strip() or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\"")
+        if value != value.strip()
+        or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\"")
     ]
     if path.stat().st_mode & 0o077:
-        found.append(warning(name, "others on this machine can read it, and it holds passwords", f"chmod 600 {name}"))
+        found.append(
+            warning(
+                name,
+                "others on this machine can read it, and it holds passwords",
+                f"chmod 600 {name}",
+            )
+        )
     return found or [ok(name, "complete and private")]

@@ -6,7 +6,9 @@ from typing import Literal
 Level = Literal["ok", "warning", "fault"]
 
 CLOCK_SKEW_MAX_S = 60.0
-"""More than this between two clocks makes times in lists misleading; at 15 minutes S3 refuses every request."""
+"""More than this between two clocks makes times in lists misleading; at 15 minutes S3 refuses every
+request.
+"""
 
 
 @dataclass(frozen=True)

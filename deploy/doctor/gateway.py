@@ -13,12 +13,20 @@ async def check(url: str) -> list[Finding]:
             answer = await http.get(f"{url}/readyz")
             services = answer.json()["services"]
     except (httpx.HTTPError, ValueError, KeyError) as failure:
-        return [fault(subject, f"does not answer at {url}: {type(failure).__name__}", "Is it up? Is another program on its port?")]
+        return [
+            fault(
+                subject,
+                f"does not answer at {url}: {type(failure).__name__}",
+                "Is it up? Is another program on its port?",
+            )
+        ]
     states = {
         "NOT_SERVING": "A store of this service does not answer; its log line readiness.changed names it.",
         "UNREACHABLE": "The process is down or starting, or its address in the gateway's environment is wrong.",
     }
     return [
-        ok(name, "serves") if state == "SERVING" else fault(name, f"is {state}", states.get(state, "See its log."))
+        ok(name, "serves")
+        if state == "SERVING"
+        else fault(name, f"is {state}", states.get(state, "See its log."))
         for name, state in services.items()
     ]

@@ -26,9 +26,21 @@ async def check(url: str) -> list[Finding]:
             )
         ]
     except asyncpg.InvalidCatalogNameError:
-        return [fault(SUBJECT, "has no database of the name in DATABASE_URL", "CREATE DATABASE ... OWNER sluice, then run the migrations.")]
+        return [
+            fault(
+                SUBJECT,
+                "has no database of the name in DATABASE_URL",
+                "CREATE DATABASE ... OWNER sluice, then run the migrations.",
+            )
+        ]
     except (OSError, TimeoutError, asyncpg.PostgresError) as failure:
-        return [fault(SUBJECT, f"does not answer: {type(failure).__name__}", "Check the host and port of DATABASE_URL, and that it runs.")]
+        return [
+            fault(
+                SUBJECT,
+                f"does not answer: {type(failure).__name__}",
+                "Check the host and port of DATABASE_URL, and that it runs.",
+            )
+        ]
     try:
         return [
             await _version(connection),
@@ -60,7 +72,9 @@ async def _rights(connection: Connection) -> Finding:
     if await connection.fetchval("SELECT has_schema_privilege(current_user, 'public', 'CREATE')"):
         return ok(SUBJECT, "the role may make tables")
     return fault(
-        SUBJECT, "the role may not make tables, so it cannot migrate", "GRANT CREATE ON SCHEMA public TO sluice, or make it the owner."
+        SUBJECT,
+        "the role may not make tables, so it cannot migrate",
+        "GRANT CREATE ON SCHEMA public TO sluice, or make it the owner.",
     )
 
 
@@ -79,9 +93,13 @@ async def _tables(connection: Connection) -> Finding:
 
 
 async def _room(connection: Connection) -> Finding:
-    used, most = await connection.fetchrow("SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity") or (0, 0)
+    used, most = await connection.fetchrow(
+        "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
+    ) or (0, 0)
     if used > 0.8 * most:
         return warning(
-            SUBJECT, f"{used} of {most} connections are in use", "Raise max_connections, or lower DATABASE_CONNECTIONS of status."
+            SUBJECT,
+            f"{used} of {most} connections are in use",
+            "Raise max_connections, or lower DATABASE_CONNECTIONS of status.",
         )
     return ok(SUBJECT, f"{used} of {most} connections in use")

@@ -1,4 +1,6 @@
-"""The object store: reachable, our bucket there and writable, a clock like ours, nothing forgotten in it."""
+"""The object store: reachable, our bucket there and writable, a clock like ours, nothing forgotten
+in it.
+"""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -26,7 +28,11 @@ async def check(target: Target) -> list[Finding]:
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         config=AioConfig(
-            s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1}, proxies={}
+            s3={"addressing_style": "path"},
+            connect_timeout=5,
+            read_timeout=10,
+            retries={"total_max_attempts": 1},
+            proxies={},
         ),
     )
     try:
@@ -37,12 +43,25 @@ async def check(target: Target) -> list[Finding]:
             await s3.put_object(Bucket=bucket, Key=PROBE_KEY, Body=b"1")
             await s3.get_object(Bucket=bucket, Key=PROBE_KEY)
             await s3.delete_object(Bucket=bucket, Key=PROBE_KEY)
-            found.append(ok(SUBJECT, f"the bucket {bucket} is there, and its objects can be written, read and deleted"))
+            found.append(
+                ok(
+                    SUBJECT,
+                    f"the bucket {bucket} is there, and its objects can be written, read and deleted",
+                )
+            )
             opened = (await s3.list_multipart_uploads(Bucket=bucket)).get("Uploads", [])
-            old = [upload["Key"] for upload in opened if datetime.now(UTC) - upload["Initiated"] > FORGOTTEN_AFTER]
+            old = [
+                upload["Key"]
+                for upload in opened
+                if datetime.now(UTC) - upload["Initiated"] > FORGOTTEN_AFTER
+            ]
             if old:
                 found.append(
-                    warning(SUBJECT, f"{len(old)} multipart uploads are older than a day", "Add a lifecycle rule that aborts them.")
+                    warning(
+                        SUBJECT,
+                        f"{len(old)} multipart uploads are older than a day",
+                        "Add a lifecycle rule that aborts them.",
+                    )
                 )
             return found
     except ClientError as refusal:
@@ -51,8 +70,13 @@ async def check(target: Target) -> list[Finding]:
             "404": "docker compose run --rm bucket",
             "NoSuchBucket": "docker compose run --rm bucket",
             "RequestTimeTooSkewed": "Run NTP on both machines.",
-        }.get(code, "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do: list, read, write and delete in this bucket.")
-        return [fault(SUBJECT, f"refuses {refusal.operation_name} on the bucket {bucket}: {code}", todo)]
+        }.get(
+            code,
+            "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do: list, read, write and delete in this bucket.",
+        )
+        return [
+            fault(SUBJECT, f"refuses {refusal.operation_name} on the bucket {bucket}: {code}", todo)
+        ]
     except BotoCoreError as failure:
         where = target.s3_endpoint or "AWS"
         return [

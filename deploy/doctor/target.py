@@ -1,4 +1,6 @@
-"""Where the parts of a deployment are: docker.env, with the names that only containers know turned into published ports."""
+"""Where the parts of a deployment are: docker.env, with the names that only containers know turned
+into published ports.
+"""
 
 import os
 import re
@@ -55,7 +57,9 @@ def outside(url: str) -> str:
         return url
     variable, default = _PUBLISHED[parts.hostname]
     user, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{os.environ.get(variable, default)}"))
+    return urlunsplit(
+        parts._replace(netloc=f"{user}{at}127.0.0.1:{os.environ.get(variable, default)}")
+    )
 
 
 def read(path: Path) -> dict[str, str]:
@@ -65,4 +69,9 @@ def read(path: Path) -> dict[str, str]:
         FileNotFoundError: there is none.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
-    return {name: value for name, _, value in (line.partition("=") for line in lines if re.match(r"[A-Za-z_]\w*=", line))}
+    return {
+        name: value
+        for name, _, value in (
+            line.partition("=") for line in lines if re.match(r"[A-Za-z_]\w*=", line)
+        )
+    }

@@ -5,7 +5,11 @@ import json
 from gateway.documents import models
 from gateway.documents.wire import millis
 from sluice.druid.v1 import druid_pb2 as pb
-from sluice.druid.v1.druid_pb2 import DescribeDatasourceResponse, PreviewRowsResponse, ProposeQueriesResponse
+from sluice.druid.v1.druid_pb2 import (
+    DescribeDatasourceResponse,
+    PreviewRowsResponse,
+    ProposeQueriesResponse,
+)
 
 
 def datasource(found: pb.Datasource) -> models.Datasource:
@@ -22,7 +26,10 @@ def datasource(found: pb.Datasource) -> models.Datasource:
 def description(found: DescribeDatasourceResponse) -> models.DatasourceDescription:
     loads = [
         models.LoadInDatasource(
-            task_id=each.task_id, rows=each.rows, first=millis(each.times.start_millis), last=millis(each.times.end_millis)
+            task_id=each.task_id,
+            rows=each.rows,
+            first=millis(each.times.start_millis),
+            last=millis(each.times.end_millis),
         )
         for each in found.loads
     ]
@@ -39,4 +46,7 @@ def preview(found: PreviewRowsResponse) -> models.Preview:
 
 
 def proposals(found: ProposeQueriesResponse) -> list[models.ProposedQuery]:
-    return [models.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart) for each in found.queries]
+    return [
+        models.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart)
+        for each in found.queries
+    ]

@@ -28,12 +28,19 @@ def plan(found: GetPlanResponse) -> models.Plan:
             for each in would.columns
         ],
         chunks=[
-            models.PlannedChunk(interval=wire.time_range(each.interval), rows_added=each.rows_added, rows_replaced=each.rows_replaced)
+            models.PlannedChunk(
+                interval=wire.time_range(each.interval),
+                rows_added=each.rows_added,
+                rows_replaced=each.rows_replaced,
+            )
             for each in would.chunks
         ],
         rows_added=would.rows_added,
         rows_replaced=would.rows_replaced,
-        replaced_segments=[models.PlannedSegment(id=each.id, interval=wire.time_range(each.interval)) for each in would.replaced],
+        replaced_segments=[
+            models.PlannedSegment(id=each.id, interval=wire.time_range(each.interval))
+            for each in would.replaced
+        ],
         parts=would.parts,
         sub_tasks=would.sub_tasks,
         estimated_seconds=round(would.estimated_seconds, 1),
@@ -55,7 +62,12 @@ def receipt(found: GetReceiptResponse) -> models.Receipt:
         rows_rejected=found.rows_rejected,
         rows_skipped=found.rows_skipped,
         rows_counted=found.rows_counted,
-        sums=[models.ProvenSum(column=each.column, expected=_finite(each.expected), counted=_finite(each.counted)) for each in found.sums],
+        sums=[
+            models.ProvenSum(
+                column=each.column, expected=_finite(each.expected), counted=_finite(each.counted)
+            )
+            for each in found.sums
+        ],
         interval=wire.time_range(found.interval) if found.HasField("interval") else None,
         chunks=[wire.time_range(each) for each in found.chunks],
         druid_task_ids=list(found.druid_task_ids),

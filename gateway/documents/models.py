@@ -20,7 +20,9 @@ class Problem(BaseModel):
 
     code: str = Field(description="Stable code, for example FILE_TOO_LARGE.")
     message: str = Field(description="One sentence for a person.")
-    line: int | None = Field(None, description="Line of the file, from 1; row of the sheet in a workbook.")
+    line: int | None = Field(
+        None, description="Line of the file, from 1; row of the sheet in a workbook."
+    )
     column: str | None = Field(None, description="Column of the file, or field of the request.")
     value: str | None = Field(None, description="The offending value, cut to 200 characters.")
     action: str = Field(description="What to do, one sentence.")
@@ -53,10 +55,16 @@ class Task(BaseModel):
     started_at: str | None = Field(description="When validation began. ISO 8601, UTC.")
     completed_at: str | None = Field(description="When it reached its final status. ISO 8601, UTC.")
     error_message: str | None = Field(description="Why it ended badly; null while all is well.")
-    validation_errors: list[Problem] = Field(description="Why the file was REJECTED, worst first, at most 100; else empty.")
-    validation_warnings: list[Problem] = Field(description="What was noticed in a file that was not rejected, at most 100.")
+    validation_errors: list[Problem] = Field(
+        description="Why the file was REJECTED, worst first, at most 100; else empty."
+    )
+    validation_warnings: list[Problem] = Field(
+        description="What was noticed in a file that was not rejected, at most 100."
+    )
     file_size: int | None = Field(description="Bytes of the file; null while unknown.")
-    row_count: int | None = Field(description="Rows that a query counted in Druid; set at SUCCEEDED.")
+    row_count: int | None = Field(
+        description="Rows that a query counted in Druid; set at SUCCEEDED."
+    )
     rows_read: int | None = Field(description="Rows read; read = loaded + rejected + skipped.")
     rows_rejected: int | None = Field(description="Rows refused, each with its reason.")
     rows_skipped: int | None = Field(description="Rows left out by a rule, such as blank lines.")
@@ -74,23 +82,33 @@ class Task(BaseModel):
     attempt: int = Field(description="How many times a worker took the task.")
     retry_of: str | None = Field(description="The task whose file this one loads again.")
     duplicate_of: str | None = Field(description="The task that loaded the same bytes before.")
-    repair_of: str | None = Field(description="The task whose refused rows its file holds, repaired.")
+    repair_of: str | None = Field(
+        description="The task whose refused rows its file holds, repaired."
+    )
     last_sequence: int = Field(description="Number of its newest event.")
     trace_id: str | None = Field(description="Id that all log lines about it carry.")
     timings: list[StageTiming] = Field(description="How long each stage took, in order.")
     queue_position: int | None = Field(
         description="Its place among the tasks that wait, from 1; null while it does not wait, and while 1,000 or more wait before it."
     )
-    estimated_seconds_left: float | None = Field(description="Seconds until it should have ended, by how long earlier ones took.")
-    files_deleted_at: str | None = Field(description="When its stored files were deleted; null while they are there. ISO 8601, UTC.")
-    replaced_interval: str | None = Field(description="What replace_interval replaces: start/end in ISO 8601, UTC; else null.")
+    estimated_seconds_left: float | None = Field(
+        description="Seconds until it should have ended, by how long earlier ones took."
+    )
+    files_deleted_at: str | None = Field(
+        description="When its stored files were deleted; null while they are there. ISO 8601, UTC."
+    )
+    replaced_interval: str | None = Field(
+        description="What replace_interval replaces: start/end in ISO 8601, UTC; else null."
+    )
 
 
 class TaskPage(BaseModel):
     """Tasks, newest first."""
 
     tasks: list[Task]
-    next_page_token: str | None = Field(description="Send it as page_token for the next page; null on the last.")
+    next_page_token: str | None = Field(
+        description="Send it as page_token for the next page; null on the last."
+    )
 
 
 class TaskEvent(BaseModel):
@@ -125,7 +143,9 @@ class Retried(Accepted):
 class PlanToApply(BaseModel):
     """Says that a plan is to be carried out."""
 
-    plan_hash: str = Field(min_length=1, max_length=64, description="Hash of the plan, as GET .../plan tells it.")
+    plan_hash: str = Field(
+        min_length=1, max_length=64, description="Hash of the plan, as GET .../plan tells it."
+    )
 
 
 class PlannedSegment(BaseModel):
@@ -162,16 +182,22 @@ class Plan(BaseModel):
     created_at: str = Field(description="When it was made. ISO 8601, UTC.")
     datasource_name: str
     mode: str
-    interval: str = Field(description="Time that would be loaded or replaced, whole chunks: start/end in ISO 8601, UTC.")
+    interval: str = Field(
+        description="Time that would be loaded or replaced, whole chunks: start/end in ISO 8601, UTC."
+    )
     segment_granularity: str = Field(description="HOUR, DAY, MONTH or YEAR.")
     columns: list[PlannedColumn]
     chunks: list[PlannedChunk] = Field(description="In order of time, at most 1,000.")
     rows_added: int
-    rows_replaced: int = Field(description="Of segments that reach beyond the interval, by their share of time.")
+    rows_replaced: int = Field(
+        description="Of segments that reach beyond the interval, by their share of time."
+    )
     replaced_segments: list[PlannedSegment]
     parts: int = Field(description="Files that Druid would read.")
     sub_tasks: int = Field(description="How many of them at once.")
-    estimated_seconds: float = Field(description="From the submit until every row is counted, roughly.")
+    estimated_seconds: float = Field(
+        description="From the submit until every row is counted, roughly."
+    )
 
 
 class ProvenSum(BaseModel):
@@ -187,7 +213,9 @@ class Receipt(BaseModel):
 
     task_id: str = Field(description="UUID of the task.")
     status: Literal["SUCCEEDED", "UNKNOWN"]
-    load_state: str = Field(description="What has become of the rows since: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED.")
+    load_state: str = Field(
+        description="What has become of the rows since: LIVE, PARTLY_REPLACED, REPLACED, REVERTING, REVERTED."
+    )
     datasource_name: str
     original_filename: str
     file_size: int
@@ -198,8 +226,12 @@ class Receipt(BaseModel):
     rows_rejected: int
     rows_skipped: int
     rows_counted: int = Field(description="Rows of this load that a query counted in Druid.")
-    sums: list[ProvenSum] = Field(description="Sums of numeric columns, equal within 1e-9 relative.")
-    interval: str | None = Field(description="Time that was loaded or replaced, whole chunks: start/end in ISO 8601, UTC.")
+    sums: list[ProvenSum] = Field(
+        description="Sums of numeric columns, equal within 1e-9 relative."
+    )
+    interval: str | None = Field(
+        description="Time that was loaded or replaced, whole chunks: start/end in ISO 8601, UTC."
+    )
     chunks: list[str] = Field(description="The chunks of time that were written, in order.")
     druid_task_ids: list[str]
     segment_ids: list[str]
@@ -212,7 +244,11 @@ class Receipt(BaseModel):
 class Question(BaseModel):
     """One SQL statement."""
 
-    sql: str = Field(min_length=1, max_length=100_000, description="One SELECT, WITH or EXPLAIN PLAN FOR statement.")
+    sql: str = Field(
+        min_length=1,
+        max_length=100_000,
+        description="One SELECT, WITH or EXPLAIN PLAN FOR statement.",
+    )
     limit: int | None = Field(
         None,
         ge=1,
@@ -220,7 +256,9 @@ class Question(BaseModel):
         description="Most rows to answer. Default: 1,000 as JSON; all rows as CSV and NDJSON.",
     )
     parameters: list[str | StrictInt64 | StrictFloat | StrictBool | None] = Field(
-        default_factory=list, max_length=1000, description="Values of the statement's question marks, in order."
+        default_factory=list,
+        max_length=1000,
+        description="Values of the statement's question marks, in order.",
     )
 
 

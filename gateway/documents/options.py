@@ -1,6 +1,8 @@
-"""JSON objects that clients send as protobuf messages: `options` of an upload, settings of a datasource.
+"""JSON objects that clients send as protobuf messages: `options` of an upload, settings of a
+datasource.
 
-Names are the proto's, or the same in camelCase; enums go by their short name in any case, such as `auto` or `reject_row`.
+Names are the proto's, or the same in camelCase; enums go by their short name in any case, such as
+`auto` or `reject_row`.
 """
 
 from typing import Any, TypeVar
@@ -35,7 +37,9 @@ def read_options(given: object) -> ReadOptions | None:
         try:
             given = strict_json.loads(given)
         except ValueError as failure:
-            raise _invalid("options", f"options must be the text of a JSON object: {failure}.") from None
+            raise _invalid(
+                "options", f"options must be the text of a JSON object: {failure}."
+            ) from None
     return message(ReadOptions, given, "options")
 
 
@@ -64,7 +68,9 @@ def _fill(made: Message, given: object, path: str) -> None:
         field = fields.get(name) or camel.get(name)
         where = f"{path}.{name}"[:200]
         if field is None:
-            raise _invalid(where, f"{path} has no field {str(name)[:100]!r}; it has {', '.join(fields)}.")
+            raise _invalid(
+                where, f"{path} has no field {str(name)[:100]!r}; it has {', '.join(fields)}."
+            )
         if value is None:
             continue
         if field.is_repeated:
@@ -94,7 +100,9 @@ def _scalar(field: Any, value: object, where: str) -> Any:
         prefix = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
         number = names.get(f"{prefix}{value}".upper())
         if not isinstance(value, str) or not number:
-            known = ", ".join(each.removeprefix(prefix).lower() for each, number in names.items() if number)
+            known = ", ".join(
+                each.removeprefix(prefix).lower() for each, number in names.items() if number
+            )
             raise _invalid(where, f"{where} must be one of {known}.", value)
         return number
     match value:
@@ -112,4 +120,6 @@ def _scalar(field: Any, value: object, where: str) -> Any:
 
 
 def _invalid(column: str, text: str, value: object = "") -> SluiceError:
-    return error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=column, value=str(value)[:200])
+    return error(
+        ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=column, value=str(value)[:200]
+    )

@@ -51,7 +51,9 @@ def state_of(name: str) -> "TaskState.ValueType":
         return task_states.state_of(name)
     except ValueError:
         text = "status must be the name of a status, such as SUCCEEDED."
-        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, text, column="status", value=name) from None
+        raise errors.error(
+            errors_pb2.ERROR_REASON_REQUEST_INVALID, text, column="status", value=name
+        ) from None
 
 
 def timestamp(name: str, text: str) -> Timestamp:
@@ -63,10 +65,14 @@ def timestamp(name: str, text: str) -> Timestamp:
     stamp = Timestamp()
     try:
         moment = datetime.fromisoformat(text)
-        stamp.FromDatetime((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC))
+        stamp.FromDatetime(
+            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        )
     except (ValueError, OverflowError):
         message = f"{name} must be a time in ISO 8601, such as 2026-01-31T12:00:00Z."
-        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column=name, value=text) from None
+        raise errors.error(
+            errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column=name, value=text
+        ) from None
     return stamp
 
 
@@ -113,7 +119,9 @@ def task(found: status_pb2.Task) -> models.Task:
         last_sequence=found.last_sequence,
         trace_id=found.trace_id or None,
         queue_position=count("queue_position"),
-        estimated_seconds_left=round(found.estimated_seconds_left, 1) if found.HasField("estimated_seconds_left") else None,
+        estimated_seconds_left=round(found.estimated_seconds_left, 1)
+        if found.HasField("estimated_seconds_left")
+        else None,
         files_deleted_at=moment("files_delete_time"),
         timings=[timing(each) for each in found.timings],
         replaced_interval=time_range(found.replace) if found.HasField("replace") else None,
@@ -137,7 +145,11 @@ def time_range(found: task_pb2.TimeRange | druid_pb2.Interval) -> str:
 
 def millis(since_1970: int) -> str:
     """ISO 8601 in UTC with milliseconds and Z."""
-    return (_EPOCH + timedelta(milliseconds=since_1970)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (_EPOCH + timedelta(milliseconds=since_1970))
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def timing(stage: status_pb2.StageTiming) -> models.StageTiming:
@@ -166,8 +178,9 @@ def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
 
 
 def message(found: Message) -> dict[str, Any]:
-    """Any other message, such as the report: snake_case, 64-bit integers as numbers, enums by their short name, bytes as hexadecimal
-    digits, null for what is not set or not a finite number."""
+    """Any other message, such as the report: snake_case, 64-bit integers as numbers, enums by their
+    short name, bytes as hexadecimal digits, null for what is not set or not a finite number.
+    """
     return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields}  # type: ignore[arg-type]
 
 
@@ -202,9 +215,16 @@ def load_mode(name: str) -> "LoadMode.ValueType":
     Raises:
         SluiceError: REQUEST_INVALID.
     """
-    known = {each.removeprefix("LOAD_MODE_").lower(): value for each, value in LoadMode.items() if value}
+    known = {
+        each.removeprefix("LOAD_MODE_").lower(): value for each, value in LoadMode.items() if value
+    }
     if name not in known:
-        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, f"mode must be one of {', '.join(known)}.", column="mode", value=name)
+        raise errors.error(
+            errors_pb2.ERROR_REASON_REQUEST_INVALID,
+            f"mode must be one of {', '.join(known)}.",
+            column="mode",
+            value=name,
+        )
     return known[name]
 
 
@@ -217,11 +237,18 @@ def interval(text: str) -> task_pb2.TimeRange:
     start, slash, end = text.partition("/")
     try:
         moments = [datetime.fromisoformat(each.strip()) for each in (start, end)]
-        moments = [(each if each.tzinfo else each.replace(tzinfo=UTC)).astimezone(UTC) for each in moments]
+        moments = [
+            (each if each.tzinfo else each.replace(tzinfo=UTC)).astimezone(UTC) for each in moments
+        ]
     except (ValueError, OverflowError):
         moments = []
     if not slash or not moments:
         message = "interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01; the second is the first that is not replaced."
-        raise errors.error(errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column="interval", value=text)
+        raise errors.error(
+            errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column="interval", value=text
+        )
     first, last = (each - _EPOCH for each in moments)
-    return task_pb2.TimeRange(start_millis=first // timedelta(milliseconds=1), end_millis=last // timedelta(milliseconds=1))
+    return task_pb2.TimeRange(
+        start_millis=first // timedelta(milliseconds=1),
+        end_millis=last // timedelta(milliseconds=1),
+    )

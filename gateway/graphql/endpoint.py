@@ -1,4 +1,6 @@
-"""/graphql: POST with JSON, POST with a file that is handed on while it arrives, and subscriptions over graphql-transport-ws."""
+"""/graphql: POST with JSON, POST with a file that is handed on while it arrives, and subscriptions
+over graphql-transport-ws.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +33,12 @@ from gateway.rest.uploads import refuse_announced, request_id
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
-PREFLIGHT_HEADERS = ("apollo-require-preflight", "x-apollo-operation-name", "graphql-require-preflight", "x-requested-with")
+PREFLIGHT_HEADERS = (
+    "apollo-require-preflight",
+    "x-apollo-operation-name",
+    "graphql-require-preflight",
+    "x-requested-with",
+)
 """A page of another site can send a form, but none of these without being asked first."""
 
 MAX_SUBSCRIPTIONS = 50
@@ -39,7 +46,9 @@ MAX_SUBSCRIPTIONS = 50
 
 
 class _Subscriptions(GraphQL[Context, None]):
-    """Strawberry's handling of the WebSocket protocol. HTTP is ours, as Strawberry would read a whole form before it starts."""
+    """Strawberry's handling of the WebSocket protocol. HTTP is ours, as Strawberry would read a
+    whole form before it starts.
+    """
 
     websocket_adapter_class = Socket
 
@@ -53,7 +62,9 @@ class _Subscriptions(GraphQL[Context, None]):
         )
         self._context = context
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+    async def get_context(
+        self, request: Request | WebSocket, response: Response | WebSocket
+    ) -> Context:
         return replace(self._context, client=client_of(request))
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
@@ -76,7 +87,14 @@ def install(
     @app.post(problems.GRAPHQL_PATH, include_in_schema=False)
     async def graphql(request: Request) -> Response:
         key = request.headers.get("idempotency-key")
-        context = Context(services, watches, all_watch, metrics, request_id(key) if key is not None else None, client_of(request))
+        context = Context(
+            services,
+            watches,
+            all_watch,
+            metrics,
+            request_id(key) if key is not None else None,
+            client_of(request),
+        )
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             operation = await _operation_with_file(request, limits)
         else:
@@ -98,7 +116,8 @@ async def _operation_with_file(request: Request, limits: Limits) -> Operation:
 
 
 async def _execute(operation: Operation, context: Context) -> dict[str, Any]:
-    """The GraphQL answer. Errors of the operation are in it, and the status stays 200, or clients would not show them.
+    """The GraphQL answer. Errors of the operation are in it, and the status stays 200, or clients
+    would not show them.
 
     Raises:
         SluiceError: REQUEST_INVALID when the document has no operation that can be executed here.
@@ -116,7 +135,9 @@ async def _execute(operation: Operation, context: Context) -> dict[str, Any]:
         raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="query") from None
     except (CannotGetOperationTypeError, MissingQueryError):
         text = "The document holds no operation, or several and operationName names none of them."
-        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="operationName") from None
+        raise error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="operationName"
+        ) from None
     answer: dict[str, Any] = {"data": result.data}
     if result.errors:
         answer["errors"] = [graphql_guard.with_code(each.formatted) for each in result.errors]

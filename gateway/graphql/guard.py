@@ -211,7 +211,11 @@ def cost(document: DocumentNode) -> Cost:
     Raises:
         GraphQLError: a fragment spreads itself.
     """
-    fragments = {each.name.value: _walk(each) for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+    fragments = {
+        each.name.value: _walk(each)
+        for each in document.definitions
+        if isinstance(each, FragmentDefinitionNode)
+    }
     costs: dict[str, Cost] = {}
     total = Cost()
     for definition in document.definitions:
@@ -246,7 +250,9 @@ def _walk(definition: OperationDefinitionNode | FragmentDefinitionNode) -> _Walk
     return walked
 
 
-def _with_fragments(walked: _Walked, fragments: dict[str, _Walked], costs: dict[str, Cost], above: tuple[str, ...]) -> Cost:
+def _with_fragments(
+    walked: _Walked, fragments: dict[str, _Walked], costs: dict[str, Cost], above: tuple[str, ...]
+) -> Cost:
     total = Cost()
     total.add(walked.cost)
     for name, place in walked.spreads:
@@ -254,7 +260,9 @@ def _with_fragments(walked: _Walked, fragments: dict[str, _Walked], costs: dict[
     return total
 
 
-def _of_fragment(name: str, fragments: dict[str, _Walked], costs: dict[str, Cost], above: tuple[str, ...]) -> Cost:
+def _of_fragment(
+    name: str, fragments: dict[str, _Walked], costs: dict[str, Cost], above: tuple[str, ...]
+) -> Cost:
     """The cost of a fragment, computed once; nothing for one that there is not, which validation
     tells. Calls itself at most MAX_DEFINITIONS deep."""
     if name in above:

@@ -12,7 +12,9 @@ from gateway.graphql.types import JSON, ContextInfo, told
 
 @strawberry.type
 class ImportMutation:
-    @strawberry.mutation(description="Takes a file from where it lies, as s3://bucket/key. Answers once it is copied; follow the task.")  # type: ignore[untyped-decorator]
+    @strawberry.mutation(
+        description="Takes a file from where it lies, as s3://bucket/key. Answers once it is copied; follow the task."
+    )  # type: ignore[untyped-decorator]
     async def import_object(
         self,
         info: ContextInfo,

@@ -1,5 +1,6 @@
-"""The GraphQL multipart request specification, read as a stream: `operations`, `map`, then the file, which is still on its way when the
-operation starts."""
+"""The GraphQL multipart request specification, read as a stream: `operations`, `map`, then the
+file, which is still on its way when the operation starts.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,10 @@ def operation_of(value: object) -> Operation:
         SluiceError: REQUEST_INVALID, naming the field.
     """
     if not isinstance(value, dict):
-        raise _invalid("operations", "The request must be one GraphQL operation, a JSON object; lists of them are not taken.")
+        raise _invalid(
+            "operations",
+            "The request must be one GraphQL operation, a JSON object; lists of them are not taken.",
+        )
     query, variables, name = value.get("query"), value.get("variables"), value.get("operationName")
     if not isinstance(query, str) or not query.strip():
         raise _invalid("query", "query must be the text of a GraphQL document.")
@@ -49,9 +53,17 @@ async def read_operation(form: Form) -> Operation:
     key, path = _single_file(_json("map", await _field(form, "map")))
     part = await form.next()
     if not isinstance(part, MultipartSegment) or part.name != key:
-        raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, f"After `map`, the part {key} with the file must come.", column=key)
+        raise error(
+            ErrorReason.ERROR_REASON_FIELD_MISSING,
+            f"After `map`, the part {key} with the file must come.",
+            column=key,
+        )
     if not part.filename:
-        raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, f"The part {key} has no file name: no file was chosen.", column=key)
+        raise error(
+            ErrorReason.ERROR_REASON_FIELD_MISSING,
+            f"The part {key} has no file name: no file was chosen.",
+            column=key,
+        )
     _place(operation.variables, path, IncomingFile(form, part.filename))
     return operation
 
@@ -69,20 +81,31 @@ def _json(name: str, text: str) -> Any:
     try:
         return strict_json.loads(text)
     except ValueError as failure:
-        raise _invalid(name, f"The field {name} is not JSON that can be taken: {failure}.") from None
+        raise _invalid(
+            name, f"The field {name} is not JSON that can be taken: {failure}."
+        ) from None
 
 
 def _single_file(mapping: object) -> tuple[str, list[str]]:
     """The name of the file's part and where it belongs."""
     if not isinstance(mapping, dict) or not all(
-        isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in mapping.values()
+        isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+        for paths in mapping.values()
     ):
-        raise _invalid("map", 'The field map must be a JSON object such as {"0": ["variables.file"]}.')
+        raise _invalid(
+            "map", 'The field map must be a JSON object such as {"0": ["variables.file"]}.'
+        )
     paths = [(key, path) for key, paths in mapping.items() for path in paths]
     if len(paths) > 1:
-        raise error(ErrorReason.ERROR_REASON_SECOND_FILE, "The field map names more than one file, or one file twice.", column="map")
+        raise error(
+            ErrorReason.ERROR_REASON_SECOND_FILE,
+            "The field map names more than one file, or one file twice.",
+            column="map",
+        )
     if not paths:
-        raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, "The field map names no file.", column="map")
+        raise error(
+            ErrorReason.ERROR_REASON_FIELD_MISSING, "The field map names no file.", column="map"
+        )
     key, path = paths[0]
     steps = path.split(".")
     if len(steps) < 2 or steps[0] != "variables":

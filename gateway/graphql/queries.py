@@ -27,7 +27,9 @@ class QueryColumn:
 @strawberry.type(description="What a query found.")
 class QueryAnswer:
     columns: list[QueryColumn]
-    rows: JSON = strawberry.field(description="A list of rows, each a list of values in the columns' order.")
+    rows: JSON = strawberry.field(
+        description="A list of rows, each a list of values in the columns' order."
+    )
     row_count: Long
     truncated: bool = strawberry.field(description="True where the limit cut the answer.")
     elapsed_ms: Long
@@ -41,7 +43,11 @@ class DataQuery:
         "list of the values of its question marks."
     )
     async def query_data(
-        self, info: ContextInfo, sql: str, limit: int | None = strawberry.UNSET, parameters: JSON | None = strawberry.UNSET
+        self,
+        info: ContextInfo,
+        sql: str,
+        limit: int | None = strawberry.UNSET,
+        parameters: JSON | None = strawberry.UNSET,
     ) -> QueryAnswer:
         with told():
             most = in_range("limit", limit if isinstance(limit, int) else 1000, 1, 1_000_000)
@@ -53,11 +59,15 @@ def _values(parameters: object) -> list[Parameter]:
         question = models.Question.model_validate({"sql": "-", "parameters": parameters or []})
     except ValidationError as failure:
         text = "parameters must be a list of texts, numbers, booleans and nulls."
-        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="parameters") from failure
+        raise error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="parameters"
+        ) from failure
     return list(question.parameters)
 
 
-async def _answer(services: Services, sql: str, limit: int, parameters: Sequence[Parameter]) -> QueryAnswer:
+async def _answer(
+    services: Services, sql: str, limit: int, parameters: Sequence[Parameter]
+) -> QueryAnswer:
     columns: list[QueryColumn] = []
     rows: list[Any] = []
     query_id, size = "", 0
@@ -66,7 +76,10 @@ async def _answer(services: Services, sql: str, limit: int, parameters: Sequence
             match step.WhichOneof("step"):
                 case "header":
                     query_id = step.header.query_id
-                    columns = [QueryColumn(name=column.name, type=column.type) for column in step.header.columns]
+                    columns = [
+                        QueryColumn(name=column.name, type=column.type)
+                        for column in step.header.columns
+                    ]
                 case "rows":
                     size += len(step.rows.json)
                     if size > MAX_ANSWER_BYTES:
@@ -83,4 +96,6 @@ async def _answer(services: Services, sql: str, limit: int, parameters: Sequence
                         elapsed_ms=Long(step.summary.elapsed_ms),
                         query_id=query_id,
                     )
-    raise error(ErrorReason.ERROR_REASON_INTERNAL, "The Druid gateway ended the answer before its summary.")
+    raise error(
+        ErrorReason.ERROR_REASON_INTERNAL, "The Druid gateway ended the answer before its summary."
+    )

@@ -33,12 +33,16 @@ SDL = Path(__file__).parents[1] / "schema.graphql"
 
 
 @strawberry.type(description="Reading.")
-class Query(TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, LoadQuery, QualityQuery):
+class Query(
+    TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, LoadQuery, QualityQuery
+):
     pass
 
 
 @strawberry.type(description="Changing.")
-class Mutation(UploadMutation, ImportMutation, TaskMutation, ReportMutation, LoadMutation, QualityMutation):
+class Mutation(
+    UploadMutation, ImportMutation, TaskMutation, ReportMutation, LoadMutation, QualityMutation
+):
     pass
 
 
@@ -66,7 +70,9 @@ class _Schema(strawberry.Schema):
     async def execute(self, query: str | None, *args: Any, **kwargs: Any) -> ExecutionResult:
         return self._refusal(query) or await super().execute(query, *args, **kwargs)
 
-    async def stream(self, query: str | None, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, query: str | None, *args: Any, **kwargs: Any
+    ) -> AsyncGenerator[Any, None]:
         refusal = self._refusal(query)
         return _only(refusal) if refusal else await super().stream(query, *args, **kwargs)
 
@@ -74,8 +80,12 @@ class _Schema(strawberry.Schema):
         found = graphql_guard.judge(self._schema, query or "").errors
         return PreExecutionError(data=None, errors=list(found)) if found else None
 
-    def process_errors(self, errors: Sequence[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Nothing: what is the client's fault is told to it, and what is ours was logged by graphql_types.told."""
+    def process_errors(
+        self, errors: Sequence[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Nothing: what is the client's fault is told to it, and what is ours was logged by
+        graphql_types.told.
+        """
 
 
 async def _only(refusal: PreExecutionError) -> AsyncGenerator[PreExecutionError, None]:

@@ -28,7 +28,9 @@ _TYPES = frozenset({"connection_init", "ping", "pong", "subscribe", "complete"})
 class Socket(ASGIWebSocketAdapter):
     """The messages of one connection."""
 
-    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+    async def iter_json(
+        self, *, ignore_parsing_errors: bool = False
+    ) -> AsyncGenerator[object, None]:
         """The valid ones. The first that is not closes the connection, as the protocol wants it."""
         while True:
             try:
@@ -40,7 +42,9 @@ class Socket(ASGIWebSocketAdapter):
             try:
                 found = _message(message.get("text"))
             except SluiceError as refused:
-                logs.get().info("websocket.message_refused", code=refused.code, reason=refused.problem.message)
+                logs.get().info(
+                    "websocket.message_refused", code=refused.code, reason=refused.problem.message
+                )
                 await self.close(INVALID_MESSAGE, refused.problem.message)
                 return
             yield found
@@ -62,7 +66,11 @@ class Socket(ASGIWebSocketAdapter):
     async def close(self, code: int, reason: str) -> None:
         """Closes with `CODE: reason`."""
         late = code == INIT_TIMEOUT
-        named = ErrorReason.ERROR_REASON_REQUEST_TIMEOUT if late else ErrorReason.ERROR_REASON_REQUEST_INVALID
+        named = (
+            ErrorReason.ERROR_REASON_REQUEST_TIMEOUT
+            if late
+            else ErrorReason.ERROR_REASON_REQUEST_INVALID
+        )
         try:
             await super().close(code, close_reason(named, reason))
         except WebSocketDisconnect as gone:

@@ -23,11 +23,15 @@ class IngestionTaskStatus:
         description="PENDING, UPLOADED, VALIDATING, PLANNED, INGESTING, VERIFYING, CLEANING; at the end SUCCEEDED, REJECTED, FAILED, "
         "CANCELLED or TIMEOUT."
     )
-    message: str | None = strawberry.field(description="What is happening or how it ended, one sentence.")
+    message: str | None = strawberry.field(
+        description="What is happening or how it ended, one sentence."
+    )
     datasource_name: str | None
     original_filename: str | None
     file_size: Long | None = strawberry.field(description="Bytes of the file.")
-    row_count: Long | None = strawberry.field(description="Rows that a query counted in Druid; set at SUCCEEDED.")
+    row_count: Long | None = strawberry.field(
+        description="Rows that a query counted in Druid; set at SUCCEEDED."
+    )
     validation_errors: JSON | None = strawberry.field(
         description="Why the file was REJECTED: a list of {code, message, line, column, value, action, actor}; else null."
     )
@@ -43,20 +47,38 @@ class IngestionTaskStatus:
     rows_rejected: Long | None
     rows_skipped: Long | None
     received_size: Long | None = strawberry.field(description="Bytes received so far.")
-    load_state: str | None = strawberry.field(description="LIVE, PARTLY_REPLACED, REPLACED, REVERTING or REVERTED, once SUCCEEDED.")
-    mode: str | None = strawberry.field(description="append, replace, replace_interval or replace_all.")
-    replaced_interval: str | None = strawberry.field(description="What replace_interval replaces: start/end in ISO 8601, UTC.")
+    load_state: str | None = strawberry.field(
+        description="LIVE, PARTLY_REPLACED, REPLACED, REVERTING or REVERTED, once SUCCEEDED."
+    )
+    mode: str | None = strawberry.field(
+        description="append, replace, replace_interval or replace_all."
+    )
+    replaced_interval: str | None = strawberry.field(
+        description="What replace_interval replaces: start/end in ISO 8601, UTC."
+    )
     druid_task_id: str | None
-    duplicate_of: strawberry.ID | None = strawberry.field(description="The task that loaded the same bytes before.")
+    duplicate_of: strawberry.ID | None = strawberry.field(
+        description="The task that loaded the same bytes before."
+    )
     retry_of: strawberry.ID | None
-    repair_of: strawberry.ID | None = strawberry.field(description="The task whose refused rows its file holds, repaired.")
-    error: JSON | None = strawberry.field(description="Why it ended badly: {code, message, line, column, value, action, actor}.")
+    repair_of: strawberry.ID | None = strawberry.field(
+        description="The task whose refused rows its file holds, repaired."
+    )
+    error: JSON | None = strawberry.field(
+        description="Why it ended badly: {code, message, line, column, value, action, actor}."
+    )
     queue_position: int | None = strawberry.field(
         description="Its place among the tasks that wait, from 1; null while it does not wait, and while 1,000 or more wait before it."
     )
-    estimated_seconds_left: float | None = strawberry.field(description="Seconds until it should have ended, as earlier ones did.")
-    files_deleted_at: str | None = strawberry.field(description="When its stored files were deleted; null while they are there.")
-    timings: JSON | None = strawberry.field(description="How long each stage took: a list of {stage, seconds, started_at, completed_at}.")
+    estimated_seconds_left: float | None = strawberry.field(
+        description="Seconds until it should have ended, as earlier ones did."
+    )
+    files_deleted_at: str | None = strawberry.field(
+        description="When its stored files were deleted; null while they are there."
+    )
+    timings: JSON | None = strawberry.field(
+        description="How long each stage took: a list of {stage, seconds, started_at, completed_at}."
+    )
 
 
 def status_of(found: status_pb2.Task) -> IngestionTaskStatus:
@@ -64,15 +86,22 @@ def status_of(found: status_pb2.Task) -> IngestionTaskStatus:
 
 
 def _of_fields(task: dict[str, Any]) -> IngestionTaskStatus:
-    status = IngestionTaskStatus(**{name: task[name] for name in IngestionTaskStatus.__annotations__})
-    status.validation_errors, status.validation_warnings = status.validation_errors or None, status.validation_warnings or None
+    status = IngestionTaskStatus(
+        **{name: task[name] for name in IngestionTaskStatus.__annotations__}
+    )
+    status.validation_errors, status.validation_warnings = (
+        status.validation_errors or None,
+        status.validation_warnings or None,
+    )
     return status
 
 
 @strawberry.type
 class TaskQuery:
     @strawberry.field(description="One task as it stands; null where there is none of this id.")  # type: ignore[untyped-decorator]
-    async def get_ingestion_task_status(self, info: ContextInfo, task_id: strawberry.ID) -> IngestionTaskStatus | None:
+    async def get_ingestion_task_status(
+        self, info: ContextInfo, task_id: strawberry.ID
+    ) -> IngestionTaskStatus | None:
         with told():
             try:
                 return status_of(await info.context.services.tasks.get(task_id))
@@ -91,7 +120,9 @@ class TaskQuery:
         limit: int | None = strawberry.UNSET,
         offset: int | None = strawberry.UNSET,
         status: list[str] | None = strawberry.UNSET,
-        data_source_name: Annotated[str | None, strawberry.argument(name="dataSourceName")] = strawberry.UNSET,
+        data_source_name: Annotated[
+            str | None, strawberry.argument(name="dataSourceName")
+        ] = strawberry.UNSET,
         text: str | None = strawberry.UNSET,
         since: str | None = strawberry.UNSET,
         until: str | None = strawberry.UNSET,
@@ -112,34 +143,54 @@ class TaskQuery:
 
 @strawberry.type
 class TaskMutation:
-    @strawberry.mutation(description="Cancels a task that has not ended; what Druid holds of it is removed first. Harmless when repeated.")  # type: ignore[untyped-decorator]
-    async def cancel_ingestion_task(self, info: ContextInfo, task_id: strawberry.ID) -> IngestionTaskStatus:
+    @strawberry.mutation(
+        description="Cancels a task that has not ended; what Druid holds of it is removed first. Harmless when repeated."
+    )  # type: ignore[untyped-decorator]
+    async def cancel_ingestion_task(
+        self, info: ContextInfo, task_id: strawberry.ID
+    ) -> IngestionTaskStatus:
         with told():
             return status_of(await info.context.services.tasks.cancel(task_id))
 
-    @strawberry.mutation(description="Loads the stored file of a task that has ended again; the new task.")  # type: ignore[untyped-decorator]
-    async def retry_ingestion_task(self, info: ContextInfo, task_id: strawberry.ID) -> IngestionTaskStatus:
+    @strawberry.mutation(
+        description="Loads the stored file of a task that has ended again; the new task."
+    )  # type: ignore[untyped-decorator]
+    async def retry_ingestion_task(
+        self, info: ContextInfo, task_id: strawberry.ID
+    ) -> IngestionTaskStatus:
         with told():
-            request = status_pb2.RetryTaskRequest(task_id=task_id, request_id=info.context.request_id or "")
+            request = status_pb2.RetryTaskRequest(
+                task_id=task_id, request_id=info.context.request_id or ""
+            )
             return status_of(await info.context.services.tasks.retry(request))
 
-    @strawberry.mutation(description="Has the stored files of a task that has ended deleted; the task itself stays.")  # type: ignore[untyped-decorator]
-    async def delete_ingestion_task_files(self, info: ContextInfo, task_id: strawberry.ID) -> IngestionTaskStatus:
+    @strawberry.mutation(
+        description="Has the stored files of a task that has ended deleted; the task itself stays."
+    )  # type: ignore[untyped-decorator]
+    async def delete_ingestion_task_files(
+        self, info: ContextInfo, task_id: strawberry.ID
+    ) -> IngestionTaskStatus:
         with told():
             return status_of(await info.context.services.tasks.delete_files(task_id))
 
 
 @strawberry.type
 class TaskSubscription:
-    @strawberry.subscription(description="The task as it stands, then again after each of its events; completes after its end.")  # type: ignore[untyped-decorator]
-    async def ingestion_task(self, info: ContextInfo, task_id: strawberry.ID) -> AsyncGenerator[IngestionTaskStatus | None, None]:
+    @strawberry.subscription(
+        description="The task as it stands, then again after each of its events; completes after its end."
+    )  # type: ignore[untyped-decorator]
+    async def ingestion_task(
+        self, info: ContextInfo, task_id: strawberry.ID
+    ) -> AsyncGenerator[IngestionTaskStatus | None, None]:
         with told():
             context = info.context
             found = await context.services.tasks.get(task_id)
             yield status_of(found)
             if wire.has_ended(found):
                 return
-            async with aclosing(context.watches.follow(task_id, found.last_sequence + 1, KEEP_ALIVE_S)) as events:
+            async with aclosing(
+                context.watches.follow(task_id, found.last_sequence + 1, KEEP_ALIVE_S)
+            ) as events:
                 async for item in events:
                     if item is not None:
                         yield _of_fields(item.task_fields)
@@ -151,10 +202,14 @@ class TaskSubscription:
     async def ingestion_tasks(
         self,
         info: ContextInfo,
-        data_source_name: Annotated[str | None, strawberry.argument(name="dataSourceName")] = strawberry.UNSET,
+        data_source_name: Annotated[
+            str | None, strawberry.argument(name="dataSourceName")
+        ] = strawberry.UNSET,
     ) -> AsyncGenerator[IngestionTaskStatus, None]:
         with told():
-            async with aclosing(info.context.all_watch.follow(data_source_name or "", KEEP_ALIVE_S)) as events:
+            async with aclosing(
+                info.context.all_watch.follow(data_source_name or "", KEEP_ALIVE_S)
+            ) as events:
                 async for item in events:
                     if item is not None:
                         yield status_of(item[1])

@@ -44,7 +44,9 @@ Upload = NewType("Upload", object)
 
 def parse_upload(value: object) -> IncomingFile:
     if not isinstance(value, IncomingFile):
-        raise GraphQLError("An Upload must be sent as a file by the GraphQL multipart request specification.")
+        raise GraphQLError(
+            "An Upload must be sent as a file by the GraphQL multipart request specification."
+        )
     return value
 
 
@@ -55,10 +57,22 @@ def _parse_long(value: object) -> int:
 
 
 SCALARS: dict[object, ScalarDefinition] = {
-    JSON: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=lambda value: value, parse_value=lambda value: value),
-    Long: strawberry.scalar(name="Long", description="A whole number of at most 64 bits.", serialize=int, parse_value=_parse_long),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value.",
+        serialize=lambda value: value,
+        parse_value=lambda value: value,
+    ),
+    Long: strawberry.scalar(
+        name="Long",
+        description="A whole number of at most 64 bits.",
+        serialize=int,
+        parse_value=_parse_long,
+    ),
     Upload: strawberry.scalar(
-        name="Upload", description="A file, sent by the GraphQL multipart request specification.", parse_value=parse_upload
+        name="Upload",
+        description="A file, sent by the GraphQL multipart request specification.",
+        parse_value=parse_upload,
     ),
 }
 
@@ -73,7 +87,9 @@ class ProblemError(Exception):
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Around the body of every resolver: what fails becomes an error with a code, and a fault of ours shows nothing of itself."""
+    """Around the body of every resolver: what fails becomes an error with a code, and a fault of
+    ours shows nothing of itself.
+    """
     try:
         yield
     except SluiceError as failure:
@@ -84,7 +100,9 @@ def told() -> Iterator[None]:
 
 
 def in_range(name: str, value: int, least: int, most: int) -> int:
-    """The value of an argument that is from `least` to `most`; raises REQUEST_INVALID for any other."""
+    """The value of an argument that is from `least` to `most`; raises REQUEST_INVALID for any
+    other.
+    """
     if not least <= value <= most:
         text = f"{name} must be from {least} to {most}."
         raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name, value=value)

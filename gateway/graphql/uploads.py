@@ -56,7 +56,9 @@ class UploadMutation:
                 return status_of(await context.services.tasks.get(upload.upload_id))
             except SluiceError as failure:
                 # The file is stored: saying otherwise would make the client send it again.
-                logs.get().warning("upload.status_unknown", code=failure.code, reason=failure.problem.message)
+                logs.get().warning(
+                    "upload.status_unknown", code=failure.code, reason=failure.problem.message
+                )
                 known = status_pb2.Task(
                     task_id=upload.upload_id,
                     state=upload.state,

@@ -11,7 +11,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Allowed:
-    """The allow-lists. Without them, a page of any site could reach a server on this machine through the browser of its user."""
+    """The allow-lists. Without them, a page of any site could reach a server on this machine
+    through the browser of its user.
+    """
 
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
@@ -27,7 +29,8 @@ class Allowed:
             raise error(ErrorReason.ERROR_REASON_HOST_NOT_ALLOWED, text, column="Host", value=host)
 
     def check_origin(self, origin: str | None, host: str) -> None:
-        """`origin` is the Origin header, which browsers send and other clients do not. `host` is the Host header.
+        """`origin` is the Origin header, which browsers send and other clients do not. `host` is
+        the Host header.
 
         Raises:
             SluiceError: ORIGIN_NOT_ALLOWED.
@@ -35,17 +38,25 @@ class Allowed:
         if origin is None or origin in self.origins or _same(origin, host):
             return
         text = f"A page of {origin[:200]} may not do this here."
-        raise error(ErrorReason.ERROR_REASON_ORIGIN_NOT_ALLOWED, text, column="Origin", value=origin)
+        raise error(
+            ErrorReason.ERROR_REASON_ORIGIN_NOT_ALLOWED, text, column="Origin", value=origin
+        )
 
 
 def _name(host: str) -> str:
     """The name without its port; an IPv6 address keeps its brackets."""
     name, colon, port = host.lower().rpartition(":")
-    return name if colon and port.isdigit() and (not name.count(":") or name.endswith("]")) else host.lower()
+    return (
+        name
+        if colon and port.isdigit() and (not name.count(":") or name.endswith("]"))
+        else host.lower()
+    )
 
 
 def _same(origin: str, host: str) -> bool:
-    """Whether the page came from the host that it calls. The scheme is not compared, as a proxy in front of us may end TLS."""
+    """Whether the page came from the host that it calls. The scheme is not compared, as a proxy in
+    front of us may end TLS.
+    """
     try:
         page = urlsplit(origin)
         if page.scheme not in _DEFAULT_PORTS or not page.hostname:

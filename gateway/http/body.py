@@ -40,7 +40,9 @@ class JsonBodies:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             text = f"The Content-Type is {kind or 'missing'}, not application/json."
-            raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="Content-Type", value=kind)
+            raise error(
+                ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="Content-Type", value=kind
+            )
         try:
             async with asyncio.timeout(self.timeout_s):
                 body = await self._whole(request)

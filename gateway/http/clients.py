@@ -15,7 +15,9 @@ ANONYMOUS = "anonymous"
 
 _X_FORWARDED_FOR, _FORWARDED = "x-forwarded-for", "forwarded"
 
-_PAIR = re.compile(r"""\s*+(?:([\w!#$%&'*+.^`|~-]++)=(?:"((?:[^"\\]|\\.)*+)"|([^\s";,=]*+)))?+\s*+([;,]|$)""")
+_PAIR = re.compile(
+    r"""\s*+(?:([\w!#$%&'*+.^`|~-]++)=(?:"((?:[^"\\]|\\.)*+)"|([^\s";,=]*+)))?+\s*+([;,]|$)"""
+)
 """A parameter of Forwarded (RFC 7239), and what ends it. Possessive: nothing is tried twice."""
 
 

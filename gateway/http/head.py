@@ -14,7 +14,9 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 
 def bounded(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol; it refuses a head of more than `max_bytes`, give or take one read, and one that takes longer than `timeout_s`."""
+    """uvicorn's protocol; it refuses a head of more than `max_bytes`, give or take one read, and
+    one that takes longer than `timeout_s`.
+    """
 
     class Bounded(HttpToolsProtocol):
         def connection_made(self, transport: Any) -> None:
@@ -29,7 +31,8 @@ def bounded(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            # A read in which a head begins may have other bytes before it, so only those after it count.
+            # A read in which a head begins may have other bytes before it, so only those after it
+            # count.
             counts = self._in_head
             super().data_received(data)
             if counts and self._in_head:
@@ -60,7 +63,11 @@ def bounded(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
                 self.transport.close()
 
         def send_400_response(self, msg: str) -> None:
-            if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            if (
+                self.cycle is not None
+                and self.cycle.response_started
+                and not self.cycle.response_complete
+            ):
                 # Another answer within the one that is on its way would be taken for a part of it.
                 self.transport.close()
                 return

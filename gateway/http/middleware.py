@@ -1,5 +1,6 @@
-"""What happens around every request: trace, allow-lists, authentication, security headers, one log line, figures, and an end of the
-connection that lets a client read why it was refused."""
+"""What happens around every request: trace, allow-lists, authentication, security headers, one log
+line, figures, and an end of the connection that lets a client read why it was refused.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -32,7 +33,9 @@ QUIET = PROBES | {METRICS}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 DRAIN_S = 2.0
-"""A refused client that is still sending gets so much time to notice or to end; many read the answer only after their last byte."""
+"""A refused client that is still sending gets so much time to notice or to end; many read the
+answer only after their last byte.
+"""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -89,15 +92,22 @@ class Edge:
         if method not in SAFE_METHODS:
             self._allowed.check_origin(headers.get("origin"), host)
         check_address(scope)
-        caller = await self._authenticator.authenticate(f"{method} {scope['path']}", dict(headers.items()))
+        caller = await self._authenticator.authenticate(
+            f"{method} {scope['path']}", dict(headers.items())
+        )
         scope["state"]["caller"] = caller
         logs.bind(caller=caller)
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+    async def _websocket(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers
+    ) -> None:
         try:
             await self._admit(scope, headers)
             if scope["path"] != problems.GRAPHQL_PATH:
-                raise error(ErrorReason.ERROR_REASON_NOT_FOUND, f"There is no WebSocket at {scope['path'][:200]}.")
+                raise error(
+                    ErrorReason.ERROR_REASON_NOT_FOUND,
+                    f"There is no WebSocket at {scope['path'][:200]}.",
+                )
         except SluiceError as refused:
             logs.get().info("websocket.refused", code=refused.code, reason=refused.problem.message)
             answer = problems.response(scope["path"], refused)
@@ -108,7 +118,9 @@ class Edge:
         try:
             await self._app(scope, receive, send)
         finally:
-            logs.get().info("websocket.closed", path=scope["path"], seconds=round(perf_counter() - started, 4))
+            logs.get().info(
+                "websocket.closed", path=scope["path"], seconds=round(perf_counter() - started, 4)
+            )
 
     async def _http(self, exchange: "_Exchange", headers: Headers) -> None:
         scope = exchange.scope
@@ -119,11 +131,20 @@ class Edge:
             seconds = perf_counter() - started
             # The pattern of the route, not the address: a label must not have endless values.
             route = getattr(scope.get("route"), "path", "other")
-            method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} else "other"
+            method = (
+                scope["method"]
+                if scope["method"] in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+                else "other"
+            )
             self._metrics.requests.labels(method, route, str(exchange.status)).inc()
             self._metrics.seconds.labels(method, route).observe(seconds)
             self._metrics.bytes_received.inc(exchange.received)
-            facts = {"method": scope["method"], "path": scope["path"][:200], "status": exchange.status, "seconds": round(seconds, 4)}
+            facts = {
+                "method": scope["method"],
+                "path": scope["path"][:200],
+                "status": exchange.status,
+                "seconds": round(seconds, 4),
+            }
             if code := scope["state"].get("code"):
                 facts["code"] = code
             log = logs.get().debug if scope["path"] in QUIET else logs.get().info
@@ -140,19 +161,32 @@ class Edge:
         except asyncio.CancelledError:
             # Only the end of the process cancels a request: its grace is over.
             text = "The server is stopping and could not finish this request."
-            await self._tell(exchange, error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "gateway"}))
+            await self._tell(
+                exchange,
+                error(
+                    ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                    text,
+                    metadata={"service": "gateway"},
+                ),
+            )
         except BrokenAnswerError as broken:
             scope["state"]["code"] = broken.failure.code
-            logs.get().warning("http.broken", code=broken.failure.code, reason=broken.failure.problem.message)
+            logs.get().warning(
+                "http.broken", code=broken.failure.code, reason=broken.failure.problem.message
+            )
         except Exception as failure:
             logs.get().error("http.failed", exc_info=failure, path=scope["path"][:200])
             await self._tell(exchange, problems.internal())
 
     @staticmethod
     async def _tell(exchange: "_Exchange", failure: SluiceError) -> None:
-        """Answers with the error; where an answer has begun, it stays incomplete and the server breaks the connection off."""
+        """Answers with the error; where an answer has begun, it stays incomplete and the server
+        breaks the connection off.
+        """
         if not exchange.status:
-            await problems.response(exchange.scope["path"], failure)(exchange.scope, exchange.receive, exchange.send)
+            await problems.response(exchange.scope["path"], failure)(
+                exchange.scope, exchange.receive, exchange.send
+            )
 
 
 class _Exchange:
@@ -198,8 +232,9 @@ class _Exchange:
             headers["Connection"] = "close"
 
     async def _drain(self) -> None:
-        """Throws away for a while what still comes of a body that nobody wants: closing at once would make the network throw away the
-        answer."""
+        """Throws away for a while what still comes of a body that nobody wants: closing at once
+        would make the network throw away the answer.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while self._unread:

@@ -18,7 +18,9 @@ GRAPHQL_PATH = "/graphql"
 RETRY_AFTER_S = 2
 """When to try again where the error does not say it better."""
 
-RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": models.Problem, "description": "What is wrong and what to do."}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {"model": models.Problem, "description": "What is wrong and what to do."}
+}
 """For the documentation of every route."""
 
 
@@ -37,10 +39,19 @@ def graphql_errors(failure: SluiceError) -> dict[str, Any]:
     return {"errors": [{"message": failure.problem.message, "extensions": extensions(failure)}]}
 
 
-def response(path: str, failure: SluiceError, headers: dict[str, str] | None = None, status: int | None = None) -> Response:
+def response(
+    path: str,
+    failure: SluiceError,
+    headers: dict[str, str] | None = None,
+    status: int | None = None,
+) -> Response:
     """The answer to a request on `path`."""
     status = status or status_of(failure)
-    content = graphql_errors(failure) if path == GRAPHQL_PATH else wire.problem(failure.problem).model_dump()
+    content = (
+        graphql_errors(failure)
+        if path == GRAPHQL_PATH
+        else wire.problem(failure.problem).model_dump()
+    )
     told = dict(headers or {})
     if status in (429, 503):
         told["Retry-After"] = failure.metadata.get("retry_after_s", str(RETRY_AFTER_S))
@@ -70,7 +81,10 @@ def install(app: FastAPI) -> None:
         headers = dict(failure.headers or {})
         match failure.status_code:
             case 404:
-                told = error(ErrorReason.ERROR_REASON_NOT_FOUND, f"There is nothing at {request.url.path[:200]}.")
+                told = error(
+                    ErrorReason.ERROR_REASON_NOT_FOUND,
+                    f"There is nothing at {request.url.path[:200]}.",
+                )
             case 405:
                 allowed = headers.get("allow") or headers.get("Allow", "")
                 text = f"{request.method} is not possible here; {allowed or 'another method'} is."
@@ -88,7 +102,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, failure: ClientDisconnect) -> Response:
-        told = error(ErrorReason.ERROR_REASON_CLIENT_GONE, "The client went away before its last byte.")
+        told = error(
+            ErrorReason.ERROR_REASON_CLIENT_GONE, "The client went away before its last byte."
+        )
         request.state.code = told.code
         return response(request.url.path, told)
 
@@ -97,7 +113,12 @@ def _first_fault(failure: RequestValidationError) -> SluiceError:
     fault = failure.errors()[0]
     name = str(fault["loc"][-1]) if fault["loc"] else ""
     text = f"{name or 'The request'}: {fault['msg']}."
-    return error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name, value=_shown(fault.get("input")))
+    return error(
+        ErrorReason.ERROR_REASON_REQUEST_INVALID,
+        text,
+        column=name,
+        value=_shown(fault.get("input")),
+    )
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,6 @@
-"""The life of the HTTP server: bound before it starts, and ended without cutting off what can still finish."""
+"""The life of the HTTP server: bound before it starts, and ended without cutting off what can still
+finish.
+"""
 
 import asyncio
 import contextlib
@@ -25,7 +27,8 @@ class _Server(uvicorn.Server):
 
 
 async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settings) -> int:
-    """Starts a server that `stack` stops again: no new connection, a grace for running requests, then they are cancelled.
+    """Starts a server that `stack` stops again: no new connection, a grace for running requests,
+    then they are cancelled.
 
     Returns the port that it listens on.
 
@@ -44,7 +47,8 @@ async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settin
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
-        # A compressor of its own for each of thousands of connections would cost far more memory than the few bytes are worth.
+        # A compressor of its own for each of thousands of connections would cost far more memory
+        # than the few bytes are worth.
         ws_per_message_deflate=False,
         ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
     )
@@ -68,7 +72,8 @@ async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settin
 def _bind(bind_addr: str) -> socket.socket:
     host, _, port = bind_addr.rpartition(":")
     try:
-        # Listens at once: whoever connects before the server has started waits instead of being refused.
+        # Listens at once: whoever connects before the server has started waits instead of being
+        # refused.
         return socket.create_server((host, int(port)), backlog=4096)
     except OSError as failure:
         raise PortTakenError(f"BIND_ADDR={bind_addr} cannot be listened on: {failure}") from failure

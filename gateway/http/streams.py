@@ -44,7 +44,9 @@ async def begun(
         await asyncio.gather(reading, leaving, return_exceptions=True)
 
 
-async def _first(source: AsyncIterator[Item], enough: Callable[[Sequence[Item]], bool]) -> list[Item]:
+async def _first(
+    source: AsyncIterator[Item], enough: Callable[[Sequence[Item]], bool]
+) -> list[Item]:
     items: list[Item] = []
     while not enough(items):
         try:

@@ -63,7 +63,9 @@ class CodedWebSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn = _Connection(max_size=self.config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+        self.conn = _Connection(
+            max_size=self.config.ws_max_size, logger=logging.getLogger("uvicorn.error")
+        )
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -1,4 +1,6 @@
-"""A multipart/form-data body, read while it arrives: fields first, then one file. Nothing is spooled."""
+"""A multipart/form-data body, read while it arrives: fields first, then one file. Nothing is
+spooled.
+"""
 
 import asyncio
 import re
@@ -92,13 +94,17 @@ class Form:
     content_type: str
     limits: Limits
     _parser: PushMultipartParser = field(init=False)
-    _events: Iterator[MultipartSegment | bytes | None] = field(init=False, default_factory=lambda: iter(()))
+    _events: Iterator[MultipartSegment | bytes | None] = field(
+        init=False, default_factory=lambda: iter(())
+    )
     _began: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         kind, options = parse_options_header(self.content_type)
         if kind != "multipart/form-data" or not options.get("boundary"):
-            raise _malformed(f"The Content-Type is {self.content_type[:100] or 'missing'}, not multipart/form-data with a boundary.")
+            raise _malformed(
+                f"The Content-Type is {self.content_type[:100] or 'missing'}, not multipart/form-data with a boundary."
+            )
         try:
             self._parser = PushMultipartParser(
                 options["boundary"],
@@ -120,7 +126,9 @@ class Form:
                 event = next(self._events)
             except StopIteration:
                 if not self._began and self.body.received > MAX_PREAMBLE_BYTES:
-                    raise _malformed("The body does not begin with the boundary that its Content-Type names.") from None
+                    raise _malformed(
+                        "The body does not begin with the boundary that its Content-Type names."
+                    ) from None
                 self._events = self._parser.parse(await self.body.read())
             except MultipartError as failure:
                 raise _malformed(f"The form cannot be read: {failure}.") from None
@@ -172,7 +180,8 @@ class IncomingFile:
     filename: str
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Its bytes. Ends only when the whole form has ended and nothing was wrong with what came after the file.
+        """Its bytes. Ends only when the whole form has ended and nothing was wrong with what came
+        after the file.
 
         Raises:
             ClientDisconnect: the client went away.
@@ -193,11 +202,18 @@ class IncomingFile:
                 text = f"A second file, {later.filename or 'without a name'}, came in the same request; nothing was kept."
                 raise error(ErrorReason.ERROR_REASON_SECOND_FILE, text, column=later.name)
             text = f"The field {later.name} came after the file; nothing was kept."
-            raise error(ErrorReason.ERROR_REASON_FIELD_ORDER, text, column=later.name, action="Send every other field before the file.")
+            raise error(
+                ErrorReason.ERROR_REASON_FIELD_ORDER,
+                text,
+                column=later.name,
+                action="Send every other field before the file.",
+            )
 
 
 def _extended_filename(disposition: str) -> str | None:
-    """The name in `filename*=utf-8''...`, which some clients send instead of `filename` and the parser leaves out."""
+    """The name in `filename*=utf-8''...`, which some clients send instead of `filename` and the
+    parser leaves out.
+    """
     found = _EXTENDED.search(disposition)
     return unquote(found[2], encoding=found[1]) if found else None
 
@@ -205,7 +221,9 @@ def _extended_filename(disposition: str) -> str | None:
 def too_large(limit_bytes: int) -> SluiceError:
     """FILE_TOO_LARGE, naming the limit."""
     text = f"The file is larger than the {_readable(limit_bytes)} that this server takes."
-    return error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, metadata={"limit_bytes": str(limit_bytes)})
+    return error(
+        ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, metadata={"limit_bytes": str(limit_bytes)}
+    )
 
 
 def _readable(size: int) -> str:

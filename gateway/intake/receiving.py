@@ -31,7 +31,9 @@ CHUNK_BYTES = 512 * 1024
 MAX_CHUNK_BYTES = 1024 * 1024
 
 HOLD_S = 1.0
-"""Seconds after which the bytes of a slow sender are handed on, however few: the upload service sees that it is there."""
+"""Seconds after which the bytes of a slow sender are handed on, however few: the upload service
+sees that it is there.
+"""
 
 STALL_S = 60.0
 """Longest that the upload service may take for one chunk."""
@@ -57,7 +59,12 @@ class Destination:
     """Who sends it."""
 
     def request(
-        self, filename: str, mode: "UploadMode.ValueType", *, size: int | None = None, client_metadata: str = ""
+        self,
+        filename: str,
+        mode: "UploadMode.ValueType",
+        *,
+        size: int | None = None,
+        client_metadata: str = "",
     ) -> CreateUploadRequest:
         """What the upload service is asked to make."""
         return CreateUploadRequest(
@@ -77,17 +84,22 @@ class Destination:
 
 
 async def receive(uploads: Uploads, file: IncomingFile, destination: Destination) -> Upload:
-    """Makes the task, hands on the file's bytes as they arrive, and returns the upload once the task is UPLOADED.
+    """Makes the task, hands on the file's bytes as they arrive, and returns the upload once the
+    task is UPLOADED.
 
-    A request that came before with the same request id, and got through, is answered without reading a byte.
+    A request that came before with the same request id, and got through, is answered without
+    reading a byte.
 
     Raises:
         ClientDisconnect: the client went away; the upload service has been told by a broken stream.
-        SluiceError: whatever is wrong with the form, or what the upload service refuses. Nothing is kept.
+        SluiceError: whatever is wrong with the form, or what the upload service refuses. Nothing is
+        kept.
     """
     timings = Timings()
     with timings.step("create"):
-        created = await uploads.create(destination.request(file.filename, UploadMode.UPLOAD_MODE_ONE_SHOT))
+        created = await uploads.create(
+            destination.request(file.filename, UploadMode.UPLOAD_MODE_ONE_SHOT)
+        )
     logs.bind(task_id=created.upload.upload_id)
     if not created.created and created.upload.state != TaskState.TASK_STATE_PENDING:
         return _answered_before(created.upload)
@@ -102,8 +114,11 @@ async def receive(uploads: Uploads, file: IncomingFile, destination: Destination
     return upload
 
 
-async def hand_on(uploads: Uploads, upload_id: str, pieces: AsyncGenerator[bytes, None], *, offset: int, size: int) -> Upload:
-    """Hands on the bytes of a RESUMABLE upload from `offset` on; the upload as it stands after them, complete once it has `size` bytes.
+async def hand_on(
+    uploads: Uploads, upload_id: str, pieces: AsyncGenerator[bytes, None], *, offset: int, size: int
+) -> Upload:
+    """Hands on the bytes of a RESUMABLE upload from `offset` on; the upload as it stands after
+    them, complete once it has `size` bytes.
 
     Raises:
         ClientDisconnect: the client went away; what had arrived is kept.
@@ -116,15 +131,18 @@ async def hand_on(uploads: Uploads, upload_id: str, pieces: AsyncGenerator[bytes
 
 
 def _answered_before(upload: Upload) -> Upload:
-    """The outcome of the earlier request: an upload that ended badly while its bytes arrived was refused, every other one accepted."""
+    """The outcome of the earlier request: an upload that ended badly while its bytes arrived was
+    refused, every other one accepted.
+    """
     if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         raise SluiceError(upload.problem)
     return upload
 
 
 class _Transfer:
-    """Two tasks: one reads the client, one writes to the upload service. Between them waits at most one message, so that a slow service
-    slows the client and memory stays as it is."""
+    """Two tasks: one reads the client, one writes to the upload service. Between them waits at most
+    one message, so that a slow service slows the client and memory stays as it is.
+    """
 
     def __init__(
         self,
@@ -136,7 +154,9 @@ class _Transfer:
         offset: int = 0,
         size: int | None = None,
     ) -> None:
-        """`size` is that of a RESUMABLE upload: less may come, and then the rest comes another time."""
+        """`size` is that of a RESUMABLE upload: less may come, and then the rest comes another
+        time.
+        """
         self._uploads = uploads
         self._upload_id = upload_id
         self._pieces = pieces
@@ -153,14 +173,17 @@ class _Transfer:
                 await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 return self._ended_early(writing)
-            # Raises what was wrong with the request; a client that has gone away leaves the stream without an end.
+            # Raises what was wrong with the request; a client that has gone away leaves the stream
+            # without an end.
             refused = await reading
             with self._timings.step("commit"):
                 async with asyncio.timeout(COMMIT_S):
                     return await self._outcome(writing, refused)
         except TimeoutError:
             text = f"The upload service did not answer within {COMMIT_S:g} seconds after the last byte."
-            raise error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, text, metadata={"service": "upload"}) from None
+            raise error(
+                ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, text, metadata={"service": "upload"}
+            ) from None
         finally:
             writing.cancel()
             reading.cancel()
@@ -169,7 +192,10 @@ class _Transfer:
     @staticmethod
     def _ended_early(writing: "asyncio.Task[Upload]") -> NoReturn:
         writing.result()
-        raise error(ErrorReason.ERROR_REASON_INTERNAL, "The upload service ended the upload before its last byte.")
+        raise error(
+            ErrorReason.ERROR_REASON_INTERNAL,
+            "The upload service ended the upload before its last byte.",
+        )
 
     @staticmethod
     async def _outcome(writing: "asyncio.Task[Upload]", refused: SluiceError | None) -> Upload:
@@ -180,7 +206,9 @@ class _Transfer:
             if refused is None:
                 raise
             if failure.code != refused.code:
-                logs.get().warning("upload.abort_failed", code=failure.code, reason=failure.problem.message)
+                logs.get().warning(
+                    "upload.abort_failed", code=failure.code, reason=failure.problem.message
+                )
             raise refused from None
         if refused is not None:
             raise refused
@@ -195,7 +223,9 @@ class _Transfer:
             yield message
 
     async def _read(self) -> SluiceError | None:
-        """Hands on the whole file, then its end. Returns what was wrong with the request, after the upload service was told."""
+        """Hands on the whole file, then its end. Returns what was wrong with the request, after the
+        upload service was told.
+        """
         size = self._offset
         refused = None
         try:
@@ -203,11 +233,16 @@ class _Transfer:
                 async for chunk in chunks:
                     size += len(chunk)
                     message = WriteUploadRequest()
-                    # Set in its place: a WriteChunk that is handed to the constructor is copied twice more.
+                    # Set in its place: a WriteChunk that is handed to the constructor is copied
+                    # twice more.
                     message.chunk.data = chunk
                     await self._put(message)
             more = self._size is not None and size < self._size
-            last = WriteUploadRequest(pause=WritePause()) if more else WriteUploadRequest(finish=WriteFinish(size=size))
+            last = (
+                WriteUploadRequest(pause=WritePause())
+                if more
+                else WriteUploadRequest(finish=WriteFinish(size=size))
+            )
         except _StallError:
             raise
         except SluiceError as failure:
@@ -225,7 +260,9 @@ class _Transfer:
                 await self._queue.put(message)
         except TimeoutError:
             text = f"The upload service took no byte for {STALL_S:g} seconds."
-            raise _StallError(problem(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text), {"service": "upload"}) from None
+            raise _StallError(
+                problem(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text), {"service": "upload"}
+            ) from None
 
 
 class _StallError(SluiceError):
@@ -233,8 +270,9 @@ class _StallError(SluiceError):
 
 
 async def rechunked(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES; the last one may be smaller, and so may those of a slow sender, whose
-    bytes are not held back for longer than HOLD_S."""
+    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES; the last one may be smaller, and
+    so may those of a slow sender, whose bytes are not held back for longer than HOLD_S.
+    """
     waiting: list[bytes] = []
     size = 0
     sent_at = monotonic()

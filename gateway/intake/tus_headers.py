@@ -21,7 +21,12 @@ BODY_TYPE = "application/offset+octet-stream"
 RESUMABLE = {"Tus-Resumable": VERSION}
 """Stands in every answer except that to OPTIONS."""
 
-_ALGORITHMS: Final = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512, "md5": hashlib.md5}
+_ALGORITHMS: Final = {
+    "sha1": hashlib.sha1,
+    "sha256": hashlib.sha256,
+    "sha512": hashlib.sha512,
+    "md5": hashlib.md5,
+}
 
 _DIGITS = 18
 """No count of bytes is longer."""
@@ -95,11 +100,19 @@ def metadata(header: str) -> dict[str, str]:
     for pair in header.split(",") if header.strip() else ():
         key, _, value = pair.strip().partition(" ")
         if not key or not key.isascii() or key in found:
-            raise invalid("Upload-Metadata", "Upload-Metadata must be pairs of a key, once each, and a value in Base64.", pair)
+            raise invalid(
+                "Upload-Metadata",
+                "Upload-Metadata must be pairs of a key, once each, and a value in Base64.",
+                pair,
+            )
         try:
             found[key] = base64.b64decode(value.strip(), validate=True).decode()
         except ValueError:
-            raise invalid("Upload-Metadata", f"The value of {key} in Upload-Metadata is not UTF-8 text in Base64.", key) from None
+            raise invalid(
+                "Upload-Metadata",
+                f"The value of {key} in Upload-Metadata is not UTF-8 text in Base64.",
+                key,
+            ) from None
     return found
 
 
@@ -119,17 +132,27 @@ class Checksum:
         """
         algorithm, _, text = header.strip().partition(" ")
         if algorithm not in _ALGORITHMS:
-            raise invalid("Upload-Checksum", f"The checksum {algorithm[:20]} is not known; {', '.join(_ALGORITHMS)} are.", header)
+            raise invalid(
+                "Upload-Checksum",
+                f"The checksum {algorithm[:20]} is not known; {', '.join(_ALGORITHMS)} are.",
+                header,
+            )
         try:
             return cls(algorithm, base64.b64decode(text.strip(), validate=True))
         except ValueError:
-            raise invalid("Upload-Checksum", "Upload-Checksum must be an algorithm and a digest in Base64.", header) from None
+            raise invalid(
+                "Upload-Checksum",
+                "Upload-Checksum must be an algorithm and a digest in Base64.",
+                header,
+            ) from None
 
     def check(self, body: bytes) -> None:
         """Raises CHECKSUM_MISMATCH unless the body has the digest."""
         if _ALGORITHMS[self.algorithm](body).digest() != self.digest:
             text = f"The {len(body):,} bytes of the request do not have the {self.algorithm} that came with them; none was kept."
-            raise error(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, text, action="Send these bytes again.")
+            raise error(
+                ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, text, action="Send these bytes again."
+            )
 
 
 def http_date(moment: Timestamp) -> str:

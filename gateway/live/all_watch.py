@@ -1,4 +1,5 @@
-"""Who watches all tasks shares one stream with everybody else who does: one WatchTasks call per process, fanned out in memory.
+"""Who watches all tasks shares one stream with everybody else who does: one WatchTasks call per
+process, fanned out in memory.
 
 It is a hint of what to read again, not the truth: it tells what happens from about now on. Whoever
 reads too slowly, and everybody where events were lost or the stream ended badly, gets an error and
@@ -106,7 +107,9 @@ class AllWatch:
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def follow(self, datasource: str, idle_s: float) -> AsyncGenerator[tuple[TaskEvent, Task] | None, None]:
+    async def follow(
+        self, datasource: str, idle_s: float
+    ) -> AsyncGenerator[tuple[TaskEvent, Task] | None, None]:
         """What happens to the tasks of a datasource, or to all where it is empty; None whenever
         nothing came for `idle_s`. Ends when the process stops.
 

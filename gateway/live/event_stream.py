@@ -10,13 +10,17 @@ from services.common import logs
 from services.common.errors import SluiceError
 
 KEEP_ALIVE_S = 15.0
-"""A comment is sent when nothing else was for so long, so that proxies do not end the connection."""
+"""A comment is sent when nothing else was for so long, so that proxies do not end the
+connection.
+"""
 
 
 def response(watches: Watches, task_id: str, from_sequence: int) -> StreamingResponse:
     """The answer; ends after the task's end. A reader that loses it goes on with Last-Event-ID."""
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(watches, task_id, from_sequence), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        _stream(watches, task_id, from_sequence), media_type="text/event-stream", headers=headers
+    )
 
 
 async def _stream(watches: Watches, task_id: str, from_sequence: int) -> AsyncIterator[bytes]:

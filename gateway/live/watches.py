@@ -1,7 +1,8 @@
-"""Who watches a task shares one stream with everybody else who does: one WatchTask call per task and process, fanned out in memory.
+"""Who watches a task shares one stream with everybody else who does: one WatchTask call per task
+and process, fanned out in memory.
 
-A call lives for WATCH_S at most and is ended by its own deadline, never by cancelling it, and goes on from the next sequence number while
-somebody follows.
+A call lives for WATCH_S at most and is ended by its own deadline, never by cancelling it, and goes
+on from the next sequence number while somebody follows.
 """
 
 import asyncio
@@ -48,7 +49,9 @@ PASSING = frozenset(
 
 @dataclass(eq=False)
 class News:
-    """An event, and its task as it was read with it. They are put into words once for all who are told."""
+    """An event, and its task as it was read with it. They are put into words once for all who are
+    told.
+    """
 
     event: TaskEvent
     task: Task
@@ -65,7 +68,9 @@ class News:
 
 
 class _Watch:
-    """One task's events as they come in. Followers read `kept`; nothing is queued for them one by one."""
+    """One task's events as they come in. Followers read `kept`; nothing is queued for them one by
+    one.
+    """
 
     def __init__(self, tasks: Tasks, task_id: str, from_sequence: int) -> None:
         self._tasks = tasks
@@ -85,7 +90,9 @@ class _Watch:
         return self.kept[max(0, sequence - self.kept[0].event.sequence)]
 
     async def run(self) -> None:
-        """Reads until the task's end, until nobody follows, or until the status service was away for too long."""
+        """Reads until the task's end, until nobody follows, or until the status service was away
+        for too long.
+        """
         wait_s, alive_at = RETRY_FIRST_S, monotonic()
         try:
             while True:
@@ -104,14 +111,19 @@ class _Watch:
                     if monotonic() - alive_at > RETRY_BUDGET_S:
                         raise
                     if lasted_s <= WATCH_S / 2:
-                        logs.get().warning("watch.retry", task_id=self._task_id, code=failure.code, wait_s=wait_s)
+                        logs.get().warning(
+                            "watch.retry", task_id=self._task_id, code=failure.code, wait_s=wait_s
+                        )
                         await asyncio.sleep(wait_s)
                         wait_s = min(wait_s * 2, RETRY_MOST_S)
         except SluiceError as failure:
             self.failure = failure
         except Exception as failure:
             logs.get().error("watch.failed", task_id=self._task_id, exc_info=failure)
-            self.failure = error(ErrorReason.ERROR_REASON_INTERNAL, "Watching the task failed on our side; its end can still be asked for.")
+            self.failure = error(
+                ErrorReason.ERROR_REASON_INTERNAL,
+                "Watching the task failed on our side; its end can still be asked for.",
+            )
         finally:
             self.end()
 
@@ -124,7 +136,9 @@ class _Watch:
         if self._next == first or wire.has_ended(self.kept[-1].task):
             return True
         text = "The status service ended the stream before the task's end."
-        raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
+        raise error(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"}
+        )
 
     def _keep(self, item: WatchTaskResponse) -> None:
         if len(self.kept) == KEPT_EVENTS:
@@ -154,9 +168,11 @@ class Watches:
         self._leaving = asyncio.Lock()
         self._closed = False
 
-    async def follow(self, task_id: str, from_sequence: int, idle_s: float) -> AsyncGenerator[News | None, None]:
-        """The task's events from a sequence number on, without gap or repeat; None whenever nothing came for `idle_s`. Ends after the
-        task's end, or when the process stops.
+    async def follow(
+        self, task_id: str, from_sequence: int, idle_s: float
+    ) -> AsyncGenerator[News | None, None]:
+        """The task's events from a sequence number on, without gap or repeat; None whenever nothing
+        came for `idle_s`. Ends after the task's end, or when the process stops.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, SERVICE_UNAVAILABLE after the retries.
@@ -180,7 +196,8 @@ class Watches:
                 elif watch.ended:
                     if watch.failure is not None:
                         raise watch.failure
-                    # One after another: the ends of hundreds of streams are work that news of other tasks must not wait behind.
+                    # One after another: the ends of hundreds of streams are work that news of other
+                    # tasks must not wait behind.
                     async with self._leaving:
                         await asyncio.sleep(0)
                     return
@@ -189,8 +206,12 @@ class Watches:
         finally:
             watch.followers -= 1
 
-    async def _missed(self, task_id: str, sequence: int, watch: _Watch) -> AsyncGenerator[WatchTaskResponse, None]:
-        """What `watch` does not hold any more, or never did, up to where it begins, read at the pace of the one who needs it."""
+    async def _missed(
+        self, task_id: str, sequence: int, watch: _Watch
+    ) -> AsyncGenerator[WatchTaskResponse, None]:
+        """What `watch` does not hold any more, or never did, up to where it begins, read at the
+        pace of the one who needs it.
+        """
         first = sequence
         async with aclosing(self._tasks.watch(task_id, sequence, WATCH_S)) as items:  # type: ignore[type-var]
             async for item in items:
@@ -200,14 +221,19 @@ class Watches:
                     return
         if sequence == first:
             text = "The status service ended the stream before the task's end."
-            raise error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"})
+            raise error(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"}
+            )
 
     def _watch(self, task_id: str, sequence: int) -> _Watch:
         """The running watch, or a new one that holds this event."""
         watch = self._watches.get(task_id)
         if watch is None:
-            # From as early as it can hold: a call of its own for each who wants one event more would cost more than all of them.
-            watch = self._watches[task_id] = _Watch(self._tasks, task_id, max(1, sequence - KEPT_EVENTS))
+            # From as early as it can hold: a call of its own for each who wants one event more
+            # would cost more than all of them.
+            watch = self._watches[task_id] = _Watch(
+                self._tasks, task_id, max(1, sequence - KEPT_EVENTS)
+            )
             running = asyncio.create_task(self._run(task_id, watch), name="watch")
             self._running.add(running)
             running.add_done_callback(self._running.discard)

@@ -25,7 +25,9 @@ class StageRun(BaseModel):
     started_at: str = Field(description="ISO 8601, UTC.")
     ended_at: str | None = Field(description="ISO 8601, UTC; null while it lasts.")
     seconds: float | None = Field(description="How long it took; null while it lasts.")
-    outcome: str | None = Field(description="MOVED, GIVEN_BACK or LOST (another worker took over); null while it lasts.")
+    outcome: str | None = Field(
+        description="MOVED, GIVEN_BACK or LOST (another worker took over); null while it lasts."
+    )
     message: str | None
     error: models.Problem | None
 
@@ -37,7 +39,9 @@ class History(BaseModel):
 
 
 class Bucket(BaseModel):
-    """The tasks that were made within an hour, or a day where the figures are of more than 48 hours."""
+    """The tasks that were made within an hour, or a day where the figures are of more than 48
+    hours.
+    """
 
     start: str
     tasks: int
@@ -79,12 +83,16 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["history"], responses=problems.RESPONSES)
 
     @routes.get("/api/ingest/tasks/{task_id}/history", response_model=History)
-    async def history(task_id: Annotated[str, Path(description="UUID of the task.", max_length=255)]) -> History:
+    async def history(
+        task_id: Annotated[str, Path(description="UUID of the task.", max_length=255)],
+    ) -> History:
         """Every time that a worker was at work on a stage of the task."""
         return history_of(await services.tasks.history(task_id))
 
     @routes.get("/api/stats", response_model=Statistics)
-    async def stats(hours: Annotated[int, Query(ge=1, le=MAX_HOURS, description="Of how many hours.")] = 24) -> Statistics:
+    async def stats(
+        hours: Annotated[int, Query(ge=1, le=MAX_HOURS, description="Of how many hours.")] = 24,
+    ) -> Statistics:
         """Figures of all tasks."""
         return statistics_of(await services.tasks.statistics(hours))
 
@@ -104,7 +112,9 @@ def _run(found: status_pb2.StageRun) -> StageRun:
         worker=found.worker,
         started_at=wire.time(found.start_time),
         ended_at=wire.time(found.end_time) if ended else None,
-        seconds=round((found.end_time.ToNanoseconds() - found.start_time.ToNanoseconds()) / 1e9, 3) if ended else None,
+        seconds=round((found.end_time.ToNanoseconds() - found.start_time.ToNanoseconds()) / 1e9, 3)
+        if ended
+        else None,
         outcome=enums.short_name(StageOutcome.DESCRIPTOR, found.outcome) if found.outcome else None,
         message=found.message or None,
         error=wire.problem(found.problem) if found.HasField("problem") else None,
@@ -127,9 +137,16 @@ def statistics_of(found: status_pb2.GetStatisticsResponse) -> Statistics:
             for each in found.buckets
         ],
         stages=[
-            StageSeconds(stage=each.stage, p50_seconds=round(each.p50_seconds, 3), p95_seconds=round(each.p95_seconds, 3))
+            StageSeconds(
+                stage=each.stage,
+                p50_seconds=round(each.p50_seconds, 3),
+                p95_seconds=round(each.p95_seconds, 3),
+            )
             for each in found.stages
         ],
-        top_errors=[ErrorCount(code=errors.code_of(each.code), count=each.count) for each in found.top_errors],
+        top_errors=[
+            ErrorCount(code=errors.code_of(each.code), count=each.count)
+            for each in found.top_errors
+        ],
         queue=QueueLength(waiting=found.waiting, running=found.running),
     )

@@ -18,13 +18,17 @@ def router(ask_readiness: Callable[[], Awaitable[models.Readiness]], metrics: Me
         """The process lives."""
         return {"status": "alive"}
 
-    @routes.get("/readyz", response_model=models.Readiness, responses={503: {"model": models.Readiness}})
+    @routes.get(
+        "/readyz", response_model=models.Readiness, responses={503: {"model": models.Readiness}}
+    )
     async def readyz() -> Response:
         """Whether each of the four services answers: 200 when all do, else 503."""
         found = await ask_readiness()
         return JSONResponse(found.model_dump(), status_code=200 if found.ready else 503)
 
-    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @routes.get(
+        "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+    )
     async def figures() -> Response:
         """Figures for Prometheus."""
         return Response(metrics.text(), media_type=metrics.content_type)

@@ -1,6 +1,8 @@
 """The page, and the documentation of the addresses: static files, nothing from other hosts.
 
-The page is what `make page` builds into frontend/dist: files named by their content, with compressed ones beside them."""
+The page is what `make page` builds into frontend/dist: files named by their content, with
+compressed ones beside them.
+"""
 
 from pathlib import Path
 
@@ -16,7 +18,15 @@ PROJECT = Path(__file__).parents[2]
 BUILT = PROJECT / "frontend" / "dist"
 DOCS = Path(__file__).parents[1] / "page"
 
-ADDRESSES = ("/", "/tasks", "/tasks/{task_id}", "/query", "/datasources", "/datasources/{name}", "/dashboard")
+ADDRESSES = (
+    "/",
+    "/tasks",
+    "/tasks/{task_id}",
+    "/query",
+    "/datasources",
+    "/datasources/{name}",
+    "/dashboard",
+)
 """All of them show the same file, whose script shows what the address names."""
 
 FRESH = "no-cache"
@@ -35,7 +45,10 @@ class _Built(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file in the best form that the client takes."""
-        accepted = {each.partition(";")[0].strip() for each in Headers(scope=scope).get("accept-encoding", "").split(",")}
+        accepted = {
+            each.partition(";")[0].strip()
+            for each in Headers(scope=scope).get("accept-encoding", "").split(",")
+        }
         for encoding, ending in ENCODINGS:
             if encoding in accepted and await run_in_threadpool(self._has, path + ending):
                 answer = await super().get_response(path + ending, scope)
@@ -63,7 +76,9 @@ def install(app: FastAPI) -> None:
         try:
             return await whole.get_response("index.html", request.scope)
         except HTTPException:
-            return PlainTextResponse("The page is not built: run `make page`. The API is described at /docs.", 503)
+            return PlainTextResponse(
+                "The page is not built: run `make page`. The API is described at /docs.", 503
+            )
 
     for address in ADDRESSES:
         app.add_api_route(address, page, include_in_schema=False)

@@ -15,14 +15,25 @@ Name = Annotated[str, Path(description="The Druid datasource.", min_length=1, ma
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
-    routes = APIRouter(prefix="/api/datasources/{name}", tags=["datasources"], responses=problems.RESPONSES)
+    routes = APIRouter(
+        prefix="/api/datasources/{name}", tags=["datasources"], responses=problems.RESPONSES
+    )
 
-    @routes.get("/quality", responses={200: {"description": "A list of sluice.status.v1.TaskQuality, newest first."}})
-    async def quality(name: Name, limit: Annotated[int, Query(ge=1, le=100, description="Files at most.")] = 20) -> list[dict[str, Any]]:
-        """What was found in the files of the datasource, newest first: rows, columns, and how each differed from the load before it."""
+    @routes.get(
+        "/quality",
+        responses={200: {"description": "A list of sluice.status.v1.TaskQuality, newest first."}},
+    )
+    async def quality(
+        name: Name, limit: Annotated[int, Query(ge=1, le=100, description="Files at most.")] = 20
+    ) -> list[dict[str, Any]]:
+        """What was found in the files of the datasource, newest first: rows, columns, and how each
+        differed from the load before it.
+        """
         return [wire.message(each) for each in (await services.judging.quality(name, limit)).tasks]
 
-    @routes.get("/settings", responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}})
+    @routes.get(
+        "/settings", responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}}
+    )
     async def settings(name: Name) -> dict[str, Any]:
         """How the files of the datasource are read and judged; null where nothing was set."""
         return wire.message(await services.judging.settings(name))
@@ -33,7 +44,9 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         openapi_extra=documented({"type": "object"}),
     )
     async def set_settings(name: Name, request: Request) -> dict[str, Any]:
-        """Replaces them, for files that are validated from now on: `policy` with its rules and its contract, and `options`."""
+        """Replaces them, for files that are validated from now on: `policy` with its rules and its
+        contract, and `options`.
+        """
         given = options.message(DatasourceSettings, await bodies.read(request), "settings")
         return wire.message(await services.judging.set_settings(name, given))
 

@@ -36,13 +36,13 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     async def query(request: Request) -> Response:
         """Runs one read-only SQL statement, and answers at most `limit` rows as JSON.
 
-        `Accept: application/x-ndjson` gives one object a line, `text/csv` a CSV file, of **all** rows
-        up to the server's `QUERY_MAX_ROWS`. Such an answer is complete when it ends well. One that
-        would not be is refused with `QUERY_TRUNCATED`, or, once rows are on their way, broken off
-        (`curl` ends with status 18; NDJSON has a last line with the key `error`). With a `limit` of
-        your own, the header `X-Truncated` says whether it cut the answer; an answer of over 1 MB,
-        which cannot say so in its head, is broken off where it is cut. Columns of the same name
-        become `name`, `name_2`, `name_3`.
+        `Accept: application/x-ndjson` gives one object a line, `text/csv` a CSV file, of **all**
+        rows up to the server's `QUERY_MAX_ROWS`. Such an answer is complete when it ends well. One
+        that would not be is refused with `QUERY_TRUNCATED`, or, once rows are on their way, broken
+        off (`curl` ends with status 18; NDJSON has a last line with the key `error`). With a
+        `limit` of your own, the header `X-Truncated` says whether it cut the answer; an answer of
+        over 1 MB, which cannot say so in its head, is broken off where it is cut. Columns of the
+        same name become `name`, `name_2`, `name_3`.
         """
         question = await bodies.model(request, models.Question)
         ask = services.queries.query
@@ -63,19 +63,25 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
             raise truncated(first[-1].summary.row_count)
         if cut is not None and question.limit is not None:
             headers[TRUNCATED_HEADER] = str(cut).lower()
-        return StreamingResponse(writer(steps, cut is not None), media_type=media_type, headers=headers)
+        return StreamingResponse(
+            writer(steps, cut is not None), media_type=media_type, headers=headers
+        )
 
     return routes
 
 
 async def answer(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[bytes, None]:
-    """The answer's JSON, piece by piece. Rows are passed on as the text they are: no number is read and written again."""
+    """The answer's JSON, piece by piece. Rows are passed on as the text they are: no number is read
+    and written again.
+    """
     between = b""
     async with aclosing(steps):
         async for step in steps:
             match step.WhichOneof("step"):
                 case "header":
-                    columns = [{"name": column.name, "type": column.type} for column in step.header.columns]
+                    columns = [
+                        {"name": column.name, "type": column.type} for column in step.header.columns
+                    ]
                     query_id = step.header.query_id
                     yield b'{"columns":' + as_json(columns) + b',"rows":['
                 case "rows" if step.rows.count:
@@ -84,14 +90,21 @@ async def answer(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[b
                 case "summary":
                     yield (
                         b'],"row_count":%d,"truncated":%s,"elapsed_ms":%d,"query_id":%s}'
-                        % (step.summary.row_count, as_json(step.summary.truncated), step.summary.elapsed_ms, as_json(query_id))
+                        % (
+                            step.summary.row_count,
+                            as_json(step.summary.truncated),
+                            step.summary.elapsed_ms,
+                            as_json(query_id),
+                        )
                     )
                     return
     raise broken()
 
 
 def _accepted(accept: str) -> tuple[str, Writer] | None:
-    """How the client wants the answer: the first of its Accept header that is known; None for JSON."""
+    """How the client wants the answer: the first of its Accept header that is known; None for
+    JSON.
+    """
     asked = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
     known = next((each for each in asked if each in _WRITERS or each == "application/json"), "")
     return _WRITERS.get(known)
@@ -101,7 +114,9 @@ def _is_held(first: Sequence[QueryResponse]) -> bool:
     """Whether the end has come, or so many rows that the answer has to begin."""
     if not first:
         return False
-    return first[-1].HasField("summary") or sum(len(step.rows.json) for step in first) >= FIRST_BYTES
+    return (
+        first[-1].HasField("summary") or sum(len(step.rows.json) for step in first) >= FIRST_BYTES
+    )
 
 
 def _cut(first: Sequence[QueryResponse]) -> bool | None:

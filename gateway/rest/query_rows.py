@@ -30,7 +30,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _PLAIN_NUMBER = re.compile(r"[+-]?[\d.]+")
 
 
-async def ndjson(steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool) -> AsyncGenerator[bytes, None]:
+async def ndjson(
+    steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool
+) -> AsyncGenerator[bytes, None]:
     """One JSON object a line: each row by its columns' names. An answer that is broken off has a
     last line with the key `error` alone."""
     try:
@@ -42,7 +44,9 @@ async def ndjson(steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool) 
                         names = unique([column.name for column in step.header.columns])
                     case "rows":
                         rows = json.loads(step.rows.json)
-                        yield b"".join(as_json(dict(zip(names, row, strict=True))) + b"\n" for row in rows)
+                        yield b"".join(
+                            as_json(dict(zip(names, row, strict=True))) + b"\n" for row in rows
+                        )
                     case "summary":
                         _check_whole(step.summary, cut_is_told)
                         return
@@ -52,7 +56,9 @@ async def ndjson(steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool) 
         raise
 
 
-async def as_csv(steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool) -> AsyncGenerator[bytes, None]:
+async def as_csv(
+    steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool
+) -> AsyncGenerator[bytes, None]:
     """A CSV file with a header; null is an empty cell. A text that a spreadsheet would run as a
     formula gets an apostrophe in front."""
     async with aclosing(steps):
@@ -95,7 +101,9 @@ def _check_whole(summary: QuerySummary, cut_is_told: bool) -> None:
 
 def _csv(rows: list[list[Any]]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows([_cell(value) for value in row] for row in rows)
+    csv.writer(out, lineterminator="\r\n").writerows(
+        [_cell(value) for value in row] for row in rows
+    )
     return out.getvalue().encode()
 
 

@@ -1,4 +1,6 @@
-"""What validation found, over REST: the report, the refused rows, and reading the file again another way."""
+"""What validation found, over REST: the report, the refused rows, and reading the file again
+another way.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -21,39 +23,66 @@ from sluice.validation.v1.validation_pb2 import ReadOptions, RejectsFormat
 
 _FORMATS = {
     "csv": (RejectsFormat.REJECTS_FORMAT_CSV, "text/csv; charset=utf-8"),
-    "xlsx": (RejectsFormat.REJECTS_FORMAT_XLSX, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "xlsx": (
+        RejectsFormat.REJECTS_FORMAT_XLSX,
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ),
 }
 
 
 class Revalidation(BaseModel):
     """What is to be read otherwise."""
 
-    options: dict[str, Any] = Field(description="How the file is to be read, instead of what was said before: see ReadOptions.")
+    options: dict[str, Any] = Field(
+        description="How the file is to be read, instead of what was said before: see ReadOptions."
+    )
 
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
-    routes = APIRouter(prefix="/api/ingest/tasks/{task_id}", tags=["reports"], responses=problems.RESPONSES)
+    routes = APIRouter(
+        prefix="/api/ingest/tasks/{task_id}", tags=["reports"], responses=problems.RESPONSES
+    )
 
-    @routes.get("/report", responses={200: {"description": "The validation report, see sluice.validation.v1.Report."}})
+    @routes.get(
+        "/report",
+        responses={200: {"description": "The validation report, see sluice.validation.v1.Report."}},
+    )
     async def report(task_id: TaskId) -> dict[str, Any]:
-        """Everything that validation found: verdict, rules, columns with their types and evidence, rows, the first rejects."""
-        return wire.message(await services.reports.report(task_id, report_attempt(await services.tasks.get(task_id))))
+        """Everything that validation found: verdict, rules, columns with their types and evidence,
+        rows, the first rejects.
+        """
+        return wire.message(
+            await services.reports.report(
+                task_id, report_attempt(await services.tasks.get(task_id))
+            )
+        )
 
-    @routes.get("/rejects", response_class=StreamingResponse, responses={200: {"content": {kind: {} for _, kind in _FORMATS.values()}}})
+    @routes.get(
+        "/rejects",
+        response_class=StreamingResponse,
+        responses={200: {"content": {kind: {} for _, kind in _FORMATS.values()}}},
+    )
     async def rejects(
         request: Request,
         task_id: TaskId,
-        format: Annotated[Literal["csv", "xlsx"], Query(description="xlsx: a workbook with the cells at fault coloured.")] = "csv",
+        format: Annotated[
+            Literal["csv", "xlsx"],
+            Query(description="xlsx: a workbook with the cells at fault coloured."),
+        ] = "csv",
     ) -> Response:
-        """The refused rows as a file: five guide columns (line, column, value, reason, repair), then your own. Repair the rows and send the
-        file to the same datasource: the guide columns are taken off again. Empty where no row was refused."""
+        """The refused rows as a file: five guide columns (line, column, value, reason, repair),
+        then your own. Repair the rows and send the file to the same datasource: the guide columns
+        are taken off again. Empty where no row was refused.
+        """
         wanted, media_type = _FORMATS[format]
         task = await services.tasks.get(task_id)
         attempt = report_attempt(task)
         found = services.reports.rejects(task_id, attempt, wanted)
         _, pieces = await begun(request, found, lambda first: len(first) == 1)
-        headers = {"Content-Disposition": f'attachment; filename="rejects-{task.task_id[:8]}.{format}"'}
+        headers = {
+            "Content-Disposition": f'attachment; filename="rejects-{task.task_id[:8]}.{format}"'
+        }
         return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
     @routes.post(
@@ -66,9 +95,13 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         request: Request,
         task_id: TaskId,
         response: Response,
-        idempotency_key: Annotated[str, Header(max_length=128, description="Repeats with the same key give the same task.")] = "",
+        idempotency_key: Annotated[
+            str, Header(max_length=128, description="Repeats with the same key give the same task.")
+        ] = "",
     ) -> models.Retried:
-        """Reads the stored file of a task that has ended again, as `options` say, and loads it, as a new task."""
+        """Reads the stored file of a task that has ended again, as `options` say, and loads it, as
+        a new task.
+        """
         wanted = await bodies.model(request, Revalidation)
         made = await services.tasks.retry(retry_request(task_id, wanted.options, idempotency_key))
         response.headers["Location"] = f"/api/ingest/tasks/{made.task_id}"
@@ -84,7 +117,9 @@ def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRe
         SluiceError: REQUEST_INVALID, naming the field.
     """
     read = read_options(options) or ReadOptions()
-    return RetryTaskRequest(task_id=task_id, request_id=request_id, options=read.SerializeToString(deterministic=True))
+    return RetryTaskRequest(
+        task_id=task_id, request_id=request_id, options=read.SerializeToString(deterministic=True)
+    )
 
 
 def report_attempt(task: Task) -> int:

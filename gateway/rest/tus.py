@@ -1,6 +1,9 @@
-"""/api/ingest/uploads: resumable uploads over HTTP by the tus protocol 1.0, on the RPCs of the upload service.
+"""/api/ingest/uploads: resumable uploads over HTTP by the tus protocol 1.0, on the RPCs of the
+upload service.
 
-The keys of Upload-Metadata are filename, request_id and the fields of the form, with the meaning that they have there."""
+The keys of Upload-Metadata are filename, request_id and the fields of the form, with the meaning
+that they have there.
+"""
 
 import asyncio
 import random
@@ -42,7 +45,9 @@ EXPOSED_HEADERS = (
 """What a page of another origin may read of our answers."""
 
 MAX_CHECKED_BYTES = 16 * 1024 * 1024
-"""Longest body whose checksum can be checked: it has to be known before the first byte of it is kept."""
+"""Longest body whose checksum can be checked: it has to be known before the first byte of it is
+kept.
+"""
 
 SMALLER = "Send the file in smaller chunks, or without Upload-Checksum."
 
@@ -67,11 +72,17 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
 
     @routes.api_route(PATH, methods=["POST", "OPTIONS"], include_in_schema=False)
     async def uploads(request: Request) -> Response:
-        """tus 1.0: makes a resumable upload. Upload-Length and Upload-Metadata (filename, datasource_name; mode, allow_duplicate,
-        request_id) say what comes; the answer's Location is where PATCH, HEAD and DELETE go, and Sluice-Task-Id the task."""
+        """tus 1.0: makes a resumable upload. Upload-Length and Upload-Metadata (filename,
+        datasource_name; mode, allow_duplicate, request_id) say what comes; the answer's Location is
+        where PATCH, HEAD and DELETE go, and Sluice-Task-Id the task.
+        """
         return await answered(request)
 
-    @routes.api_route(PATH + "/{upload_id}", methods=["POST", "PATCH", "HEAD", "DELETE", "OPTIONS"], include_in_schema=False)
+    @routes.api_route(
+        PATH + "/{upload_id}",
+        methods=["POST", "PATCH", "HEAD", "DELETE", "OPTIONS"],
+        include_in_schema=False,
+    )
     async def upload(request: Request, upload_id: str) -> Response:
         """tus 1.0: sends (PATCH), looks at (HEAD; changes nothing) or gives up (DELETE) an
         upload."""
@@ -109,10 +120,16 @@ class _Tus:
 
     async def answer(self, method: str, request: Request, upload_id: str) -> Response:
         if method == "OPTIONS":
-            return Response(status_code=204, headers=tus_headers.capabilities(self._limits.file_bytes))
+            return Response(
+                status_code=204, headers=tus_headers.capabilities(self._limits.file_bytes)
+            )
         version = request.headers.get("tus-resumable", "")
         if version != tus_headers.VERSION:
-            raise invalid("Tus-Resumable", f"The tus version {version or '(none)'} is not spoken here; {tus_headers.VERSION} is.", version)
+            raise invalid(
+                "Tus-Resumable",
+                f"The tus version {version or '(none)'} is not spoken here; {tus_headers.VERSION} is.",
+                version,
+            )
         match method, bool(upload_id):
             case "POST", False:
                 return await self._create(request)
@@ -146,7 +163,10 @@ class _Tus:
             text = f"Upload-Checksum needs bytes with the Content-Type {BODY_TYPE}."
             raise invalid("Upload-Checksum", text, request.headers["upload-checksum"])
         if "upload-length" not in request.headers:
-            raise invalid("Upload-Length", "Upload-Length is missing; uploads of a length that is not known yet are not taken.")
+            raise invalid(
+                "Upload-Length",
+                "Upload-Length is missing; uploads of a length that is not known yet are not taken.",
+            )
         length = tus_headers.size(request.headers, "Upload-Length")
         if not length:
             text = "The file is empty."
@@ -159,7 +179,11 @@ class _Tus:
         if not filename:
             raise invalid("Upload-Metadata", "Upload-Metadata has no filename.")
         wanted = _destination(request, pairs)
-        made = await self._uploads.create(wanted.request(filename, UploadMode.UPLOAD_MODE_RESUMABLE, size=length, client_metadata=said))
+        made = await self._uploads.create(
+            wanted.request(
+                filename, UploadMode.UPLOAD_MODE_RESUMABLE, size=length, client_metadata=said
+            )
+        )
         upload = made.upload
         logs.bind(task_id=upload.upload_id)
         _check_not_ended(upload)
@@ -184,15 +208,26 @@ class _Tus:
     async def _look(self, upload_id: str) -> Response:
         upload = await self._resumable(upload_id)
         _check_not_ended(upload)
-        headers = {"Upload-Offset": str(upload.committed_size), "Upload-Length": str(upload.size), "Sluice-Task-Id": upload_id}
+        headers = {
+            "Upload-Offset": str(upload.committed_size),
+            "Upload-Length": str(upload.size),
+            "Sluice-Task-Id": upload_id,
+        }
         if upload.client_metadata:
             headers["Upload-Metadata"] = upload.client_metadata
-        return Response(status_code=200, headers={**RESUMABLE, **headers, "Cache-Control": "no-store", **_expiry(upload)})
+        return Response(
+            status_code=200,
+            headers={**RESUMABLE, **headers, "Cache-Control": "no-store", **_expiry(upload)},
+        )
 
     async def _append(self, request: Request, upload_id: str) -> Response:
         tus_headers.check_known(request.headers, tus_headers.APPENDING)
         if request.headers.get("content-type", "") != BODY_TYPE:
-            raise invalid("Content-Type", f"The Content-Type of a PATCH must be {BODY_TYPE}.", request.headers.get("content-type", ""))
+            raise invalid(
+                "Content-Type",
+                f"The Content-Type of a PATCH must be {BODY_TYPE}.",
+                request.headers.get("content-type", ""),
+            )
         offset = tus_headers.size(request.headers, "Upload-Offset")
         logs.bind(task_id=upload_id)
         upload = await self._resumable(upload_id)
@@ -209,7 +244,10 @@ class _Tus:
             )
         if upload.state == TaskState.TASK_STATE_PENDING:
             upload = await self._receive(request, upload_id, offset, upload.size)
-        return Response(status_code=204, headers={**RESUMABLE, "Upload-Offset": str(upload.committed_size), **_expiry(upload)})
+        return Response(
+            status_code=204,
+            headers={**RESUMABLE, "Upload-Offset": str(upload.committed_size), **_expiry(upload)},
+        )
 
     async def _receive(self, request: Request, upload_id: str, offset: int, length: int) -> Upload:
         announced = request.headers.get("content-length", "")
@@ -218,7 +256,9 @@ class _Tus:
         body = Body(request.receive, self._limits)
         checksum = request.headers.get("upload-checksum")
         if checksum is None:
-            return await hand_on(self._uploads, upload_id, _pieces(body, length - offset), offset=offset, size=length)
+            return await hand_on(
+                self._uploads, upload_id, _pieces(body, length - offset), offset=offset, size=length
+            )
         expected = Checksum.of(checksum)
         async with self._held():
             data = await _whole(body)
@@ -255,7 +295,9 @@ def _destination(request: Request, pairs: dict[str, str]) -> Destination:
 
 
 def _check_not_ended(upload: Upload) -> None:
-    """Raises the reason for which the upload ended before its file was whole; as UPLOAD_EXPIRED, so that clients begin anew."""
+    """Raises the reason for which the upload ended before its file was whole; as UPLOAD_EXPIRED, so
+    that clients begin anew.
+    """
     if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         if upload.problem.code == ErrorReason.ERROR_REASON_UPLOAD_EXPIRED:
             raise SluiceError(upload.problem)
@@ -264,12 +306,20 @@ def _check_not_ended(upload: Upload) -> None:
 
 
 def _expiry(upload: Upload) -> dict[str, str]:
-    return {"Upload-Expires": tus_headers.http_date(upload.expire_time)} if upload.HasField("expire_time") else {}
+    return (
+        {"Upload-Expires": tus_headers.http_date(upload.expire_time)}
+        if upload.HasField("expire_time")
+        else {}
+    )
 
 
 def _too_many(length: int) -> SluiceError:
     text = f"The request has more bytes than are missing of the {length:,} that were announced."
-    return error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, action="Send the bytes of the file from Upload-Offset on.")
+    return error(
+        ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+        text,
+        action="Send the bytes of the file from Upload-Offset on.",
+    )
 
 
 async def _pieces(body: Body, most: int) -> AsyncGenerator[bytes, None]:

@@ -35,8 +35,15 @@ _FORM: dict[str, Any] = {
                     "type": "object",
                     "required": ["datasource_name", "file"],
                     "properties": {
-                        "datasource_name": {"type": "string", "description": "The Druid datasource. Must come before the file."},
-                        "mode": {"type": "string", "enum": ["append", "replace", "replace_interval", "replace_all"], "default": "append"},
+                        "datasource_name": {
+                            "type": "string",
+                            "description": "The Druid datasource. Must come before the file.",
+                        },
+                        "mode": {
+                            "type": "string",
+                            "enum": ["append", "replace", "replace_interval", "replace_all"],
+                            "default": "append",
+                        },
                         "interval": {
                             "type": "string",
                             "description": "What replace_interval replaces, full hours in UTC: start/end in ISO 8601, such as "
@@ -47,12 +54,20 @@ _FORM: dict[str, Any] = {
                             "default": True,
                             "description": "false: stop in PLANNED until the plan is applied.",
                         },
-                        "allow_duplicate": {"type": "boolean", "default": False, "description": "Load the same bytes again."},
+                        "allow_duplicate": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Load the same bytes again.",
+                        },
                         "options": {
                             "type": "string",
                             "description": "How the file is to be read, a JSON object: see sluice.validation.v1.ReadOptions.",
                         },
-                        "file": {"type": "string", "format": "binary", "description": "A .csv, .xlsx or .xls file. The last field."},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A .csv, .xlsx or .xls file. The last field.",
+                        },
                     },
                 }
             }
@@ -74,17 +89,38 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
     """The route, on the given services."""
     routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
 
-    @routes.post("/api/ingest/upload", status_code=202, response_model=models.Accepted, openapi_extra=_FORM)
+    @routes.post(
+        "/api/ingest/upload", status_code=202, response_model=models.Accepted, openapi_extra=_FORM
+    )
     async def upload(
         request: Request,
-        datasource_name: Annotated[str | None, Query(description="The Druid datasource, where the form does not name it.")] = None,
-        mode: Annotated[str | None, Query(description="How to meet the rows that are there, where the form does not say.")] = None,
-        interval: Annotated[str | None, Query(description="What replace_interval replaces, where the form does not say.")] = None,
-        apply: Annotated[str | None, Query(description="false: stop at the plan; where the form does not say.")] = None,
-        allow_duplicate: Annotated[str | None, Query(description="true or false, where the form does not say.")] = None,
-        options: Annotated[str | None, Query(description="How the file is to be read: a JSON object, where the form does not say.")] = None,
+        datasource_name: Annotated[
+            str | None, Query(description="The Druid datasource, where the form does not name it.")
+        ] = None,
+        mode: Annotated[
+            str | None,
+            Query(description="How to meet the rows that are there, where the form does not say."),
+        ] = None,
+        interval: Annotated[
+            str | None,
+            Query(description="What replace_interval replaces, where the form does not say."),
+        ] = None,
+        apply: Annotated[
+            str | None, Query(description="false: stop at the plan; where the form does not say.")
+        ] = None,
+        allow_duplicate: Annotated[
+            str | None, Query(description="true or false, where the form does not say.")
+        ] = None,
+        options: Annotated[
+            str | None,
+            Query(
+                description="How the file is to be read: a JSON object, where the form does not say."
+            ),
+        ] = None,
     ) -> Response:
-        """Takes a file in. Answers once it is stored; validation and loading go on afterwards, see the Location header."""
+        """Takes a file in. Answers once it is stored; validation and loading go on afterwards, see
+        the Location header.
+        """
         named = {
             "datasource_name": datasource_name,
             "mode": mode,
@@ -95,24 +131,36 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
         }
         try:
             refuse_announced(request, limits)
-            form = Form(Body(request.receive, limits), request.headers.get("content-type", ""), limits)
+            form = Form(
+                Body(request.receive, limits), request.headers.get("content-type", ""), limits
+            )
             given = {name: value for name, value in named.items() if value is not None}
             async with form.before_file():
                 fields, file = await read_fields(form, given)
-            taken = await receive(services.uploads, file, destination(fields, request.headers.get("idempotency-key"), client_of(request)))
+            taken = await receive(
+                services.uploads,
+                file,
+                destination(fields, request.headers.get("idempotency-key"), client_of(request)),
+            )
         except SluiceError as refused:
             metrics.refused.labels(refused.code).inc()
             raise
         if "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"/?task={taken.upload_id}", status_code=303)
         accepted = models.Accepted(task_id=taken.upload_id)
-        return JSONResponse(accepted.model_dump(), status_code=202, headers={"Location": f"/api/ingest/tasks/{taken.upload_id}"})
+        return JSONResponse(
+            accepted.model_dump(),
+            status_code=202,
+            headers={"Location": f"/api/ingest/tasks/{taken.upload_id}"},
+        )
 
     return routes
 
 
 def refuse_announced(request: Request, limits: Limits) -> None:
-    """Raises FILE_TOO_LARGE for a body that is announced longer than any that could be taken, before reading it."""
+    """Raises FILE_TOO_LARGE for a body that is announced longer than any that could be taken,
+    before reading it.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limits.body_bytes:
         raise too_large(limits.file_bytes)
@@ -128,11 +176,18 @@ def request_id(idempotency_key: str | None) -> str:
         return str(uuid.uuid4())
     if not _REQUEST_ID.fullmatch(idempotency_key):
         text = "Idempotency-Key must be 1 to 128 visible ASCII characters."
-        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="Idempotency-Key", value=idempotency_key)
+        raise error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID,
+            text,
+            column="Idempotency-Key",
+            value=idempotency_key,
+        )
     return idempotency_key
 
 
-def destination(fields: dict[str, str], idempotency_key: str | None, client: str = "") -> Destination:
+def destination(
+    fields: dict[str, str], idempotency_key: str | None, client: str = ""
+) -> Destination:
     """What the fields say.
 
     Raises:
@@ -174,7 +229,8 @@ def _flag(name: str, value: str) -> bool:
 
 
 async def read_fields(form: Form, named: dict[str, str]) -> tuple[dict[str, str], IncomingFile]:
-    """The fields before the file, over those of the address, and the file, of which no byte is read yet.
+    """The fields before the file, over those of the address, and the file, of which no byte is read
+    yet.
 
     Raises:
         SluiceError: FIELD_ORDER, FIELD_MISSING, REQUEST_INVALID; see Form.next.

@@ -18,8 +18,13 @@ Name = Annotated[str, Path(description="The datasource.", max_length=128)]
 class NewWebhook(BaseModel):
     """Who shall be told."""
 
-    url: str = Field(max_length=2000, description="https:// or http:// address on the public internet that takes POST requests.")
-    secret: str = Field("", max_length=200, description="What requests are signed with; made where it is empty.")
+    url: str = Field(
+        max_length=2000,
+        description="https:// or http:// address on the public internet that takes POST requests.",
+    )
+    secret: str = Field(
+        "", max_length=200, description="What requests are signed with; made where it is empty."
+    )
 
 
 class Webhook(BaseModel):
@@ -34,7 +39,9 @@ class Webhook(BaseModel):
 class WebhookWithSecret(Webhook):
     """Who is told. The secret is shown this once."""
 
-    secret: str = Field(description="Requests carry Sluice-Signature: t=<time>,v1=<HMAC-SHA256 of `<time>.<body>` with it, hexadecimal>.")
+    secret: str = Field(
+        description="Requests carry Sluice-Signature: t=<time>,v1=<HMAC-SHA256 of `<time>.<body>` with it, hexadecimal>."
+    )
 
 
 class Delivery(BaseModel):
@@ -60,13 +67,23 @@ class Deliveries(BaseModel):
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
     """The routes, on the given services."""
-    routes = APIRouter(prefix="/api/datasources/{name}/webhook", tags=["webhooks"], responses=problems.RESPONSES)
+    routes = APIRouter(
+        prefix="/api/datasources/{name}/webhook", tags=["webhooks"], responses=problems.RESPONSES
+    )
 
-    @routes.put("", response_model=WebhookWithSecret, openapi_extra=documented(NewWebhook.model_json_schema()))
+    @routes.put(
+        "",
+        response_model=WebhookWithSecret,
+        openapi_extra=documented(NewWebhook.model_json_schema()),
+    )
     async def put(name: Name, request: Request) -> WebhookWithSecret:
-        """Has the end of every task of the datasource told to a URL, in place of the one before. At least once each, signed."""
+        """Has the end of every task of the datasource told to a URL, in place of the one before. At
+        least once each, signed.
+        """
         wanted = await bodies.model(request, NewWebhook)
-        answer = await services.webhooks.put(status_pb2.SetWebhookRequest(datasource=name, url=wanted.url, secret=wanted.secret))
+        answer = await services.webhooks.put(
+            status_pb2.SetWebhookRequest(datasource=name, url=wanted.url, secret=wanted.secret)
+        )
         return WebhookWithSecret(**_webhook(answer.webhook).model_dump(), secret=answer.secret)
 
     @routes.get("", response_model=Webhook)
@@ -90,7 +107,10 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
 
 def _webhook(found: status_pb2.Webhook) -> Webhook:
     return Webhook(
-        datasource_name=found.datasource, url=found.url, created_at=wire.time(found.create_time), updated_at=wire.time(found.update_time)
+        datasource_name=found.datasource,
+        url=found.url,
+        created_at=wire.time(found.create_time),
+        updated_at=wire.time(found.update_time),
     )
 
 

@@ -26,12 +26,16 @@ CATALOG_S = 20.0
 class DruidRpc:
     """Implements ports.Queries."""
 
-    def __init__(self, channel: grpc.aio.Channel, deadline_s: float, stream_deadline_s: float) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, deadline_s: float, stream_deadline_s: float
+    ) -> None:
         self._stub = druid_pb2_grpc.DruidGatewayServiceStub(channel)
         self._deadline_s = deadline_s
         self._stream_deadline_s = stream_deadline_s
 
-    def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncGenerator[QueryResponse, None]:
+    def query(
+        self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()
+    ) -> AsyncGenerator[QueryResponse, None]:
         request = druid_pb2.QueryRequest(
             sql=sql,
             limit=limit or 0,
@@ -43,23 +47,32 @@ class DruidRpc:
 
     async def datasources(self) -> ListDatasourcesResponse:
         found: ListDatasourcesResponse = await errors.answered(
-            self._stub.ListDatasources(druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES), timeout=CATALOG_S), SERVICE
+            self._stub.ListDatasources(
+                druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES), timeout=CATALOG_S
+            ),
+            SERVICE,
         )
         return found
 
     async def datasource(self, name: str) -> DescribeDatasourceResponse:
         request = druid_pb2.DescribeDatasourceRequest(name=name)
-        found: DescribeDatasourceResponse = await errors.answered(self._stub.DescribeDatasource(request, timeout=CATALOG_S), SERVICE)
+        found: DescribeDatasourceResponse = await errors.answered(
+            self._stub.DescribeDatasource(request, timeout=CATALOG_S), SERVICE
+        )
         return found
 
     async def preview(self, name: str, limit: int) -> PreviewRowsResponse:
         request = druid_pb2.PreviewRowsRequest(name=name, limit=limit)
-        found: PreviewRowsResponse = await errors.answered(self._stub.PreviewRows(request, timeout=CATALOG_S), SERVICE)
+        found: PreviewRowsResponse = await errors.answered(
+            self._stub.PreviewRows(request, timeout=CATALOG_S), SERVICE
+        )
         return found
 
     async def proposals(self, datasource: str) -> ProposeQueriesResponse:
         request = druid_pb2.ProposeQueriesRequest(name=datasource)
-        found: ProposeQueriesResponse = await errors.answered(self._stub.ProposeQueries(request, timeout=CATALOG_S), SERVICE)
+        found: ProposeQueriesResponse = await errors.answered(
+            self._stub.ProposeQueries(request, timeout=CATALOG_S), SERVICE
+        )
         return found
 
 

@@ -15,15 +15,23 @@ class QualityRpc:
 
     async def settings(self, datasource: str) -> DatasourceSettings:
         request = status_pb2.GetDatasourceSettingsRequest(datasource=datasource)
-        answer: status_pb2.GetDatasourceSettingsResponse = await errors.answered(self._stub.GetDatasourceSettings(request), "status")
+        answer: status_pb2.GetDatasourceSettingsResponse = await errors.answered(
+            self._stub.GetDatasourceSettings(request), "status"
+        )
         return answer.settings
 
-    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
+    async def set_settings(
+        self, datasource: str, settings: DatasourceSettings
+    ) -> DatasourceSettings:
         request = status_pb2.SetDatasourceSettingsRequest(datasource=datasource, settings=settings)
-        answer: status_pb2.SetDatasourceSettingsResponse = await errors.answered(self._stub.SetDatasourceSettings(request), "status")
+        answer: status_pb2.SetDatasourceSettingsResponse = await errors.answered(
+            self._stub.SetDatasourceSettings(request), "status"
+        )
         return answer.settings
 
     async def quality(self, datasource: str, limit: int) -> ListQualityResponse:
         request = status_pb2.ListQualityRequest(datasource=datasource, limit=limit)
-        answer: ListQualityResponse = await errors.answered(self._stub.ListQuality(request), "status")
+        answer: ListQualityResponse = await errors.answered(
+            self._stub.ListQuality(request), "status"
+        )
         return answer

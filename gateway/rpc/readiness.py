@@ -19,9 +19,13 @@ PROTO_NAMES = {
 
 async def ask(channels: dict[str, grpc.aio.Channel]) -> models.Readiness:
     """Asks the health of each service, all at once. Channels have the keys of PROTO_NAMES."""
-    answers = await asyncio.gather(*(_ask(channels[name], service) for name, service in PROTO_NAMES.items()))
+    answers = await asyncio.gather(
+        *(_ask(channels[name], service) for name, service in PROTO_NAMES.items())
+    )
     services = dict(zip(PROTO_NAMES, answers, strict=True))
-    return models.Readiness.model_validate({"ready": set(answers) == {"SERVING"}, "services": services})
+    return models.Readiness.model_validate(
+        {"ready": set(answers) == {"SERVING"}, "services": services}
+    )
 
 
 async def _ask(channel: grpc.aio.Channel, service: str) -> str:

@@ -29,7 +29,9 @@ class StatusRpc:
         if _is_uuid(task_id) and (task := await self.loader.load(task_id)) is not None:
             return task
         # Asked alone, the status service says what is wrong with the id.
-        answer: status_pb2.GetTaskResponse = await errors.answered(self._stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id)), "status")
+        answer: status_pb2.GetTaskResponse = await errors.answered(
+            self._stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id)), "status"
+        )
         return answer.task
 
     async def _get_all(self, task_ids: Sequence[str]) -> Mapping[str, Task]:
@@ -49,7 +51,9 @@ class StatusRpc:
         return answer.task
 
     async def retry(self, request: status_pb2.RetryTaskRequest) -> Task:
-        answer: status_pb2.RetryTaskResponse = await errors.answered(self._stub.RetryTask(request), "status")
+        answer: status_pb2.RetryTaskResponse = await errors.answered(
+            self._stub.RetryTask(request), "status"
+        )
         return answer.task
 
     async def revert(self, task_id: str) -> Task:
@@ -59,12 +63,16 @@ class StatusRpc:
         return answer.task
 
     async def plan(self, task_id: str) -> status_pb2.GetPlanResponse:
-        answer: status_pb2.GetPlanResponse = await errors.answered(self._stub.GetPlan(status_pb2.GetPlanRequest(task_id=task_id)), "status")
+        answer: status_pb2.GetPlanResponse = await errors.answered(
+            self._stub.GetPlan(status_pb2.GetPlanRequest(task_id=task_id)), "status"
+        )
         return answer
 
     async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
         request = status_pb2.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
-        answer: status_pb2.ApplyPlanResponse = await errors.answered(self._stub.ApplyPlan(request, timeout=APPLY_S), "status")
+        answer: status_pb2.ApplyPlanResponse = await errors.answered(
+            self._stub.ApplyPlan(request, timeout=APPLY_S), "status"
+        )
         return answer.task
 
     async def receipt(self, task_id: str) -> status_pb2.GetReceiptResponse:
@@ -75,7 +83,9 @@ class StatusRpc:
 
     async def delete_files(self, task_id: str) -> Task:
         request = status_pb2.DeleteTaskFilesRequest(task_id=task_id)
-        answer: status_pb2.DeleteTaskFilesResponse = await errors.answered(self._stub.DeleteTaskFiles(request, timeout=DELETE_S), "status")
+        answer: status_pb2.DeleteTaskFilesResponse = await errors.answered(
+            self._stub.DeleteTaskFiles(request, timeout=DELETE_S), "status"
+        )
         return answer.task
 
     async def history(self, task_id: str) -> status_pb2.GetHistoryResponse:
@@ -90,10 +100,14 @@ class StatusRpc:
         )
         return answer
 
-    def watch_all(self, request: status_pb2.WatchTasksRequest, timeout_s: float) -> AsyncGenerator[status_pb2.WatchTasksResponse, None]:
+    def watch_all(
+        self, request: status_pb2.WatchTasksRequest, timeout_s: float
+    ) -> AsyncGenerator[status_pb2.WatchTasksResponse, None]:
         return errors.streamed(lambda: self._stub.WatchTasks(request, timeout=timeout_s), "status")
 
-    def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncGenerator[WatchTaskResponse, None]:
+    def watch(
+        self, task_id: str, from_sequence: int, timeout_s: float
+    ) -> AsyncGenerator[WatchTaskResponse, None]:
         request = status_pb2.WatchTaskRequest(task_id=task_id, from_sequence=from_sequence)
         return errors.streamed(lambda: self._stub.WatchTask(request, timeout=timeout_s), "status")
 

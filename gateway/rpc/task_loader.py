@@ -1,4 +1,6 @@
-"""Tasks by id, many in one call: calls do not pile up, however many ask and however busy the machine is."""
+"""Tasks by id, many in one call: calls do not pile up, however many ask and however busy the
+machine is.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,11 +11,15 @@ MOST = 1000
 """Tasks in one call."""
 
 TURN_S = 0.5
-"""Longest that a call keeps the next one waiting: a replica that hangs must not hold up those who would reach another."""
+"""Longest that a call keeps the next one waiting: a replica that hangs must not hold up those who
+would reach another.
+"""
 
 
 class TaskLoader:
-    """One call is on its way at a time. Who asks meanwhile waits for the next one, so that no answer is older than its question."""
+    """One call is on its way at a time. Who asks meanwhile waits for the next one, so that no
+    answer is older than its question.
+    """
 
     def __init__(self, fetch: Callable[[list[str]], Awaitable[Mapping[str, Task]]]) -> None:
         """`fetch`: those of the tasks that there are, by id."""

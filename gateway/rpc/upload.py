@@ -26,7 +26,9 @@ from sluice.upload.v1.upload_pb2 import (
 )
 
 LOOK_DEADLINE_S = 75.0
-"""An upload whose connection has just broken is looked at once everything that had arrived is stored."""
+"""An upload whose connection has just broken is looked at once everything that had arrived is
+stored.
+"""
 
 IMPORT_DEADLINE_S = 240.0
 """The object store has to copy the file meanwhile."""
@@ -41,14 +43,18 @@ AGAIN_S = 0.3
 class UploadRpc:
     """Implements ports.Uploads."""
 
-    def __init__(self, channel: grpc.aio.Channel, deadline_s: float, others: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, deadline_s: float, others: Callable[[], Awaitable[None]]
+    ) -> None:
         """`others` returns when those who wait for more than a file's bytes have their answers."""
         self._stub = upload_pb2_grpc.UploadServiceStub(channel)
         self._deadline_s = deadline_s
         self._others = others
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
-        """Asked a second time where the service was just being restarted: the request id makes that harmless."""
+        """Asked a second time where the service was just being restarted: the request id makes that
+        harmless.
+        """
         for tries_left in (1, 0):
             try:
                 answer: CreateUploadResponse = await self._stub.CreateUpload(request)
@@ -67,8 +73,12 @@ class UploadRpc:
         )
         return answer.upload
 
-    async def _giving_way(self, messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[WriteUploadRequest]:
-        """The same messages, each after those who wait: a file can wait, who asks for a state cannot."""
+    async def _giving_way(
+        self, messages: AsyncIterator[WriteUploadRequest]
+    ) -> AsyncIterator[WriteUploadRequest]:
+        """The same messages, each after those who wait: a file can wait, who asks for a state
+        cannot.
+        """
         async for message in messages:
             with suppress(TimeoutError):
                 async with asyncio.timeout(MOST_GIVEN_WAY_S):
@@ -77,18 +87,25 @@ class UploadRpc:
 
     async def get(self, upload_id: str) -> Upload:
         answer: GetUploadResponse = await errors.answered(
-            self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=LOOK_DEADLINE_S), "upload"
+            self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=LOOK_DEADLINE_S),
+            "upload",
         )
         return answer.upload
 
     async def abort(self, upload_id: str) -> Upload:
-        answer: AbortUploadResponse = await errors.answered(self._stub.AbortUpload(AbortUploadRequest(upload_id=upload_id)), "upload")
+        answer: AbortUploadResponse = await errors.answered(
+            self._stub.AbortUpload(AbortUploadRequest(upload_id=upload_id)), "upload"
+        )
         return answer.upload
 
     async def import_object(self, request: ImportObjectRequest) -> Upload:
-        answer: ImportObjectResponse = await errors.answered(self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S), "upload")
+        answer: ImportObjectResponse = await errors.answered(
+            self._stub.ImportObject(request, timeout=IMPORT_DEADLINE_S), "upload"
+        )
         return answer.upload
 
     async def limits(self) -> GetLimitsResponse:
-        answer: GetLimitsResponse = await errors.answered(self._stub.GetLimits(GetLimitsRequest()), "upload")
+        answer: GetLimitsResponse = await errors.answered(
+            self._stub.GetLimits(GetLimitsRequest()), "upload"
+        )
         return answer

@@ -21,12 +21,19 @@ class ValidationRpc:
 
     async def report(self, task_id: str, attempt: int) -> Report:
         answer: GetReportResponse = await errors.answered(
-            self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt)), "validation"
+            self._stub.GetReport(validation_pb2.GetReportRequest(task_id=task_id, attempt=attempt)),
+            "validation",
         )
         return answer.report
 
-    async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
+    async def rejects(
+        self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
+    ) -> AsyncIterator[bytes]:
         request = validation_pb2.GetRejectsRequest(task_id=task_id, attempt=attempt, format=format)
-        async with aclosing(errors.streamed(lambda: self._stub.GetRejects(request, timeout=REJECTS_DEADLINE_S), "validation")) as pieces:
+        async with aclosing(
+            errors.streamed(
+                lambda: self._stub.GetRejects(request, timeout=REJECTS_DEADLINE_S), "validation"
+            )
+        ) as pieces:
             async for piece in pieces:
                 yield piece.data

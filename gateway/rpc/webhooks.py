@@ -13,7 +13,9 @@ class WebhooksRpc:
         self._stub = status_pb2_grpc.StatusServiceStub(channel)
 
     async def put(self, request: status_pb2.SetWebhookRequest) -> status_pb2.SetWebhookResponse:
-        answer: status_pb2.SetWebhookResponse = await errors.answered(self._stub.SetWebhook(request), "status")
+        answer: status_pb2.SetWebhookResponse = await errors.answered(
+            self._stub.SetWebhook(request), "status"
+        )
         return answer
 
     async def get(self, datasource: str) -> status_pb2.Webhook:
@@ -23,9 +25,14 @@ class WebhooksRpc:
         return answer.webhook
 
     async def delete(self, datasource: str) -> None:
-        await errors.answered(self._stub.DeleteWebhook(status_pb2.DeleteWebhookRequest(datasource=datasource)), "status")
+        await errors.answered(
+            self._stub.DeleteWebhook(status_pb2.DeleteWebhookRequest(datasource=datasource)),
+            "status",
+        )
 
     async def deliveries(self, datasource: str, limit: int) -> list[status_pb2.WebhookDelivery]:
         request = status_pb2.ListWebhookDeliveriesRequest(datasource=datasource, page_size=limit)
-        answer: status_pb2.ListWebhookDeliveriesResponse = await errors.answered(self._stub.ListWebhookDeliveries(request), "status")
+        answer: status_pb2.ListWebhookDeliveriesResponse = await errors.answered(
+            self._stub.ListWebhookDeliveries(request), "status"
+        )
         return list(answer.deliveries)

@@ -47,7 +47,11 @@ def fetch(jars: Sequence[Jar], repository: Path, incoming: Path, advance: Advanc
     for _ in range(ROUNDS):
         with ThreadPoolExecutor(PARALLEL) as pool:
             answers = pool.map(lambda jar: _fetch_one(jar, repository, incoming, advance), waiting)
-            problems = {jar.coordinate: problem for jar, problem in zip(waiting, answers, strict=True) if problem is not None}
+            problems = {
+                jar.coordinate: problem
+                for jar, problem in zip(waiting, answers, strict=True)
+                if problem is not None
+            }
         waiting = [jar for jar in waiting if jar.coordinate in problems]
         if not waiting:
             break
@@ -76,7 +80,9 @@ def _fetch_one(jar: Jar, repository: Path, incoming: Path, advance: Advance) -> 
     partial = jar.path_in(incoming)
     # jgo takes a file that is there for a finished one, also what a broken download left.
     partial.unlink(missing_ok=True)
-    context = MavenContext(resolver=PythonResolver(progress_callback=watch), repo_cache=incoming, timeout=30)
+    context = MavenContext(
+        resolver=PythonResolver(progress_callback=watch), repo_cache=incoming, timeout=30
+    )
     group, artifact, version, *classifier = jar.coordinate.split(":")
     wanted = context.project(group, artifact).at_version(version).artifact(*classifier)
     try:

@@ -65,7 +65,8 @@ class DruidHealth:
         return "the overlord does not know it yet"
 
     def _router(self, client: httpx.Client) -> str | None:
-        # Names, not their count: an aggregate over a sys table may have no row at all while the broker starts.
+        # Names, not their count: an aggregate over a sys table may have no row at all while the
+        # broker starts.
         question = {
             "query": "SELECT server FROM sys.servers WHERE server_type = 'historical'",
             "resultFormat": "array",

@@ -1,4 +1,5 @@
-"""For maintainers, with Maven at hand: `python -m local.druid.lock` resolves pom.xml into jars.lock.
+"""For maintainers, with Maven at hand: `python -m local.druid.lock` resolves pom.xml into
+jars.lock.
 
 Users never run it. It is needed when Druid's version changes; jgo's own resolver cannot do it,
 since it trips over two of Druid's POMs.

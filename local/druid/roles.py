@@ -12,7 +12,9 @@ from pathlib import Path
 from local.ports import HOST, Ports
 
 TASK_SLOTS = 4
-"""Tasks at once on the indexer: a parallel load of two parts takes three, a small one fits beside."""
+"""Tasks at once on the indexer: a parallel load of two parts takes three, a small one fits
+beside.
+"""
 
 FIRST_HEAP = "-Xms96m"
 """Of broker and historical. They may take far more: Druid takes 200 MB at once for each sort of a
@@ -64,7 +66,8 @@ def roles(data: Path, scratch: Path) -> list[Role]:
                 # A worker that died has its tasks given up after a minute, not after five.
                 "druid.indexer.runner.taskAssignmentTimeout": "PT1M",
                 "druid.indexer.storage.type": "metadata",
-                # Allocated in batches, a segment can get a lock for a task that was just stopped, and nobody ever frees it (ADR 0020).
+                # Allocated in batches, a segment can get a lock for a task that was just stopped,
+                # and nobody ever frees it (ADR 0020).
                 "druid.indexer.tasklock.batchSegmentAllocation": "false",
             },
         ),
@@ -143,7 +146,9 @@ def common_settings(ports: Ports, data: Path) -> dict[str, str]:
         "druid.metadata.storage.type": "derby",
         "druid.metadata.storage.connector.host": HOST,
         "druid.metadata.storage.connector.port": str(ports["DERBY"]),
-        "druid.metadata.storage.connector.connectURI": (f"jdbc:derby://{HOST}:{ports['DERBY']}/{derby};create=true"),
+        "druid.metadata.storage.connector.connectURI": (
+            f"jdbc:derby://{HOST}:{ports['DERBY']}/{derby};create=true"
+        ),
         "druid.storage.type": "local",
         "druid.storage.storageDirectory": str(data / "segments"),
         "druid.indexer.logs.type": "file",

@@ -146,7 +146,14 @@ class Postgres:
         # Single-user mode needs no server and no free port; it takes one statement a line.
         statements = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.credentials.postgres_password}'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
         _run(
-            [*launcher.prefix, str(programs / "postgres"), "--single", "-D", str(making), "postgres"],
+            [
+                *launcher.prefix,
+                str(programs / "postgres"),
+                "--single",
+                "-D",
+                str(making),
+                "postgres",
+            ],
             statements,
         )
         making.replace(self.data)
@@ -185,7 +192,9 @@ def _bundled() -> list[Path]:
 
 def _installed() -> list[Path]:
     found = shutil.which("postgres")
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    debian = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
+    )
     return [*([Path(found).resolve().parent] if found else []), *reversed(debian)]
 
 

@@ -15,7 +15,9 @@ def client(timeout_seconds: float, base_url: str = "", socket: Path | None = Non
     CPU than the question itself.
     """
     untrusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    transport = httpx.HTTPTransport(verify=untrusting, trust_env=False, uds=None if socket is None else str(socket))
+    transport = httpx.HTTPTransport(
+        verify=untrusting, trust_env=False, uds=None if socket is None else str(socket)
+    )
     return httpx.Client(
         base_url=base_url,
         timeout=timeout_seconds,

@@ -150,7 +150,9 @@ class Supervisor:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
         # Stopping a program answers when it has ended.
         with loopback.client(30, socket=self.socket) as client:
-            answer = client.post("http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"})
+            answer = client.post(
+                "http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"}
+            )
         answer.raise_for_status()
         (value,), _ = xmlrpc.client.loads(answer.text)
         return value
@@ -189,7 +191,9 @@ class Supervisor:
         return "\n".join(lines) + "\n"
 
     def _program(self, program: Program) -> list[str]:
-        variables = ",".join(f'{name}="{_escape(value)}"' for name, value in program.environment.items())
+        variables = ",".join(
+            f'{name}="{_escape(value)}"' for name, value in program.environment.items()
+        )
         return [
             f"[program:{program.name}]",
             f"command={_escape(shlex.join(program.command))}",
@@ -213,7 +217,11 @@ class Supervisor:
 
 
 def _inherited(extra: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY
+    }
     # The loopback is never reached through a proxy.
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **extra}
 

@@ -53,7 +53,9 @@ def wait_until_healthy(
             status.update(f"Waiting for {', '.join(problems)}")
             _give_up_early(problems, supervisor, logs)
             if time.monotonic() - began > timeout_seconds:
-                raise LocalStackError(f"not healthy after {timeout_seconds:.0f} s:\n{_list(problems, logs)}")
+                raise LocalStackError(
+                    f"not healthy after {timeout_seconds:.0f} s:\n{_list(problems, logs)}"
+                )
             time.sleep(POLL_SECONDS)
 
 
@@ -67,4 +69,6 @@ def _give_up_early(problems: Mapping[str, str], supervisor: Supervisor, logs: Pa
 
 
 def _list(problems: Mapping[str, str], logs: Path) -> str:
-    return "\n".join(f"  {name}: {problem}\n    log: {logs / name}.log" for name, problem in problems.items())
+    return "\n".join(
+        f"  {name}: {problem}\n    log: {logs / name}.log" for name, problem in problems.items()
+    )

@@ -1,1 +1,3 @@
-"""Plumbing that every process shares: settings, logging, tracing, errors, channels, the server's life. No domain code."""
+"""Plumbing that every process shares: settings, logging, tracing, errors, channels, the server's
+life. No domain code.
+"""

@@ -105,7 +105,8 @@ def problem(
 class SluiceError(Exception):
     """Something that a caller is told about.
 
-    `metadata` are further facts for programs, such as limit_bytes; keys as the reason's comment in errors.proto names them.
+    `metadata` are further facts for programs, such as limit_bytes; keys as the reason's comment in
+    errors.proto names them.
     """
 
     problem: Problem
@@ -134,11 +135,16 @@ def error(
     metadata: dict[str, str] | None = None,
 ) -> SluiceError:
     """A SluiceError, ready to be raised."""
-    return SluiceError(problem(reason, message, line=line, column=column, value=value, action=action), metadata or {})
+    return SluiceError(
+        problem(reason, message, line=line, column=column, value=value, action=action),
+        metadata or {},
+    )
 
 
 def to_status(failure: SluiceError) -> grpc.Status:
-    """The error as a gRPC status with ErrorInfo (code, metadata) and the whole Problem as details."""
+    """The error as a gRPC status with ErrorInfo (code, metadata) and the whole Problem as
+    details.
+    """
     info = info_of(failure.reason)
     told = Problem()
     told.CopyFrom(failure.problem)
@@ -146,7 +152,10 @@ def to_status(failure: SluiceError) -> grpc.Status:
     told.column, told.value = _cut(told.column, MAX_FACT_BYTES), _cut(told.value, MAX_FACT_BYTES)
     metadata = {key: _cut(value, MAX_METADATA_BYTES) for key, value in failure.metadata.items()}
     facts = {**_places(told), **metadata}
-    details = [error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata=facts), told]
+    details = [
+        error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata=facts),
+        told,
+    ]
     packed = []
     for detail in details:
         wrapped = any_pb2.Any()
@@ -165,7 +174,12 @@ def _cut(text: str, most_bytes: int) -> str:
 
 
 def _places(found: Problem) -> dict[str, str]:
-    places = {"column": found.column, "value": found.value, "action": found.action, "actor": actor_name(found.actor)}
+    places = {
+        "column": found.column,
+        "value": found.value,
+        "action": found.action,
+        "actor": actor_name(found.actor),
+    }
     if found.HasField("line"):
         places["line"] = str(found.line)
     return {key: value for key, value in places.items() if value}
@@ -183,7 +197,9 @@ async def answered(call: Awaitable[Answer], service: str) -> Answer:
         raise from_rpc(failure, service) from failure
 
 
-async def streamed(start: Callable[[], AnswerStream[Answer]], service: str) -> AsyncGenerator[Answer, None]:
+async def streamed(
+    start: Callable[[], AnswerStream[Answer]], service: str
+) -> AsyncGenerator[Answer, None]:
     """What a streaming call of another service answers. The call starts with the first item asked
     for, and is cancelled when the generator is closed.
 
@@ -201,8 +217,9 @@ async def streamed(start: Callable[[], AnswerStream[Answer]], service: str) -> A
 
 
 def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
-    """What a call of another service failed with. A failure that carries no Problem becomes SERVICE_UNAVAILABLE, DEADLINE_EXCEEDED,
-    CANCELLED or INTERNAL and names `service`."""
+    """What a call of another service failed with. A failure that carries no Problem becomes
+    SERVICE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED or INTERNAL and names `service`.
+    """
     status = rpc_status.from_call(failure)
     if status is not None:
         found, metadata = Problem(), {}
@@ -214,19 +231,46 @@ def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
                 detail.Unpack(info)
                 metadata = dict(info.metadata)
         if found.code:
-            return SluiceError(found, {k: v for k, v in metadata.items() if k not in {"line", "column", "value", "action", "actor"}})
-    status_code = failure.code() if isinstance(failure, grpc.Call | grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
+            return SluiceError(
+                found,
+                {
+                    k: v
+                    for k, v in metadata.items()
+                    if k not in {"line", "column", "value", "action", "actor"}
+                },
+            )
+    status_code = (
+        failure.code()
+        if isinstance(failure, grpc.Call | grpc.aio.AioRpcError)
+        else grpc.StatusCode.UNKNOWN
+    )
     named = {"service": service}
     match status_code:
         case grpc.StatusCode.UNAVAILABLE:
-            return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, f"The {service} service does not answer.", metadata=named)
+            return error(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                f"The {service} service does not answer.",
+                metadata=named,
+            )
         case grpc.StatusCode.UNIMPLEMENTED:
             # During an update of the services one after the other.
             message = f"The {service} service is of another release and does not know this call."
             return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, message, metadata=named)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, f"The {service} service did not answer in time.", metadata=named)
+            return error(
+                ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
+                f"The {service} service did not answer in time.",
+                metadata=named,
+            )
         case grpc.StatusCode.CANCELLED:
-            return error(ErrorReason.ERROR_REASON_CANCELLED, f"The call of the {service} service was cancelled.", metadata=named)
+            return error(
+                ErrorReason.ERROR_REASON_CANCELLED,
+                f"The call of the {service} service was cancelled.",
+                metadata=named,
+            )
         case _:
-            return error(ErrorReason.ERROR_REASON_INTERNAL, f"The {service} service failed ({status_code.name}).", metadata=named)
+            return error(
+                ErrorReason.ERROR_REASON_INTERNAL,
+                f"The {service} service failed ({status_code.name}).",
+                metadata=named,
+            )

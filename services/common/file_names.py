@@ -66,7 +66,9 @@ def extension(filename: str) -> str:
 
 
 def last_extension(filename: str) -> str:
-    """What follows the last dot of the visible name, with the dot and in small letters; or empty."""
+    """What follows the last dot of the visible name, with the dot and in small letters; or
+    empty.
+    """
     match = re.search(r"\.[^.]+$", visible(filename))
     return match.group().lower() if match else ""
 

@@ -1,4 +1,6 @@
-"""Structured logs: one line an event on stderr, with service, task id and trace id where there are any."""
+"""Structured logs: one line an event on stderr, with service, task id and trace id where there are
+any.
+"""
 
 import logging
 import sys
@@ -19,7 +21,9 @@ def _with_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(service: str, level: str = "info", format: str = "json") -> None:
-    """Sends our log lines and those of libraries through structlog to stderr. Called once, at the start of a process."""
+    """Sends our log lines and those of libraries through structlog to stderr. Called once, at the
+    start of a process.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _with_trace,
@@ -28,7 +32,9 @@ def configure(service: str, level: str = "info", format: str = "json") -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -49,7 +55,9 @@ def configure(service: str, level: str = "info", format: str = "json") -> None:
 
 
 def get() -> Logger:
-    """The logger. Events are dotted names, facts are keywords: `log.info("upload.completed", size=3)`."""
+    """The logger. Events are dotted names, facts are keywords: `log.info("upload.completed",
+    size=3)`.
+    """
     return cast(Logger, structlog.get_logger())
 
 

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 
-def client(settings: S3Settings, *, connections: int = 32) -> "AbstractAsyncContextManager[S3Client]":
+def client(
+    settings: S3Settings, *, connections: int = 32
+) -> "AbstractAsyncContextManager[S3Client]":
     """An S3 client, to be entered in an AsyncExitStack.
 
-    Path-style addresses, as S3 servers other than AWS have no host name per bucket. Retries: 3 attempts a request.
+    Path-style addresses, as S3 servers other than AWS have no host name per bucket. Retries: 3
+    attempts a request.
     """
     return aioboto3.Session().client(
         "s3",
@@ -25,7 +28,8 @@ def client(settings: S3Settings, *, connections: int = 32) -> "AbstractAsyncCont
         aws_secret_access_key=settings.aws_secret_access_key,
         config=AioConfig(
             signature_version="s3v4",
-            # Bodies travel with a CRC that the store checks, so the signature need not cost a SHA-256 of every byte on top.
+            # Bodies travel with a CRC that the store checks, so the signature need not cost a
+            # SHA-256 of every byte on top.
             s3={"addressing_style": "path", "payload_signing_enabled": False},
             max_pool_connections=connections,
             connect_timeout=5,

@@ -27,7 +27,9 @@ def state_of(name: str) -> "TaskState.ValueType":
     return TaskState.Value(_PREFIX + name)
 
 
-STATES = tuple(TaskState.Value(each.name) for each in TaskState.DESCRIPTOR.values if each.number != 0)
+STATES = tuple(
+    TaskState.Value(each.name) for each in TaskState.DESCRIPTOR.values if each.number != 0
+)
 """Every state that a task can be in."""
 
 NAMES = tuple(name_of(state) for state in STATES)

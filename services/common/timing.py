@@ -10,7 +10,9 @@ from services.common import logs
 
 @dataclass
 class Timings:
-    """Seconds per step, in the order in which the steps first ran. A step that runs again adds up."""
+    """Seconds per step, in the order in which the steps first ran. A step that runs again adds
+    up.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
 

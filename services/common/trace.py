@@ -1,4 +1,6 @@
-"""The W3C trace context of the running call: taken from the caller or begun here, logged in every line, handed on with every call."""
+"""The W3C trace context of the running call: taken from the caller or begun here, logged in every
+line, handed on with every call.
+"""
 
 import re
 import secrets
@@ -11,7 +13,9 @@ _trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 
 def begin(traceparent: str | None = None, trace_id: str | None = None) -> str:
-    """Sets the trace id of this context: the header's where it is valid, else `trace_id`, else a new one. Returns it (32 hex digits)."""
+    """Sets the trace id of this context: the header's where it is valid, else `trace_id`, else a
+    new one. Returns it (32 hex digits).
+    """
     match = _TRACEPARENT.match(traceparent or "")
     chosen = match.group(1) if match else trace_id or secrets.token_hex(16)
     _trace_id.set(chosen)

@@ -40,7 +40,9 @@ def check_values(request: Message) -> None:
         SluiceError: REQUEST_INVALID, naming the first field with such a value.
     """
     for path, value, fault in _faults(request, ""):
-        raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{path} {fault}.", column=path, value=value)
+        raise error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{path} {fault}.", column=path, value=value
+        )
 
 
 def _faults(message: Message, path: str) -> Iterator[tuple[str, object, str]]:

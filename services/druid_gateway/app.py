@@ -17,8 +17,12 @@ from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 
 
 async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settings | None) -> int:
-    """Starts the service; `stack` stops it. `s3_settings` are needed with DRUID_INPUT=http only. Returns the port."""
-    http = await stack.enter_async_context(druid_http.client(settings.druid_url, settings.druid_timeout_s))
+    """Starts the service; `stack` stops it. `s3_settings` are needed with DRUID_INPUT=http only.
+    Returns the port.
+    """
+    http = await stack.enter_async_context(
+        druid_http.client(settings.druid_url, settings.druid_timeout_s)
+    )
     druid = druid_http.HttpDruid(http)
     inputs: InputSource = S3Extension()
     if settings.druid_input == "http":
@@ -29,11 +33,15 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
     polling = asyncio.create_task(poller.run(), name="task poller")
     stack.push_async_callback(_ended, polling)
     handover = Handover("druid_gateway")
-    servicer = DruidGateway(druid, inputs, poller, handover, settings.query_max_bytes, settings.query_max_rows)
+    servicer = DruidGateway(
+        druid, inputs, poller, handover, settings.query_max_bytes, settings.query_max_rows
+    )
     port = await server.start(
         stack,
         settings,
-        lambda grpc_server: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(servicer, grpc_server),
+        lambda grpc_server: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(
+            servicer, grpc_server
+        ),
         [druid_pb2.DESCRIPTOR.services_by_name["DruidGatewayService"].full_name],
         {
             "druid_router": druid.check_router,

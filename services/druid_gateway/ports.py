@@ -4,16 +4,28 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from services.druid_gateway.loads.load import Interval, Part, SubTasks, TaskReport, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads.load import (
+    Interval,
+    Part,
+    SubTasks,
+    TaskReport,
+    TaskStatus,
+    TaskTarget,
+    UnusedSegment,
+)
 
 Value = str | int | float | bool | None
 
 
 class Druid(Protocol):
-    """Druid, as far as it is asked here. Every method raises SluiceError DRUID_UNAVAILABLE when it does not answer, after its retries."""
+    """Druid, as far as it is asked here. Every method raises SluiceError DRUID_UNAVAILABLE when it
+    does not answer, after its retries.
+    """
 
     async def submit(self, task: dict[str, Any]) -> bool:
-        """Posts a task with a fixed id. False where Druid knew it already. Raises DRUID_SPEC_REFUSED, DRUID_NO_CAPACITY."""
+        """Posts a task with a fixed id. False where Druid knew it already. Raises
+        DRUID_SPEC_REFUSED, DRUID_NO_CAPACITY.
+        """
         ...
 
     async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
@@ -40,38 +52,52 @@ class Druid(Protocol):
         """Tasks that could start now; None where Druid does not tell."""
         ...
 
-    async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
+    async def loaded_percent(
+        self, datasource: str, interval: Interval, *, refresh: bool
+    ) -> float | None:
         """Share of the interval's used segments that are loaded; None where Druid knows none.
 
-        `refresh` makes the coordinator read its database first; else it speaks of the segments that it knew at its last turn.
+        `refresh` makes the coordinator read its database first; else it speaks of the segments that
+        it knew at its last turn.
         """
         ...
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
-        """The rows of a small answer. Raises QUERY_INVALID where Druid does not know a table or column (yet)."""
+        """The rows of a small answer. Raises QUERY_INVALID where Druid does not know a table or
+        column (yet).
+        """
         ...
 
     async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
         """The segments that queries reach and that hold rows of the load, with their number."""
         ...
 
-    async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+    async def rows_by_load(
+        self, datasource: str, interval: Interval, load_ids: Sequence[str]
+    ) -> dict[str, int]:
         """Those of the loads that have rows in the interval that queries see, with their number."""
         ...
 
-    async def loads_in_segments(self, datasource: str, segment_ids: Sequence[str]) -> dict[str, int]:
-        """The loads whose rows are in segments that queries reach, with their number. Rows that came
-        another way are those of the load with the empty id."""
+    async def loads_in_segments(
+        self, datasource: str, segment_ids: Sequence[str]
+    ) -> dict[str, int]:
+        """The loads whose rows are in segments that queries reach, with their number. Rows that
+        came another way are those of the load with the empty id.
+        """
         ...
 
-    async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
-        """The published segments that overlap the interval and are not replaced by others, and whether
-        the broker reaches them. `refresh` makes the coordinator read its database first."""
+    async def used_segments(
+        self, datasource: str, interval: Interval, *, refresh: bool = True
+    ) -> dict[str, bool]:
+        """The published segments that overlap the interval and are not replaced by others, and
+        whether the broker reaches them. `refresh` makes the coordinator read its database first.
+        """
         ...
 
     async def core_segments(self, datasource: str, interval: Interval) -> set[str]:
-        """Those used segments without which queries see nothing of their chunk's version: others may
-        have been appended to them."""
+        """Those used segments without which queries see nothing of their chunk's version: others
+        may have been appended to them.
+        """
         ...
 
     async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
@@ -80,7 +106,9 @@ class Druid(Protocol):
         ...
 
     async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
-        """The used segments that overlap the interval, those that others have replaced among them."""
+        """The used segments that overlap the interval, those that others have replaced among
+        them.
+        """
         ...
 
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
@@ -88,7 +116,9 @@ class Druid(Protocol):
         ...
 
     async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
-        """Brings unused segments back, a little later. Whether it worked shows in unused_segments only."""
+        """Brings unused segments back, a little later. Whether it worked shows in unused_segments
+        only.
+        """
         ...
 
     async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:

@@ -71,7 +71,9 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         self._query_max_bytes = query_max_bytes
         self._query_max_rows = query_max_rows
 
-    async def SubmitLoad(self, request: pb.SubmitLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.SubmitLoadResponse:
+    async def SubmitLoad(
+        self, request: pb.SubmitLoadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.SubmitLoadResponse:
         logs.bind(task_id=request.task_id)
         load = _load(request)
         submitted = await submitting.submit(self._druid, self._inputs, load, request.deadline_s)
@@ -82,15 +84,25 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
             segment_granularity=submitted.granularity.value,
         )
 
-    async def PlanIngestion(self, request: pb.PlanIngestionRequest, context: "aio.ServicerContext[Any, Any]") -> pb.PlanIngestionResponse:
+    async def PlanIngestion(
+        self, request: pb.PlanIngestionRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.PlanIngestionResponse:
         logs.bind(task_id=request.load.task_id)
         load = _load(request.load)
         timings = Timings()
         with timings.step("plan"):
             plan = await planning.plan(
-                self._druid, load, [(each.start_millis, each.rows) for each in request.rows], request.rows_per_second
+                self._druid,
+                load,
+                [(each.start_millis, each.rows) for each in request.rows],
+                request.rows_per_second,
             )
-        timings.log("load.planned", datasource=load.datasource, mode=load.mode.value, replaced=len(plan.replaced))
+        timings.log(
+            "load.planned",
+            datasource=load.datasource,
+            mode=load.mode.value,
+            replaced=len(plan.replaced),
+        )
         return _plan(load, plan)
 
     async def WatchLoad(
@@ -99,30 +111,52 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         logs.bind(druid_task_id=request.druid_task_id)
         timings = Timings()
         with self._handover.call(), timings.step("watch"):
-            async with aclosing(watching.watch_load(self._druid, self._poller, request.druid_task_id, request.datasource)) as news:
+            async with aclosing(
+                watching.watch_load(
+                    self._druid, self._poller, request.druid_task_id, request.datasource
+                )
+            ) as news:
                 async for progress in news:
                     yield _progress(progress)
         timings.log("load.watched", phase=progress.phase.value, duration_ms=progress.duration_ms)
 
-    async def VerifyLoad(self, request: pb.VerifyLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.VerifyLoadResponse:
+    async def VerifyLoad(
+        self, request: pb.VerifyLoadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.VerifyLoadResponse:
         logs.bind(task_id=request.task_id)
         datasource_names.check_readable(request.datasource)
         interval = Interval(request.interval.start_millis, request.interval.end_millis)
-        expected = verifying.Expected(request.expected_rows, [(each.column, each.sum) for each in request.expected_sums])
+        expected = verifying.Expected(
+            request.expected_rows, [(each.column, each.sum) for each in request.expected_sums]
+        )
         timings = Timings()
         with self._handover.call(), timings.step("verify"):
             drops = request.mode != LoadMode.LOAD_MODE_UNSPECIFIED and _MODES[request.mode].drops
             seen = await verifying.verify(
-                self._druid, request.datasource, request.task_id, interval, expected, request.wait_ms / 1000, drops=drops
+                self._druid,
+                request.datasource,
+                request.task_id,
+                interval,
+                expected,
+                request.wait_ms / 1000,
+                drops=drops,
             )
             own = await self._own(request.datasource, request.task_id) if seen.verified else []
-        timings.log("load.counted", verified=seen.verified, rows=seen.rows, expected=expected.rows, loaded_percent=seen.loaded_percent)
+        timings.log(
+            "load.counted",
+            verified=seen.verified,
+            rows=seen.rows,
+            expected=expected.rows,
+            loaded_percent=seen.loaded_percent,
+        )
         return pb.VerifyLoadResponse(
             verified=seen.verified,
             rows=seen.rows,
             segments_loaded_percent=seen.loaded_percent,
             sums=seen.sums,
-            segments=_segments(request.datasource, sorted({*own, *seen.hiding}) if seen.verified else []),
+            segments=_segments(
+                request.datasource, sorted({*own, *seen.hiding}) if seen.verified else []
+            ),
             segments_published=seen.published,
             segments_available=seen.available,
         )
@@ -131,12 +165,16 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         holding = await self._druid.rows_by_segment(datasource, load_id)
         return await beside.unshared(self._druid, datasource, load_id, holding)
 
-    async def CountLoads(self, request: pb.CountLoadsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.CountLoadsResponse:
+    async def CountLoads(
+        self, request: pb.CountLoadsRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.CountLoadsResponse:
         datasource_names.check_readable(request.datasource)
         interval = Interval(request.interval.start_millis, request.interval.end_millis)
         timings = Timings()
         with self._handover.call(), timings.step("count"):
-            found = await counting.count_loads(self._druid, request.datasource, interval, request.task_ids, request.wait_ms / 1000)
+            found = await counting.count_loads(
+                self._druid, request.datasource, interval, request.task_ids, request.wait_ms / 1000
+            )
         timings.log("loads.counted", complete=found.complete, loads=len(request.task_ids))
         return pb.CountLoadsResponse(
             complete=found.complete,
@@ -145,18 +183,29 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
             segments_available=found.available,
         )
 
-    async def RemoveLoad(self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.RemoveLoadResponse:
+    async def RemoveLoad(
+        self, request: pb.RemoveLoadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.RemoveLoadResponse:
         logs.bind(task_id=request.task_id)
         datasource_names.check_readable(request.datasource)
         timings = Timings()
         with self._handover.call(), timings.step("remove"):
             left = await removing.remove(self._druid, _removal(request), request.wait_ms / 1000)
-        timings.log("load.removed", removed=left.removed, rows_visible=left.rows_visible, segments=len(left.segments))
+        timings.log(
+            "load.removed",
+            removed=left.removed,
+            rows_visible=left.rows_visible,
+            segments=len(left.segments),
+        )
         return pb.RemoveLoadResponse(
-            removed=left.removed, rows_visible=left.rows_visible, segments=_segments(request.datasource, left.segments)
+            removed=left.removed,
+            rows_visible=left.rows_visible,
+            segments=_segments(request.datasource, left.segments),
         )
 
-    async def Query(self, request: pb.QueryRequest, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[pb.QueryResponse]:
+    async def Query(
+        self, request: pb.QueryRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[pb.QueryResponse]:
         limit, timeout_ms = request.limit, request.timeout_ms
         if request.all_rows:
             limit = limit or self._query_max_rows
@@ -166,17 +215,34 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         timings = Timings()
         with timings.step("query"):
             async with aclosing(
-                querying.run(self._druid, request.sql, limit, timeout_ms, self._query_max_bytes, _values(request))
+                querying.run(
+                    self._druid,
+                    request.sql,
+                    limit,
+                    timeout_ms,
+                    self._query_max_bytes,
+                    _values(request),
+                )
             ) as answer:
                 async for step in answer:
                     match step:
                         case querying.Header():
                             logs.bind(query_id=step.query_id)
-                            yield pb.QueryResponse(header=pb.QueryHeader(query_id=step.query_id, columns=_columns(step.columns)))
+                            yield pb.QueryResponse(
+                                header=pb.QueryHeader(
+                                    query_id=step.query_id, columns=_columns(step.columns)
+                                )
+                            )
                         case querying.Batch():
-                            yield pb.QueryResponse(rows=pb.QueryRows(json=step.json, count=step.count))
+                            yield pb.QueryResponse(
+                                rows=pb.QueryRows(json=step.json, count=step.count)
+                            )
                         case querying.Summary():
-                            summary = pb.QuerySummary(row_count=step.rows, truncated=step.truncated, elapsed_ms=step.elapsed_ms)
+                            summary = pb.QuerySummary(
+                                row_count=step.rows,
+                                truncated=step.truncated,
+                                elapsed_ms=step.elapsed_ms,
+                            )
                             yield pb.QueryResponse(summary=summary)
         timings.log("query.answered", rows=summary.row_count, truncated=summary.truncated)
 
@@ -193,18 +259,31 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         return pb.DescribeDatasourceResponse(
             datasource=_datasource(found.datasource),
             columns=_columns(found.columns),
-            loads=[pb.LoadInDatasource(task_id=each.task_id, rows=each.rows, times=_interval(each.times)) for each in found.loads],
+            loads=[
+                pb.LoadInDatasource(
+                    task_id=each.task_id, rows=each.rows, times=_interval(each.times)
+                )
+                for each in found.loads
+            ],
         )
 
-    async def PreviewRows(self, request: pb.PreviewRowsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.PreviewRowsResponse:
+    async def PreviewRows(
+        self, request: pb.PreviewRowsRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.PreviewRowsResponse:
         found = await catalog.preview(self._druid, request.name, request.limit or PREVIEW_ROWS)
-        return pb.PreviewRowsResponse(columns=_columns(found.columns), json=found.json, count=found.count)
+        return pb.PreviewRowsResponse(
+            columns=_columns(found.columns), json=found.json, count=found.count
+        )
 
     async def ProposeQueries(
         self, request: pb.ProposeQueriesRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.ProposeQueriesResponse:
         found = await proposing.propose(self._druid, self._sizes, request.name)
-        return pb.ProposeQueriesResponse(queries=[pb.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart) for each in found])
+        return pb.ProposeQueriesResponse(
+            queries=[
+                pb.ProposedQuery(title=each.title, sql=each.sql, chart=each.chart) for each in found
+            ]
+        )
 
 
 def _values(request: pb.QueryRequest) -> list[Value]:
@@ -217,7 +296,13 @@ def _columns(columns: Sequence[tuple[str, str]]) -> list[pb.QueryColumn]:
 
 
 def _datasource(found: Datasource) -> pb.Datasource:
-    return pb.Datasource(name=found.name, rows=found.rows, bytes=found.size, segments=found.segments, interval=_interval(found.interval))
+    return pb.Datasource(
+        name=found.name,
+        rows=found.rows,
+        bytes=found.size,
+        segments=found.segments,
+        interval=_interval(found.interval),
+    )
 
 
 def _load(request: pb.SubmitLoadRequest) -> Load:
@@ -231,7 +316,9 @@ def _load(request: pb.SubmitLoadRequest) -> Load:
         min_millis=request.min_millis,
         max_millis=request.max_millis,
         rows=request.rows,
-        replace=Interval(request.replace.start_millis, request.replace.end_millis) if request.HasField("replace") else None,
+        replace=Interval(request.replace.start_millis, request.replace.end_millis)
+        if request.HasField("replace")
+        else None,
     )
 
 
@@ -241,11 +328,20 @@ def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
         segment_granularity=plan.target.granularity.value,
         replaced=_segments(load.datasource, plan.replaced),
         columns=[
-            pb.PlannedColumn(name=each.name, change=_CHANGES[each.change], type=each.type, existing_type=each.existing_type)
+            pb.PlannedColumn(
+                name=each.name,
+                change=_CHANGES[each.change],
+                type=each.type,
+                existing_type=each.existing_type,
+            )
             for each in plan.columns
         ],
         chunks=[
-            pb.PlannedChunk(interval=_interval(each.interval), rows_added=each.rows_added, rows_replaced=each.rows_replaced)
+            pb.PlannedChunk(
+                interval=_interval(each.interval),
+                rows_added=each.rows_added,
+                rows_replaced=each.rows_replaced,
+            )
             for each in plan.chunks
         ],
         rows_added=load.rows,
@@ -274,7 +370,10 @@ def _interval(interval: Interval) -> pb.Interval:
 
 
 def _segments(datasource: str, ids: Sequence[str]) -> list[pb.Segment]:
-    return [pb.Segment(id=each, interval=_interval(segment_ids.interval(datasource, each))) for each in ids]
+    return [
+        pb.Segment(id=each, interval=_interval(segment_ids.interval(datasource, each)))
+        for each in ids
+    ]
 
 
 def _progress(progress: watching.Progress) -> pb.WatchLoadResponse:

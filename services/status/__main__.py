@@ -1,4 +1,6 @@
-"""`python -m services.status` serves; `python -m services.status migrate` brings the database to the newest revision and ends."""
+"""`python -m services.status` serves; `python -m services.status migrate` brings the database to
+the newest revision and ends.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,6 @@
-"""The composition root: what a status process consists of, in the order in which it is opened; it is closed in the opposite one."""
+"""The composition root: what a status process consists of, in the order in which it is opened; it
+is closed in the opposite one.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -45,7 +47,9 @@ PIPELINE_PATIENCE_S = 30.0
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
-    """Starts the service and its pipeline on `stack`; returns the port. PostgreSQL may be away: then it is NOT_SERVING until it comes."""
+    """Starts the service and its pipeline on `stack`; returns the port. PostgreSQL may be away:
+    then it is NOT_SERVING until it comes.
+    """
     database = Database(settings.database_url, settings.database_connections)
     await database.open(stack)
     store = Store(database, CALL_PATIENCE_S)
@@ -53,7 +57,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
 
     jobs = Jobs(database, settings.database_url, settings.lease_s)
     upload, validation, druid = (
-        connect(address) for address in (settings.upload_addr, settings.validation_addr, settings.druid_gateway_addr)
+        connect(address)
+        for address in (settings.upload_addr, settings.validation_addr, settings.druid_gateway_addr)
     )
     for channel in (upload, validation, druid):
         stack.push_async_callback(channel.close)
@@ -66,9 +71,21 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     queue = Queue(database, settings.pipeline_workers, CALL_PATIENCE_S)
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
     gate = Gate()
-    pipeline_store, records = Store(database, PIPELINE_PATIENCE_S), LoadRecords(database, PIPELINE_PATIENCE_S)
+    pipeline_store, records = (
+        Store(database, PIPELINE_PATIENCE_S),
+        LoadRecords(database, PIPELINE_PATIENCE_S),
+    )
     expectations = Judging(database, PIPELINE_PATIENCE_S)
-    pipeline = Pipeline(pipeline_store, records, jobs, expectations, ValidationRpc(validation), LoadsRpc(druid, gate), gate, settings)
+    pipeline = Pipeline(
+        pipeline_store,
+        records,
+        jobs,
+        expectations,
+        ValidationRpc(validation),
+        LoadsRpc(druid, gate),
+        gate,
+        settings,
+    )
     files_at_once = settings.validation_workers if settings.pipeline_workers else 0
     workers = Workers(jobs, pipeline, gate, files_at_once, settings.pipeline_workers)
 
@@ -96,7 +113,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     history, undoing = History(database, CALL_PATIENCE_S), LoadRecords(database, CALL_PATIENCE_S)
     commands, judging = Commands(store), Judging(database, CALL_PATIENCE_S)
     plans = Plans(commands, undoing, store, ValidationRpc(validation), LoadsRpc(druid, gate))
-    servicer = StatusServicer(commands, files, queue, history, webhooks, judging, store, undoing, plans, watch)
+    servicer = StatusServicer(
+        commands, files, queue, history, webhooks, judging, store, undoing, plans, watch
+    )
     jobs.start()
     stack.push_async_callback(jobs.stop)
     port = await server.start(
@@ -119,7 +138,9 @@ async def _stop_workers(workers: Workers, working: "asyncio.Task[None]") -> None
     await workers.stop()
 
 
-async def _keep_running(stack: AsyncExitStack, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _keep_running(
+    stack: AsyncExitStack, name: str, run: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
     """Runs `run` until the stack is closed, and again where it ends by a fault of ours."""
 
     async def kept() -> None:

@@ -24,13 +24,22 @@ from sluice.druid.v1.druid_pb2 import (
     WatchLoadRequest,
     WatchLoadResponse,
 )
-from sluice.validation.v1.validation_pb2 import Policy, Quality, ReadOptions, Report, ValidateObjectRequest, ValidateObjectResponse
+from sluice.validation.v1.validation_pb2 import (
+    Policy,
+    Quality,
+    ReadOptions,
+    Report,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+)
 
 
 class Validation(Protocol):
     """Reads files. All methods raise SluiceError, SERVICE_UNAVAILABLE among others."""
 
-    def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+    def validate(
+        self, request: ValidateObjectRequest, timeout_s: float
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
         """Progress, then the report. Closing the iterator stops the work."""
         ...
 
@@ -40,7 +49,9 @@ class Validation(Protocol):
 
 
 class Loads(Protocol):
-    """Loads in Druid. All methods raise SluiceError, SERVICE_UNAVAILABLE and DRUID_UNAVAILABLE among others."""
+    """Loads in Druid. All methods raise SluiceError, SERVICE_UNAVAILABLE and DRUID_UNAVAILABLE
+    among others.
+    """
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
         """What a load would do."""
@@ -50,7 +61,9 @@ class Loads(Protocol):
         """Hands a load to Druid."""
         ...
 
-    def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    def watch(
+        self, request: WatchLoadRequest, timeout_s: float
+    ) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to SUCCEEDED, FAILED or UNKNOWN."""
         ...
 
@@ -68,7 +81,9 @@ class Loads(Protocol):
 
 
 class Files(Protocol):
-    """The stored files of tasks that have ended. All methods raise SluiceError, and are harmless when repeated."""
+    """The stored files of tasks that have ended. All methods raise SluiceError, and are harmless
+    when repeated.
+    """
 
     async def delete_upload(self, task_id: str) -> None:
         """Deletes what was uploaded."""
@@ -80,18 +95,32 @@ class Files(Protocol):
 
 
 class Rows(Protocol):
-    """What the pipeline reads and writes of tasks; store.Store has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
+    """What the pipeline reads and writes of tasks; store.Store has the meaning of each. All raise
+    SluiceError DATABASE_UNAVAILABLE.
+    """
 
     async def owned(self, owner: Owner) -> Task | None: ...
 
     async def get(self, task_id: str) -> Task | None: ...
 
-    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool: ...
+    async def move(
+        self, task_id: str, state: State, move: Move, owner: Owner | None = None
+    ) -> bool: ...
 
-    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None: ...
+    async def move_unless_duplicate(
+        self, task: Task, move: Move, owner: Owner | None
+    ) -> str | None: ...
 
     async def retry(
-        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+        self,
+        task: Task,
+        owner: Owner,
+        *,
+        delay_s: float,
+        message: str,
+        problem: Problem,
+        failed: bool,
+        new_load: bool,
     ) -> bool: ...
 
     async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool: ...
@@ -102,7 +131,9 @@ class Rows(Protocol):
 
 
 class Records(Protocol):
-    """What the pipeline notes of loads; load_records.LoadRecords has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
+    """What the pipeline notes of loads; load_records.LoadRecords has the meaning of each. All raise
+    SluiceError DATABASE_UNAVAILABLE.
+    """
 
     async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None: ...
 
@@ -120,7 +151,9 @@ class Records(Protocol):
 
     async def touched(self, task_id: str) -> Touched: ...
 
-    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]: ...
+    async def others(
+        self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None
+    ) -> list[OtherLoad]: ...
 
     async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome: ...
 
@@ -138,7 +171,9 @@ class Records(Protocol):
 
 
 class Expectations(Protocol):
-    """How the files of a datasource are judged; quality.Judging has the meaning of each. All raise SluiceError DATABASE_UNAVAILABLE."""
+    """How the files of a datasource are judged; quality.Judging has the meaning of each. All raise
+    SluiceError DATABASE_UNAVAILABLE.
+    """
 
     async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]: ...
 

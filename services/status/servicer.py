@@ -19,7 +19,14 @@ from services.status.db.webhook_records import Webhooks
 from services.status.tasks import pages, receipts, reverting
 from services.status.tasks.commands import Commands, canonical
 from services.status.tasks.event_feed import Watch
-from services.status.tasks.messages import NOWHERE, delivery_message, event_message, state_of, task_message, webhook_message
+from services.status.tasks.messages import (
+    NOWHERE,
+    delivery_message,
+    event_message,
+    state_of,
+    task_message,
+    webhook_message,
+)
 from services.status.tasks.plans import Plans
 from services.status.tasks.task import NewTask
 from sluice.common.v1 import task_pb2
@@ -64,7 +71,9 @@ class StatusServicer(StatusServiceServicer):
         self._plans = plans
         self._watch = watch
 
-    async def CreateTask(self, request: status_pb2.CreateTaskRequest, context: Context) -> status_pb2.CreateTaskResponse:
+    async def CreateTask(
+        self, request: status_pb2.CreateTaskRequest, context: Context
+    ) -> status_pb2.CreateTaskResponse:
         logs.bind(task_id=request.task_id)
         new = NewTask(
             task_id=canonical(request.task_id),
@@ -82,29 +91,50 @@ class StatusServicer(StatusServiceServicer):
             client=request.client,
             options=_options(request.options),
             plan_first=request.plan_first,
-            replace_start_millis=request.replace.start_millis if request.HasField("replace") else None,
+            replace_start_millis=request.replace.start_millis
+            if request.HasField("replace")
+            else None,
             replace_end_millis=request.replace.end_millis if request.HasField("replace") else None,
         )
         task, created = await self._commands.create(new)
         return status_pb2.CreateTaskResponse(task=task_message(task), created=created)
 
-    async def ReportReceiving(self, request: status_pb2.ReportReceivingRequest, context: Context) -> status_pb2.ReportReceivingResponse:
+    async def ReportReceiving(
+        self, request: status_pb2.ReportReceivingRequest, context: Context
+    ) -> status_pb2.ReportReceivingResponse:
         logs.bind(task_id=request.task_id)
         if request.begin:
-            task = await self._commands.begin_receiving(request.task_id, request.received_size, request.multipart_id, request.writer)
-            policy, options = (None, None) if request.received_size else await self._judging.expected(task)
-            return status_pb2.ReportReceivingResponse(task=task_message(task), policy=policy, options=options)
+            task = await self._commands.begin_receiving(
+                request.task_id, request.received_size, request.multipart_id, request.writer
+            )
+            policy, options = (
+                (None, None) if request.received_size else await self._judging.expected(task)
+            )
+            return status_pb2.ReportReceivingResponse(
+                task=task_message(task), policy=policy, options=options
+            )
         task = await self._commands.receive(
-            request.task_id, request.received_size, request.multipart_id, request.writer, request.bytes_per_second, request.findings
+            request.task_id,
+            request.received_size,
+            request.multipart_id,
+            request.writer,
+            request.bytes_per_second,
+            request.findings,
         )
         return status_pb2.ReportReceivingResponse(task=task_message(task))
 
-    async def CompleteUpload(self, request: status_pb2.CompleteUploadRequest, context: Context) -> status_pb2.CompleteUploadResponse:
+    async def CompleteUpload(
+        self, request: status_pb2.CompleteUploadRequest, context: Context
+    ) -> status_pb2.CompleteUploadResponse:
         logs.bind(task_id=request.task_id)
-        task = await self._commands.complete(request.task_id, request.file_size, request.sha256, request.writer)
+        task = await self._commands.complete(
+            request.task_id, request.file_size, request.sha256, request.writer
+        )
         return status_pb2.CompleteUploadResponse(task=task_message(task))
 
-    async def EndUpload(self, request: status_pb2.EndUploadRequest, context: Context) -> status_pb2.EndUploadResponse:
+    async def EndUpload(
+        self, request: status_pb2.EndUploadRequest, context: Context
+    ) -> status_pb2.EndUploadResponse:
         logs.bind(task_id=request.task_id)
         task = await self._commands.end_upload(
             request.task_id,
@@ -115,19 +145,30 @@ class StatusServicer(StatusServiceServicer):
         )
         return status_pb2.EndUploadResponse(task=task_message(task))
 
-    async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:
+    async def GetTask(
+        self, request: status_pb2.GetTaskRequest, context: Context
+    ) -> status_pb2.GetTaskResponse:
         task = await self._commands.get(request.task_id)
         places = await self._queue.places([task])
-        return status_pb2.GetTaskResponse(task=task_message(task, places.get(task.task_id, NOWHERE)))
+        return status_pb2.GetTaskResponse(
+            task=task_message(task, places.get(task.task_id, NOWHERE))
+        )
 
-    async def GetTasks(self, request: status_pb2.GetTasksRequest, context: Context) -> status_pb2.GetTasksResponse:
+    async def GetTasks(
+        self, request: status_pb2.GetTasksRequest, context: Context
+    ) -> status_pb2.GetTasksResponse:
         asked = {canonical(task_id): task_id for task_id in request.task_ids}
         found = await self._store.get_all(list(asked))
         places = await self._queue.places(list(found.values()))
-        messages = {asked[task_id]: task_message(task, places.get(task_id, NOWHERE)) for task_id, task in found.items()}
+        messages = {
+            asked[task_id]: task_message(task, places.get(task_id, NOWHERE))
+            for task_id, task in found.items()
+        }
         return status_pb2.GetTasksResponse(tasks=messages)
 
-    async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Context) -> status_pb2.ListTasksResponse:
+    async def ListTasks(
+        self, request: status_pb2.ListTasksRequest, context: Context
+    ) -> status_pb2.ListTasksResponse:
         size = request.page_size or PAGE_SIZE
         wanted = Filter(
             datasource=request.datasource,
@@ -145,54 +186,96 @@ class StatusServicer(StatusServiceServicer):
         messages = [task_message(task, places.get(task.task_id, NOWHERE)) for task in tasks[:size]]
         return status_pb2.ListTasksResponse(tasks=messages, next_page_token=token)
 
-    async def CancelTask(self, request: status_pb2.CancelTaskRequest, context: Context) -> status_pb2.CancelTaskResponse:
+    async def CancelTask(
+        self, request: status_pb2.CancelTaskRequest, context: Context
+    ) -> status_pb2.CancelTaskResponse:
         logs.bind(task_id=request.task_id)
-        return status_pb2.CancelTaskResponse(task=task_message(await self._commands.cancel(request.task_id)))
+        return status_pb2.CancelTaskResponse(
+            task=task_message(await self._commands.cancel(request.task_id))
+        )
 
-    async def RetryTask(self, request: status_pb2.RetryTaskRequest, context: Context) -> status_pb2.RetryTaskResponse:
+    async def RetryTask(
+        self, request: status_pb2.RetryTaskRequest, context: Context
+    ) -> status_pb2.RetryTaskResponse:
         logs.bind(task_id=request.task_id)
         again = Again(
             request_id=request.request_id,
             options=_options(request.options) if request.HasField("options") else None,
-            allow_duplicate=request.allow_duplicate if request.HasField("allow_duplicate") else None,
+            allow_duplicate=request.allow_duplicate
+            if request.HasField("allow_duplicate")
+            else None,
             client=request.client,
         )
         task_id, created = await self._files.load_again(canonical(request.task_id), again)
-        return status_pb2.RetryTaskResponse(task=task_message(await self._commands.get(task_id)), created=created)
+        return status_pb2.RetryTaskResponse(
+            task=task_message(await self._commands.get(task_id)), created=created
+        )
 
-    async def DeleteTaskFiles(self, request: status_pb2.DeleteTaskFilesRequest, context: Context) -> status_pb2.DeleteTaskFilesResponse:
+    async def DeleteTaskFiles(
+        self, request: status_pb2.DeleteTaskFilesRequest, context: Context
+    ) -> status_pb2.DeleteTaskFilesResponse:
         logs.bind(task_id=request.task_id)
         await self._files.delete(canonical(request.task_id))
-        return status_pb2.DeleteTaskFilesResponse(task=task_message(await self._commands.get(request.task_id)))
+        return status_pb2.DeleteTaskFilesResponse(
+            task=task_message(await self._commands.get(request.task_id))
+        )
 
-    async def GetHistory(self, request: status_pb2.GetHistoryRequest, context: Context) -> status_pb2.GetHistoryResponse:
-        return status_pb2.GetHistoryResponse(runs=await self._history.runs(canonical(request.task_id)))
+    async def GetHistory(
+        self, request: status_pb2.GetHistoryRequest, context: Context
+    ) -> status_pb2.GetHistoryResponse:
+        return status_pb2.GetHistoryResponse(
+            runs=await self._history.runs(canonical(request.task_id))
+        )
 
-    async def GetStatistics(self, request: status_pb2.GetStatisticsRequest, context: Context) -> status_pb2.GetStatisticsResponse:
+    async def GetStatistics(
+        self, request: status_pb2.GetStatisticsRequest, context: Context
+    ) -> status_pb2.GetStatisticsResponse:
         return await self._history.statistics(request.hours or HOURS)
 
-    async def RevertLoad(self, request: status_pb2.RevertLoadRequest, context: Context) -> status_pb2.RevertLoadResponse:
+    async def RevertLoad(
+        self, request: status_pb2.RevertLoadRequest, context: Context
+    ) -> status_pb2.RevertLoadResponse:
         logs.bind(task_id=request.task_id)
-        return status_pb2.RevertLoadResponse(task=task_message(await reverting.revert(self._commands, self._records, request.task_id)))
+        return status_pb2.RevertLoadResponse(
+            task=task_message(
+                await reverting.revert(self._commands, self._records, request.task_id)
+            )
+        )
 
-    async def GetPlan(self, request: status_pb2.GetPlanRequest, context: Context) -> status_pb2.GetPlanResponse:
+    async def GetPlan(
+        self, request: status_pb2.GetPlanRequest, context: Context
+    ) -> status_pb2.GetPlanResponse:
         return await self._plans.get(request.task_id)
 
-    async def ApplyPlan(self, request: status_pb2.ApplyPlanRequest, context: Context) -> status_pb2.ApplyPlanResponse:
+    async def ApplyPlan(
+        self, request: status_pb2.ApplyPlanRequest, context: Context
+    ) -> status_pb2.ApplyPlanResponse:
         logs.bind(task_id=request.task_id)
-        return status_pb2.ApplyPlanResponse(task=task_message(await self._plans.apply(request.task_id, request.plan_hash)))
+        return status_pb2.ApplyPlanResponse(
+            task=task_message(await self._plans.apply(request.task_id, request.plan_hash))
+        )
 
-    async def GetReceipt(self, request: status_pb2.GetReceiptRequest, context: Context) -> status_pb2.GetReceiptResponse:
+    async def GetReceipt(
+        self, request: status_pb2.GetReceiptRequest, context: Context
+    ) -> status_pb2.GetReceiptResponse:
         return await receipts.receipt(self._commands, self._records, request.task_id)
 
-    async def SetWebhook(self, request: status_pb2.SetWebhookRequest, context: Context) -> status_pb2.SetWebhookResponse:
+    async def SetWebhook(
+        self, request: status_pb2.SetWebhookRequest, context: Context
+    ) -> status_pb2.SetWebhookResponse:
         webhook, secret = await self._webhooks.put(request.datasource, request.url, request.secret)
         return status_pb2.SetWebhookResponse(webhook=webhook_message(webhook), secret=secret)
 
-    async def GetWebhook(self, request: status_pb2.GetWebhookRequest, context: Context) -> status_pb2.GetWebhookResponse:
-        return status_pb2.GetWebhookResponse(webhook=webhook_message(await self._webhooks.get(request.datasource)))
+    async def GetWebhook(
+        self, request: status_pb2.GetWebhookRequest, context: Context
+    ) -> status_pb2.GetWebhookResponse:
+        return status_pb2.GetWebhookResponse(
+            webhook=webhook_message(await self._webhooks.get(request.datasource))
+        )
 
-    async def DeleteWebhook(self, request: status_pb2.DeleteWebhookRequest, context: Context) -> status_pb2.DeleteWebhookResponse:
+    async def DeleteWebhook(
+        self, request: status_pb2.DeleteWebhookRequest, context: Context
+    ) -> status_pb2.DeleteWebhookResponse:
         await self._webhooks.delete(request.datasource)
         return status_pb2.DeleteWebhookResponse()
 
@@ -200,12 +283,16 @@ class StatusServicer(StatusServiceServicer):
         self, request: status_pb2.ListWebhookDeliveriesRequest, context: Context
     ) -> status_pb2.ListWebhookDeliveriesResponse:
         found = await self._webhooks.deliveries(request.datasource, request.page_size or PAGE_SIZE)
-        return status_pb2.ListWebhookDeliveriesResponse(deliveries=[delivery_message(each) for each in found])
+        return status_pb2.ListWebhookDeliveriesResponse(
+            deliveries=[delivery_message(each) for each in found]
+        )
 
     async def GetDatasourceSettings(
         self, request: status_pb2.GetDatasourceSettingsRequest, context: Context
     ) -> status_pb2.GetDatasourceSettingsResponse:
-        return status_pb2.GetDatasourceSettingsResponse(settings=await self._judging.settings(request.datasource))
+        return status_pb2.GetDatasourceSettingsResponse(
+            settings=await self._judging.settings(request.datasource)
+        )
 
     async def SetDatasourceSettings(
         self, request: status_pb2.SetDatasourceSettingsRequest, context: Context
@@ -213,14 +300,24 @@ class StatusServicer(StatusServiceServicer):
         kept = await self._judging.set_settings(request.datasource, request.settings)
         return status_pb2.SetDatasourceSettingsResponse(settings=kept)
 
-    async def ListQuality(self, request: status_pb2.ListQualityRequest, context: Context) -> status_pb2.ListQualityResponse:
-        return status_pb2.ListQualityResponse(tasks=await self._judging.history(request.datasource, request.limit))
+    async def ListQuality(
+        self, request: status_pb2.ListQualityRequest, context: Context
+    ) -> status_pb2.ListQualityResponse:
+        return status_pb2.ListQualityResponse(
+            tasks=await self._judging.history(request.datasource, request.limit)
+        )
 
-    async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
-        async for event, task in self._watch.task(canonical(request.task_id), request.from_sequence):
+    async def WatchTask(
+        self, request: status_pb2.WatchTaskRequest, context: Context
+    ) -> AsyncIterator[status_pb2.WatchTaskResponse]:
+        async for event, task in self._watch.task(
+            canonical(request.task_id), request.from_sequence
+        ):
             yield status_pb2.WatchTaskResponse(event=event_message(event), task=task_message(task))
 
-    async def WatchTasks(self, request: status_pb2.WatchTasksRequest, context: Context) -> AsyncIterator[status_pb2.WatchTasksResponse]:
+    async def WatchTasks(
+        self, request: status_pb2.WatchTasksRequest, context: Context
+    ) -> AsyncIterator[status_pb2.WatchTasksResponse]:
         async for event, task in self._watch.all(request.from_position, request.datasource):
             yield status_pb2.WatchTasksResponse(event=event_message(event), task=task_message(task))
 
@@ -234,5 +331,9 @@ def _options(given: bytes) -> bytes:
     try:
         check(ReadOptions.FromString(given))
     except DecodeError:
-        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, "options are not a ReadOptions message.", column="options") from None
+        raise errors.error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID,
+            "options are not a ReadOptions message.",
+            column="options",
+        ) from None
     return given

@@ -22,7 +22,9 @@ from services.upload.sweeping.sweeper import Sweeper
 from sluice.upload.v1 import upload_pb2_grpc
 
 CLEANUP_GRACE_S = 5.0
-"""How long the clean-up of interrupted uploads may take after the server has stopped, in seconds."""
+"""How long the clean-up of interrupted uploads may take after the server has stopped, in
+seconds.
+"""
 
 VERDICT_S = 300.0
 """How long after the last byte of a file the verdict on it is listened for, in seconds."""
@@ -46,7 +48,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     stack.push_async_callback(tees.close)
     receiver = Receiver(settings, store, tasks, cleanup, background, tees)
     uploads = Uploads(settings, store, tasks, cleanup, receiver)
-    sweeping = asyncio.create_task(Sweeper(settings, store, tasks, cleanup, receiver).run(), name="sweeper")
+    sweeping = asyncio.create_task(
+        Sweeper(settings, store, tasks, cleanup, receiver).run(), name="sweeper"
+    )
     stack.push_async_callback(_cancelled, sweeping)
     imports = Imports(settings, store, tasks, cleanup, receiver, background)
     callers = Callers(settings.trusted_gateways, dns.resolve)

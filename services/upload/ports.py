@@ -12,7 +12,9 @@ from sluice.validation.v1.validation_pb2 import InspectRequest, InspectResponse,
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part that the object store has taken. The checksum is None where the store does not tell those of parts that it lists."""
+    """A part that the object store has taken. The checksum is None where the store does not tell
+    those of parts that it lists.
+    """
 
     number: int
     etag: str
@@ -29,7 +31,9 @@ class FoundObject:
 
 
 class ObjectStore(Protocol):
-    """Objects by s3://bucket/key. Every method has a deadline, retries within it, and raises SluiceError STORAGE_UNAVAILABLE."""
+    """Objects by s3://bucket/key. Every method has a deadline, retries within it, and raises
+    SluiceError STORAGE_UNAVAILABLE.
+    """
 
     def uri(self, key: str) -> str:
         """The URI of a key in our bucket."""
@@ -40,18 +44,26 @@ class ObjectStore(Protocol):
         ...
 
     async def open_multipart(self, uri: str, *, resumable: bool) -> str:
-        """Begins a multipart upload and returns its id. A resumable one can be completed with parts that were only listed."""
+        """Begins a multipart upload and returns its id. A resumable one can be completed with parts
+        that were only listed.
+        """
         ...
 
-    async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int) -> StoredPart:
+    async def put_part(
+        self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int
+    ) -> StoredPart:
         """Writes one part, from 1 to 10,000; the store checks the CRC-32C."""
         ...
 
     async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
-        """The parts that are there, by their number; None where there is no such multipart upload."""
+        """The parts that are there, by their number; None where there is no such multipart
+        upload.
+        """
         ...
 
-    async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
+    async def complete_multipart(
+        self, uri: str, multipart_id: str, parts: list[StoredPart]
+    ) -> None:
         """Makes the object of its parts, given in order. Idempotent."""
         ...
 
@@ -94,7 +106,9 @@ class ObjectStore(Protocol):
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file has to be and how it is to be read. Known of one of which nothing has arrived yet."""
+    """What a file has to be and how it is to be read. Known of one of which nothing has arrived
+    yet.
+    """
 
     policy: Policy
     options: ReadOptions
@@ -103,7 +117,9 @@ class Expected:
 class Validation(Protocol):
     """Reads files while they arrive."""
 
-    def inspect(self, messages: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
+    def inspect(
+        self, messages: AsyncIterator[InspectRequest]
+    ) -> AsyncGenerator[InspectResponse, None]:
         """Hands over the messages of one file; what is found in it.
 
         Raises:
@@ -115,8 +131,8 @@ class Validation(Protocol):
 class Tasks(Protocol):
     """The tasks, kept by the status service.
 
-    Every method raises SluiceError with the code that the rpc names, or SERVICE_UNAVAILABLE, DATABASE_UNAVAILABLE or DEADLINE_EXCEEDED
-    after its own budget of retries is used up.
+    Every method raises SluiceError with the code that the rpc names, or SERVICE_UNAVAILABLE,
+    DATABASE_UNAVAILABLE or DEADLINE_EXCEEDED after its own budget of retries is used up.
     """
 
     async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
@@ -128,13 +144,23 @@ class Tasks(Protocol):
         ...
 
     async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
-        """Makes `writer` the one that may write to the task. Earlier ones are refused with WRITER_REPLACED from here on."""
+        """Makes `writer` the one that may write to the task. Earlier ones are refused with
+        WRITER_REPLACED from here on.
+        """
         ...
 
     async def report(
-        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+        self,
+        task_id: str,
+        received: int,
+        multipart_id: str,
+        writer: str,
+        rate: float,
+        findings: Sequence[Problem] = (),
     ) -> None:
-        """A sign of life with the bytes so far, the bytes a second, and what is wrong in them. Tried once: the next one follows."""
+        """A sign of life with the bytes so far, the bytes a second, and what is wrong in them.
+        Tried once: the next one follows.
+        """
         ...
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:

@@ -39,7 +39,9 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
         self._imports = imports
         self._callers = callers
 
-    async def CreateUpload(self, request: pb.CreateUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.CreateUploadResponse:
+    async def CreateUpload(
+        self, request: pb.CreateUploadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.CreateUploadResponse:
         new = NewUpload(
             request_id=request.request_id,
             datasource=request.datasource,
@@ -60,19 +62,33 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
         return pb.CreateUploadResponse(upload=self._upload(task, committed), created=created)
 
     async def WriteUpload(
-        self, requests: AsyncIterator[pb.WriteUploadRequest], context: "aio.ServicerContext[Any, Any]"
+        self,
+        requests: AsyncIterator[pb.WriteUploadRequest],
+        context: "aio.ServicerContext[Any, Any]",
     ) -> pb.WriteUploadResponse:
         task = await self._receiver.receive(_steps(requests))
         paused = task.state == TaskState.TASK_STATE_PENDING
-        return pb.WriteUploadResponse(upload=self._upload(task, task.received_size if paused else task.file_size))
+        return pb.WriteUploadResponse(
+            upload=self._upload(task, task.received_size if paused else task.file_size)
+        )
 
-    async def GetUpload(self, request: pb.GetUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.GetUploadResponse:
-        return pb.GetUploadResponse(upload=self._upload(*await self._uploads.get(request.upload_id)))
+    async def GetUpload(
+        self, request: pb.GetUploadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.GetUploadResponse:
+        return pb.GetUploadResponse(
+            upload=self._upload(*await self._uploads.get(request.upload_id))
+        )
 
-    async def AbortUpload(self, request: pb.AbortUploadRequest, context: "aio.ServicerContext[Any, Any]") -> pb.AbortUploadResponse:
-        return pb.AbortUploadResponse(upload=self._upload(await self._uploads.abort(request.upload_id), 0))
+    async def AbortUpload(
+        self, request: pb.AbortUploadRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.AbortUploadResponse:
+        return pb.AbortUploadResponse(
+            upload=self._upload(await self._uploads.abort(request.upload_id), 0)
+        )
 
-    async def ImportObject(self, request: pb.ImportObjectRequest, context: "aio.ServicerContext[Any, Any]") -> pb.ImportObjectResponse:
+    async def ImportObject(
+        self, request: pb.ImportObjectRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.ImportObjectResponse:
         new = NewImport(
             request_id=request.request_id,
             uri=request.uri,
@@ -86,7 +102,9 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
         committed = 0 if task.state == TaskState.TASK_STATE_PENDING else task.file_size
         return pb.ImportObjectResponse(upload=self._upload(task, committed), created=created)
 
-    async def GetLimits(self, request: pb.GetLimitsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.GetLimitsResponse:
+    async def GetLimits(
+        self, request: pb.GetLimitsRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.GetLimitsResponse:
         settings = self._settings
         return pb.GetLimitsResponse(
             max_file_bytes=settings.max_file_size_bytes,
@@ -102,14 +120,18 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             import_from=settings.import_from,
         )
 
-    async def DeleteObjects(self, request: pb.DeleteObjectsRequest, context: "aio.ServicerContext[Any, Any]") -> pb.DeleteObjectsResponse:
+    async def DeleteObjects(
+        self, request: pb.DeleteObjectsRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> pb.DeleteObjectsResponse:
         return pb.DeleteObjectsResponse(deleted=await self._uploads.delete_objects(request.task_id))
 
     def _upload(self, task: Task, committed: int) -> pb.Upload:
         """The task as an upload, of whose file so many bytes are safe."""
         pending = task.state == TaskState.TASK_STATE_PENDING
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
-        kept_s = self._settings.upload_retention_s if resumable else self._settings.abandoned_after_s
+        kept_s = (
+            self._settings.upload_retention_s if resumable else self._settings.abandoned_after_s
+        )
         expires = Timestamp(seconds=task.update_time.seconds + kept_s, nanos=task.update_time.nanos)
         return pb.Upload(
             upload_id=task.task_id,
@@ -136,7 +158,10 @@ async def _steps(requests: AsyncIterator[pb.WriteUploadRequest]) -> AsyncIterato
                 chunk = request.chunk
                 yield Chunk(chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None)
             case "finish":
-                yield Finish(request.finish.size if request.finish.HasField("size") else None, request.finish.sha256)
+                yield Finish(
+                    request.finish.size if request.finish.HasField("size") else None,
+                    request.finish.sha256,
+                )
             case "abort":
                 yield Abort(request.abort.problem)
             case "pause":

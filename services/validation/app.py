@@ -78,7 +78,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     port = await server.start(
         stack,
         settings,
-        lambda running: validation_pb2_grpc.add_ValidationServiceServicer_to_server(servicer, running),
+        lambda running: validation_pb2_grpc.add_ValidationServiceServicer_to_server(
+            servicer, running
+        ),
         [SERVICE],
         {"s3": store.check},
     )

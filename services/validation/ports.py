@@ -6,7 +6,9 @@ from typing import Protocol
 
 
 class ObjectStore(Protocol):
-    """The object store. All methods raise SluiceError STORAGE_UNAVAILABLE where it does not answer or refuses."""
+    """The object store. All methods raise SluiceError STORAGE_UNAVAILABLE where it does not answer
+    or refuses.
+    """
 
     async def check(self) -> None:
         """Returns where the bucket answers; raises whatever it raises else."""
@@ -21,7 +23,9 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, uri: str, start: int = 0) -> AsyncGenerator[bytes, None]:
-        """The object's bytes from `start`, in pieces of at most 1 MiB. Raises KeyError where there is no object."""
+        """The object's bytes from `start`, in pieces of at most 1 MiB. Raises KeyError where there
+        is no object.
+        """
         ...
 
     async def put(self, key: str, data: bytes) -> None:

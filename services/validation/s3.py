@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 PIECE_BYTES = 1024 * 1024
-_PARTS = TransferConfig(multipart_threshold=8 * PIECE_BYTES, multipart_chunksize=8 * PIECE_BYTES, max_concurrency=2, max_io_queue=2)
+_PARTS = TransferConfig(
+    multipart_threshold=8 * PIECE_BYTES,
+    multipart_chunksize=8 * PIECE_BYTES,
+    max_concurrency=2,
+    max_io_queue=2,
+)
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -51,12 +56,15 @@ class S3ObjectStore:
         bucket, key = split_uri(uri)
         with _reported("get_object"):
             try:
-                answer = await self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-")
+                answer = await self._client.get_object(
+                    Bucket=bucket, Key=key, Range=f"bytes={start}-"
+                )
             except ClientError as failure:
                 if _is_missing(failure):
                     raise KeyError(uri) from failure
                 raise
-            # The wrapper checks that as many bytes come as were announced; what `async with` yields does not.
+            # The wrapper checks that as many bytes come as were announced; what `async with` yields
+            # does not.
             body = answer["Body"]
             async with body:
                 while data := await body.read(PIECE_BYTES):
@@ -76,7 +84,9 @@ class S3ObjectStore:
         """Deletes every object whose key begins with `prefix`; how many there were."""
         deleted = 0
         with _reported("delete_object"):
-            async for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            async for page in self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            ):
                 for found in page.get("Contents", []):
                     await self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
                     deleted += 1
@@ -92,7 +102,10 @@ def _reported(operation: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError) as failure:
-        logs.get().warning("s3.failed", operation=operation, failure=f"{type(failure).__name__}: {failure}"[:300])
+        logs.get().warning(
+            "s3.failed", operation=operation, failure=f"{type(failure).__name__}: {failure}"[:300]
+        )
         raise errors.error(
-            ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, f"The object store did not do {operation} ({type(failure).__name__})."
+            ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
+            f"The object store did not do {operation} ({type(failure).__name__}).",
         ) from failure

@@ -11,7 +11,12 @@ from services.common import errors, logs
 from services.common.timing import Timings
 from services.validation.ports import ObjectStore
 from services.validation.process.child import Job
-from services.validation.process.children import ChildLostError, Children, InspectionDroppedError, Step
+from services.validation.process.children import (
+    ChildLostError,
+    Children,
+    InspectionDroppedError,
+    Step,
+)
 from services.validation.process.inspections import Inspection, Inspections
 from services.validation.process.limits import Limits
 from services.validation.process.spool import Spool, write_all
@@ -56,16 +61,22 @@ class Validation:
         self._inspections, self._places = inspections, places
         self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
 
-    async def validate(self, request: ValidateObjectRequest) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """Progress, then the report, which by then is stored with all that it names. Leaving early stops the work.
+    async def validate(
+        self, request: ValidateObjectRequest
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """Progress, then the report, which by then is stored with all that it names. Leaving early
+        stops the work.
 
         Raises:
-            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, VALIDATION_DISK_FULL, REQUEST_INVALID (a rule that does not exist).
+            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, VALIDATION_DISK_FULL, REQUEST_INVALID (a
+            rule that does not exist).
         """
         try:
             policy.rules(request.policy, request.options)
         except policy.UnknownRuleError as failure:
-            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="policy.rules") from failure
+            raise errors.error(
+                ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="policy.rules"
+            ) from failure
         stored = await self._stored_report(request.task_id, request.attempt)
         if stored is not None:
             yield ValidateObjectResponse(report=stored)
@@ -87,10 +98,17 @@ class Validation:
                     async for step in steps:
                         yield step
 
-    async def _taken_over(self, request: ValidateObjectRequest, inspection: Inspection) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """The same for a file that was read while it was uploaded, if it was read as is asked for; else for its bytes, which are here."""
+    async def _taken_over(
+        self, request: ValidateObjectRequest, inspection: Inspection
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
+        """The same for a file that was read while it was uploaded, if it was read as is asked for;
+        else for its bytes, which are here.
+        """
         read_so = inspection.request
-        if (_reading_part(read_so.policy), read_so.options) == (_reading_part(request.policy), request.options):
+        if (_reading_part(read_so.policy), read_so.options) == (
+            _reading_part(request.policy),
+            request.options,
+        ):
             try:
                 steps, folder = inspection.steps(), inspection.folder
                 judged = self._judged(request, steps, folder, inspection.sha256, Timings())
@@ -102,18 +120,31 @@ class Validation:
                 logs.get().info("inspection.dropped", reason=str(dropped))
         async with self._places:
             with self._spool.job() as folder:
-                job = Job(request, inspection.source, folder, self._limits, self._memory_bytes, self._timeout_s)
+                job = Job(
+                    request,
+                    inspection.source,
+                    folder,
+                    self._limits,
+                    self._memory_bytes,
+                    self._timeout_s,
+                )
                 examined = self._children.examine(job)
-                async with aclosing(self._judged(request, examined, folder, inspection.sha256, Timings())) as steps:
+                async with aclosing(
+                    self._judged(request, examined, folder, inspection.sha256, Timings())
+                ) as steps:
                     async for step in steps:
                         yield step
 
-    async def _validate(self, request: ValidateObjectRequest, folder: Path) -> AsyncGenerator[ValidateObjectResponse, None]:
+    async def _validate(
+        self, request: ValidateObjectRequest, folder: Path
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
         timings = Timings()
         source = folder / "source"
         if request.file_size > self._spool.bytes_per_job:
             message = f"The file has {request.file_size:,} bytes; the disk space for one file is {self._spool.bytes_per_job:,}."
-            yield await self._finished(request, _over_limit(message), request.sha256, folder, timings)
+            yield await self._finished(
+                request, _over_limit(message), request.sha256, folder, timings
+            )
             return
         for _ in range(FETCH_ATTEMPTS):
             digest = hashlib.sha256()
@@ -123,17 +154,25 @@ class Validation:
                         yield _progress("fetch", done, request.file_size, "bytes")
             if request.sha256 in (b"", digest.digest()):
                 break
-            # Bytes that were damaged on their way come whole the next time; those that are damaged in the store do not.
+            # Bytes that were damaged on their way come whole the next time; those that are damaged
+            # in the store do not.
             logs.get().warning("fetch.damaged", uri=request.file_uri)
         else:
             raise _object_lost(request, "another SHA-256 than was recorded")
         job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
-        async with aclosing(self._judged(request, self._children.examine(job), folder, digest.digest(), timings)) as steps:
+        async with aclosing(
+            self._judged(request, self._children.examine(job), folder, digest.digest(), timings)
+        ) as steps:
             async for step in steps:
                 yield step
 
     async def _judged(
-        self, request: ValidateObjectRequest, examined: AsyncGenerator[Step, None], folder: Path, sha256: bytes, timings: Timings
+        self,
+        request: ValidateObjectRequest,
+        examined: AsyncGenerator[Step, None],
+        folder: Path,
+        sha256: bytes,
+        timings: Timings,
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
         """Progress, then the stored report of a file that is being examined."""
         report = Report()
@@ -151,7 +190,12 @@ class Validation:
         yield await self._finished(request, report, sha256, folder, timings)
 
     async def _finished(
-        self, request: ValidateObjectRequest, report: Report, sha256: bytes, folder: Path, timings: Timings
+        self,
+        request: ValidateObjectRequest,
+        report: Report,
+        sha256: bytes,
+        folder: Path,
+        timings: Timings,
     ) -> ValidateObjectResponse:
         """The report, completed and stored with all that it names."""
         report.task_id, report.attempt, report.filename, report.file_size = (
@@ -168,7 +212,10 @@ class Validation:
             report.timings.append(StepTiming(step=name, seconds=seconds))
         for step in report.timings:
             timings.seconds.setdefault(step.step, step.seconds)
-        await self._store.put(results_key(report.task_id, report.attempt, "report.pb"), report.SerializeToString(deterministic=True))
+        await self._store.put(
+            results_key(report.task_id, report.attempt, "report.pb"),
+            report.SerializeToString(deterministic=True),
+        )
         timings.log(
             "validation.done",
             verdict=Verdict.Name(report.verdict),
@@ -181,11 +228,17 @@ class Validation:
         )
         return ValidateObjectResponse(report=report)
 
-    async def _fetch(self, request: ValidateObjectRequest, target: Path, update: Callable[[bytes], object]) -> AsyncGenerator[int, None]:
-        """Copies the object to the disk, going on where a connection broke. Yields bytes done, a few times a second."""
+    async def _fetch(
+        self, request: ValidateObjectRequest, target: Path, update: Callable[[bytes], object]
+    ) -> AsyncGenerator[int, None]:
+        """Copies the object to the disk, going on where a connection broke. Yields bytes done, a
+        few times a second.
+        """
         size = await self._store.size(request.file_uri)
         if size != request.file_size:
-            raise _object_lost(request, "no bytes in the object store" if size is None else f"{size:,} bytes there")
+            raise _object_lost(
+                request, "no bytes in the object store" if size is None else f"{size:,} bytes there"
+            )
         done = 0
         due = monotonic()
         with target.open("wb", buffering=0) as file:
@@ -208,12 +261,18 @@ class Validation:
                 except KeyError as failure:
                     raise _object_lost(request, "no bytes in the object store") from failure
                 except errors.SluiceError as failure:
-                    if failure.reason != ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE or attempt == FETCH_ATTEMPTS:
+                    if (
+                        failure.reason != ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE
+                        or attempt == FETCH_ATTEMPTS
+                    ):
                         raise
                     continue
                 if done == size:
                     return
-            raise errors.error(ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, "The object store keeps ending the file before its last byte.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
+                "The object store keeps ending the file before its last byte.",
+            )
 
     async def _store_results(self, report: Report, folder: Path) -> None:
         """Stores parts and rejects, and puts their URIs into the report."""
@@ -239,7 +298,9 @@ class Validation:
             raise errors.error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, message)
         return stored
 
-    async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncGenerator[bytes, None]:
+    async def rejects(
+        self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
+    ) -> AsyncGenerator[bytes, None]:
         """The rejects file; nothing where no row was refused.
 
         Raises:
@@ -260,7 +321,9 @@ class Validation:
         if await self._store.size(self._store.uri(key)) is None:
             with self._spool.job() as folder:
                 texts = {
-                    rejects.MARKS: self._store.uri(results_key(report.task_id, report.attempt, rejects.MARKS)),
+                    rejects.MARKS: self._store.uri(
+                        results_key(report.task_id, report.attempt, rejects.MARKS)
+                    ),
                     "csv": report.rejects_uri,
                 }
                 for name, uri in texts.items():
@@ -269,12 +332,15 @@ class Validation:
                             await asyncio.to_thread(file.write, data)
                 target = folder / "rejects.xlsx"
                 rows = self._limits.rejects_workbook_rows
-                await asyncio.to_thread(rejects_workbook.write, folder / "csv", folder / rejects.MARKS, target, rows)
+                await asyncio.to_thread(
+                    rejects_workbook.write, folder / "csv", folder / rejects.MARKS, target, rows
+                )
                 await self._store.put_file(key, target)
         return self._store.uri(key)
 
     async def delete(self, task_id: str) -> int:
-        """Deletes what was derived from a task's file, of all attempts; how many objects there were.
+        """Deletes what was derived from a task's file, of all attempts; how many objects there
+        were.
 
         Raises:
             SluiceError: STORAGE_UNAVAILABLE.
@@ -291,7 +357,9 @@ class Validation:
 
 
 def _reading_part(whole: Policy) -> Policy:
-    """What of a policy has to be known to read a file: not the contract, unless it leaves columns out."""
+    """What of a policy has to be known to read a file: not the contract, unless it leaves columns
+    out.
+    """
     made = Policy()
     made.CopyFrom(whole)
     if made.contract.mode != ContractMode.CONTRACT_MODE_DISCARD:
@@ -300,7 +368,9 @@ def _reading_part(whole: Policy) -> Policy:
 
 
 def _progress(phase: str, done: int, total: int, unit: str) -> ValidateObjectResponse:
-    return ValidateObjectResponse(progress=ValidationProgress(phase=phase, done=done, total=total, unit=unit))
+    return ValidateObjectResponse(
+        progress=ValidationProgress(phase=phase, done=done, total=total, unit=unit)
+    )
 
 
 def _over_limit(message: str) -> Report:

@@ -23,15 +23,18 @@ def browser() -> Iterator[Browser]:
     if not (ROOT / "frontend" / "dist" / "index.html").is_file():
         pytest.fail("the page is not built: run `make page`")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        launched = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         yield launched
         launched.close()
 
 
 @pytest.fixture
 def new_visitor(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
-    """Opens browsers of their own, at the server or at another `url`; options are those of Browser.new_context. In none of their tabs
-    may anything go wrong."""
+    """Opens browsers of their own, at the server or at another `url`; options are those of
+    Browser.new_context. In none of their tabs may anything go wrong.
+    """
     contexts, visitors = [], []
 
     def opened(url: str = stack.gateway_url, **options: object) -> Visitor:

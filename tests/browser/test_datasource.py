@@ -17,7 +17,9 @@ def test_drift_is_shown_and_a_contract_set_on_the_page_refuses_it(
     page, datasource = visitor.page, new_datasource("drifting")
     visitor.load(orders(tmp_path, "first.csv", months=GAPS), datasource)
     visitor.until("SUCCEEDED")
-    visitor.load(orders(tmp_path, "second.csv", months=GAPS, last_column="store", price=50), datasource)
+    visitor.load(
+        orders(tmp_path, "second.csv", months=GAPS, last_column="store", price=50), datasource
+    )
     visitor.until("SUCCEEDED")
     for kind, column in (("ADDED", "store"), ("MISSING", "shop"), ("SHIFTED", "price")):
         expect(page.locator(f'.report [data-drift="{kind}"]')).to_contain_text(column)

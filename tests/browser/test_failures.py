@@ -1,4 +1,6 @@
-"""The server, Druid or the sign-in is away: it is said where it matters, retried, and nothing that was typed is lost."""
+"""The server, Druid or the sign-in is away: it is said where it matters, retried, and nothing that
+was typed is lost.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,13 @@ def editor(page: Page) -> str:
 def let_sign_in_expire(page: Page) -> None:
     """Every request is answered as by a door that asks for a sign-in, until `unroute_all`."""
     place = {"line": None, "column": None, "value": None}
-    finding = {"code": "UNAUTHENTICATED", "message": "The sign-in has expired.", **place, "action": EXPIRED.action, "actor": "you"}
+    finding = {
+        "code": "UNAUTHENTICATED",
+        "message": "The sign-in has expired.",
+        **place,
+        "action": EXPIRED.action,
+        "actor": "you",
+    }
     for path in ("**/api/**", "**/graphql"):
         page.route(path, lambda route: route.fulfill(status=401, json=finding))
 
@@ -36,7 +44,9 @@ def test_the_server_is_away_while_somebody_types(
     instance.stop_program("gateway")
     try:
         visitor.send()
-        expect(page.get_by_text("Connection lost. The upload resumes automatically.")).to_be_visible(timeout=20_000)
+        expect(
+            page.get_by_text("Connection lost. The upload resumes automatically.")
+        ).to_be_visible(timeout=20_000)
         expect(page.locator(".lost")).to_be_visible()
         visitor.look("server-away")
         # A page that was not looked at before comes as soon as the server is back.
@@ -55,14 +65,18 @@ def test_the_server_is_away_while_somebody_types(
     visitor.expect_in_console(*AWAY)
 
 
-def test_the_sign_in_has_expired(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_the_sign_in_has_expired(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     page, datasource = visitor.page, new_datasource("expired")
     visitor.open("/")
     visitor.choose(orders(tmp_path, "expired.csv"), datasource=datasource)
     let_sign_in_expire(page)
     visitor.send()
     card = page.get_by_role("article", name="expired.csv")
-    expect(card.locator('[data-code="UNAUTHENTICATED"]')).to_contain_text("Your sign-in has expired")
+    expect(card.locator('[data-code="UNAUTHENTICATED"]')).to_contain_text(
+        "Your sign-in has expired"
+    )
     expect(page.get_by_label("Datasource")).to_have_value(datasource)
     visitor.look("sign-in-expired")
     page.get_by_role("link", name="Query", exact=True).click()

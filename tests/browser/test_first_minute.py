@@ -1,4 +1,6 @@
-"""From a dropped file to a chart of one's own data. The short part of the browser tests, which `make test` runs."""
+"""From a dropped file to a chart of one's own data. The short part of the browser tests, which
+`make test` runs.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,9 @@ DRAG = """([kinds, name, text]) => {
 }"""
 
 
-def test_a_dropped_file_becomes_a_chart(visitor: Visitor, new_datasource: Callable[[str], str]) -> None:
+def test_a_dropped_file_becomes_a_chart(
+    visitor: Visitor, new_datasource: Callable[[str], str]
+) -> None:
     page, datasource = visitor.page, new_datasource("first")
     visitor.open("/")
     dragged = ["My sales (2024).csv", SAMPLE.read_text()]
@@ -55,7 +59,9 @@ def test_a_dropped_file_becomes_a_chart(visitor: Visitor, new_datasource: Callab
     assert Path(saved.value.path()).read_text().startswith("month,rows\n2024-01-01")
 
 
-def test_the_editor_completes_tables_and_says_what_is_wrong(visitor: Visitor, new_datasource: Callable[[str], str]) -> None:
+def test_the_editor_completes_tables_and_says_what_is_wrong(
+    visitor: Visitor, new_datasource: Callable[[str], str]
+) -> None:
     page, datasource = visitor.page, new_datasource("completed")
     visitor.load(SAMPLE, datasource)
     visitor.until("SUCCEEDED")

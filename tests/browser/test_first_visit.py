@@ -1,4 +1,6 @@
-"""Somebody who comes for the first time, who uses no mouse, or who looks elsewhere while a file is loaded."""
+"""Somebody who comes for the first time, who uses no mouse, or who looks elsewhere while a file is
+loaded.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,8 +11,21 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.orders import orders
 from tests.browser.visitor import Visitor
 
-NOTHING = {"columns": [], "rows": [], "row_count": 0, "truncated": False, "elapsed_ms": 1, "query_id": "none"}
-STATISTICS = {"hours": 24, "buckets": [], "stages": [], "top_errors": [], "queue": {"waiting": 0, "running": 0}}
+NOTHING = {
+    "columns": [],
+    "rows": [],
+    "row_count": 0,
+    "truncated": False,
+    "elapsed_ms": 1,
+    "query_id": "none",
+}
+STATISTICS = {
+    "hours": 24,
+    "buckets": [],
+    "stages": [],
+    "top_errors": [],
+    "queue": {"waiting": 0, "running": 0},
+}
 
 
 def nothing_is_there(page: Page) -> None:
@@ -29,7 +44,9 @@ def nothing_is_there(page: Page) -> None:
     page.route("**/api/stats?*", lambda route: route.fulfill(json=STATISTICS))
 
 
-def test_a_first_visit_is_shown_what_to_do(visitor: Visitor, new_datasource: Callable[[str], str]) -> None:
+def test_a_first_visit_is_shown_what_to_do(
+    visitor: Visitor, new_datasource: Callable[[str], str]
+) -> None:
     page = visitor.page
     nothing_is_there(page)
     for path, text in (
@@ -55,7 +72,9 @@ def test_a_first_visit_is_shown_what_to_do(visitor: Visitor, new_datasource: Cal
     assert visitor.rows("loaded") == 10_000
 
 
-def test_the_keyboard_is_enough(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_the_keyboard_is_enough(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     page, file = visitor.page, orders(tmp_path, "keys.csv")
     page.on("filechooser", lambda chooser: chooser.set_files(str(file)))
     visitor.open("/")
@@ -101,7 +120,9 @@ ELSEWHERE = """
 """
 
 
-def test_who_looks_elsewhere_is_told_of_the_end(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_who_looks_elsewhere_is_told_of_the_end(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     page = visitor.page
     page.add_init_script(ELSEWHERE)
     visitor.open("/")
@@ -118,7 +139,9 @@ def test_who_looks_elsewhere_is_told_of_the_end(visitor: Visitor, tmp_path: Path
     assert page.evaluate("window.told") == ["told.csv was loaded"]
 
 
-def test_every_page_is_in_order(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_every_page_is_in_order(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     """History, datasources and dashboard of a server that has something."""
     page, datasource = visitor.page, new_datasource("pages")
     visitor.load(orders(tmp_path, "pages.csv"), datasource)

@@ -12,21 +12,29 @@ from tests.browser.visitor import Visitor
 ROWS = 600
 
 
-def test_a_replace_waits_for_its_plan_to_be_applied(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_a_replace_waits_for_its_plan_to_be_applied(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     page, datasource = visitor.page, new_datasource("planned")
     visitor.load(orders(tmp_path, "first.csv", rows=ROWS), datasource)
     visitor.until("SUCCEEDED")
 
     visitor.open("/")
-    visitor.choose(orders(tmp_path, "second.csv", rows=ROWS // 2, last_column="store"), datasource=datasource)
+    visitor.choose(
+        orders(tmp_path, "second.csv", rows=ROWS // 2, last_column="store"), datasource=datasource
+    )
     page.get_by_label("Replace the time range of this file").check()
     expect(page.get_by_label("Show me the changes before loading")).to_be_checked()
     visitor.send()
     page.wait_for_url("**/tasks/*")
     visitor.until("PLANNED")
-    expect(page.get_by_text(f"Replaces about {ROWS} rows of {datasource} by {ROWS // 2} rows.")).to_be_visible()
+    expect(
+        page.get_by_text(f"Replaces about {ROWS} rows of {datasource} by {ROWS // 2} rows.")
+    ).to_be_visible()
     for column in ("shop", "store"):
-        expect(page.locator("section", has_text="Changed columns").get_by_text(column, exact=True)).to_be_visible()
+        expect(
+            page.locator("section", has_text="Changed columns").get_by_text(column, exact=True)
+        ).to_be_visible()
     visitor.look("task-planned")
     page.reload()
     page.get_by_role("button", name="Apply this plan").click()

@@ -19,7 +19,9 @@ def bad_file(tmp_path: Path) -> Path:
     lines = ["order_date,region,product,quantity,revenue"]
     for number in range(ROWS):
         quantity = "many" if number % (ROWS // BAD) == 0 else str(number % 9)
-        lines.append(f"2024-{number % 12 + 1:02d}-{number % 28 + 1:02d},{'NESW'[number % 4]},p{number},{quantity},{number / 4}")
+        lines.append(
+            f"2024-{number % 12 + 1:02d}-{number % 28 + 1:02d},{'NESW'[number % 4]},p{number},{quantity},{number / 4}"
+        )
     file.write_text("\n".join(lines) + "\n")
     return file
 
@@ -57,7 +59,9 @@ def test_rejected_rows_are_explained_repaired_and_added(
     assert visitor.ask(f'SELECT COUNT(*) FROM "{datasource}"').replace(",", "") == str(ROWS)
 
 
-def test_a_file_that_cannot_be_loaded_says_why(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_a_file_that_cannot_be_loaded_says_why(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     file = tmp_path / "hopeless.csv"
     file.write_text("name,colour,size\na,red,big\nb,blue,small\n")
     page = visitor.page
@@ -74,6 +78,8 @@ def test_files_that_are_no_tables_are_not_taken(visitor: Visitor, tmp_path: Path
     empty.touch()
     visitor.open("/")
     visitor.choose(wrong, empty)
-    expect(visitor.page.get_by_role("alert")).to_contain_text("letter.pdf is not a .csv, .xlsx or .xls file")
+    expect(visitor.page.get_by_role("alert")).to_contain_text(
+        "letter.pdf is not a .csv, .xlsx or .xls file"
+    )
     expect(visitor.page.get_by_role("alert")).to_contain_text("empty.csv is empty")
     visitor.look("load-refused")

@@ -41,7 +41,12 @@ class Slow:
 
     def to(self, bytes_per_s: int) -> None:
         """-1 is as fast as it goes."""
-        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_s}
+        limits = {
+            "offline": False,
+            "latency": 0,
+            "downloadThroughput": -1,
+            "uploadThroughput": bytes_per_s,
+        }
         self._session.send("Network.emulateNetworkConditions", limits)
 
 
@@ -88,15 +93,25 @@ def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
 
 
 def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
-    new_visitor: Callable[..., Visitor], line: Line, large: Path, new_datasource: Callable[[str], str]
+    new_visitor: Callable[..., Visitor],
+    line: Line,
+    large: Path,
+    new_datasource: Callable[[str], str],
 ) -> None:
     visitor = new_visitor(url=line.url)
     begun: list[str] = []
-    visitor.page.on("request", lambda request: begun.append(request.method) if "/api/ingest/uploads" in request.url else None)
+    visitor.page.on(
+        "request",
+        lambda request: (
+            begun.append(request.method) if "/api/ingest/uploads" in request.url else None
+        ),
+    )
     slow = begin(visitor, large, new_datasource("cut"))
     until_sent(visitor, 50)
     line.cut()
-    expect(visitor.page.get_by_text("Connection lost. The upload resumes automatically.")).to_be_visible()
+    expect(
+        visitor.page.get_by_text("Connection lost. The upload resumes automatically.")
+    ).to_be_visible()
     at = sent(visitor)
     visitor.look("load-line-lost")
     line.mend()
@@ -108,7 +123,9 @@ def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
     assert (begun.count("POST"), begun.count("PATCH")) == (1, 2)
 
 
-def test_after_a_reload_the_same_file_goes_on_where_it_stopped(visitor: Visitor, large: Path, new_datasource: Callable[[str], str]) -> None:
+def test_after_a_reload_the_same_file_goes_on_where_it_stopped(
+    visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
+) -> None:
     page = visitor.page
     page.on("dialog", lambda asked: asked.accept())
     slow = begin(visitor, large, new_datasource("reloaded"), SLOW // 3)
@@ -132,7 +149,9 @@ def test_after_a_reload_the_same_file_goes_on_where_it_stopped(visitor: Visitor,
     other.nothing_went_wrong()
 
 
-def test_another_tab_shows_what_is_being_sent_and_cancels_it(visitor: Visitor, large: Path, new_datasource: Callable[[str], str]) -> None:
+def test_another_tab_shows_what_is_being_sent_and_cancels_it(
+    visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("elsewhere")
     slow = begin(visitor, large, datasource)
     until_sent(visitor, 30)

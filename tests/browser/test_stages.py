@@ -1,4 +1,6 @@
-"""In each stage a reload shows the load where it is, and a cancel ends it. A stage is held by freezing what it waits for."""
+"""In each stage a reload shows the load where it is, and a cancel ends it. A stage is held by
+freezing what it waits for.
+"""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -39,10 +41,17 @@ def reload_and_cancel(visitor: Visitor, state: str, stage: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "stage", "program"), [("VALIDATING", "validate", "validation"), ("INGESTING", "ingest", "druid_gateway")]
+    ("state", "stage", "program"),
+    [("VALIDATING", "validate", "validation"), ("INGESTING", "ingest", "druid_gateway")],
 )
 def test_while_a_service_works_on_it(
-    visitor: Visitor, instance: Instance, tmp_path: Path, new_datasource: Callable[[str], str], state: str, stage: str, program: str
+    visitor: Visitor,
+    instance: Instance,
+    tmp_path: Path,
+    new_datasource: Callable[[str], str],
+    state: str,
+    stage: str,
+    program: str,
 ) -> None:
     with frozen(instance, program):
         visitor.load(orders(tmp_path, "held.csv"), new_datasource("held"))
@@ -54,13 +63,21 @@ def test_while_a_service_works_on_it(
 def until_druid_has_it(stack: Stack, task: str) -> None:
     """Before that the broker is asked for the segments that are there."""
     until = monotonic() + 60
-    while not httpx.get(f"{stack.gateway_url}/api/ingest/tasks/{task}").raise_for_status().json()["druid_task_id"]:
+    while (
+        not httpx.get(f"{stack.gateway_url}/api/ingest/tasks/{task}")
+        .raise_for_status()
+        .json()["druid_task_id"]
+    ):
         assert monotonic() < until
         sleep(0.02)
 
 
 def test_while_its_rows_are_counted(
-    visitor: Visitor, instance: Instance, stack: Stack, tmp_path: Path, new_datasource: Callable[[str], str]
+    visitor: Visitor,
+    instance: Instance,
+    stack: Stack,
+    tmp_path: Path,
+    new_datasource: Callable[[str], str],
 ) -> None:
     page = visitor.page
     task = visitor.load(orders(tmp_path, "held.csv"), new_datasource("held"))
@@ -81,14 +98,20 @@ def test_while_its_rows_are_counted(
 
 
 def test_while_it_waits_for_its_turn(
-    visitor: Visitor, instance: Instance, stack: Stack, tmp_path: Path, new_datasource: Callable[[str], str]
+    visitor: Visitor,
+    instance: Instance,
+    stack: Stack,
+    tmp_path: Path,
+    new_datasource: Callable[[str], str],
 ) -> None:
     file, edge = orders(tmp_path, "queued.csv"), f"{stack.gateway_url}/api/ingest"
     with frozen(instance, "validation"):
         before = []
         for _ in range(WORKERS):
             sent = httpx.post(
-                f"{edge}/upload", data={"datasource_name": new_datasource("before")}, files={"file": ("a.csv", file.read_bytes())}
+                f"{edge}/upload",
+                data={"datasource_name": new_datasource("before")},
+                files={"file": ("a.csv", file.read_bytes())},
             )
             before.append(sent.json()["task_id"])
         visitor.load(file, new_datasource("queued"))
@@ -100,7 +123,9 @@ def test_while_it_waits_for_its_turn(
             httpx.post(f"{edge}/tasks/{task}/cancel").raise_for_status()
 
 
-def test_while_its_plan_waits(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_while_its_plan_waits(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     visitor.open("/")
     visitor.choose(orders(tmp_path, "planned.csv"), datasource=new_datasource("planned"))
     visitor.page.get_by_label("Show me the changes before loading").check()
@@ -111,7 +136,9 @@ def test_while_its_plan_waits(visitor: Visitor, tmp_path: Path, new_datasource: 
     visitor.until("CANCELLED")
 
 
-def test_at_its_end_a_reload_shows_the_same(visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]) -> None:
+def test_at_its_end_a_reload_shows_the_same(
+    visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
+) -> None:
     visitor.load(orders(tmp_path, "ended.csv"), new_datasource("ended"))
     visitor.until("SUCCEEDED")
     visitor.page.reload()

@@ -1,4 +1,6 @@
-"""A load is followed through reloads, in two tabs, through a restart of the server, and cancelled."""
+"""A load is followed through reloads, in two tabs, through a restart of the server, and
+cancelled.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,9 @@ SAMPLE = ROOT / "examples" / "sales.csv"
 
 
 @pytest.mark.parametrize("name", ["Sample - Superstore.csv", "Sample - Superstore.xls"])
-def test_the_superstore_is_loaded_whole(visitor: Visitor, hard_files: Path, name: str, new_datasource: Callable[[str], str]) -> None:
+def test_the_superstore_is_loaded_whole(
+    visitor: Visitor, hard_files: Path, name: str, new_datasource: Callable[[str], str]
+) -> None:
     page, datasource = visitor.page, new_datasource("superstore")
     visitor.load(hard_files / "sales" / name, datasource)
     visitor.until("SUCCEEDED")
@@ -24,7 +28,9 @@ def test_the_superstore_is_loaded_whole(visitor: Visitor, hard_files: Path, name
     assert visitor.ask(f'SELECT COUNT(*) FROM "{datasource}"') == "10,194"
 
 
-def test_two_tabs_and_reloads_see_the_same_load(visitor: Visitor, new_datasource: Callable[[str], str]) -> None:
+def test_two_tabs_and_reloads_see_the_same_load(
+    visitor: Visitor, new_datasource: Callable[[str], str]
+) -> None:
     page = visitor.page
     task = visitor.load(SAMPLE, new_datasource("tabs"))
     other = Visitor(page.context.new_page(), visitor.url)

@@ -68,10 +68,14 @@ class Visitor:
 
     def until(self, *states: str) -> None:
         """Waits until the shown task is in one of the states; another end fails."""
-        shown = self.page.locator(", ".join(f'.task-title [data-status="{state}"]' for state in {*states, *ENDS}))
+        shown = self.page.locator(
+            ", ".join(f'.task-title [data-status="{state}"]' for state in {*states, *ENDS})
+        )
         shown.wait_for(timeout=LOAD_MS)
         found = shown.get_attribute("data-status")
-        assert found in states, f"{found}, not {states}: {self.page.locator('.task-message').text_content()}"
+        assert found in states, (
+            f"{found}, not {states}: {self.page.locator('.task-message').text_content()}"
+        )
 
     def cancel(self) -> None:
         """Cancels the shown task, and says so twice."""
@@ -96,13 +100,16 @@ class Visitor:
         self.type_sql(sql)
         self.page.get_by_role("button", name="Run").click()
         self.page.locator(".result").wait_for()
-        if (table := self.page.get_by_role("button", name="Table")).get_attribute("aria-pressed") == "false":
+        if (table := self.page.get_by_role("button", name="Table")).get_attribute(
+            "aria-pressed"
+        ) == "false":
             table.click()
         return self.page.locator('.virtual-body [role="cell"]').first.text_content() or ""
 
     def look(self, name: str) -> None:
-        """Takes pictures into screenshots/ (light, dark, and on a phone); in each axe finds nothing that keeps somebody out, and nothing
-        has to be scrolled sideways."""
+        """Takes pictures into screenshots/ (light, dark, and on a phone); in each axe finds nothing
+        that keeps somebody out, and nothing has to be scrolled sideways.
+        """
         SCREENSHOTS.mkdir(exist_ok=True)
         # evaluate() is not held by the page's policy, as a script element would be.
         self.page.evaluate(AXE.read_text())
@@ -111,16 +118,27 @@ class Visitor:
             self.page.emulate_media(color_scheme=scheme)
             self.page.set_viewport_size(size)
             self.page.evaluate(DRAWN)
-            self.page.screenshot(path=str(SCREENSHOTS / f"{name}-{look}.png"), full_page=True, animations="disabled")
-            found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run()).violations")
-            told = [f"{each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in found]
+            self.page.screenshot(
+                path=str(SCREENSHOTS / f"{name}-{look}.png"), full_page=True, animations="disabled"
+            )
+            found: list[dict[str, Any]] = self.page.evaluate(
+                "async () => (await axe.run()).violations"
+            )
+            told = [
+                f"{each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}"
+                for each in found
+            ]
             assert told == [], f"{name} ({look}): {told}"
-            assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"], f"{name} ({look}) is too wide"
+            assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"], (
+                f"{name} ({look}) is too wide"
+            )
         self.page.emulate_media(color_scheme=None)
         self.page.set_viewport_size(before or LOOKS[0][2])
 
     def expect_in_console(self, *texts: str) -> None:
-        """What the browser itself notes there when something is refused or away that the test has refused or taken away."""
+        """What the browser itself notes there when something is refused or away that the test has
+        refused or taken away.
+        """
         self.wrong = [told for told in self.wrong if not any(text in told for text in texts)]
 
     def nothing_went_wrong(self) -> None:

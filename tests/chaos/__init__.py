@@ -1,1 +1,3 @@
-"""Proof that nothing is lost or doubled: faults of all kinds, and the same invariants checked after each of them."""
+"""Proof that nothing is lost or doubled: faults of all kinds, and the same invariants checked after
+each of them.
+"""

@@ -1,6 +1,8 @@
-"""`python -m tests.chaos`: whatever is killed or cut, every accepted upload ends in one truthful state. The last line is JSON.
+"""`python -m tests.chaos`: whatever is killed or cut, every accepted upload ends in one truthful
+state. The last line is JSON.
 
-`calls` fails each call of each stage between fakes; `cells` hurts the job queue on a real PostgreSQL; `runs` hurts the whole stack.
+`calls` fails each call of each stage between fakes; `cells` hurts the job queue on a real
+PostgreSQL; `runs` hurts the whole stack.
 """
 
 import asyncio
@@ -20,9 +22,13 @@ from tests.chaos.cells import CELLS, hurt
 from tests.chaos.runs import Run, figures, run, site
 from tests.unit.calls.stages import run_all
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 
-InstanceName = Annotated[str, typer.Option("--instance", help="The stack to use: test, default or bench.")]
+InstanceName = Annotated[
+    str, typer.Option("--instance", help="The stack to use: test, default or bench.")
+]
 
 
 @app.command("calls")
@@ -30,10 +36,18 @@ def calls_command() -> None:
     """Every call of every stage fails once, in five ways."""
     outcomes = asyncio.run(run_all())
     untruthful = [each for outcome in outcomes.values() for each in outcome.untruthful]
-    table("Calls that failed", ["stage", "cases", "untruthful"], [(n, o.cases, len(o.untruthful)) for n, o in outcomes.items()])
+    table(
+        "Calls that failed",
+        ["stage", "cases", "untruthful"],
+        [(n, o.cases, len(o.untruthful)) for n, o in outcomes.items()],
+    )
     for each in untruthful:
         print(f"UNTRUTHFUL {each}")
-    conclude(cases=sum(outcome.cases for outcome in outcomes.values()), untruthful=len(untruthful), stages=len(outcomes))
+    conclude(
+        cases=sum(outcome.cases for outcome in outcomes.values()),
+        untruthful=len(untruthful),
+        stages=len(outcomes),
+    )
     sys.exit(bool(untruthful))
 
 
@@ -42,14 +56,18 @@ def cells_command(jobs: int = 900, instance: InstanceName = "test") -> None:
     """The five cells of the published sweep of queue libraries."""
     results = asyncio.run(hurt(instance, jobs))
     columns = ["cell", "jobs", "lost", "doubled", "recovery_s", "rate_before", "rate_after"]
-    rows = [(r.name, r.jobs, r.lost, r.doubled, r.recovery_s, r.rate_before, r.rate_after) for r in results]
+    rows = [
+        (r.name, r.jobs, r.lost, r.doubled, r.recovery_s, r.rate_before, r.rate_after)
+        for r in results
+    ]
     table("Cells", columns, rows)
     recovered = [result for result in results if result.recovered]
     conclude(
         cells_recovered=len(recovered),
         lost=sum(result.lost for result in results),
         doubled=sum(result.doubled for result in results),
-        rate_ratio=sum(result.rate_after for result in results) / sum(result.rate_before for result in results),
+        rate_ratio=sum(result.rate_after for result in results)
+        / sum(result.rate_before for result in results),
         recovery_max_s=max(result.recovery_s for result in results),
         jobs=sum(result.jobs for result in results),
     )
@@ -57,8 +75,12 @@ def cells_command(jobs: int = 900, instance: InstanceName = "test") -> None:
 
 
 @app.command("runs")
-def runs_command(runs: int = 5, seed: int | None = None, instance: InstanceName = "test", short: bool = False) -> None:
-    """Everything is killed, frozen, cut and restarted while files come in. Run n has the seed + n - 1: a failing one can be had alone."""
+def runs_command(
+    runs: int = 5, seed: int | None = None, instance: InstanceName = "test", short: bool = False
+) -> None:
+    """Everything is killed, frozen, cut and restarted while files come in. Run n has the seed + n -
+    1: a failing one can be had alone.
+    """
     first = seed if seed is not None else int(time.time())
     print(f"seed {first}", flush=True)
     done: list[Run] = []

@@ -1,7 +1,9 @@
-"""The five cells of a published sweep of PostgreSQL queue libraries, for our jobs: are any lost, how soon do they go on, and how fast.
+"""The five cells of a published sweep of PostgreSQL queue libraries, for our jobs: are any lost,
+how soon do they go on, and how fast.
 
-A real status process works on tasks in a real PostgreSQL; its neighbours are fakes that take their time, so that the rate is bound by the
-workers and a worker that never comes back shows in it. Every cell has a schema of its own.
+A real status process works on tasks in a real PostgreSQL; its neighbours are fakes that take their
+time, so that the rate is bound by the workers and a worker that never comes back shows in it. Every
+cell has a schema of its own.
 """
 
 import asyncio
@@ -25,17 +27,26 @@ from services.status.db.store import Store
 from services.status.tasks.machine import Move, State
 from services.status.tasks.task import NewTask
 from sluice.validation.v1.validation_pb2 import ValidateObjectRequest, ValidateObjectResponse
-from tests.integration.status.neighbours import FakeFiles, serve_druid_gateway, serve_upload, serve_validation
+from tests.integration.status.neighbours import (
+    FakeFiles,
+    serve_druid_gateway,
+    serve_upload,
+    serve_validation,
+)
 from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation
 
 ROOT = Path(__file__).parents[2]
 
 JOB_S = (0.8, 2.4)
-"""How long the fake validation works on a task: at random, so that the workers do not end all at once."""
+"""How long the fake validation works on a task: at random, so that the workers do not end all at
+once.
+"""
 
 WORKERS = 16
 WINDOW_S = 30.0
-"""For how long a rate is measured. In 10 s the chance of the jobs' times alone made it 3 % more or less."""
+"""For how long a rate is measured. In 10 s the chance of the jobs' times alone made it 3 % more or
+less.
+"""
 
 RECOVERY_S = 15.0
 """Within which the first job has to end after the fault."""
@@ -46,7 +57,9 @@ Sql = "asyncpg.Connection[asyncpg.Record]"
 
 
 class _PacedValidation(FakeValidation):
-    async def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+    async def validate(
+        self, request: ValidateObjectRequest, timeout_s: float
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
         async for answer in super().validate(request, timeout_s):
             if answer.WhichOneof("step") == "report":
                 await asyncio.sleep(random.uniform(*JOB_S))
@@ -86,7 +99,12 @@ class Worker:
         try:
             while True:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "services.status", cwd=ROOT, env=self._environment, stderr=asyncio.subprocess.DEVNULL
+                    sys.executable,
+                    "-m",
+                    "services.status",
+                    cwd=ROOT,
+                    env=self._environment,
+                    stderr=asyncio.subprocess.DEVNULL,
                 )
                 await self._process.wait()
         finally:
@@ -111,15 +129,20 @@ class Bench:
 
     async def ended(self) -> int:
         """Tasks that have ended; an answer is waited for while PostgreSQL is away."""
-        rows: int = await self.ask("SELECT count(*) FROM ingestion_tasks WHERE completed_at IS NOT NULL")
+        rows: int = await self.ask(
+            "SELECT count(*) FROM ingestion_tasks WHERE completed_at IS NOT NULL"
+        )
         return rows
 
     async def ask(self, sql: str) -> int:
         """One number."""
         while True:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                # A connection of its own each time: the cells kill connections, and take all of them.
-                connection = await asyncpg.connect(self.url, timeout=3, server_settings={"application_name": "observer"})
+                # A connection of its own each time: the cells kill connections, and take all of
+                # them.
+                connection = await asyncpg.connect(
+                    self.url, timeout=3, server_settings={"application_name": "observer"}
+                )
                 try:
                     return int(await connection.fetchval(sql, timeout=5))
                 finally:
@@ -161,15 +184,26 @@ async def _terminate_backends(bench: Bench) -> None:
 
 
 async def _idle_connections(bench: Bench) -> None:
-    """300 clients that want a connection and do nothing with it: all that the server has are taken for 10 s, ours too."""
+    """300 clients that want a connection and do nothing with it: all that the server has are taken
+    for 10 s, ours too.
+    """
     held: list[asyncpg.Connection[asyncpg.Record]] = []
 
     async def hold() -> None:
-        with suppress(asyncpg.TooManyConnectionsError, asyncpg.PostgresConnectionError, OSError, TimeoutError):
-            held.append(await asyncpg.connect(bench.url, timeout=10, server_settings={"application_name": "idle"}))
+        with suppress(
+            asyncpg.TooManyConnectionsError, asyncpg.PostgresConnectionError, OSError, TimeoutError
+        ):
+            held.append(
+                await asyncpg.connect(
+                    bench.url, timeout=10, server_settings={"application_name": "idle"}
+                )
+            )
 
     await asyncio.gather(*(hold() for _ in range(300)))
-    await held[0].execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE $1 || ' %'", bench.schema)
+    await held[0].execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE $1 || ' %'",
+        bench.schema,
+    )
     until = monotonic() + 10
     while monotonic() < until:
         # What the killed connections left free is taken too.
@@ -188,7 +222,9 @@ CELLS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 
 
 async def hurt(instance_name: str, jobs: int) -> list[Result]:
-    """All cells, one after the other, on the instance's PostgreSQL, which is started for it unless it is up."""
+    """All cells, one after the other, on the instance's PostgreSQL, which is started for it unless
+    it is up.
+    """
     instance = Instance(instance_name, only=["postgres"])
     fresh = await asyncio.to_thread(instance.start)
     try:
@@ -199,7 +235,9 @@ async def hurt(instance_name: str, jobs: int) -> list[Result]:
             await asyncio.to_thread(instance.stop)
 
 
-async def _cell(name: str, fault: Callable[[Bench], Awaitable[None]], instance: Instance, jobs: int) -> Result:
+async def _cell(
+    name: str, fault: Callable[[Bench], Awaitable[None]], instance: Instance, jobs: int
+) -> Result:
     loads, files = FakeLoads(), FakeFiles()
     async with AsyncExitStack() as stack:
         url, schema = await stack.enter_async_context(_schema(instance.stack.database_url))
@@ -224,12 +262,15 @@ async def _cell(name: str, fault: Callable[[Bench], Awaitable[None]], instance: 
         began, had = monotonic(), await bench.ended()
         await _more_than(bench, had, END_S)
         recovery_s = monotonic() - began
-        # The first after the fault are followed by those that were waiting with them; only then the rate is steady.
+        # The first after the fault are followed by those that were waiting with them; only then the
+        # rate is steady.
         await _more_than(bench, had + 2 * WORKERS, END_S)
         after = await _rate(bench)
         with suppress(TimeoutError):
             await _more_than(bench, jobs - 1, END_S)
-        succeeded = await bench.ask("SELECT count(*) FROM ingestion_tasks WHERE status = 'SUCCEEDED'")
+        succeeded = await bench.ask(
+            "SELECT count(*) FROM ingestion_tasks WHERE status = 'SUCCEEDED'"
+        )
         gaps = await bench.ask(
             """SELECT count(*) FROM ingestion_tasks t WHERE last_sequence <>
             (SELECT count(*) FROM task_events e WHERE e.task_id = t.task_id AND e.sequence <= t.last_sequence)"""
@@ -269,9 +310,25 @@ async def _queue(url: str, jobs: int) -> None:
         for number in range(jobs):
             task_id = str(uuid.uuid4())
             await store.create(
-                NewTask(task_id, task_id, f"sales_{number}", "a.csv", "s3://b/k", 10, b"", "ONE_SHOT", "APPEND", True, "0" * 32)
+                NewTask(
+                    task_id,
+                    task_id,
+                    f"sales_{number}",
+                    "a.csv",
+                    "s3://b/k",
+                    10,
+                    b"",
+                    "ONE_SHOT",
+                    "APPEND",
+                    True,
+                    "0" * 32,
+                )
             )
-            await store.move(task_id, State.PENDING, Move(State.UPLOADED, "The file is complete.", columns={"file_size": 10}))
+            await store.move(
+                task_id,
+                State.PENDING,
+                Move(State.UPLOADED, "The file is complete.", columns={"file_size": 10}),
+            )
 
 
 async def _more_than(bench: Bench, number: int, within_s: float) -> None:

@@ -29,7 +29,9 @@ class World:
 
 
 async def strike(world: World, fault: Fault) -> int:
-    """Makes the fault happen, and end after its seconds. Returns the id of the process that it hit; 0 where it hit none of ours."""
+    """Makes the fault happen, and end after its seconds. Returns the id of the process that it hit;
+    0 where it hit none of ours.
+    """
     fleet = world.fleet
     match fault.action:
         case Action.KILL:
@@ -79,7 +81,9 @@ async def _terminate_backends(world: World, seconds: float) -> None:
     until = monotonic() + seconds
     while monotonic() < until:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError):
-            sql = await asyncpg.connect(world.database_url, timeout=3, server_settings={"application_name": "chaos"})
+            sql = await asyncpg.connect(
+                world.database_url, timeout=3, server_settings={"application_name": "chaos"}
+            )
             try:
                 await sql.execute(
                     """SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -27,7 +27,9 @@ def make(plan: Plan, upload: Upload) -> File:
     match upload.content:
         case Content.GOOD:
             data = sales_csv(upload.rows, seed)
-            return File(name, data, sum(float(line.split(b",")[4]) for line in data.splitlines()[1:]))
+            return File(
+                name, data, sum(float(line.split(b",")[4]) for line in data.splitlines()[1:])
+            )
         case Content.WORKBOOK:
             return _workbook(f"{seed}.xlsx", upload.rows, seed)
         case Content.FEW_COLUMNS:
@@ -57,7 +59,18 @@ def _workbook(name: str, rows: int, seed: int) -> File:
     for number in range(1, rows + 1):
         revenue = chance.randrange(1, 99_999) / 100
         total += revenue
-        sheet.write_datetime(number, 0, date(2024, 3, 1) + timedelta(days=chance.randrange(60)), day)
-        sheet.write_row(number, 1, [f"S{seed}-{number}", chance.choice(["north", "south"]), chance.randrange(1, 9), revenue])
+        sheet.write_datetime(
+            number, 0, date(2024, 3, 1) + timedelta(days=chance.randrange(60)), day
+        )
+        sheet.write_row(
+            number,
+            1,
+            [
+                f"S{seed}-{number}",
+                chance.choice(["north", "south"]),
+                chance.randrange(1, 9),
+                revenue,
+            ],
+        )
     book.close()
     return File(name, out.getvalue(), total)

@@ -1,4 +1,6 @@
-"""Our own services as processes of ours, two of each, behind links that can break; a process that dies is started again."""
+"""Our own services as processes of ours, two of each, behind links that can break; a process that
+dies is started again.
+"""
 
 import asyncio
 import os
@@ -18,8 +20,14 @@ from tests.chaos.proxy import Link
 
 ROOT = Path(__file__).parents[2]
 
-HURRIED = {"ABANDONED_AFTER_S": "25", "SWEEP_INTERVAL_S": "4", "PART_SIZE_BYTES": str(5 * 1024 * 1024)}
-"""So that a run need not wait for a minute until uploads of dead processes are given up, and files of 10 MB come in parts."""
+HURRIED = {
+    "ABANDONED_AFTER_S": "25",
+    "SWEEP_INTERVAL_S": "4",
+    "PART_SIZE_BYTES": str(5 * 1024 * 1024),
+}
+"""So that a run need not wait for a minute until uploads of dead processes are given up, and files
+of 10 MB come in parts.
+"""
 
 
 class Replica:
@@ -53,7 +61,13 @@ class Replica:
             try:
                 while True:
                     self._process = await asyncio.create_subprocess_exec(
-                        sys.executable, "-m", self._module, cwd=ROOT, env=dict(self._environment), stderr=log, stdout=log
+                        sys.executable,
+                        "-m",
+                        self._module,
+                        cwd=ROOT,
+                        env=dict(self._environment),
+                        stderr=log,
+                        stdout=log,
                     )
                     await self._process.wait()
                     await asyncio.sleep(0.2)
@@ -77,13 +91,20 @@ class Fleet:
 
 
 async def start(stack: AsyncExitStack, real: Stack, spool: Path, logs: Path) -> Fleet:
-    """Starts all replicas; `stack` stops them. `real` has the stores' true addresses, and the database and bucket to use."""
-    ports = {f"{service}-{number}": _free_port() for service in SERVICES for number in range(REPLICAS)}
+    """Starts all replicas; `stack` stops them. `real` has the stores' true addresses, and the
+    database and bucket to use.
+    """
+    ports = {
+        f"{service}-{number}": _free_port() for service in SERVICES for number in range(REPLICAS)
+    }
     backends = {
         "postgres": [_address(real.database_url)],
         "s3": [_address(real.s3_endpoint)],
         "druid": [_address(real.druid_url)],
-        **{service: [("127.0.0.1", ports[f"{service}-{number}"]) for number in range(REPLICAS)] for service in SERVICES},
+        **{
+            service: [("127.0.0.1", ports[f"{service}-{number}"]) for number in range(REPLICAS)]
+            for service in SERVICES
+        },
     }
     links = {name: Link(addresses) for name, addresses in backends.items()}
     for link in links.values():

@@ -1,4 +1,6 @@
-"""What must be true after every run: I1 to I6, from the event log, the object store and Druid, whatever was broken."""
+"""What must be true after every run: I1 to I6, from the event log, the object store and Druid,
+whatever was broken.
+"""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 TRUTH_S = 60.0
-"""For so long Druid may need to load segments again after its processes were killed, and the sweeper to come by."""
+"""For so long Druid may need to load segments again after its processes were killed, and the
+sweeper to come by.
+"""
 
 RELATIVE_TOLERANCE = 1e-9
 
@@ -55,12 +59,16 @@ class Evidence:
 
 
 async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Verdict:
-    """Waits until all tasks have ended, and until the stores agree with the table or TRUTH_S are over."""
+    """Waits until all tasks have ended, and until the stores agree with the table or TRUTH_S are
+    over.
+    """
     verdict = Verdict()
     verdict.stuck = await _unended(evidence.sql, stuck_s)
     until = monotonic() + TRUTH_S
     while True:
-        tasks = {row["task_id"]: row for row in await evidence.sql.fetch("SELECT * FROM ingestion_tasks")}
+        tasks = {
+            row["task_id"]: row for row in await evidence.sql.fetch("SELECT * FROM ingestion_tasks")
+        }
         await _check_stores(evidence, tasks, found := Verdict())
         if not found.findings or monotonic() > until:
             break
@@ -81,14 +89,23 @@ async def _unended(sql: "asyncpg.Connection[Row]", within_s: float) -> list[str]
     until = monotonic() + within_s
     while True:
         unended = "completed_at IS NULL OR load_state = 'REVERTING'"
-        rows = await sql.fetch(f"SELECT task_id, status, message FROM ingestion_tasks WHERE {unended}")
+        rows = await sql.fetch(
+            f"SELECT task_id, status, message FROM ingestion_tasks WHERE {unended}"
+        )
         if not rows or monotonic() > until:
-            return [f"I1 {row['task_id']} is {row['status']} after {within_s:g} s: {row['message']}" for row in rows]
+            return [
+                f"I1 {row['task_id']} is {row['status']} after {within_s:g} s: {row['message']}"
+                for row in rows
+            ]
         await asyncio.sleep(0.25)
 
 
-def _check_people(sent: Sequence[Sent], tasks: dict[str, Row], events: Sequence[Row], verdict: Verdict) -> None:
-    """I1 and I5 as people see them: what was accepted is there, once, with the end that its file deserves."""
+def _check_people(
+    sent: Sequence[Sent], tasks: dict[str, Row], events: Sequence[Row], verdict: Verdict
+) -> None:
+    """I1 and I5 as people see them: what was accepted is there, once, with the end that its file
+    deserves.
+    """
     # An undo has events of its own, after the end.
     ends = {event["task_id"]: event["sequence"] for event in events if event["kind"] == "STATE"}
     by_request = {row["request_id"]: row for row in tasks.values()}
@@ -97,14 +114,22 @@ def _check_people(sent: Sequence[Sent], tasks: dict[str, Row], events: Sequence[
         what = f"upload {each.upload.number} ({each.upload.content})"
         if len(ids) > 1:
             verdict.doubled.append(f"I5 {what}: one request id was accepted as {sorted(ids)}")
-        if each.accepted and (last := ends.get(each.accepted[0])) and each.watched != list(range(1, last + 1)):
-            verdict.broken.append(f"I1 whoever watched {each.accepted[0]} saw the events {each.watched} of {last}")
+        if (
+            each.accepted
+            and (last := ends.get(each.accepted[0]))
+            and each.watched != list(range(1, last + 1))
+        ):
+            verdict.broken.append(
+                f"I1 whoever watched {each.accepted[0]} saw the events {each.watched} of {last}"
+            )
         own = {by_request[name]["task_id"] for name in each.request_ids if name in by_request}
         for task_id in ids:
             task = tasks.get(task_id)
             if task is None:
                 verdict.lost.append(f"I1 {what} was accepted as {task_id}, which is not there")
-            elif (wrong := _wrong_end(each, task, own)) and not any(task_id in stuck for stuck in verdict.stuck):
+            elif (wrong := _wrong_end(each, task, own)) and not any(
+                task_id in stuck for stuck in verdict.stuck
+            ):
                 verdict.lost.append(f"I1 {what}, {task_id}: {wrong}")
 
 
@@ -118,9 +143,17 @@ def _wrong_end(sent: Sent, task: Row, own: set[str]) -> str:
         return ""
     if sent.upload.content not in GOOD:
         return "" if end is State.REJECTED else told
-    duplicate = end is State.REJECTED and problem.get("code") == "DUPLICATE_CONTENT" and task["duplicate_of"] in own
+    duplicate = (
+        end is State.REJECTED
+        and problem.get("code") == "DUPLICATE_CONTENT"
+        and task["duplicate_of"] in own
+    )
     if end is State.SUCCEEDED:
-        return "" if task["row_count"] == sent.upload.rows else f"ended SUCCEEDED with {task['row_count']} of {sent.upload.rows} rows"
+        return (
+            ""
+            if task["row_count"] == sent.upload.rows
+            else f"ended SUCCEEDED with {task['row_count']} of {sent.upload.rows} rows"
+        )
     return "" if duplicate else told
 
 
@@ -130,8 +163,10 @@ async def _check_stores(evidence: Evidence, tasks: dict[str, Row], verdict: Verd
 
 
 async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I2: a load that is LIVE has all its rows and its sums, once; one that is PARTLY_REPLACED has some of them, and one that is REPLACED
-    none. I3: of any other task, and of a load that was undone, no row is there, and none is on its way."""
+    """I2: a load that is LIVE has all its rows and its sums, once; one that is PARTLY_REPLACED has
+    some of them, and one that is REPLACED none. I3: of any other task, and of a load that was
+    undone, no row is there, and none is on its way.
+    """
     seen: dict[str, tuple[int, dict[str, float]]] = {}
     sums: defaultdict[str, set[str]] = defaultdict(set)
     for row in tasks.values():
@@ -142,10 +177,14 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
         rows, found = seen.get(task_id, (0, {}))
         if task["status"] != "SUCCEEDED":
             if rows:
-                verdict.doubled.append(f"I3 {task_id} is {task['status']}, and {rows} of its rows are in Druid")
+                verdict.doubled.append(
+                    f"I3 {task_id} is {task['status']}, and {rows} of its rows are in Druid"
+                )
         elif task["load_state"] == "REVERTED":
             if rows:
-                verdict.doubled.append(f"I3 {task_id} was undone, and {rows} of its rows are in Druid")
+                verdict.doubled.append(
+                    f"I3 {task_id} was undone, and {rows} of its rows are in Druid"
+                )
         elif task["load_state"] == "REPLACED":
             if rows:
                 found_rows = f"{rows} of its {task['row_count']} rows are in Druid"
@@ -158,46 +197,85 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
             if rows < task["row_count"]:
                 verdict.lost.append(f"I2 {task_id} has {rows} of {task['row_count']} rows in Druid")
             elif rows > task["row_count"]:
-                verdict.doubled.append(f"I2 {task_id} has {rows} rows in Druid instead of {task['row_count']}")
+                verdict.doubled.append(
+                    f"I2 {task_id} has {rows} rows in Druid instead of {task['row_count']}"
+                )
             for column, expected in task["expected_sums"].items():
-                if abs(found.get(column, 0.0) - expected) > RELATIVE_TOLERANCE * max(abs(expected), 1.0):
-                    verdict.broken.append(f"I2 {task_id}: the sum of {column} is {found.get(column)} instead of {expected}")
+                if abs(found.get(column, 0.0) - expected) > RELATIVE_TOLERANCE * max(
+                    abs(expected), 1.0
+                ):
+                    verdict.broken.append(
+                        f"I2 {task_id}: the sum of {column} is {found.get(column)} instead of {expected}"
+                    )
     for strange in seen.keys() - tasks.keys():
         verdict.doubled.append(f"I3 rows of {strange}, which is no task")
-    running = (await druid.get("/druid/indexer/v1/tasks", params={"state": "running"})).raise_for_status().json()
+    running = (
+        (await druid.get("/druid/indexer/v1/tasks", params={"state": "running"}))
+        .raise_for_status()
+        .json()
+    )
     for each in running:
-        owner = next((task_id for task_id in tasks if each["id"].startswith(f"sluice-{task_id}-")), None)
+        owner = next(
+            (task_id for task_id in tasks if each["id"].startswith(f"sluice-{task_id}-")), None
+        )
         if owner and State(tasks[owner]["status"]) in TERMINAL:
             verdict.doubled.append(f"I3 {owner} has ended, and {each['id']} still runs in Druid")
 
 
-async def _loads_of(druid: httpx.AsyncClient, datasource: str, columns: Sequence[str]) -> dict[str, tuple[int, dict[str, float]]]:
+async def _loads_of(
+    druid: httpx.AsyncClient, datasource: str, columns: Sequence[str]
+) -> dict[str, tuple[int, dict[str, float]]]:
     """Rows and sums of every load in a datasource, as a query of anybody's sees them."""
     figures = ", ".join(f'SUM(CAST("{column}" AS DOUBLE))' for column in columns)
     sql = f'SELECT "__load_id", COUNT(*){", " if figures else ""}{figures} FROM "{datasource}" GROUP BY 1'
-    answer = await druid.post("/druid/v2/sql", json={"query": sql, "resultFormat": "array", "context": {"useCache": False}})
+    answer = await druid.post(
+        "/druid/v2/sql",
+        json={"query": sql, "resultFormat": "array", "context": {"useCache": False}},
+    )
     if answer.status_code == httpx.codes.BAD_REQUEST and "not found" in answer.text:
         return {}
     rows: list[list[Any]] = answer.raise_for_status().json()
-    return {row[0]: (row[1], {name: float(value or 0) for name, value in zip(columns, row[2:], strict=True)}) for row in rows}
+    return {
+        row[0]: (
+            row[1],
+            {name: float(value or 0) for name, value in zip(columns, row[2:], strict=True)},
+        )
+        for row in rows
+    }
 
 
 async def _check_objects(evidence: Evidence, tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I4: no object without a task that keeps it, no open multipart upload without a PENDING task."""
+    """I4: no object without a task that keeps it, no open multipart upload without a PENDING
+    task.
+    """
     keys = await _keys(evidence)
     for key in keys:
         if key.startswith("uploads/"):
-            task = next((row for row in tasks.values() if row["file_uri"] == f"s3://{evidence.bucket}/{key}"), None)
+            task = next(
+                (
+                    row
+                    for row in tasks.values()
+                    if row["file_uri"] == f"s3://{evidence.bucket}/{key}"
+                ),
+                None,
+            )
             if task is None:
                 verdict.broken.append(f"I4 {key} belongs to no task")
             elif task["sha256"] == b"" and State(task["status"]) in TERMINAL:
-                verdict.broken.append(f"I4 {key} is kept for {task['task_id']}, whose upload was {task['status']}")
+                verdict.broken.append(
+                    f"I4 {key} is kept for {task['task_id']}, whose upload was {task['status']}"
+                )
         elif key.split("/")[1] not in tasks:
             verdict.broken.append(f"I4 {key} belongs to no task")
     for task_id, task in tasks.items():
-        if task["status"] == "SUCCEEDED" and task["file_uri"].removeprefix(f"s3://{evidence.bucket}/") not in keys:
+        if (
+            task["status"] == "SUCCEEDED"
+            and task["file_uri"].removeprefix(f"s3://{evidence.bucket}/") not in keys
+        ):
             verdict.lost.append(f"I4 the object of {task_id} is gone")
-    answer = await evidence.objects.list_multipart_uploads(Bucket=evidence.bucket, Prefix="uploads/")
+    answer = await evidence.objects.list_multipart_uploads(
+        Bucket=evidence.bucket, Prefix="uploads/"
+    )
     pending = {row["file_uri"] for row in tasks.values() if row["status"] == "PENDING"}
     for upload in answer.get("Uploads", []):
         if f"s3://{evidence.bucket}/{upload['Key']}" not in pending:
@@ -206,11 +284,15 @@ async def _check_objects(evidence: Evidence, tasks: dict[str, Row], verdict: Ver
 
 async def _keys(evidence: Evidence) -> set[str]:
     pages = evidence.objects.get_paginator("list_objects_v2").paginate(Bucket=evidence.bucket)
-    return {each["Key"] for page in [page async for page in pages] for each in page.get("Contents", [])}
+    return {
+        each["Key"] for page in [page async for page in pages] for each in page.get("Contents", [])
+    }
 
 
 def _check_events(events: Sequence[Row], tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I5: along the graph, without a gap, with one end. I6: nobody writes under an attempt that is no longer the newest."""
+    """I5: along the graph, without a gap, with one end. I6: nobody writes under an attempt that is
+    no longer the newest.
+    """
     by_task: dict[str, list[Row]] = defaultdict(list)
     for event in events:
         by_task[event["task_id"]].append(event)
@@ -222,8 +304,12 @@ def _check_events(events: Sequence[Row], tasks: dict[str, Row], verdict: Verdict
         for before, after in pairwise(states):
             if after not in next_states(before):
                 verdict.broken.append(f"I5 {task_id} went from {before} to {after}")
-        if sum(state in TERMINAL for state in states) > 1 or (states and states[-1] != task["status"]):
-            verdict.broken.append(f"I1 {task_id} is {task['status']} and its events end with {states}")
+        if sum(state in TERMINAL for state in states) > 1 or (
+            states and states[-1] != task["status"]
+        ):
+            verdict.broken.append(
+                f"I1 {task_id} is {task['status']} and its events end with {states}"
+            )
         attempts = [event["attempt"] for event in log]
         if attempts != sorted(attempts):
             verdict.broken.append(f"I6 {task_id} was written to by an old attempt: {attempts}")

@@ -7,7 +7,15 @@ from enum import StrEnum
 
 SERVICES = ("status", "upload", "validation", "druid_gateway", "gateway")
 REPLICAS = 2
-STORES = ("postgres", "s3", "druid_broker", "druid_coordinator", "druid_historical", "druid_indexer", "druid_router")
+STORES = (
+    "postgres",
+    "s3",
+    "druid_broker",
+    "druid_coordinator",
+    "druid_historical",
+    "druid_indexer",
+    "druid_router",
+)
 LINKS = ("postgres", "s3", "druid", *SERVICES)
 
 MEASURED_AT_S = 4.0
@@ -97,7 +105,12 @@ class Plan:
         yield f"plan of seed {self.seed}; again with: make chaos RUNS=1 SEED={self.seed}{' SHORT=1' if self.short else ''}"
         told = [(each.at_s, f"upload {each.number}: {_upload(each)}") for each in self.uploads]
         told += [
-            (each.at_s, f"{each.target}: {each.action}" + (f" for {each.seconds:.1f} s" if each.seconds else "")) for each in self.faults
+            (
+                each.at_s,
+                f"{each.target}: {each.action}"
+                + (f" for {each.seconds:.1f} s" if each.seconds else ""),
+            )
+            for each in self.faults
         ]
         for at_s, text in sorted(told):
             yield f"  {at_s:5.1f} s  {text}"
@@ -113,7 +126,10 @@ def make(seed: int, short: bool = False) -> Plan:
     while at_s < end_s:
         faults.append(_fault(chance, at_s))
         at_s += chance.choice([0.2, 1.0, 2.0, 4.0])
-    uploads = [_new_upload(chance, seed, number, end_s) for number in range(6 if short else chance.randint(7, 10))]
+    uploads = [
+        _new_upload(chance, seed, number, end_s)
+        for number in range(6 if short else chance.randint(7, 10))
+    ]
     return Plan(seed, short, tuple(uploads), tuple(faults))
 
 
@@ -146,7 +162,9 @@ def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> 
     return Upload(
         number=number,
         # The first are there when the measured fault comes.
-        at_s=chance.uniform(0, MEASURED_AT_S) if number < 4 else chance.uniform(MEASURED_AT_S, end_s),
+        at_s=chance.uniform(0, MEASURED_AT_S)
+        if number < 4
+        else chance.uniform(MEASURED_AT_S, end_s),
         content=content,
         rows=rows,
         datasource=f"chaos_{seed}_{chance.choice('ab')}",
@@ -160,7 +178,9 @@ def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> 
 
 
 def _broken(fault: Fault) -> str:
-    return f"{fault.target}: {fault.action}" + (f" for {fault.seconds:.1f} s" if fault.seconds else "")
+    return f"{fault.target}: {fault.action}" + (
+        f" for {fault.seconds:.1f} s" if fault.seconds else ""
+    )
 
 
 def _upload(upload: Upload) -> str:

@@ -76,7 +76,10 @@ class Link:
             up_reader, up_writer = await self._connect()
             ends.append(up_writer)
             self._writers.add(up_writer)
-            await asyncio.gather(self._pump(reader, up_writer, answers=False), self._pump(up_reader, writer, answers=True))
+            await asyncio.gather(
+                self._pump(reader, up_writer, answers=False),
+                self._pump(up_reader, writer, answers=True),
+            )
         except OSError:
             return
         finally:
@@ -93,7 +96,9 @@ class Link:
                 return await asyncio.open_connection(*backend)
         raise ConnectionRefusedError
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
         while data := await reader.read(_PIECE):
             if answers and self._mode is Mode.DEAF:
                 raise ConnectionResetError

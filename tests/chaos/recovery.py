@@ -1,4 +1,5 @@
-"""How long the measured fault of a run was felt: until the service answers again, and until somebody works again on the tasks that it hit.
+"""How long the measured fault of a run was felt: until the service answers again, and until
+somebody works again on the tasks that it hit.
 
 The fault comes alone: nothing else breaks in the seconds after it.
 """
@@ -18,9 +19,13 @@ from tests.chaos.plan import QUIET_S, Fault
 
 PAUSE_S = 0.03
 
-_STATES_OF = {"validation": ("VALIDATING",), "druid_gateway": ("INGESTING", "VERIFYING", "CLEANING")}
-"""States in which a task needs the service. A task that the fault did not hit keeps its attempt, or has a new one for another reason, as
-when it waited for its turn; it is not counted."""
+_STATES_OF = {
+    "validation": ("VALIDATING",),
+    "druid_gateway": ("INGESTING", "VERIFYING", "CLEANING"),
+}
+"""States in which a task needs the service. A task that the fault did not hit keeps its attempt, or
+has a new one for another reason, as when it waited for its turn; it is not counted.
+"""
 
 _HIT = """
 SELECT t.task_id, t.attempt, t.completed_at, t.worker, EXISTS (
@@ -75,15 +80,29 @@ async def _until_worked_on(
     within_s: float,
 ) -> dict[str, float]:
     """Seconds until each task that was hit had a higher attempt, or had ended."""
-    must = {task_id for task_id, row in before.items() if service == "status" and pid and f"-{pid}-" in (row["worker"] or "")}
-    may = {task_id for task_id, row in before.items() if row["status"] in _STATES_OF.get(service, ())}
+    must = {
+        task_id
+        for task_id, row in before.items()
+        if service == "status" and pid and f"-{pid}-" in (row["worker"] or "")
+    }
+    may = {
+        task_id for task_id, row in before.items() if row["status"] in _STATES_OF.get(service, ())
+    }
     found: dict[str, float] = {}
     asked = sorted(must | may)
     while monotonic() - began < within_s and (may or must - found.keys()):
-        for row in await sql.fetch(_HIT, asked, [before[task_id]["last_sequence"] for task_id in asked]):
+        for row in await sql.fetch(
+            _HIT, asked, [before[task_id]["last_sequence"] for task_id in asked]
+        ):
             task_id = row["task_id"]
-            again = row["attempt"] > before[task_id]["attempt"] and row["worker"] is not None and (task_id in must or row["given_up"])
-            if task_id not in found and (again or (task_id in must and row["completed_at"] is not None)):
+            again = (
+                row["attempt"] > before[task_id]["attempt"]
+                and row["worker"] is not None
+                and (task_id in must or row["given_up"])
+            )
+            if task_id not in found and (
+                again or (task_id in must and row["completed_at"] is not None)
+            ):
                 found[task_id] = monotonic() - began
         await asyncio.sleep(PAUSE_S)
     return {**found, **dict.fromkeys(must - found.keys(), within_s)}
@@ -104,11 +123,20 @@ async def _answers(world: World, service: str) -> bool:
     if service == "gateway":
         async with httpx.AsyncClient(trust_env=False) as http:
             return (await http.get(f"http://127.0.0.1:{port}/healthz", timeout=1)).is_success
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+    async with grpc.aio.insecure_channel(
+        f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]
+    ) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=1
+        )
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def all_serving(world: World) -> None:
     """Returns when every service answers at its address."""
-    await asyncio.gather(*(_until_it_answers(world, service) for service in ("status", "upload", "validation", "druid_gateway", "gateway")))
+    await asyncio.gather(
+        *(
+            _until_it_answers(world, service)
+            for service in ("status", "upload", "validation", "druid_gateway", "gateway")
+        )
+    )

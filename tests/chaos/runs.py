@@ -39,7 +39,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Site:
-    """Where runs happen: the stores of an instance, with a schema and a bucket of our own, and our own fleet."""
+    """Where runs happen: the stores of an instance, with a schema and a bucket of our own, and our
+    own fleet.
+    """
 
     world: World
     doors: "_Doors"
@@ -63,10 +65,14 @@ class _Doors:
         )
         async with AsyncExitStack() as doors:
             objects = await doors.enter_async_context(s3.client(settings))
-            druid = await doors.enter_async_context(httpx.AsyncClient(base_url=self.stack.druid_url, timeout=30, trust_env=False))
+            druid = await doors.enter_async_context(
+                httpx.AsyncClient(base_url=self.stack.druid_url, timeout=30, trust_env=False)
+            )
             sql = await asyncpg.connect(self.database_url, timeout=10)
             doors.push_async_callback(sql.close)
-            await sql.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+            await sql.set_type_codec(
+                "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+            )
             yield Evidence(sql, objects, self.stack.s3_bucket, druid)
 
 
@@ -93,7 +99,9 @@ async def _forget(doors: _Doors, name: str) -> None:
     async with doors.open() as evidence:
         # There is no table where the fleet was given up before it had come up.
         if await evidence.sql.fetchval("SELECT to_regclass('ingestion_tasks')"):
-            for row in await evidence.sql.fetch("SELECT DISTINCT datasource_name FROM ingestion_tasks"):
+            for row in await evidence.sql.fetch(
+                "SELECT DISTINCT datasource_name FROM ingestion_tasks"
+            ):
                 await evidence.druid.delete(forget(row["datasource_name"]))
         await evidence.sql.execute(f"DROP SCHEMA {name} CASCADE")
 
@@ -160,4 +168,8 @@ def _different(runs: Sequence[Run], kind: str) -> int:
 
 def _p99(runs: Sequence[Run], action: Action) -> float | None:
     seconds = [each.recovery.seconds for each in runs if each.recovery.fault.action is action]
-    return statistics.quantiles(seconds, n=100, method="inclusive")[98] if len(seconds) > 1 else next(iter(seconds), None)
+    return (
+        statistics.quantiles(seconds, n=100, method="inclusive")[98]
+        if len(seconds) > 1
+        else next(iter(seconds), None)
+    )

@@ -1,4 +1,6 @@
-"""People who send files and do not give up: they ask again under the same request id, and in the end under a new one."""
+"""People who send files and do not give up: they ask again under the same request id, and in the
+end under a new one.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,7 +63,9 @@ async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, 
                 sent.accepted.append(answer.json()["task_id"])
             else:
                 sent.refusal = f"{answer.status_code} {answer.text[:300]}"
-        if any(answer is not None and answer.status_code in (400, 413, 415, 422) for answer in answers):
+        if any(
+            answer is not None and answer.status_code in (400, 413, 415, 422) for answer in answers
+        ):
             break
         if not sent.accepted:
             await asyncio.sleep(0.5)
@@ -77,12 +81,19 @@ async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, 
 
 
 async def _watch(http: httpx.AsyncClient, task_id: str, seen: list[int]) -> None:
-    """Follows the task to its end, as a page does: a connection that breaks is made again, after the last event that came."""
+    """Follows the task to its end, as a page does: a connection that breaks is made again, after
+    the last event that came.
+    """
     until = monotonic() + WATCH_S
     while monotonic() < until:
         headers = {"Last-Event-ID": str(seen[-1])} if seen else {}
         with suppress(httpx.TransportError):
-            async with http.stream("GET", f"/api/ingest/tasks/{task_id}/events", headers=headers, timeout=WATCH_TIMEOUT_S) as answer:
+            async with http.stream(
+                "GET",
+                f"/api/ingest/tasks/{task_id}/events",
+                headers=headers,
+                timeout=WATCH_TIMEOUT_S,
+            ) as answer:
                 if answer.status_code == httpx.codes.NO_CONTENT:
                     return
                 async for line in answer.aiter_lines():
@@ -93,11 +104,18 @@ async def _watch(http: httpx.AsyncClient, task_id: str, seen: list[int]) -> None
         await asyncio.sleep(0.2)
 
 
-async def _post(http: httpx.AsyncClient, sent: Sent, leaves_after: float | None) -> httpx.Response | None:
+async def _post(
+    http: httpx.AsyncClient, sent: Sent, leaves_after: float | None
+) -> httpx.Response | None:
     """The answer; None where there was none."""
-    headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}", "Idempotency-Key": sent.request_ids[-1]}
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
+        "Idempotency-Key": sent.request_ids[-1],
+    }
     with suppress(httpx.TransportError, _LeftError):
-        return await http.post("/api/ingest/upload", content=_body(sent, leaves_after), headers=headers, timeout=40)
+        return await http.post(
+            "/api/ingest/upload", content=_body(sent, leaves_after), headers=headers, timeout=40
+        )
     return None
 
 

@@ -40,13 +40,25 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 
 def remove(checkout: Compose) -> None:
-    """Containers, networks and volumes of the deployment: its stores keep the passwords that they were made with."""
-    checkout.run("down", "--volumes", "--remove-orphans", "--timeout", "10", layers=("observability",), check=False)
+    """Containers, networks and volumes of the deployment: its stores keep the passwords that they
+    were made with.
+    """
+    checkout.run(
+        "down",
+        "--volumes",
+        "--remove-orphans",
+        "--timeout",
+        "10",
+        layers=("observability",),
+        check=False,
+    )
 
 
 @pytest.fixture(scope="session")
 def compose(checkout: Compose, say: Callable[[str], None]) -> Iterator[Compose]:
-    """Everything up and healthy; nothing of it is left at the end, nor of a run before that was cut off."""
+    """Everything up and healthy; nothing of it is left at the end, nor of a run before that was cut
+    off.
+    """
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         pytest.skip("no Docker engine answers: make test-compose starts one")
     remove(checkout)

@@ -1,4 +1,5 @@
-"""What a test runs in a container of its own: sends a file, says when it is half sent, waits for a line, and goes on.
+"""What a test runs in a container of its own: sends a file, says when it is half sent, waits for a
+line, and goes on.
 
 Prints `half`, and at the end the task's id. Arguments: datasource, rows.
 """
@@ -32,7 +33,9 @@ async def send(datasource: str, size: int) -> None:
             say("half")
             sys.stdin.readline()
 
-    async with SluiceClient("upload:50051", "status:50054", "validation:50052", "druid_gateway:50053") as client:
+    async with SluiceClient(
+        "upload:50051", "status:50054", "validation:50052", "druid_gateway:50053"
+    ) as client:
         say(await client.upload(FILE, datasource, progress=progress))
 
 

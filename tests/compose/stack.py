@@ -1,4 +1,6 @@
-"""A compose project of its own: a copy of the checkout's files with new secrets, so that nothing of a developer's deployment is touched."""
+"""A compose project of its own: a copy of the checkout's files with new secrets, so that nothing of
+a developer's deployment is touched.
+"""
 
 import json
 import os
@@ -68,7 +70,10 @@ def any_port() -> int:
 
 def choose_ports() -> dict[str, int]:
     """The compose files' own ports, others in place of those that are taken on this machine."""
-    return {name: int(os.environ[name]) if name in os.environ else port if free(port) else any_port() for name, port in PORTS.items()}
+    return {
+        name: int(os.environ[name]) if name in os.environ else port if free(port) else any_port()
+        for name, port in PORTS.items()
+    }
 
 
 def copy_checkout(folder: Path) -> None:
@@ -91,7 +96,9 @@ def copy_checkout(folder: Path) -> None:
 def make_environment_files(folder: Path) -> None:
     """What `make docker.env` does, in the copy, as somebody without AWS."""
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    subprocess.run([sys.executable, "-m", "deploy.env"], cwd=folder, env=shell, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "deploy.env"], cwd=folder, env=shell, check=True, capture_output=True
+    )
 
 
 @dataclass
@@ -102,12 +109,28 @@ class Compose:
     ports: Mapping[str, int] = field(default_factory=choose_ports)
 
     def run(
-        self, *arguments: str, layers: tuple[str, ...] = (), timeout: float = 600, check: bool = True, given: str | None = None
+        self,
+        *arguments: str,
+        layers: tuple[str, ...] = (),
+        timeout: float = 600,
+        check: bool = True,
+        given: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """`docker compose ...` with the core file and those of `layers`; `given` is its standard input."""
+        """`docker compose ...` with the core file and those of `layers`; `given` is its standard
+        input.
+        """
         files = ["docker-compose.yml", *(f"docker-compose.{layer}.yml" for layer in layers)]
         done = subprocess.run(
-            ["docker", "compose", "--progress", "quiet", "-p", PROJECT, *(part for file in files for part in ("-f", file)), *arguments],
+            [
+                "docker",
+                "compose",
+                "--progress",
+                "quiet",
+                "-p",
+                PROJECT,
+                *(part for file in files for part in ("-f", file)),
+                *arguments,
+            ],
             cwd=self.folder,
             env=self.environment,
             input=given,
@@ -141,9 +164,14 @@ class Compose:
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """Service -> what `docker inspect` says of its first container."""
-        names = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}").split()
+        names = docker(
+            "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"
+        ).split()
         inspected = json.loads(docker("inspect", *names)) if names else []
-        return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in reversed(inspected)}
+        return {
+            item["Config"]["Labels"]["com.docker.compose.service"]: item
+            for item in reversed(inspected)
+        }
 
     def secret(self, name: str) -> str:
         """A value of docker.env."""
@@ -153,13 +181,20 @@ class Compose:
     def logs(self) -> str:
         """The ends of all logs, without the secrets of docker.env."""
         text = self.run("logs", "--no-color", "--tail", "40", check=False).stdout
-        for name in ("AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "SLUICE_DATABASE_PASSWORD", "DRUID_METADATA_PASSWORD"):
+        for name in (
+            "AWS_SECRET_ACCESS_KEY",
+            "POSTGRES_PASSWORD",
+            "SLUICE_DATABASE_PASSWORD",
+            "DRUID_METADATA_PASSWORD",
+        ):
             text = text.replace(self.secret(name), "***")
         return text
 
 
 def docker(*arguments: str) -> str:
     """Output of docker, which must succeed."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()

@@ -1,4 +1,6 @@
-"""The alerts of Prometheus: expressions that parse, of figures that there are, each explained in the runbook."""
+"""The alerts of Prometheus: expressions that parse, of figures that there are, each explained in
+the runbook.
+"""
 
 import re
 from typing import Any
@@ -13,14 +15,18 @@ from services.common.serving.metrics import Metrics
 from tests.compose.stack import OURS, ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
-RULES: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+RULES: list[dict[str, Any]] = yaml.safe_load(
+    (PROMETHEUS / "alerts.yml").read_text(encoding="utf-8")
+)["groups"][0]["rules"]
 NAMES = [rule["alert"] for rule in RULES]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_an_alert_is_of_figures_that_there_are(rule: dict[str, Any]) -> None:
     promql_parser.parse(rule["expr"])
-    text = (generate_latest(Metrics().registry) + generate_latest(GatewayMetrics().registry)).decode()
+    text = (
+        generate_latest(Metrics().registry) + generate_latest(GatewayMetrics().registry)
+    ).decode()
     known = {"up", *re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
     asked = set(re.findall(r"\b(?:up|sluice_\w+|process_\w+)(?=[{\[)\s]|$)", rule["expr"]))
     assert asked
@@ -29,12 +35,21 @@ def test_an_alert_is_of_figures_that_there_are(rule: dict[str, Any]) -> None:
 
 
 def test_the_runbook_explains_each_alert_and_no_other() -> None:
-    told = re.findall(r"^\| `(Sluice\w+)` \| .+ \| .+ \|$", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
+    told = re.findall(
+        r"^\| `(Sluice\w+)` \| .+ \| .+ \|$",
+        (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     assert told == NAMES
 
 
 def test_prometheus_reads_each_replica_of_each_service() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     assert all((PROMETHEUS / name).is_file() for name in config["rule_files"])
-    found = [name for job in config["scrape_configs"] for each in job["dns_sd_configs"] for name in each["names"]]
+    found = [
+        name
+        for job in config["scrape_configs"]
+        for each in job["dns_sd_configs"]
+        for name in each["names"]
+    ]
     assert sorted(found) == sorted(OURS)

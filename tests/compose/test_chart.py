@@ -1,4 +1,6 @@
-"""The Helm chart: linted, rendered, and every object checked against Kubernetes' own schemas. Needs helm (HELM, or on the path)."""
+"""The Helm chart: linted, rendered, and every object checked against Kubernetes' own schemas. Needs
+helm (HELM, or on the path).
+"""
 
 import os
 import shutil
@@ -15,12 +17,18 @@ KUBERNETES = "1.33"
 SMALLEST = ["--set", "s3.bucket=sluice"]
 LARGEST = [
     *SMALLEST,
-    *("--set", "ingress.enabled=true,ingress.host=sluice.example.org,ingress.className=nginx,ingress.tlsSecret=tls"),
+    *(
+        "--set",
+        "ingress.enabled=true,ingress.host=sluice.example.org,ingress.className=nginx,ingress.tlsSecret=tls",
+    ),
     *("--set", "s3.endpoint=http://minio:9000,gateway.env.LOG_FORMAT=text"),
     *("--set-json", 'ingress.trustedProxies=["10.244.0.0/16","fd00::/8"]'),
     *("--set-json", 'imagePullSecrets=[{"name":"registry"}]'),
     *("--set-json", 'networkPolicy.gatewayFrom=[{"namespaceSelector":{}}]'),
-    *("--set-json", 'networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]'),
+    *(
+        "--set-json",
+        'networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]',
+    ),
 ]
 GRPC = {"upload", "validation", "druid-gateway", "status"}
 
@@ -41,7 +49,10 @@ def rendered(values: list[str]) -> list[dict[str, Any]]:
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Name of the component -> its pod's specification."""
     found = [item for item in objects if item["kind"] in {"Deployment", "Job"}]
-    return {item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"]["template"]["spec"] for item in found}
+    return {
+        item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"]["template"]["spec"]
+        for item in found
+    }
 
 
 def test_lint() -> None:
@@ -76,17 +87,30 @@ def test_each_pod_has_the_secrets_that_it_needs_and_no_other() -> None:
         variables = pod["containers"][0]["env"]
         referred = {item["name"] for item in variables if "valueFrom" in item}
         keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-        assert referred == {"upload": keys, "validation": keys, "status": {"DATABASE_URL"}, "migrations": {"DATABASE_URL"}}.get(name, set())
+        assert referred == {
+            "upload": keys,
+            "validation": keys,
+            "status": {"DATABASE_URL"},
+            "migrations": {"DATABASE_URL"},
+        }.get(name, set())
 
 
 def test_grpc_services_are_headless_and_probed_by_grpc() -> None:
     objects = rendered(SMALLEST)
-    services = {item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"] for item in objects if item["kind"] == "Service"}
+    services = {
+        item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"]
+        for item in objects
+        if item["kind"] == "Service"
+    }
     headless = {name for name, spec in services.items() if spec.get("clusterIP") == "None"}
     assert headless == {*GRPC, "gateway-pods"}
     for name in GRPC:
         container = pods(objects)[name]["containers"][0]
-        assert container["readinessProbe"]["grpc"]["port"] == container["ports"][0]["containerPort"] == services[name]["ports"][0]["port"]
+        assert (
+            container["readinessProbe"]["grpc"]["port"]
+            == container["ports"][0]["containerPort"]
+            == services[name]["ports"][0]["port"]
+        )
 
 
 def variables(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
@@ -97,7 +121,11 @@ def variables(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
 def test_upload_believes_the_pods_of_the_gateway_and_the_gateway_its_proxies() -> None:
     objects = rendered(LARGEST)
     name = variables(objects, "upload")["TRUSTED_GATEWAYS"]
-    (named,) = [item["spec"] for item in objects if item["kind"] == "Service" and item["metadata"]["name"] == name]
+    (named,) = [
+        item["spec"]
+        for item in objects
+        if item["kind"] == "Service" and item["metadata"]["name"] == name
+    ]
     selector = named["selector"]["app.kubernetes.io/component"]
     assert (selector, named["clusterIP"]) == ("gateway", "None")
     # A pod calls as soon as it runs.
@@ -113,7 +141,10 @@ def test_network_policies_let_in_the_callers_only() -> None:
         if item["kind"] == "NetworkPolicy"
     }
     callers = {
-        name: {peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule.get("from", [])}
+        name: {
+            peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            for peer in rule.get("from", [])
+        }
         for name, rule in policies.items()
     }
     assert callers == {
@@ -125,9 +156,16 @@ def test_network_policies_let_in_the_callers_only() -> None:
     }
 
 
-@pytest.mark.parametrize(("values", "open_"), [(SMALLEST, 0), (LARGEST, len(GRPC))], ids=["smallest", "largest"])
+@pytest.mark.parametrize(
+    ("values", "open_"), [(SMALLEST, 0), (LARGEST, len(GRPC))], ids=["smallest", "largest"]
+)
 def test_figures_are_read_by_who_is_named_only(values: list[str], open_: int) -> None:
-    rules = [rule for item in rendered(values) if item["kind"] == "NetworkPolicy" for rule in item["spec"]["ingress"]]
+    rules = [
+        rule
+        for item in rendered(values)
+        if item["kind"] == "NetworkPolicy"
+        for rule in item["spec"]["ingress"]
+    ]
     metrics = [rule for rule in rules if rule["ports"][0]["port"] == 9464]
     assert len(metrics) == open_
     assert all(rule["from"] for rule in metrics)

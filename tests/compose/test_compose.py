@@ -1,4 +1,6 @@
-"""The deployment of docker-compose.yml, from building it to removing it. The tests of this file run in its order."""
+"""The deployment of docker-compose.yml, from building it to removing it. The tests of this file run
+in its order.
+"""
 
 import asyncio
 import json
@@ -41,7 +43,9 @@ def test_layers_are_small(compose: Compose, say: Callable[[str], None]) -> None:
     lines = [f"python:3.11-slim {base['Size'] / MIB:.0f} MiB"]
     for name in OURS:
         image = json.loads(docker("image", "inspect", f"sluice/{name}:test"))[0]
-        assert image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
+        assert (
+            image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
+        )
         own = image["Size"] - base["Size"]
         lines.append(f"sluice/{name} {own / MIB:.0f} MiB over its base")
         assert own <= OWN_LAYERS_MAX_BYTES, lines
@@ -55,10 +59,15 @@ def test_nothing_in_an_image_that_does_not_belong(compose: Compose, name: str) -
         "id -u; command -v gcc cc strip uv git; find / -xdev \\( -name docker.env -o -name .env \\) 2>/dev/null;"
         " ls -A /root/.cache /build /wheel 2>/dev/null; ls -A /app/services 2>/dev/null"
     )
-    found = docker("run", "--rm", "--entrypoint", "sh", f"sluice/{name}:test", "-c", script).splitlines()
+    found = docker(
+        "run", "--rm", "--entrypoint", "sh", f"sluice/{name}:test", "-c", script
+    ).splitlines()
     assert found[0] == "10001"
     assert set(found[1:]) == {"__init__.py", "common", *({name} if name != "gateway" else set())}
-    assert json.loads(docker("image", "inspect", f"sluice/{name}:test"))[0]["Config"]["User"] == "10001:10001"
+    assert (
+        json.loads(docker("image", "inspect", f"sluice/{name}:test"))[0]["Config"]["User"]
+        == "10001:10001"
+    )
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -71,7 +80,10 @@ def test_each_process_is_confined(compose: Compose, name: str) -> None:
     assert host["Memory"] > 0
     assert "no-new-privileges:true" in host["SecurityOpt"]
     environment = dict(item.split("=", 1) for item in container["Config"]["Env"])
-    has_keys, has_database = bool(environment.get("AWS_SECRET_ACCESS_KEY")), bool(environment.get("DATABASE_URL"))
+    has_keys, has_database = (
+        bool(environment.get("AWS_SECRET_ACCESS_KEY")),
+        bool(environment.get("DATABASE_URL")),
+    )
     assert (has_keys, has_database) == (name in {"upload", "validation"}, name == "status")
     assert not environment.get("POSTGRES_PASSWORD")
 
@@ -82,7 +94,9 @@ def test_ports_are_on_the_loopback_only(compose: Compose) -> None:
             assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}, service
 
 
-async def test_superstore(compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]) -> None:
+async def test_superstore(
+    compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]
+) -> None:
     """By curl, as the README says it."""
     datasource = new_datasource("superstore")
     command = [
@@ -94,7 +108,9 @@ async def test_superstore(compose: Compose, edge: Edge, hard_files: Path, new_da
         f"file=@{superstore(hard_files)}",
         f"{compose.edge}/api/ingest/upload",
     ]
-    sent = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    sent = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=True
+    )
     accepted = json.loads(sent.stdout)
     assert accepted["status"] == "ACCEPTED", accepted
     task = await edge.succeeded(accepted["task_id"], 240)
@@ -103,26 +119,44 @@ async def test_superstore(compose: Compose, edge: Edge, hard_files: Path, new_da
 
 
 def test_the_page_is_on_both_ports(compose: Compose) -> None:
-    pages = [httpx.get(f"http://127.0.0.1:{compose.ports[name]}/") for name in ("GATEWAY_PORT", "PAGE_PORT")]
+    pages = [
+        httpx.get(f"http://127.0.0.1:{compose.ports[name]}/")
+        for name in ("GATEWAY_PORT", "PAGE_PORT")
+    ]
     assert [page.status_code for page in pages] == [200, 200]
     assert "<html" in pages[1].text
     assert pages[0].text == pages[1].text
 
 
-async def test_the_page_works_in_a_browser(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
-    """On 3000, in Chromium: what it shows of the tasks comes from addresses of its own host and port."""
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+async def test_the_page_works_in_a_browser(
+    compose: Compose, edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
+    """On 3000, in Chromium: what it shows of the tasks comes from addresses of its own host and
+    port.
+    """
+    program = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
     if program is None:
         pytest.skip("no Chromium is installed (CHROMIUM=... names one)")
     name = f"shown-{uuid4().hex[:8]}.csv"
     await edge.upload(name, sales_csv(100), new_datasource("shown"))
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--timeout=20000", "--dump-dom"]
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=8000",
+        "--timeout=20000",
+        "--dump-dom",
+    ]
     page = await output(program, *options, f"http://127.0.0.1:{compose.ports['PAGE_PORT']}/")
     assert name in page, page[:4000]
 
 
 def kill(compose: Compose, service: str) -> None:
-    """SIGKILL to the process of a container from inside: docker itself would count its own kill as a wish that it stays down."""
+    """SIGKILL to the process of a container from inside: docker itself would count its own kill as
+    a wish that it stays down.
+    """
     compose.run("exec", "-T", service, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
 
 
@@ -147,7 +181,8 @@ async def test_a_killed_container_comes_back(
     await asyncio.to_thread(kill, compose, service)
     task = await edge.succeeded(task_id, 240)
     assert task["row_count"] == rows
-    # A task that was done before the kill does not wait for what was killed, and a query does not either.
+    # A task that was done before the kill does not wait for what was killed, and a query does not
+    # either.
     await edge.ready()
     assert await edge.rows_in_druid(datasource) == rows
     await healthy(compose, service)
@@ -180,7 +215,9 @@ def test_segments_and_task_logs_are_in_the_bucket(compose: Compose) -> None:
 
 def test_druid_read_by_its_own_keys_and_keeps_its_metadata_in_postgresql(compose: Compose) -> None:
     sql = "SELECT convert_from(payload, 'UTF8') FROM druid_tasks WHERE id LIKE 'sluice-%' LIMIT 1"
-    payload = compose.run("exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "druid", "-Atc", sql).stdout
+    payload = compose.run(
+        "exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "druid", "-Atc", sql
+    ).stdout
     source = json.loads(payload)["spec"]["ioConfig"]["inputSource"]
     assert source["type"] == "s3"
     assert all(uri.startswith("s3://") for uri in source["uris"])
@@ -218,16 +255,30 @@ WRONG = [
         "nowhere|Name or service|resolution",
         id="no such host",
     ),
-    pytest.param("bucket", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", id="secret key"),
-    pytest.param("bucket", {"AWS_ACCESS_KEY_ID": "nobody"}, "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", id="access key"),
+    pytest.param(
+        "bucket",
+        {"AWS_SECRET_ACCESS_KEY": "wrong"},
+        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        id="secret key",
+    ),
+    pytest.param(
+        "bucket",
+        {"AWS_ACCESS_KEY_ID": "nobody"},
+        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        id="access key",
+    ),
     pytest.param("bucket", {"S3_BUCKET_NAME": "Not A Bucket"}, "S3_BUCKET_NAME", id="bucket name"),
 ]
 
 
 @pytest.mark.parametrize(("service", "wrong", "said"), WRONG)
-def test_wrong_credentials_are_named(compose: Compose, service: str, wrong: dict[str, str], said: str) -> None:
+def test_wrong_credentials_are_named(
+    compose: Compose, service: str, wrong: dict[str, str], said: str
+) -> None:
     variables = [part for name, value in wrong.items() for part in ("-e", f"{name}={value}")]
-    done = compose.run("run", "--rm", "--no-deps", "-T", *variables, service, check=False, timeout=120)
+    done = compose.run(
+        "run", "--rm", "--no-deps", "-T", *variables, service, check=False, timeout=120
+    )
     assert done.returncode not in {0, 137}
     output = done.stdout + done.stderr
     assert any(part in output for part in said.split("|")), output[-2000:]
@@ -237,14 +288,20 @@ def test_wrong_credentials_are_named(compose: Compose, service: str, wrong: dict
 async def logs(container: str) -> str:
     """All that it has said."""
     process = await asyncio.create_subprocess_exec(
-        "docker", "logs", container, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        "docker",
+        "logs",
+        container,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     return output.decode()
 
 
 async def failing(container: str, seconds: float = 60) -> dict[str, str]:
-    """Store -> how it fails, as the container last said of itself; it must say so within `seconds`."""
+    """Store -> how it fails, as the container last said of itself; it must say so within
+    `seconds`.
+    """
     deadline = monotonic() + seconds
     while True:
         lines = (await logs(container)).splitlines()
@@ -271,34 +328,51 @@ WRONG_STORES = [
 
 
 @pytest.mark.parametrize(
-    ("service", "variable", "value", "store", "said"), WRONG_STORES, ids=[f"{row[0]}-{row[1]}" for row in WRONG_STORES]
+    ("service", "variable", "value", "store", "said"),
+    WRONG_STORES,
+    ids=[f"{row[0]}-{row[1]}" for row in WRONG_STORES],
 )
 async def test_a_store_that_refuses_is_named_and_asked_again(
     compose: Compose, service: str, variable: str, value: str, store: str, said: str
 ) -> None:
     """The process neither ends nor restarts: it is not ready, and says why."""
-    container = compose.run("run", "--detach", "--no-deps", "-e", f"{variable}={value}", service).stdout.split()[-1]
+    container = compose.run(
+        "run", "--detach", "--no-deps", "-e", f"{variable}={value}", service
+    ).stdout.split()[-1]
     try:
         told = await failing(container)
         assert said in told[store]
         assert "wrong-one" not in await logs(container)
-        assert json.loads(await asyncio.to_thread(docker, "inspect", container))[0]["State"]["Running"]
+        assert json.loads(await asyncio.to_thread(docker, "inspect", container))[0]["State"][
+            "Running"
+        ]
     finally:
         await asyncio.to_thread(docker, "rm", "--force", container)
 
 
-async def test_stores_that_come_late(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
-    """Ours start before anything that they need: they say what they wait for, none ends, and all work once it is there."""
+async def test_stores_that_come_late(
+    compose: Compose, edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
+    """Ours start before anything that they need: they say what they wait for, none ends, and all
+    work once it is there.
+    """
     stores = ("postgres", "seaweedfs", "router")
     ids = {name: container["Id"] for name, container in compose.containers().items()}
     compose.run("stop", *OURS, *stores)
     docker("start", *(ids[name] for name in OURS))
-    for name, store in {"status": "postgresql", "upload": "s3", "validation": "s3", "druid_gateway": "druid_router"}.items():
+    for name, store in {
+        "status": "postgresql",
+        "upload": "s3",
+        "validation": "s3",
+        "druid_gateway": "druid_router",
+    }.items():
         assert store in await failing(ids[name])
     docker("start", *(ids[name] for name in stores))
     for name in (*stores, *OURS):
         await healthy(compose, name)
-    assert {name: compose.containers()[name]["RestartCount"] for name in OURS} == dict.fromkeys(OURS, 0)
+    assert {name: compose.containers()[name]["RestartCount"] for name in OURS} == dict.fromkeys(
+        OURS, 0
+    )
     datasource = new_datasource("late")
     await edge.succeeded(await edge.upload("late.csv", sales_csv(100), datasource), 240)
     assert await edge.rows_in_druid(datasource) == 100
@@ -307,7 +381,15 @@ async def test_stores_that_come_late(compose: Compose, edge: Edge, new_datasourc
 def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
     """`make doctor` on this deployment."""
     return subprocess.run(
-        [sys.executable, "-m", "deploy.doctor", "--env-file", compose.folder / "docker.env", "--gateway", compose.edge],
+        [
+            sys.executable,
+            "-m",
+            "deploy.doctor",
+            "--env-file",
+            compose.folder / "docker.env",
+            "--gateway",
+            compose.edge,
+        ],
         cwd=ROOT,
         env={**compose.environment, "COMPOSE_PROJECT_NAME": PROJECT},
         capture_output=True,
@@ -327,21 +409,41 @@ async def test_the_doctor(compose: Compose) -> None:
     compose.run("start", "validation")
     assert ill.returncode == 1
     assert "FAULT   validation: is UNREACHABLE" in ill.stdout
-    assert all(compose.secret(name) not in well.stdout + ill.stdout for name in ("AWS_SECRET_ACCESS_KEY", "SLUICE_DATABASE_PASSWORD"))
+    assert all(
+        compose.secret(name) not in well.stdout + ill.stdout
+        for name in ("AWS_SECRET_ACCESS_KEY", "SLUICE_DATABASE_PASSWORD")
+    )
     await healthy(compose, "validation")
 
 
 def addresses(compose: Compose) -> dict[str, str]:
     """Service -> host:port that the layer `grpc` publishes."""
-    return {name: f"127.0.0.1:{compose.ports[f'{name.upper()}_PORT']}" for name in OURS if name != "gateway"}
+    return {
+        name: f"127.0.0.1:{compose.ports[f'{name.upper()}_PORT']}"
+        for name in OURS
+        if name != "gateway"
+    }
 
 
-async def test_grpc_from_outside(compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]) -> None:
+async def test_grpc_from_outside(
+    compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]
+) -> None:
     """With the override file: the command line, and grpcurl with nothing but an address."""
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("grpc",))
     address, datasource = addresses(compose), new_datasource("superstore_grpc")
-    command = ["sluice_client.cli", "upload", str(superstore(hard_files)), "--datasource", datasource, "--watch", "--json"]
-    async with running(command, {f"{name.upper()}_ADDR": at for name, at in address.items()}) as process, asyncio.timeout(240):
+    command = [
+        "sluice_client.cli",
+        "upload",
+        str(superstore(hard_files)),
+        "--datasource",
+        datasource,
+        "--watch",
+        "--json",
+    ]
+    async with (
+        running(command, {f"{name.upper()}_ADDR": at for name, at in address.items()}) as process,
+        asyncio.timeout(240),
+    ):
         out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
     task = json.loads(out)
@@ -350,13 +452,22 @@ async def test_grpc_from_outside(compose: Compose, edge: Edge, hard_files: Path,
     grpcurl = [str(ROOT / ".venv/bin/grpcurl"), "-plaintext"]
     assert "sluice.upload.v1.UploadService" in await output(*grpcurl, address["upload"], "list")
     asked = json.dumps({"task_id": task["task_id"]})
-    told = json.loads(await output(*grpcurl, "-d", asked, address["status"], "sluice.status.v1.StatusService/GetTask"))
-    assert (told["task"]["state"], told["task"]["rows_loaded"]) == ("TASK_STATE_SUCCEEDED", str(ROWS))
+    told = json.loads(
+        await output(
+            *grpcurl, "-d", asked, address["status"], "sluice.status.v1.StatusService/GetTask"
+        )
+    )
+    assert (told["task"]["state"], told["task"]["rows_loaded"]) == (
+        "TASK_STATE_SUCCEEDED",
+        str(ROWS),
+    )
 
 
 async def output(*command: str | Path) -> str:
     """Standard output of a program that must succeed."""
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -364,7 +475,9 @@ async def output(*command: str | Path) -> str:
 
 def test_vite_in_place_of_the_gateway(compose: Compose) -> None:
     """The layer for work on the page: its sources on 3000, everything else handed on."""
-    compose.run("up", "--detach", "--build", "--wait", "--wait-timeout", "240", layers=("dev",), timeout=500)
+    compose.run(
+        "up", "--detach", "--build", "--wait", "--wait-timeout", "240", layers=("dev",), timeout=500
+    )
     page = f"http://127.0.0.1:{compose.ports['PAGE_PORT']}"
     with httpx.Client(base_url=page, trust_env=False, timeout=30) as http:
         assert "/@vite/client" in http.get("/").text
@@ -374,15 +487,28 @@ def test_vite_in_place_of_the_gateway(compose: Compose) -> None:
 
 
 def replicas(service: str) -> list[str]:
-    """Ids of its running containers. Those that `docker run` made of its image have the image's labels, but are not compose's."""
-    project = ("--filter", f"label=com.docker.compose.project={PROJECT}", "--filter", "label=com.docker.compose.oneoff=False")
-    return docker("ps", "--quiet", *project, "--filter", f"label=com.docker.compose.service={service}").split()
+    """Ids of its running containers. Those that `docker run` made of its image have the image's
+    labels, but are not compose's.
+    """
+    project = (
+        "--filter",
+        f"label=com.docker.compose.project={PROJECT}",
+        "--filter",
+        "label=com.docker.compose.oneoff=False",
+    )
+    return docker(
+        "ps", "--quiet", *project, "--filter", f"label=com.docker.compose.service={service}"
+    ).split()
 
 
 async def figure(container: str, name: str) -> float:
-    """Sum of a figure of a service's replica over its labels, as Prometheus reads it. The replica may have been killed just now."""
+    """Sum of a figure of a service's replica over its labels, as Prometheus reads it. The replica
+    may have been killed just now.
+    """
     [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
-    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=8), trust_env=False) as http:
+    async with httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(retries=8), trust_env=False
+    ) as http:
         text = (await http.get(f"http://{network['IPAddress']}:{METRICS_PORT}/metrics")).text
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
@@ -399,22 +525,36 @@ async def accepted(edge: Edge, name: str, content: bytes, datasource: str) -> st
         await asyncio.sleep(0.5)
 
 
-async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callable[[str], str], say: Callable[[str], None]) -> None:
-    """Load spreads over both; with one of each killed while files come in, every accepted file ends in Druid, once."""
+async def test_two_of_each(
+    compose: Compose, edge: Edge, new_datasource: Callable[[str], str], say: Callable[[str], None]
+) -> None:
+    """Load spreads over both; with one of each killed while files come in, every accepted file ends
+    in Druid, once.
+    """
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
     datasource, rows = new_datasource("replicas"), 500
     services = [name for name in OURS if name != "gateway"]
     assert all(len(replicas(name)) == 2 for name in OURS)
-    first = [await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource) for seed in range(6)]
+    first = [
+        await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource) for seed in range(6)
+    ]
     for task_id in first:
         await edge.succeeded(task_id, 300)
-    spread = {name: [int(await figure(container, ANSWERED)) for container in replicas(name)] for name in services}
+    spread = {
+        name: [int(await figure(container, ANSWERED)) for container in replicas(name)]
+        for name in services
+    }
     assert all(min(counts) > 0 for counts in spread.values()), spread
-    say("calls answered by each of two replicas: " + ", ".join(f"{name} {counts}" for name, counts in spread.items()))
+    say(
+        "calls answered by each of two replicas: "
+        + ", ".join(f"{name} {counts}" for name, counts in spread.items())
+    )
     second = []
     for seed, name in enumerate(services, start=10):
         second.append(await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource))
-        await asyncio.to_thread(docker, "exec", replicas(name)[0], "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+        await asyncio.to_thread(
+            docker, "exec", replicas(name)[0], "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)"
+        )
     for task_id in second:
         await edge.succeeded(task_id, 300)
     assert await edge.rows_in_druid(datasource) == rows * (len(first) + len(second))
@@ -423,16 +563,33 @@ async def test_two_of_each(compose: Compose, edge: Edge, new_datasource: Callabl
 async def test_prometheus_reads_each_replica(compose: Compose) -> None:
     """The layer for observability: every target answers, every alert can be evaluated."""
     layers = ("replicas", "observability")
-    if compose.run("pull", "prometheus", layers=layers, check=False, timeout=120).returncode and not docker("images", "-q", PROMETHEUS):
+    if compose.run(
+        "pull", "prometheus", layers=layers, check=False, timeout=120
+    ).returncode and not docker("images", "-q", PROMETHEUS):
         pytest.skip(f"{PROMETHEUS} is not here and cannot be pulled")
-    compose.run("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "120", "prometheus", layers=layers)
+    compose.run(
+        "up",
+        "--detach",
+        "--no-deps",
+        "--wait",
+        "--wait-timeout",
+        "120",
+        "prometheus",
+        layers=layers,
+    )
     address = f"http://127.0.0.1:{compose.ports['PROMETHEUS_PORT']}/api/v1"
     wanted, deadline = dict.fromkeys(OURS, 2), monotonic() + 90
     async with httpx.AsyncClient(trust_env=False) as http:
         while True:
             targets = (await http.get(f"{address}/targets")).json()["data"]["activeTargets"]
-            up = Counter(target["labels"]["service"] for target in targets if target["health"] == "up")
-            rules = [rule for group in (await http.get(f"{address}/rules")).json()["data"]["groups"] for rule in group["rules"]]
+            up = Counter(
+                target["labels"]["service"] for target in targets if target["health"] == "up"
+            )
+            rules = [
+                rule
+                for group in (await http.get(f"{address}/rules")).json()["data"]["groups"]
+                for rule in group["rules"]
+            ]
             if up == wanted and {rule["health"] for rule in rules} == {"ok"}:
                 break
             assert monotonic() < deadline, (targets, rules)
@@ -442,10 +599,25 @@ async def test_prometheus_reads_each_replica(compose: Compose) -> None:
 
 @asynccontextmanager
 async def half_sent(datasource: str, rows: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A client in a container of its own that has sent half of a file and waits for a line; removed at the end."""
-    script, name = (ROOT / "tests/compose/paused_upload.py").read_text(encoding="utf-8"), f"{PROJECT}-client"
+    """A client in a container of its own that has sent half of a file and waits for a line; removed
+    at the end.
+    """
+    script, name = (
+        (ROOT / "tests/compose/paused_upload.py").read_text(encoding="utf-8"),
+        f"{PROJECT}-client",
+    )
     process = await asyncio.create_subprocess_exec(
-        *("docker", "run", "--rm", "--interactive", "--name", name, "--network", f"{PROJECT}_default", "sluice/upload:test"),
+        *(
+            "docker",
+            "run",
+            "--rm",
+            "--interactive",
+            "--name",
+            name,
+            "--network",
+            f"{PROJECT}_default",
+            "sluice/upload:test",
+        ),
         *("python", "-c", script, datasource, str(rows)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -461,15 +633,26 @@ async def half_sent(datasource: str, rows: int) -> AsyncIterator[asyncio.subproc
         await process.communicate()
 
 
-async def test_an_upload_survives_the_kill_of_any_one(compose: Compose, edge: Edge, new_datasource: Callable[[str], str]) -> None:
-    """Of two replicas of each service one is killed, of upload the one that receives the file: it goes on where it was with the other."""
+async def test_an_upload_survives_the_kill_of_any_one(
+    compose: Compose, edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
+    """Of two replicas of each service one is killed, of upload the one that receives the file: it
+    goes on where it was with the other.
+    """
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
     datasource, rows = new_datasource("survivor"), 400_000
     async with half_sent(datasource, rows) as process:
-        receiving = [container for container in replicas("upload") if await figure(container, RECEIVING)]
+        receiving = [
+            container for container in replicas("upload") if await figure(container, RECEIVING)
+        ]
         assert len(receiving) == 1
-        for container in (*receiving, *(replicas(name)[0] for name in ("validation", "druid_gateway", "status"))):
-            await asyncio.to_thread(docker, "exec", container, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+        for container in (
+            *receiving,
+            *(replicas(name)[0] for name in ("validation", "druid_gateway", "status")),
+        ):
+            await asyncio.to_thread(
+                docker, "exec", container, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)"
+            )
         async with asyncio.timeout(120):
             out, err = await process.communicate(b"go on\n")
     assert process.returncode == 0, err.decode()
@@ -493,13 +676,21 @@ def copy_in(bucket: Any, folder: Path) -> None:
 
 
 async def test_backup_and_restore(
-    compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str], tmp_path: Path
+    compose: Compose,
+    edge: Edge,
+    hard_files: Path,
+    new_datasource: Callable[[str], str],
+    tmp_path: Path,
 ) -> None:
-    """As the runbook says it: dump and copy; everything removed; restored into empty volumes; every row and task is there again."""
+    """As the runbook says it: dump and copy; everything removed; restored into empty volumes; every
+    row and task is there again.
+    """
     datasource = new_datasource("restored")
     task_id = await edge.upload("restored.csv", superstore(hard_files), datasource)
     await edge.succeeded(task_id, 240)
-    dump = compose.run("exec", "-T", "postgres", "pg_dumpall", "-U", "postgres", "--clean", "--if-exists").stdout
+    dump = compose.run(
+        "exec", "-T", "postgres", "pg_dumpall", "-U", "postgres", "--clean", "--if-exists"
+    ).stdout
     copy_out(bucket(compose), tmp_path)
     compose.run("down", "--volumes", "--remove-orphans")
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", "postgres", "seaweedfs")

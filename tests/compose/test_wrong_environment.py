@@ -1,4 +1,6 @@
-"""Environments that are wrong, each with what the process says about it. Plain processes: no container is needed."""
+"""Environments that are wrong, each with what the process says about it. Plain processes: no
+container is needed.
+"""
 
 import asyncio
 import json
@@ -34,13 +36,28 @@ REFUSED = [
     ("services.upload", "BIND_ADDR", MISSING, "is not set. Address that the process listens on"),
     ("services.upload", "BIND_ADDR", "50051", "Address that the process listens on, host:port"),
     ("services.upload", "AWS_ACCESS_KEY_ID", MISSING, "is not set. Access key of the object store"),
-    ("services.upload", "AWS_SECRET_ACCESS_KEY", MISSING, "is not set. Secret key of the object store"),
+    (
+        "services.upload",
+        "AWS_SECRET_ACCESS_KEY",
+        MISSING,
+        "is not set. Secret key of the object store",
+    ),
     ("services.upload", "AWS_SECRET_ACCESS_KEY", "", "Secret key of the object store"),
-    ("services.upload", "AWS_ENDPOINT_URL_S3", "seaweedfs:8333", "Address of an S3 server other than AWS"),
+    (
+        "services.upload",
+        "AWS_ENDPOINT_URL_S3",
+        "seaweedfs:8333",
+        "Address of an S3 server other than AWS",
+    ),
     ("services.upload", "S3_BUCKET_NAME", MISSING, "is not set. Bucket that holds"),
     ("services.upload", "S3_BUCKET_NAME", "ab", "Bucket that holds"),
     ("services.upload", "STATUS_ADDR", MISSING, "is not set. Address of the status service"),
-    ("services.upload", "STATUS_ADDR", "http://status:50054", "Address of the status service, host:port"),
+    (
+        "services.upload",
+        "STATUS_ADDR",
+        "http://status:50054",
+        "Address of the status service, host:port",
+    ),
     ("services.upload", "MAX_FILE_SIZE_BYTES", "500MB", "Largest file that is taken, in bytes"),
     ("services.upload", "PART_SIZE_BYTES", "1024", "Size of a part in the object store"),
     ("services.upload", "AUTH_MODE", "none", "Who may call"),
@@ -48,14 +65,34 @@ REFUSED = [
     ("services.validation", "SPOOL_MAX_BYTES", "-1", "Space in SPOOL_DIR, in bytes"),
     ("services.validation", "CHILD_MEMORY_BYTES", "1", "Memory for reading one file alone"),
     ("services.status", "DATABASE_URL", MISSING, "is not set. The PostgreSQL database"),
-    ("services.status", "DATABASE_URL", "mysql://sluice@localhost/sluice", "The PostgreSQL database, postgresql://"),
+    (
+        "services.status",
+        "DATABASE_URL",
+        "mysql://sluice@localhost/sluice",
+        "The PostgreSQL database, postgresql://",
+    ),
     ("services.status", "DATABASE_URL", "localhost:5432", "The PostgreSQL database, postgresql://"),
-    ("services.status", "VALIDATION_ADDR", MISSING, "is not set. Address of the validation service"),
-    ("services.status", "DRUID_GATEWAY_ADDR", "druid_gateway", "Address of the Druid gateway service, host:port"),
+    (
+        "services.status",
+        "VALIDATION_ADDR",
+        MISSING,
+        "is not set. Address of the validation service",
+    ),
+    (
+        "services.status",
+        "DRUID_GATEWAY_ADDR",
+        "druid_gateway",
+        "Address of the Druid gateway service, host:port",
+    ),
     ("services.status", "UPLOAD_ADDR", MISSING, "is not set. Address of the upload service"),
     ("services.status", "LEASE_S", "soon", "Seconds after the last heartbeat"),
     ("services.druid_gateway", "DRUID_URL", MISSING, "is not set. Address of Druid's router"),
-    ("services.druid_gateway", "DRUID_URL", "router:8888", "Address of Druid's router, for example http://"),
+    (
+        "services.druid_gateway",
+        "DRUID_URL",
+        "router:8888",
+        "Address of Druid's router, for example http://",
+    ),
     ("services.druid_gateway", "DRUID_INPUT", "hdfs", "How Druid reads the parts"),
     ("gateway", "UPLOAD_ADDR", MISSING, "is not set. Address of the upload service"),
     ("gateway", "STATUS_ADDR", "status", "Address of the status service, host:port"),
@@ -75,8 +112,14 @@ def complete(folder: Path) -> dict[str, str]:
     return {**RIGHT, "BIND_ADDR": "127.0.0.1:0", "SPOOL_DIR": str(folder)}
 
 
-@pytest.mark.parametrize(("module", "variable", "value", "said"), REFUSED, ids=[f"{row[0]}-{row[1]}-{row[2]}" for row in REFUSED])
-async def test_a_wrong_variable_is_named(tmp_path: Path, module: str, variable: str, value: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "variable", "value", "said"),
+    REFUSED,
+    ids=[f"{row[0]}-{row[1]}-{row[2]}" for row in REFUSED],
+)
+async def test_a_wrong_variable_is_named(
+    tmp_path: Path, module: str, variable: str, value: str | None, said: str
+) -> None:
     environment = complete(tmp_path)
     environment.pop(variable, None)
     if module == "gateway" and variable != "BIND_ADDR":
@@ -87,7 +130,9 @@ async def test_a_wrong_variable_is_named(tmp_path: Path, module: str, variable: 
     assert status == 2, output
     lines = output.splitlines()
     assert lines[0] == "The environment is not complete:"
-    assert [line for line in lines[1:] if line.startswith(f"  {variable}:") and said in line], output
+    assert [line for line in lines[1:] if line.startswith(f"  {variable}:") and said in line], (
+        output
+    )
     assert len(lines) == 2, "one wrong variable, one line"
     assert "Traceback" not in output
     assert "very-secret" not in output
@@ -96,7 +141,13 @@ async def test_a_wrong_variable_is_named(tmp_path: Path, module: str, variable: 
 async def test_everything_that_is_missing_is_said_at_once() -> None:
     status, output = await outcome(["services.upload"], {})
     assert status == 2
-    for variable in ("BIND_ADDR", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_BUCKET_NAME", "STATUS_ADDR"):
+    for variable in (
+        "BIND_ADDR",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "S3_BUCKET_NAME",
+        "STATUS_ADDR",
+    ):
         assert f"  {variable}: is not set." in output
 
 
@@ -112,14 +163,24 @@ AWAY = [
     ("services.upload", "s3", {}),
     ("services.validation", "s3", {}),
     ("services.status", "postgresql", {}),
-    ("services.status", "postgresql", {"DATABASE_URL": "postgresql://sluice:very-secret@no-such-host.invalid:5432/sluice"}),
+    (
+        "services.status",
+        "postgresql",
+        {"DATABASE_URL": "postgresql://sluice:very-secret@no-such-host.invalid:5432/sluice"},
+    ),
     ("services.druid_gateway", "druid_router", {}),
     ("services.druid_gateway", "druid_router", {"DRUID_URL": "http://no-such-host.invalid:8888"}),
 ]
 
 
-@pytest.mark.parametrize(("module", "store", "wrong"), AWAY, ids=[f"{row[0]}-{'host' if row[2] else 'port'}" for row in AWAY])
-async def test_a_store_that_is_away_is_named_and_waited_for(tmp_path: Path, module: str, store: str, wrong: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("module", "store", "wrong"),
+    AWAY,
+    ids=[f"{row[0]}-{'host' if row[2] else 'port'}" for row in AWAY],
+)
+async def test_a_store_that_is_away_is_named_and_waited_for(
+    tmp_path: Path, module: str, store: str, wrong: dict[str, str]
+) -> None:
     """No end, no crash loop: the process says which store does not answer, and why, and waits."""
     async with running([module], {**complete(tmp_path), **wrong}) as process, asyncio.timeout(30):
         assert process.stderr is not None
@@ -149,7 +210,9 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        status, output = await outcome(["services.upload"], {**complete(tmp_path), "BIND_ADDR": address})
+        status, output = await outcome(
+            ["services.upload"], {**complete(tmp_path), "BIND_ADDR": address}
+        )
     assert status == 3
     assert f"BIND_ADDR={address} cannot be listened on" in output
 

@@ -33,7 +33,9 @@ LEAVE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Rpcs that leave something under a task's id, and what takes it away."""
 
-TABLE = b"day,region,units,price\n" + b"".join(b"2024-01-%02d,north,%d,%d.5\n" % (day, day, day) for day in range(1, 29))
+TABLE = b"day,region,units,price\n" + b"".join(
+    b"2024-01-%02d,north,%d,%d.5\n" % (day, day, day) for day in range(1, 29)
+)
 
 
 @pytest.fixture
@@ -44,8 +46,12 @@ async def channels(stack: Stack) -> AsyncIterator[dict[str, aio.Channel]]:
         await channel.close()
 
 
-@pytest.mark.parametrize(("process", "method"), METHODS, ids=lambda each: getattr(each, "name", each))
-async def test_bytes_that_are_no_message(channels: dict[str, aio.Channel], process: str, method: MethodDescriptor) -> None:
+@pytest.mark.parametrize(
+    ("process", "method"), METHODS, ids=lambda each: getattr(each, "name", each)
+)
+async def test_bytes_that_are_no_message(
+    channels: dict[str, aio.Channel], process: str, method: MethodDescriptor
+) -> None:
     for name, data in GARBAGE.items():
         failed = await failure(channels[process], method, data)
         assert failed is not None, name
@@ -69,20 +75,28 @@ def faults(found: dict[str, str]) -> dict[str, str]:
     [each for each in METHODS if each[1].name not in NEVER_END | SUBMITS],
     ids=lambda each: getattr(each, "name", each),
 )
-async def test_limits_of_types(channels: dict[str, aio.Channel], process: str, method: MethodDescriptor) -> None:
+async def test_limits_of_types(
+    channels: dict[str, aio.Channel], process: str, method: MethodDescriptor
+) -> None:
     sound: dict[str, Any] = dict(SOUND[method.name])
     if "request_id" in sound:
         sound["request_id"] = str(uuid.uuid4())
     if method.name in LEAVE:
         sound["task_id"] = str(uuid.uuid4())
     base = GetMessageClass(method.input_type)(**sound)
-    found = {str(case): failed.code for case in extreme(base) if (failed := await failure(channels[process], method, case.data))}
+    found = {
+        str(case): failed.code
+        for case in extreme(base)
+        if (failed := await failure(channels[process], method, case.data))
+    }
     if method.name in LEAVE:
         await clear(channels, method.name, sound["task_id"])
     assert faults(found) == {}
 
 
-async def test_limits_of_types_of_a_file_that_is_there(stack: Stack, channels: dict[str, aio.Channel]) -> None:
+async def test_limits_of_types_of_a_file_that_is_there(
+    stack: Stack, channels: dict[str, aio.Channel]
+) -> None:
     settings = S3Settings(
         aws_access_key_id=stack.s3_access_key,
         aws_secret_access_key=stack.s3_secret_key,
@@ -107,7 +121,9 @@ async def test_limits_of_types_of_a_file_that_is_there(stack: Stack, channels: d
             request = ValidateObjectRequest.FromString(case.data)
             if request.attempt == 1:
                 request.attempt = number + 1
-            if failed := await failure(channels["validation"], method, request.SerializeToString(), to_the_end=True):
+            if failed := await failure(
+                channels["validation"], method, request.SerializeToString(), to_the_end=True
+            ):
                 found[str(case)] = failed.code
         await client.delete_object(Bucket=stack.s3_bucket, Key=key)
     await clear(channels, "ValidateObject", task_id)

@@ -38,13 +38,20 @@ def test_a_code_survives_its_way_through_grpc(reason: "ErrorReason.ValueType") -
 def test_every_reason_is_raised_somewhere_or_promised_by_the_contract() -> None:
     """A code that nothing can ever say would mislead whoever handles it."""
     root = Path(__file__).parents[2]
-    code = "\n".join(path.read_text() for folder in ("services", "gateway") for path in (root / folder).rglob("*.py"))
-    unused = {ErrorReason.Name(reason) for reason in REASONS if ErrorReason.Name(reason) not in code}
+    code = "\n".join(
+        path.read_text()
+        for folder in ("services", "gateway")
+        for path in (root / folder).rglob("*.py")
+    )
+    unused = {
+        ErrorReason.Name(reason) for reason in REASONS if ErrorReason.Name(reason) not in code
+    }
     assert unused == {f"ERROR_REASON_{name}" for name in PROMISED}
 
 
 PROMISED = {
-    # Fixed by the contract for what is still to come: plans, sign-in, workers outside of the status service.
+    # Fixed by the contract for what is still to come: plans, sign-in, workers outside of the status
+    # service.
     "STALE_ATTEMPT",
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",
@@ -52,5 +59,9 @@ PROMISED = {
 
 
 def test_wire_names_of_actors() -> None:
-    assert [errors.actor_name(actor) for actor in Actor.values() if actor] == ["you", "admin", "nobody"]
+    assert [errors.actor_name(actor) for actor in Actor.values() if actor] == [
+        "you",
+        "admin",
+        "nobody",
+    ]
     assert SOURCE.count("(reason) = {") == len(REASONS)

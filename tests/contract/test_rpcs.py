@@ -54,7 +54,10 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "ListTasks": {"page_size": 501},
     "CancelTask": {"task_id": "x"},
     "GetDatasourceSettings": {"datasource": ""},
-    "SetDatasourceSettings": {"datasource": "x", "settings": {"policy": {"rules": [{"name": "max_nulls"}]}}},
+    "SetDatasourceSettings": {
+        "datasource": "x",
+        "settings": {"policy": {"rules": [{"name": "max_nulls"}]}},
+    },
     "ListQuality": {"datasource": "x", "limit": 101},
     "RetryTask": {"task_id": "x"},
     "DeleteTaskFiles": {"task_id": "x"},
@@ -78,7 +81,10 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "WriteUpload": ({"header": {"upload_id": NOBODY}}, "TASK_NOT_FOUND"),
     "AbortUpload": ({"upload_id": NOBODY}, "TASK_NOT_FOUND"),
     "DeleteObjects": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
-    "ImportObject": ({"request_id": "r", "uri": "s3://nowhere/a.csv", "datasource": "x"}, "IMPORT_NOT_ALLOWED"),
+    "ImportObject": (
+        {"request_id": "r", "uri": "s3://nowhere/a.csv", "datasource": "x"},
+        "IMPORT_NOT_ALLOWED",
+    ),
     "GetReport": ({"task_id": NOBODY, "attempt": 1}, "REPORT_NOT_FOUND"),
     "GetRejects": ({"task_id": NOBODY, "attempt": 1}, "REPORT_NOT_FOUND"),
     "ReportReceiving": ({"task_id": NOBODY}, "TASK_NOT_FOUND"),
@@ -101,7 +107,10 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "DescribeDatasource": ({"name": "never_loaded"}, "DATASOURCE_NOT_FOUND"),
     "PreviewRows": ({"name": "never_loaded"}, "DATASOURCE_NOT_FOUND"),
     "ProposeQueries": ({"name": "no spaces"}, "DATASOURCE_NAME_INVALID"),
-    "CreateUpload": ({"request_id": "r", "datasource": "no spaces", "filename": "a.csv"}, "DATASOURCE_NAME_INVALID"),
+    "CreateUpload": (
+        {"request_id": "r", "datasource": "no spaces", "filename": "a.csv"},
+        "DATASOURCE_NAME_INVALID",
+    ),
 }
 """A valid request that must fail, and its code."""
 
@@ -123,7 +132,9 @@ async def call(channel: aio.Channel, method: MethodDescriptor, fields: dict[str,
     return await running
 
 
-async def failure(stack: Stack, process: str, method: MethodDescriptor, fields: dict[str, Any]) -> tuple[str, Problem]:
+async def failure(
+    stack: Stack, process: str, method: MethodDescriptor, fields: dict[str, Any]
+) -> tuple[str, Problem]:
     """Code and Problem that the call fails with."""
     async with aio.insecure_channel(stack.addresses[process]) as channel:
         with pytest.raises(grpc.RpcError) as raised:
@@ -142,7 +153,9 @@ def test_the_tables_name_every_rpc() -> None:
     assert set(BREAKS_A_RULE) == {method.name for _, method in WITH_FIELDS}
 
 
-@pytest.mark.parametrize(("process", "method"), WITH_FIELDS, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize(
+    ("process", "method"), WITH_FIELDS, ids=lambda value: getattr(value, "name", value)
+)
 async def test_a_broken_rule_is_named(stack: Stack, process: str, method: MethodDescriptor) -> None:
     code, problem = await failure(stack, process, method, BREAKS_A_RULE[method.name])
     assert code == "REQUEST_INVALID"
@@ -150,8 +163,14 @@ async def test_a_broken_rule_is_named(stack: Stack, process: str, method: Method
     assert problem.column.split(".")[0] in {field.name for field in method.input_type.fields}
 
 
-@pytest.mark.parametrize(("process", "method"), [(p, m) for p, m in METHODS if m.name in KNOWS_NOBODY], ids=lambda x: getattr(x, "name", x))
-async def test_codes_of_what_is_not_there(stack: Stack, process: str, method: MethodDescriptor) -> None:
+@pytest.mark.parametrize(
+    ("process", "method"),
+    [(p, m) for p, m in METHODS if m.name in KNOWS_NOBODY],
+    ids=lambda x: getattr(x, "name", x),
+)
+async def test_codes_of_what_is_not_there(
+    stack: Stack, process: str, method: MethodDescriptor
+) -> None:
     fields, expected = KNOWS_NOBODY[method.name]
     code, problem = await failure(stack, process, method, fields)
     assert code == expected
@@ -162,7 +181,10 @@ async def test_limits_are_told(stack: Stack) -> None:
     (limits,) = [method for _, method in METHODS if method.name == "GetLimits"]
     async with aio.insecure_channel(stack.addresses["upload"]) as channel:
         told = await call(channel, limits, {})
-    assert (told.max_file_bytes, list(told.extensions)) == (500 * 1024 * 1024, [".csv", ".xlsx", ".xls"])
+    assert (told.max_file_bytes, list(told.extensions)) == (
+        500 * 1024 * 1024,
+        [".csv", ".xlsx", ".xls"],
+    )
     assert 0 < told.max_uploads_per_client <= told.max_uploads
 
 
@@ -171,9 +193,13 @@ async def test_health_and_reflection(stack: Stack, process: str) -> None:
     name = SERVICES[process].full_name
     async with aio.insecure_channel(stack.addresses[process]) as channel:
         for service in ("", name):
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(service=service), timeout=5
+            )
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        async for reply in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(asked, timeout=5):
+        async for reply in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+            asked, timeout=5
+        ):
             assert name in {service.name for service in reply.list_services_response.service}
             break

@@ -1,4 +1,6 @@
-"""Each process starts while everything around it is away: it says so, waits, and ends cleanly on SIGTERM."""
+"""Each process starts while everything around it is away: it says so, waits, and ends cleanly on
+SIGTERM.
+"""
 
 import asyncio
 import signal
@@ -72,7 +74,10 @@ async def test_a_service_waits_for_its_stores(name: str, tmp_path: Path) -> None
 
 async def test_the_gateway_says_who_is_away() -> None:
     port = free_port()
-    async with running(["gateway"], {**AWAY, "BIND_ADDR": f"127.0.0.1:{port}"}) as process, httpx.AsyncClient() as http:
+    async with (
+        running(["gateway"], {**AWAY, "BIND_ADDR": f"127.0.0.1:{port}"}) as process,
+        httpx.AsyncClient() as http,
+    ):
         await until_it_listens(port)
         assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
         ready = await http.get(f"http://127.0.0.1:{port}/readyz", timeout=20)

@@ -18,7 +18,12 @@ class Edge:
     http: httpx.AsyncClient
 
     async def post_file(
-        self, name: str, content: bytes, datasource: str, fields: dict[str, str] | None = None, headers: dict[str, str] | None = None
+        self,
+        name: str,
+        content: bytes,
+        datasource: str,
+        fields: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Sends a file as a browser or curl does; the answer as it comes."""
         return await self.http.post(
@@ -46,7 +51,9 @@ class Edge:
         return dict(answer.json())
 
     async def until(self, task_id: str, states: set[str], seconds: float = 120) -> dict[str, Any]:
-        """The task once it is in one of the states (or terminal, which fails the test if that was not asked for)."""
+        """The task once it is in one of the states (or terminal, which fails the test if that was
+        not asked for).
+        """
         deadline = monotonic() + seconds
         while True:
             try:
@@ -59,7 +66,9 @@ class Edge:
             if task["status"] in states:
                 return task
             assert task["status"] not in TERMINAL, task
-            assert monotonic() < deadline, f"still {task['status']} after {seconds:g} s, not in {states}: {task}"
+            assert monotonic() < deadline, (
+                f"still {task['status']} after {seconds:g} s, not in {states}: {task}"
+            )
             await asyncio.sleep(0.05)
 
     async def succeeded(self, task_id: str, seconds: float = 120) -> dict[str, Any]:
@@ -88,5 +97,7 @@ class Edge:
 
     async def rows_in_druid(self, datasource: str) -> int:
         """Rows that a query counts; 0 where Druid does not know the datasource."""
-        known = await self.query(f"SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = '{datasource}'")
+        known = await self.query(
+            f"SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = '{datasource}'"
+        )
         return int((await self.query(f'SELECT COUNT(*) FROM "{datasource}"'))[0][0]) if known else 0

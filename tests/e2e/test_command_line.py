@@ -13,14 +13,19 @@ ROWS = 10_194
 
 async def sluice(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
     """The documents of a command that must succeed."""
-    environment = {f"{name.upper()}_ADDR": stack.addresses[name] for name in ("upload", "validation", "druid_gateway", "status")}
+    environment = {
+        f"{name.upper()}_ADDR": stack.addresses[name]
+        for name in ("upload", "validation", "druid_gateway", "status")
+    }
     async with running(["sluice_client.cli", *arguments, "--json"], environment) as process:
         out, err = await process.communicate()
     assert (process.returncode, err) == (0, b"")
     return [json.loads(line) for line in out.decode().splitlines()]
 
 
-async def test_superstore_by_the_command_line(stack: Stack, hard_files: Path, new_datasource: Callable[[str], str]) -> None:
+async def test_superstore_by_the_command_line(
+    stack: Stack, hard_files: Path, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("command_line")
     file = str(hard_files / "sales" / "Sample - Superstore.csv")
     [task] = await sluice(stack, "upload", file, "--datasource", datasource, "--watch")
@@ -29,7 +34,13 @@ async def test_superstore_by_the_command_line(stack: Stack, hard_files: Path, ne
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["status"] == "SUCCEEDED"
     [report] = await sluice(stack, "report", task["task_id"])
-    assert (report["verdict"], report["rows_read"], report["rows_loadable"]) == ("PASSED", ROWS, ROWS)
+    assert (report["verdict"], report["rows_read"], report["rows_loadable"]) == (
+        "PASSED",
+        ROWS,
+        ROWS,
+    )
     [answer] = await sluice(stack, "query", f'SELECT COUNT(*) AS n FROM "{datasource}"')
     assert answer["rows"] == [[ROWS]]
-    assert [listed["task_id"] for listed in await sluice(stack, "tasks", "-d", datasource)] == [task["task_id"]]
+    assert [listed["task_id"] for listed in await sluice(stack, "tasks", "-d", datasource)] == [
+        task["task_id"]
+    ]

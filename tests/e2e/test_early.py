@@ -1,4 +1,6 @@
-"""A file is read while it arrives: what is wrong with it is told before it is all here, and it is not fetched again."""
+"""A file is read while it arrives: what is wrong with it is told before it is all here, and it is
+not fetched again.
+"""
 
 import asyncio
 from base64 import b64encode
@@ -11,7 +13,9 @@ ROWS = 80_000
 """About 4 MiB: read while it arrives, and never more on the way than may wait."""
 
 
-async def test_a_file_that_was_read_while_it_arrived_is_not_fetched_again(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_a_file_that_was_read_while_it_arrived_is_not_fetched_again(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     task_id = await edge.upload("early.csv", sales_csv(ROWS), new_datasource("early"))
     task = await edge.succeeded(task_id)
     assert task["row_count"] == ROWS
@@ -20,7 +24,9 @@ async def test_a_file_that_was_read_while_it_arrived_is_not_fetched_again(edge: 
     assert int(report["rows_read"]) == ROWS
 
 
-async def test_a_file_without_times_is_told_so_while_it_arrives(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_a_file_without_times_is_told_so_while_it_arrives(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     data = sales_csv(ROWS).replace(b"order_date", b"dispatched", 1)
     data = data.replace(b"2024-", b"week ")
     metadata = {"filename": "timeless.csv", "datasource_name": new_datasource("timeless")}
@@ -29,7 +35,9 @@ async def test_a_file_without_times_is_told_so_while_it_arrives(edge: Edge, new_
         headers={
             "Tus-Resumable": "1.0.0",
             "Upload-Length": str(len(data) + 1),
-            "Upload-Metadata": ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in metadata.items()),
+            "Upload-Metadata": ",".join(
+                f"{name} {b64encode(value.encode()).decode()}" for name, value in metadata.items()
+            ),
         },
     )
     assert created.status_code == 201, created.text
@@ -40,8 +48,14 @@ async def test_a_file_without_times_is_told_so_while_it_arrives(edge: Edge, new_
         yield data
         await told.wait()
 
-    headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    sending = asyncio.create_task(edge.http.patch(created.headers["Location"], content=all_but_one_byte(), headers=headers))
+    headers = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    sending = asyncio.create_task(
+        edge.http.patch(created.headers["Location"], content=all_but_one_byte(), headers=headers)
+    )
     async with asyncio.timeout(20):
         while not (task := await edge.task(task_id))["validation_warnings"]:  # noqa: ASYNC110 - a poll, as the page without its socket makes
             await asyncio.sleep(0.1)

@@ -1,4 +1,6 @@
-"""Any of our services is killed in the middle: the task ends SUCCEEDED and its rows are in Druid once."""
+"""Any of our services is killed in the middle: the task ends SUCCEEDED and its rows are in Druid
+once.
+"""
 
 import asyncio
 import signal
@@ -24,14 +26,17 @@ ROWS = 60_000
         ("druid_gateway", "VERIFYING"),
     ],
 )
-async def test_sigkill(edge: Edge, instance: Instance, new_datasource: Callable[[str], str], service: str, state: str) -> None:
+async def test_sigkill(
+    edge: Edge, instance: Instance, new_datasource: Callable[[str], str], service: str, state: str
+) -> None:
     datasource = new_datasource("killed")
     task_id = await edge.upload("killed.csv", sales_csv(ROWS), datasource)
     reached = await edge.until(task_id, {state, *AFTER[state]})
     killed = await asyncio.to_thread(instance.kill, service, signal.SIGKILL)
     task = await edge.succeeded(task_id)
     assert task["row_count"] == ROWS
-    # A task that was done before the kill does not wait for what was killed, and a query does not either.
+    # A task that was done before the kill does not wait for what was killed, and a query does not
+    # either.
     await asyncio.to_thread(instance.wait_healthy)
     assert await edge.rows_in_druid(datasource) == ROWS
     assert instance.pid(service) != killed
@@ -43,4 +48,6 @@ AFTER = {
     "INGESTING": {"VERIFYING", "SUCCEEDED"},
     "VERIFYING": {"SUCCEEDED"},
 }
-"""States that a fast machine may have reached by the time the test looks; the kill then comes late and must still do no harm."""
+"""States that a fast machine may have reached by the time the test looks; the kill then comes late
+and must still do no harm.
+"""

@@ -5,14 +5,29 @@ from collections.abc import Callable
 from tests.e2e.edge import Edge
 
 DAYS = [f"2024-01-{number % 28 + 1:02}" for number in range(400)]
-FIRST = "\n".join(["date,units,price,region,shop", *(f"{day},{n % 9},{n}.5,North,s{n % 3}" for n, day in enumerate(DAYS))]).encode()
-CHANGED = "\n".join(["date,units,price,region,note", *(f"{day},{n % 9},{n + 5000}.5,North,x" for n, day in enumerate(DAYS))]).encode()
+FIRST = "\n".join(
+    [
+        "date,units,price,region,shop",
+        *(f"{day},{n % 9},{n}.5,North,s{n % 3}" for n, day in enumerate(DAYS)),
+    ]
+).encode()
+CHANGED = "\n".join(
+    [
+        "date,units,price,region,note",
+        *(f"{day},{n % 9},{n + 5000}.5,North,x" for n, day in enumerate(DAYS)),
+    ]
+).encode()
 NARROW = b"date,units,price\n2024-02-01,1,1.5\n2024-02-02,2,2.5\n"
 
 
-async def test_drift_contract_and_settings(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_drift_contract_and_settings(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("quality")
-    settings, quality = f"/api/datasources/{datasource}/settings", f"/api/datasources/{datasource}/quality"
+    settings, quality = (
+        f"/api/datasources/{datasource}/settings",
+        f"/api/datasources/{datasource}/quality",
+    )
 
     async def set_contract(mode: str) -> None:
         answer = await edge.http.put(settings, json={"policy": {"contract": {"mode": mode}}})
@@ -23,34 +38,56 @@ async def test_drift_contract_and_settings(edge: Edge, new_datasource: Callable[
 
     await set_contract("freeze")
     refused = await edge.until(await edge.upload("changed.csv", CHANGED, datasource), {"REJECTED"})
-    assert (refused["status"], refused["validation_errors"][0]["code"]) == ("REJECTED", "CONTRACT_BROKEN")
+    assert (refused["status"], refused["validation_errors"][0]["code"]) == (
+        "REJECTED",
+        "CONTRACT_BROKEN",
+    )
     assert refused["validation_errors"][0]["column"] == "shop"
 
     await set_contract("discard")
     narrowed = await edge.upload("changed.csv", CHANGED, datasource)
     await edge.succeeded(narrowed)
     report = (await edge.http.get(f"/api/ingest/tasks/{narrowed}/report")).json()
-    assert [(drift["kind"], drift["column"]) for drift in report["drift"]] == [("MISSING", "shop"), ("SHIFTED", "price")]
+    assert [(drift["kind"], drift["column"]) for drift in report["drift"]] == [
+        ("MISSING", "shop"),
+        ("SHIFTED", "price"),
+    ]
     assert report["compared_with"] == first
-    left_out = next(problem for problem in report["problems"] if problem["code"] == "COLUMN_LEFT_OUT")
+    left_out = next(
+        problem for problem in report["problems"] if problem["code"] == "COLUMN_LEFT_OUT"
+    )
     assert left_out["column"] == "note"
-    answer = await edge.http.post("/api/query", json={"sql": f'SELECT * FROM "{datasource}" LIMIT 1'})
+    answer = await edge.http.post(
+        "/api/query", json={"sql": f'SELECT * FROM "{datasource}" LIMIT 1'}
+    )
     assert "note" not in [column["name"] for column in answer.json()["columns"]]
 
     history = (await edge.http.get(quality)).json()
-    assert [(each["filename"], each["state"], len(each["quality"]["drift"])) for each in history] == [
+    assert [
+        (each["filename"], each["state"], len(each["quality"]["drift"])) for each in history
+    ] == [
         ("changed.csv", "SUCCEEDED", 2),
         ("changed.csv", "REJECTED", 3),
         ("first.csv", "SUCCEEDED", 0),
     ]
 
 
-async def test_the_limit_of_a_rule_takes_effect(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_the_limit_of_a_rule_takes_effect(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("settings")
     narrow = await edge.until(await edge.upload("narrow.csv", NARROW, datasource), {"REJECTED"})
-    assert (narrow["status"], narrow["validation_errors"][0]["code"]) == ("REJECTED", "TOO_FEW_COLUMNS")
+    assert (narrow["status"], narrow["validation_errors"][0]["code"]) == (
+        "REJECTED",
+        "TOO_FEW_COLUMNS",
+    )
     mutation = "mutation($name: String!, $settings: JSON!) { updateDatasourceSettings(name: $name, settings: $settings) }"
-    values = {"name": datasource, "settings": {"policy": {"rules": [{"name": "min_columns", "limit": 3}]}}}
-    answer = (await edge.http.post("/graphql", json={"query": mutation, "variables": values})).json()
+    values = {
+        "name": datasource,
+        "settings": {"policy": {"rules": [{"name": "min_columns", "limit": 3}]}},
+    }
+    answer = (
+        await edge.http.post("/graphql", json={"query": mutation, "variables": values})
+    ).json()
     assert answer["data"]["updateDatasourceSettings"]["policy"]["rules"][0]["limit"] == 3
     await edge.succeeded(await edge.upload("narrow.csv", NARROW, datasource))

@@ -35,25 +35,58 @@ def table(header: str, row: str, rows: int = 20) -> bytes:
 
 def with_nulls() -> bytes:
     """Column `d` is empty in 90 of 100 rows."""
-    return "\n".join(["date,a,b,c,d", *(f"2024-01-02,{n},{n}.5,x,{'full' if n % 10 == 0 else ''}" for n in range(100)), ""]).encode()
+    return "\n".join(
+        [
+            "date,a,b,c,d",
+            *(f"2024-01-02,{n},{n}.5,x,{'full' if n % 10 == 0 else ''}" for n in range(100)),
+            "",
+        ]
+    ).encode()
 
 
 def with_rejects() -> bytes:
     """`quantity` is not a number in 4 of 100 rows and the time is missing in 4 others."""
-    rows = [f"{'' if n % 25 == 1 else '2024-01-02'},{'many' if n % 25 == 2 else n},{n}.5,north,x" for n in range(100)]
+    rows = [
+        f"{'' if n % 25 == 1 else '2024-01-02'},{'many' if n % 25 == 2 else n},{n}.5,north,x"
+        for n in range(100)
+    ]
     return "\n".join(["date,quantity,price,region,note", *rows, ""]).encode()
 
 
 REJECTED = [
-    pytest.param("few.csv", table("date,a,b,c", "2024-01-02,1,2.5,x"), "TOO_FEW_COLUMNS", "", id="min_columns"),
-    pytest.param("timeless.csv", table("when,a,b,c,d", "soon,1,2.5,x,y"), "NO_TIME_COLUMN", "", id="time_column"),
-    pytest.param("words.csv", table("date,a,b,c,d", "2024-01-02,1,x,y,z"), "TOO_FEW_NUMERIC_COLUMNS", "", id="min_numeric_columns"),
+    pytest.param(
+        "few.csv",
+        table("date,a,b,c", "2024-01-02,1,2.5,x"),
+        "TOO_FEW_COLUMNS",
+        "",
+        id="min_columns",
+    ),
+    pytest.param(
+        "timeless.csv",
+        table("when,a,b,c,d", "soon,1,2.5,x,y"),
+        "NO_TIME_COLUMN",
+        "",
+        id="time_column",
+    ),
+    pytest.param(
+        "words.csv",
+        table("date,a,b,c,d", "2024-01-02,1,x,y,z"),
+        "TOO_FEW_NUMERIC_COLUMNS",
+        "",
+        id="min_numeric_columns",
+    ),
     pytest.param("sparse.csv", with_nulls(), "TOO_MANY_NULLS", "d", id="max_null_share"),
     pytest.param("damaged.csv", with_rejects(), "TOO_MANY_REJECTS", "", id="max_reject_share"),
     pytest.param("header.csv", b"date,a,b,c,d\n", "NO_ROWS", "", id="no rows"),
     pytest.param("blank.csv", b"\n \n\n", "FILE_EMPTY", "", id="blank"),
     pytest.param("text.xlsx", sales_csv(20), "FILE_TYPE_MISMATCH", "", id="text named xlsx"),
-    pytest.param("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(2000), "FILE_TYPE_MISMATCH", "", id="picture named csv"),
+    pytest.param(
+        "picture.csv",
+        b"\x89PNG\r\n\x1a\n" + bytes(2000),
+        "FILE_TYPE_MISMATCH",
+        "",
+        id="picture named csv",
+    ),
 ]
 
 
@@ -64,12 +97,20 @@ def zipped(name: str) -> bytes:
     return made.getvalue()
 
 
-REJECTED.append(pytest.param("zip.xlsx", zipped("readme.txt"), "FILE_TYPE_MISMATCH", "", id="zip named xlsx"))
+REJECTED.append(
+    pytest.param("zip.xlsx", zipped("readme.txt"), "FILE_TYPE_MISMATCH", "", id="zip named xlsx")
+)
 
 
 @pytest.mark.parametrize(("name", "content", "code", "column"), REJECTED)
 async def test_rejected_by_validation(
-    edge: Edge, stack: Stack, new_datasource: Callable[[str], str], name: str, content: bytes, code: str, column: str
+    edge: Edge,
+    stack: Stack,
+    new_datasource: Callable[[str], str],
+    name: str,
+    content: bytes,
+    code: str,
+    column: str,
 ) -> None:
     datasource = new_datasource("refused")
     task_id = await edge.upload(name, content, datasource)
@@ -107,11 +148,15 @@ async def test_bad_rows_are_named(edge: Edge, new_datasource: Callable[[str], st
     assert "many" in rejects[2]
 
 
-async def test_a_few_bad_rows_do_not_sink_a_file(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_a_few_bad_rows_do_not_sink_a_file(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     lines = sales_csv(200).decode().splitlines()
     lines[50] = ",".join(["not a day", *lines[50].split(",")[1:]])
     datasource = new_datasource("few_bad")
-    task = await edge.succeeded(await edge.upload("few_bad.csv", "\n".join(lines).encode(), datasource))
+    task = await edge.succeeded(
+        await edge.upload("few_bad.csv", "\n".join(lines).encode(), datasource)
+    )
     assert (task["rows_read"], task["row_count"], task["rows_rejected"]) == (200, 199, 1)
     assert await edge.rows_in_druid(datasource) == 199
 
@@ -125,7 +170,13 @@ async def test_a_few_bad_rows_do_not_sink_a_file(edge: Edge, new_datasource: Cal
     ],
 )
 async def test_refused_while_receiving(
-    edge: Edge, stack: Stack, new_datasource: Callable[[str], str], name: str, content: bytes, status: int, code: str
+    edge: Edge,
+    stack: Stack,
+    new_datasource: Callable[[str], str],
+    name: str,
+    content: bytes,
+    status: int,
+    code: str,
 ) -> None:
     datasource = new_datasource("refused")
     answer = await edge.post_file(name, content, datasource)
@@ -135,7 +186,9 @@ async def test_refused_while_receiving(
     assert objects(stack, f"uploads/{datasource}/") == ([], [])
 
 
-@pytest.mark.parametrize("datasource", ["../etc", "with space", "", "_internal", "x" * 129, "semi;colon", 'quo"te'])
+@pytest.mark.parametrize(
+    "datasource", ["../etc", "with space", "", "_internal", "x" * 129, "semi;colon", 'quo"te']
+)
 async def test_datasource_names(edge: Edge, datasource: str) -> None:
     answer = await edge.post_file("x.csv", sales_csv(3), datasource)
     assert answer.status_code == 400
@@ -143,8 +196,12 @@ async def test_datasource_names(edge: Edge, datasource: str) -> None:
     assert answer.json()["action"]
 
 
-async def test_one_over_the_limit(edge: Edge, stack: Stack, new_datasource: Callable[[str], str]) -> None:
-    """One byte over 500 MB, sent without saying how much will come: 413, no object, the task REJECTED."""
+async def test_one_over_the_limit(
+    edge: Edge, stack: Stack, new_datasource: Callable[[str], str]
+) -> None:
+    """One byte over 500 MB, sent without saying how much will come: 413, no object, the task
+    REJECTED.
+    """
     datasource = new_datasource("too_long")
     boundary = "cut here"
     block = b"2024-01-02,1,2.5,x,y\n" * 50_000
@@ -159,13 +216,20 @@ async def test_one_over_the_limit(edge: Edge, stack: Stack, new_datasource: Call
         yield f"\r\n--{boundary}--\r\n".encode()
 
     answer = await edge.http.post(
-        "/api/ingest/upload", content=body(), headers={"Content-Type": f'multipart/form-data; boundary="{boundary}"'}, timeout=170
+        "/api/ingest/upload",
+        content=body(),
+        headers={"Content-Type": f'multipart/form-data; boundary="{boundary}"'},
+        timeout=170,
     )
     assert answer.status_code == 413, answer.text
     assert answer.json()["code"] == "FILE_TOO_LARGE"
     assert objects(stack, f"uploads/{datasource}/") == ([], [])
-    listed = (await edge.http.get("/api/ingest/tasks", params={"datasource_name": datasource})).json()["tasks"]
-    assert [(task["status"], task["error"]["code"]) for task in listed] == [("REJECTED", "FILE_TOO_LARGE")]
+    listed = (
+        await edge.http.get("/api/ingest/tasks", params={"datasource_name": datasource})
+    ).json()["tasks"]
+    assert [(task["status"], task["error"]["code"]) for task in listed] == [
+        ("REJECTED", "FILE_TOO_LARGE")
+    ]
 
 
 async def test_the_same_file_twice(edge: Edge, new_datasource: Callable[[str], str]) -> None:
@@ -175,15 +239,21 @@ async def test_the_same_file_twice(edge: Edge, new_datasource: Callable[[str], s
     again = await edge.until(await edge.upload("again.csv", content, datasource), {"REJECTED"})
     assert again["error"]["code"] == "DUPLICATE_CONTENT"
     assert first in again["error"]["message"] or again["duplicate_of"] == first
-    meant = await edge.succeeded(await edge.upload("meant.csv", content, datasource, allow_duplicate="true"))
+    meant = await edge.succeeded(
+        await edge.upload("meant.csv", content, datasource, allow_duplicate="true")
+    )
     assert meant["row_count"] == 50
     assert await edge.rows_in_druid(datasource) == 100
 
 
-async def test_replace_touches_its_time_chunks(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_replace_touches_its_time_chunks(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("replaced")
     await edge.succeeded(await edge.upload("one.csv", sales_csv(80, seed=1), datasource))
-    await edge.succeeded(await edge.upload("two.csv", sales_csv(70, seed=2), datasource, mode="replace"))
+    await edge.succeeded(
+        await edge.upload("two.csv", sales_csv(70, seed=2), datasource, mode="replace")
+    )
     assert await edge.rows_in_druid(datasource) == 70
 
 

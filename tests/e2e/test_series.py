@@ -1,6 +1,8 @@
-"""A seeded series of appends, replaces and undos on the real Druid: after each, every LIVE load has all of its rows.
+"""A seeded series of appends, replaces and undos on the real Druid: after each, every LIVE load has
+all of its rows.
 
-SERIES_STEPS and SERIES_SEED make it longer or another one: `SERIES_STEPS=50 .venv/bin/pytest tests/e2e/test_series.py`.
+SERIES_STEPS and SERIES_SEED make it longer or another one: `SERIES_STEPS=50 .venv/bin/pytest
+tests/e2e/test_series.py`.
 """
 
 import os
@@ -39,11 +41,15 @@ class Series:
         first = self.chance.randrange(DAYS)
         last = min(DAYS, first + self.chance.randrange(1, 20))
         of_each = self.chance.randrange(1, 5)
-        mode = self.chance.choice(["append", "append", "replace", "replace_interval", "replace_all"])
+        mode = self.chance.choice(
+            ["append", "append", "replace", "replace_interval", "replace_all"]
+        )
         fields = {"mode": mode}
         if mode == "replace_interval":
             fields["interval"] = "2024-01-01/2024-03-01"
-        task_id = await self.edge.upload(f"{number}.csv", days(first, last, of_each, amount=number), self.datasource, **fields)
+        task_id = await self.edge.upload(
+            f"{number}.csv", days(first, last, of_each, amount=number), self.datasource, **fields
+        )
         await self.edge.succeeded(task_id)
         self.loads[task_id] = (last - first + 1) * of_each
         return f"{mode} {task_id}"
@@ -61,15 +67,26 @@ class Series:
         return f"undo {task_id}"
 
     async def check(self, after: str) -> None:
-        """Every row that a query finds belongs to a load that says so, and every LIVE load has all of its rows."""
+        """Every row that a query finds belongs to a load that says so, and every LIVE load has all
+        of its rows.
+        """
         sql = f'SELECT __load_id, COUNT(*) FROM "{self.datasource}" GROUP BY 1'
         known = await self.edge.rows_in_druid(self.datasource)
-        counted = {str(task_id): int(rows) for task_id, rows in (await self.edge.query(sql) if known else [])}
+        counted = {
+            str(task_id): int(rows)
+            for task_id, rows in (await self.edge.query(sql) if known else [])
+        }
         assert counted.keys() <= self.loads.keys(), after
         for task_id, rows in self.loads.items():
             state, found = (await self.edge.task(task_id))["load_state"], counted.get(task_id, 0)
-            fits = {"LIVE": found == rows, "PARTLY_REPLACED": 0 < found < rows, "REPLACED": found == 0}
-            assert fits[state], f"seed {SEED}, after {after}: {task_id} is {state} with {found} of {rows} rows"
+            fits = {
+                "LIVE": found == rows,
+                "PARTLY_REPLACED": 0 < found < rows,
+                "REPLACED": found == 0,
+            }
+            assert fits[state], (
+                f"seed {SEED}, after {after}: {task_id} is {state} with {found} of {rows} rows"
+            )
 
 
 @pytest.mark.timeout(60 + 30 * STEPS)

@@ -23,12 +23,18 @@ def superstore(request: pytest.FixtureRequest, hard_files: Path) -> Path:
 async def assert_superstore(edge: Edge, datasource: str) -> None:
     """The three answers, and integers that stayed integers."""
     count, sales, first, last = (
-        await edge.query(f'SELECT COUNT(*), ROUND(SUM("Sales"), 4), MIN(__time), MAX(__time) FROM "{datasource}"')
+        await edge.query(
+            f'SELECT COUNT(*), ROUND(SUM("Sales"), 4), MIN(__time), MAX(__time) FROM "{datasource}"'
+        )
     )[0]
     assert (count, sales) == (ROWS, SALES)
     assert first.startswith("2019-01-03")
     assert last.startswith("2022-12-30")
-    types = dict(await edge.query(f"SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{datasource}'"))
+    types = dict(
+        await edge.query(
+            f"SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{datasource}'"
+        )
+    )
     assert types["Row ID"] == types["Quantity"] == "BIGINT"
     assert types["Sales"] == types["Profit"] == "DOUBLE"
     assert types["Postal Code"] == types["Order ID"] == "VARCHAR"
@@ -40,11 +46,15 @@ async def test_rest(edge: Edge, superstore: Path, new_datasource: Callable[[str]
     assert task["row_count"] == task["rows_read"] == ROWS
     assert task["rows_rejected"] == task["rows_skipped"] == 0
     assert task["validation_errors"] == []
-    assert [note["code"] for note in task["validation_warnings"]] == (["SHEETS_IGNORED"] if superstore.suffix == ".xls" else [])
+    assert [note["code"] for note in task["validation_warnings"]] == (
+        ["SHEETS_IGNORED"] if superstore.suffix == ".xls" else []
+    )
     await assert_superstore(edge, datasource)
 
 
-async def test_grpc(edge: Edge, stack: Stack, hard_files: Path, new_datasource: Callable[[str], str]) -> None:
+async def test_grpc(
+    edge: Edge, stack: Stack, hard_files: Path, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("superstore_grpc")
     addresses = stack.addresses
     async with SluiceClient(
@@ -59,25 +69,47 @@ async def test_grpc(edge: Edge, stack: Stack, hard_files: Path, new_datasource: 
     await assert_superstore(edge, datasource)
 
 
-async def test_twins_are_equal_in_druid(edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]) -> None:
-    """Every column of the .csv and of the .xls, row by row: text and dates exactly, numbers within 1e-9 relative."""
+async def test_twins_are_equal_in_druid(
+    edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]
+) -> None:
+    """Every column of the .csv and of the .xls, row by row: text and dates exactly, numbers within
+    1e-9 relative.
+    """
     tables = []
     for suffix in ("csv", "xls"):
         datasource = new_datasource(f"twin_{suffix}")
-        await edge.succeeded(await edge.upload(f"twin.{suffix}", hard_files / "sales" / f"Sample - Superstore.{suffix}", datasource))
-        answer = await edge.http.post("/api/query", json={"sql": f'SELECT * FROM "{datasource}"', "limit": 20_000})
+        await edge.succeeded(
+            await edge.upload(
+                f"twin.{suffix}", hard_files / "sales" / f"Sample - Superstore.{suffix}", datasource
+            )
+        )
+        answer = await edge.http.post(
+            "/api/query", json={"sql": f'SELECT * FROM "{datasource}"', "limit": 20_000}
+        )
         body = answer.json()
         assert answer.status_code == 200, body
         assert not body["truncated"]
-        keep = [index for index, column in enumerate(body["columns"]) if column["name"] != "__load_id"]
+        keep = [
+            index for index, column in enumerate(body["columns"]) if column["name"] != "__load_id"
+        ]
         names = [body["columns"][index]["name"] for index in keep]
         number = names.index("Row ID")
-        tables.append((names, sorted(([row[index] for index in keep] for row in body["rows"]), key=lambda row: row[number])))
+        tables.append(
+            (
+                names,
+                sorted(
+                    ([row[index] for index in keep] for row in body["rows"]),
+                    key=lambda row: row[number],
+                ),
+            )
+        )
     (csv_names, csv_rows), (xls_names, xls_rows) = tables
     assert sorted(csv_names) == sorted(xls_names)
     order = [xls_names.index(name) for name in csv_names]
     assert len(csv_rows) == len(xls_rows) == ROWS
-    for left, right in zip(csv_rows, ([row[index] for index in order] for row in xls_rows), strict=True):
+    for left, right in zip(
+        csv_rows, ([row[index] for index in order] for row in xls_rows), strict=True
+    ):
         for name, one, other in zip(csv_names, left, right, strict=True):
             if isinstance(one, float) and isinstance(other, float):
                 assert one == pytest.approx(other, rel=1e-9), name
@@ -96,18 +128,34 @@ async def test_grpcurl_without_proto_files(stack: Stack) -> None:
     for service, name in names.items():
         assert name in await grpcurl(stack.addresses[service], "list")
         assert "rpc " in await grpcurl(stack.addresses[service], "describe", name)
-    tasks = json.loads(await grpcurl(stack.addresses["status"], "sluice.status.v1.StatusService/ListTasks", data='{"page_size": 1}'))
+    tasks = json.loads(
+        await grpcurl(
+            stack.addresses["status"],
+            "sluice.status.v1.StatusService/ListTasks",
+            data='{"page_size": 1}',
+        )
+    )
     assert set(tasks) <= {"tasks", "next_page_token", "nextPageToken"}
     answer = await grpcurl(
-        stack.addresses["druid_gateway"], "sluice.druid.v1.DruidGatewayService/Query", data='{"sql": "SELECT 1 + 1 AS two"}'
+        stack.addresses["druid_gateway"],
+        "sluice.druid.v1.DruidGatewayService/Query",
+        data='{"sql": "SELECT 1 + 1 AS two"}',
     )
     assert '"two"' in answer
 
 
 async def grpcurl(address: str, *arguments: str, data: str | None = None) -> str:
     """Output of grpcurl, which must succeed."""
-    command = [".venv/bin/grpcurl", "-plaintext", *(["-d", data] if data else []), address, *arguments]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    command = [
+        ".venv/bin/grpcurl",
+        "-plaintext",
+        *(["-d", data] if data else []),
+        address,
+        *arguments,
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
     return output.decode()

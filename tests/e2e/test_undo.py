@@ -29,7 +29,9 @@ async def reverted(edge: Edge, task_id: str, seconds: float = 60) -> dict[str, A
     return task
 
 
-async def test_an_append_is_undone_and_the_file_loaded_again(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_an_append_is_undone_and_the_file_loaded_again(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("undo_append")
     first = await edge.upload("first.csv", sales_csv(300), datasource)
     await edge.succeeded(first)
@@ -44,7 +46,9 @@ async def test_an_append_is_undone_and_the_file_loaded_again(edge: Edge, new_dat
     assert (await edge.task(first))["load_state"] == "REVERTED"
 
 
-async def test_a_replace_is_undone_and_what_it_replaced_is_back(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_a_replace_is_undone_and_what_it_replaced_is_back(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("undo_replace")
     first = await edge.upload("first.csv", sales_csv(300), datasource)
     await edge.succeeded(first)
@@ -62,7 +66,9 @@ async def test_a_replace_is_undone_and_what_it_replaced_is_back(edge: Edge, new_
 
     await undone(edge, later)
     mutation = "mutation($id: ID!) { revertIngestionTask(taskId: $id) { loadState status } }"
-    answer = (await edge.http.post("/graphql", json={"query": mutation, "variables": {"id": replace}})).json()
+    answer = (
+        await edge.http.post("/graphql", json={"query": mutation, "variables": {"id": replace}})
+    ).json()
     assert answer["data"]["revertIngestionTask"]["status"] == "SUCCEEDED"
     await reverted(edge, replace)
     assert await edge.rows_in_druid(datasource) == 300

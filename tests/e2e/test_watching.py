@@ -12,10 +12,14 @@ from tests.e2e.edge import Edge
 from tests.tables import sales_csv
 
 
-async def events(http: httpx.AsyncClient, task_id: str, after: int | None = None) -> AsyncIterator[dict[str, Any]]:
+async def events(
+    http: httpx.AsyncClient, task_id: str, after: int | None = None
+) -> AsyncIterator[dict[str, Any]]:
     """The task's server-sent events until the server ends the stream."""
     headers = {} if after is None else {"Last-Event-ID": str(after)}
-    async with http.stream("GET", f"/api/ingest/tasks/{task_id}/events", headers=headers, timeout=60) as answer:
+    async with http.stream(
+        "GET", f"/api/ingest/tasks/{task_id}/events", headers=headers, timeout=60
+    ) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         async for line in answer.aiter_lines():
@@ -23,7 +27,9 @@ async def events(http: httpx.AsyncClient, task_id: str, after: int | None = None
                 yield json.loads(line.removeprefix("data: "))
 
 
-async def test_events_are_complete_and_resumable(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_events_are_complete_and_resumable(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     task_id = await edge.upload("watched.csv", sales_csv(300), new_datasource("watched"))
     live = [event async for event in events(edge.http, task_id)]
     assert [event["sequence"] for event in live] == list(range(1, len(live) + 1))
@@ -35,7 +41,9 @@ async def test_events_are_complete_and_resumable(edge: Edge, new_datasource: Cal
 
 async def test_an_unknown_task(edge: Edge) -> None:
     for path in ("", "/events", "/report", "/rejects"):
-        answer = await edge.http.get(f"/api/ingest/tasks/00000000-0000-0000-0000-000000000000{path}")
+        answer = await edge.http.get(
+            f"/api/ingest/tasks/00000000-0000-0000-0000-000000000000{path}"
+        )
         assert (answer.status_code, answer.json()["code"]) == (404, "TASK_NOT_FOUND")
 
 
@@ -52,7 +60,9 @@ async def test_cancel_while_ingesting(edge: Edge, new_datasource: Callable[[str]
     assert again.status_code in {200, 202}
 
 
-async def test_a_client_that_goes_away_leaves_nothing(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_a_client_that_goes_away_leaves_nothing(
+    edge: Edge, new_datasource: Callable[[str], str]
+) -> None:
     """The connection breaks in the middle of the file: CANCELLED with CLIENT_GONE."""
     datasource, begun = new_datasource("gone"), asyncio.Event()
 
@@ -66,7 +76,11 @@ async def test_a_client_that_goes_away_leaves_nothing(edge: Edge, new_datasource
         await asyncio.Event().wait()
 
     sending = asyncio.create_task(
-        edge.http.post("/api/ingest/upload", content=body(), headers={"Content-Type": "multipart/form-data; boundary=x"})
+        edge.http.post(
+            "/api/ingest/upload",
+            content=body(),
+            headers={"Content-Type": "multipart/form-data; boundary=x"},
+        )
     )
     await begun.wait()
     task_id = await until_listed(edge, datasource)
@@ -79,7 +93,9 @@ async def until_listed(edge: Edge, datasource: str, seconds: float = 20) -> str:
     """Id of the first task of a datasource, once there is one."""
     deadline = monotonic() + seconds
     while True:
-        listed = (await edge.http.get("/api/ingest/tasks", params={"datasource_name": datasource})).json()["tasks"]
+        listed = (
+            await edge.http.get("/api/ingest/tasks", params={"datasource_name": datasource})
+        ).json()["tasks"]
         if listed:
             return str(listed[0]["task_id"])
         assert monotonic() < deadline, f"no task of {datasource} after {seconds:g} s"

@@ -24,7 +24,9 @@ class DruidTasks:
         self.http = http
 
     async def known(self, task_id: str, *, location: bool) -> str:
-        """The Druid id of the task's load once the overlord runs it. `location`: once a worker has told where."""
+        """The Druid id of the task's load once the overlord runs it. `location`: once a worker has
+        told where.
+        """
         deadline = monotonic() + BEGINS_S
         while True:
             # The first attempt of the load is that of the claim that validated the file, mostly 1.
@@ -52,8 +54,13 @@ class DruidTasks:
 
 
 async def told(edge: Edge, task_id: str, state: str, words: str) -> None:
-    """Returns when the task tells the words while it is in the state. Fails where it is said to be done before."""
-    async with asyncio.timeout(BEGINS_S), edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events", timeout=BEGINS_S) as stream:
+    """Returns when the task tells the words while it is in the state. Fails where it is said to be
+    done before.
+    """
+    async with (
+        asyncio.timeout(BEGINS_S),
+        edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events", timeout=BEGINS_S) as stream,
+    ):
         async for line in stream.aiter_lines():
             if line.startswith("data:"):
                 event: dict[str, Any] = json.loads(line.removeprefix("data:"))

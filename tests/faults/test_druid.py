@@ -1,4 +1,6 @@
-"""Druid itself is hurt while files come in: each ends, its rows are there once, and done is not said before they are."""
+"""Druid itself is hurt while files come in: each ends, its rows are there once, and done is not
+said before they are.
+"""
 
 import asyncio
 import signal
@@ -28,7 +30,9 @@ def many() -> bytes:
     return sales_csv(MANY)
 
 
-async def test_the_overlord_is_down_before_the_submit(edge: Edge, instance: Instance, new_datasource: Callable[[str], str]) -> None:
+async def test_the_overlord_is_down_before_the_submit(
+    edge: Edge, instance: Instance, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("down")
     with stopped(instance, "druid_coordinator"):
         task_id = await edge.upload("down.csv", sales_csv(FEW), datasource)
@@ -38,7 +42,12 @@ async def test_the_overlord_is_down_before_the_submit(edge: Edge, instance: Inst
 
 @pytest.mark.parametrize("role", ["druid_coordinator", "druid_indexer"])
 async def test_the_overlord_or_the_worker_is_killed_in_the_middle(
-    edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str], many: bytes, role: str
+    edge: Edge,
+    instance: Instance,
+    druid: DruidTasks,
+    new_datasource: Callable[[str], str],
+    many: bytes,
+    role: str,
 ) -> None:
     datasource = new_datasource("hurt")
     task_id = await edge.upload("hurt.csv", many, datasource)
@@ -61,7 +70,9 @@ async def test_the_worker_dies_with_a_load_that_it_never_began(
     await asyncio.to_thread(instance.wait_healthy)
 
 
-async def test_a_paused_historical_is_waited_for(edge: Edge, instance: Instance, new_datasource: Callable[[str], str]) -> None:
+async def test_a_paused_historical_is_waited_for(
+    edge: Edge, instance: Instance, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("paused")
     with paused(instance, "druid_historical"):
         task_id = await edge.upload("paused.csv", sales_csv(FEW), datasource)
@@ -69,7 +80,9 @@ async def test_a_paused_historical_is_waited_for(edge: Edge, instance: Instance,
     await once(edge, task_id, datasource, FEW)
 
 
-async def test_a_full_segment_cache_is_waited_for(edge: Edge, instance: Instance, new_datasource: Callable[[str], str]) -> None:
+async def test_a_full_segment_cache_is_waited_for(
+    edge: Edge, instance: Instance, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("full")
     with configured(instance, "historical", '"maxSize":"100GiB"', '"maxSize":"1"'):
         task_id = await edge.upload("full.csv", sales_csv(FEW), datasource)
@@ -90,9 +103,18 @@ async def test_a_load_that_is_shut_down_by_hand_is_begun_again(
 
 
 async def test_druid_forgets_loads(
-    edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str], many: bytes
+    edge: Edge,
+    instance: Instance,
+    druid: DruidTasks,
+    new_datasource: Callable[[str], str],
+    many: bytes,
 ) -> None:
-    with configured(instance, "coordinator", "druid.indexer.storage.type=metadata", "druid.indexer.storage.type=local"):
+    with configured(
+        instance,
+        "coordinator",
+        "druid.indexer.storage.type=metadata",
+        "druid.indexer.storage.type=local",
+    ):
         # One that was done: it is counted, not loaded again.
         datasource = new_datasource("forgotten")
         done = await edge.upload("done.csv", many, datasource)
@@ -134,11 +156,14 @@ async def test_a_datasource_that_is_dropped_while_its_rows_are_counted(
     edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
-    # Not paused: a historical that goes on would still take up the segment it was told to load before the drop, and its rows be counted.
+    # Not paused: a historical that goes on would still take up the segment it was told to load
+    # before the drop, and its rows be counted.
     with stopped(instance, "druid_historical"):
         task_id = await edge.upload("dropped.csv", sales_csv(FEW), datasource)
         await told(edge, task_id, "VERIFYING", "becoming visible")
-        (await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
+        (
+            await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")
+        ).raise_for_status()
     await asyncio.to_thread(instance.wait_healthy, "druid_historical")
     task = await edge.until(task_id, {"FAILED"}, 240)
     assert (task["error"]["code"], await edge.rows_in_druid(datasource)) == ("LOAD_MISMATCH", 0)

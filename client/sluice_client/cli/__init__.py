@@ -1,4 +1,6 @@
-"""The command line `sluice`. It needs typer and rich, which the library itself does not: `pip install 'sluice[cli]'`."""
+"""The command line `sluice`. It needs typer and rich, which the library itself does not: `pip
+install 'sluice[cli]'`.
+"""
 
 import sys
 
@@ -10,5 +12,7 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name not in {"typer", "rich"}:
             raise
-        sys.exit(f"The command line needs {missing.name}, which is not installed: pip install 'sluice[cli]'")
+        sys.exit(
+            f"The command line needs {missing.name}, which is not installed: pip install 'sluice[cli]'"
+        )
     app(prog_name="sluice")

@@ -50,8 +50,15 @@ class Mode(StrEnum):
     REPLACE_ALL = "replace_all"
 
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, as `sluice upload` and `sluice tasks` show it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Each line of output is one JSON document; no bars.")]
+TaskArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK", help="The task's id, as `sluice upload` and `sluice tasks` show it."
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Each line of output is one JSON document; no bars.")
+]
 
 
 @dataclass(frozen=True)
@@ -87,19 +94,43 @@ def connect(
 @app.command()
 def upload(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV or Excel files.")],
-    datasource: Annotated[str, typer.Option("--datasource", "-d", help="The table to load into; made if it is not there.")],
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow every task to its end.")] = False,
-    mode: Annotated[Mode, typer.Option("--mode", "-m", help="How to meet the rows that are there.")] = Mode.APPEND,
-    replace: Annotated[bool, typer.Option("--replace", help="The same as --mode replace: the time chunks that the rows touch.")] = False,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV or Excel files."
+        ),
+    ],
+    datasource: Annotated[
+        str,
+        typer.Option("--datasource", "-d", help="The table to load into; made if it is not there."),
+    ],
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow every task to its end.")
+    ] = False,
+    mode: Annotated[
+        Mode, typer.Option("--mode", "-m", help="How to meet the rows that are there.")
+    ] = Mode.APPEND,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="The same as --mode replace: the time chunks that the rows touch."
+        ),
+    ] = False,
     interval: Annotated[
         str,
         typer.Option(
-            "--interval", metavar="START/END", help="What replace_interval replaces: full hours, UTC; END is the first that stays."
+            "--interval",
+            metavar="START/END",
+            help="What replace_interval replaces: full hours, UTC; END is the first that stays.",
         ),
     ] = "",
-    plan: Annotated[bool, typer.Option("--plan", help="Stop before the load: see `sluice plan` and `sluice apply`.")] = False,
-    allow_duplicate: Annotated[bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Stop before the load: see `sluice plan` and `sluice apply`."),
+    ] = False,
+    allow_duplicate: Annotated[
+        bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send files; each becomes a task."""
@@ -117,7 +148,15 @@ def upload(
 
     wanted = Mode.REPLACE if replace and mode is Mode.APPEND else mode
     load_mode = LoadMode.Value(f"LOAD_MODE_{wanted.upper()}")
-    order = Order(context.obj.upload, datasource, load_mode, _interval(interval, wanted), plan, allow_duplicate, watch)
+    order = Order(
+        context.obj.upload,
+        datasource,
+        load_mode,
+        _interval(interval, wanted),
+        plan,
+        allow_duplicate,
+        watch,
+    )
 
     async def command() -> Exit:
         async with context.obj.client() as client:
@@ -137,42 +176,76 @@ def _interval(text: str, mode: Mode) -> tuple[datetime, datetime] | None:
     try:
         return datetime.fromisoformat(start), datetime.fromisoformat(end)
     except ValueError:
-        raise typer.BadParameter("--interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01.") from None
+        raise typer.BadParameter(
+            "--interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01."
+        ) from None
 
 
 @app.command("import")
 def import_object(
     context: typer.Context,
-    uri: Annotated[str, typer.Argument(metavar="URI", help="s3://bucket/key, in a place that the server imports from.")],
-    datasource: Annotated[str, typer.Option("--datasource", "-d", help="The table to load into; made if it is not there.")],
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the task to its end.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the time chunks that the rows touch, instead of appending.")] = False,
-    allow_duplicate: Annotated[bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")] = False,
+    uri: Annotated[
+        str,
+        typer.Argument(
+            metavar="URI", help="s3://bucket/key, in a place that the server imports from."
+        ),
+    ],
+    datasource: Annotated[
+        str,
+        typer.Option("--datasource", "-d", help="The table to load into; made if it is not there."),
+    ],
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow the task to its end.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace the time chunks that the rows touch, instead of appending."
+        ),
+    ] = False,
+    allow_duplicate: Annotated[
+        bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Load a file that lies in a bucket already, without sending it."""
 
     async def command() -> Exit:
         async with context.obj.client() as client:
-            task_id = await client.import_object(uri, datasource, replace=replace, allow_duplicate=allow_duplicate)
+            task_id = await client.import_object(
+                uri, datasource, replace=replace, allow_duplicate=allow_duplicate
+            )
             task = await client.wait(task_id) if watch else None
         if as_json:
-            typer.echo(documents.line(documents.task(task) if task else {"task_id": task_id, "status": "ACCEPTED"}))
+            typer.echo(
+                documents.line(
+                    documents.task(task) if task else {"task_id": task_id, "status": "ACCEPTED"}
+                )
+            )
         elif task:
             show.task_end(task, show.console())
         else:
             show.console().print(task_id)
         return ending.of_state(task.state) if task else Exit.OK
 
-    ending.run(command(), as_json=as_json, interrupted="Interrupted. A task that was made goes on: sluice tasks")
+    ending.run(
+        command(),
+        as_json=as_json,
+        interrupted="Interrupted. A task that was made goes on: sluice tasks",
+    )
 
 
 @app.command()
 def tasks(
     context: typer.Context,
-    datasource: Annotated[str, typer.Option("--datasource", "-d", help="Only this datasource.")] = "",
+    datasource: Annotated[
+        str, typer.Option("--datasource", "-d", help="Only this datasource.")
+    ] = "",
     status: Annotated[
-        list[str] | None, typer.Option("--status", "-s", parser=_state, metavar="STATE", help="Only these. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--status", "-s", parser=_state, metavar="STATE", help="Only these. Repeatable."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most tasks to show.")] = 20,
     as_json: AsJson = False,
@@ -183,7 +256,9 @@ def tasks(
         states = [TaskState.Value(f"TASK_STATE_{name}") for name in status or ()]
         found = []
         async with context.obj.client() as client:
-            async for task in client.tasks(datasource=datasource, states=states, page_size=min(limit, 500)):
+            async for task in client.tasks(
+                datasource=datasource, states=states, page_size=min(limit, 500)
+            ):
                 found.append(task)
                 if len(found) == limit:
                     break
@@ -201,7 +276,9 @@ def tasks(
 def watch(
     context: typer.Context,
     task_id: TaskArgument,
-    from_sequence: Annotated[int, typer.Option("--from", min=1, help="Number of the first event to show.")] = 1,
+    from_sequence: Annotated[
+        int, typer.Option("--from", min=1, help="Number of the first event to show.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Follow a task to its end; the exit status says how it ended."""
@@ -211,7 +288,11 @@ def watch(
         if as_json:
             typer.echo(documents.line(documents.event(event)))
         elif event.kind != EventKind.EVENT_KIND_PROGRESS:
-            out.print(f"{event.time.ToDatetime():%H:%M:%S}Z", show.state(event.state), show.plain(event.message))
+            out.print(
+                f"{event.time.ToDatetime():%H:%M:%S}Z",
+                show.state(event.state),
+                show.plain(event.message),
+            )
 
     async def command() -> Exit:
         async with context.obj.client() as client:
@@ -226,13 +307,19 @@ def watch(
             show.task_end(task, out)
         return ending.of_state(task.state)
 
-    ending.run(command(), as_json=as_json, interrupted=f"Interrupted. The task goes on: sluice watch {task_id}")
+    ending.run(
+        command(),
+        as_json=as_json,
+        interrupted=f"Interrupted. The task goes on: sluice watch {task_id}",
+    )
 
 
 @app.command()
 def query(
     context: typer.Context,
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, WITH or EXPLAIN PLAN FOR statement.")],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="One SELECT, WITH or EXPLAIN PLAN FOR statement.")
+    ],
     limit: Annotated[
         int | None,
         typer.Option(
@@ -243,7 +330,9 @@ def query(
             help=f"Most rows to answer. Without it {DEFAULT_ROWS:,}, and the exit status is 6 where there are more.",
         ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=0.001, max=300, help="Seconds that it may take.")] = 30,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.001, max=300, help="Seconds that it may take.")
+    ] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Ask Druid in SQL."""
@@ -271,32 +360,56 @@ def report(context: typer.Context, task_id: TaskArgument, as_json: AsJson = Fals
 @app.command()
 def plan(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """What the load of a task would do that was sent with --plan."""
-    _asked(context, as_json, lambda client: client.plan(task_id), documents.message, show_loads.plan)
+    _asked(
+        context, as_json, lambda client: client.plan(task_id), documents.message, show_loads.plan
+    )
 
 
 @app.command()
 def apply(
     context: typer.Context,
     task_id: TaskArgument,
-    plan_hash: Annotated[str, typer.Argument(metavar="HASH", help="The plan's hash, as `sluice plan` shows it.")],
+    plan_hash: Annotated[
+        str, typer.Argument(metavar="HASH", help="The plan's hash, as `sluice plan` shows it.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Begin the load of a planned task, if its plan still holds."""
     interrupted = f"Interrupted. Whether it began: sluice watch {task_id}"
-    _asked(context, as_json, lambda client: client.apply(task_id, plan_hash), documents.task, show.task_now, interrupted)
+    _asked(
+        context,
+        as_json,
+        lambda client: client.apply(task_id, plan_hash),
+        documents.task,
+        show.task_now,
+        interrupted,
+    )
 
 
 @app.command()
 def receipt(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """What became of every row of a task's file, and how that was proven."""
-    _asked(context, as_json, lambda client: client.receipt(task_id), documents.message, show_loads.receipt)
+    _asked(
+        context,
+        as_json,
+        lambda client: client.receipt(task_id),
+        documents.message,
+        show_loads.receipt,
+    )
 
 
 @app.command()
 def undo(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
     """Take a load out of Druid again; what it replaced comes back."""
     interrupted = "Interrupted. What was begun goes on."
-    _asked(context, as_json, lambda client: client.revert(task_id), documents.task, show.task_now, interrupted)
+    _asked(
+        context,
+        as_json,
+        lambda client: client.revert(task_id),
+        documents.task,
+        show.task_now,
+        interrupted,
+    )
 
 
 def _asked(

@@ -4,7 +4,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from sluice.common.v1.task_pb2 import TaskState
@@ -47,7 +55,12 @@ class Bars:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._progress.stop()
 
     def sending(self, name: str, size: int) -> "Bar":
@@ -62,7 +75,9 @@ class Bars:
 class Bar:
     """One file's bar."""
 
-    def __init__(self, progress: Progress, name: str, doing: str, total: int | None, unit: str) -> None:
+    def __init__(
+        self, progress: Progress, name: str, doing: str, total: int | None, unit: str
+    ) -> None:
         self._progress = progress
         self._name = show.plain(name).plain
         self._id: TaskID = progress.add_task(f"{self._name} {doing}", total=total, unit=unit)
@@ -72,14 +87,24 @@ class Bar:
         self._progress.update(self._id, completed=size)
 
     def happened(self, event: TaskEvent) -> None:
-        """Shows the event: how far it is, or that something is being done of which nobody knows how far it is."""
+        """Shows the event: how far it is, or that something is being done of which nobody knows how
+        far it is.
+        """
         description = f"{self._name} {show.state_name(event.state)}"
         if event.kind == EventKind.EVENT_KIND_PROGRESS:
             self._progress.start_task(self._id)
-            self._progress.update(self._id, description=description, completed=event.done, total=event.total, unit=event.unit)
+            self._progress.update(
+                self._id,
+                description=description,
+                completed=event.done,
+                total=event.total,
+                unit=event.unit,
+            )
         elif event.state in TERMINAL:
             done = int(event.state == TaskState.TASK_STATE_SUCCEEDED)
-            self._progress.reset(self._id, description=description, completed=done, total=1, unit="")
+            self._progress.reset(
+                self._id, description=description, completed=done, total=1, unit=""
+            )
         else:
             self._progress.reset(self._id, description=description, start=False, total=0, unit="")
 

@@ -48,7 +48,11 @@ def task(found: Task) -> dict[str, Any]:
     made["mode"] = (made["mode"] or "append").lower()
     findings = made.pop("validation_errors")
     rejected = found.state == TaskState.TASK_STATE_REJECTED
-    return {**made, "validation_errors": findings if rejected else [], "validation_warnings": [] if rejected else findings}
+    return {
+        **made,
+        "validation_errors": findings if rejected else [],
+        "validation_warnings": [] if rejected else findings,
+    }
 
 
 def event(happened: TaskEvent) -> dict[str, Any]:
@@ -83,9 +87,14 @@ def error(failure: SluiceClientError) -> dict[str, Any]:
 
 
 def message(found: Message) -> dict[str, Any]:
-    """Any message: snake_case, 64-bit integers as numbers, enums by their short name, bytes as hexadecimal digits, null for what is not
-    set or not a finite number."""
-    return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields if field.name not in _INTERNAL}  # type: ignore[arg-type]
+    """Any message: snake_case, 64-bit integers as numbers, enums by their short name, bytes as
+    hexadecimal digits, null for what is not set or not a finite number.
+    """
+    return {
+        field.name: _field(found, field)  # type: ignore[arg-type]
+        for field in found.DESCRIPTOR.fields
+        if field.name not in _INTERNAL
+    }
 
 
 def _renamed(made: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

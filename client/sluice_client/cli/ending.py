@@ -47,7 +47,11 @@ def of_error(failure: SluiceClientError) -> Exit:
     """For a call that failed."""
     if failure.actor == "you":
         return Exit.REFUSED
-    return Exit.UNREACHABLE if failure.actor == "nobody" or failure.code in _UNREACHABLE else Exit.FAILED
+    return (
+        Exit.UNREACHABLE
+        if failure.actor == "nobody" or failure.code in _UNREACHABLE
+        else Exit.FAILED
+    )
 
 
 def worst(statuses: Iterable[Exit]) -> Exit:
@@ -65,7 +69,9 @@ def say(failure: SluiceClientError, as_json: bool, about: str = "") -> None:
 
 
 def run(command: Coroutine[None, None, Exit], *, as_json: bool, interrupted: str) -> None:
-    """Runs a command to its end and leaves with its exit status; `interrupted` is what Ctrl-C says."""
+    """Runs a command to its end and leaves with its exit status; `interrupted` is what Ctrl-C
+    says.
+    """
     try:
         status = asyncio.run(command)
     except SluiceClientError as failure:

@@ -1,4 +1,6 @@
-"""What a person sees. Names, messages and values come from files and other people: they are shown as text, never as terminal codes."""
+"""What a person sees. Names, messages and values come from files and other people: they are shown
+as text, never as terminal codes.
+"""
 
 import sys
 import unicodedata
@@ -19,7 +21,13 @@ from sluice_client.client import QueryResult
 from sluice_client.enums import short_name
 from sluice_client.errors import SluiceClientError
 
-_COLOURS = {"SUCCEEDED": "green", "REJECTED": "red", "FAILED": "red", "TIMEOUT": "red", "CANCELLED": "yellow"}
+_COLOURS = {
+    "SUCCEEDED": "green",
+    "REJECTED": "red",
+    "FAILED": "red",
+    "TIMEOUT": "red",
+    "CANCELLED": "yellow",
+}
 _UNLIMITED = 100_000
 _REJECTS_SHOWN = 10
 
@@ -62,7 +70,11 @@ def error(failure: SluiceClientError, about: str = "") -> None:
 def _fault(failure: SluiceClientError) -> Text:
     place = ", ".join(
         part
-        for part in (f"line {failure.line}" if failure.line else "", failure.column, repr(failure.value) if failure.value else "")
+        for part in (
+            f"line {failure.line}" if failure.line else "",
+            failure.column,
+            repr(failure.value) if failure.value else "",
+        )
         if part
     )
     text = Text.assemble((failure.code, "bold red"), " ", plain(failure.message))
@@ -80,7 +92,17 @@ def task_now(task: Task, out: Console) -> None:
 
 def task_end(task: Task, out: Console) -> None:
     """How a task ended, in full."""
-    out.print(Text.assemble(task.task_id, " ", state(task.state), " ", plain(task.filename), " ", plain(task.message)))
+    out.print(
+        Text.assemble(
+            task.task_id,
+            " ",
+            state(task.state),
+            " ",
+            plain(task.filename),
+            " ",
+            plain(task.message),
+        )
+    )
     if task.problem.code:
         out.print(Text("  ").append_text(_fault(SluiceClientError.of_problem(task.problem))))
     for problem in task.validation_errors:
@@ -99,7 +121,14 @@ def task_table(tasks: Iterable[Task]) -> Table:
     for task in tasks:
         rows = f"{task.rows_loaded:,}" if task.HasField("rows_loaded") else ""
         created = f"{task.create_time.ToDatetime():%Y-%m-%d %H:%M:%S}Z"
-        table.add_row(task.task_id, state(task.state), plain(task.datasource), plain(task.filename), rows, created)
+        table.add_row(
+            task.task_id,
+            state(task.state),
+            plain(task.datasource),
+            plain(task.filename),
+            rows,
+            created,
+        )
     return table
 
 
@@ -108,7 +137,9 @@ def answer(result: QueryResult, out: Console) -> None:
     table = Table(box=box.SIMPLE)
     for column in result.columns:
         numeric = column.type in {"BIGINT", "DOUBLE", "FLOAT", "INTEGER", "DECIMAL"}
-        table.add_column(plain(column.name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            plain(column.name), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in result.rows:
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
@@ -133,10 +164,20 @@ def report(found: Report, out: Console) -> None:
     verdict = short_name(Verdict.DESCRIPTOR, found.verdict)
     style = "bold green" if found.verdict == Verdict.VERDICT_PASSED else "bold red"
     kind = short_name(FileFormat.DESCRIPTOR, found.format)
-    out.print(Text.assemble((verdict, style), " ", plain(found.filename), f" ({kind}, {found.file_size:,} bytes) ", plain(found.summary)))
+    out.print(
+        Text.assemble(
+            (verdict, style),
+            " ",
+            plain(found.filename),
+            f" ({kind}, {found.file_size:,} bytes) ",
+            plain(found.summary),
+        )
+    )
     counts = f"{found.rows_loadable:,} loadable + {found.rows_rejected:,} refused + {found.rows_skipped:,} skipped"
     out.print(f"{found.rows_read:,} rows read = {counts}")
-    table = Table("column", "type", "in Druid", "filled", "misfits", "empty", "evidence", box=box.SIMPLE)
+    table = Table(
+        "column", "type", "in Druid", "filled", "misfits", "empty", "evidence", box=box.SIMPLE
+    )
     for index in (3, 4, 5):
         table.columns[index].justify = "right"
     for column in found.columns:
@@ -158,7 +199,9 @@ def report(found: Report, out: Console) -> None:
         for problem in reject.problems:
             out.print(_problem(problem))
     if found.rows_rejected > _REJECTS_SHOWN:
-        out.print(f"... and {found.rows_rejected - _REJECTS_SHOWN:,} more refused rows; the page and REST give them as a file.")
+        out.print(
+            f"... and {found.rows_rejected - _REJECTS_SHOWN:,} more refused rows; the page and REST give them as a file."
+        )
 
 
 def _type(kind: EnumDescriptor, value: int) -> str:

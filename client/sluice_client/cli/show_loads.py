@@ -22,8 +22,16 @@ _CHANGES = {
 def plan(found: GetPlanResponse, out: Console) -> None:
     """What would happen, the columns that are not the same, the chunks, and how to go on."""
     would = found.plan
-    out.print(plain(f"{_mode(found.load_mode)} into {found.datasource}: {would.rows_added:,} rows come, {would.rows_replaced:,} go."))
-    out.print(plain(f"{would.segment_granularity} chunks of {_range(would.interval)}; about {would.estimated_seconds:,.0f} s."))
+    out.print(
+        plain(
+            f"{_mode(found.load_mode)} into {found.datasource}: {would.rows_added:,} rows come, {would.rows_replaced:,} go."
+        )
+    )
+    out.print(
+        plain(
+            f"{would.segment_granularity} chunks of {_range(would.interval)}; about {would.estimated_seconds:,.0f} s."
+        )
+    )
     changed = [each for each in would.columns if each.change in _CHANGES]
     if changed:
         columns = Table("column", "", "type", "type there")
@@ -47,7 +55,9 @@ def receipt(found: GetReceiptResponse, out: Console) -> None:
     facts.add_row("rows", rows)
     facts.add_row("counted in Druid", f"{found.rows_counted:,}")
     for each in found.sums:
-        facts.add_row(plain(f"sum of {each.column}"), f"{each.counted:,.6g} (expected {each.expected:,.6g})")
+        facts.add_row(
+            plain(f"sum of {each.column}"), f"{each.counted:,.6g} (expected {each.expected:,.6g})"
+        )
     facts.add_row("time", _range(found.interval))
     facts.add_row("Druid tasks", ", ".join(found.druid_task_ids))
     facts.add_row("done", f"{found.complete_time.ToDatetime():%Y-%m-%d %H:%M:%S}Z")

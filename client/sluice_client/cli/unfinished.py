@@ -1,4 +1,6 @@
-"""What a command remembers of an upload until it is complete, so that the same command goes on with it after Ctrl-C."""
+"""What a command remembers of an upload until it is complete, so that the same command goes on with
+it after Ctrl-C.
+"""
 
 import hashlib
 import os
@@ -10,13 +12,16 @@ from pathlib import Path
 class Unfinished:
     """The request id of one upload, kept in a file of its own below $XDG_STATE_HOME/sluice/uploads.
 
-    The same file, unchanged, for the same datasource with the same options is the same upload; a file that was changed is another.
+    The same file, unchanged, for the same datasource with the same options is the same upload; a
+    file that was changed is another.
     """
 
     def __init__(self, file: Path, *order: object) -> None:
         facts = file.stat()
         parts = (file.resolve(), facts.st_size, facts.st_mtime_ns, *order)
-        name = hashlib.sha256("\0".join(map(str, parts)).encode(errors="surrogateescape")).hexdigest()
+        name = hashlib.sha256(
+            "\0".join(map(str, parts)).encode(errors="surrogateescape")
+        ).hexdigest()
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         self._path = Path(state) / "sluice" / "uploads" / name
 
@@ -34,7 +39,10 @@ class Unfinished:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._path.write_text(made, encoding="ascii")
         except OSError as failure:
-            print(f"Should this command be interrupted, it cannot go on later: {failure}", file=sys.stderr)
+            print(
+                f"Should this command be interrupted, it cannot go on later: {failure}",
+                file=sys.stderr,
+            )
         return made
 
     def forget(self) -> None:

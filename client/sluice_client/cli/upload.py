@@ -1,4 +1,6 @@
-"""`sluice upload`: files one after the other; with --watch, tasks are followed while the next file is sent."""
+"""`sluice upload`: files one after the other; with --watch, tasks are followed while the next file
+is sent.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +35,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: its task as last seen, or why there is none or it could not be followed."""
+    """What became of one file: its task as last seen, or why there is none or it could not be
+    followed.
+    """
 
     file: Path
     task_id: str = ""
@@ -50,14 +54,27 @@ class Outcome:
     def document(self) -> dict[str, Any]:
         """Its JSON: the file and the answer of REST, or with --watch the whole task."""
         if self.error is not None:
-            return {"file": str(self.file), "task_id": self.task_id or None, "status": None, "error": documents.error(self.error)}
+            return {
+                "file": str(self.file),
+                "task_id": self.task_id or None,
+                "status": None,
+                "error": documents.error(self.error),
+            }
         if self.task is None:
             return {"file": str(self.file), "task_id": self.task_id, "status": "ACCEPTED"}
         return {"file": str(self.file), **documents.task(self.task)}
 
 
-async def send(client: SluiceClient, files: list[Path], order: Order, bars: Bars, ended: Callable[[Outcome], None]) -> Exit:
-    """Sends all files and gives each outcome to `ended`; stops early where a service does not answer."""
+async def send(
+    client: SluiceClient,
+    files: list[Path],
+    order: Order,
+    bars: Bars,
+    ended: Callable[[Outcome], None],
+) -> Exit:
+    """Sends all files and gives each outcome to `ended`; stops early where a service does not
+    answer.
+    """
     outcomes: list[Outcome] = []
 
     def end(outcome: Outcome) -> None:
@@ -83,7 +100,9 @@ async def send(client: SluiceClient, files: list[Path], order: Order, bars: Bars
 
 
 async def _sent(client: SluiceClient, file: Path, order: Order, bar: Bar) -> str:
-    """Id of the file's task, once the file is stored; goes on where an earlier command was interrupted."""
+    """Id of the file's task, once the file is stored; goes on where an earlier command was
+    interrupted.
+    """
     said = (order.mode, order.interval, order.plan_first, order.allow_duplicate)
     unfinished = await asyncio.to_thread(Unfinished, file, order.server, order.datasource, *said)
 
@@ -113,7 +132,14 @@ async def _sent(client: SluiceClient, file: Path, order: Order, bar: Bar) -> str
     return task_id
 
 
-async def _follow(client: SluiceClient, file: Path, task_id: str, to_its_plan: bool, bar: Bar, end: Callable[[Outcome], None]) -> None:
+async def _follow(
+    client: SluiceClient,
+    file: Path,
+    task_id: str,
+    to_its_plan: bool,
+    bar: Bar,
+    end: Callable[[Outcome], None],
+) -> None:
     try:
         async for answer in client.watch(task_id):
             bar.happened(answer.event)

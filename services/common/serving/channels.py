@@ -1,4 +1,6 @@
-"""Channels to our other services: lazy, reconnecting within a second, handing on the trace, with a deadline on every unary call."""
+"""Channels to our other services: lazy, reconnecting within a second, handing on the trace, with a
+deadline on every unary call.
+"""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -15,7 +17,8 @@ DEFAULT_DEADLINE_S = 10.0
 """Deadline of a unary call that names none."""
 
 _OPTIONS = [
-    # Calls go in turn to every replica that the name stands for, and a replica that is new is found within seconds.
+    # Calls go in turn to every replica that the name stands for, and a replica that is new is found
+    # within seconds.
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -46,38 +49,53 @@ def _details(details: aio.ClientCallDetails, deadline_s: float | None) -> aio.Cl
 
 
 class _UnaryUnary(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    async def intercept_unary_unary(self, continuation: Callable[..., Any], details: aio.ClientCallDetails, request: Any) -> Any:
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], details: aio.ClientCallDetails, request: Any
+    ) -> Any:
         return await continuation(_details(details, DEFAULT_DEADLINE_S), request)
 
 
 class _UnaryStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc]
-    async def intercept_unary_stream(self, continuation: Callable[..., Any], details: aio.ClientCallDetails, request: Any) -> Any:
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], details: aio.ClientCallDetails, request: Any
+    ) -> Any:
         return await continuation(_details(details, None), request)
 
 
 class _StreamUnary(aio.StreamUnaryClientInterceptor):  # type: ignore[misc]
-    async def intercept_stream_unary(self, continuation: Callable[..., Any], details: aio.ClientCallDetails, requests: Any) -> Any:
+    async def intercept_stream_unary(
+        self, continuation: Callable[..., Any], details: aio.ClientCallDetails, requests: Any
+    ) -> Any:
         call = await continuation(_details(details, None), requests)
         ended: list[aio.AioRpcError] = []
         call.add_done_callback(lambda done: ended.append(_outcome(done)))
         try:
             await call
         except aio.AioRpcError as failure:
-            # A server that refuses a stream while we still write to it sends its status, and then a write of ours fails. grpc.aio
-            # replaces the status by that failure (INTERNAL, no metadata); whichever of the two came first, the server's is the one.
-            told = (one for one in (failure, *ended) if one.trailing_metadata() or one.code() is not grpc.StatusCode.INTERNAL)
+            # A server that refuses a stream while we still write to it sends its status, and then a
+            # write of ours fails. grpc.aio replaces the status by that failure (INTERNAL, no
+            # metadata); whichever of the two came first, the server's is the one.
+            told = (
+                one
+                for one in (failure, *ended)
+                if one.trailing_metadata() or one.code() is not grpc.StatusCode.INTERNAL
+            )
             raise next(told, failure) from None
         return call
 
 
 def _outcome(done: aio.Call) -> aio.AioRpcError:
     """How a call ended, as it is known at the moment it ends."""
-    code, details, trailing = (_answered(question) for question in (done.code(), done.details(), done.trailing_metadata()))
+    code, details, trailing = (
+        _answered(question) for question in (done.code(), done.details(), done.trailing_metadata())
+    )
     return aio.AioRpcError(code, aio.Metadata(), trailing or aio.Metadata(), details)
 
 
 def _answered(question: Coroutine[Any, Any, Any]) -> Any:
-    """Result of a coroutine that waits for nothing, such as the questions to a call that is done."""
+    """Result of a coroutine that waits for nothing, such as the questions to a call that is
+    done.
+    """
     try:
         question.send(None)
     except StopIteration as answer:
@@ -87,5 +105,9 @@ def _answered(question: Coroutine[Any, Any, Any]) -> Any:
 
 
 def connect(address: str) -> aio.Channel:
-    """A channel to `address` (host:port). Call it inside the running event loop; nothing is connected before the first call."""
-    return aio.insecure_channel(address, options=_OPTIONS, interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary()])
+    """A channel to `address` (host:port). Call it inside the running event loop; nothing is
+    connected before the first call.
+    """
+    return aio.insecure_channel(
+        address, options=_OPTIONS, interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary()]
+    )

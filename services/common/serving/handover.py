@@ -1,4 +1,6 @@
-"""Long calls that another replica can go on with: when the process is told to end, they are broken off before the grace of all others."""
+"""Long calls that another replica can go on with: when the process is told to end, they are broken
+off before the grace of all others.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -47,4 +49,8 @@ class Handover:
 
     def _ending(self) -> errors.SluiceError:
         message = f"The {self._service} service is being stopped."
-        return errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, message, metadata={"service": self._service})
+        return errors.error(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+            message,
+            metadata={"service": self._service},
+        )

@@ -1,4 +1,6 @@
-"""Readiness: the health service says SERVING only while the stores that this service itself owns answer."""
+"""Readiness: the health service says SERVING only while the stores that this service itself owns
+answer.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +23,9 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Readiness:
-    """Asks the named checks again and again and sets the health of `services` and of the whole server (the empty name)."""
+    """Asks the named checks again and again and sets the health of `services` and of the whole
+    server (the empty name).
+    """
 
     def __init__(self, checks: dict[str, Check], services: list[str]) -> None:
         self.servicer = health_aio.HealthServicer()
@@ -36,7 +40,9 @@ class Readiness:
         before: set[str] | None = None
         while True:
             results = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
-            self.failing = {name: result for name, result in zip(self._checks, results, strict=True) if result}
+            self.failing = {
+                name: result for name, result in zip(self._checks, results, strict=True) if result
+            }
             if self.failing.keys() != before:
                 await self._announce(_NOT_SERVING if self.failing else _SERVING)
                 logs.get().info("readiness.changed", ready=not self.failing, failing=self.failing)
@@ -60,6 +66,8 @@ class Readiness:
                 return f"{type(failure).__name__}: {failure}"[:300]
         return f"no answer within {CHECK_TIMEOUT_S:g} s"
 
-    async def _announce(self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType") -> None:
+    async def _announce(
+        self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType"
+    ) -> None:
         for name in self._names:
             await self.servicer.set(name, status)

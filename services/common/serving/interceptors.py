@@ -1,7 +1,8 @@
 """What happens around every call, in this order:
 
 1. trace: takes or begins the trace id, so that all later lines have it;
-2. errors: turns whatever is raised below into a status with ErrorInfo, and writes the one log line of the call with its timing;
+2. errors: turns whatever is raised below into a status with ErrorInfo, and writes the one log line
+   of the call with its timing;
 3. authentication: decides who calls, before anything is read of the message;
 4. rules: checks every request message against its protovalidate rules, so that servicers see only
    valid ones; bytes that are no message at all are refused here too.
@@ -26,7 +27,9 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHand
 Behavior = Callable[[Any, "aio.ServicerContext[Any, Any]"], Any]
 
 OPEN_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
-"""Methods that need no authentication and are not logged: probes and tools call them all the time."""
+"""Methods that need no authentication and are not logged: probes and tools call them all the
+time.
+"""
 
 
 class Authenticator(Protocol):
@@ -65,31 +68,51 @@ def _decoding(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return decode
 
 
-def _around(handler: "grpc.RpcMethodHandler", wrap: Callable[[Behavior, bool], Behavior]) -> "grpc.RpcMethodHandler":
+def _around(
+    handler: "grpc.RpcMethodHandler", wrap: Callable[[Behavior, bool], Behavior]
+) -> "grpc.RpcMethodHandler":
     """The handler with its behavior wrapped; `wrap` learns whether the answer is a stream."""
     streams_in, streams_out = handler.request_streaming, handler.response_streaming
     kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
     make = getattr(grpc, f"{kind}_rpc_method_handler")
     behavior = getattr(handler, kind)
-    return make(wrap(behavior, streams_out), _decoding(handler.request_deserializer), handler.response_serializer)
+    return make(
+        wrap(behavior, streams_out),
+        _decoding(handler.request_deserializer),
+        handler.response_serializer,
+    )
 
 
 class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps every method that is ours."""
 
-    async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler | None":
+    async def intercept_service(
+        self, continuation: Continuation, details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler | None":
         handler = await continuation(details)
         if handler is None or details.method.startswith(OPEN_SERVICES):
             return handler
         metadata = dict(details.invocation_metadata)
-        return _around(handler, lambda behavior, streams: self._wrap(behavior, streams, handler, details.method, metadata))
+        return _around(
+            handler,
+            lambda behavior, streams: self._wrap(
+                behavior, streams, handler, details.method, metadata
+            ),
+        )
 
     def _wrap(
-        self, behavior: Behavior, streams: bool, handler: "grpc.RpcMethodHandler", method: str, metadata: dict[str, str | bytes]
+        self,
+        behavior: Behavior,
+        streams: bool,
+        handler: "grpc.RpcMethodHandler",
+        method: str,
+        metadata: dict[str, str | bytes],
     ) -> Behavior:
         if streams:
 
-            async def answer_stream(request: Any, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[Any]:
+            async def answer_stream(
+                request: Any, context: "aio.ServicerContext[Any, Any]"
+            ) -> AsyncIterator[Any]:
                 async with self._call(method, metadata, context):
                     async for answer in behavior(self._request(request, handler), context):
                         yield answer
@@ -105,7 +128,12 @@ class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
     def _request(self, request: Any, handler: "grpc.RpcMethodHandler") -> Any:
         return request
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> "Call":
+    def _call(
+        self,
+        method: str,
+        metadata: dict[str, str | bytes],
+        context: "aio.ServicerContext[Any, Any]",
+    ) -> "Call":
         return Call()
 
 
@@ -115,14 +143,21 @@ class Call:
     async def __aenter__(self) -> None:
         return None
 
-    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, _: object) -> bool:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, _: object
+    ) -> bool:
         return False
 
 
 class TraceInterceptor(Interceptor):
     """Begins or continues the trace, and gives the call a clean set of logged facts."""
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
+    def _call(
+        self,
+        method: str,
+        metadata: dict[str, str | bytes],
+        context: "aio.ServicerContext[Any, Any]",
+    ) -> Call:
         service = structlog.contextvars.get_contextvars().get("service", "")
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(service=service)
@@ -131,9 +166,16 @@ class TraceInterceptor(Interceptor):
 
 
 class ErrorInterceptor(Interceptor):
-    """Every failure leaves as a status with a stable code; every call leaves one line with its seconds."""
+    """Every failure leaves as a status with a stable code; every call leaves one line with its
+    seconds.
+    """
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
+    def _call(
+        self,
+        method: str,
+        metadata: dict[str, str | bytes],
+        context: "aio.ServicerContext[Any, Any]",
+    ) -> Call:
         return _LoggedCall(method, context)
 
 
@@ -143,22 +185,35 @@ class _LoggedCall(Call):
         self._context = context
         self._started = perf_counter()
 
-    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, _: object) -> bool:
-        facts: dict[str, Any] = {"method": self._method, "seconds": round(perf_counter() - self._started, 4)}
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, _: object
+    ) -> bool:
+        facts: dict[str, Any] = {
+            "method": self._method,
+            "seconds": round(perf_counter() - self._started, 4),
+        }
         match failure:
             case None:
                 logs.get().debug("rpc.done", **facts)
             case asyncio.CancelledError() | GeneratorExit():
                 logs.get().info("rpc.cancelled", **facts)
             case errors.SluiceError():
-                logs.get().info("rpc.refused", code=failure.code, reason=failure.problem.message, **facts)
+                logs.get().info(
+                    "rpc.refused", code=failure.code, reason=failure.problem.message, **facts
+                )
                 await self._context.abort_with_status(errors.to_status(failure))
             case aio.AbortError() | aio.BaseError():
                 logs.get().info("rpc.aborted", **facts)
             case Exception():
                 logs.get().error("rpc.failed", exc_info=failure, **facts)
-                message = f"Something failed on our side; the log has it under trace {trace.current()}."
-                hidden = errors.error(ErrorReason.ERROR_REASON_INTERNAL, message, metadata={"trace_id": trace.current()})
+                message = (
+                    f"Something failed on our side; the log has it under trace {trace.current()}."
+                )
+                hidden = errors.error(
+                    ErrorReason.ERROR_REASON_INTERNAL,
+                    message,
+                    metadata={"trace_id": trace.current()},
+                )
                 await self._context.abort_with_status(errors.to_status(hidden))
         return False
 
@@ -169,12 +224,19 @@ class AuthInterceptor(Interceptor):
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
+    def _call(
+        self,
+        method: str,
+        metadata: dict[str, str | bytes],
+        context: "aio.ServicerContext[Any, Any]",
+    ) -> Call:
         return _AuthenticatedCall(self._authenticator, method, metadata)
 
 
 class _AuthenticatedCall(Call):
-    def __init__(self, authenticator: Authenticator, method: str, metadata: dict[str, str | bytes]) -> None:
+    def __init__(
+        self, authenticator: Authenticator, method: str, metadata: dict[str, str | bytes]
+    ) -> None:
         self._authenticator, self._method, self._metadata = authenticator, method, metadata
 
     async def __aenter__(self) -> None:
@@ -199,21 +261,42 @@ def check(request: Message | Undecodable) -> Message:
     """The same message. Raises REQUEST_INVALID, naming the first field that breaks its rule or
     holds what no field may."""
     if isinstance(request, Undecodable):
-        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, "The bytes of the request are not its protobuf message.")
+        raise errors.error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID,
+            "The bytes of the request are not its protobuf message.",
+        )
     check_values(request)
     violations = protovalidate.collect_violations(request, fail_fast=True)
     if violations:
         first = violations[0].proto
-        path = ".".join(element.field_name for element in first.field.elements) if first.field else ""
+        path = (
+            ".".join(element.field_name for element in first.field.elements) if first.field else ""
+        )
         message = f"{path or 'The request'}: {first.message}."
-        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column=path, value=_shown(violations[0].field_value))
+        raise errors.error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID,
+            message,
+            column=path,
+            value=_shown(violations[0].field_value),
+        )
     return request
 
 
 def _shown(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value) if isinstance(value, str | int | float) else ""
+    return (
+        value.hex()
+        if isinstance(value, bytes)
+        else str(value)
+        if isinstance(value, str | int | float)
+        else ""
+    )
 
 
 def server_interceptors(authenticator: Authenticator) -> list[aio.ServerInterceptor]:
     """All of them, outermost first; the module's text says why in this order."""
-    return [TraceInterceptor(), ErrorInterceptor(), AuthInterceptor(authenticator), RuleInterceptor()]
+    return [
+        TraceInterceptor(),
+        ErrorInterceptor(),
+        AuthInterceptor(authenticator),
+        RuleInterceptor(),
+    ]

@@ -1,4 +1,6 @@
-"""A gRPC process's own figures, for Prometheus: its calls by method and outcome, each replica by itself."""
+"""A gRPC process's own figures, for Prometheus: its calls by method and outcome, each replica by
+itself.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -6,7 +8,14 @@ from time import perf_counter
 from typing import Any
 
 from grpc import StatusCode, aio
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 
 from services.common.serving.interceptors import Call, Interceptor
 
@@ -14,13 +23,22 @@ _CODES: dict[int, str] = {int(code.value[0]): str(code.name) for code in StatusC
 
 
 class Metrics(Interceptor):
-    """Counts and times every call that is ours. Outermost of the interceptors, so that it sees the status that the caller gets."""
+    """Counts and times every call that is ours. Outermost of the interceptors, so that it sees the
+    status that the caller gets.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.calls = Counter("sluice_rpcs", "Calls that have ended.", ["method", "code"], registry=self.registry)
-        self.running = Gauge("sluice_rpcs_running", "Calls that are being answered.", ["method"], registry=self.registry)
+        self.calls = Counter(
+            "sluice_rpcs", "Calls that have ended.", ["method", "code"], registry=self.registry
+        )
+        self.running = Gauge(
+            "sluice_rpcs_running",
+            "Calls that are being answered.",
+            ["method"],
+            registry=self.registry,
+        )
         self.seconds = Histogram(
             "sluice_rpc_seconds",
             "Seconds from the first message of a call to its end.",
@@ -29,11 +47,17 @@ class Metrics(Interceptor):
             registry=self.registry,
         )
 
-    def _call(self, method: str, metadata: dict[str, str | bytes], context: "aio.ServicerContext[Any, Any]") -> Call:
+    def _call(
+        self,
+        method: str,
+        metadata: dict[str, str | bytes],
+        context: "aio.ServicerContext[Any, Any]",
+    ) -> Call:
         return _CountedCall(self, method.removeprefix("/"), context)
 
     def serve(self, stack: AsyncExitStack, address: str) -> int:
-        """Answers Prometheus at host:port in threads of its own until `stack` ends; returns the port.
+        """Answers Prometheus at host:port in threads of its own until `stack` ends; returns the
+        port.
 
         Raises:
             OSError: the address cannot be had.
@@ -46,14 +70,18 @@ class Metrics(Interceptor):
 
 
 class _CountedCall(Call):
-    def __init__(self, metrics: Metrics, method: str, context: "aio.ServicerContext[Any, Any]") -> None:
+    def __init__(
+        self, metrics: Metrics, method: str, context: "aio.ServicerContext[Any, Any]"
+    ) -> None:
         self._metrics, self._method, self._context = metrics, method, context
 
     async def __aenter__(self) -> None:
         self._started = perf_counter()
         self._metrics.running.labels(self._method).inc()
 
-    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, _: object) -> bool:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, _: object
+    ) -> bool:
         metrics = self._metrics
         metrics.running.labels(self._method).dec()
         metrics.seconds.labels(self._method).observe(perf_counter() - self._started)

@@ -1,4 +1,6 @@
-"""The life of a gRPC process: settings and logs, server with health and reflection, SIGTERM to a clean end."""
+"""The life of a gRPC process: settings and logs, server with health and reflection, SIGTERM to a
+clean end.
+"""
 
 import asyncio
 import signal
@@ -20,7 +22,8 @@ from services.common.serving.metrics import Metrics
 from services.common.settings import GrpcSettings, ServiceSettings
 
 _OPTIONS = [
-    # Clients connect again now and then, and so also to replicas that came later; running calls are not touched.
+    # Clients connect again now and then, and so also to replicas that came later; running calls are
+    # not touched.
     ("grpc.max_connection_age_ms", 60_000),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -46,16 +49,19 @@ async def start(
     services: list[str],
     checks: dict[str, Check],
 ) -> int:
-    """Starts a server that `stack` stops again: NOT_SERVING first, then running calls get the grace, then it ends.
+    """Starts a server that `stack` stops again: NOT_SERVING first, then running calls get the
+    grace, then it ends.
 
-    `services` are full proto names (`sluice.upload.v1.UploadService`), `checks` the stores that this service owns.
-    Returns the port that it listens on.
+    `services` are full proto names (`sluice.upload.v1.UploadService`), `checks` the stores that
+    this service owns. Returns the port that it listens on.
 
     Raises:
         PortTakenError: the address cannot be had.
     """
     metrics = Metrics()
-    server = aio.server(interceptors=[metrics, *server_interceptors(OpenAuthenticator())], options=_OPTIONS)
+    server = aio.server(
+        interceptors=[metrics, *server_interceptors(OpenAuthenticator())], options=_OPTIONS
+    )
     register(server)
     readiness = Readiness(checks, services)
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, server)
@@ -64,12 +70,16 @@ async def start(
     try:
         port = server.add_insecure_port(settings.bind_addr)
     except RuntimeError as failure:
-        raise PortTakenError(f"BIND_ADDR={settings.bind_addr} cannot be listened on: {failure}") from failure
+        raise PortTakenError(
+            f"BIND_ADDR={settings.bind_addr} cannot be listened on: {failure}"
+        ) from failure
     if settings.metrics_addr:
         try:
             metrics.serve(stack, settings.metrics_addr)
         except OSError as failure:
-            raise PortTakenError(f"METRICS_ADDR={settings.metrics_addr} cannot be listened on: {failure}") from failure
+            raise PortTakenError(
+                f"METRICS_ADDR={settings.metrics_addr} cannot be listened on: {failure}"
+            ) from failure
     await server.start()
     stack.push_async_callback(server.stop, settings.shutdown_grace_s)
     task = asyncio.create_task(readiness.run(), name="readiness")
@@ -94,8 +104,14 @@ async def until_stopped() -> None:
     logs.get().info("server.stopping")
 
 
-def run(service: str, settings: ServiceSettings, main: Callable[[AsyncExitStack], Coroutine[Any, Any, None]]) -> None:
-    """Runs a process: `main` opens everything on the stack, then we wait for SIGTERM or SIGINT and unwind it."""
+def run(
+    service: str,
+    settings: ServiceSettings,
+    main: Callable[[AsyncExitStack], Coroutine[Any, Any, None]],
+) -> None:
+    """Runs a process: `main` opens everything on the stack, then we wait for SIGTERM or SIGINT and
+    unwind it.
+    """
     logs.configure(service, settings.log_level, settings.log_format)
 
     async def life() -> None:

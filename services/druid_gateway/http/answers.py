@@ -10,7 +10,9 @@ from services.druid_gateway.http.failures import clean
 from services.druid_gateway.loads.load import TaskReport, TaskState, TaskStatus
 from sluice.common.v1.errors_pb2 import ErrorReason
 
-_OUT_OF_MEMORY = re.compile(r"OutOfMemory|memory usage|not enough (capacity|space|memory)|heap space", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    r"OutOfMemory|memory usage|not enough (capacity|space|memory)|heap space", re.IGNORECASE
+)
 _LOST = re.compile(r"channel|connection|disconnected|EOF|reset by peer", re.IGNORECASE)
 """How a broker says that a process with the data left it."""
 _FAILED = frozenset({500, 502, 504})
@@ -34,16 +36,21 @@ def task_report(answer: Mapping[str, Any]) -> TaskReport | None:
     payload = (answer.get("ingestionStatsAndErrors") or {}).get("payload")
     if payload is None:
         return None
-    stats = (payload.get("rowStats") or {}).get("buildSegments") or (payload.get("rowStats") or {}).get("totals", {}).get("buildSegments")
+    stats = (payload.get("rowStats") or {}).get("buildSegments") or (
+        payload.get("rowStats") or {}
+    ).get("totals", {}).get("buildSegments")
     return TaskReport(
         rows_processed=stats.get("processed") if stats else None,
-        error="\n".join(filter(None, [clean(payload.get("errorMsg") or ""), clean(_bad_rows(payload))])),
+        error="\n".join(
+            filter(None, [clean(payload.get("errorMsg") or ""), clean(_bad_rows(payload))])
+        ),
     )
 
 
 def is_core(shard_spec: str) -> bool:
-    """Whether queries see nothing of a chunk's version without a segment of this JSON shard spec. Where
-    the spec does not say so it is taken for one."""
+    """Whether queries see nothing of a chunk's version without a segment of this JSON shard spec.
+    Where the spec does not say so it is taken for one.
+    """
     spec = json.loads(shard_spec)
     core = spec.get("partitions", spec.get("numCorePartitions"))
     if core is None:
@@ -54,31 +61,59 @@ def is_core(shard_spec: str) -> bool:
 def _bad_rows(payload: Mapping[str, Any]) -> str:
     """Where the rows are that Druid could not read; their text stays in Druid."""
     events = (payload.get("unparseableEvents") or {}).get("buildSegments") or []
-    details = [detail for event in events if isinstance(event, dict) for detail in event.get("details") or []]
+    details = [
+        detail
+        for event in events
+        if isinstance(event, dict)
+        for detail in event.get("details") or []
+    ]
     return f"unparseable: {details[0]}" if details else ""
 
 
 def query_failure(answer: Mapping[str, Any], http_status: int) -> errors.SluiceError:
-    """The error of a refused SQL query. Druid's message is the user's own SQL explained, so it is handed on, redacted and cut."""
+    """The error of a refused SQL query. Druid's message is the user's own SQL explained, so it is
+    handed on, redacted and cut.
+    """
     text = clean(str(answer.get("errorMessage") or answer.get("error") or ""))
     context = answer.get("context") or {}
     kind = _kind(answer)
     line = str(context.get("line") or "")
     match answer.get("category"):
         case "TIMEOUT":
-            return errors.error(ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "The query took longer than it may.")
+            return errors.error(
+                ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "The query took longer than it may."
+            )
         case "CAPACITY_EXCEEDED" if kind != "Query capacity exceeded":
-            return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, f"The query needs more than it may use: {_sentence(text)}")
+            return errors.error(
+                ErrorReason.ERROR_REASON_QUERY_TOO_LARGE,
+                f"The query needs more than it may use: {_sentence(text)}",
+            )
         case "UNAUTHORIZED" | "FORBIDDEN":
-            return errors.error(ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, "Druid does not allow Sluice this query.")
-        case "INVALID_INPUT" | "NOT_FOUND" | "UNSUPPORTED" | "UNCATEGORIZED" | "DEFENSIVE" | "CONFLICT" | "CANCELED":
-            return errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, _sentence(text), line=int(line) if line.isdecimal() else None)
+            return errors.error(
+                ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, "Druid does not allow Sluice this query."
+            )
+        case (
+            "INVALID_INPUT"
+            | "NOT_FOUND"
+            | "UNSUPPORTED"
+            | "UNCATEGORIZED"
+            | "DEFENSIVE"
+            | "CONFLICT"
+            | "CANCELED"
+        ):
+            return errors.error(
+                ErrorReason.ERROR_REASON_QUERY_INVALID,
+                _sentence(text),
+                line=int(line) if line.isdecimal() else None,
+            )
         case _:
             message = f"Druid could not answer the query (HTTP status {http_status})."
             return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, message, value=text)
 
 
-def user_query_failure(answer: Mapping[str, Any], http_status: int, text: str) -> errors.SluiceError:
+def user_query_failure(
+    answer: Mapping[str, Any], http_status: int, text: str
+) -> errors.SluiceError:
     """The error of a user's query, which is not asked again; `text`: the answer where it is no JSON
     object, such as the page of Druid's router when a broker ended while it answered."""
     failure = query_failure(answer, http_status)

@@ -1,4 +1,6 @@
-"""Druid's `arrayLines` answers: one JSON array a line, and a blank line at the very end of a complete answer."""
+"""Druid's `arrayLines` answers: one JSON array a line, and a blank line at the very end of a
+complete answer.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -28,10 +30,15 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             else:
                 complete = True
         if len(rest) > MAX_LINE_BYTES:
-            raise errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, f"A row of the answer has over {MAX_LINE_BYTES:,} bytes.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_QUERY_TOO_LARGE,
+                f"A row of the answer has over {MAX_LINE_BYTES:,} bytes.",
+            )
     if not complete or rest:
         raise _cut()
 
 
 def _cut() -> errors.SluiceError:
-    return errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, "Druid broke off its answer to the query.")
+    return errors.error(
+        ErrorReason.ERROR_REASON_QUERY_FAILED, "Druid broke off its answer to the query."
+    )

@@ -1,4 +1,6 @@
-"""Druid over HTTP: requests with deadlines and a small retry budget; answers as domain values, failures as SluiceErrors."""
+"""Druid over HTTP: requests with deadlines and a small retry budget; answers as domain values,
+failures as SluiceErrors.
+"""
 
 import asyncio
 import json
@@ -53,18 +55,24 @@ _SQL_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 
 
 def client(url: str, timeout_s: float) -> httpx.AsyncClient:
-    """An HTTP client of Druid's router, to be entered in an AsyncExitStack. No proxy of the environment, no compression."""
+    """An HTTP client of Druid's router, to be entered in an AsyncExitStack. No proxy of the
+    environment, no compression.
+    """
     return httpx.AsyncClient(
         base_url=url,
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 3.0)),
-        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0),
+        limits=httpx.Limits(
+            max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0
+        ),
         headers={"Accept-Encoding": "identity"},
         trust_env=False,
     )
 
 
 class HttpDruid:
-    """ports.Druid. All requests but a user's query are safe to repeat, so they are repeated when Druid does not answer."""
+    """ports.Druid. All requests but a user's query are safe to repeat, so they are repeated when
+    Druid does not answer.
+    """
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -80,15 +88,26 @@ class HttpDruid:
         text = _text_of(response, answer)
         logs.get().error("druid.submit_refused", status=response.status_code, reason=text)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise errors.error(ErrorReason.ERROR_REASON_DRUID_NO_CAPACITY, "Druid's queue of tasks is full.", value=text)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_DRUID_NO_CAPACITY,
+                "Druid's queue of tasks is full.",
+                value=text,
+            )
         if not answer or not response.is_client_error:
-            # Not the overlord's word on the task: a router that finds none, or one that is not the leader (yet) and points elsewhere.
+            # Not the overlord's word on the task: a router that finds none, or one that is not the
+            # leader (yet) and points elsewhere.
             raise _refused(response, text)
-        raise errors.error(ErrorReason.ERROR_REASON_DRUID_SPEC_REFUSED, "Druid refused the load's specification.", value=text)
+        raise errors.error(
+            ErrorReason.ERROR_REASON_DRUID_SPEC_REFUSED,
+            "Druid refused the load's specification.",
+            value=text,
+        )
 
     async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
         answer = _good_object(await self._ask("POST", endpoints.TASK_STATUSES, json=list(task_ids)))
-        return {task_id: status_of_task(answer[task_id]) for task_id in task_ids if task_id in answer}
+        return {
+            task_id: status_of_task(answer[task_id]) for task_id in task_ids if task_id in answer
+        }
 
     async def task_report(self, task_id: str) -> TaskReport | None:
         response = await self._ask("GET", endpoints.task_reports(task_id))
@@ -99,7 +118,9 @@ class HttpDruid:
     async def sub_tasks(self, task_id: str, datasource: str) -> SubTasks:
         asked = {"datasource": datasource, "type": endpoints.SUB_TASK_TYPE}
         states = [
-            each["statusCode"] for each in _json(_good(await self._ask("GET", endpoints.TASKS, params=asked))) if each["groupId"] == task_id
+            each["statusCode"]
+            for each in _json(_good(await self._ask("GET", endpoints.TASKS, params=asked)))
+            if each["groupId"] == task_id
         ]
         return SubTasks(done=states.count("SUCCESS"), running=states.count("RUNNING"))
 
@@ -130,9 +151,14 @@ class HttpDruid:
         if not response.is_success:
             logs.get().info("druid.capacity_unknown", status=response.status_code)
             return None
-        return sum(max(0, int(each["worker"]["capacity"]) - int(each["currCapacityUsed"])) for each in _json(response))
+        return sum(
+            max(0, int(each["worker"]["capacity"]) - int(each["currCapacityUsed"]))
+            for each in _json(response)
+        )
 
-    async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
+    async def loaded_percent(
+        self, datasource: str, interval: Interval, *, refresh: bool
+    ) -> float | None:
         # Without an interval Druid looks at the last weeks only.
         asked = {"forceMetadataRefresh": str(refresh).lower(), "interval": iso_interval(interval)}
         response = _good(await self._ask("GET", endpoints.load_status(datasource), params=asked))
@@ -146,7 +172,12 @@ class HttpDruid:
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         context = {"sqlTimeZone": "UTC", **self._uncached()}
-        body = {"query": sql, "resultFormat": "array", "parameters": _typed(parameters), "context": context}
+        body = {
+            "query": sql,
+            "resultFormat": "array",
+            "parameters": _typed(parameters),
+            "context": context,
+        }
         response = await self._ask("POST", endpoints.SQL, json=body)
         if not response.is_success:
             raise query_failure(_object(response), response.status_code)
@@ -159,7 +190,12 @@ class HttpDruid:
             "dataSource": datasource,
             "intervals": [_ALL_TIME],
             "granularity": "all",
-            "filter": {"type": "equals", "column": spec.LOAD_ID_COLUMN, "matchValueType": "STRING", "matchValue": load_id},
+            "filter": {
+                "type": "equals",
+                "column": spec.LOAD_ID_COLUMN,
+                "matchValueType": "STRING",
+                "matchValue": load_id,
+            },
             "aggregations": [{"type": "count", "name": "rows"}],
             "context": {"bySegment": True, **self._uncached()},
         }
@@ -172,16 +208,22 @@ class HttpDruid:
                 found[segment["segment"]] = rows
         return found
 
-    async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+    async def rows_by_load(
+        self, datasource: str, interval: Interval, load_ids: Sequence[str]
+    ) -> dict[str, int]:
         among = {"type": "in", "dimension": spec.LOAD_ID_COLUMN, "values": list(load_ids)}
         return await self._rows_by_load(datasource, [iso_interval(interval)], {"filter": among})
 
-    async def loads_in_segments(self, datasource: str, segment_ids: Sequence[str]) -> dict[str, int]:
+    async def loads_in_segments(
+        self, datasource: str, segment_ids: Sequence[str]
+    ) -> dict[str, int]:
         named = [descriptor(datasource, each) for each in segment_ids]
         limit = {"limitSpec": {"type": "default", "limit": MAX_LOADS, "columns": []}}
         return await self._rows_by_load(datasource, {"type": "segments", "segments": named}, limit)
 
-    async def _rows_by_load(self, datasource: str, intervals: object, narrowed: Mapping[str, object]) -> dict[str, int]:
+    async def _rows_by_load(
+        self, datasource: str, intervals: object, narrowed: Mapping[str, object]
+    ) -> dict[str, int]:
         query = {
             "queryType": "groupBy",
             "dataSource": datasource,
@@ -196,7 +238,9 @@ class HttpDruid:
         events = [each["event"] for each in _json(response)]
         return {each[spec.LOAD_ID_COLUMN] or "": each["rows"] for each in events}
 
-    async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+    async def used_segments(
+        self, datasource: str, interval: Interval, *, refresh: bool = True
+    ) -> dict[str, bool]:
         if refresh:
             # A segment may have been published a moment ago.
             await self.loaded_percent(datasource, interval, refresh=True)
@@ -204,12 +248,16 @@ class HttpDruid:
             "SELECT segment_id, is_available FROM sys.segments "
             'WHERE datasource = ? AND is_active = 1 AND is_published = 1 AND "start" < ? AND "end" > ?'
         )
-        rows = await self.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)])
+        rows = await self.sql(
+            sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)]
+        )
         return {str(segment): bool(available) for segment, available in rows}
 
     async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
         sql = 'SELECT segment_id FROM sys.segments WHERE datasource = ? AND is_published = 1 AND "start" < ? AND "end" > ?'
-        rows = await self.sql(sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)])
+        rows = await self.sql(
+            sql, [datasource, iso(interval.end_millis), iso(interval.start_millis)]
+        )
         return {str(segment) for [segment] in rows}
 
     async def core_segments(self, datasource: str, interval: Interval) -> set[str]:
@@ -224,10 +272,14 @@ class HttpDruid:
         locks = answer["datasourceToLocks"].get(datasource, [])
         holders = {lock["groupId"] for lock in locks if _touches(lock["interval"], chunks)}
         foreign = sorted(each for each in holders if not each.startswith(DRUID_TASK_PREFIX))
-        return [each for each in foreign if await self._task_type(each) in endpoints.REWRITING_TYPES]
+        return [
+            each for each in foreign if await self._task_type(each) in endpoints.REWRITING_TYPES
+        ]
 
     async def _task_type(self, task_id: str) -> str:
-        """Empty where there is no such task: what streams rows in locks under an id of its group."""
+        """Empty where there is no such task: what streams rows in locks under an id of its
+        group.
+        """
         response = await self._ask("GET", endpoints.task_status(task_id))
         if response.status_code == httpx.codes.NOT_FOUND:
             return ""
@@ -235,20 +287,34 @@ class HttpDruid:
 
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
         asked = {"interval": iso_interval(interval)}
-        response = _good(await self._ask("GET", endpoints.unused_segments(datasource), params=asked))
+        response = _good(
+            await self._ask("GET", endpoints.unused_segments(datasource), params=asked)
+        )
         return [
-            UnusedSegment(each["dataSegment"]["identifier"], each["createdDate"], each["usedStatusLastUpdatedDate"])
+            UnusedSegment(
+                each["dataSegment"]["identifier"],
+                each["createdDate"],
+                each["usedStatusLastUpdatedDate"],
+            )
             for each in (_json(response) if response.content else [])
         ]
 
     async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
-        response = await self._ask("POST", endpoints.mark_used(datasource), json={"segmentIds": list(segment_ids)})
+        response = await self._ask(
+            "POST", endpoints.mark_used(datasource), json={"segmentIds": list(segment_ids)}
+        )
         if not response.is_success:
             # 33.0.0 answers with status 500 and does it all the same.
-            logs.get().info("druid.mark_used_answer", status=response.status_code, reason=_text_of(response, _object(response)))
+            logs.get().info(
+                "druid.mark_used_answer",
+                status=response.status_code,
+                reason=_text_of(response, _object(response)),
+            )
 
     async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
-        response = await self._ask("POST", endpoints.mark_unused(datasource), json={"segmentIds": list(segment_ids)})
+        response = await self._ask(
+            "POST", endpoints.mark_unused(datasource), json={"segmentIds": list(segment_ids)}
+        )
         if response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.NO_CONTENT):
             _good(response)
 
@@ -282,7 +348,9 @@ class HttpDruid:
         }
         timeout = httpx.Timeout(timeout_ms / 1000 + QUERY_GRACE_S, connect=3.0)
         try:
-            async with self._http.stream("POST", endpoints.SQL, json=body, timeout=timeout) as response:
+            async with self._http.stream(
+                "POST", endpoints.SQL, json=body, timeout=timeout
+            ) as response:
                 if not response.is_success:
                     await response.aread()
                     known = _object(response)
@@ -313,7 +381,11 @@ class HttpDruid:
 
     async def check_broker(self) -> None:
         """Raises unless a broker answers a query."""
-        (await self._http.post(endpoints.SQL, json={"query": "SELECT 1", "resultFormat": "array"})).raise_for_status()
+        (
+            await self._http.post(
+                endpoints.SQL, json={"query": "SELECT 1", "resultFormat": "array"}
+            )
+        ).raise_for_status()
 
     def _uncached(self) -> dict[str, object]:
         """Context of a query that has to see what is there now."""
@@ -323,8 +395,17 @@ class HttpDruid:
     def _timeout_s(self) -> float:
         return self._http.timeout.read or 10.0
 
-    async def _ask(self, method: str, path: str, *, json: object = None, params: Mapping[str, str] | None = None) -> httpx.Response:
-        """The answer, whatever it says; asked again when none comes or the server is at fault in a way that may pass."""
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The answer, whatever it says; asked again when none comes or the server is at fault in a
+        way that may pass.
+        """
         pause = FIRST_PAUSE_S
         for tries_left in reversed(range(TRIES)):
             try:
@@ -332,11 +413,15 @@ class HttpDruid:
             except httpx.TransportError as failure:
                 if not tries_left:
                     raise _unavailable(failure) from failure
-                logs.get().info("druid.asked_again", method=method, path=path, reason=type(failure).__name__)
+                logs.get().info(
+                    "druid.asked_again", method=method, path=path, reason=type(failure).__name__
+                )
             else:
                 if not tries_left or not _may_pass(response):
                     return response
-                logs.get().info("druid.asked_again", method=method, path=path, status=response.status_code)
+                logs.get().info(
+                    "druid.asked_again", method=method, path=path, status=response.status_code
+                )
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
@@ -351,12 +436,18 @@ def _touches(text: str, chunks: Collection[Interval]) -> bool:
 
 def _typed(parameters: Sequence[Value]) -> list[dict[str, Value]]:
     """Parameters as Druid wants them; it takes a null of any type."""
-    return [{"type": _SQL_TYPES.get(type(value), "VARCHAR"), "value": value} for value in parameters]
+    return [
+        {"type": _SQL_TYPES.get(type(value), "VARCHAR"), "value": value} for value in parameters
+    ]
 
 
 def _may_pass(response: httpx.Response) -> bool:
-    """A proxy's or a starting server's error or redirect. An error that Druid explains itself comes again however often it is asked."""
-    return (response.is_server_error or response.is_redirect) and "errorMessage" not in _object(response)
+    """A proxy's or a starting server's error or redirect. An error that Druid explains itself comes
+    again however often it is asked.
+    """
+    return (response.is_server_error or response.is_redirect) and "errorMessage" not in _object(
+        response
+    )
 
 
 def _good(response: httpx.Response) -> httpx.Response:
@@ -364,7 +455,12 @@ def _good(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     text = _text_of(response, _object(response))
-    logs.get().warning("druid.error_answer", status=response.status_code, path=response.request.url.path, reason=text)
+    logs.get().warning(
+        "druid.error_answer",
+        status=response.status_code,
+        path=response.request.url.path,
+        reason=text,
+    )
     raise _refused(response, text)
 
 
@@ -374,13 +470,19 @@ def _refused(response: httpx.Response, text: str) -> errors.SluiceError:
 
 
 def _json(response: httpx.Response) -> Any:
-    """What a good answer says. One that cannot be read says nothing: taken for an empty one it would deny tasks and rows that are there."""
+    """What a good answer says. One that cannot be read says nothing: taken for an empty one it
+    would deny tasks and rows that are there.
+    """
     try:
         return json.loads(response.content)
     except ValueError as failure:
-        logs.get().warning("druid.unreadable_answer", path=response.request.url.path, reason=clean(response.text))
+        logs.get().warning(
+            "druid.unreadable_answer", path=response.request.url.path, reason=clean(response.text)
+        )
         raise errors.error(
-            ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid's answer cannot be read.", value=clean(response.text)
+            ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE,
+            "Druid's answer cannot be read.",
+            value=clean(response.text),
         ) from failure
 
 
@@ -389,7 +491,9 @@ def _good_object(response: httpx.Response) -> dict[str, Any]:
     answer = _json(_good(response))
     if not isinstance(answer, dict):
         raise errors.error(
-            ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid's answer is not the one asked for.", value=clean(response.text)
+            ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE,
+            "Druid's answer is not the one asked for.",
+            value=clean(response.text),
         )
     return answer
 
@@ -409,10 +513,18 @@ def _query_left(failure: httpx.TransportError) -> errors.SluiceError:
 
 
 def _unavailable(failure: httpx.TransportError) -> errors.SluiceError:
-    what = "did not answer in time" if isinstance(failure, httpx.TimeoutException) else "cannot be reached"
+    what = (
+        "did not answer in time"
+        if isinstance(failure, httpx.TimeoutException)
+        else "cannot be reached"
+    )
     if isinstance(failure, httpx.RemoteProtocolError | httpx.ReadError):
         what = "broke off its answer"
-    return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, f"Druid {what}.", value=clean(f"{type(failure).__name__}: {failure}"))
+    return errors.error(
+        ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE,
+        f"Druid {what}.",
+        value=clean(f"{type(failure).__name__}: {failure}"),
+    )
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Druid's addresses and names that differ between its versions, tried on 33.0.0. All are asked at the router (management proxy on)."""
+"""Druid's addresses and names that differ between its versions, tried on 33.0.0. All are asked at
+the router (management proxy on).
+"""
 
 from urllib.parse import quote
 
@@ -23,7 +25,9 @@ TASK_EXISTS = "entryAlreadyExists"
 """`errorCode` of a submit under an id that Druid knows."""
 
 FORBIDDEN_SCHEMAS = frozenset({"sys", "lookup", "view", "ext"})
-"""SQL schemas beside `druid` and INFORMATION_SCHEMA, in lower case: server internals, lookups, views and external inputs."""
+"""SQL schemas beside `druid` and INFORMATION_SCHEMA, in lower case: server internals, lookups,
+views and external inputs.
+"""
 
 
 def task(task_id: str) -> str:

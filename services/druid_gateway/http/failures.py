@@ -1,4 +1,6 @@
-"""Druid's texts about failed tasks, in plain language. The raw text is kept, redacted and cut, for whoever operates Druid."""
+"""Druid's texts about failed tasks, in plain language. The raw text is kept, redacted and cut, for
+whoever operates Druid.
+"""
 
 import re
 from dataclasses import dataclass
@@ -10,15 +12,21 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 MAX_TEXT_CHARS = 2000
 """Most characters of a text of Druid's that are logged or looked at."""
 
-_STACK_FRAMES = re.compile(r"\s+at [\w.$/<>]+\([^()]*\)|\s+\.\.\. \d+ (more|common frames omitted)|\s+at [\w.$/<>]+$")
-"""Where in Druid's code it happened says nothing to a reader, and its words would be taken for causes."""
+_STACK_FRAMES = re.compile(
+    r"\s+at [\w.$/<>]+\([^()]*\)|\s+\.\.\. \d+ (more|common frames omitted)|\s+at [\w.$/<>]+$"
+)
+"""Where in Druid's code it happened says nothing to a reader, and its words would be taken for
+causes.
+"""
 
 _FAILED = ErrorReason.ERROR_REASON_DRUID_TASK_FAILED
 
 
 @dataclass(frozen=True)
 class _Cause:
-    """What a text that matches `pattern` means, and what to do; an empty action is the reason's own."""
+    """What a text that matches `pattern` means, and what to do; an empty action is the reason's
+    own.
+    """
 
     pattern: re.Pattern[str]
     message: str
@@ -26,7 +34,9 @@ class _Cause:
     reason: "ErrorReason.ValueType" = _FAILED
 
 
-def _cause(pattern: str, message: str, action: str = "", reason: "ErrorReason.ValueType" = _FAILED) -> _Cause:
+def _cause(
+    pattern: str, message: str, action: str = "", reason: "ErrorReason.ValueType" = _FAILED
+) -> _Cause:
     return _Cause(re.compile(pattern, re.IGNORECASE), message, action, reason)
 
 
@@ -96,16 +106,24 @@ _CAUSES = (
 
 
 def problem_of_task(text: str) -> Problem:
-    """Why a Druid task failed, for a person; `value` is Druid's own text, redacted and cut to 200 characters."""
+    """Why a Druid task failed, for a person; `value` is Druid's own text, redacted and cut to 200
+    characters.
+    """
     text = clean(text)
     for cause in _CAUSES:
         if cause.pattern.search(text):
             return errors.problem(cause.reason, cause.message, value=text, action=cause.action)
     return errors.problem(
-        _FAILED, "The load's Druid task failed." if text else "The load's Druid task failed and does not say why.", value=text
+        _FAILED,
+        "The load's Druid task failed."
+        if text
+        else "The load's Druid task failed and does not say why.",
+        value=text,
     )
 
 
 def clean(text: str) -> str:
-    """A text of Druid's that may be logged and shown: redacted, without stack frames, on one line, cut."""
+    """A text of Druid's that may be logged and shown: redacted, without stack frames, on one line,
+    cut.
+    """
     return " ".join(_STACK_FRAMES.sub("", redact(text)).split())[:MAX_TEXT_CHARS]

@@ -1,4 +1,6 @@
-"""Takes secrets out of Druid's texts before they are logged or shown: it repeats signed addresses in full."""
+"""Takes secrets out of Druid's texts before they are logged or shown: it repeats signed addresses
+in full.
+"""
 
 import re
 
@@ -11,7 +13,9 @@ _PARAMETER = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text without the query strings of its URLs, without user names in them, and without values of secret parameters."""
+    """The text without the query strings of its URLs, without user names in them, and without
+    values of secret parameters.
+    """
     text = _URL_QUERY.sub(r"\1?[redacted]", text)
     text = _USER.sub(r"\1", text)
     return _PARAMETER.sub(r"\1\2[redacted]", text)

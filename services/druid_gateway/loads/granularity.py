@@ -1,11 +1,13 @@
 """How long the time chunks are that a load's segments belong to.
 
-The finest of HOUR, DAY, MONTH, YEAR is taken that cuts the load's span into no more chunks than the rows are worth:
+The finest of HOUR, DAY, MONTH, YEAR is taken that cuts the load's span into no more chunks than the
+rows are worth:
 
-- one chunk for each 50,000 rows, at most 100: hundreds of small segments make a load and every later query slow (two years in
-  DAY = 730 segments load three times slower than in MONTH);
-- an append may always have 4, as each makes a small segment; a replace 12, so that a small one touches the days or months that it is
-  about, not a whole year. HOUR is not among these: hours only pay where each has rows enough;
+- one chunk for each 50,000 rows, at most 100: hundreds of small segments make a load and every
+  later query slow (two years in DAY = 730 segments load three times slower than in MONTH);
+- an append may always have 4, as each makes a small segment; a replace 12, so that a small one
+  touches the days or months that it is about, not a whole year. HOUR is not among these: hours only
+  pay where each has rows enough;
 - YEAR where nothing finer fits.
 
 No chunk makes a huge segment: Druid starts a new one after MAX_ROWS_PER_SEGMENT rows.
@@ -40,7 +42,9 @@ class Granularity(Enum):
 
 
 def choose(mode: Mode, rows: int, min_millis: int, max_millis: int) -> Granularity:
-    """The granularity of a load of `rows` rows whose times are min_millis to max_millis, both included."""
+    """The granularity of a load of `rows` rows whose times are min_millis to max_millis, both
+    included.
+    """
     worth = min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)
     for granularity in Granularity:
         allowed = worth if granularity is Granularity.HOUR else max(FREE_CHUNKS[mode], worth)
@@ -54,7 +58,9 @@ def chunks(granularity: Granularity, min_millis: int, max_millis: int) -> int:
     first, last = _moment(min_millis), _moment(max_millis)
     match granularity:
         case Granularity.HOUR:
-            return (_floor(granularity, last) - _floor(granularity, first)) // timedelta(hours=1) + 1
+            return (_floor(granularity, last) - _floor(granularity, first)) // timedelta(
+                hours=1
+            ) + 1
         case Granularity.DAY:
             return (_floor(granularity, last) - _floor(granularity, first)).days + 1
         case Granularity.MONTH:
@@ -86,7 +92,9 @@ def millis_of(text: str) -> int:
 
 
 def clipped_millis_of(text: str) -> int:
-    """The same of any moment that Druid knows; those outside of the years 1 to 9998 become the nearest inside."""
+    """The same of any moment that Druid knows; those outside of the years 1 to 9998 become the
+    nearest inside.
+    """
     try:
         return min(max(millis_of(text), EARLIEST_MILLIS), LATEST_MILLIS + 1)
     except ValueError:

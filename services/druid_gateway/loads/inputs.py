@@ -1,4 +1,6 @@
-"""How Druid reads the parts of a load: by addresses that are signed here, or by its own S3 extension."""
+"""How Druid reads the parts of a load: by addresses that are signed here, or by its own S3
+extension.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,9 @@ LONGEST_SIGNATURE_S = 7 * 24 * 3600
 
 
 class SignedAddresses:
-    """`http` input: one presigned GET address for each part. They are secrets: whoever has one can read that part until it expires."""
+    """`http` input: one presigned GET address for each part. They are secrets: whoever has one can
+    read that part until it expires.
+    """
 
     def __init__(self, s3: "S3Client") -> None:
         self._s3 = s3
@@ -24,7 +28,11 @@ class SignedAddresses:
         for part in parts:
             bucket, key = split_uri(part.uri)
             expires = min(lifetime_s, LONGEST_SIGNATURE_S)
-            uris.append(await self._s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=expires))
+            uris.append(
+                await self._s3.generate_presigned_url(
+                    "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=expires
+                )
+            )
         return {"type": "http", "uris": uris}
 
 

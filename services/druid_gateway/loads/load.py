@@ -26,7 +26,9 @@ class Mode(Enum):
 
     @property
     def drops(self) -> bool:
-        """Whether rows disappear also where no new row comes: Druid hides those chunks behind empty segments, called tombstones."""
+        """Whether rows disappear also where no new row comes: Druid hides those chunks behind empty
+        segments, called tombstones.
+        """
         return self in (Mode.REPLACE_INTERVAL, Mode.REPLACE_ALL)
 
 
@@ -48,7 +50,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of time in milliseconds since 1970-01-01T00:00:00Z; the end is the first moment after it."""
+    """A stretch of time in milliseconds since 1970-01-01T00:00:00Z; the end is the first moment
+    after it.
+    """
 
     start_millis: int
     end_millis: int
@@ -56,8 +60,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Load:
-    """Everything that Druid must be told. `min_millis` and `max_millis` are the smallest and the largest time of the rows; `replace` is
-    the stretch that REPLACE_INTERVAL and, where it is known already, REPLACE_ALL replace."""
+    """Everything that Druid must be told. `min_millis` and `max_millis` are the smallest and the
+    largest time of the rows; `replace` is the stretch that REPLACE_INTERVAL and, where it is known
+    already, REPLACE_ALL replace.
+    """
 
     task_id: str
     attempt: int
@@ -88,7 +94,8 @@ class TaskState(Enum):
 class TaskStatus:
     """What the overlord tells of a task.
 
-    `started`: a worker has it, so it no longer waits for locks or a slot. `duration_ms`: 0 until it ends.
+    `started`: a worker has it, so it no longer waits for locks or a slot. `duration_ms`: 0 until it
+    ends.
     """
 
     state: TaskState
@@ -99,8 +106,9 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class TaskTarget:
-    """Where a task writes. `replaces`: it replaces chunks; `drops`: also those that none of its rows is in; `created`: when it was
-    submitted, ISO 8601 in UTC."""
+    """Where a task writes. `replaces`: it replaces chunks; `drops`: also those that none of its
+    rows is in; `created`: when it was submitted, ISO 8601 in UTC.
+    """
 
     interval: Interval
     replaces: bool
@@ -110,7 +118,9 @@ class TaskTarget:
 
 @dataclass(frozen=True)
 class UnusedSegment:
-    """A segment that no query sees. `created` and `unused_since`: ISO 8601 in UTC, so that they compare as texts."""
+    """A segment that no query sees. `created` and `unused_since`: ISO 8601 in UTC, so that they
+    compare as texts.
+    """
 
     id: str
     created: str
@@ -127,7 +137,9 @@ class SubTasks:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What a task tells of itself. `rows_processed`: None where it does not tell; `error`: empty unless it failed."""
+    """What a task tells of itself. `rows_processed`: None where it does not tell; `error`: empty
+    unless it failed.
+    """
 
     rows_processed: int | None
     error: str

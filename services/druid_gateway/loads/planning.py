@@ -38,7 +38,9 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class PlannedColumn:
-    """SQL types; `type` is empty where the load does not have the column, `existing_type` where the datasource does not."""
+    """SQL types; `type` is empty where the load does not have the column, `existing_type` where the
+    datasource does not.
+    """
 
     name: str
     change: Change
@@ -57,7 +59,9 @@ class PlannedChunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the rows go, what they meet there, and how they get there. `replaced`: the segments in use whose rows are replaced."""
+    """Where the rows go, what they meet there, and how they get there. `replaced`: the segments in
+    use whose rows are replaced.
+    """
 
     target: Target
     replaced: Sequence[str]
@@ -68,9 +72,12 @@ class Plan:
     estimated_s: float
 
 
-async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]], rows_per_second: float = 0.0) -> Plan:
-    """The plan of a load; `rows_in_time`: moments and the load's rows from each to the next, as far as they are known;
-    `rows_per_second`: what loads of this size had before, 0 where that is not known.
+async def plan(
+    druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]], rows_per_second: float = 0.0
+) -> Plan:
+    """The plan of a load; `rows_in_time`: moments and the load's rows from each to the next, as far
+    as they are known; `rows_per_second`: what loads of this size had before, 0 where that is not
+    known.
 
     Raises:
         SluiceError: as `target`.
@@ -79,7 +86,10 @@ async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]]
     # Hours are shown as days: the rows are not known so finely.
     shown = Granularity.DAY if aim.granularity is Granularity.HOUR else aim.granularity
     replaced, there, existing, slots = await asyncio.gather(
-        _replaced(druid, load, aim), _rows_there(druid, load, aim, shown), catalog.columns(druid, load.datasource), druid.free_slots()
+        _replaced(druid, load, aim),
+        _rows_there(druid, load, aim, shown),
+        catalog.columns(druid, load.datasource),
+        druid.free_slots(),
     )
     chunks = _chunks(load, shown, rows_in_time, there)
     concurrency = spec.sub_tasks(len(load.parts), load.rows, slots)
@@ -96,12 +106,19 @@ async def plan(druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]]
 
 async def _replaced(druid: Druid, load: Load, aim: Target) -> list[str]:
     """The segments whose rows are replaced, all or a part of them."""
-    return [] if load.mode is Mode.APPEND else sorted(await druid.used_segments(load.datasource, aim.interval))
+    return (
+        []
+        if load.mode is Mode.APPEND
+        else sorted(await druid.used_segments(load.datasource, aim.interval))
+    )
 
 
-async def _rows_there(druid: Druid, load: Load, aim: Target, shown: Granularity) -> Counter[Interval]:
-    """The rows that a replace meets, in chunks of time. Counted by a query: Druid's own figures of a segment come a minute after it, and a
-    segment may be longer than the chunk that is replaced."""
+async def _rows_there(
+    druid: Druid, load: Load, aim: Target, shown: Granularity
+) -> Counter[Interval]:
+    """The rows that a replace meets, in chunks of time. Counted by a query: Druid's own figures of
+    a segment come a minute after it, and a segment may be longer than the chunk that is replaced.
+    """
     there: Counter[Interval] = Counter()
     if load.mode is not Mode.APPEND:
         time = identifier(spec.TIME_COLUMN)
@@ -109,7 +126,9 @@ async def _rows_there(druid: Druid, load: Load, aim: Target, shown: Granularity)
             f"SELECT TIMESTAMP_TO_MILLIS(TIME_FLOOR({time}, '{_PERIODS[shown]}')), COUNT(*) FROM {identifier(load.datasource)} "  # noqa: S608
             f"WHERE {time} >= MILLIS_TO_TIMESTAMP(?) AND {time} < MILLIS_TO_TIMESTAMP(?) GROUP BY 1"
         )
-        for start, rows in await rows_if_known(druid, sql, [aim.interval.start_millis, aim.interval.end_millis]):
+        for start, rows in await rows_if_known(
+            druid, sql, [aim.interval.start_millis, aim.interval.end_millis]
+        ):
             there[granularity.align(shown, int(start or 0), int(start or 0))] += int(rows or 0)
     return there
 
@@ -121,14 +140,30 @@ def _columns(load: Load, existing: Mapping[str, str]) -> list[PlannedColumn]:
         change = Change.NEW if not before else Change.SAME if before == now else Change.CHANGED
         columns.append(PlannedColumn(column.name, change, now, before))
     known = {spec.TIME_COLUMN, spec.LOAD_ID_COLUMN, *(column.name for column in load.columns)}
-    return [*columns, *(PlannedColumn(name, Change.MISSING, "", kind) for name, kind in existing.items() if name not in known)]
+    return [
+        *columns,
+        *(
+            PlannedColumn(name, Change.MISSING, "", kind)
+            for name, kind in existing.items()
+            if name not in known
+        ),
+    ]
 
 
-def _chunks(load: Load, shown: Granularity, rows_in_time: Sequence[tuple[int, int]], there: Mapping[Interval, int]) -> list[PlannedChunk]:
+def _chunks(
+    load: Load,
+    shown: Granularity,
+    rows_in_time: Sequence[tuple[int, int]],
+    there: Mapping[Interval, int],
+) -> list[PlannedChunk]:
     """The chunks in which something happens, in order, and the rows that disappear there."""
     added: Counter[Interval] = Counter()
     for start, rows in rows_in_time:
         added[granularity.align(shown, start, start)] += rows
-    lost = {chunk: rows for chunk, rows in there.items() if load.mode.drops or chunk in added or not rows_in_time}
+    lost = {
+        chunk: rows
+        for chunk, rows in there.items()
+        if load.mode.drops or chunk in added or not rows_in_time
+    }
     chunks = sorted(added.keys() | lost.keys(), key=lambda chunk: chunk.start_millis)
     return [PlannedChunk(chunk, added[chunk], lost.get(chunk, 0)) for chunk in chunks]

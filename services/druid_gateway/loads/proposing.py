@@ -16,13 +16,19 @@ MAX_CATEGORIES = 20
 
 TOP = 10
 
-_AMOUNT = re.compile("revenue|sales|amount|total|profit|turnover|cost|quantity|qty|units|count", re.IGNORECASE)
+_AMOUNT = re.compile(
+    "revenue|sales|amount|total|profit|turnover|cost|quantity|qty|units|count", re.IGNORECASE
+)
 _NEVER_SUMMED = re.compile(
     r"(?<![a-z])(id|no|nr|number|code|zip|postal|postcode|year|month|day|lat|lon|latitude|longitude|price|rate|discount|percent|share)(?![a-z])",
     re.IGNORECASE,
 )
 
-_PERIODS = ((2 * 86_400_000, "PT1H", "hour"), (93 * 86_400_000, "P1D", "day"), (5 * 366 * 86_400_000, "P1M", "month"))
+_PERIODS = (
+    (2 * 86_400_000, "PT1H", "hour"),
+    (93 * 86_400_000, "P1D", "day"),
+    (5 * 366 * 86_400_000, "P1M", "month"),
+)
 """Longest span in milliseconds, and the period that makes a readable line of it."""
 
 
@@ -36,7 +42,8 @@ class Proposal:
 
 
 async def propose(druid: Druid, sizes: DatasourceSizes, name: str) -> list[Proposal]:
-    """Rows over time, the top of a category, the sum of a measure; without those that the columns do not allow.
+    """Rows over time, the top of a category, the sum of a measure; without those that the columns
+    do not allow.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
@@ -64,33 +71,58 @@ async def propose(druid: Druid, sizes: DatasourceSizes, name: str) -> list[Propo
         )
     if measure:
         column = identifier(measure)
-        along, order, chart = (identifier(category), "2 DESC", "bar") if category else (f'{floor} AS "{unit}"', "1", "line")
+        along, order, chart = (
+            (identifier(category), "2 DESC", "bar")
+            if category
+            else (f'{floor} AS "{unit}"', "1", "line")
+        )
         sql = f"SELECT {along}, SUM({column}) AS {identifier(f'sum of {measure}')}\nFROM {source}\nGROUP BY 1\nORDER BY {order}"
-        proposals.append(Proposal(f"Sum of {measure} per {category or unit}", f"{sql}\nLIMIT {TOP}" if category else sql, chart))
+        proposals.append(
+            Proposal(
+                f"Sum of {measure} per {category or unit}",
+                f"{sql}\nLIMIT {TOP}" if category else sql,
+                chart,
+            )
+        )
     return proposals
 
 
 def _period(interval: Interval) -> tuple[str, str]:
     span = interval.end_millis - interval.start_millis
-    return next(((period, unit) for longest, period, unit in _PERIODS if span <= longest), ("P1Y", "year"))
+    return next(
+        ((period, unit) for longest, period, unit in _PERIODS if span <= longest), ("P1Y", "year")
+    )
 
 
 async def _category(druid: Druid, found: Description) -> str | None:
-    """The text column with the fewest values, but more than one; None where every value is there once or so."""
-    texts = [name for name, kind in found.columns if kind == "VARCHAR" and name != LOAD_ID_COLUMN][:MAX_CATEGORIES]
+    """The text column with the fewest values, but more than one; None where every value is there
+    once or so.
+    """
+    texts = [name for name, kind in found.columns if kind == "VARCHAR" and name != LOAD_ID_COLUMN][
+        :MAX_CATEGORIES
+    ]
     if not texts:
         return None
     counts = ", ".join(f"APPROX_COUNT_DISTINCT({identifier(name)})" for name in texts)
     rows = await druid.sql(f"SELECT {counts} FROM {identifier(found.datasource.name)}", [])  # noqa: S608 - names are quoted
-    distinct = dict(zip(texts, map(int, (each or 0 for each in rows[0])), strict=True)) if rows else {}
-    worth = [name for name, values in distinct.items() if 1 < values <= max(2, found.datasource.rows // 2)]
+    distinct = (
+        dict(zip(texts, map(int, (each or 0 for each in rows[0])), strict=True)) if rows else {}
+    )
+    worth = [
+        name
+        for name, values in distinct.items()
+        if 1 < values <= max(2, found.datasource.rows // 2)
+    ]
     return min(worth, key=lambda name: distinct[name], default=None)
 
 
 def _measure(columns: Sequence[tuple[str, str]]) -> str | None:
-    """The column of numbers whose sum says most: one that is named like an amount, else one that is not named like a price or a key;
-    decimals before whole numbers."""
-    numbers = [name for wanted in ("DOUBLE", "FLOAT", "BIGINT") for name, kind in columns if kind == wanted]
+    """The column of numbers whose sum says most: one that is named like an amount, else one that is
+    not named like a price or a key; decimals before whole numbers.
+    """
+    numbers = [
+        name for wanted in ("DOUBLE", "FLOAT", "BIGINT") for name, kind in columns if kind == wanted
+    ]
     additive = [name for name in numbers if not _NEVER_SUMMED.search(name)]
     named = (name for name in additive if _AMOUNT.search(name))
     return next(named, None) or next(iter(additive or numbers), None)

@@ -29,19 +29,25 @@ async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int)
     """Submits the load under its fixed id; harmless to repeat.
 
     Raises:
-        SluiceError: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL, DRUID_UNAVAILABLE, DRUID_NO_CAPACITY,
-            DRUID_SPEC_REFUSED.
+        SluiceError: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL,
+            DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
     """
     _check(load)
     timings = Timings()
     aim = await target(druid, load)
     with timings.step("capacity"):
-        slots = await druid.free_slots() if load.rows >= spec.PARALLEL_FROM_ROWS and len(load.parts) > 1 else None
+        slots = (
+            await druid.free_slots()
+            if load.rows >= spec.PARALLEL_FROM_ROWS and len(load.parts) > 1
+            else None
+        )
     concurrency = spec.sub_tasks(len(load.parts), load.rows, slots)
     with timings.step("sign"):
         source = await inputs.of(load.parts, deadline_s + INPUT_GRACE_S)
     with timings.step("submit"):
-        new = await druid.submit(spec.build(load, aim.granularity, aim.interval, source, concurrency))
+        new = await druid.submit(
+            spec.build(load, aim.granularity, aim.interval, source, concurrency)
+        )
     timings.log(
         "load.submitted",
         druid_task_id=load.druid_task_id,
@@ -63,5 +69,8 @@ def _check(load: Load) -> None:
             split_uri(part.uri)
         except ValueError as failure:
             raise errors.error(
-                ErrorReason.ERROR_REASON_REQUEST_INVALID, "A part's address is not s3://bucket/key.", column="parts", value=part.uri
+                ErrorReason.ERROR_REASON_REQUEST_INVALID,
+                "A part's address is not s3://bucket/key.",
+                column="parts",
+                value=part.uri,
             ) from failure

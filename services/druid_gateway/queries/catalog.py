@@ -35,7 +35,9 @@ class LoadIn:
 
 @dataclass(frozen=True)
 class Description:
-    """A datasource with its columns, as name and SQL type, and the loads in it, the largest first."""
+    """A datasource with its columns, as name and SQL type, and the loads in it, the largest
+    first.
+    """
 
     datasource: Datasource
     columns: Sequence[tuple[str, str]]
@@ -73,7 +75,9 @@ async def describe(druid: Druid, sizes: DatasourceSizes, name: str) -> Descripti
 
 
 async def columns(druid: Druid, name: str) -> list[tuple[str, str]]:
-    """The columns of a datasource with their SQL types, in Druid's order; none where it has no rows. Raises DRUID_UNAVAILABLE."""
+    """The columns of a datasource with their SQL types, in Druid's order; none where it has no
+    rows. Raises DRUID_UNAVAILABLE.
+    """
     return [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
 
 
@@ -107,7 +111,10 @@ async def _loads(druid: Druid, name: str) -> list[LoadIn]:
         f"SELECT {load_id}, COUNT(*), TIMESTAMP_TO_MILLIS(MIN({time})), TIMESTAMP_TO_MILLIS(MAX({time})) FROM {identifier(name)} "  # noqa: S608
         f"WHERE {load_id} IS NOT NULL GROUP BY {load_id} ORDER BY COUNT(*) DESC LIMIT {MAX_LOADS}"
     )
-    return [LoadIn(str(each), _int(rows), Interval(_int(first), _int(last))) for each, rows, first, last in await druid.sql(sql, [])]
+    return [
+        LoadIn(str(each), _int(rows), Interval(_int(first), _int(last)))
+        for each, rows, first, last in await druid.sql(sql, [])
+    ]
 
 
 def _not_found(name: str) -> errors.SluiceError:

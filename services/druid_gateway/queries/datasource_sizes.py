@@ -23,7 +23,8 @@ COUNT_S = 5.0
 COUNTS_AT_ONCE = 4
 
 # Druid cannot take the smallest of texts here, so the chunks of time are put together by us.
-# Tombstones hide what a replace left empty; rows that are not published are still being streamed in.
+# Tombstones hide what a replace left empty; rows that are not published are still being streamed
+# in.
 _SEGMENTS = """
 SELECT datasource, "start", "end", "version",
     CASE WHEN shard_spec LIKE '%"type":"tombstone"%' THEN 1 ELSE 0 END,
@@ -82,7 +83,9 @@ class DatasourceSizes:
 
     async def _found(self, narrowed: str, parameters: Sequence[Value]) -> Mapping[str, Datasource]:
         chunks: dict[str, list[_Chunk]] = {}
-        for name, *figures in await self._druid.sql(_SEGMENTS.format(narrowed=narrowed), parameters):
+        for name, *figures in await self._druid.sql(
+            _SEGMENTS.format(narrowed=narrowed), parameters
+        ):
             chunks.setdefault(str(name), []).append(_chunk(figures))
         sizes = await asyncio.gather(*(self._size(name, each) for name, each in chunks.items()))
         return {size.name: size for size in sizes if size is not None}
@@ -106,7 +109,11 @@ class DatasourceSizes:
                 sql = f"SELECT COUNT(*) FROM {identifier(name)}"  # noqa: S608 (quoted)
                 [[rows]] = await rows_if_known(self._druid, sql, []) or [[0]]
                 known = _Count(chunks, int(rows or 0), monotonic())
-                fresh = {each: kept for each, kept in self._counts.items() if known.time - kept.time <= COUNT_S}
+                fresh = {
+                    each: kept
+                    for each, kept in self._counts.items()
+                    if known.time - kept.time <= COUNT_S
+                }
                 self._counts = {**fresh, name: known}
             return known.rows
 

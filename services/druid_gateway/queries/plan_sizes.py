@@ -86,7 +86,9 @@ class _Plans:
             elif clause.word == "VALUES":
                 rows *= sum(1 for _ in split(clause.nodes, ","))
             if clause.word != "FROM":
-                selects += sum(self.query(each.nodes, ctes).selects for each in _subqueries(clause.nodes))
+                selects += sum(
+                    self.query(each.nodes, ctes).selects for each in _subqueries(clause.nodes)
+                )
             if clause.word == "LIMIT":
                 rows = min(rows, _limit(clause.nodes))
         return _Plan(selects, rows)
@@ -119,7 +121,9 @@ class _Plans:
                 elif name is not None:
                     # UNNEST, or the columns of an alias, or a condition.
                     rows_made = self._elements(node) if name == "unnest" else 1
-                    copies = (self.query(each.nodes, ctes).selects for each in _subqueries(node.nodes))
+                    copies = (
+                        self.query(each.nodes, ctes).selects for each in _subqueries(node.nodes)
+                    )
                     plan = _Plan(sum(copies), rows_made)
                 else:
                     plan = self._from(node.nodes, ctes)
@@ -133,7 +137,9 @@ class _Plans:
     def _elements(self, array: Group) -> int:
         """Most rows that UNNEST makes of an array; 1 where it depends on stored rows alone."""
         match array.nodes:
-            case [Token() as name, Group(nodes=items) as inside] if name.word == "ARRAY" and inside.kind == "[":
+            case [Token() as name, Group(nodes=items) as inside] if (
+                name.word == "ARRAY" and inside.kind == "["
+            ):
                 return sum(1 for _ in split(items, ","))
         return max(1, self._array_elements)
 

@@ -13,11 +13,27 @@ from services.druid_gateway.queries.sql_tokens import Kind, Token, forbidden, re
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 _STARTS = {"SELECT", "WITH"}
-_WRITES = {"INSERT", "UPSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "DROP", "ALTER", "GRANT", "REVOKE", "TRUNCATE", "CALL", "DESCRIBE"}
+_WRITES = {
+    "INSERT",
+    "UPSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "GRANT",
+    "REVOKE",
+    "TRUNCATE",
+    "CALL",
+    "DESCRIBE",
+}
 """Words that Calcite reserves, so that none of them is the plain name of a column."""
 _TABLE_FUNCTIONS = {"TABLE", "EXTERN", "EXTEND"}
 _TYPED_STRINGS = {"DATE", "TIME", "TIMESTAMP", "INTERVAL"}
-"""Words that may stand right before a string's quote; others, such as E and U&, change how the string is read."""
+"""Words that may stand right before a string's quote; others, such as E and U&, change how the
+string is read.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,13 +83,17 @@ def _check_word(sql: str, token: Token, following: Token | None) -> None:
     if token.word in _WRITES or (token.word == "REPLACE" and after == "INTO"):
         raise forbidden(sql, token.start, f"{token.word} is not allowed in a query.")
     if token.word in _TABLE_FUNCTIONS:
-        raise forbidden(sql, token.start, f"{token.word} is not allowed: a query reads datasources only.")
+        raise forbidden(
+            sql, token.start, f"{token.word} is not allowed: a query reads datasources only."
+        )
 
 
 def _check_schema(sql: str, token: Token, following: Token | None) -> None:
     if token.name in FORBIDDEN_SCHEMAS and following is not None and following.text == ".":
         raise forbidden(
-            sql, token.start, f"{token.text} is not a schema that queries may read (nor a name for a table in a query); use druid or none."
+            sql,
+            token.start,
+            f"{token.text} is not a schema that queries may read (nor a name for a table in a query); use druid or none.",
         )
 
 
@@ -82,7 +102,15 @@ def _check_string_prefix(sql: str, token: Token, following: Token | None) -> Non
         return
     if token.word == "DECIMAL" and following.kind is Kind.STRING:
         # Druid's planner does not come to an end with a large exponent.
-        raise forbidden(sql, token.start, "DECIMAL before a string is not allowed; write the number without quotes.")
+        raise forbidden(
+            sql,
+            token.start,
+            "DECIMAL before a string is not allowed; write the number without quotes.",
+        )
     adjacent = following.start == token.end and following.kind in (Kind.STRING, Kind.QUOTED)
     if adjacent and token.word not in _TYPED_STRINGS:
-        raise forbidden(sql, token.start, f"A string or name with the prefix {token.text} is not allowed; write it without.")
+        raise forbidden(
+            sql,
+            token.start,
+            f"A string or name with the prefix {token.text} is not allowed; write it without.",
+        )

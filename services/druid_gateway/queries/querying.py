@@ -1,4 +1,6 @@
-"""Running a user's query: Druid's lines become batches of JSON rows, byte for byte, so that numbers stay exact."""
+"""Running a user's query: Druid's lines become batches of JSON rows, byte for byte, so that numbers
+stay exact.
+"""
 
 import json
 import uuid
@@ -47,7 +49,12 @@ class Summary:
 
 
 async def run(
-    druid: Druid, sql: str, limit: int, timeout_ms: int, max_bytes: int, parameters: Sequence[Value] = ()
+    druid: Druid,
+    sql: str,
+    limit: int,
+    timeout_ms: int,
+    max_bytes: int,
+    parameters: Sequence[Value] = (),
 ) -> AsyncGenerator[Header | Batch | Summary]:
     """Header, batches, summary. Not read to its end, the query is cancelled in Druid.
 
@@ -94,7 +101,9 @@ async def _columns(lines: AsyncIterator[bytes]) -> list[tuple[str, str]]:
     return list(zip(names, types, strict=True))
 
 
-async def _batches(lines: AsyncIterator[bytes], most_rows: int, max_bytes: int) -> AsyncGenerator[list[bytes]]:
+async def _batches(
+    lines: AsyncIterator[bytes], most_rows: int, max_bytes: int
+) -> AsyncGenerator[list[bytes]]:
     """The rows in batches; no more than `most_rows` are read."""
     batch: list[bytes] = []
     batch_bytes = answer_bytes = rows = 0

@@ -141,7 +141,11 @@ def _only_blanks(sql: str, at: int) -> bool:
     """Nothing but blanks, comments and further semicolons from here."""
     while at < len(sql):
         match = _TOKEN.match(sql, at)
-        if match is not None and match.lastgroup is not None and Kind[match.lastgroup] in _BLANK_KINDS:
+        if (
+            match is not None
+            and match.lastgroup is not None
+            and Kind[match.lastgroup] in _BLANK_KINDS
+        ):
             at = match.end()
         elif sql[at] == ";":
             at += 1
@@ -153,10 +157,14 @@ def _only_blanks(sql: str, at: int) -> bool:
 def _unreadable(sql: str, at: int) -> errors.SluiceError:
     match sql[at]:
         case ";":
-            return forbidden(sql, at, "A query is a single statement; something follows the semicolon.")
+            return forbidden(
+                sql, at, "A query is a single statement; something follows the semicolon."
+            )
         case "'":
             return invalid(sql, at, "The string that begins here has no closing quote.")
         case '"':
-            return invalid(sql, at, "The quoted name that begins here is empty or has no closing quote.")
+            return invalid(
+                sql, at, "The quoted name that begins here is empty or has no closing quote."
+            )
         case char:
             return forbidden(sql, at, f"The character {char!a} may only stand inside quotes.")

@@ -103,7 +103,18 @@ class Query:
 
 
 _SET_OPERATORS = {"UNION", "INTERSECT", "EXCEPT", "MINUS"}
-_CLAUSES = {"SELECT", "VALUES", "FROM", "WHERE", "HAVING", "WINDOW", "QUALIFY", "LIMIT", "OFFSET", "FETCH"}
+_CLAUSES = {
+    "SELECT",
+    "VALUES",
+    "FROM",
+    "WHERE",
+    "HAVING",
+    "WINDOW",
+    "QUALIFY",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+}
 _CLAUSES_WITH_BY = {"GROUP", "ORDER"}
 _AFTER_QUERY = {*_SET_OPERATORS, "ORDER", "LIMIT", "OFFSET", "FETCH"}
 """What may follow a query in brackets."""
@@ -159,7 +170,11 @@ def tokens_of(nodes: Sequence[Node]) -> Iterator[Token]:
 def _members(nodes: Sequence[Node]) -> Iterator[Sequence[Node]]:
     start = 0
     for at, node in enumerate(nodes):
-        if isinstance(node, Token) and node.word in _SET_OPERATORS and not _in_expression(nodes, at):
+        if (
+            isinstance(node, Token)
+            and node.word in _SET_OPERATORS
+            and not _in_expression(nodes, at)
+        ):
             yield nodes[start:at]
             start = at + 1
     yield nodes[start:]
@@ -181,12 +196,18 @@ def _begins_clause(nodes: Sequence[Node], at: int, token: Token) -> bool:
     if token.word in _CLAUSES_WITH_BY:
         return _word(nodes, at + 1) == "BY"
     # a IS DISTINCT FROM b
-    return token.word in _CLAUSES and not (token.word == "FROM" and _word(nodes, at - 1) == "DISTINCT")
+    return token.word in _CLAUSES and not (
+        token.word == "FROM" and _word(nodes, at - 1) == "DISTINCT"
+    )
 
 
 def _in_expression(nodes: Sequence[Node], at: int) -> bool:
     """A word beside `||` or after a dot is the name of a column, whatever else it may mean."""
-    return _is_text(nodes, at - 1, "||") or _is_text(nodes, at - 1, ".") or _is_text(nodes, at + 1, "||")
+    return (
+        _is_text(nodes, at - 1, "||")
+        or _is_text(nodes, at - 1, ".")
+        or _is_text(nodes, at + 1, "||")
+    )
 
 
 def _word(nodes: Sequence[Node], at: int) -> str:

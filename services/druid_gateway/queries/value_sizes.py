@@ -123,7 +123,9 @@ _RESERVED = frozenset(
 """Words that are no column's and no function's name without quotes."""
 
 _CONVERSION = re.compile(r"%(?:\d+\$)?[-#+ 0,(<]*(\d+)?(?:\.(\d+))?[a-zA-Z%]")
-_MATCHES_SOMETHING = re.compile(r"(?:(?:\\[dDsSwW.\-/]|\[\^?[\w .,;:/\\-]+\]|[\w ,;:/\-@%&=<>'\"!~])\+?)+")
+_MATCHES_SOMETHING = re.compile(
+    r"(?:(?:\\[dDsSwW.\-/]|\[\^?[\w .,;:/\\-]+\]|[\w ,;:/\-@%&=<>'\"!~])\+?)+"
+)
 """Regular expressions that match one character or more, wherever they match."""
 _LOOKS_AROUND = re.compile(r"\(\?[=!<]")
 
@@ -179,10 +181,16 @@ class _Scope:
 
 
 class _Bounds:
-    def __init__(self, sql: str, nodes: Sequence[Node], parameters: Sequence[Value], assumed: _Assumed) -> None:
+    def __init__(
+        self, sql: str, nodes: Sequence[Node], parameters: Sequence[Value], assumed: _Assumed
+    ) -> None:
         self._sql = sql
         self._assumed = assumed
-        marks = (token.start for token in tokens_of(nodes) if token.kind is Kind.SYMBOL and token.text == "?")
+        marks = (
+            token.start
+            for token in tokens_of(nodes)
+            if token.kind is Kind.SYMBOL and token.text == "?"
+        )
         self._parameters = dict(zip(marks, parameters, strict=False))
         self.longest_array = 0
         self.longest_row = 0
@@ -257,7 +265,9 @@ class _Bounds:
 
     def _list(self, nodes: Sequence[Node], scope: _Scope) -> int:
         """Length of the longest of several expressions."""
-        return max((self._expression(each, scope) for each in split(nodes, ",", "AND", "OR")), default=0)
+        return max(
+            (self._expression(each, scope) for each in split(nodes, ",", "AND", "OR")), default=0
+        )
 
     def _expression(self, nodes: Sequence[Node], scope: _Scope) -> int:
         lengths: list[int] = []
@@ -278,7 +288,11 @@ class _Bounds:
                     at += 1 if _is_name(following) and not _opens(nodes, at + 1) else 0
             elif node.kind in (Kind.STRING, Kind.NUMBER):
                 lengths.append(max(1, len(node.text if node.string is None else node.string)))
-            elif isinstance(following, Group) and following.kind != "CASE" and not self._is_reserved(nodes, at - 1):
+            elif (
+                isinstance(following, Group)
+                and following.kind != "CASE"
+                and not self._is_reserved(nodes, at - 1)
+            ):
                 lengths.append(self._call(node, following, scope))
                 at += 1
             elif node.word == "AS" and _is_name(following) and not _opens(nodes, at + 1):
@@ -300,7 +314,9 @@ class _Bounds:
         if group.is_query:
             return self.query(group.nodes, scope)
         if group.kind == "CASE":
-            return max(self._list(each, scope) for each in split(group.nodes, "WHEN", "THEN", "ELSE"))
+            return max(
+                self._list(each, scope) for each in split(group.nodes, "WHEN", "THEN", "ELSE")
+            )
         return self._list(group.nodes, scope)
 
     def _call(self, name: Token, group: Group, scope: _Scope) -> int:
@@ -317,7 +333,9 @@ class _Bounds:
         lengths = [self._list(each, scope) for each in arguments]
         longest = max(self._assumed.number, *lengths, 0)
         if group.kind == "[":
-            longest = self._bounded(name, sum(lengths) + self._assumed.element * len(lengths), *arguments)
+            longest = self._bounded(
+                name, sum(lengths) + self._assumed.element * len(lengths), *arguments
+            )
         elif (place := _SIZE_ARGUMENTS.get(function)) is not None:
             longest = self._aggregation(name, arguments[place : place + 1], longest)
         elif function not in _NEVER_LONGER:
@@ -401,7 +419,9 @@ class _Bounds:
         # Nothing is found between any two characters.
         return self._bounded(name, text * (1 + by) + by, *arguments)
 
-    def _regexp_replace(self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope) -> int:
+    def _regexp_replace(
+        self, name: Token, arguments: Sequence[Sequence[Node]], scope: _Scope
+    ) -> int:
         text, by = self._text_and_replacement(arguments, scope)
         searched = self._text(arguments[1]) if len(arguments) > 1 else None
         written = self._text(arguments[2]) if len(arguments) > 2 else None
@@ -415,7 +435,9 @@ class _Bounds:
         referred = references * text * (text + 1 if looks_around else 1)
         return self._bounded(name, grown + referred, *arguments)
 
-    def _text_and_replacement(self, arguments: Sequence[Sequence[Node]], scope: _Scope) -> tuple[int, int]:
+    def _text_and_replacement(
+        self, arguments: Sequence[Sequence[Node]], scope: _Scope
+    ) -> tuple[int, int]:
         lengths = [self._list(each, scope) for each in arguments[:3]]
         text, _, by = [*lengths, 0, 0, 0][:3]
         written = self._text(arguments[2]) if len(arguments) > 2 else None
@@ -450,7 +472,10 @@ class _Bounds:
     def _number(self, nodes: Sequence[Node]) -> int | None:
         """The whole number that an argument is, if it is one; a huge one only roughly."""
         match nodes:
-            case [Token(kind=Kind.SYMBOL, text="-" | "+" as sign), Token(kind=Kind.NUMBER) as number]:
+            case [
+                Token(kind=Kind.SYMBOL, text="-" | "+" as sign),
+                Token(kind=Kind.NUMBER) as number,
+            ]:
                 found = self._number([number])
                 return -found if sign == "-" and found is not None else found
             case [Token(kind=Kind.NUMBER, text=digits)] if digits.isdecimal():
@@ -504,7 +529,9 @@ def _refers_to_columns(nodes: Sequence[Node]) -> bool:
     """Whether any name is there that is neither a function's nor a keyword."""
     tokens = [*tokens_of(nodes), None]
     return any(
-        token.name is not None and token.word not in _RESERVED and (after is None or after.text not in ("(", "["))
+        token.name is not None
+        and token.word not in _RESERVED
+        and (after is None or after.text not in ("(", "["))
         for token, after in pairwise(tokens)
         if token is not None
     )

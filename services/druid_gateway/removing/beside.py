@@ -11,7 +11,9 @@ MAX_NAMED = 100
 """Loads that an error's metadata names."""
 
 
-async def check_alone(druid: Druid, datasource: str, load_id: str, segments: Collection[str]) -> None:
+async def check_alone(
+    druid: Druid, datasource: str, load_id: str, segments: Collection[str]
+) -> None:
     """Returns where nothing but rows of the load disappears when the segments are taken out of use.
 
     Raises:
@@ -37,7 +39,9 @@ async def check_alone(druid: Druid, datasource: str, load_id: str, segments: Col
         raise _appended(datasource, await _loads_in(druid, datasource, hidden), len(hidden))
 
 
-async def unshared(druid: Druid, datasource: str, load_id: str, segments: Collection[str]) -> list[str]:
+async def unshared(
+    druid: Druid, datasource: str, load_id: str, segments: Collection[str]
+) -> list[str]:
     """Those of the segments that hold rows of the load alone.
 
     Raises:
@@ -68,7 +72,9 @@ def _shared(datasource: str, others: list[str]) -> errors.SluiceError:
 def _appended(datasource: str, loads: Iterable[str], segments: int) -> errors.SluiceError:
     others = sorted(loads)
     logs.get().warning("load.not_removable", datasource=datasource, others=segments)
-    message = f"The rows of {_loads(others)} were appended to its segments: without them they would "
+    message = (
+        f"The rows of {_loads(others)} were appended to its segments: without them they would "
+    )
     message += "disappear from queries too."
     return errors.error(ErrorReason.ERROR_REASON_NEWER_LOADS, message, metadata=_named(others))
 
@@ -77,7 +83,13 @@ def _loads(ids: list[str]) -> str:
     """Rows that no load brought have the empty id."""
     known = sum(1 for each in ids if each)
     counted = "another load" if known == 1 else f"{known:,} other loads"
-    return counted if known == len(ids) else f"{counted} and of other programs" if known else "other programs"
+    return (
+        counted
+        if known == len(ids)
+        else f"{counted} and of other programs"
+        if known
+        else "other programs"
+    )
 
 
 def _named(ids: list[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Taking a load back: its tasks are stopped, its segments marked unused, what it replaced is brought back, and what is left is counted.
+"""Taking a load back: its tasks are stopped, its segments marked unused, what it replaced is
+brought back, and what is left is counted.
 
-Nothing is remembered between two calls: each finds out by asking what is still to be done, so a call that was broken off, at any moment,
-is simply made again.
+Nothing is remembered between two calls: each finds out by asking what is still to be done, so a
+call that was broken off, at any moment, is simply made again.
 """
 
 import asyncio
@@ -21,14 +22,17 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 PAUSE_S = 0.1
 
 GONE_AFTER_S = 1.5
-"""A segment that Druid lists neither as used nor as unused for so long is called gone: the two lists are not read in one moment."""
+"""A segment that Druid lists neither as used nor as unused for so long is called gone: the two
+lists are not read in one moment.
+"""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What is to be removed. `own`: segments known to hold rows of the load alone, others are found by
-    asking; `restore`: segments that have to be in use afterwards; `undone`: segments that others took out of
-    use for good."""
+    """What is to be removed. `own`: segments known to hold rows of the load alone, others are found
+    by asking; `restore`: segments that have to be in use afterwards; `undone`: segments that others
+    took out of use for good.
+    """
 
     datasource: str
     load_id: str
@@ -48,8 +52,8 @@ class Left:
 
 
 async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
-    """Removes until nothing is left, or `wait_s` seconds are over. Rows of other loads stay: where they
-    would go too nothing is removed.
+    """Removes until nothing is left, or `wait_s` seconds are over. Rows of other loads stay: where
+    they would go too nothing is removed.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE; SHARED_SEGMENTS and NEWER_LOADS as beside.check_alone;
@@ -77,13 +81,15 @@ async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
         # First of all: what has ended by now has published what it read, and is counted.
         chunks = intervals(datasource, removal.own | ours) or {each.interval for each in targets}
         writing = await druid.rewriting_tasks(datasource, chunks) if chunks else []
-        # A segment that the broker does not reach yet cannot be asked whose it is: all must be reached
-        # before a count of zero means that nothing is left. Asked first, so that the count comes after
-        # the loading.
+        # A segment that the broker does not reach yet cannot be asked whose it is: all must be
+        # reached before a count of zero means that nothing is left. Asked first, so that the count
+        # comes after the loading.
         used = await druid.used_segments(datasource, where) if where else {}
         rows = await druid.rows_by_segment(datasource, load_id)
         fresh = sorted(await _to_go(druid, removal, targets, rows.keys()) - ours)
-        holding = await druid.rewriting_tasks(datasource, intervals(datasource, fresh)) if fresh else []
+        holding = (
+            await druid.rewriting_tasks(datasource, intervals(datasource, fresh)) if fresh else []
+        )
         if holding:
             if monotonic() + PAUSE_S > ends:
                 raise _locked(datasource, holding)
@@ -99,7 +105,9 @@ async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
         if missing:
             # Before ours go, so that no query finds neither.
             await druid.mark_used(datasource, missing)
-            logs.get().info("load.segments_brought_back", datasource=datasource, segments=len(missing))
+            logs.get().info(
+                "load.segments_brought_back", datasource=datasource, segments=len(missing)
+            )
         if fresh:
             await druid.mark_unused(datasource, fresh)
             logs.get().info(
@@ -118,9 +126,12 @@ async def remove(druid: Druid, removal: Removal, wait_s: float) -> Left:
         await asyncio.sleep(PAUSE_S)
 
 
-async def _to_go(druid: Druid, removal: Removal, targets: Sequence[TaskTarget], holding: Collection[str]) -> set[str]:
-    """Segments that hold rows of the load or hide what it replaced. Its own go also where another load
-    has replaced them: they would be seen again when that one goes."""
+async def _to_go(
+    druid: Druid, removal: Removal, targets: Sequence[TaskTarget], holding: Collection[str]
+) -> set[str]:
+    """Segments that hold rows of the load or hide what it replaced. Its own go also where another
+    load has replaced them: they would be seen again when that one goes.
+    """
     datasource = removal.datasource
     going = set(holding)
     if where := hull(interval(datasource, segment) for segment in removal.own):
@@ -142,8 +153,10 @@ def _locked(datasource: str, tasks: Sequence[str]) -> errors.SluiceError:
 
 
 async def _use_up(druid: Druid, task_ids: Sequence[str]) -> None:
-    """Gives every id that Druid does not know to a task that does nothing. A submit that is still on its way, from a worker that was
-    frozen or through a slow network, then finds the id taken; without this it would load rows after all were counted away."""
+    """Gives every id that Druid does not know to a task that does nothing. A submit that is still
+    on its way, from a worker that was frozen or through a slow network, then finds the id taken;
+    without this it would load rows after all were counted away.
+    """
     known = await druid.task_statuses(task_ids) if task_ids else {}
     for task_id in task_ids:
         if task_id not in known and await druid.submit(spec.placeholder(task_id)):
@@ -156,7 +169,9 @@ async def _running(druid: Druid, task_ids: Sequence[str]) -> list[str]:
 
 
 async def _to_come_back(druid: Druid, removal: Removal) -> tuple[list[str], int]:
-    """Those segments that have to come back and are not in use, and the number of those that Druid does not know."""
+    """Those segments that have to come back and are not in use, and the number of those that Druid
+    does not know.
+    """
     where = hull(interval(removal.datasource, segment) for segment in removal.restore)
     if where is None:
         return [], 0
@@ -171,12 +186,15 @@ def _gone(removal: Removal, gone: int) -> errors.SluiceError:
     return errors.error(ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, message, value=gone)
 
 
-async def _bring_back(druid: Druid, removal: Removal, targets: Sequence[TaskTarget], ours: set[str], back: set[str]) -> bool:
-    """Marks used again what the coordinator has taken out of use because `ours` had replaced it and nobody had recorded before; whether
-    there was anything. What an undo took out of use at the same time looks alike, so it is named.
+async def _bring_back(
+    druid: Druid, removal: Removal, targets: Sequence[TaskTarget], ours: set[str], back: set[str]
+) -> bool:
+    """Marks used again what the coordinator has taken out of use because `ours` had replaced it and
+    nobody had recorded before; whether there was anything. What an undo took out of use at the same
+    time looks alike, so it is named.
 
-    These segments were there before the task, and went after its own came. Each is tried once (`back`): one that a later load has
-    replaced too stays where it is.
+    These segments were there before the task, and went after its own came. Each is tried once
+    (`back`): one that a later load has replaced too stays where it is.
     """
     datasource = removal.datasource
     replaced: set[str] = set()
@@ -186,10 +204,16 @@ async def _bring_back(druid: Druid, removal: Removal, targets: Sequence[TaskTarg
         unused = await druid.unused_segments(datasource, target.interval)
         came = max((segment.created for segment in unused if segment.id in ours), default=None)
         if came is not None:
-            replaced |= {each.id for each in unused if each.created < target.created and each.unused_since >= came}
+            replaced |= {
+                each.id
+                for each in unused
+                if each.created < target.created and each.unused_since >= came
+            }
     returning = sorted(replaced - ours - back - removal.undone)
     if returning:
         await druid.mark_used(datasource, returning)
         back.update(returning)
-        logs.get().info("load.segments_brought_back", datasource=datasource, segments=len(returning))
+        logs.get().info(
+            "load.segments_brought_back", datasource=datasource, segments=len(returning)
+        )
     return bool(returning)

@@ -10,7 +10,9 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 
 def chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
-    """Start, end and version: the segments of one chunk that came, or were appended, together share them."""
+    """Start, end and version: the segments of one chunk that came, or were appended, together share
+    them.
+    """
     return tuple(segment_id.removeprefix(f"{datasource}_").split("_")[:3])
 
 
@@ -25,7 +27,12 @@ def check(datasource: str, segment_ids: Iterable[str]) -> None:
     for segment_id in segment_ids:
         if len(chunk(datasource, segment_id)) < 3:
             text = "This is not the id of a segment."
-            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="segment_ids", value=segment_id)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_REQUEST_INVALID,
+                text,
+                column="segment_ids",
+                value=segment_id,
+            )
 
 
 def intervals(datasource: str, segment_ids: Iterable[str]) -> set[Interval]:
@@ -36,11 +43,17 @@ def intervals(datasource: str, segment_ids: Iterable[str]) -> set[Interval]:
 def descriptor(datasource: str, segment_id: str) -> dict[str, Any]:
     """How a native query names a single segment."""
     start, end, version = chunk(datasource, segment_id)
-    _, _, partition = segment_id.removeprefix(f"{datasource}_{start}_{end}_{version}").partition("_")
+    _, _, partition = segment_id.removeprefix(f"{datasource}_{start}_{end}_{version}").partition(
+        "_"
+    )
     return {"itvl": f"{start}/{end}", "ver": version, "part": int(partition or 0)}
 
 
 def hull(intervals: Iterable[Interval]) -> Interval | None:
     """The smallest interval that has all of them in it; None of none."""
     every = list(intervals)
-    return Interval(min(each.start_millis for each in every), max(each.end_millis for each in every)) if every else None
+    return (
+        Interval(min(each.start_millis for each in every), max(each.end_millis for each in every))
+        if every
+        else None
+    )

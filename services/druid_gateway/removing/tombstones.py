@@ -1,4 +1,6 @@
-"""The empty segments by which Druid hides rows that a load replaced without having rows of its own there."""
+"""The empty segments by which Druid hides rows that a load replaced without having rows of its own
+there.
+"""
 
 from services.druid_gateway.loads.granularity import iso
 from services.druid_gateway.loads.load import Interval
@@ -11,11 +13,16 @@ WHERE datasource = ? AND is_active = 1 AND is_published = 1 AND "start" < ? AND 
 """
 
 
-async def tombstones(druid: Druid, datasource: str, interval: Interval, since: str = "") -> dict[str, bool]:
-    """Those in the interval, made at `since` (ISO 8601 in UTC) or later, and whether the broker knows them.
+async def tombstones(
+    druid: Druid, datasource: str, interval: Interval, since: str = ""
+) -> dict[str, bool]:
+    """Those in the interval, made at `since` (ISO 8601 in UTC) or later, and whether the broker
+    knows them.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE.
     """
-    rows = await druid.sql(_SQL, [datasource, iso(interval.end_millis), iso(interval.start_millis), since])
+    rows = await druid.sql(
+        _SQL, [datasource, iso(interval.end_millis), iso(interval.start_millis), since]
+    )
     return {str(segment): bool(available) for segment, available in rows}

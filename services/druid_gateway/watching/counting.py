@@ -21,7 +21,9 @@ class Counts:
     available: int
 
 
-async def count_loads(druid: Druid, datasource: str, interval: Interval, load_ids: Sequence[str], wait_s: float) -> Counts:
+async def count_loads(
+    druid: Druid, datasource: str, interval: Interval, load_ids: Sequence[str], wait_s: float
+) -> Counts:
     """Counts once all segments in the interval are available, or gives up after `wait_s` seconds.
 
     Raises:

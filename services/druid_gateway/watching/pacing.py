@@ -1,7 +1,9 @@
 """How often Druid is asked, by how long the question is open."""
 
 FAST_S = 0.05
-"""Seconds between two questions while the matter is young: a small load takes less than a second."""
+"""Seconds between two questions while the matter is young: a small load takes less than a
+second.
+"""
 FAST_FOR_S = 5.0
 SLOWEST_S = 2.0
 

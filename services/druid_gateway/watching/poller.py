@@ -1,4 +1,6 @@
-"""Following submitted loads: one poller asks Druid for all watched tasks at once, every watcher takes the news of its own."""
+"""Following submitted loads: one poller asks Druid for all watched tasks at once, every watcher
+takes the news of its own.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -17,10 +19,14 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 UNKNOWN_POLLS = 5
 UNKNOWN_FOR_S = 1.0
-"""A task is called unknown when the overlord said so that often, over that many seconds, in a row."""
+"""A task is called unknown when the overlord said so that often, over that many seconds, in a
+row.
+"""
 
 PROGRESS_S = 2.0
-"""Seconds between two questions for what a running task has read and which of its sub-tasks have ended."""
+"""Seconds between two questions for what a running task has read and which of its sub-tasks have
+ended.
+"""
 
 _NO_SUB_TASKS = SubTasks(0, 0)
 
@@ -48,10 +54,14 @@ class Progress:
 
 @dataclass(eq=False)
 class _Watch:
-    """One watcher. `news` holds the latest answer only: the status, None for a task that the overlord does not know, or a failure."""
+    """One watcher. `news` holds the latest answer only: the status, None for a task that the
+    overlord does not know, or a failure.
+    """
 
     started: float = field(default_factory=monotonic)
-    news: "asyncio.Queue[TaskStatus | errors.SluiceError | None]" = field(default_factory=lambda: asyncio.Queue(1))
+    news: "asyncio.Queue[TaskStatus | errors.SluiceError | None]" = field(
+        default_factory=lambda: asyncio.Queue(1)
+    )
 
     def tell(self, news: TaskStatus | errors.SluiceError | None) -> None:
         if self.news.full():
@@ -60,9 +70,11 @@ class _Watch:
 
 
 class TaskPoller:
-    """Asks for the statuses of all watched tasks with one request. `run` belongs into a task of its own.
+    """Asks for the statuses of all watched tasks with one request. `run` belongs into a task of its
+    own.
 
-    An outage of Druid is waited for up to `outage_s` seconds; then every watcher gets DRUID_UNAVAILABLE.
+    An outage of Druid is waited for up to `outage_s` seconds; then every watcher gets
+    DRUID_UNAVAILABLE.
     """
 
     def __init__(self, druid: Druid, outage_s: float) -> None:
@@ -72,7 +84,9 @@ class TaskPoller:
         self._added = asyncio.Event()
 
     async def follow(self, task_id: str) -> AsyncGenerator[TaskStatus | None]:
-        """The task's status after every poll, None where the overlord does not know it. Ends never by itself."""
+        """The task's status after every poll, None where the overlord does not know it. Ends never
+        by itself.
+        """
         watch = _Watch()
         self._watches[task_id].add(watch)
         self._added.set()
@@ -138,9 +152,11 @@ def _known(raised: Exception) -> errors.SluiceError:
     return errors.error(ErrorReason.ERROR_REASON_INTERNAL, message)
 
 
-async def watch_load(druid: Druid, poller: TaskPoller, task_id: str, datasource: str = "") -> AsyncGenerator[Progress]:
-    """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the rows read so far and, where the
-    datasource is named, its sub-tasks.
+async def watch_load(
+    druid: Druid, poller: TaskPoller, task_id: str, datasource: str = ""
+) -> AsyncGenerator[Progress]:
+    """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the
+    rows read so far and, where the datasource is named, its sub-tasks.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE when Druid was away for longer than the poller waits.
@@ -165,11 +181,17 @@ async def watch_load(druid: Druid, poller: TaskPoller, task_id: str, datasource:
                     yield Progress(Phase.SUCCEEDED, status.duration_ms, so_far.rows_processed)
                     return
                 case TaskState.FAILED:
-                    yield Progress(Phase.FAILED, status.duration_ms, problem=await _why_failed(druid, task_id, status))
+                    yield Progress(
+                        Phase.FAILED,
+                        status.duration_ms,
+                        problem=await _why_failed(druid, task_id, status),
+                    )
                     return
                 case TaskState.RUNNING:
                     # The overlord forgets the worker again just before the end.
-                    current = Phase.RUNNING if status.started or phase is Phase.RUNNING else Phase.WAITING
+                    current = (
+                        Phase.RUNNING if status.started or phase is Phase.RUNNING else Phase.WAITING
+                    )
                     if current is not phase:
                         yield Progress(current)
                     elif current is Phase.RUNNING and now - asked >= PROGRESS_S:
@@ -183,14 +205,19 @@ async def _so_far(druid: Druid, task_id: str, datasource: str = "") -> Progress:
         report = await druid.task_report(task_id)
         sub_tasks = await druid.sub_tasks(task_id, datasource) if datasource else _NO_SUB_TASKS
     except errors.SluiceError as failure:
-        # A figure is not worth a failed watch; the poller decides when Druid is gone, and a count whether all rows are there.
+        # A figure is not worth a failed watch; the poller decides when Druid is gone, and a count
+        # whether all rows are there.
         logs.get().debug("druid.no_progress", reason=str(failure))
         return Progress(Phase.RUNNING)
-    return Progress(Phase.RUNNING, rows_processed=report.rows_processed if report else None, sub_tasks=sub_tasks)
+    return Progress(
+        Phase.RUNNING, rows_processed=report.rows_processed if report else None, sub_tasks=sub_tasks
+    )
 
 
 async def _why_failed(druid: Druid, task_id: str, status: TaskStatus) -> Problem:
-    """The status has Druid's text cut to 100 characters or so; the report, where there is one, has all of it."""
+    """The status has Druid's text cut to 100 characters or so; the report, where there is one, has
+    all of it.
+    """
     try:
         report = await druid.task_report(task_id)
     except errors.SluiceError as failure:

@@ -1,4 +1,6 @@
-"""Connections to PostgreSQL: a pool that outlives restarts of the server, and work on it that is tried again within a budget."""
+"""Connections to PostgreSQL: a pool that outlives restarts of the server, and work on it that is
+tried again within a budget.
+"""
 
 import asyncio
 import json
@@ -47,14 +49,18 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.TransactionRollbackError,
     asyncpg.InternalClientError,
 )
-"""What a query raises because the server is away, is restarting, is full, or gave another transaction the way: worth another try."""
+"""What a query raises because the server is away, is restarting, is full, or gave another
+transaction the way: worth another try.
+"""
 
 FAILURES: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 """The same, and everything else that PostgreSQL refuses."""
 
 
 def name(database_url: str, purpose: str) -> str:
-    """How pg_stat_activity shows a connection: the URL's application_name, else sluice-status, and the purpose."""
+    """How pg_stat_activity shows a connection: the URL's application_name, else sluice-status, and
+    the purpose.
+    """
     given = parse_qs(urlsplit(database_url).query).get("application_name", ["sluice-status"])[-1]
     return f"{given} {purpose}"
 
@@ -70,7 +76,9 @@ async def connect(database_url: str, purpose: str) -> "asyncpg.Connection[asyncp
 
 
 class Database:
-    """The pool. It exists before the server answers, and connections that died are replaced when they are next asked for."""
+    """The pool. It exists before the server answers, and connections that died are replaced when
+    they are next asked for.
+    """
 
     def __init__(self, database_url: str, connections: int) -> None:
         self._url = database_url
@@ -106,8 +114,11 @@ class Database:
         async with self._acquired() as connection:
             check_release(await connection.fetchval(OLDEST))
 
-    async def run(self, work: Callable[[Connection], Awaitable[Result]], patience_s: float) -> Result:
-        """What `work` returns. While the server is away it is tried again for `patience_s` seconds, so it must be harmless twice.
+    async def run(
+        self, work: Callable[[Connection], Awaitable[Result]], patience_s: float
+    ) -> Result:
+        """What `work` returns. While the server is away it is tried again for `patience_s` seconds,
+        so it must be harmless twice.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE when the time is over; DATABASE_TOO_NEW.
@@ -123,11 +134,17 @@ class Database:
                 async with self._acquired() as connection:
                     return await work(connection)
             except AWAY as failure:
-                if isinstance(failure, ValueError):  # A parameter of the wrong type, which asyncpg counts among its interface errors.
+                if isinstance(
+                    failure, ValueError
+                ):  # A parameter of the wrong type, which asyncpg counts among its interface errors.
                     raise
                 if monotonic() + delay >= until:
-                    logs.get().warning("database.away", reason=f"{type(failure).__name__}: {failure}"[:300])
-                    raise errors.error(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer.") from failure
+                    logs.get().warning(
+                        "database.away", reason=f"{type(failure).__name__}: {failure}"[:300]
+                    )
+                    raise errors.error(
+                        ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer."
+                    ) from failure
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             delay = min(delay * 2, RETRY_MAX_S)
 
@@ -161,12 +178,16 @@ class Database:
 
 
 async def _use_json(connection: "asyncpg.Connection[asyncpg.Record] | Connection") -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+    )
 
 
 async def _as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """How a connection goes back to the pool, its transaction ended. By default asyncpg has the server forget settings, cursors and locks
-    of the session as well, a round trip for each of our calls; we make none that outlives its transaction."""
+    """How a connection goes back to the pool, its transaction ended. By default asyncpg has the
+    server forget settings, cursors and locks of the session as well, a round trip for each of our
+    calls; we make none that outlives its transaction.
+    """
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -22,8 +22,12 @@ TOP_ERRORS = 10
 HOURLY_UP_TO = 48
 """Hours that are told hour by hour; longer times are told day by day."""
 
-_WORKED: dict[State, str] = {state: stage for state, stage in STAGE_OF.items() if state is not State.PLANNED}
-"""The stages in which something is done; how long plans waited for a person is no figure of ours."""
+_WORKED: dict[State, str] = {
+    state: stage for state, stage in STAGE_OF.items() if state is not State.PLANNED
+}
+"""The stages in which something is done; how long plans waited for a person is no figure of
+ours.
+"""
 
 _BUCKETS = """
 SELECT start, count(t.task_id) AS tasks,
@@ -82,13 +86,19 @@ class History:
 
         async def work(connection: Connection) -> list[status_pb2.StageRun] | None:
             rows = await connection.fetch(_RUNS, task_id)
-            if not rows and not await connection.fetchval("SELECT true FROM ingestion_tasks WHERE task_id = $1", task_id):
+            if not rows and not await connection.fetchval(
+                "SELECT true FROM ingestion_tasks WHERE task_id = $1", task_id
+            ):
                 return None
             return [_run(dict(row)) for row in rows]
 
         found = await self._database.run(work, self._patience_s)
         if found is None:
-            raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
+                f"There is no task {task_id}.",
+                value=task_id,
+            )
         return found
 
     async def statistics(self, hours: int) -> status_pb2.GetStatisticsResponse:
@@ -99,7 +109,10 @@ class History:
         """
         told = self._told.get(hours)
         if told is None or monotonic() - told.at > FRESH_S:
-            told = self._told[hours] = _Told(monotonic(), await self._database.run(lambda it: _statistics(it, hours), self._patience_s))
+            told = self._told[hours] = _Told(
+                monotonic(),
+                await self._database.run(lambda it: _statistics(it, hours), self._patience_s),
+            )
         return told.figures
 
 
@@ -119,20 +132,32 @@ def _run(row: dict[str, Any]) -> status_pb2.StageRun:
 
 async def _statistics(connection: Connection, hours: int) -> status_pb2.GetStatisticsResponse:
     since = timedelta(hours=hours)
-    unit, step = ("hour", timedelta(hours=1)) if hours <= HOURLY_UP_TO else ("day", timedelta(days=1))
+    unit, step = (
+        ("hour", timedelta(hours=1)) if hours <= HOURLY_UP_TO else ("day", timedelta(days=1))
+    )
     buckets = [
         status_pb2.StatisticsBucket(
-            start_time=_time(row["start"]), **{name: row[name] for name in ("tasks", "succeeded", "rejected", "failed", "rows", "bytes")}
+            start_time=_time(row["start"]),
+            **{
+                name: row[name]
+                for name in ("tasks", "succeeded", "rejected", "failed", "rows", "bytes")
+            },
         )
         for row in await connection.fetch(_BUCKETS, since, unit, step)
     ]
-    stages = {_WORKED[State(row["state"])]: row for row in await connection.fetch(_STAGES, since) if State(row["state"]) in _WORKED}
+    stages = {
+        _WORKED[State(row["state"])]: row
+        for row in await connection.fetch(_STAGES, since)
+        if State(row["state"]) in _WORKED
+    }
     queue = await connection.fetchrow(_QUEUE)
     return status_pb2.GetStatisticsResponse(
         hours=hours,
         buckets=buckets,
         stages=[
-            status_pb2.StageStatistics(stage=stage, p50_seconds=stages[stage]["p50"], p95_seconds=stages[stage]["p95"])
+            status_pb2.StageStatistics(
+                stage=stage, p50_seconds=stages[stage]["p50"], p95_seconds=stages[stage]["p95"]
+            )
             for stage in _WORKED.values()
             if stage in stages
         ],

@@ -1,8 +1,10 @@
 """The task row is the job: claiming it, keeping the claim alive, giving it back.
 
-A claim is a lease until a moment of the database's clock. It is numbered: every claim raises `attempt`, and all writes of a worker carry
-its number (store.py), so that a worker that lost its lease without noticing changes nothing. The heartbeat runs in a thread with an
-event loop and a connection of its own: what keeps the main loop busy, or its draining at the end, does not cost the lease.
+A claim is a lease until a moment of the database's clock. It is numbered: every claim raises
+`attempt`, and all writes of a worker carry its number (store.py), so that a worker that lost its
+lease without noticing changes nothing. The heartbeat runs in a thread with an event loop and a
+connection of its own: what keeps the main loop busy, or its draining at the end, does not cost the
+lease.
 """
 
 import asyncio
@@ -100,7 +102,9 @@ class Jobs:
         async def work(connection: Connection) -> asyncpg.Record | None:
             contended: list[str] = []
             for _ in range(CLAIM_TRIES):
-                row = await connection.fetchrow(statement, self.worker, self._lease_s, _TAKEN_OVER, contended)
+                row = await connection.fetchrow(
+                    statement, self.worker, self._lease_s, _TAKEN_OVER, contended
+                )
                 if row is None or row["task_id"] is not None:
                     return row
                 contended += row["contended"]
@@ -113,7 +117,12 @@ class Jobs:
         with self._guard:
             self._leases[row["task_id"], row["attempt"]] = lease
         if row["former"]:
-            logs.get().warning("job.taken_over", task_id=row["task_id"], attempt=row["attempt"], former=row["former"])
+            logs.get().warning(
+                "job.taken_over",
+                task_id=row["task_id"],
+                attempt=row["attempt"],
+                former=row["former"],
+            )
         return lease
 
     def forget(self, lease: Lease) -> None:
@@ -122,7 +131,9 @@ class Jobs:
             self._leases.pop((lease.owner.task_id, lease.owner.attempt), None)
 
     async def release(self, lease: Lease) -> None:
-        """Gives a claim back in the middle of a stage: another worker takes it at once. Does nothing where it was lost."""
+        """Gives a claim back in the middle of a stage: another worker takes it at once. Does
+        nothing where it was lost.
+        """
         owner = lease.owner
 
         async def work(connection: Connection) -> None:
@@ -136,7 +147,11 @@ class Jobs:
         except errors.SluiceError as failure:
             if failure.reason != ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE:
                 raise
-            logs.get().warning("job.not_released", reason="PostgreSQL is away; the lease runs out", lease_s=self._lease_s)
+            logs.get().warning(
+                "job.not_released",
+                reason="PostgreSQL is away; the lease runs out",
+                lease_s=self._lease_s,
+            )
 
     async def release_all(self) -> None:
         """Gives back what is still claimed."""
@@ -188,7 +203,9 @@ class Jobs:
         if connection is not None:
             connection.terminate()
 
-    async def _beat(self, connection: "asyncpg.Connection[asyncpg.Record]", held: list[tuple[str, int]]) -> None:
+    async def _beat(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", held: list[tuple[str, int]]
+    ) -> None:
         tasks, attempts = [task for task, _ in held], [attempt for _, attempt in held]
         rows = await connection.fetch(_HEARTBEAT, self.worker, self._lease_s, tasks, attempts)
         alive = {(row["task_id"], row["attempt"]): row["cancel_requested"] for row in rows}

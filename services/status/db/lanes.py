@@ -1,12 +1,14 @@
 """Which loads of a datasource may be in Druid at once.
 
-A load that replaces is alone: others would be locked out by Druid, or their rows replaced while they are still being counted. Loads that
-append share the datasource, up to so many at once, as Druid lets those that touch the same time chunks run one after the other anyway.
-Who waits longest comes first, so a replace is not starved by appends.
+A load that replaces is alone: others would be locked out by Druid, or their rows replaced while
+they are still being counted. Loads that append share the datasource, up to so many at once, as
+Druid lets those that touch the same time chunks run one after the other anyway. Who waits longest
+comes first, so a replace is not starved by appends.
 
 While a load is being undone none begins: it could be appended to chunks that are about to go.
 
-A load keeps its lane until its rows are counted, or removed; one whose removal does not come to an end gives the others way.
+A load keeps its lane until its rows are counted, or removed; one whose removal does not come to an
+end gives the others way.
 """
 
 from services.status.db.database import Connection, Database
@@ -56,7 +58,9 @@ WHERE task_id = $1 AND attempt = $2 AND worker = $3 AND status = 'INGESTING' AND
 
 
 LOCK = "SELECT pg_advisory_xact_lock(7303017, hashtext($1))"
-"""Held by a transaction that decides who may change a datasource: a load that begins, or the undo of one."""
+"""Held by a transaction that decides who may change a datasource: a load that begins, or the undo
+of one.
+"""
 
 
 class LaneTakenError(Exception):
@@ -73,7 +77,11 @@ async def enter(database: Database, owner: Owner, datasource: str, patience_s: f
     async def work(connection: Connection) -> bool:
         async with connection.transaction():
             await connection.execute(LOCK, datasource)
-            return bool(await connection.fetchval(_ENTER, owner.task_id, owner.attempt, owner.worker, datasource))
+            return bool(
+                await connection.fetchval(
+                    _ENTER, owner.task_id, owner.attempt, owner.worker, datasource
+                )
+            )
 
     return await database.run(work, patience_s)
 

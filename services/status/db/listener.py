@@ -1,4 +1,5 @@
-"""The one LISTEN connection of a process. It is watched over: a connection that died is replaced, and then everybody reads again.
+"""The one LISTEN connection of a process. It is watched over: a connection that died is replaced,
+and then everybody reads again.
 
 A notification is a hint that makes things fast. Whatever it announces is found by polling too.
 """
@@ -13,16 +14,24 @@ from services.common import logs
 from services.status.db.database import FAILURES, RETRY_FIRST_S, RETRY_MAX_S, Database, connect
 
 EVENT, CANCEL, DUE, WEBHOOK = "sluice_event", "sluice_cancel", "sluice_due", "sluice_webhook"
-"""Channels: a task has a new event; a task was cancelled (both carry the task's id); some task is due; somebody is to be told of an end."""
+"""Channels: a task has a new event; a task was cancelled (both carry the task's id); some task is
+due; somebody is to be told of an end.
+"""
 
 HEARTBEAT_S = 2.0
 
 
 class Listener:
-    """`on_notify` is called with channel and payload; `on_connect` after each (re)connection, when notifications may have been missed."""
+    """`on_notify` is called with channel and payload; `on_connect` after each (re)connection, when
+    notifications may have been missed.
+    """
 
     def __init__(
-        self, database: Database, database_url: str, on_notify: Callable[[str, str], None], on_connect: Callable[[], None]
+        self,
+        database: Database,
+        database_url: str,
+        on_notify: Callable[[str, str], None],
+        on_connect: Callable[[], None],
     ) -> None:
         self._database = database
         self._url = database_url
@@ -46,7 +55,9 @@ class Listener:
                 await self._keep(connection, ended)
                 logs.get().warning("listener.connection_ended")
             except FAILURES as failure:
-                logs.get().warning("listener.reconnects", reason=f"{type(failure).__name__}: {failure}"[:300])
+                logs.get().warning(
+                    "listener.reconnects", reason=f"{type(failure).__name__}: {failure}"[:300]
+                )
             finally:
                 if connection is not None:
                     connection.terminate()

@@ -1,7 +1,8 @@
-"""What loads left in Druid, and what has become of them: segments, load states, and the decision whether a load can be undone.
+"""What loads left in Druid, and what has become of them: segments, load states, and the decision
+whether a load can be undone.
 
-Two decisions must not cross: to undo a replace, and to load into the chunks that it would uncover. Both are taken under one lock of the
-datasource (lanes.LOCK), which a transaction holds.
+Two decisions must not cross: to undo a replace, and to load into the chunks that it would uncover.
+Both are taken under one lock of the datasource (lanes.LOCK), which a transaction holds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +37,8 @@ WHERE EXISTS (SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND attemp
 ON CONFLICT DO NOTHING
 """
 
-# Not what is itself undone, or failed, nor what is the load's own: a plan that was made again may have seen that.
+# Not what is itself undone, or failed, nor what is the load's own: a plan that was made again may
+# have seen that.
 _RESTORABLE = """
 SELECT segment_id FROM load_segments r WHERE task_id = $1 AND role = 'REPLACED' AND NOT EXISTS (
     SELECT FROM load_segments o JOIN ingestion_tasks t USING (task_id)
@@ -53,9 +55,10 @@ FROM ingestion_tasks mine JOIN ingestion_tasks t ON t.datasource_name = mine.dat
 WHERE mine.task_id = $1 AND mine.load_mode <> 'APPEND'
 """
 
-# Loads that hide rows of this one. What Druid or an operator rewrote before it was replaced is recorded as
-# the segment of no load, and may hold some of its rows: they would come back with it. Of a load that is
-# there in part, segments that are its own can go; what may be others' cannot be looked into.
+# Loads that hide rows of this one. What Druid or an operator rewrote before it was replaced is
+# recorded as the segment of no load, and may hold some of its rows: they would come back with it.
+# Of a load that is there in part, segments that are its own can go; what may be others' cannot be
+# looked into.
 _HIDING = """
 SELECT DISTINCT t.task_id, t.original_filename, t.created_at
 FROM ingestion_tasks mine
@@ -75,8 +78,8 @@ WHERE mine.task_id = $1 AND (
 ORDER BY t.created_at
 """
 
-# Loads on their way, in or out, that replace rows of this one, or that this one would take along when it
-# goes: what comes back is decided at the beginning, and they may yet change their mind.
+# Loads on their way, in or out, that replace rows of this one, or that this one would take along
+# when it goes: what comes back is decided at the beginning, and they may yet change their mind.
 _ON_THE_WAY = """
 SELECT t.task_id, t.original_filename
 FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
@@ -110,7 +113,8 @@ ON CONFLICT (task_id) DO UPDATE SET plan_hash = excluded.plan_hash, plan = exclu
 """
 
 
-# What a load takes besides its rows, by druid_gateway's planning, is left out; loads of other sizes say nothing of one that is much larger.
+# What a load takes besides its rows, by druid_gateway's planning, is left out; loads of other sizes
+# say nothing of one that is much larger.
 _RATE = f"""
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY row_count / greatest(seconds - 1.5, 0.1)) AS rate, count(*) AS loads
 FROM (SELECT t.row_count, sum(extract(epoch FROM r.ended_at - r.started_at))::float8 AS seconds
@@ -147,27 +151,39 @@ class LoadRecords:
 
     async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None:
         """Keeps segments of the claimed task's load. Where the claim is lost nothing is kept."""
-        rows = [(each.id, each.interval.start_millis, each.interval.end_millis) for each in segments]
+        rows = [
+            (each.id, each.interval.start_millis, each.interval.end_millis) for each in segments
+        ]
         if rows:
             ids, starts, ends = zip(*rows, strict=True)
-            await self._fetch(_ADD, owner.task_id, role, ids, starts, ends, owner.attempt, owner.worker)
+            await self._fetch(
+                _ADD, owner.task_id, role, ids, starts, ends, owner.attempt, owner.worker
+            )
 
     async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
         """Keeps the plan of the claimed task. Where the claim is lost nothing is kept."""
         sql = _PLAN.format(condition="attempt = $4 AND worker = $5")
-        await self._fetch(sql, owner.task_id, plan.plan_hash, plan.plan, owner.attempt, owner.worker)
+        await self._fetch(
+            sql, owner.task_id, plan.plan_hash, plan.plan, owner.attempt, owner.worker
+        )
 
     async def renew_plan(self, task_id: str, plan: KeptPlan) -> None:
         """Puts a plan in the place of one that waits; nothing happens where it waits no longer."""
-        await self._fetch(_PLAN.format(condition="status = 'PLANNED'"), task_id, plan.plan_hash, plan.plan)
+        await self._fetch(
+            _PLAN.format(condition="status = 'PLANNED'"), task_id, plan.plan_hash, plan.plan
+        )
 
     async def plan(self, task_id: str) -> KeptPlan | None:
         """The plan of a task, None where there is none."""
-        rows = await self._fetch("SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id)
+        rows = await self._fetch(
+            "SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id
+        )
         return KeptPlan(**rows[0]) if rows else None
 
     async def rows_per_second(self, rows: int) -> float:
-        """What the newest loads of about so many rows were loaded and counted with, half of them faster; 0 where there are too few."""
+        """What the newest loads of about so many rows were loaded and counted with, half of them
+        faster; 0 where there are too few.
+        """
         [row] = await self._fetch(_RATE, rows)
         return float(row["rate"]) if row["loads"] >= ENOUGH_HISTORY else 0.0
 
@@ -180,7 +196,10 @@ class LoadRecords:
         sql = """SELECT segment_id, start_millis, end_millis FROM load_segments WHERE task_id = $1 AND role = 'OWN'
             ORDER BY start_millis, segment_id"""
         return [
-            Segment(id=row["segment_id"], interval=Interval(start_millis=row["start_millis"], end_millis=row["end_millis"]))
+            Segment(
+                id=row["segment_id"],
+                interval=Interval(start_millis=row["start_millis"], end_millis=row["end_millis"]),
+            )
             for row in await self._fetch(sql, task_id)
         ]
 
@@ -189,8 +208,9 @@ class LoadRecords:
         return [row["segment_id"] for row in await self._fetch(_RESTORABLE, task_id)]
 
     async def undone_since(self, task_id: str) -> list[str]:
-        """Segments of loads of the datasource that were undone, or failed, since the task was made: they
-        do not come back with what its load replaced."""
+        """Segments of loads of the datasource that were undone, or failed, since the task was made:
+        they do not come back with what its load replaced.
+        """
         return [row["segment_id"] for row in await self._fetch(_UNDONE_SINCE, task_id)]
 
     async def touched(self, task_id: str) -> Touched:
@@ -201,8 +221,12 @@ class LoadRecords:
 
         return await self._database.run(work, self._patience_s)
 
-    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]:
-        """A page of the other loads of the datasource that may have rows there, beginning after one."""
+    async def others(
+        self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None
+    ) -> list[OtherLoad]:
+        """A page of the other loads of the datasource that may have rows there, beginning after
+        one.
+        """
 
         async def work(connection: Connection) -> list[OtherLoad]:
             return await load_states.page(connection, task, where, states, after)
@@ -229,8 +253,9 @@ class LoadRecords:
         return await self._database.run(work, self._patience_s)
 
     async def begin_undo(self, task: Task, message: str) -> list[Newer]:
-        """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already. Otherwise nothing changes, and the loads
-        that stand in the way are returned."""
+        """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already.
+        Otherwise nothing changes, and the loads that stand in the way are returned.
+        """
         p = Parameters()
         sets = [
             "undone_from = load_state",
@@ -249,7 +274,10 @@ class LoadRecords:
         async def work(connection: Connection) -> list[Newer]:
             async with connection.transaction():
                 await connection.execute(lanes.LOCK, task.datasource_name)
-                row = await connection.fetchrow("SELECT load_state, load_mode FROM ingestion_tasks WHERE task_id = $1", task.task_id)
+                row = await connection.fetchrow(
+                    "SELECT load_state, load_mode FROM ingestion_tasks WHERE task_id = $1",
+                    task.task_id,
+                )
                 if row is None or row["load_state"] in (None, "REVERTING", "REVERTED"):
                     return []
                 newer = await connection.fetch(_ON_THE_WAY, task.task_id)
@@ -273,8 +301,9 @@ class LoadRecords:
         counted: Recount,
         problem: Problem | None = None,
     ) -> Outcome:
-        """REVERTING -> REVERTED, or back to what is left of the load, and writes what was counted of
-        other loads, or nothing of it."""
+        """REVERTING -> REVERTED, or back to what is left of the load, and writes what was counted
+        of other loads, or nothing of it.
+        """
         p = Parameters()
         message = problems.clean(message)
         sets = [

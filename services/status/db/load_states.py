@@ -1,9 +1,10 @@
 """The load states of other loads, written in the transaction that makes them true (ADR 0012).
 
-A load that replaces, that fails or that is undone changes what queries see of others. They are counted
-first, which takes a while, and written together with the transition of the load that changed them. What
-was counted may be outdated by then: by a replace or an undo that ended meanwhile, which is why the count
-carries the time since when it holds, or by one that goes on, which counts them itself when it ends.
+A load that replaces, that fails or that is undone changes what queries see of others. They are
+counted first, which takes a while, and written together with the transition of the load that
+changed them. What was counted may be outdated by then: by a replace or an undo that ended
+meanwhile, which is why the count carries the time since when it holds, or by one that goes on,
+which counts them itself when it ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,8 @@ SELECT append_task_event(task_id, last_sequence, 'LOAD_STATE', status, message, 
 FROM changed
 """
 
-# The load replaced what these have in its chunks, also what came between the record and Druid's lock.
+# The load replaced what these have in its chunks, also what came between the record and Druid's
+# lock.
 _ADD_REPLACED = """
 INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
 SELECT $1::varchar, 'REPLACED', older.segment_id, older.start_millis, older.end_millis
@@ -86,8 +88,9 @@ ON CONFLICT DO NOTHING
 
 @dataclass(frozen=True)
 class Touched:
-    """The stretch of time in which a load may change what queries see of others, None where there is
-    none; and the database's clock."""
+    """The stretch of time in which a load may change what queries see of others, None where there
+    is none; and the database's clock.
+    """
 
     since: datetime
     start_millis: int | None = None
@@ -147,8 +150,9 @@ class Counted:
 
 @dataclass(frozen=True)
 class Recount:
-    """What is left of other loads. It holds where nothing changed them after `since`, by the database's
-    clock."""
+    """What is left of other loads. It holds where nothing changed them after `since`, by the
+    database's clock.
+    """
 
     since: datetime
     loads: Sequence[Counted] = ()
@@ -163,18 +167,27 @@ class Outcome(Enum):
 
 
 async def touched(connection: Connection, task_id: str) -> Touched:
-    """Where a load may change what queries see of others: its interval, its segments, and those that it
-    replaced, also by attempts that were given up."""
+    """Where a load may change what queries see of others: its interval, its segments, and those
+    that it replaced, also by attempts that were given up.
+    """
     [row] = await connection.fetch(_TOUCHED, task_id)
     return Touched(row["since"], row["start_millis"], row["end_millis"])
 
 
-async def page(connection: Connection, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]:
+async def page(
+    connection: Connection,
+    task: Task,
+    where: Touched,
+    states: Sequence[str],
+    after: OtherLoad | None,
+) -> list[OtherLoad]:
     """At most LOADS_AT_ONCE other loads of the datasource that may have rows there, in the order of
     time, beginning after one."""
     last = (after.start_millis, after.task_id) if after else (-(2**63), "")
     bounds = (where.start_millis, where.end_millis)
-    rows = await connection.fetch(_PAGE, task.datasource_name, task.task_id, list(states), *bounds, *last)
+    rows = await connection.fetch(
+        _PAGE, task.datasource_name, task.task_id, list(states), *bounds, *last
+    )
     return [OtherLoad(**row) for row in rows]
 
 
@@ -187,8 +200,10 @@ async def end(
     *,
     replaced: bool = False,
 ) -> Outcome:
-    """Executes the write of the claimed task, and the load states that follow from the count, in one
-    transaction: all of it or nothing. `replaced`: the task's load took the place of what is missing."""
+    """Executes the write of the claimed task, and the load states that follow from the count, in
+    one transaction: all of it or nothing. `replaced`: the task's load took the place of what is
+    missing.
+    """
     async with connection.transaction():
         await connection.execute(lanes.LOCK, task.datasource_name)
         p = Parameters()
@@ -223,9 +238,12 @@ async def note(connection: Connection, task: Task, counted: Recount) -> bool:
     return True
 
 
-async def _still_true(connection: Connection, datasource: str, task_id: str, counted: Recount) -> list[Counted] | None:
-    """What is to be written; None where a replace or an undo ended after the count had begun. Loads that
-    another one may be hiding at the moment are left to it."""
+async def _still_true(
+    connection: Connection, datasource: str, task_id: str, counted: Recount
+) -> list[Counted] | None:
+    """What is to be written; None where a replace or an undo ended after the count had begun. Loads
+    that another one may be hiding at the moment are left to it.
+    """
     if not counted.loads:
         return []
     rows = await connection.fetch(_OTHERS, datasource, task_id, counted.since)

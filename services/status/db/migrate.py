@@ -93,7 +93,11 @@ def _explained(failure: Exception, database_url: str) -> str:
     """One line without the password: who failed, how, and what to do."""
     url = urlsplit(database_url)
     # SQLAlchemy's error holds one of its own, and that the driver's.
-    match (failure.orig.__cause__ or failure.orig) if isinstance(failure, DBAPIError) and failure.orig else failure:
+    match (
+        (failure.orig.__cause__ or failure.orig)
+        if isinstance(failure, DBAPIError) and failure.orig
+        else failure
+    ):
         case asyncpg.InvalidAuthorizationSpecificationError():
             todo = "Check user and password in DATABASE_URL; a volume of PostgreSQL keeps the passwords that it was made with."
         case asyncpg.InvalidCatalogNameError():
@@ -109,7 +113,9 @@ def _explained(failure: Exception, database_url: str) -> str:
 async def _migrate(database_url: str) -> None:
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S)
+        return await asyncpg.connect(
+            database_url, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
+        )
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:

@@ -1,4 +1,6 @@
-"""How the files of a datasource are judged, and what was found in them: the tables `datasource_settings` and `task_quality`."""
+"""How the files of a datasource are judged, and what was found in them: the tables
+`datasource_settings` and `task_quality`.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,7 +27,9 @@ DECILES = [place / 10 for place in range(1, 10)]
 
 
 class Judging:
-    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises DATABASE_UNAVAILABLE."""
+    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises
+    DATABASE_UNAVAILABLE.
+    """
 
     def __init__(self, database: Database, patience_s: float) -> None:
         self._database, self._patience_s = database, patience_s
@@ -34,14 +38,22 @@ class Judging:
         """As set; empty where nothing was."""
 
         async def work(connection: Connection) -> bytes:
-            return await connection.fetchval("SELECT settings FROM datasource_settings WHERE datasource_name = $1", datasource) or b""
+            return (
+                await connection.fetchval(
+                    "SELECT settings FROM datasource_settings WHERE datasource_name = $1",
+                    datasource,
+                )
+                or b""
+            )
 
         kept = DatasourceSettings.FromString(await self._database.run(work, self._patience_s))
         _forget_limits_without_effect(kept.policy.rules)
         _forget_limits_without_effect(kept.options.rules)
         return kept
 
-    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
+    async def set_settings(
+        self, datasource: str, settings: DatasourceSettings
+    ) -> DatasourceSettings:
         """Replaces them. What the server sets itself in a contract is not kept."""
         kept = DatasourceSettings()
         kept.CopyFrom(settings)
@@ -57,7 +69,9 @@ class Judging:
         return kept
 
     async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]:
-        """What the task's file has to be, compared with the last load of the datasource whose rows are there, and how it is to be read."""
+        """What the task's file has to be, compared with the last load of the datasource whose rows
+        are there, and how it is to be read.
+        """
         settings = await self.settings(task.datasource_name)
         sql = """SELECT q.task_id, q.quality FROM task_quality q JOIN ingestion_tasks t USING (task_id)
             WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.repair_of = ''
@@ -66,7 +80,13 @@ class Judging:
 
         async def work(connection: Connection) -> Contract | None:
             row = await connection.fetchrow(sql, task.datasource_name, task.task_id)
-            return None if row is None else Contract(task_id=row["task_id"], columns=Quality.FromString(row["quality"]).columns)
+            return (
+                None
+                if row is None
+                else Contract(
+                    task_id=row["task_id"], columns=Quality.FromString(row["quality"]).columns
+                )
+            )
 
         last = await self._database.run(work, self._patience_s)
         policy = settings.policy
@@ -83,7 +103,13 @@ class Judging:
             ON CONFLICT (task_id) DO UPDATE SET quality = $4, updated_at = clock_timestamp()"""
 
         async def work(connection: Connection) -> None:
-            await connection.execute(sql, task.task_id, owner.attempt, owner.worker, quality.SerializeToString(deterministic=True))
+            await connection.execute(
+                sql,
+                task.task_id,
+                owner.attempt,
+                owner.worker,
+                quality.SerializeToString(deterministic=True),
+            )
 
         await self._database.run(work, self._patience_s)
 
@@ -115,7 +141,9 @@ def _forget_limits_without_effect(rules: Iterable[Rule]) -> None:
 
 
 def merged(usual: ReadOptions, said: ReadOptions) -> ReadOptions | None:
-    """What the sender said of this file, over what is usual for the datasource; None where nobody said anything."""
+    """What the sender said of this file, over what is usual for the datasource; None where nobody
+    said anything.
+    """
     made = ReadOptions()
     made.CopyFrom(usual)
     for field, _ in said.ListFields():
@@ -126,7 +154,9 @@ def merged(usual: ReadOptions, said: ReadOptions) -> ReadOptions | None:
 
 def quality_of(report: Report) -> Quality:
     """What is kept of a report."""
-    loaded = [column for column in report.columns if column.load_type != LoadType.LOAD_TYPE_UNSPECIFIED]
+    loaded = [
+        column for column in report.columns if column.load_type != LoadType.LOAD_TYPE_UNSPECIFIED
+    ]
     return Quality(
         rows_read=report.rows_read,
         rows_loadable=report.rows_loadable,

@@ -1,5 +1,6 @@
-"""Who waits, at which place, and how long it should take: read from the table, at most once a second
-for all who ask, and no further than to a limit, however long the backlog is."""
+"""Who waits, at which place, and how long it should take: read from the table, at most once a
+second for all who ask, and no further than to a limit, however long the backlog is.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -85,7 +86,9 @@ class Queue:
             if monotonic() - self._read_at >= FRESH_S:
                 await self._database.run(self._read, self._patience_s)
                 self._read_at = monotonic()
-        return {task.task_id: self._places.get(task.task_id) or self._at_work(task) for task in running}
+        return {
+            task.task_id: self._places.get(task.task_id) or self._at_work(task) for task in running
+        }
 
     def _at_work(self, task: Task) -> Place:
         waits = task.status is State.INGESTING and not task.in_lane
@@ -102,13 +105,17 @@ class Queue:
         ahead, places = 0.0, {}
         for position, row in enumerate(await connection.fetch(_WAITING, _QUEUES, PLACES), 1):
             own = self._pace.of(row["file_size"]) if self._pace else None
-            places[row["task_id"]] = Place(position, None if own is None else own + ahead / self._workers)
+            places[row["task_id"]] = Place(
+                position, None if own is None else own + ahead / self._workers
+            )
             ahead += own or 0.0
         self._places = places
 
 
 def pace(slope: float | None, intercept: float | None, mean: float | None) -> Pace | None:
-    """The pace that the history tells: a line through its loads, or their mean where no line with sense goes through them."""
+    """The pace that the history tells: a line through its loads, or their mean where no line with
+    sense goes through them.
+    """
     if mean is None:
         return None
     if slope is None or intercept is None or slope < 0 or intercept < 0:

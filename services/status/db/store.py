@@ -1,8 +1,9 @@
 """Every statement on `ingestion_tasks` and `task_events`, but for the lease (jobs.py).
 
-A write is one statement: it changes the row, takes the next sequence number under the row's lock and appends the event. Its WHERE
-names the state that it starts from and, in the pipeline, the claim that it is made under; where the row has moved on it changes
-nothing and says so. The clock is always the database's.
+A write is one statement: it changes the row, takes the next sequence number under the row's lock
+and appends the event. Its WHERE names the state that it starts from and, in the pipeline, the claim
+that it is made under; where the row has moved on it changes nothing and says so. The clock is
+always the database's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,20 +66,25 @@ class Filter:
 
 
 class Store:
-    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises DATABASE_UNAVAILABLE."""
+    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises
+    DATABASE_UNAVAILABLE.
+    """
 
     def __init__(self, database: Database, patience_s: float) -> None:
         self._database = database
         self._patience_s = patience_s
 
     async def create(self, new: NewTask) -> bool:
-        """Makes a task in PENDING with its first event. False where its request_id, or its task_id, is there already."""
+        """Makes a task in PENDING with its first event. False where its request_id, or its task_id,
+        is there already.
+        """
         sql, parameters = creation(new, _RECEIVING)
         return await self._changed(sql, parameters)
 
     async def free_request(self, task: Task) -> None:
-        """Takes the request id from a task that has ended, so that another can have it. The task keeps it with its own id behind a blank,
-        which no client's request id holds."""
+        """Takes the request id from a task that has ended, so that another can have it. The task
+        keeps it with its own id behind a blank, which no client's request id holds.
+        """
         sql = "UPDATE ingestion_tasks SET request_id = request_id || ' ' || task_id WHERE task_id = $1 AND request_id = $2"
         await self._fetch(sql, [task.task_id, task.request_id])
 
@@ -89,7 +95,8 @@ class Store:
     async def get_all(self, task_ids: Sequence[str]) -> dict[str, Task]:
         """Those of the tasks that there are, by id."""
         if len(task_ids) == 1:
-            # PostgreSQL keeps the plan of this, and plans the other anew in each call: that is most of what reading one task costs it.
+            # PostgreSQL keeps the plan of this, and plans the other anew in each call: that is most
+            # of what reading one task costs it.
             rows = await self._fetch(f"{TASK} WHERE t.task_id = $1", task_ids)
         else:
             rows = await self._fetch(f"{TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
@@ -117,30 +124,53 @@ class Store:
         if wanted.idle_s:
             conditions.append(f"t.updated_at < now() - make_interval(secs => {p(wanted.idle_s)})")
         if wanted.stage_older_s:
-            conditions.append(f"t.stage_started_at < now() - make_interval(secs => {p(wanted.stage_older_s)})")
+            conditions.append(
+                f"t.stage_started_at < now() - make_interval(secs => {p(wanted.stage_older_s)})"
+            )
         if wanted.text:
             text = p(wanted.text.lower())
-            searched = "concat_ws(chr(10), t.original_filename, t.datasource_name, t.message, t.client)"
+            searched = (
+                "concat_ws(chr(10), t.original_filename, t.datasource_name, t.message, t.client)"
+            )
             conditions.append(f"(t.task_id = {text} OR strpos(lower({searched}), {text}) > 0)")
         if wanted.since:
             conditions.append(f"t.created_at >= {p(wanted.since)}")
         if wanted.until:
             conditions.append(f"t.created_at < {p(wanted.until)}")
         if wanted.before:
-            conditions.append(f"(t.created_at, t.task_id) < ({p(wanted.before[0])}, {p(wanted.before[1])})")
-        order = f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
-        return [Task.of(row) for row in await self._fetch(f"{TASK} WHERE {' AND '.join(conditions)} {order}", p)]
+            conditions.append(
+                f"(t.created_at, t.task_id) < ({p(wanted.before[0])}, {p(wanted.before[1])})"
+            )
+        order = (
+            f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
+        )
+        return [
+            Task.of(row)
+            for row in await self._fetch(f"{TASK} WHERE {' AND '.join(conditions)} {order}", p)
+        ]
 
-    async def begin_receiving(self, task_id: str, received_size: int, multipart_id: str, writer: str) -> bool:
-        """Makes `writer` the one whose reports count, and notes what is kept so far. False when no longer PENDING."""
+    async def begin_receiving(
+        self, task_id: str, received_size: int, multipart_id: str, writer: str
+    ) -> bool:
+        """Makes `writer` the one whose reports count, and notes what is kept so far. False when no
+        longer PENDING.
+        """
         sql = """
             UPDATE ingestion_tasks SET upload_writer = $4, received_size = $2, multipart_id = $3, updated_at = clock_timestamp()
             WHERE task_id = $1 AND status = 'PENDING' RETURNING 1"""
         return await self._changed(sql, [task_id, received_size, multipart_id, writer])
 
-    async def receive(self, task_id: str, multipart_id: str, writer: str, progress: Progress, findings: list[dict[str, Any]]) -> bool:
-        """Notes a sign of life of an upload, with an event where bytes have come since the last. False when no longer PENDING, or when
-        another writer has begun."""
+    async def receive(
+        self,
+        task_id: str,
+        multipart_id: str,
+        writer: str,
+        progress: Progress,
+        findings: list[dict[str, Any]],
+    ) -> bool:
+        """Notes a sign of life of an upload, with an event where bytes have come since the last.
+        False when no longer PENDING, or when another writer has begun.
+        """
         kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
         sql = """
             WITH changed AS (
@@ -155,7 +185,18 @@ class Store:
             SELECT CASE WHEN grew THEN
                 append_task_event(task_id, last_sequence, 'PROGRESS', status, message, attempt, $6::jsonb, NULL) END AS position
             FROM changed"""
-        return await self._changed(sql, [task_id, progress.done, multipart_id, writer, progress.message, kept, findings or None])
+        return await self._changed(
+            sql,
+            [
+                task_id,
+                progress.done,
+                multipart_id,
+                writer,
+                progress.message,
+                kept,
+                findings or None,
+            ],
+        )
 
     async def move(
         self,
@@ -165,8 +206,8 @@ class Store:
         owner: Owner | None = None,
         writer: str | None = None,
     ) -> bool:
-        """Makes the transition from `state`. False where the task is no longer in it, the claim is lost, or another than the named
-        writer has begun; with an empty name, any.
+        """Makes the transition from `state`. False where the task is no longer in it, the claim is
+        lost, or another than the named writer has begun; with an empty name, any.
 
         Raises:
             TransitionError: the graph has no such transition.
@@ -174,9 +215,12 @@ class Store:
         sql, parameters = transition(task_id, state, move, owner, writer)
         return await self._changed(sql, parameters)
 
-    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None:
-        """Like `move`, except where the same bytes are in the datasource, or on their way into it, under another task: then nothing
-        changes and that task's id is returned. Two tasks with the same bytes cannot pass at the same time.
+    async def move_unless_duplicate(
+        self, task: Task, move: Move, owner: Owner | None
+    ) -> str | None:
+        """Like `move`, except where the same bytes are in the datasource, or on their way into it,
+        under another task: then nothing changes and that task's id is returned. Two tasks with the
+        same bytes cannot pass at the same time.
 
         Returns the empty string when moved, None where the claim is lost or the task has moved on.
         """
@@ -201,10 +245,19 @@ class Store:
         return await self._database.run(work, self._patience_s)
 
     async def retry(
-        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+        self,
+        task: Task,
+        owner: Owner,
+        *,
+        delay_s: float,
+        message: str,
+        problem: Problem,
+        failed: bool,
+        new_load: bool,
     ) -> bool:
-        """Gives the claim back: the task is due again after `delay_s`. `failed` counts it among the stage's failures, else among its
-        waits; `new_load` makes the next worker begin a new load."""
+        """Gives the claim back: the task is due again after `delay_s`. `failed` counts it among the
+        stage's failures, else among its waits; `new_load` makes the next worker begin a new load.
+        """
         p = Parameters()
         counter = "stage_attempts" if failed else "stage_waits"
         sets = [
@@ -214,13 +267,20 @@ class Store:
             f"{counter} = {counter} + 1",
         ]
         if new_load:
-            sets += ["load_attempt = NULL", "druid_task_id = NULL", "interval_start_millis = NULL", "interval_end_millis = NULL"]
+            sets += [
+                "load_attempt = NULL",
+                "druid_task_id = NULL",
+                "interval_start_millis = NULL",
+                "interval_end_millis = NULL",
+            ]
         return await self._event(owner, task.status, p, sets, "RETRY", message, problem=problem)
 
     async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool:
         """Appends how far the stage is."""
         kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
-        return await self._event(owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=kept)
+        return await self._event(
+            owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=kept
+        )
 
     async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool:
         """Sets columns without an event: what the next worker has to know."""
@@ -241,16 +301,23 @@ class Store:
     async def events(self, task_id: str, from_sequence: int) -> list[Event]:
         """A page of the task's events."""
         sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
-        return [Event.of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])]
+        return [
+            Event.of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])
+        ]
 
     async def newer_events(self, after: Mapping[str, int]) -> list[Event]:
-        """The events of several tasks after the given sequence numbers, in order; at most a page for each task."""
+        """The events of several tasks after the given sequence numbers, in order; at most a page
+        for each task.
+        """
         sql = """
             SELECT e.* FROM unnest($1::text[], $2::bigint[]) AS w (task_id, sequence)
             CROSS JOIN LATERAL (
                 SELECT * FROM task_events WHERE task_id = w.task_id AND sequence > w.sequence ORDER BY sequence LIMIT $3) AS e
             ORDER BY e.task_id, e.sequence"""
-        return [Event.of(row) for row in await self._fetch(sql, [list(after), list(after.values()), EVENTS_PAGE])]
+        return [
+            Event.of(row)
+            for row in await self._fetch(sql, [list(after), list(after.values()), EVENTS_PAGE])
+        ]
 
     async def events_from(self, position: int) -> list[Event]:
         """A page of all tasks' events."""
@@ -259,7 +326,13 @@ class Store:
 
     async def last_position(self) -> int:
         """Position of the newest event; 0 where there is none."""
-        return int((await self._fetch("SELECT coalesce(max(position), 0) AS position FROM task_events", []))[0]["position"])
+        return int(
+            (
+                await self._fetch(
+                    "SELECT coalesce(max(position), 0) AS position FROM task_events", []
+                )
+            )[0]["position"]
+        )
 
     async def _event(
         self,
@@ -294,12 +367,15 @@ _RECEIVING = "The file is being received."
 def conflict(task: Task, what: str) -> errors.SluiceError:
     """STATE_CONFLICT: what the task cannot do in its state."""
     message = f"The task {what}: it is {task.status}."
-    return errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)})
+    return errors.error(
+        ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)}
+    )
 
 
 def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
-    """The statement that makes a task in PENDING with its first event, and its values; it gives no row where the request id, or the task
-    id, is there already."""
+    """The statement that makes a task in PENDING with its first event, and its values; it gives no
+    row where the request id, or the task id, is there already.
+    """
     p = Parameters()
     columns = ", ".join(vars(new))
     values = ", ".join(p(value) for value in vars(new).values())
@@ -318,8 +394,9 @@ def transition(
     owner: Owner | None,
     writer: str | None = None,
 ) -> tuple[str, Parameters]:
-    """The statement of a transition with its event, and its values; it gives no row where the task is no longer in `state`, the claim is
-    lost, or another than the named writer (with an empty name, any) has begun to receive it.
+    """The statement of a transition with its event, and its values; it gives no row where the task
+    is no longer in `state`, the claim is lost, or another than the named writer (with an empty
+    name, any) has begun to receive it.
 
     Raises:
         TransitionError: the graph has no such transition.
@@ -337,7 +414,10 @@ def transition(
         *(f"{name} = {p(value)}" for name, value in move.columns.items()),
     ]
     if move.problem:
-        sets += [f"problem = {p(problems.to_json(move.problem))}", f"error_message = {p(problems.clean(move.problem.message))}"]
+        sets += [
+            f"problem = {p(problems.to_json(move.problem))}",
+            f"error_message = {p(problems.clean(move.problem.message))}",
+        ]
     if move.to in TERMINAL:
         sets += ["completed_at = clock_timestamp()", "in_lane = false"]
     sets.append(f"next_run_at = {'clock_timestamp()' if is_worked_on(move.to) else 'NULL'}")
@@ -346,7 +426,11 @@ def transition(
         sets += ["worker = NULL", "lease_until = NULL"]
     # Without an owner nobody may be working on it: some worker is to look. Loads have workers of
     # their own, and one that ended may have kept others waiting.
-    wakes = (owner is None and is_worked_on(move.to)) or handed_over or (state in LOADED and move.to in TERMINAL)
+    wakes = (
+        (owner is None and is_worked_on(move.to))
+        or handed_over
+        or (state in LOADED and move.to in TERMINAL)
+    )
     also = ", pg_notify('sluice_due', '')" if wakes else ""
     if owner is None and is_worked_on(state):
         # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.
@@ -359,7 +443,9 @@ def transition(
 
 
 def held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
-    """The condition of a write: the task is in the state, and under the claim where there is one."""
+    """The condition of a write: the task is in the state, and under the claim where there is
+    one.
+    """
     condition = f"task_id = {p(task_id)} AND status = {p(state)}"
     if owner:
         condition += f" AND attempt = {p(owner.attempt)} AND worker = {p(owner.worker)}"
@@ -368,7 +454,9 @@ def held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
 
 def update(sets: list[str], where: str) -> str:
     """Changes the row and takes the next sequence number; `append` writes the event to it."""
-    assignments = ", ".join([*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"])
+    assignments = ", ".join(
+        [*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"]
+    )
     return f"WITH changed AS (UPDATE ingestion_tasks SET {assignments} WHERE {where} RETURNING *)"  # noqa: S608 - ours
 
 
@@ -380,6 +468,10 @@ def append(
     problem: Problem | None = None,
     also: str = "",
 ) -> str:
-    """Appends the event of an `update`; `also`: further columns of the answer, with a comma before them."""
+    """Appends the event of an `update`; `also`: further columns of the answer, with a comma before
+    them.
+    """
     kept = problems.to_json(problem) if problem else None
-    return _APPEND.format(kind=p(kind), message=p(message), progress=p(progress), problem=p(kept), also=also)
+    return _APPEND.format(
+        kind=p(kind), message=p(message), progress=p(progress), problem=p(kept), also=also
+    )

@@ -1,7 +1,8 @@
-"""The stored files of a task that has ended: loading them again as a new task, and having them deleted.
+"""The stored files of a task that has ended: loading them again as a new task, and having them
+deleted.
 
-Tasks that are retries of each other share one uploaded object. Whoever begins to use it and whoever has it deleted take the same lock, so
-an object never goes while a task needs it.
+Tasks that are retries of each other share one uploaded object. Whoever begins to use it and whoever
+has it deleted take the same lock, so an object never goes while a task needs it.
 """
 
 import uuid
@@ -42,11 +43,12 @@ class StoredFiles:
         self._patience_s = patience_s
 
     async def load_again(self, task_id: str, again: Again) -> tuple[str, bool]:
-        """Id of the new task, and whether this call made it: a repeat of a request, or a second retry beside one that is under way, gives
-        the task that is there.
+        """Id of the new task, and whether this call made it: a repeat of a request, or a second
+        retry beside one that is under way, gives the task that is there.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, FILE_NOT_STORED, REQUEST_ID_REUSED, DATABASE_UNAVAILABLE.
+            SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, FILE_NOT_STORED, REQUEST_ID_REUSED,
+            DATABASE_UNAVAILABLE.
         """
 
         async def work(connection: Connection) -> tuple[str, bool]:
@@ -57,15 +59,25 @@ class StoredFiles:
                     return found, False
                 if task.status not in TERMINAL:
                     raise store.conflict(task, "is still under way and cannot be loaded again")
-                if task.files_delete_requested_at or all(state is not State.UPLOADED for state, _ in task.entered):
+                if task.files_delete_requested_at or all(
+                    state is not State.UPLOADED for state, _ in task.entered
+                ):
                     message = (
-                        "The file of the task was deleted." if task.files_delete_requested_at else "The upload of the file never ended."
+                        "The file of the task was deleted."
+                        if task.files_delete_requested_at
+                        else "The upload of the file never ended."
                     )
-                    raise errors.error(ErrorReason.ERROR_REASON_FILE_NOT_STORED, message, value=task_id)
-                sql, parameters = store.creation(new, f"The stored file of task {task.task_id} is taken again.")
+                    raise errors.error(
+                        ErrorReason.ERROR_REASON_FILE_NOT_STORED, message, value=task_id
+                    )
+                sql, parameters = store.creation(
+                    new, f"The stored file of task {task.task_id} is taken again."
+                )
                 await connection.fetchrow(sql, *parameters)
                 columns = {"received_size": task.file_size}
-                move = Move(State.UPLOADED, "The file is complete and waits to be checked.", columns=columns)
+                move = Move(
+                    State.UPLOADED, "The file is complete and waits to be checked.", columns=columns
+                )
                 sql, parameters = store.transition(new.task_id, State.PENDING, move, None)
                 await connection.fetchrow(sql, *parameters)
                 return new.task_id, True
@@ -73,7 +85,8 @@ class StoredFiles:
         return await self._database.run(work, self._patience_s)
 
     async def delete(self, task_id: str) -> None:
-        """Has the task's files deleted, at once if the stores answer, else by a later `delete_requested`. Harmless when repeated.
+        """Has the task's files deleted, at once if the stores answer, else by a later
+        `delete_requested`. Harmless when repeated.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
@@ -97,7 +110,8 @@ class StoredFiles:
             await self._remove(task_id)
 
     async def request_older(self, age_s: float) -> int:
-        """Has the files deleted of tasks that ended at least `age_s` ago; how many such tasks there were, at most BATCH.
+        """Has the files deleted of tasks that ended at least `age_s` ago; how many such tasks there
+        were, at most BATCH.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
@@ -117,7 +131,8 @@ class StoredFiles:
         return len(found)
 
     async def delete_requested(self) -> int:
-        """Tries again what a store that was away kept from being deleted; how many tasks there were, at most BATCH.
+        """Tries again what a store that was away kept from being deleted; how many tasks there
+        were, at most BATCH.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
@@ -148,7 +163,12 @@ class StoredFiles:
             await self._database.run(note, self._patience_s)
             logs.get().info("files.deleted", task_id=task_id)
         except SluiceError as failure:
-            logs.get().warning("files.delete_postponed", task_id=task_id, code=failure.code, reason=failure.problem.message)
+            logs.get().warning(
+                "files.delete_postponed",
+                task_id=task_id,
+                code=failure.code,
+                reason=failure.problem.message,
+            )
 
     async def _ids(self, sql: str, *parameters: object) -> list[str]:
         async def work(connection: Connection) -> list[str]:
@@ -163,9 +183,13 @@ async def _locked(connection: Connection, task_id: str) -> Task:
     Raises:
         SluiceError: TASK_NOT_FOUND.
     """
-    uri = await connection.fetchval("SELECT file_uri FROM ingestion_tasks WHERE task_id = $1", task_id)
+    uri = await connection.fetchval(
+        "SELECT file_uri FROM ingestion_tasks WHERE task_id = $1", task_id
+    )
     if uri is None:
-        raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
+        raise errors.error(
+            ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id
+        )
     await connection.execute(_LOCK, uri)
     row = await connection.fetchrow(f"{store.TASK} WHERE t.task_id = $1", task_id)
     if row is None:
@@ -176,18 +200,30 @@ async def _locked(connection: Connection, task_id: str) -> Task:
 async def _made_before(connection: Connection, task: Task, new: NewTask, again: Again) -> str:
     if again.request_id:
         row = await connection.fetchrow(
-            "SELECT task_id, retry_of, options, allow_duplicate FROM ingestion_tasks WHERE request_id = $1", again.request_id
+            "SELECT task_id, retry_of, options, allow_duplicate FROM ingestion_tasks WHERE request_id = $1",
+            again.request_id,
         )
         if row is None:
             return ""
-        if (row["retry_of"], row["options"], row["allow_duplicate"]) == (new.retry_of, new.options, new.allow_duplicate):
+        if (row["retry_of"], row["options"], row["allow_duplicate"]) == (
+            new.retry_of,
+            new.options,
+            new.allow_duplicate,
+        ):
             return str(row["task_id"])
         message = f"The request id came before with another request, as task {row['task_id']}."
-        raise errors.error(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED, message, column="request_id", value=again.request_id)
+        raise errors.error(
+            ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+            message,
+            column="request_id",
+            value=again.request_id,
+        )
     running = """SELECT task_id FROM ingestion_tasks
         WHERE retry_of = $1 AND retry_of <> '' AND completed_at IS NULL AND options = $2 AND allow_duplicate = $3
         ORDER BY created_at LIMIT 1"""
-    return str(await connection.fetchval(running, task.task_id, new.options, new.allow_duplicate) or "")
+    return str(
+        await connection.fetchval(running, task.task_id, new.options, new.allow_duplicate) or ""
+    )
 
 
 def _new_task(task: Task, again: Again) -> NewTask:
@@ -205,7 +241,9 @@ def _new_task(task: Task, again: Again) -> NewTask:
         plan_first=task.plan_first,
         replace_start_millis=task.replace_start_millis,
         replace_end_millis=task.replace_end_millis,
-        allow_duplicate=task.allow_duplicate if again.allow_duplicate is None else again.allow_duplicate,
+        allow_duplicate=task.allow_duplicate
+        if again.allow_duplicate is None
+        else again.allow_duplicate,
         trace_id=trace.current(),
         client=again.client or task.client,
         options=task.options if again.options is None else again.options,

@@ -82,11 +82,15 @@ class Webhooks:
         rows = await self._fetch("SELECT * FROM webhooks WHERE datasource_name = $1", datasource)
         if not rows:
             message = f"Nobody is told of the tasks of {datasource}."
-            raise errors.error(ErrorReason.ERROR_REASON_WEBHOOK_NOT_FOUND, message, value=datasource)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_WEBHOOK_NOT_FOUND, message, value=datasource
+            )
         return _webhook(rows[0])
 
     async def delete(self, datasource: str) -> None:
-        """Nobody is told any more, also not of what was not delivered yet. Harmless when repeated."""
+        """Nobody is told any more, also not of what was not delivered yet. Harmless when
+        repeated.
+        """
 
         async def work(connection: Connection) -> None:
             async with connection.transaction():
@@ -97,7 +101,9 @@ class Webhooks:
 
     async def deliveries(self, datasource: str, limit: int) -> list[Delivery]:
         """The newest deliveries of a datasource's tasks."""
-        sql = "SELECT * FROM webhook_deliveries WHERE datasource_name = $1 ORDER BY id DESC LIMIT $2"
+        sql = (
+            "SELECT * FROM webhook_deliveries WHERE datasource_name = $1 ORDER BY id DESC LIMIT $2"
+        )
         rows = await self._fetch(sql, datasource, limit)
         return [Delivery(**{name: row[name] for name in Delivery.__annotations__}) for row in rows]
 

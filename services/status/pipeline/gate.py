@@ -7,14 +7,18 @@ LONGEST_S = 5.0
 
 
 class Gate:
-    """Open while Druid answers. After a failure it lets one try pass at a time, each after a longer pause, until one succeeds."""
+    """Open while Druid answers. After a failure it lets one try pass at a time, each after a longer
+    pause, until one succeeds.
+    """
 
     def __init__(self) -> None:
         self._pause_s = 0.0
         self._next_try = 0.0
 
     def allows(self) -> bool:
-        """Whether a task that needs Druid may be taken now. While Druid is away, asking uses up the try."""
+        """Whether a task that needs Druid may be taken now. While Druid is away, asking uses up the
+        try.
+        """
         if not self._pause_s:
             return True
         if monotonic() < self._next_try:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from time import monotonic
 
 from services.common import errors
-from services.status.db.load_states import LOADS_AT_ONCE, STATES, Counted, OtherLoad, Outcome, Recount
+from services.status.db.load_states import (
+    LOADS_AT_ONCE,
+    STATES,
+    Counted,
+    OtherLoad,
+    Outcome,
+    Recount,
+)
 from services.status.pipeline.run import FencedError, Run
 from services.status.ports import Loads, Records
 from services.status.tasks.loads import count_request
@@ -36,9 +43,12 @@ class Away:
         return f"Other loads there cannot be counted yet: of {self.published:,} segments {self.available:,} are available."
 
 
-async def recount(task: Task, loads: Loads, records: Records, states: Sequence[str] = STATES) -> Recount | Away:
-    """Counts the other loads in one of the load states that the task's load may have changed: one query
-    for each LOADS_AT_ONCE of them."""
+async def recount(
+    task: Task, loads: Loads, records: Records, states: Sequence[str] = STATES
+) -> Recount | Away:
+    """Counts the other loads in one of the load states that the task's load may have changed: one
+    query for each LOADS_AT_ONCE of them.
+    """
     where = await records.touched(task.task_id)
     counted: list[Counted] = []
     after: OtherLoad | None = None
@@ -55,7 +65,9 @@ async def recount(task: Task, loads: Loads, records: Records, states: Sequence[s
     return Recount(where.since, counted)
 
 
-async def rows_of(others: Sequence[OtherLoad], datasource: str, loads: Loads) -> Mapping[str, int] | Away:
+async def rows_of(
+    others: Sequence[OtherLoad], datasource: str, loads: Loads
+) -> Mapping[str, int] | Away:
     """Rows that a query sees, by task; tasks without rows are left out."""
     seen = await loads.count(count_request(datasource, others, WAIT_MS))
     if not seen.complete:
@@ -63,12 +75,14 @@ async def rows_of(others: Sequence[OtherLoad], datasource: str, loads: Loads) ->
     return {each.task_id: each.rows for each in seen.loads}
 
 
-async def settle(run: Run, loads: Loads, records: Records, end: Callable[[Recount], Awaitable[Outcome]]) -> None:
+async def settle(
+    run: Run, loads: Loads, records: Records, end: Callable[[Recount], Awaitable[Outcome]]
+) -> None:
     """Counts the other loads, and ends the stage with what was counted.
 
     Raises:
-        FencedError: nothing was written.
-        SluiceError: DEADLINE_EXCEEDED when they could not be counted within PATIENCE_S, and whatever the
+        FencedError: nothing was written. SluiceError: DEADLINE_EXCEEDED when they could not be
+        counted within PATIENCE_S, and whatever the
             gateway raises.
     """
     until = monotonic() + PATIENCE_S

@@ -1,4 +1,6 @@
-"""One stage of one task under one claim: what a stage reads, and the only way in which it writes."""
+"""One stage of one task under one claim: what a stage reads, and the only way in which it
+writes.
+"""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,12 +17,15 @@ Result = TypeVar("Result")
 PROGRESS_MIN_S = 0.5
 PROGRESS_MAX_S = 2.0
 PROGRESS_STEP = 0.05
-"""A progress event is written when so much of the whole was done since the last, at most every PROGRESS_MIN_S, and every PROGRESS_MAX_S
-where anything was done at all."""
+"""A progress event is written when so much of the whole was done since the last, at most every
+PROGRESS_MIN_S, and every PROGRESS_MAX_S where anything was done at all.
+"""
 
 
 class FencedError(Exception):
-    """The claim is lost, or somebody moved the task on: nothing was written, and the task has to be read again."""
+    """The claim is lost, or somebody moved the task on: nothing was written, and the task has to be
+    read again.
+    """
 
 
 class Run:
@@ -78,12 +83,17 @@ class Run:
         if since < PROGRESS_MIN_S or progress == told:
             return False
         step = (progress.total or 0) * PROGRESS_STEP
-        return since >= PROGRESS_MAX_S or progress.message != told.message or (step > 0 and progress.done - told.done >= step)
+        return (
+            since >= PROGRESS_MAX_S
+            or progress.message != told.message
+            or (step > 0 and progress.done - told.done >= step)
+        )
 
 
 async def to_its_end(call: Coroutine[Any, Any, Result]) -> Result:
-    """The call's result. When the caller is cancelled meanwhile, the call is still waited for: nobody shall begin to remove a load while
-    its submit is on the way."""
+    """The call's result. When the caller is cancelled meanwhile, the call is still waited for:
+    nobody shall begin to remove a load while its submit is on the way.
+    """
     running = asyncio.ensure_future(call)
     try:
         return await asyncio.shield(running)

@@ -1,7 +1,8 @@
-"""Moves a claimed task on, stage by stage, until it ends, the claim is lost, or a stage has to be tried again later.
+"""Moves a claimed task on, stage by stage, until it ends, the claim is lost, or a stage has to be
+tried again later.
 
-The row decides what comes next: after every stage, and after everything unexpected, it is read again. That makes a new worker's
-start, a lost answer of a commit and a cancel the same case.
+The row decides what comes next: after every stage, and after everything unexpected, it is read
+again. That makes a new worker's start, a lost answer of a commit and a cancel the same case.
 """
 
 import asyncio
@@ -62,7 +63,9 @@ class Pipeline:
         }
 
     async def run(self, lease: Lease) -> None:
-        """Works on the claimed task. When cancelled it gives the task back, and another worker takes it at once."""
+        """Works on the claimed task. When cancelled it gives the task back, and another worker
+        takes it at once.
+        """
         owner = lease.owner
         timings = Timings()
         logs.bind(task_id=owner.task_id, attempt=owner.attempt)
@@ -82,7 +85,11 @@ class Pipeline:
             timings.log("pipeline.released")
             raise
         except errors.SluiceError as failure:
-            logs.get().warning("pipeline.gave_up", code=failure.code, reason="the lease runs out and another worker goes on")
+            logs.get().warning(
+                "pipeline.gave_up",
+                code=failure.code,
+                reason="the lease runs out and another worker goes on",
+            )
         finally:
             self._claims.forget(lease)
 
@@ -118,13 +125,27 @@ class Pipeline:
         if failure and failure.code in retry.WAITED_FOR and run.remaining_s <= 0:
             failure = retry.over_deadline(task, deadline_s or 0)
         code = errors.code_of(failure.code) if failure else ""
-        logs.get().info("pipeline.stage", state=task.status, seconds=round(perf_counter() - started, 4), code=code)
+        logs.get().info(
+            "pipeline.stage",
+            state=task.status,
+            seconds=round(perf_counter() - started, 4),
+            code=code,
+        )
         return failure is None or await self._failed(task, lease, failure, new_load)
 
-    async def _ingest(self, run: Run, validation: Validation, loads: Loads, records: Records) -> None:
+    async def _ingest(
+        self, run: Run, validation: Validation, loads: Loads, records: Records
+    ) -> None:
         task = run.task
         if not task.in_lane and not await self._store.enter_lane(task, run.owner):
-            await run.progress(Progress("Waits until other loads into the datasource have ended.", 0, task.rows_loadable, "rows"))
+            await run.progress(
+                Progress(
+                    "Waits until other loads into the datasource have ended.",
+                    0,
+                    task.rows_loadable,
+                    "rows",
+                )
+            )
             raise LaneTakenError
         await ingest(run, validation, loads, records)
 
@@ -139,7 +160,12 @@ class Pipeline:
         decision = retry.decide(task, problem, self._settings)
         if isinstance(decision, retry.End):
             return await self._ended(task, lease, decision)
-        logs.get().warning("pipeline.tries_again", state=task.status, code=errors.code_of(problem.code), delay_s=round(decision.delay_s, 2))
+        logs.get().warning(
+            "pipeline.tries_again",
+            state=task.status,
+            code=errors.code_of(problem.code),
+            delay_s=round(decision.delay_s, 2),
+        )
         held = await self._store.retry(
             task,
             lease.owner,
@@ -152,23 +178,31 @@ class Pipeline:
         return not held
 
     async def _ended(self, task: Task, lease: Lease, end: retry.End) -> bool:
-        await self._store.move(task.task_id, task.status, end_badly(task.status, end.target, end.problem), lease.owner)
+        await self._store.move(
+            task.task_id, task.status, end_badly(task.status, end.target, end.problem), lease.owner
+        )
         return True
 
 
 async def _until_interrupted(stage: Awaitable[None], run: Run, lease: Lease) -> bool:
-    """Waits for the stage, and stops it when the claim is lost, when the task is cancelled, and at its deadline. False at the deadline.
+    """Waits for the stage, and stops it when the claim is lost, when the task is cancelled, and at
+    its deadline. False at the deadline.
 
     Raises:
         Whatever the stage raises.
     """
     work = asyncio.ensure_future(stage)
     # What is cleaned or undone is so to the end.
-    interrupts = [lease.lost] if run.task.status in retry.NEVER_GIVEN_UP else [lease.lost, lease.cancelled]
+    interrupts = (
+        [lease.lost] if run.task.status in retry.NEVER_GIVEN_UP else [lease.lost, lease.cancelled]
+    )
     waiting = [asyncio.ensure_future(event.wait()) for event in interrupts]
     try:
-        # A stage that can judge its own deadline better than we (VERIFYING) is given a moment to do so.
-        done, _ = await asyncio.wait([work, *waiting], timeout=run.remaining_s + 1, return_when=asyncio.FIRST_COMPLETED)
+        # A stage that can judge its own deadline better than we (VERIFYING) is given a moment to do
+        # so.
+        done, _ = await asyncio.wait(
+            [work, *waiting], timeout=run.remaining_s + 1, return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
         for each in [work, *waiting]:
             each.cancel()
@@ -176,5 +210,8 @@ async def _until_interrupted(stage: Awaitable[None], run: Run, lease: Lease) -> 
     if not work.cancelled():
         work.result()
     elif work in done:
-        raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "A call of another service was broken off.")
+        raise errors.error(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+            "A call of another service was broken off.",
+        )
     return bool(done)

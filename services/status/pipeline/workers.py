@@ -14,7 +14,9 @@ POLL_S = 1.0
 """Seconds until a due task is found whose notification was lost."""
 
 CLEANERS = 2
-"""Further workers for what was cancelled and waits to be removed from Druid: it is not kept waiting by loads."""
+"""Further workers for what was cancelled and waits to be removed from Druid: it is not kept waiting
+by loads.
+"""
 
 
 @dataclass

@@ -36,16 +36,22 @@ class LoadsRpc:
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
         """What a load would do."""
-        answer: PlanIngestionResponse = await errors.answered(self._stub.PlanIngestion(request, timeout=GRACE_S), SERVICE)
+        answer: PlanIngestionResponse = await errors.answered(
+            self._stub.PlanIngestion(request, timeout=GRACE_S), SERVICE
+        )
         return answer
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         """Hands a load to Druid."""
-        answer: SubmitLoadResponse = await errors.answered(self._stub.SubmitLoad(request, timeout=GRACE_S), SERVICE)
+        answer: SubmitLoadResponse = await errors.answered(
+            self._stub.SubmitLoad(request, timeout=GRACE_S), SERVICE
+        )
         self._gate.passed()
         return answer
 
-    def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    def watch(
+        self, request: WatchLoadRequest, timeout_s: float
+    ) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to its end."""
         return errors.streamed(lambda: self._stub.WatchLoad(request, timeout=timeout_s), SERVICE)
 

@@ -20,8 +20,14 @@ class FilesRpc:
 
     async def delete_upload(self, task_id: str) -> None:
         """Deletes what was uploaded."""
-        await errors.answered(self._upload.DeleteObjects(DeleteObjectsRequest(task_id=task_id), timeout=DELETE_S), "upload")
+        await errors.answered(
+            self._upload.DeleteObjects(DeleteObjectsRequest(task_id=task_id), timeout=DELETE_S),
+            "upload",
+        )
 
     async def delete_results(self, task_id: str) -> None:
         """Deletes what was derived from it."""
-        await errors.answered(self._validation.DeleteResults(DeleteResultsRequest(task_id=task_id), timeout=DELETE_S), "validation")
+        await errors.answered(
+            self._validation.DeleteResults(DeleteResultsRequest(task_id=task_id), timeout=DELETE_S),
+            "validation",
+        )

@@ -5,7 +5,13 @@ from collections.abc import AsyncGenerator
 import grpc
 
 from services.common import errors
-from sluice.validation.v1.validation_pb2 import GetReportRequest, GetReportResponse, Report, ValidateObjectRequest, ValidateObjectResponse
+from sluice.validation.v1.validation_pb2 import (
+    GetReportRequest,
+    GetReportResponse,
+    Report,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+)
 from sluice.validation.v1.validation_pb2_grpc import ValidationServiceStub
 
 SERVICE = "validation"
@@ -17,11 +23,17 @@ class ValidationRpc:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ValidationServiceStub(channel)
 
-    def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+    def validate(
+        self, request: ValidateObjectRequest, timeout_s: float
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
         """Progress, then the report."""
-        return errors.streamed(lambda: self._stub.ValidateObject(request, timeout=timeout_s), SERVICE)
+        return errors.streamed(
+            lambda: self._stub.ValidateObject(request, timeout=timeout_s), SERVICE
+        )
 
     async def report(self, task_id: str, attempt: int) -> Report:
         """The report of an attempt."""
-        answer: GetReportResponse = await errors.answered(self._stub.GetReport(GetReportRequest(task_id=task_id, attempt=attempt)), SERVICE)
+        answer: GetReportResponse = await errors.answered(
+            self._stub.GetReport(GetReportRequest(task_id=task_id, attempt=attempt)), SERVICE
+        )
         return answer.report

@@ -1,1 +1,3 @@
-"""The stages of the pipeline: each does its work by idempotent calls and ends with one transition."""
+"""The stages of the pipeline: each does its work by idempotent calls and ends with one
+transition.
+"""

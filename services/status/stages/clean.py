@@ -1,5 +1,6 @@
-"""CLEANING: ends only when no Druid task of the load runs and no query sees one of its rows, and when it is known what is left of the
-loads that it replaced."""
+"""CLEANING: ends only when no Druid task of the load runs and no query sees one of its rows, and
+when it is known what is left of the loads that it replaced.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -58,7 +59,8 @@ async def remove_all(run: Run, loads: Loads, records: Records) -> None:
     except errors.SluiceError as failure:
         if failure.reason != ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE:
             raise
-        # Rows of a load that failed must not stay, even where what they replaced can no longer come back.
+        # Rows of a load that failed must not stay, even where what they replaced can no longer come
+        # back.
         logs.get().error("load.not_restorable", reason=failure.problem.message)
         await remove(run, loads, Left(undone=undone))
 
@@ -67,7 +69,8 @@ async def remove(run: Run, loads: Loads, segments: Left, taken: Taken | None = N
     """Removes the task's loads. `taken` is called with the segments that were taken out of use.
 
     Raises:
-        SluiceError: DEADLINE_EXCEEDED when rows were still visible after PATIENCE_S, and whatever the gateway raises.
+        SluiceError: DEADLINE_EXCEEDED when rows were still visible after PATIENCE_S, and whatever
+        the gateway raises.
     """
     until = monotonic() + PATIENCE_S
     while True:
@@ -77,7 +80,11 @@ async def remove(run: Run, loads: Loads, segments: Left, taken: Taken | None = N
             await taken(left.segments)
         if left.removed:
             return
-        await run.progress(Progress("What Druid has of the load is being removed.", left.rows_visible, None, "rows"))
+        await run.progress(
+            Progress(
+                "What Druid has of the load is being removed.", left.rows_visible, None, "rows"
+            )
+        )
         if asked >= until:
             message = f"{left.rows_visible:,} rows of the load are still visible in Druid."
             raise errors.error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, message)

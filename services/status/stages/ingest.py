@@ -1,7 +1,7 @@
 """INGESTING: has Druid load the parts.
 
-A load keeps its attempt number, and so its id in Druid, over all workers. It is given up for a new one only when its Druid task has ended
-and a query counts 0 of its rows.
+A load keeps its attempt number, and so its id in Druid, over all workers. It is given up for a new
+one only when its Druid task has ended and a query counts 0 of its rows.
 """
 
 from contextlib import aclosing
@@ -10,14 +10,27 @@ from services.common import errors
 from services.status.pipeline.run import Run, to_its_end
 from services.status.ports import Loads, Records, Validation
 from services.status.stages.clean import remove_all
-from services.status.tasks.loads import load_id, plan_request, submit_request, verify_request, watch_request
+from services.status.tasks.loads import (
+    load_id,
+    plan_request,
+    submit_request,
+    verify_request,
+    watch_request,
+)
 from services.status.tasks.machine import Move, State
 from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionRequest, PlanIngestionResponse, WatchLoadResponse
+from sluice.druid.v1.druid_pb2 import (
+    LoadPhase,
+    PlanIngestionRequest,
+    PlanIngestionResponse,
+    WatchLoadResponse,
+)
 
 CUT_SHORT_WAIT_MS = 10_000
-"""How long all rows of a load are waited for whose report speaks of fewer: the reports of sub-tasks can be lacking."""
+"""How long all rows of a load are waited for whose report speaks of fewer: the reports of sub-tasks
+can be lacking.
+"""
 
 
 class LoadLostError(Exception):
@@ -36,7 +49,10 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
     """
     if run.task.load_attempt is None:
         attempt = run.owner.attempt
-        await run.record(load_attempt=attempt, druid_task_ids=[*run.task.druid_task_ids, load_id(run.task.task_id, attempt)])
+        await run.record(
+            load_attempt=attempt,
+            druid_task_ids=[*run.task.druid_task_ids, load_id(run.task.task_id, attempt)],
+        )
     if run.task.druid_task_id is None:
         await _submit(run, validation, loads, records)
     last = await _follow(run, loads)
@@ -49,13 +65,22 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
             await _loaded(run)
         case LoadPhase.LOAD_PHASE_FAILED:
             await remove_all(run, loads, records)
-            problem = last.problem if last.problem.code else errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
+            problem = (
+                last.problem
+                if last.problem.code
+                else errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "The load failed.")
+            )
             raise LoadLostError(problem)
         case LoadPhase.LOAD_PHASE_UNKNOWN:
-            problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "Druid no longer knows the load.")
+            problem = errors.problem(
+                ErrorReason.ERROR_REASON_DRUID_TASK_FAILED, "Druid no longer knows the load."
+            )
             await _reconcile(run, loads, records, problem)
         case _:
-            raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The Druid gateway stopped following the load.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                "The Druid gateway stopped following the load.",
+            )
 
 
 async def _submit(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
@@ -71,16 +96,23 @@ async def _submit(run: Run, validation: Validation, loads: Loads, records: Recor
     )
 
 
-async def _record_replaced(run: Run, loads: Loads, records: Records, request: PlanIngestionRequest) -> None:
+async def _record_replaced(
+    run: Run, loads: Loads, records: Records, request: PlanIngestionRequest
+) -> None:
     """Keeps what the load will replace: what undoing it has to bring back."""
     plan = await loads.plan(request)
     await _as_planned(run, records, plan)
     await records.add(run.owner, "REPLACED", plan.replaced)
-    await run.record(interval_start_millis=plan.interval.start_millis, interval_end_millis=plan.interval.end_millis)
+    await run.record(
+        interval_start_millis=plan.interval.start_millis,
+        interval_end_millis=plan.interval.end_millis,
+    )
 
 
 async def _as_planned(run: Run, records: Records, now: PlanIngestionResponse) -> None:
-    """Refuses a load that would replace other rows than the plan that was applied: loads that went first may have changed them."""
+    """Refuses a load that would replace other rows than the plan that was applied: loads that went
+    first may have changed them.
+    """
     kept = await records.plan(run.task.task_id)
     if kept is None:
         return
@@ -97,9 +129,13 @@ async def _follow(run: Run, loads: Loads) -> WatchLoadResponse:
     async with aclosing(loads.watch(watch_request(run.task), run.remaining_s)) as steps:
         async for step in steps:
             if step.phase == LoadPhase.LOAD_PHASE_WAITING:
-                await run.progress(Progress("Waiting for a free slot in Druid.", 0, run.task.rows_loadable, "rows"))
+                await run.progress(
+                    Progress("Waiting for a free slot in Druid.", 0, run.task.rows_loadable, "rows")
+                )
             elif step.phase == LoadPhase.LOAD_PHASE_RUNNING:
-                await run.progress(Progress(_loading(step), step.rows_processed, run.task.rows_loadable, "rows"))
+                await run.progress(
+                    Progress(_loading(step), step.rows_processed, run.task.rows_loadable, "rows")
+                )
             else:
                 break
     return step
@@ -116,12 +152,15 @@ async def _loaded(run: Run) -> None:
 
 
 def _cut_short(run: Run, last: WatchLoadResponse) -> bool:
-    """Whether Druid, by its own report, read fewer rows than it was given: it takes the end of a broken connection for the end of a file,
-    and calls that SUCCESS (ADR 0003)."""
+    """Whether Druid, by its own report, read fewer rows than it was given: it takes the end of a
+    broken connection for the end of a file, and calls that SUCCESS (ADR 0003).
+    """
     return last.HasField("rows_processed") and last.rows_processed < (run.task.rows_loadable or 0)
 
 
-async def _reconcile(run: Run, loads: Loads, records: Records, problem: Problem, wait_ms: int = 0) -> None:
+async def _reconcile(
+    run: Run, loads: Loads, records: Records, problem: Problem, wait_ms: int = 0
+) -> None:
     """What counts is what a query counts: the load is there, or it is removed for another one."""
     seen = await loads.verify(verify_request(run.task, wait_ms))
     if seen.rows == run.task.rows_loadable:

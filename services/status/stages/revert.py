@@ -1,5 +1,6 @@
-"""REVERTING: a SUCCEEDED load is taken out of Druid again. Not a state of the task: it stays SUCCEEDED, and its load state says what became
-of the rows."""
+"""REVERTING: a SUCCEEDED load is taken out of Druid again. Not a state of the task: it stays
+SUCCEEDED, and its load state says what became of the rows.
+"""
 
 from functools import partial
 
@@ -61,7 +62,9 @@ async def _refused(run: Run, loads: Loads, records: Records, problem: Problem) -
 
 
 async def _reverted(run: Run, records: Records, counted: Recount) -> Outcome:
-    """REVERTED, after the loads of the same stretch of time were counted: they must have what they had."""
+    """REVERTED, after the loads of the same stretch of time were counted: they must have what they
+    had.
+    """
     task = run.task
     rows = f"{task.row_count:,} rows" if task.row_count is not None else "rows"
     message = f"The load was undone: its {rows} are no longer in {task.datasource_name}."

@@ -15,17 +15,31 @@ from services.status.tasks.loads import load_id
 from services.status.tasks.machine import Move, State
 from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.validation.v1.validation_pb2 import LoadType, Report, ValidateObjectRequest, ValidationProgress, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    LoadType,
+    Report,
+    ValidateObjectRequest,
+    ValidationProgress,
+    Verdict,
+)
 
 EXPECTED_SUMS = 5
 """Numeric columns whose sums Druid must show."""
 
-_PHASES = {"fetch": "The file is being fetched.", "scan": "The rows are being read.", "parts": "The rows are being written for Druid."}
+_PHASES = {
+    "fetch": "The file is being fetched.",
+    "scan": "The rows are being read.",
+    "parts": "The rows are being written for Druid.",
+}
 _NUMERIC = {LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE}
 
 
-async def validate(run: Run, validation: Validation, expectations: Expectations, loads: Loads, records: Records) -> None:
-    """To INGESTING, to PLANNED where the task is to stop there, or to REJECTED for what the file is or for being there already."""
+async def validate(
+    run: Run, validation: Validation, expectations: Expectations, loads: Loads, records: Records
+) -> None:
+    """To INGESTING, to PLANNED where the task is to stop there, or to REJECTED for what the file is
+    or for being there already.
+    """
     report = await _report(run, validation, expectations)
     await expectations.keep(run.task, run.owner, quality_of(report))
     found = _columns(run, report)
@@ -40,7 +54,10 @@ async def validate(run: Run, validation: Validation, expectations: Expectations,
         case Verdict.VERDICT_PASSED:
             await _passed(run, report, found, loads, records)
         case _:
-            raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "The validation service gave a report without a verdict.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_INTERNAL,
+                "The validation service gave a report without a verdict.",
+            )
 
 
 async def _report(run: Run, validation: Validation, expectations: Expectations) -> Report:
@@ -61,7 +78,10 @@ async def _report(run: Run, validation: Validation, expectations: Expectations) 
             if answer.WhichOneof("step") == "report":
                 return answer.report
             await run.progress(_progress(answer.progress))
-    raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The validation service ended without a report.")
+    raise errors.error(
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The validation service ended without a report.",
+    )
 
 
 async def _of_another_datasource(run: Run, rejects_of: str) -> Problem | None:
@@ -69,7 +89,11 @@ async def _of_another_datasource(run: Run, rejects_of: str) -> Problem | None:
     origin = await run.store.get(rejects_of)
     if origin is not None and origin.datasource_name == run.task.datasource_name:
         return None
-    where = "a task that is not known" if origin is None else f"a task of the datasource {origin.datasource_name}"
+    where = (
+        "a task that is not known"
+        if origin is None
+        else f"a task of the datasource {origin.datasource_name}"
+    )
     message = f"The file holds the refused rows of {where}, {rejects_of}."
     return errors.problem(ErrorReason.ERROR_REASON_REJECTS_ELSEWHERE, message, value=rejects_of)
 
@@ -87,35 +111,61 @@ def _columns(run: Run, report: Report) -> dict[str, object]:
         "rows_read": report.rows_read,
         "rows_rejected": report.rows_rejected,
         "rows_skipped": report.rows_skipped,
-        "validation_errors": [problems.to_json(problem) for problem in report.problems[: problems.MAX_KEPT]],
+        "validation_errors": [
+            problems.to_json(problem) for problem in report.problems[: problems.MAX_KEPT]
+        ],
     }
 
 
 def _rejected(report: Report, found: dict[str, object]) -> Move:
     if not report.problems:
-        raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "The validation service rejected the file without saying why.")
+        raise errors.error(
+            ErrorReason.ERROR_REASON_INTERNAL,
+            "The validation service rejected the file without saying why.",
+        )
     problem = report.problems[0]
     return Move(State.REJECTED, problem.message, problem, found)
 
 
 def _outside(run: Run, report: Report) -> Problem | None:
-    """Why the rows do not fit into the stretch of time that they are to replace; None where they do."""
+    """Why the rows do not fit into the stretch of time that they are to replace; None where they
+    do.
+    """
     start, end = run.task.replace_start_millis, run.task.replace_end_millis
-    if start is None or end is None or start <= report.time.min_millis <= report.time.max_millis < end:
+    if (
+        start is None
+        or end is None
+        or start <= report.time.min_millis <= report.time.max_millis < end
+    ):
         return None
     message = f"The file has rows from {_moment(report.time.min_millis)} to {_moment(report.time.max_millis)}, but what is to be replaced "
     message += f"begins at {_moment(start)} and ends before {_moment(end)}."
     outside = report.time.min_millis if report.time.min_millis < start else report.time.max_millis
-    return errors.problem(ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL, message, column=report.time.source_name, value=_moment(outside))
+    return errors.problem(
+        ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL,
+        message,
+        column=report.time.source_name,
+        value=_moment(outside),
+    )
 
 
 def _moment(millis: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)).isoformat().replace("+00:00", "Z")
+    return (
+        (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis))
+        .isoformat()
+        .replace("+00:00", "Z")
+    )
 
 
-async def _passed(run: Run, report: Report, found: dict[str, object], loads: Loads, records: Records) -> None:
+async def _passed(
+    run: Run, report: Report, found: dict[str, object], loads: Loads, records: Records
+) -> None:
     task = run.task
-    sums = {problems.clean(column.name): column.sum for column in report.columns if column.load_type in _NUMERIC and column.HasField("sum")}
+    sums = {
+        problems.clean(column.name): column.sum
+        for column in report.columns
+        if column.load_type in _NUMERIC and column.HasField("sum")
+    }
     columns: dict[str, object] = {
         **found,
         "rows_loadable": report.rows_loadable,
@@ -138,12 +188,16 @@ async def _passed(run: Run, report: Report, found: dict[str, object], loads: Loa
         raise FencedError
     if duplicate:
         message = f"The same bytes are in {task.datasource_name} already, or on their way, as task {duplicate}."
-        problem = errors.problem(ErrorReason.ERROR_REASON_DUPLICATE_CONTENT, message, value=duplicate)
+        problem = errors.problem(
+            ErrorReason.ERROR_REASON_DUPLICATE_CONTENT, message, value=duplicate
+        )
         await run.move(Move(State.REJECTED, message, problem, {**found, "duplicate_of": duplicate}))
 
 
 async def _is_gone(run: Run, task_id: str, loads: Loads, records: Records) -> bool:
-    """Whether none of that load's rows is in Druid any more, because somebody dropped them there; it is noted if so."""
+    """Whether none of that load's rows is in Druid any more, because somebody dropped them there;
+    it is noted if so.
+    """
     other = await run.store.get(task_id)
     if other is None or other.status is not State.SUCCEEDED:
         return False

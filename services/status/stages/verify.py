@@ -23,7 +23,9 @@ PACE_S = 0.5
 
 
 async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> None:
-    """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments loaded, or until the deadline."""
+    """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments
+    loaded, or until the deadline.
+    """
     wrong_since: float | None = None
     standstill = Standstill()
     while True:
@@ -75,7 +77,9 @@ async def _failed(run: Run, seen: VerifyLoadResponse) -> None:
         message = f"Of {expected:,} rows only {seen.rows:,} could be queried in time; Druid has not loaded all segments."
         problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
     elif seen.verified:
-        message = f"All {seen.rows:,} rows can be queried, but not all that they were to replace: Druid "
+        message = (
+            f"All {seen.rows:,} rows can be queried, but not all that they were to replace: Druid "
+        )
         message += "has not loaded all segments."
         problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
     elif seen.rows != expected:

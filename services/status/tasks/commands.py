@@ -1,4 +1,6 @@
-"""What others may do to a task: make it, receive it, end its upload, cancel it. Each is harmless when repeated."""
+"""What others may do to a task: make it, receive it, end its upload, cancel it. Each is harmless
+when repeated.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +16,9 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 MIB = 1024 * 1024
 
 _TRIES = 20
-"""How often a write is tried again because the task moved on between reading and writing: more than a task has states."""
+"""How often a write is tried again because the task moved on between reading and writing: more than
+a task has states.
+"""
 
 
 class Commands:
@@ -31,7 +35,11 @@ class Commands:
         """
         for name in ("request_id", "datasource_name", "original_filename", "file_uri"):
             if "\x00" in getattr(new, name):
-                raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{name} holds a NUL character.", column=name)
+                raise errors.error(
+                    ErrorReason.ERROR_REASON_REQUEST_INVALID,
+                    f"{name} holds a NUL character.",
+                    column=name,
+                )
         await self._store.create(new)
         task = await self._store.by_request(new.request_id)
         if task is not None and _never_arrived(task) and not _differing(task, new):
@@ -41,10 +49,22 @@ class Commands:
             task = await self._store.by_request(new.request_id)
         if task is None:
             message = f"The task id {new.task_id} belongs to another request."
-            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column="task_id", value=new.task_id)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_REQUEST_INVALID,
+                message,
+                column="task_id",
+                value=new.task_id,
+            )
         if differing := _differing(task, new):
-            message = f"The request id came before with another {differing}, as task {task.task_id}."
-            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_ID_REUSED, message, column="request_id", value=new.request_id)
+            message = (
+                f"The request id came before with another {differing}, as task {task.task_id}."
+            )
+            raise errors.error(
+                ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
+                message,
+                column="request_id",
+                value=new.request_id,
+            )
         return task, task.task_id == new.task_id
 
     async def get(self, task_id: str) -> Task:
@@ -55,16 +75,24 @@ class Commands:
         """
         task = await self._store.get(canonical(task_id))
         if task is None:
-            raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
+                f"There is no task {task_id}.",
+                value=task_id,
+            )
         return task
 
-    async def begin_receiving(self, task_id: str, received_size: int, multipart_id: str, writer: str) -> Task:
+    async def begin_receiving(
+        self, task_id: str, received_size: int, multipart_id: str, writer: str
+    ) -> Task:
         """Makes `writer` the one who receives the file; an earlier one is refused from here on.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
         """
-        begun = await self._store.begin_receiving(canonical(task_id), received_size, multipart_id, writer)
+        begun = await self._store.begin_receiving(
+            canonical(task_id), received_size, multipart_id, writer
+        )
         task = await self.get(task_id)
         if not begun:
             raise conflict(task, "receives no more bytes")
@@ -87,9 +115,15 @@ class Commands:
         before = await self.get(task_id)
         progress = received_so_far(received_size, before.file_size, bytes_per_second)
         if findings:
-            progress = replace(progress, message=f"{progress.message} So far: {findings[0].message}")
+            progress = replace(
+                progress, message=f"{progress.message} So far: {findings[0].message}"
+            )
         received = await self._store.receive(
-            before.task_id, multipart_id, writer, progress, [problems.to_json(found) for found in findings]
+            before.task_id,
+            multipart_id,
+            writer,
+            progress,
+            [problems.to_json(found) for found in findings],
         )
         task = await self.get(task_id)
         if not received:
@@ -106,7 +140,9 @@ class Commands:
         columns: dict[str, object] = {"file_size": file_size, "received_size": file_size}
         if sha256:
             columns["sha256"] = sha256
-        move = Move(State.UPLOADED, "The file is complete and waits to be checked.", columns=columns)
+        move = Move(
+            State.UPLOADED, "The file is complete and waits to be checked.", columns=columns
+        )
         for _ in range(_TRIES):
             task = await self.get(task_id)
             if task.status is State.PENDING:
@@ -186,7 +222,9 @@ def received_so_far(done: int, total: int | None, bytes_per_second: float) -> Pr
 
 
 def _never_arrived(task: Task) -> bool:
-    """Whether the task ended before its file was whole, and neither by the file's fault nor on request."""
+    """Whether the task ended before its file was whole, and neither by the file's fault nor on
+    request.
+    """
     uploaded = any(state is State.UPLOADED for state, _ in task.entered)
     on_request = task.problem is not None and task.problem["code"] == "CANCELLED"
     return task.status in {State.CANCELLED, State.FAILED} and not uploaded and not on_request
@@ -194,7 +232,9 @@ def _never_arrived(task: Task) -> bool:
 
 def _check_writer(task: Task, writer: str) -> None:
     if writer and task.status is State.PENDING and task.upload_writer != writer:
-        raise errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "A newer connection sends this file now.")
+        raise errors.error(
+            ErrorReason.ERROR_REASON_WRITER_REPLACED, "A newer connection sends this file now."
+        )
 
 
 def _differing(task: Task, new: NewTask) -> str:
@@ -217,4 +257,7 @@ def _differing(task: Task, new: NewTask) -> str:
 
 
 def _restless(task_id: str) -> errors.SluiceError:
-    return errors.error(ErrorReason.ERROR_REASON_INTERNAL, f"Task {task_id} changed each time that it was to be written.")
+    return errors.error(
+        ErrorReason.ERROR_REASON_INTERNAL,
+        f"Task {task_id} changed each time that it was to be written.",
+    )

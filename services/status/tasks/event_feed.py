@@ -1,8 +1,9 @@
 """Following tasks: the history first, then every event as it is committed, without gap or repeat.
 
-All watchers of a process share one reader. When something is announced, and at least every POLL_S, it reads what is new for all
-watched tasks with two statements and keeps the newest events of each in memory. A watcher whose next event is no longer, or not yet,
-in that memory reads a page from the table at its own pace, so a slow one costs the others nothing.
+All watchers of a process share one reader. When something is announced, and at least every POLL_S,
+it reads what is new for all watched tasks with two statements and keeps the newest events of each
+in memory. A watcher whose next event is no longer, or not yet, in that memory reads a page from the
+table at its own pace, so a slow one costs the others nothing.
 """
 
 import asyncio
@@ -42,7 +43,9 @@ class _Feed:
         self.grew = asyncio.Event()
 
     def since(self, sequence: int) -> list[Change] | None:
-        """The changes from `sequence` on, empty where it has not happened yet; None where memory does not reach back so far."""
+        """The changes from `sequence` on, empty where it has not happened yet; None where memory
+        does not reach back so far.
+        """
         if sequence > self.last:
             return []
         if not self.changes or self.changes[0][0].sequence > sequence:
@@ -101,11 +104,14 @@ class Watch:
         """The task's events from a sequence number on; ends after the one with a terminal state.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE when this process is being stopped.
+            SluiceError: TASK_NOT_FOUND, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE when this process
+            is being stopped.
         """
         task = await self._store.get(task_id)
         if task is None:
-            raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}."
+            )
         wanted = max(from_sequence, 1)
         if wanted > task.last_sequence and task.completed_at is not None:
             return
@@ -119,17 +125,22 @@ class Watch:
                 for event, read in changes:
                     yield event, read
                     wanted = event.sequence + 1
-                    # What comes after the end, when a load is undone, is told as far as it has happened.
-                    if event.ends_the_task or (event.state in TERMINAL and event.sequence >= read.last_sequence):
+                    # What comes after the end, when a load is undone, is told as far as it has
+                    # happened.
+                    if event.ends_the_task or (
+                        event.state in TERMINAL and event.sequence >= read.last_sequence
+                    ):
                         return
                 if not changes:
                     await grew.wait()
 
     async def all(self, from_position: int, datasource: str) -> AsyncIterator[Change]:
-        """The events of all tasks, or of one datasource's, from a position on (0: from now on); never ends by itself.
+        """The events of all tasks, or of one datasource's, from a position on (0: from now on);
+        never ends by itself.
 
         Raises:
-            SluiceError: DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE when this process is being stopped.
+            SluiceError: DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE when this process is being
+            stopped.
         """
         wanted = from_position or await self._store.last_position() + 1
         while True:
@@ -162,7 +173,9 @@ class Watch:
         if not feeds:
             return
         found: dict[str, list[Event]] = {}
-        for event in await self._store.newer_events({task_id: feed.last for task_id, feed in feeds.items()}):
+        for event in await self._store.newer_events(
+            {task_id: feed.last for task_id, feed in feeds.items()}
+        ):
             found.setdefault(event.task_id, []).append(event)
         if not found:
             return
@@ -182,7 +195,11 @@ class Watch:
     def _check_open(self) -> None:
         if self._closed.is_set():
             message = "The status service is being restarted; ask again from the last event seen."
-            raise errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, message, metadata={"service": "status"})
+            raise errors.error(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                message,
+                metadata={"service": "status"},
+            )
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -51,7 +51,13 @@ class Housekeeping:
 
     async def _expire_plans(self) -> None:
         days = self._plan_kept_s / 86_400
-        problem = errors.problem(ErrorReason.ERROR_REASON_PLAN_EXPIRED, f"Nobody applied the plan within {days:g} days.")
-        for task in await self._store.page(Filter(states=[State.PLANNED], stage_older_s=self._plan_kept_s), PLANS):
-            if await self._store.move(task.task_id, State.PLANNED, Move(State.CANCELLED, problem.message, problem)):
+        problem = errors.problem(
+            ErrorReason.ERROR_REASON_PLAN_EXPIRED, f"Nobody applied the plan within {days:g} days."
+        )
+        for task in await self._store.page(
+            Filter(states=[State.PLANNED], stage_older_s=self._plan_kept_s), PLANS
+        ):
+            if await self._store.move(
+                task.task_id, State.PLANNED, Move(State.CANCELLED, problem.message, problem)
+            ):
                 logs.get().info("plan.expired", task_id=task.task_id)

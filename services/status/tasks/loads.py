@@ -40,7 +40,8 @@ def load_id(task_id: str, load_attempt: int) -> str:
 
 def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:
     """What is to be loaded of a validated file."""
-    # What is replaced beside the chunks of the rows: what was said, or what the plan found to be everything.
+    # What is replaced beside the chunks of the rows: what was said, or what the plan found to be
+    # everything.
     replaced = {"REPLACE_INTERVAL": (task.replace_start_millis, task.replace_end_millis)}
     replaced["REPLACE_ALL"] = (task.interval_start_millis, task.interval_end_millis)
     start, end = replaced.get(task.load_mode, (None, None))
@@ -60,14 +61,23 @@ def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadR
         max_millis=report.time.max_millis,
         rows=report.rows_loadable,
         deadline_s=max(1, math.ceil(deadline_s)),
-        replace=None if start is None or end is None else Interval(start_millis=start, end_millis=end),
+        replace=None
+        if start is None or end is None
+        else Interval(start_millis=start, end_millis=end),
     )
 
 
 def plan_request(task: Task, report: Report, rows_per_second: float = 0.0) -> PlanIngestionRequest:
-    """What a load of the validated file would do; `rows_per_second`: what loads of its size had before, 0 where that is not known."""
-    rows = [RowsInTime(start_millis=each.start_millis, rows=each.rows) for each in report.time.rows_in_time]
-    return PlanIngestionRequest(load=submit_request(task, report, deadline_s=1), rows=rows, rows_per_second=rows_per_second)
+    """What a load of the validated file would do; `rows_per_second`: what loads of its size had
+    before, 0 where that is not known.
+    """
+    rows = [
+        RowsInTime(start_millis=each.start_millis, rows=each.rows)
+        for each in report.time.rows_in_time
+    ]
+    return PlanIngestionRequest(
+        load=submit_request(task, report, deadline_s=1), rows=rows, rows_per_second=rows_per_second
+    )
 
 
 def watch_request(task: Task) -> WatchLoadRequest:
@@ -80,9 +90,13 @@ def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
     return VerifyLoadRequest(
         task_id=task.task_id,
         datasource=task.datasource_name,
-        interval=Interval(start_millis=task.interval_start_millis or 0, end_millis=task.interval_end_millis or 0),
+        interval=Interval(
+            start_millis=task.interval_start_millis or 0, end_millis=task.interval_end_millis or 0
+        ),
         expected_rows=task.rows_loadable or 0,
-        expected_sums=[ExpectedSum(column=column, sum=value) for column, value in task.expected_sums.items()],
+        expected_sums=[
+            ExpectedSum(column=column, sum=value) for column, value in task.expected_sums.items()
+        ],
         wait_ms=wait_ms,
         mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
     )
@@ -102,8 +116,9 @@ def count_request(datasource: str, others: Sequence[OtherLoad], wait_ms: int) ->
 
 @dataclass(frozen=True)
 class Left:
-    """Segments by what has to become of them when a load goes. `own`: those that hold its rows alone;
-    `replaced`: they come back; `undone`: they do not, as others took them out of use since."""
+    """Segments by what has to become of them when a load goes. `own`: those that hold its rows
+    alone; `replaced`: they come back; `undone`: they do not, as others took them out of use since.
+    """
 
     own: Sequence[str] = ()
     replaced: Sequence[str] = ()

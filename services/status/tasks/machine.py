@@ -1,4 +1,6 @@
-"""The states of a task and the ways between them: the one place that says which transition is allowed. Pure."""
+"""The states of a task and the ways between them: the one place that says which transition is
+allowed. Pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +44,16 @@ CLEAN_TARGETS = frozenset({State.FAILED, State.CANCELLED, State.TIMEOUT})
 _NEXT: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.UPLOADED, State.REJECTED, State.FAILED, State.CANCELLED}),
     State.UPLOADED: frozenset({State.VALIDATING, State.FAILED, State.CANCELLED}),
-    State.VALIDATING: frozenset({State.PLANNED, State.INGESTING, State.REJECTED, State.FAILED, State.CANCELLED, State.TIMEOUT}),
+    State.VALIDATING: frozenset(
+        {
+            State.PLANNED,
+            State.INGESTING,
+            State.REJECTED,
+            State.FAILED,
+            State.CANCELLED,
+            State.TIMEOUT,
+        }
+    ),
     State.PLANNED: frozenset({State.INGESTING, State.CANCELLED}),
     State.INGESTING: frozenset({State.VERIFYING, State.CLEANING}),
     State.VERIFYING: frozenset({State.SUCCEEDED, State.CLEANING}),
@@ -89,17 +100,23 @@ def is_worked_on(state: State) -> bool:
 
 
 def cancel(state: State, problem: Problem) -> Move | None:
-    """The transition that cancelling means in `state`; None where the task is ending or has ended. `problem` says who cancelled."""
+    """The transition that cancelling means in `state`; None where the task is ending or has ended.
+    `problem` says who cancelled.
+    """
     if not _INFO[state].cancellable:
         return None
     if state in LOADED:
         columns = {"clean_target": State.CANCELLED, "cancel_requested": True}
-        return Move(State.CLEANING, "Cancelled; what Druid has of it is being removed.", problem, columns)
+        return Move(
+            State.CLEANING, "Cancelled; what Druid has of it is being removed.", problem, columns
+        )
     return Move(State.CANCELLED, problem.message, problem, {"cancel_requested": True})
 
 
 def end_badly(state: State, target: State, problem: Problem) -> Move:
-    """The transition to a bad end, FAILED or TIMEOUT, through CLEANING where rows may be in Druid."""
+    """The transition to a bad end, FAILED or TIMEOUT, through CLEANING where rows may be in
+    Druid.
+    """
     if state in LOADED:
         message = f"{problem.message} What Druid has of it is being removed."
         return Move(State.CLEANING, message, problem, {"clean_target": target})

@@ -82,13 +82,22 @@ def time_range(start_millis: int | None, end_millis: int | None) -> task_pb2.Tim
 
 
 def timings(task: Task) -> list[status_pb2.StageTiming]:
-    """How long each stage took, from the states that the task entered; the last runs until the database's now."""
+    """How long each stage took, from the states that the task entered; the last runs until the
+    database's now.
+    """
     found = []
     ends: list[datetime | None] = [time for _, time in task.entered[1:]]
     for (state, start), end in zip(task.entered, [*ends, None], strict=False):
         if stage := STAGE_OF.get(state):
             seconds = ((end or task.now) - start).total_seconds()
-            found.append(status_pb2.StageTiming(stage=stage, seconds=seconds, start_time=time_stamp(start), end_time=time_stamp(end)))
+            found.append(
+                status_pb2.StageTiming(
+                    stage=stage,
+                    seconds=seconds,
+                    start_time=time_stamp(start),
+                    end_time=time_stamp(end),
+                )
+            )
     return found
 
 

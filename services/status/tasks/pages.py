@@ -12,7 +12,9 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 def token_after(task: Task) -> str:
     """Token of the page that begins after `task`."""
-    return base64.urlsafe_b64encode(f"{task.created_at.isoformat()} {task.task_id}".encode()).decode()
+    return base64.urlsafe_b64encode(
+        f"{task.created_at.isoformat()} {task.task_id}".encode()
+    ).decode()
 
 
 def place_of(token: str) -> tuple[datetime, str]:
@@ -22,11 +24,15 @@ def place_of(token: str) -> tuple[datetime, str]:
         SluiceError: PAGE_TOKEN_INVALID.
     """
     try:
-        time, task_id = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").split(" ")
+        time, task_id = (
+            base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").split(" ")
+        )
         created_at = datetime.fromisoformat(time)
         if created_at.tzinfo is None:
             raise ValueError("no time zone")
         return created_at.astimezone(UTC), str(UUID(task_id))
     except (ValueError, OverflowError, binascii.Error) as failure:
         message = "The page token was not made by this server."
-        raise errors.error(ErrorReason.ERROR_REASON_PAGE_TOKEN_INVALID, message, column="page_token", value=token) from failure
+        raise errors.error(
+            ErrorReason.ERROR_REASON_PAGE_TOKEN_INVALID, message, column="page_token", value=token
+        ) from failure

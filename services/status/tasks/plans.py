@@ -1,4 +1,6 @@
-"""Plans of loads: made once the file has been judged, kept, and carried out when somebody says so."""
+"""Plans of loads: made once the file has been judged, kept, and carried out when somebody says
+so.
+"""
 
 import hashlib
 
@@ -24,7 +26,9 @@ async def make(task: Task, report: Report, loads: Loads, records: Records) -> Ke
     Raises:
         SluiceError: as PlanIngestion.
     """
-    plan = await loads.plan(plan_request(task, report, await records.rows_per_second(report.rows_loadable)))
+    plan = await loads.plan(
+        plan_request(task, report, await records.rows_per_second(report.rows_loadable))
+    )
     return KeptPlan(_hash(task, plan), plan.SerializeToString())
 
 
@@ -36,7 +40,14 @@ def begin(task: Task, rows: int) -> Move:
 class Plans:
     """The plans of tasks in PLANNED and later."""
 
-    def __init__(self, commands: Commands, records: LoadRecords, store: Store, validation: Validation, loads: Loads) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        records: LoadRecords,
+        store: Store,
+        validation: Validation,
+        loads: Loads,
+    ) -> None:
         self._commands = commands
         self._records = records
         self._store = store
@@ -64,12 +75,15 @@ class Plans:
         """Begins the load if its plan is the one that is meant, and still holds.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, NOT_PLANNED, STATE_CONFLICT, PLAN_STALE, DUPLICATE_CONTENT, DRUID_UNAVAILABLE, ...
+            SluiceError: TASK_NOT_FOUND, NOT_PLANNED, STATE_CONFLICT, PLAN_STALE, DUPLICATE_CONTENT,
+            DRUID_UNAVAILABLE, ...
         """
         task = await self._commands.get(task_id)
         kept = await self._kept(task)
         if kept.plan_hash != plan_hash:
-            raise errors.error(ErrorReason.ERROR_REASON_PLAN_STALE, "This is not the task's plan.", value=plan_hash)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_PLAN_STALE, "This is not the task's plan.", value=plan_hash
+            )
         if task.status is State.PLANNED:
             report = await self._validation.report(task.task_id, task.report_attempt)
             now = await make(task, report, self._loads, self._records)
@@ -87,7 +101,9 @@ class Plans:
         kept = await self._records.plan(task.task_id)
         if kept is None:
             message = f"The task has no plan: it is {task.status}."
-            raise errors.error(ErrorReason.ERROR_REASON_NOT_PLANNED, message, metadata={"state": str(task.status)})
+            raise errors.error(
+                ErrorReason.ERROR_REASON_NOT_PLANNED, message, metadata={"state": str(task.status)}
+            )
         return kept
 
     async def _begin(self, task: Task) -> None:
@@ -105,4 +121,6 @@ def _hash(task: Task, plan: PlanIngestionResponse) -> str:
     what.CopyFrom(plan)
     what.ClearField("sub_tasks")
     what.ClearField("estimated_seconds")
-    return hashlib.sha256(task.task_id.encode() + what.SerializeToString(deterministic=True)).hexdigest()
+    return hashlib.sha256(
+        task.task_id.encode() + what.SerializeToString(deterministic=True)
+    ).hexdigest()

@@ -1,4 +1,6 @@
-"""Problems as PostgreSQL keeps them, in the shape that users see: code, message, line, column, value, action, actor."""
+"""Problems as PostgreSQL keeps them, in the shape that users see: code, message, line, column,
+value, action, actor.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""The receipt of a load: what became of every row of its file, and how that was proven. Made from what the task keeps."""
+"""The receipt of a load: what became of every row of its file, and how that was proven. Made from
+what the task keeps.
+"""
 
 from services.status.db.load_records import LoadRecords
 from services.status.db.store import conflict
@@ -20,7 +22,9 @@ async def receipt(commands: Commands, records: LoadRecords, task_id: str) -> Get
         raise conflict(task, "has no receipt")
     segments = await records.own_segments(task.task_id)
     told = task_message(task)
-    chunks = dict.fromkeys((each.interval.start_millis, each.interval.end_millis) for each in segments)
+    chunks = dict.fromkeys(
+        (each.interval.start_millis, each.interval.end_millis) for each in segments
+    )
     return GetReceiptResponse(
         task_id=told.task_id,
         state=told.state,

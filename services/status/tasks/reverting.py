@@ -20,12 +20,19 @@ async def revert(commands: Commands, records: LoadRecords, task_id: str) -> Task
     task = await commands.get(task_id)
     if task.status is not State.SUCCEEDED:
         message = f"Only a load that succeeded can be undone; the task is {task.status}."
-        raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)})
+        raise errors.error(
+            ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)}
+        )
     newer = await records.begin_undo(task, "The load is being undone.")
     if newer:
         names = ", ".join(f"{each.filename} (task {each.task_id})" for each in newer[:MAX_NAMED])
         more = f" and {len(newer) - MAX_NAMED} more" if len(newer) > MAX_NAMED else ""
         message = f"Newer loads lie on the same stretches of {task.datasource_name}: {names}{more}."
         tasks = ",".join(each.task_id for each in newer)
-        raise errors.error(ErrorReason.ERROR_REASON_NEWER_LOADS, message, value=newer[0].task_id, metadata={"tasks": tasks})
+        raise errors.error(
+            ErrorReason.ERROR_REASON_NEWER_LOADS,
+            message,
+            value=newer[0].task_id,
+            metadata={"tasks": tasks},
+        )
     return await commands.get(task_id)

@@ -1,4 +1,6 @@
-"""A task and its events as the domain sees them: the rows of `ingestion_tasks` and `task_events`."""
+"""A task and its events as the domain sees them: the rows of `ingestion_tasks` and
+`task_events`.
+"""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -65,7 +67,9 @@ class Task:
     stage_waits: int
     stage_takeovers: int
     stage_seconds: float
-    """Seconds since the state was entered, by the database's clock, without waiting for a free worker."""
+    """Seconds since the state was entered, by the database's clock, without waiting for a free
+    worker.
+    """
     cancel_requested: bool
     in_lane: bool
     """Whether its load may be in Druid; see lanes.py."""
@@ -92,7 +96,9 @@ class Task:
         values = {field.name: row[field.name] for field in fields(cls)}
         values["status"] = State(values["status"])
         values["clean_target"] = State(values["clean_target"]) if values["clean_target"] else None
-        values["entered"] = [(State(state), datetime.fromisoformat(time)) for state, time in values["entered"] or []]
+        values["entered"] = [
+            (State(state), datetime.fromisoformat(time)) for state, time in values["entered"] or []
+        ]
         return cls(**values)
 
 
@@ -160,7 +166,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Owner:
-    """The claim under which a worker writes: a write whose numbers are no longer the row's changes nothing (fencing)."""
+    """The claim under which a worker writes: a write whose numbers are no longer the row's changes
+    nothing (fencing).
+    """
 
     task_id: str
     attempt: int

@@ -11,7 +11,9 @@ TIMEOUT_S = 10.0
 
 
 class WebhookHttp:
-    """Connects to the address that was checked, under the name that the URL has; follows no redirect and no proxy."""
+    """Connects to the address that was checked, under the name that the URL has; follows no
+    redirect and no proxy.
+    """
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(
@@ -52,5 +54,17 @@ class WebhookHttp:
 def _pinned(target: Target) -> str:
     """The URL with the checked address in the place of the name."""
     parts = urlsplit(target.url)
-    address = f"[{target.address}]" if isinstance(target.address, ipaddress.IPv6Address) else str(target.address)
-    return urlunsplit((parts.scheme, address + (f":{parts.port}" if parts.port else ""), parts.path or "/", parts.query, ""))
+    address = (
+        f"[{target.address}]"
+        if isinstance(target.address, ipaddress.IPv6Address)
+        else str(target.address)
+    )
+    return urlunsplit(
+        (
+            parts.scheme,
+            address + (f":{parts.port}" if parts.port else ""),
+            parts.path or "/",
+            parts.query,
+            "",
+        )
+    )

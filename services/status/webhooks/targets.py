@@ -1,5 +1,7 @@
-"""Where a webhook may point to. A name is resolved once, every address that it stands for is checked, and the connection goes to a checked
-address, so that an answer of DNS that changes in between leads nowhere."""
+"""Where a webhook may point to. A name is resolved once, every address that it stands for is
+checked, and the connection goes to a checked address, so that an answer of DNS that changes in
+between leads nowhere.
+"""
 
 import asyncio
 import ipaddress
@@ -20,7 +22,10 @@ MAX_URL_CHARS = 2000
 
 LOOKUP_S = 5.0
 
-_TUNNELS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
+_TUNNELS = [
+    ipaddress.ip_network(net)
+    for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+]
 """IPv6 addresses that stand for IPv4 ones."""
 
 
@@ -30,7 +35,9 @@ class Target:
 
     url: str
     host: str
-    """Name for the Host header and the certificate, with the port where it is not the scheme's own."""
+    """Name for the Host header and the certificate, with the port where it is not the scheme's
+    own.
+    """
     name: str
     address: IpAddress
 
@@ -86,12 +93,18 @@ class Targets:
 
 
 def may_be_reached(address: IpAddress, allowed: Sequence[Network]) -> bool:
-    """Whether a webhook may go there: on the public internet, or in a network that the administrator named."""
+    """Whether a webhook may go there: on the public internet, or in a network that the
+    administrator named.
+    """
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if any(address in network for network in allowed if network.version == address.version):
         return True
-    return address.is_global and not address.is_multicast and not any(address in net for net in _TUNNELS if net.version == address.version)
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not any(address in net for net in _TUNNELS if net.version == address.version)
+    )
 
 
 def _forbidden(message: str) -> errors.SluiceError:

@@ -25,7 +25,8 @@ class Background:
     def _done(self, task: "asyncio.Task[Any]") -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # Whoever waited and has gone no longer hears of a failure; the work itself has logged it.
+            # Whoever waited and has gone no longer hears of a failure; the work itself has logged
+            # it.
             task.exception()
 
     async def drain(self, timeout_s: float) -> None:

@@ -1,4 +1,6 @@
-"""From chunks of any size to an object: parts of one size, a few of them on their way at once, the rest never in memory."""
+"""From chunks of any size to an object: parts of one size, a few of them on their way at once, the
+rest never in memory.
+"""
 
 import asyncio
 import hashlib
@@ -19,20 +21,31 @@ _MIB = 1024 * 1024
 
 
 def part_size_for(size: int, smallest: int) -> int:
-    """Size of the parts of a file of up to `size` bytes: `smallest`, or the whole MiB with which 10,000 parts suffice."""
+    """Size of the parts of a file of up to `size` bytes: `smallest`, or the whole MiB with which
+    10,000 parts suffice.
+    """
     needed = -(-size // MAX_PARTS)
     return max(smallest, -(-needed // _MIB) * _MIB)
 
 
 class PartWriter:
-    """Writes one object, going on after what is stored of it; `start` first. At most `in_flight` + 1 buffers of a part's size exist, and
-    each is used again.
+    """Writes one object, going on after what is stored of it; `start` first. At most `in_flight` +
+    1 buffers of a part's size exist, and each is used again.
 
-    A file that is smaller than a part is put at once, at `complete`. Parts are written by tasks of the group that is passed to `start`;
-    a failed part therefore ends everything in that group.
+    A file that is smaller than a part is put at once, at `complete`. Parts are written by tasks of
+    the group that is passed to `start`; a failed part therefore ends everything in that group.
     """
 
-    def __init__(self, store: ObjectStore, uri: str, stored: Stored, in_flight: int, timings: Timings, *, resumable: bool = False) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        uri: str,
+        stored: Stored,
+        in_flight: int,
+        timings: Timings,
+        *,
+        resumable: bool = False,
+    ) -> None:
         self.size = stored.parts_size
         """Bytes taken so far, with those of earlier streams."""
         self.multipart_id = stored.multipart_id
@@ -91,8 +104,9 @@ class PartWriter:
                 await self._send()
 
     async def drain(self) -> bytes:
-        """Waits until every byte is hashed and all parts are stored; returns the SHA-256 of the whole, or nothing where an earlier stream
-        had a part of it. Nothing is visible yet."""
+        """Waits until every byte is hashed and all parts are stored; returns the SHA-256 of the
+        whole, or nothing where an earlier stream had a part of it. Nothing is visible yet.
+        """
         self._buffer = self._buffer[: self._filled]
         if self._sent and self._filled:
             await self._send()
@@ -102,8 +116,9 @@ class PartWriter:
         return self._sha256.digest() if self._sha256 and not self.whole else b""
 
     async def suspend(self, task_id: str) -> str:
-        """Waits until all parts are stored and puts what is left as a tail: every byte that was taken is then safe. Returns the key of the
-        tail, or an empty text where there is none."""
+        """Waits until all parts are stored and puts what is left as a tail: every byte that was
+        taken is then safe. Returns the key of the tail, or an empty text where there is none.
+        """
         await self._all_stored()
         if not self._filled:
             return ""
@@ -120,19 +135,28 @@ class PartWriter:
         if self.whole:
             return
         if self._sent:
-            await self._store.complete_multipart(self._uri, self.multipart_id, [self._parts[number] for number in sorted(self._parts)])
+            await self._store.complete_multipart(
+                self._uri,
+                self.multipart_id,
+                [self._parts[number] for number in sorted(self._parts)],
+            )
         else:
             await self._store.put(self._uri, self._buffer, self._crc32c)
 
     async def discard(self) -> str:
-        """Lets go of the buffers; returns the multipart upload that may have to be aborted, or an empty text. After the group has ended."""
+        """Lets go of the buffers; returns the multipart upload that may have to be aborted, or an
+        empty text. After the group has ended.
+        """
         self._buffer, self._spare = bytearray(), []
         if self._opening is not None and not self.multipart_id:
-            # The opening was not cancelled with the rest: its answer is the only place where the id stands.
+            # The opening was not cancelled with the rest: its answer is the only place where the id
+            # stands.
             try:
                 self.multipart_id = await self._opening
             except SluiceError as failure:
-                logs.get().info("multipart.not_opened", uri=self._uri, reason=failure.problem.message)
+                logs.get().info(
+                    "multipart.not_opened", uri=self._uri, reason=failure.problem.message
+                )
         return self.multipart_id
 
     async def _all_stored(self) -> None:
@@ -140,7 +164,9 @@ class PartWriter:
 
     async def _send(self) -> None:
         if not self.multipart_id:
-            self._opening = asyncio.create_task(self._store.open_multipart(self._uri, resumable=self._resumable))
+            self._opening = asyncio.create_task(
+                self._store.open_multipart(self._uri, resumable=self._resumable)
+            )
             self.multipart_id = await asyncio.shield(self._opening)
             self.opened.set()
         await self._slots.acquire()
@@ -153,17 +179,22 @@ class PartWriter:
 
     async def _put(self, number: int, buffer: bytearray) -> None:
         try:
-            # Tasks get the lock in the order in which they ask for it, which is the order of the parts.
+            # Tasks get the lock in the order in which they ask for it, which is the order of the
+            # parts.
             async with self._hashing:
                 checksum = await self._digest(buffer)
             with self._timings.step("store"):
-                self._parts[number] = await self._store.put_part(self._uri, self.multipart_id, number, buffer, checksum)
+                self._parts[number] = await self._store.put_part(
+                    self._uri, self.multipart_id, number, buffer, checksum
+                )
             self._spare.append(buffer)
         finally:
             self._slots.release()
 
     async def _digest(self, buffer: bytearray) -> int:
-        """CRC-32C of the buffer, after adding it to the SHA-256 of the whole. In a thread: both let go of the interpreter's lock."""
+        """CRC-32C of the buffer, after adding it to the SHA-256 of the whole. In a thread: both let
+        go of the interpreter's lock.
+        """
 
         def digest() -> tuple[int, float]:
             started = perf_counter()

@@ -1,4 +1,6 @@
-"""How a stream ends: its file becomes an object and its task UPLOADED; or it is kept for a later stream; or nothing of it is left."""
+"""How a stream ends: its file becomes an object and its task UPLOADED; or it is kept for a later
+stream; or nothing of it is left.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +35,8 @@ class Outcome:
         """Makes the object of what is stored, then the task UPLOADED.
 
         Raises:
-            SluiceError: STORAGE_UNAVAILABLE, UPLOAD_CLOSED, or what the status service refuses with.
+            SluiceError: STORAGE_UNAVAILABLE, UPLOAD_CLOSED, or what the status service refuses
+            with.
         """
         task, parts, timings = stream.task, stream.parts, stream.timings
         with timings.step("complete"):
@@ -46,14 +49,26 @@ class Outcome:
             await self._cleanup.remove(Leftover(task.file_uri, tails=task.task_id))
         seconds = perf_counter() - stream.started
         rate = round((parts.size - stream.begun_at) / seconds / 1e6, 1)
-        timings.log("upload.completed", bytes=parts.size, parts=parts.parts, elapsed_s=round(seconds, 4), mb_per_s=rate)
+        timings.log(
+            "upload.completed",
+            bytes=parts.size,
+            parts=parts.parts,
+            elapsed_s=round(seconds, 4),
+            mb_per_s=rate,
+        )
         return done
 
     async def failed(self, stream: Stream, failure: Exception, sha256: bytes) -> Exception | Task:
-        """Keeps what a later stream can go on with, else ends the task and removes what was stored of it. Returns the error that the
-        caller gets, mostly `failure` itself; or the task, where it is UPLOADED by this very stream and only the answer was lost."""
+        """Keeps what a later stream can go on with, else ends the task and removes what was stored
+        of it. Returns the error that the caller gets, mostly `failure` itself; or the task, where
+        it is UPLOADED by this very stream and only the answer was lost.
+        """
         found = failure.problem if isinstance(failure, SluiceError) else _internal()
-        facts = {"code": errors.code_of(found.code), "reason": found.message, "bytes": stream.parts.size}
+        facts = {
+            "code": errors.code_of(found.code),
+            "reason": found.message,
+            "bytes": stream.parts.size,
+        }
         multipart_id = await stream.parts.discard()
         if stream.survives(failure):
             logs.get().info("upload.interrupted", **facts)
@@ -70,7 +85,9 @@ class Outcome:
         with _unless_away("upload.end_not_told"):
             task = await self._tasks.get(upload_id)
             if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
-                await self._tasks.end(upload_id, TaskState.TASK_STATE_FAILED, problem, unless_begun=True)
+                await self._tasks.end(
+                    upload_id, TaskState.TASK_STATE_FAILED, problem, unless_begun=True
+                )
 
     async def never_begun(self, task: Task, failure: Exception) -> None:
         """Ends the task of a stream that brought no byte, where that means something for the file:
@@ -83,12 +100,25 @@ class Outcome:
         if not one_shot and found.code != ErrorReason.ERROR_REASON_FILE_EMPTY:
             return
         with _unless_away("upload.end_not_told"):
-            ended = await self._tasks.end(task.task_id, _end_state(failure), found, unless_begun=True)
+            ended = await self._tasks.end(
+                task.task_id, _end_state(failure), found, unless_begun=True
+            )
             logs.get().info(
-                "upload.ended", state=TaskState.Name(ended.state), code=errors.code_of(found.code), reason=found.message, bytes=0
+                "upload.ended",
+                state=TaskState.Name(ended.state),
+                code=errors.code_of(found.code),
+                reason=found.message,
+                bytes=0,
             )
 
-    async def _end(self, stream: Stream, failure: Exception, found: Problem, facts: dict[str, object], sha256: bytes) -> Exception | Task:
+    async def _end(
+        self,
+        stream: Stream,
+        failure: Exception,
+        found: Problem,
+        facts: dict[str, object],
+        sha256: bytes,
+    ) -> Exception | Task:
         task, state = stream.task, _end_state(failure)
         try:
             ended = await self._tasks.end(task.task_id, state, found, stream.writer.id)
@@ -101,25 +131,40 @@ class Outcome:
                 case ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
                     ended = Task()
                 case _:
-                    # Whether the task is UPLOADED is not known, so the object stays until the sweeper has ended the task.
+                    # Whether the task is UPLOADED is not known, so the object stays until the
+                    # sweeper has ended the task.
                     logs.get().warning("upload.end_not_told", refusal=str(refusal), **facts)
                     return failure
-        # A writer that this one replaced may have made the object; a task that a worker had is no longer ours to clear.
-        never_uploaded = not ended.attempt and ended.problem.code in {found.code, ErrorReason.ERROR_REASON_UNSPECIFIED}
+        # A writer that this one replaced may have made the object; a task that a worker had is no
+        # longer ours to clear.
+        never_uploaded = not ended.attempt and ended.problem.code in {
+            found.code,
+            ErrorReason.ERROR_REASON_UNSPECIFIED,
+        }
         made = stream.parts.completing or never_uploaded
         left = Leftover(task.file_uri, object=made, tails=task.task_id if stream.resumable else "")
         if left.object or left.tails:
             await self._cleanup.remove(left)
             self._cleanup.keep(left)
         logs.get().info("upload.ended", state=task_states.name_of(state), **facts)
-        return failure if ended.problem.code in (found.code, ErrorReason.ERROR_REASON_UNSPECIFIED) else _ended_otherwise(ended)
+        return (
+            failure
+            if ended.problem.code in (found.code, ErrorReason.ERROR_REASON_UNSPECIFIED)
+            else _ended_otherwise(ended)
+        )
 
     async def _committed(self, stream: Stream, sha256: bytes) -> Exception | Task:
         """The task, where it was our own completion that closed the upload."""
         found = await self._tasks.get(stream.task.task_id)
-        if stream.parts.completing and found.file_size == stream.parts.size and sha256 in (b"", found.sha256):
+        if (
+            stream.parts.completing
+            and found.file_size == stream.parts.size
+            and sha256 in (b"", found.sha256)
+        ):
             return found
-        return errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete already.")
+        return errors.error(
+            ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete already."
+        )
 
 
 @contextmanager
@@ -132,7 +177,9 @@ def _unless_away(event: str) -> Iterator[None]:
 
 
 def _end_state(failure: Exception) -> "TaskState.ValueType":
-    reason = failure.reason if isinstance(failure, SluiceError) else ErrorReason.ERROR_REASON_INTERNAL
+    reason = (
+        failure.reason if isinstance(failure, SluiceError) else ErrorReason.ERROR_REASON_INTERNAL
+    )
     if reason in _CANCELLED:
         return TaskState.TASK_STATE_CANCELLED
     if reason in _REJECTED or isinstance(failure, AbortedError):
@@ -141,7 +188,9 @@ def _end_state(failure: Exception) -> "TaskState.ValueType":
 
 
 def _internal() -> Problem:
-    return errors.problem(ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file arrived.")
+    return errors.problem(
+        ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file arrived."
+    )
 
 
 def _ended_otherwise(task: Task) -> SluiceError:

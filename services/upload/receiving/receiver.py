@@ -1,10 +1,12 @@
 """One stream of bytes becomes one object, or the next bytes of one, or nothing at all.
 
-The order is header, chunk, chunk, ..., then finish, pause or abort. Every way to end is told to the status service. A ONE_SHOT upload that
-ends badly leaves neither an object nor an open multipart upload. A RESUMABLE one keeps what has arrived, whatever breaks, unless the file
-itself is wrong. What a bad end is called:
+The order is header, chunk, chunk, ..., then finish, pause or abort. Every way to end is told to the
+status service. A ONE_SHOT upload that ends badly leaves neither an object nor an open multipart
+upload. A RESUMABLE one keeps what has arrived, whatever breaks, unless the file itself is wrong.
+What a bad end is called:
 
-- REJECTED: the file or the request is wrong (empty, too long, damaged, out of order, or the sender says so by an abort);
+- REJECTED: the file or the request is wrong (empty, too long, damaged, out of order, or the sender
+  says so by an abort);
 - CANCELLED: the sender went away or fell silent (ONE_SHOT);
 - FAILED: something on our side (ONE_SHOT).
 """
@@ -38,7 +40,9 @@ REPORT_INTERVAL_S = 0.5
 """Shortest time between two reports of the bytes received."""
 
 LONGEST_REPORT_INTERVAL_S = 5.0
-"""The interval grows with the time that a stream takes, up to this: the history of a task must not grow without bound."""
+"""The interval grows with the time that a stream takes, up to this: the history of a task must not
+grow without bound.
+"""
 
 SIGN_OF_LIFE_S = 10.0
 """Longest time between two reports, also while no byte arrives."""
@@ -46,13 +50,23 @@ SIGN_OF_LIFE_S = 10.0
 ORDER = "After the header come chunks, then finish, abort, or the pause of a resumable upload."
 
 Last = Finish | Pause | SluiceError
-"""How the bytes of a stream ended: by a message, or by what broke it where the upload outlives that."""
+"""How the bytes of a stream ended: by a message, or by what broke it where the upload outlives
+that.
+"""
 
 
 class Receiver:
     """Receives uploads, up to the limits of the settings."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, background: Background, tees: Tees) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        tasks: Tasks,
+        cleanup: Cleanup,
+        background: Background,
+        tees: Tees,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._tasks = tasks
@@ -62,7 +76,9 @@ class Receiver:
         self._outcome = Outcome(tasks, cleanup)
         self.admission = Admission(
             Share(settings.max_concurrent_uploads, settings.max_bytes_in_flight),
-            Share(settings.max_concurrent_uploads_per_client, settings.max_bytes_in_flight_per_client),
+            Share(
+                settings.max_concurrent_uploads_per_client, settings.max_bytes_in_flight_per_client
+            ),
         )
         """The slots, which imports share."""
         self._writers = Writers(self.admission)
@@ -70,7 +86,9 @@ class Receiver:
         self._stopping = False
 
     def stop(self) -> None:
-        """Streams that break from here on broke because this process ends, not because their client left."""
+        """Streams that break from here on broke because this process ends, not because their client
+        left.
+        """
         self._stopping = True
 
     async def stored(self, task: Task) -> Stored:
@@ -80,18 +98,29 @@ class Receiver:
         return await stored(self._store, task, self._part_size(task))
 
     async def receive(self, steps: AsyncIterator[Step]) -> Task:
-        """The task after the whole stream: UPLOADED or later after a finish; after a pause PENDING, its received_size being safe.
+        """The task after the whole stream: UPLOADED or later after a finish; after a pause PENDING,
+        its received_size being safe.
 
         Raises:
             SluiceError: as WriteUpload in upload.proto names them.
         """
         settings = self._settings
-        writer = Writer(steps, settings.upload_idle_timeout_s, settings.upload_total_timeout_s, settings.upload_min_bytes_per_s)
+        writer = Writer(
+            steps,
+            settings.upload_idle_timeout_s,
+            settings.upload_total_timeout_s,
+            settings.upload_min_bytes_per_s,
+        )
         header = await writer.next()
         if not isinstance(header, Header):
-            raise self._interrupted() if header is None else _out_of_order("The first message has to be the header.")
+            raise (
+                self._interrupted()
+                if header is None
+                else _out_of_order("The first message has to be the header.")
+            )
         logs.bind(task_id=header.upload_id)
-        # A task of its own: when the call is cancelled, because its client left, what has arrived is still put away.
+        # A task of its own: when the call is cancelled, because its client left, what has arrived
+        # is still put away.
         running = self._background.start(self._receive(header, writer))
         try:
             return await asyncio.shield(running)
@@ -198,7 +227,11 @@ class Receiver:
             SluiceError: OFFSET_MISMATCH, STORAGE_UNAVAILABLE.
         """
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
-        kept = await stored(self._store, task, self._part_size(task)) if resumable else Stored(0, self._part_size(task))
+        kept = (
+            await stored(self._store, task, self._part_size(task))
+            if resumable
+            else Stored(0, self._part_size(task))
+        )
         if header.offset != kept.size:
             raise errors.error(
                 ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
@@ -252,13 +285,26 @@ class Receiver:
         """
         timings = Timings()
         with timings.step("open"):
-            tail = await self._store.get(self._store.uri(tail_key(task.task_id, kept.parts_size))) if kept.tail_size else b""
-            expected = await self._tasks.begin(task.task_id, kept.size, kept.multipart_id, writer.id)
+            tail = (
+                await self._store.get(self._store.uri(tail_key(task.task_id, kept.parts_size)))
+                if kept.tail_size
+                else b""
+            )
+            expected = await self._tasks.begin(
+                task.task_id, kept.size, kept.multipart_id, writer.id
+            )
             if task.multipart_id and not kept.multipart_id and not kept.whole:
                 # Of a stream that this one replaces.
                 await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
-        parts = PartWriter(self._store, task.file_uri, kept, self._settings.parts_in_flight, timings, resumable=resumable)
+        parts = PartWriter(
+            self._store,
+            task.file_uri,
+            kept,
+            self._settings.parts_in_flight,
+            timings,
+            resumable=resumable,
+        )
         tee = self._tees.begin(task, expected)
         if kept.size:
             # Of bytes that it has not seen validation cannot judge.
@@ -266,8 +312,9 @@ class Receiver:
         return Stream(task, writer, parts, tee, timings, kept.size, tail)
 
     async def _take(self, stream: Stream) -> tuple[Last, bytes]:
-        """Takes everything up to the end of the stream. All of it is stored then, and the object is not visible yet. Returns how it ended,
-        and the SHA-256 of a finished file where it is known."""
+        """Takes everything up to the end of the stream. All of it is stored then, and the object is
+        not visible yet. Returns how it ended, and the SHA-256 of a finished file where it is known.
+        """
         sha256 = b""
         try:
             async with asyncio.TaskGroup() as group:
@@ -280,7 +327,12 @@ class Receiver:
                     sha256 = sha256 or last.sha256
                 else:
                     await stream.parts.suspend(stream.task.task_id)
-                    await self._tasks.keep(stream.task.task_id, stream.parts.size, stream.parts.multipart_id, stream.writer.id)
+                    await self._tasks.keep(
+                        stream.task.task_id,
+                        stream.parts.size,
+                        stream.parts.multipart_id,
+                        stream.writer.id,
+                    )
                 reporter.cancel()
         except BaseExceptionGroup as failures:
             raise _first(failures) from failures
@@ -329,8 +381,9 @@ class Receiver:
             raise errors.error(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, message)
 
     async def _report(self, stream: Stream) -> None:
-        """Tells the status service what has arrived, until cancelled. Ends the stream when the task has ended meanwhile, or when a stream
-        at another process has taken over."""
+        """Tells the status service what has arrived, until cancelled. Ends the stream when the task
+        has ended meanwhile, or when a stream at another process has taken over.
+        """
         parts, task_id = stream.parts, stream.task.task_id
         told, told_at = (stream.begun_at, parts.multipart_id), perf_counter()
         findings = stream.tee.findings
@@ -341,19 +394,33 @@ class Receiver:
                 now, at = (parts.size, parts.multipart_id), perf_counter()
                 if now != told or at - told_at >= SIGN_OF_LIFE_S:
                     try:
-                        await self._tasks.report(task_id, *now, stream.writer.id, max(now[0] - told[0], 0) / (at - told_at), findings)
+                        await self._tasks.report(
+                            task_id,
+                            *now,
+                            stream.writer.id,
+                            max(now[0] - told[0], 0) / (at - told_at),
+                            findings,
+                        )
                         told, told_at = now, at
                     except SluiceError as failure:
-                        if failure.reason in ENDED_MEANWHILE | {ErrorReason.ERROR_REASON_WRITER_REPLACED}:
+                        if failure.reason in ENDED_MEANWHILE | {
+                            ErrorReason.ERROR_REASON_WRITER_REPLACED
+                        }:
                             raise
-                        logs.get().warning("upload.report_failed", code=failure.code, reason=failure.problem.message)
+                        logs.get().warning(
+                            "upload.report_failed",
+                            code=failure.code,
+                            reason=failure.problem.message,
+                        )
                 interval_s = max(REPORT_INTERVAL_S, (at - stream.started) / 60)
                 await asyncio.sleep(min(interval_s, LONGEST_REPORT_INTERVAL_S))
         finally:
             opened.cancel()
 
     def _interrupted(self) -> SluiceError:
-        """Why a stream broke; gRPC shows the end of this process and that of the client in the same two ways."""
+        """Why a stream broke; gRPC shows the end of this process and that of the client in the same
+        two ways.
+        """
         if self._stopping:
             return errors.error(
                 ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
@@ -361,7 +428,10 @@ class Receiver:
                 action="Send the file again.",
                 metadata={"service": "upload"},
             )
-        return errors.error(ErrorReason.ERROR_REASON_CLIENT_GONE, "The client went away before the file was complete.")
+        return errors.error(
+            ErrorReason.ERROR_REASON_CLIENT_GONE,
+            "The client went away before the file was complete.",
+        )
 
 
 def too_large(limit: int) -> SluiceError:
@@ -388,22 +458,30 @@ def _check_open(task: Task) -> None:
         raise SluiceError(task.problem, {"state": state})
     if task.state != TaskState.TASK_STATE_PENDING:
         raise errors.error(
-            ErrorReason.ERROR_REASON_UPLOAD_CLOSED, f"The upload takes no more bytes: its task is {state}.", metadata={"state": state}
+            ErrorReason.ERROR_REASON_UPLOAD_CLOSED,
+            f"The upload takes no more bytes: its task is {state}.",
+            metadata={"state": state},
         )
 
 
 def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
-    """Raises FILE_EMPTY or CHECKSUM_MISMATCH unless all that was announced of the file holds. What cannot be said yet of the SHA-256 of a
-    file that came in several streams is checked by validation."""
+    """Raises FILE_EMPTY or CHECKSUM_MISMATCH unless all that was announced of the file holds. What
+    cannot be said yet of the SHA-256 of a file that came in several streams is checked by
+    validation.
+    """
     if not size:
         raise empty()
     for announced_size in (_announced(task), finish.size):
         if announced_size is not None and announced_size != size:
-            raise _wrong(f"The file was announced with {announced_size:,} bytes, and {size:,} arrived.")
+            raise _wrong(
+                f"The file was announced with {announced_size:,} bytes, and {size:,} arrived."
+            )
     sha256 = sha256 or finish.sha256
     for announced in (task.sha256, finish.sha256):
         if announced and sha256 and announced != sha256:
-            raise _wrong(f"The file was announced with SHA-256 {announced.hex()}, and what arrived has {sha256.hex()}.")
+            raise _wrong(
+                f"The file was announced with SHA-256 {announced.hex()}, and what arrived has {sha256.hex()}."
+            )
 
 
 def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
@@ -423,7 +501,9 @@ def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
             metadata={"state": "PENDING"},
         )
     if announced is not None:
-        raise _wrong(f"The file was announced with {announced:,} bytes, and {kept.size:,} are stored.")
+        raise _wrong(
+            f"The file was announced with {announced:,} bytes, and {kept.size:,} are stored."
+        )
 
 
 def _first(failures: "BaseExceptionGroup[BaseException]") -> BaseException:
@@ -441,7 +521,10 @@ def _first(failures: "BaseExceptionGroup[BaseException]") -> BaseException:
 
 def _out_of_order(message: str) -> SluiceError:
     return errors.error(
-        ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column="step", action="Send header, chunk, chunk, ..., finish in this order."
+        ErrorReason.ERROR_REASON_REQUEST_INVALID,
+        message,
+        column="step",
+        action="Send header, chunk, chunk, ..., finish in this order.",
     )
 
 

@@ -50,4 +50,6 @@ class Stream:
         """Whether the upload can go on after `failure` with another stream."""
         if not self.resumable or isinstance(failure, AbortedError | WrongFileError):
             return False
-        return not (isinstance(failure, SluiceError) and failure.reason in _NO_FILE | ENDED_MEANWHILE)
+        return not (
+            isinstance(failure, SluiceError) and failure.reason in _NO_FILE | ENDED_MEANWHILE
+        )

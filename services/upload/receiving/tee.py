@@ -1,7 +1,9 @@
-"""The bytes of a stream, handed to validation while they arrive: it reads them meanwhile, and speaks before the last one is here.
+"""The bytes of a stream, handed to validation while they arrive: it reads them meanwhile, and
+speaks before the last one is here.
 
-Nobody waits for it. Where validation is slow, away or full, or the line so fast that reading would take the processor from receiving, the
-tee ends and the upload goes on: validation reads the object later.
+Nobody waits for it. Where validation is slow, away or full, or the line so fast that reading would
+take the processor from receiving, the tee ends and the upload goes on: validation reads the object
+later.
 """
 
 import asyncio
@@ -15,16 +17,25 @@ from services.common.errors import SluiceError
 from services.upload.ports import Expected, Validation
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.status.v1.status_pb2 import Task
-from sluice.validation.v1.validation_pb2 import InspectChunk, InspectFinish, InspectHeader, InspectRequest
+from sluice.validation.v1.validation_pb2 import (
+    InspectChunk,
+    InspectFinish,
+    InspectHeader,
+    InspectRequest,
+)
 
 FROM_BYTES = 2 * 1024 * 1024
 """A file that is shorter is validated before anybody could act on an early word."""
 
 WAITING_BYTES = 8 * 1024 * 1024
-"""Bytes of one stream that may wait to be handed over. Where more would, validation is slower than the line."""
+"""Bytes of one stream that may wait to be handed over. Where more would, validation is slower than
+the line.
+"""
 
 FASTEST_BYTES_PER_S = 25_000_000
-"""Above this a file is here sooner than it is read, and both would be done later than one after the other."""
+"""Above this a file is here sooner than it is read, and both would be done later than one after the
+other.
+"""
 
 RATED_FROM_BYTES = 8 * 1024 * 1024
 """The first bytes of a stream come out of buffers, faster than the line is."""
@@ -33,7 +44,12 @@ RATED_FROM_BYTES = 8 * 1024 * 1024
 class Tee:
     """One stream's. Inert without a validation service. While it runs its task is in `running`."""
 
-    def __init__(self, validation: Validation | None, header: InspectHeader, running: "set[asyncio.Task[None]]") -> None:
+    def __init__(
+        self,
+        validation: Validation | None,
+        header: InspectHeader,
+        running: "set[asyncio.Task[None]]",
+    ) -> None:
         self.findings: list[Problem] = []
         """What is wrong in the bytes so far."""
         self._validation = validation
@@ -93,7 +109,9 @@ class Tee:
                     if answer.WhichOneof("step") == "finding":
                         self.findings.append(answer.finding.problem)
         except SluiceError as failure:
-            logs.get().info("tee.ended", code=failure.code, reason=failure.problem.message, bytes=self._size)
+            logs.get().info(
+                "tee.ended", code=failure.code, reason=failure.problem.message, bytes=self._size
+            )
         finally:
             self._over = True
             self._waiting.clear()

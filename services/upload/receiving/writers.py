@@ -21,9 +21,13 @@ PACE_WINDOW_S = 20.0
 
 
 class Writer:
-    """One stream. `interrupt` ends its waiting for the next message; what it has taken by then is not lost."""
+    """One stream. `interrupt` ends its waiting for the next message; what it has taken by then is
+    not lost.
+    """
 
-    def __init__(self, steps: AsyncIterator[Step], idle_s: float, total_s: float, least_bytes_per_s: int = 0) -> None:
+    def __init__(
+        self, steps: AsyncIterator[Step], idle_s: float, total_s: float, least_bytes_per_s: int = 0
+    ) -> None:
         self.id = str(uuid.uuid4())
         self.ended = asyncio.Event()
         self.leaving = False
@@ -84,7 +88,9 @@ class Writer:
             self._reading = None
 
     def _check_pace(self, waited_s: float, step: Step) -> None:
-        """Raises UPLOAD_STALLED for a sender that holds its place with next to no bytes. Only the time of waiting for it counts."""
+        """Raises UPLOAD_STALLED for a sender that holds its place with next to no bytes. Only the
+        time of waiting for it counts.
+        """
         size = len(step.data) if isinstance(step, Chunk) else 0
         if self.slot is not None:
             self.slot.received += size
@@ -128,7 +134,9 @@ class Writers:
         return streams is not None and streams.writing is writer
 
     async def settled(self, upload_id: str) -> None:
-        """Returns once no stream of the upload is being put away; one that still takes bytes is not waited for."""
+        """Returns once no stream of the upload is being put away; one that still takes bytes is not
+        waited for.
+        """
         streams = self._uploads.get(upload_id)
         if streams is not None and streams.writing.leaving:
             await _left(streams.writing)
@@ -206,4 +214,6 @@ async def _left(writer: Writer) -> None:
             await writer.ended.wait()
     except TimeoutError:
         message = "An older connection is still busy with this upload."
-        raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": "PENDING"}) from None
+        raise errors.error(
+            ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": "PENDING"}
+        ) from None

@@ -1,4 +1,6 @@
-"""Files that lie in a bucket already: the object store copies them, and no byte passes through us."""
+"""Files that lie in a bucket already: the object store copies them, and no byte passes through
+us.
+"""
 
 import asyncio
 import time
@@ -43,10 +45,18 @@ class NewImport:
 
 
 class Imports:
-    """Copies files to where uploads lie. A copy goes on when its caller leaves; who asks again with the same request id gets its task."""
+    """Copies files to where uploads lie. A copy goes on when its caller leaves; who asks again with
+    the same request id gets its task.
+    """
 
     def __init__(
-        self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, receiver: Receiver, background: Background
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        tasks: Tasks,
+        cleanup: Cleanup,
+        receiver: Receiver,
+        background: Background,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -60,7 +70,9 @@ class Imports:
         """The task, UPLOADED or later where it is new, and whether it is new."""
         filename = self._filename(new.uri)
         task_id = str(uuid.uuid4())
-        key = names.object_key(new.datasource, filename, task_id, int(time.time()), self._settings.allowed_datasources)
+        key = names.object_key(
+            new.datasource, filename, task_id, int(time.time()), self._settings.allowed_datasources
+        )
         with self._admission.judging():
             found = await self._find(new.uri)
         request = CreateTaskRequest(
@@ -78,7 +90,9 @@ class Imports:
         )
         return await asyncio.shield(self._background.start(self._import(new.uri, found, request)))
 
-    async def _import(self, uri: str, found: FoundObject, request: CreateTaskRequest) -> tuple[Task, bool]:
+    async def _import(
+        self, uri: str, found: FoundObject, request: CreateTaskRequest
+    ) -> tuple[Task, bool]:
         with self._slot(request.client, found.size):
             task, created = await self._tasks.create(request)
             logs.bind(task_id=task.task_id)
@@ -99,12 +113,18 @@ class Imports:
             self._admission.give_back(slot)
 
     def _filename(self, uri: str) -> str:
-        """The name in the address. Raises IMPORT_NOT_ALLOWED for a place that no setting names, and for tricks with the path."""
-        inside = any(uri.startswith(place) and len(uri) > len(place) for place in self._settings.import_from)
+        """The name in the address. Raises IMPORT_NOT_ALLOWED for a place that no setting names, and
+        for tricks with the path.
+        """
+        inside = any(
+            uri.startswith(place) and len(uri) > len(place) for place in self._settings.import_from
+        )
         steps = uri.removeprefix("s3://").split("/")
         if not inside or any(step in ("", ".", "..") for step in steps):
             message = f"Files are not imported from {uri[:200]!r}."
-            raise errors.error(ErrorReason.ERROR_REASON_IMPORT_NOT_ALLOWED, message, column="uri", value=uri)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_IMPORT_NOT_ALLOWED, message, column="uri", value=uri
+            )
         return steps[-1]
 
     async def _find(self, uri: str) -> FoundObject:
@@ -113,7 +133,9 @@ class Imports:
         if found is None:
             bucket, key = split_uri(uri)
             message = f"The bucket {bucket} has no object {key!r}, or it may not be read."
-            raise errors.error(ErrorReason.ERROR_REASON_IMPORT_NOT_FOUND, message, column="uri", value=uri)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_IMPORT_NOT_FOUND, message, column="uri", value=uri
+            )
         if not found.size:
             raise empty()
         if found.size > self._settings.max_file_size_bytes:
@@ -145,12 +167,18 @@ class Imports:
             try:
                 await self._tasks.report(task_id, 0, "", writer, 0.0)
             except SluiceError as failure:
-                logs.get().warning("upload.report_failed", code=failure.code, reason=failure.problem.message)
+                logs.get().warning(
+                    "upload.report_failed", code=failure.code, reason=failure.problem.message
+                )
 
     async def _end(self, task: Task, failure: Exception, writer: str) -> Task | None:
-        """Ends the task as FAILED and removes the copy. Returns the task where it is UPLOADED and only the answer was lost."""
+        """Ends the task as FAILED and removes the copy. Returns the task where it is UPLOADED and
+        only the answer was lost.
+        """
         problem = failure.problem if isinstance(failure, SluiceError) else _internal()
-        logs.get().info("upload.import_failed", code=errors.code_of(problem.code), reason=problem.message)
+        logs.get().info(
+            "upload.import_failed", code=errors.code_of(problem.code), reason=problem.message
+        )
         try:
             await self._tasks.end(task.task_id, TaskState.TASK_STATE_FAILED, problem, writer)
         except SluiceError as refusal:
@@ -166,4 +194,6 @@ class Imports:
 
 
 def _internal() -> Problem:
-    return errors.problem(ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file was copied.")
+    return errors.problem(
+        ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file was copied."
+    )

@@ -42,7 +42,14 @@ class NewUpload:
 class Uploads:
     """Uploads by their id, which is the task's."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, tasks: Tasks, cleanup: Cleanup, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        tasks: Tasks,
+        cleanup: Cleanup,
+        receiver: Receiver,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._tasks = tasks
@@ -55,7 +62,13 @@ class Uploads:
         if new.size is not None and new.size > limit:
             raise too_large(limit)
         task_id = str(uuid.uuid4())
-        key = names.object_key(new.datasource, new.filename, task_id, int(time.time()), self._settings.allowed_datasources)
+        key = names.object_key(
+            new.datasource,
+            new.filename,
+            task_id,
+            int(time.time()),
+            self._settings.allowed_datasources,
+        )
         # A word in time: the slot is taken by the stream.
         self._receiver.admission.check(new.client, new.size or 0)
         timings = Timings()
@@ -79,7 +92,9 @@ class Uploads:
                     client=new.client,
                 )
             )
-        timings.log("upload.created", task_id=task.task_id, datasource=task.datasource, created=created)
+        timings.log(
+            "upload.created", task_id=task.task_id, datasource=task.datasource, created=created
+        )
         return task, created
 
     async def get(self, upload_id: str) -> tuple[Task, int]:
@@ -87,10 +102,15 @@ class Uploads:
         return await self.with_committed(await self._tasks.get(upload_id))
 
     async def with_committed(self, task: Task) -> tuple[Task, int]:
-        """The task, and how many bytes of its file are safe. Nothing of an unfinished ONE_SHOT upload is kept."""
+        """The task, and how many bytes of its file are safe. Nothing of an unfinished ONE_SHOT
+        upload is kept.
+        """
         if task.state == TaskState.TASK_STATE_UPLOADED or task.HasField("start_time"):
             return task, task.file_size
-        if task.state == TaskState.TASK_STATE_PENDING and task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE:
+        if (
+            task.state == TaskState.TASK_STATE_PENDING
+            and task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+        ):
             return task, (await self._receiver.stored(task)).size
         return task, 0
 
@@ -98,25 +118,34 @@ class Uploads:
         """Ends an unfinished upload. A writer that still sends is told by its next report."""
         logs.bind(task_id=upload_id)
         before = await self._tasks.get(upload_id)
-        problem = errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "The upload was given up on request.")
+        problem = errors.problem(
+            ErrorReason.ERROR_REASON_CANCELLED, "The upload was given up on request."
+        )
         try:
             task = await self._tasks.end(upload_id, TaskState.TASK_STATE_CANCELLED, problem)
         except SluiceError as refusal:
             if refusal.reason != ErrorReason.ERROR_REASON_STATE_CONFLICT:
                 raise
-            raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete and can no longer be given up.") from refusal
+            raise errors.error(
+                ErrorReason.ERROR_REASON_UPLOAD_CLOSED,
+                "The upload is complete and can no longer be given up.",
+            ) from refusal
         tails = upload_id if before.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE else ""
         await self._cleanup.remove(Leftover(before.file_uri, before.multipart_id, tails=tails))
         return task
 
     async def delete_objects(self, task_id: str) -> int:
-        """Deletes the object of a terminal task; 1 when it is gone, 0 where the task's object is none of ours."""
+        """Deletes the object of a terminal task; 1 when it is gone, 0 where the task's object is
+        none of ours.
+        """
         logs.bind(task_id=task_id)
         task = await self._tasks.get(task_id)
         if task.state not in task_states.TERMINAL:
             state = task_states.name_of(task.state)
             message = f"The task is {state} and still needs its file."
-            raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": state})
+            raise errors.error(
+                ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": state}
+            )
         if not task.file_uri.startswith(self._store.uri(names.PREFIX)):
             return 0
         await self._store.delete(task.file_uri)

@@ -21,7 +21,9 @@ BUDGET_S = 5.0
 """For how long a call is tried that a client waits for."""
 
 OUTCOME_BUDGET_S = 15.0
-"""For how long a call is tried that tells how an upload ended: long enough for a restart of the status service."""
+"""For how long a call is tried that tells how an upload ended: long enough for a restart of the
+status service.
+"""
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
@@ -44,29 +46,50 @@ class StatusRpc:
 
     async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
         """The task, new or found by its request id, and whether it is new."""
-        answer = await _persistently(lambda deadline: self._stub.CreateTask(request, timeout=deadline), BUDGET_S)
+        answer = await _persistently(
+            lambda deadline: self._stub.CreateTask(request, timeout=deadline), BUDGET_S
+        )
         return answer.task, answer.created
 
     async def get(self, task_id: str) -> Task:
         """One task."""
         request = status_pb2.GetTaskRequest(task_id=task_id)
-        answer: status_pb2.GetTaskResponse = await _persistently(lambda deadline: self._stub.GetTask(request, timeout=deadline), BUDGET_S)
+        answer: status_pb2.GetTaskResponse = await _persistently(
+            lambda deadline: self._stub.GetTask(request, timeout=deadline), BUDGET_S
+        )
         return answer.task
 
     async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
         """Makes `writer` the one that may write."""
         request = status_pb2.ReportReceivingRequest(
-            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, begin=True
+            task_id=task_id,
+            received_size=received,
+            multipart_id=multipart_id,
+            writer=writer,
+            begin=True,
         )
-        answer = await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S)
+        answer = await _persistently(
+            lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S
+        )
         return Expected(answer.policy, answer.options)
 
     async def report(
-        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+        self,
+        task_id: str,
+        received: int,
+        multipart_id: str,
+        writer: str,
+        rate: float,
+        findings: Sequence[Problem] = (),
     ) -> None:
         """A sign of life."""
         request = status_pb2.ReportReceivingRequest(
-            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer, bytes_per_second=rate, findings=findings
+            task_id=task_id,
+            received_size=received,
+            multipart_id=multipart_id,
+            writer=writer,
+            bytes_per_second=rate,
+            findings=findings,
         )
         try:
             await self._stub.ReportReceiving(request, timeout=ATTEMPT_S)
@@ -75,12 +98,18 @@ class StatusRpc:
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
         """A sign of life that must not get lost."""
-        request = status_pb2.ReportReceivingRequest(task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer)
-        await _persistently(lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), OUTCOME_BUDGET_S)
+        request = status_pb2.ReportReceivingRequest(
+            task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer
+        )
+        await _persistently(
+            lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), OUTCOME_BUDGET_S
+        )
 
     async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
         """PENDING -> UPLOADED."""
-        request = status_pb2.CompleteUploadRequest(task_id=task_id, file_size=size, sha256=sha256, writer=writer)
+        request = status_pb2.CompleteUploadRequest(
+            task_id=task_id, file_size=size, sha256=sha256, writer=writer
+        )
         answer: status_pb2.CompleteUploadResponse = await _persistently(
             lambda deadline: self._stub.CompleteUpload(request, timeout=deadline), OUTCOME_BUDGET_S
         )
@@ -110,9 +139,13 @@ class StatusRpc:
 
     async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
         """All PENDING tasks, or those that nothing has changed for so many seconds."""
-        request = status_pb2.ListTasksRequest(page_size=500, states=[TaskState.TASK_STATE_PENDING], idle_seconds=idle_s)
+        request = status_pb2.ListTasksRequest(
+            page_size=500, states=[TaskState.TASK_STATE_PENDING], idle_seconds=idle_s
+        )
         while True:
-            page = await _persistently(lambda deadline: self._stub.ListTasks(request, timeout=deadline), BUDGET_S)
+            page = await _persistently(
+                lambda deadline: self._stub.ListTasks(request, timeout=deadline), BUDGET_S
+            )
             for task in page.tasks:
                 yield task
             if not page.next_page_token:
@@ -121,7 +154,9 @@ class StatusRpc:
 
 
 async def _persistently(call: Callable[[float], Awaitable[Answer]], budget_s: float) -> Answer:
-    """The answer; a service that is away is asked again, with growing pauses, until the budget is used up."""
+    """The answer; a service that is away is asked again, with growing pauses, until the budget is
+    used up.
+    """
     clock = asyncio.get_running_loop().time
     end = clock() + budget_s
     pause = FIRST_PAUSE_S

@@ -10,12 +10,18 @@ from sluice.validation.v1.validation_pb2_grpc import ValidationServiceStub
 
 
 class ValidationRpc:
-    """Implements ports.Validation over a channel of services.common.serving.channels. A file may take `deadline_s` seconds."""
+    """Implements ports.Validation over a channel of services.common.serving.channels. A file may
+    take `deadline_s` seconds.
+    """
 
     def __init__(self, channel: aio.Channel, deadline_s: float) -> None:
         self._stub = ValidationServiceStub(channel)
         self._deadline_s = deadline_s
 
-    def inspect(self, messages: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
+    def inspect(
+        self, messages: AsyncIterator[InspectRequest]
+    ) -> AsyncGenerator[InspectResponse, None]:
         """What is found in a file while it arrives."""
-        return errors.streamed(lambda: self._stub.Inspect(messages, timeout=self._deadline_s), "validation")
+        return errors.streamed(
+            lambda: self._stub.Inspect(messages, timeout=self._deadline_s), "validation"
+        )

@@ -31,7 +31,8 @@ def check_datasource(name: str, allowed: Sequence[str] = ()) -> None:
 
 
 def safe_stem(filename: str) -> str:
-    """1 to 80 ASCII letters, digits, '_' and '-' that remind of the file's name, without folders and extension.
+    """1 to 80 ASCII letters, digits, '_' and '-' that remind of the file's name, without folders
+    and extension.
 
     The same for all ways to encode the same characters; `file` where nothing is left.
     """
@@ -40,8 +41,11 @@ def safe_stem(filename: str) -> str:
     return _UNSAFE.sub("_", plain)[:MAX_STEM_CHARS].strip("_-") or "file"
 
 
-def object_key(datasource: str, filename: str, task_id: str, epoch_s: int, allowed: Sequence[str] = ()) -> str:
-    """Where the file of a task lies: uploads/{datasource}/{safe stem}_{epoch}_{first 8 of the task id}{extension}.
+def object_key(
+    datasource: str, filename: str, task_id: str, epoch_s: int, allowed: Sequence[str] = ()
+) -> str:
+    """Where the file of a task lies: uploads/{datasource}/{safe stem}_{epoch}_{first 8 of the task
+    id}{extension}.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID, FILE_TYPE_UNSUPPORTED.

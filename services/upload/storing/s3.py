@@ -42,9 +42,13 @@ Answer = TypeVar("Answer")
 
 
 class _SlicedPayload(aiohttp.payload.BytesPayload):
-    """A bytearray that goes to the socket slice by slice. aiohttp would first copy it, then copy it again to put the headers before it."""
+    """A bytearray that goes to the socket slice by slice. aiohttp would first copy it, then copy it
+    again to put the headers before it.
+    """
 
-    async def write_with_length(self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None) -> None:
+    async def write_with_length(
+        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
+    ) -> None:
         view = memoryview(self._value)[:content_length]
         for start in range(0, len(view), _WRITE_BYTES):
             await writer.write(view[start : start + _WRITE_BYTES])
@@ -81,27 +85,49 @@ class S3ObjectStore:
     async def open_multipart(self, uri: str, *, resumable: bool) -> str:
         """Begins a multipart upload.
 
-        One with a checksum algorithm has to be completed with the checksum of every part, and not every store lists those. Where it does
-        not, a resumable upload is opened without: the store still checks each part as it comes, and the parts are put together by ETag.
+        One with a checksum algorithm has to be completed with the checksum of every part, and not
+        every store lists those. Where it does not, a resumable upload is opened without: the store
+        still checks each part as it comes, and the parts are put together by ETag.
         """
         bucket, key = split_uri(uri)
         async with _asked("to begin a multipart upload", DEADLINE_S):
             if resumable and self._lists_checksums is None:
                 self._lists_checksums = await self._probe(bucket, f"{key}.probe")
             if resumable and not self._lists_checksums:
-                return (await self._client.create_multipart_upload(Bucket=bucket, Key=key))["UploadId"]
-            return (await self._client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"))["UploadId"]
+                return (await self._client.create_multipart_upload(Bucket=bucket, Key=key))[
+                    "UploadId"
+                ]
+            return (
+                await self._client.create_multipart_upload(
+                    Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"
+                )
+            )["UploadId"]
 
     async def _probe(self, bucket: str, key: str) -> bool:
-        """Whether the store tells the checksums of parts that it lists. Asked once, with an upload that is given up."""
-        multipart_id = (await self._client.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"))["UploadId"]
+        """Whether the store tells the checksums of parts that it lists. Asked once, with an upload
+        that is given up.
+        """
+        multipart_id = (
+            await self._client.create_multipart_upload(
+                Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"
+            )
+        )["UploadId"]
         checksum = _encoded(crc32c.crc32c(b"?"))
-        await self._client.upload_part(Bucket=bucket, Key=key, UploadId=multipart_id, PartNumber=1, Body=b"?", ChecksumCRC32C=checksum)
+        await self._client.upload_part(
+            Bucket=bucket,
+            Key=key,
+            UploadId=multipart_id,
+            PartNumber=1,
+            Body=b"?",
+            ChecksumCRC32C=checksum,
+        )
         listed = await self._client.list_parts(Bucket=bucket, Key=key, UploadId=multipart_id)
         await self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=multipart_id)
         return all(part.get("ChecksumCRC32C") == checksum for part in listed.get("Parts", []))
 
-    async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int) -> StoredPart:
+    async def put_part(
+        self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int
+    ) -> StoredPart:
         """Writes one part."""
         bucket, key = split_uri(uri)
         async with _asked(f"to take part {number} of the file", DATA_DEADLINE_S):
@@ -122,18 +148,31 @@ class S3ObjectStore:
         bucket, key = split_uri(uri)
         found: list[StoredPart] = []
         async with _asked("for the parts of the file", DEADLINE_S):
-            pages = self._client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=multipart_id)
+            pages = self._client.get_paginator("list_parts").paginate(
+                Bucket=bucket, Key=key, UploadId=multipart_id
+            )
             try:
                 async for page in pages:
                     for part in page.get("Parts", []):
                         checksum = part.get("ChecksumCRC32C")
-                        found.append(StoredPart(part["PartNumber"], part["ETag"], _decoded(checksum) if checksum else None, part["Size"]))
+                        found.append(
+                            StoredPart(
+                                part["PartNumber"],
+                                part["ETag"],
+                                _decoded(checksum) if checksum else None,
+                                part["Size"],
+                            )
+                        )
             except self._client.exceptions.NoSuchUpload:
                 return None
         return sorted(found, key=lambda part: part.number)
 
-    async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
-        """Makes the object of its parts; found to be done where only the answer of an earlier try was lost."""
+    async def complete_multipart(
+        self, uri: str, multipart_id: str, parts: list[StoredPart]
+    ) -> None:
+        """Makes the object of its parts; found to be done where only the answer of an earlier try
+        was lost.
+        """
         bucket, key = split_uri(uri)
         async with _asked("to put the parts of the file together", DATA_DEADLINE_S):
             try:
@@ -157,7 +196,9 @@ class S3ObjectStore:
         bucket, key = split_uri(uri)
         async with _asked("to abort a multipart upload", DEADLINE_S):
             try:
-                await self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=multipart_id)
+                await self._client.abort_multipart_upload(
+                    Bucket=bucket, Key=key, UploadId=multipart_id
+                )
             except self._client.exceptions.NoSuchUpload:
                 return
 
@@ -191,12 +232,17 @@ class S3ObjectStore:
         return FoundObject(head["ContentLength"], head["ETag"])
 
     async def copy(self, source: str, target: str, found: FoundObject) -> None:
-        """Within the object store. Not every store looks at the condition, so the size is compared as well."""
+        """Within the object store. Not every store looks at the condition, so the size is compared
+        as well.
+        """
         from_bucket, from_key = split_uri(source)
         bucket, key = split_uri(target)
         async with _asked("to copy the file", COPY_DEADLINE_S):
             await self._client.copy_object(
-                Bucket=bucket, Key=key, CopySource={"Bucket": from_bucket, "Key": from_key}, CopySourceIfMatch=found.etag
+                Bucket=bucket,
+                Key=key,
+                CopySource={"Bucket": from_bucket, "Key": from_key},
+                CopySourceIfMatch=found.etag,
             )
             size = (await self._client.head_object(Bucket=bucket, Key=key))["ContentLength"]
         if size != found.size:
@@ -215,7 +261,9 @@ class S3ObjectStore:
         """Every object below a prefix."""
         found: list[str] = []
         async with _asked("for its objects", DEADLINE_S):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
             async for page in pages:
                 found += [self.uri(entry["Key"]) for entry in page.get("Contents", [])]
         return found
@@ -224,9 +272,14 @@ class S3ObjectStore:
         """URI and id of every multipart upload that is open."""
         found: list[tuple[str, str]] = []
         async with _asked("for its open multipart uploads", DEADLINE_S):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
             async for page in pages:
-                found += [(self.uri(upload["Key"]), upload["UploadId"]) for upload in page.get("Uploads", [])]
+                found += [
+                    (self.uri(upload["Key"]), upload["UploadId"])
+                    for upload in page.get("Uploads", [])
+                ]
         return found
 
     async def check(self) -> None:
@@ -235,8 +288,9 @@ class S3ObjectStore:
 
 
 async def _undamaged(send: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The answer to a request with bytes; sent again where the store found that they do not have their checksum. The library retries only
-    what it takes for a fault of the store."""
+    """The answer to a request with bytes; sent again where the store found that they do not have
+    their checksum. The library retries only what it takes for a fault of the store.
+    """
     for _ in range(DAMAGED_TRIES - 1):
         try:
             return await send()
@@ -254,9 +308,14 @@ async def _asked(what: str, deadline_s: float) -> AsyncIterator[None]:
         async with asyncio.timeout(deadline_s):
             yield
     except (ClientError, BotoCoreError, OSError) as failure:
-        cause = f"no answer within {deadline_s:g} s" if isinstance(failure, TimeoutError) else _cause(failure)
+        cause = (
+            f"no answer within {deadline_s:g} s"
+            if isinstance(failure, TimeoutError)
+            else _cause(failure)
+        )
         raise errors.error(
-            ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, f"The object store was asked {what} and failed: {cause}."
+            ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
+            f"The object store was asked {what} and failed: {cause}.",
         ) from failure
 
 
@@ -278,7 +337,10 @@ def _decoded(crc32c: str) -> int:
 def _completed(parts: list[StoredPart]) -> "list[CompletedPartTypeDef]":
     if any(part.crc32c is None for part in parts):
         return [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
-    return [{"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC32C": _encoded(part.crc32c or 0)} for part in parts]
+    return [
+        {"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC32C": _encoded(part.crc32c or 0)}
+        for part in parts
+    ]
 
 
 def is_made_of(parts: list[StoredPart], size: int, checksum: str) -> bool:

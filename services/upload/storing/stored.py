@@ -1,8 +1,10 @@
-"""What the object store holds of an upload that is not finished. It is asked each time, so no process has to remember anything.
+"""What the object store holds of an upload that is not finished. It is asked each time, so no
+process has to remember anything.
 
-Parts lie at fixed places: part n holds the bytes from (n - 1) x part size on, whichever process writes it and however often the upload was
-interrupted. What an interrupted stream leaves of its last part lies beside it as a tail, an object that is named after the place where it
-begins; a tail whose place is covered by parts meanwhile has no meaning any more.
+Parts lie at fixed places: part n holds the bytes from (n - 1) x part size on, whichever process
+writes it and however often the upload was interrupted. What an interrupted stream leaves of its
+last part lies beside it as a tail, an object that is named after the place where it begins; a tail
+whose place is covered by parts meanwhile has no meaning any more.
 """
 
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ _SMALLEST_PART = 5 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes that are safe. `whole` where the object is there already, and only the task does not know."""
+    """Bytes that are safe. `whole` where the object is there already, and only the task does not
+    know.
+    """
 
     size: int
     part_size: int

@@ -13,8 +13,9 @@ REMOVAL_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Leftover:
-    """What may be in the store of one file: a multipart upload (where `multipart_id` is not empty), the object, and the tails of the task
-    whose id is in `tails`."""
+    """What may be in the store of one file: a multipart upload (where `multipart_id` is not empty),
+    the object, and the tails of the task whose id is in `tails`.
+    """
 
     uri: str
     multipart_id: str = ""
@@ -41,14 +42,18 @@ class Cleanup:
                     for uri in await self._store.uris(f"{TAILS}{leftover.tails}/"):
                         await self._store.delete(uri)
         except (SluiceError, TimeoutError) as failure:
-            logs.get().warning("cleanup.postponed", uri=leftover.uri, reason=str(failure) or "timeout")
+            logs.get().warning(
+                "cleanup.postponed", uri=leftover.uri, reason=str(failure) or "timeout"
+            )
             self._kept.add(leftover)
             return False
         self._kept.discard(leftover)
         return True
 
     def keep(self, leftover: Leftover) -> None:
-        """Removes it at the next `retry` too: the store may still be at work on a request whose answer was lost."""
+        """Removes it at the next `retry` too: the store may still be at work on a request whose
+        answer was lost.
+        """
         self._kept.add(leftover)
 
     async def retry(self) -> None:

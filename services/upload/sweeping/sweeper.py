@@ -24,7 +24,9 @@ stored whole is finished here: its client has sent the last byte and need not co
 
 
 class Sweeper:
-    """Any number of replicas may sweep at once: every step is idempotent, and the status service decides which task has ended."""
+    """Any number of replicas may sweep at once: every step is idempotent, and the status service
+    decides which task has ended.
+    """
 
     def __init__(
         self,
@@ -51,7 +53,9 @@ class Sweeper:
             try:
                 await self.sweep()
             except SluiceError as failure:
-                logs.get().warning("sweep.postponed", code=failure.code, reason=failure.problem.message)
+                logs.get().warning(
+                    "sweep.postponed", code=failure.code, reason=failure.problem.message
+                )
             except Exception as failure:
                 # A fault of ours must not end the sweeping; the line makes it seen.
                 logs.get().error("sweep.failed", exc_info=failure)
@@ -60,10 +64,12 @@ class Sweeper:
         """Once over everything.
 
         Raises:
-            SluiceError: the object store or the status service is away; the next sweep does what this one did not.
+            SluiceError: the object store or the status service is away; the next sweep does what
+            this one did not.
         """
-        # In this order: a multipart upload is opened, and a tail written, only for a task that is PENDING already, so what is in the
-        # first lists and not in the last belongs to a task that has ended.
+        # In this order: a multipart upload is opened, and a tail written, only for a task that is
+        # PENDING already, so what is in the first lists and not in the last belongs to a task that
+        # has ended.
         multiparts = await self._store.open_multiparts(names.PREFIX)
         tails = await self._store.uris(TAILS)
         await self._finish_stored()
@@ -79,7 +85,11 @@ class Sweeper:
 
     async def _finish_stored(self) -> None:
         pending = [task async for task in self._tasks.pending(FINISH_AFTER_S)]
-        silent = {task.task_id: task for task in pending if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE}
+        silent = {
+            task.task_id: task
+            for task in pending
+            if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
+        }
         self._looked_at = {key: at for key, at in self._looked_at.items() if key in silent}
         for task in silent.values():
             changed_at = (task.update_time.seconds, task.update_time.nanos)
@@ -91,7 +101,9 @@ class Sweeper:
                 else:
                     self._looked_at[task.task_id] = changed_at
             except SluiceError as refusal:
-                logs.get().info("sweep.upload_not_finished", task_id=task.task_id, refusal=str(refusal))
+                logs.get().info(
+                    "sweep.upload_not_finished", task_id=task.task_id, refusal=str(refusal)
+                )
 
     async def _remove_ownerless(self, multiparts: list[tuple[str, str]], tails: list[str]) -> None:
         pending = {task.task_id: task.file_uri async for task in self._tasks.pending()}
@@ -100,13 +112,16 @@ class Sweeper:
             if uri not in receiving and await self._cleanup.remove(Leftover(uri, multipart_id)):
                 logs.get().info("sweep.multipart_aborted", uri=uri)
         for uri in tails:
-            if uri.removeprefix(self._store.uri(TAILS)).partition("/")[0] not in pending and await self._cleanup.remove(
-                Leftover(uri, object=True)
-            ):
+            if uri.removeprefix(self._store.uri(TAILS)).partition("/")[
+                0
+            ] not in pending and await self._cleanup.remove(Leftover(uri, object=True)):
                 logs.get().info("sweep.tail_deleted", uri=uri)
 
     async def _end(self, task: Task, reason: "ErrorReason.ValueType", silent_s: int) -> None:
-        problem = errors.problem(reason, f"Nothing was heard of the upload for {silent_s} s after {task.received_size:,} bytes.")
+        problem = errors.problem(
+            reason,
+            f"Nothing was heard of the upload for {silent_s} s after {task.received_size:,} bytes.",
+        )
         try:
             await self._tasks.end(task.task_id, TaskState.TASK_STATE_CANCELLED, problem)
         except SluiceError as refusal:
@@ -115,5 +130,7 @@ class Sweeper:
             raise
         # Its multipart upload is in the first list of this sweep or of the next.
         tails = task.task_id if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE else ""
-        await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id, object=True, tails=tails))
+        await self._cleanup.remove(
+            Leftover(task.file_uri, task.multipart_id, object=True, tails=tails)
+        )
         logs.get().info("sweep.task_ended", task_id=task.task_id, uri=task.file_uri)

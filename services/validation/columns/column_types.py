@@ -1,8 +1,9 @@
 """The type of every column, decided on all of its values.
 
-A sample only chooses which types are worth testing; what is not tested stays text, which loses nothing. Every count is over all rows.
-The values come batch by batch. Where only one type is worth testing, a batch is read in it as it stands; only where that leaves a value
-unread is it looked at closely.
+A sample only chooses which types are worth testing; what is not tested stays text, which loses
+nothing. Every count is over all rows. The values come batch by batch. Where only one type is worth
+testing, a batch is read in it as it stands; only where that leaves a value unread is it looked at
+closely.
 """
 
 from collections import Counter
@@ -13,11 +14,23 @@ from typing import Any
 import polars as pl
 
 from services.validation.columns.numbers import PLAIN, NumberStyle, settle, styles_of
-from services.validation.columns.time_formats import EPOCH_MILLIS, EPOCH_SECONDS, TimeFormat, formats_of, stated_format
+from services.validation.columns.time_formats import (
+    EPOCH_MILLIS,
+    EPOCH_SECONDS,
+    TimeFormat,
+    formats_of,
+    stated_format,
+)
 from services.validation.reading.faults import FileFault
 from services.validation.reading.table import column
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import ColumnOptions, ColumnType, LoadType, OnMisfit, ReadOptions
+from sluice.validation.v1.validation_pb2 import (
+    ColumnOptions,
+    ColumnType,
+    LoadType,
+    OnMisfit,
+    ReadOptions,
+)
 
 WORTH_TESTING = 0.5
 """Share of a column's sampled values that must fit a type for it to be tested on all values."""
@@ -25,9 +38,13 @@ FORMATS_TESTED = 6
 SAMPLED_VALUES = 500
 """Distinct values of a column from which the formats worth testing are told."""
 IDENTIFIER_SHARE = 0.01
-"""Share of numbers with leading zeros, or of too many digits, from which all the numbers of a column are names."""
+"""Share of numbers with leading zeros, or of too many digits, from which all the numbers of a
+column are names.
+"""
 _IDENTIFIER = r"^(?:0\d+|\d{16,}|\d+[eEfFdD]\d*)$"
-"""Leading zeros, more digits than a number may have, and what programs take for numbers that it is not (3E5, 7F, 2D)."""
+"""Leading zeros, more digits than a number may have, and what programs take for numbers that it is
+not (3E5, 7F, 2D).
+"""
 _BOOLEANS = ["true", "false", "yes", "no"]
 TIME_WORDS = ("time", "date")
 """What a time-like name contains (`timestamp` contains `time`)."""
@@ -42,12 +59,21 @@ def named_like_time(name: str) -> bool:
 
 
 class Reading:
-    """How a text becomes a value: blanks around it are not part of it, and the null tokens mean nothing."""
+    """How a text becomes a value: blanks around it are not part of it, and the null tokens mean
+    nothing.
+    """
 
     def __init__(self, null_tokens: Sequence[str]) -> None:
         spelled = {token.strip() for token in null_tokens}
         self._empty_is_null = "" in spelled
-        self._tokens = sorted({way for token in spelled if token for way in (token, token.lower(), token.upper(), token.title())})
+        self._tokens = sorted(
+            {
+                way
+                for token in spelled
+                if token
+                for way in (token, token.lower(), token.upper(), token.title())
+            }
+        )
 
     def text(self, name: str) -> pl.Expr:
         """The user's own text, unchanged; null where it means nothing."""
@@ -141,7 +167,9 @@ class ColumnFacts:
         return LoadType.LOAD_TYPE_STRING
 
     def typed(self, reading: Reading) -> pl.Expr:
-        """The column's values in its type (times to the microsecond, texts unchanged); null where there is none or it does not fit."""
+        """The column's values in its type (times to the microsecond, texts unchanged); null where
+        there is none or it does not fit.
+        """
         name = column(self.position)
         text = reading.text(name)
         # What means nothing is no number and no time either, unless it has digits.
@@ -184,7 +212,9 @@ class Candidates:
 
     @property
     def fast(self) -> "Callable[[pl.Expr], pl.Expr] | None":
-        """How its texts are read where that is the one thing worth testing. None for texts, and where several are."""
+        """How its texts are read where that is the one thing worth testing. None for texts, and
+        where several are.
+        """
         if self.booleans or len(self.styles) + len(self.formats) != 1:
             return None
         if self.formats:
@@ -199,14 +229,21 @@ class Candidates:
     def cover(self, others: "Candidates") -> bool:
         """Whether all that is worth testing in `others` is tested here."""
         return (
-            set(others.styles) <= set(self.styles) and set(others.formats) <= set(self.formats) and (self.booleans or not others.booleans)
+            set(others.styles) <= set(self.styles)
+            and set(others.formats) <= set(self.formats)
+            and (self.booleans or not others.booleans)
         )
 
 
 def worth_testing(
-    values: Sequence[pl.Series], header: Sequence[str], source_header: Sequence[str], options: ReadOptions
+    values: Sequence[pl.Series],
+    header: Sequence[str],
+    source_header: Sequence[str],
+    options: ReadOptions,
 ) -> list[Candidates]:
-    """What is worth testing in each column, told from some of its values (those that mean nothing, and blanks around, are gone)."""
+    """What is worth testing in each column, told from some of its values (those that mean nothing,
+    and blanks around, are gone).
+    """
     said = {column.name: column for column in options.columns}
     return [
         _candidates(some, name, options, said.get(name, said.get(source, ColumnOptions())))
@@ -229,30 +266,56 @@ class Plain:
 class Evidence:
     """What the values of all columns are, counted batch by batch."""
 
-    def __init__(self, header: Sequence[str], candidates: Sequence[Candidates], reading: Reading, careful: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        header: Sequence[str],
+        candidates: Sequence[Candidates],
+        reading: Reading,
+        careful: Collection[int] = (),
+    ) -> None:
         """`careful`: columns whose values are all looked at closely."""
         self.candidates = candidates
         self._header, self._reading = header, reading
         self._fast = {
             i: fast
             for i, candidate in enumerate(candidates)
-            if (fast := candidate.fast) is not None and i not in careful and not reading.tells_by_text
+            if (fast := candidate.fast) is not None
+            and i not in careful
+            and not reading.tells_by_text
         }
-        self._texts = [i for i, candidate in enumerate(candidates) if candidate.is_text and not reading.tells_by_text]
+        self._texts = [
+            i
+            for i, candidate in enumerate(candidates)
+            if candidate.is_text and not reading.tells_by_text
+        ]
         self._counts: dict[str, Any] = {}
         self._unmeasured: set[int] = set()
 
     def add(self, frame: pl.DataFrame) -> Plain:
         """Counts the rows of a batch, and returns what was read of it on the way."""
         # Lazily, so that what several expressions share is made once.
-        read = frame.lazy().select([fast(pl.col(column(i))).alias(column(i)) for i, fast in self._fast.items()]).collect()
-        good = [i for i in self._fast if read[column(i)].null_count() == frame[column(i)].null_count()]
+        read = (
+            frame.lazy()
+            .select([fast(pl.col(column(i))).alias(column(i)) for i, fast in self._fast.items()])
+            .collect()
+        )
+        good = [
+            i for i in self._fast if read[column(i)].null_count() == frame[column(i)].null_count()
+        ]
         whole = [i for i in good if self.candidates[i].styles and self.candidates[i].whole[0]]
-        self._unmeasured.update(i for i in good if self.candidates[i].styles and not self.candidates[i].whole[0])
-        wanted = [self._reading.nothing(pl.col(column(i)).str.strip_chars()).sum().alias(f"spelled{i}") for i in self._texts]
+        self._unmeasured.update(
+            i for i in good if self.candidates[i].styles and not self.candidates[i].whole[0]
+        )
+        wanted = [
+            self._reading.nothing(pl.col(column(i)).str.strip_chars()).sum().alias(f"spelled{i}")
+            for i in self._texts
+        ]
         for i in whole:
             length = pl.col(column(i)).str.len_bytes()
-            wanted += [length.min().alias(f"shortest_integer{i}"), length.max().alias(f"longest_integer{i}")]
+            wanted += [
+                length.min().alias(f"shortest_integer{i}"),
+                length.max().alias(f"longest_integer{i}"),
+            ]
         looked = frame.select(wanted).row(0, named=True) if wanted else {}
         plain = {*good, *(i for i in self._texts if not looked[f"spelled{i}"])}
         counts: dict[str, Any] = {"rows": frame.height, "blank": 0}
@@ -263,44 +326,69 @@ class Evidence:
             kind = "number" if self.candidates[i].styles else "time"
             counts[f"{kind}{i}_0"] = frame.height - nulls
             if i in whole:
-                counts |= {key: looked[key] for key in (f"shortest_integer{i}", f"longest_integer{i}")}
+                counts |= {
+                    key: looked[key] for key in (f"shortest_integer{i}", f"longest_integer{i}")
+                }
                 counts[f"integers{i}"] = frame.height - nulls
         closely = [i for i in range(len(self.candidates)) if i not in plain]
         full = any(not counts[f"nulls{i}"] for i in plain)
         if closely or not full:
             counts |= self._closely(frame, closely, [] if full else sorted(plain))
         self._merge(counts)
-        return Plain({i: read[column(i)] for i in good}, plain.difference(good), bool(counts["blank"]))
+        return Plain(
+            {i: read[column(i)] for i in good}, plain.difference(good), bool(counts["blank"])
+        )
 
-    def _closely(self, frame: pl.DataFrame, positions: Sequence[int], others: Sequence[int]) -> dict[str, Any]:
-        """How many values of columns fit each type that is worth testing. Blank rows are counted with a look at the `others` too."""
+    def _closely(
+        self, frame: pl.DataFrame, positions: Sequence[int], others: Sequence[int]
+    ) -> dict[str, Any]:
+        """How many values of columns fit each type that is worth testing. Blank rows are counted
+        with a look at the `others` too.
+        """
         values, tested, wanted, empty = [], [], [], []
         for i in positions:
             candidate, name = self.candidates[i], column(i)
             value = pl.col(name)
-            # To blank out what means nothing is dear: it is only done where it could be taken for something.
-            values.append(self._reading.value(name) if self._reading.tells_by_text else value.str.strip_chars())
+            # To blank out what means nothing is dear: it is only done where it could be taken for
+            # something.
+            values.append(
+                self._reading.value(name)
+                if self._reading.tells_by_text
+                else value.str.strip_chars()
+            )
             empty.append((value.is_null() | self._reading.nothing(value)).alias(f"empty{i}"))
             wanted.append(pl.col(f"empty{i}").sum().alias(f"nulls{i}"))
             for k, style in enumerate(candidate.styles):
                 whole = candidate.whole[k]
-                tested.append((style.integer(value) if whole else style.decimal(value)).alias(f"number{i}_{k}"))
+                tested.append(
+                    (style.integer(value) if whole else style.decimal(value)).alias(
+                        f"number{i}_{k}"
+                    )
+                )
                 wanted.append(pl.col(f"number{i}_{k}").count())
                 rest = value.filter(pl.col(f"number{i}_{k}").is_null())
                 if whole:
                     # A whole number is a decimal too: only the others are tested for one.
                     wanted.append(style.decimal(rest).count().alias(f"fractions{i}_{k}"))
                 if k == 0:
-                    wanted += [rest.str.contains(_IDENTIFIER).sum().alias(f"identifier{i}"), *_lengths(i, value)]
+                    wanted += [
+                        rest.str.contains(_IDENTIFIER).sum().alias(f"identifier{i}"),
+                        *_lengths(i, value),
+                    ]
             if candidate.booleans:
                 wanted.append(boolean(value).count().alias(f"boolean{i}"))
             for k, found in enumerate(candidate.formats):
                 wanted.append(found.time(value).count().alias(f"time{i}_{k}"))
         if len(positions) + len(others) == len(self.candidates):
-            masks = [*(pl.col(f"empty{i}") for i in positions), *(pl.col(column(i)).is_null() for i in others)]
+            masks = [
+                *(pl.col(f"empty{i}") for i in positions),
+                *(pl.col(column(i)).is_null() for i in others),
+            ]
             wanted.append(pl.all_horizontal(masks).sum().alias("blank"))
         # One step after the other, so that no value is made twice.
-        prepared = frame.lazy().select(*values, *(column(i) for i in others)).with_columns(*tested, *empty)
+        prepared = (
+            frame.lazy().select(*values, *(column(i) for i in others)).with_columns(*tested, *empty)
+        )
         return prepared.select(wanted).collect().row(0, named=True)
 
     def _merge(self, counts: Mapping[str, Any]) -> None:
@@ -317,10 +405,14 @@ class Evidence:
 
     @property
     def unmeasured(self) -> set[int]:
-        """Columns with identifiers among values that were not looked at closely: they have to be, before it can be decided."""
+        """Columns with identifiers among values that were not looked at closely: they have to be,
+        before it can be decided.
+        """
         return {i for i in self._unmeasured if self._counts.get(f"identifier{i}")}
 
-    def decide(self, type_share: float, on_misfit: "OnMisfit.ValueType", options: ReadOptions) -> tuple[list[ColumnFacts], int]:
+    def decide(
+        self, type_share: float, on_misfit: "OnMisfit.ValueType", options: ReadOptions
+    ) -> tuple[list[ColumnFacts], int]:
         """The facts of all columns, and the number of rows that are blank in every column.
 
         Raises:
@@ -336,12 +428,17 @@ class Evidence:
         marks = Counter(mark for counted in columns if (mark := counted.proven_mark()))
         facts = [counted.decide(type_share, marks, options) for counted in columns]
         return [
-            fact.widened() if fact.misfits and (fact.on_misfit or on_misfit) == OnMisfit.ON_MISFIT_WIDEN_TO_TEXT else fact for fact in facts
+            fact.widened()
+            if fact.misfits and (fact.on_misfit or on_misfit) == OnMisfit.ON_MISFIT_WIDEN_TO_TEXT
+            else fact
+            for fact in facts
         ], blank
 
 
 def _lengths(i: int, value: pl.Expr) -> list[pl.Expr]:
-    """How long the identifiers and the whole numbers of a column are, and how many whole numbers there are."""
+    """How long the identifiers and the whole numbers of a column are, and how many whole numbers
+    there are.
+    """
     length = value.str.len_bytes()
     identifiers = length.filter(value.str.contains(_IDENTIFIER))
     whole = length.filter(PLAIN.integer(value).is_not_null())
@@ -354,13 +451,20 @@ def _lengths(i: int, value: pl.Expr) -> list[pl.Expr]:
     ]
 
 
-def _candidates(values: pl.Series, name: str, options: ReadOptions, said: ColumnOptions) -> Candidates:
+def _candidates(
+    values: pl.Series, name: str, options: ReadOptions, said: ColumnOptions
+) -> Candidates:
     frame, value = values.to_frame(), pl.col(values.name)
     enough = len(values) * WORTH_TESTING
     styles: list[NumberStyle] = []
     if said.type in (ColumnType.COLUMN_TYPE_UNSPECIFIED, *_NUMBERS) and not said.time_format:
-        found = styles_of(values.unique(maintain_order=True).head(SAMPLED_VALUES).to_list(), options)
-        fits = frame.select(pl.max_horizontal([style.decimal(value).count() for style in found]) + value.str.contains(_IDENTIFIER).sum())
+        found = styles_of(
+            values.unique(maintain_order=True).head(SAMPLED_VALUES).to_list(), options
+        )
+        fits = frame.select(
+            pl.max_horizontal([style.decimal(value).count() for style in found])
+            + value.str.contains(_IDENTIFIER).sum()
+        )
         styles = found if int(fits.item()) >= enough or said.type in _NUMBERS else []
     whole = [_whole(style, frame, said) for style in styles]
     untold = said.type == ColumnType.COLUMN_TYPE_UNSPECIFIED and not said.time_format
@@ -370,11 +474,15 @@ def _candidates(values: pl.Series, name: str, options: ReadOptions, said: Column
         formats = [stated_format(said.time_format)]
     elif said.type in _TIMES or (untold and (not styles or named_like_time(name))):
         formats = _formats(values, named_like_time(name) or said.type in _TIMES)
-    return Candidates(styles, whole, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said)
+    return Candidates(
+        styles, whole, booleans or said.type == ColumnType.COLUMN_TYPE_BOOLEAN, formats, said
+    )
 
 
 def _whole(style: NumberStyle, frame: pl.DataFrame, said: ColumnOptions) -> bool:
-    """Whether the numbers are to be read as whole ones: as was said, or as all of the sampled ones are."""
+    """Whether the numbers are to be read as whole ones: as was said, or as all of the sampled ones
+    are.
+    """
     if said.type in _NUMBERS:
         return said.type == ColumnType.COLUMN_TYPE_INTEGER
     value = pl.col(frame.columns[0])
@@ -412,7 +520,10 @@ class _Counted:
     def _numbers(self) -> list[int]:
         """Per style, how many values are numbers."""
         i = self.position
-        return [self.counts[f"number{i}_{k}"] + self.counts[f"fractions{i}_{k}"] for k in range(len(self.candidate.styles))]
+        return [
+            self.counts[f"number{i}_{k}"] + self.counts[f"fractions{i}_{k}"]
+            for k in range(len(self.candidate.styles))
+        ]
 
     def _is_whole(self, k: int) -> bool:
         """Whether all numbers in a style are whole."""
@@ -442,22 +553,35 @@ class _Counted:
             return self._fact(ColumnType.COLUMN_TYPE_IDENTIFIER, self.values)
         if said.type not in (ColumnType.COLUMN_TYPE_UNSPECIFIED, ColumnType.COLUMN_TYPE_TEXT):
             message = f"The column {self.name!r} is said to hold times, but no value of it is one in a format that is known."
-            raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="columns", action="Name its time_format.")
+            raise FileFault(
+                ErrorReason.ERROR_REASON_OPTION_MISFIT,
+                message,
+                value="columns",
+                action="Name its time_format.",
+            )
         return self._fact(ColumnType.COLUMN_TYPE_TEXT, self.values)
 
     def _as_time(self, enough: float, options: ReadOptions) -> ColumnFacts | None:
-        times = [(self.counts[f"time{self.position}_{k}"], k) for k in range(len(self.candidate.formats))]
+        times = [
+            (self.counts[f"time{self.position}_{k}"], k) for k in range(len(self.candidate.formats))
+        ]
         if not times:
             return None
         told = options.HasField("day_first")
         preferred = options.day_first if told else True
         formats = self.candidate.formats
-        fits, best = max(times, key=lambda pair: (pair[0], formats[pair[1]].day_first in (None, preferred)))
+        fits, best = max(
+            times, key=lambda pair: (pair[0], formats[pair[1]].day_first in (None, preferred))
+        )
         if fits < enough:
             return None
         found = formats[best]
         other = found.other_order
-        undecided = not told and other is not None and any(count == fits and formats[k] == other for count, k in times)
+        undecided = (
+            not told
+            and other is not None
+            and any(count == fits and formats[k] == other for count, k in times)
+        )
         kind = ColumnType.COLUMN_TYPE_DATETIME if found.has_clock else ColumnType.COLUMN_TYPE_DATE
         epoch = found.format in (EPOCH_SECONDS, EPOCH_MILLIS)
         fact = self._fact(kind, fits)
@@ -481,7 +605,9 @@ class _Counted:
         if numbers < enough:
             return None
         if said.type == ColumnType.COLUMN_TYPE_INTEGER:
-            fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, self.counts[f"number{self.position}_{best}"])
+            fact = self._fact(
+                ColumnType.COLUMN_TYPE_INTEGER, self.counts[f"number{self.position}_{best}"]
+            )
         elif self._is_whole(best):
             fact = self._fact(ColumnType.COLUMN_TYPE_INTEGER, numbers)
         else:
@@ -490,11 +616,19 @@ class _Counted:
         return replace(fact, style=style, marks_assumed=assumed)
 
     def _are_names(self, identifiers: int) -> bool:
-        """Whether numbers with leading zeros or too many digits make the whole column one of names: many do, or all have one length."""
+        """Whether numbers with leading zeros or too many digits make the whole column one of names:
+        many do, or all have one length.
+        """
         i, counts = self.position, self.counts
         shortest, longest = counts[f"shortest{i}"], counts[f"longest{i}"]
-        integers = (counts[f"shortest_integer{i}"] or shortest, counts[f"longest_integer{i}"] or longest)
-        return bool(identifiers >= self.values * IDENTIFIER_SHARE or {shortest, longest, *integers} == {shortest})
+        integers = (
+            counts[f"shortest_integer{i}"] or shortest,
+            counts[f"longest_integer{i}"] or longest,
+        )
+        return bool(
+            identifiers >= self.values * IDENTIFIER_SHARE
+            or {shortest, longest, *integers} == {shortest}
+        )
 
     def _fact(self, kind: "ColumnType.ValueType", fitting: int) -> ColumnFacts:
         return ColumnFacts(

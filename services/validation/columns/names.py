@@ -10,7 +10,9 @@ TIME = "__time"
 RESERVED = (TIME, "__load_id")
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff,]+")
-"""A comma is among them, as Druid 33 cannot load a column that has one in its name ("Wrong number of splits")."""
+"""A comma is among them, as Druid 33 cannot load a column that has one in its name ("Wrong number
+of splits").
+"""
 
 
 def clean(name: str) -> str:
@@ -18,7 +20,9 @@ def clean(name: str) -> str:
     return _BLANKS.sub(" ", name).strip()
 
 
-def druid_names(header: Sequence[str], time_position: int | None) -> tuple[list[str], list[Problem]]:
+def druid_names(
+    header: Sequence[str], time_position: int | None
+) -> tuple[list[str], list[Problem]]:
     """A name of its own for every column, and a warning for each that is not the one in the file.
 
     The column at `time_position` is `__time`; that its own name goes is no warning.
@@ -61,7 +65,14 @@ def _renamed(given: str, name: str, position: int) -> Problem:
     elif shown in RESERVED:
         why = f"Column {position + 1} has the reserved name {shown!r}"
     elif name == shown:
-        why = f"The name of column {position + 1} spans lines, or holds a comma or control characters"
+        why = (
+            f"The name of column {position + 1} spans lines, or holds a comma or control characters"
+        )
     else:
         why = f"Column {position + 1} has the name {shown!r}, which another column has"
-    return errors.problem(ErrorReason.ERROR_REASON_COLUMN_RENAMED, f"{why}; it is loaded as {name!r}.", column=shown, value=name)
+    return errors.problem(
+        ErrorReason.ERROR_REASON_COLUMN_RENAMED,
+        f"{why}; it is loaded as {name!r}.",
+        column=shown,
+        value=name,
+    )

@@ -1,4 +1,6 @@
-"""How numbers are written, and what they are worth: decimal comma, marks between thousands, currency and percent signs."""
+"""How numbers are written, and what they are worth: decimal comma, marks between thousands,
+currency and percent signs.
+"""
 
 import re
 from collections import Counter
@@ -10,12 +12,16 @@ import polars as pl
 from sluice.validation.v1.validation_pb2 import ReadOptions
 
 MAX_INTEGER = 10**15
-"""Whole numbers have at most 15 digits: more do not survive a DOUBLE, and spreadsheets round them."""
+"""Whole numbers have at most 15 digits: more do not survive a DOUBLE, and spreadsheets round
+them.
+"""
 BLANK = " "
 _BLANKS = "[ \u00a0\u202f]"
 _NOT_A_NUMBER = r"^[+-]?(?:0\d|\d{16,}$|\d+[eE]\d)"
 _CURRENCY = r"(?:[$€£¥₹]|[A-Z]{3})"
-_SIGNED = re.compile(rf"^[+-]?\s?({_CURRENCY})?\s?[+-]?[\d.,'\s\u00a0\u202f]*\d\s?({_CURRENCY})?(\s?%)?$")
+_SIGNED = re.compile(
+    rf"^[+-]?\s?({_CURRENCY})?\s?[+-]?[\d.,'\s\u00a0\u202f]*\d\s?({_CURRENCY})?(\s?%)?$"
+)
 _AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 """May be a number of thousands, or one with three digits after its mark."""
 
@@ -33,17 +39,27 @@ class NumberStyle:
     @property
     def is_plain(self) -> bool:
         """Whether the numbers are written as programs write them."""
-        return self.decimal_mark == "." and not self.thousands_mark and not self.currencies and not self.percent
+        return (
+            self.decimal_mark == "."
+            and not self.thousands_mark
+            and not self.currencies
+            and not self.percent
+        )
 
     def plain(self, value: pl.Expr) -> pl.Expr:
         """The number in plain notation; null where the text is none in this style."""
         if self.is_plain:
             return value
-        mark, between = re.escape(self.decimal_mark), _BLANKS if self.thousands_mark == BLANK else re.escape(self.thousands_mark)
+        mark, between = (
+            re.escape(self.decimal_mark),
+            _BLANKS if self.thousands_mark == BLANK else re.escape(self.thousands_mark),
+        )
         grouped = rf"\d{{1,3}}(?:{between}\d{{3}})+(?:{mark}\d+)?|" if self.thousands_mark else ""
         sign = rf"(?:{_CURRENCY})?" if self.currencies else ""
         percent = r"(?:\s?%)?" if self.percent else ""
-        shape = rf"^[+-]?\s?{sign}\s?[+-]?(?:{grouped}\d+(?:{mark}\d+)?|{mark}\d+)\s?{sign}{percent}$"
+        shape = (
+            rf"^[+-]?\s?{sign}\s?[+-]?(?:{grouped}\d+(?:{mark}\d+)?|{mark}\d+)\s?{sign}{percent}$"
+        )
         digits = value.str.replace_all(rf"[^\d{mark}+-]", "")
         if self.decimal_mark == ",":
             digits = digits.str.replace(",", ".", literal=True)
@@ -70,8 +86,14 @@ PLAIN = NumberStyle()
 
 
 def styles_of(values: Sequence[str], options: ReadOptions) -> list[NumberStyle]:
-    """Styles worth testing, the likelier first, told from some values of a column. The plain one where there is no sign of another."""
-    tried = values if options.decimal_mark or options.thousands_mark else [value for value in values if not _is_plain(value)]
+    """Styles worth testing, the likelier first, told from some values of a column. The plain one
+    where there is no sign of another.
+    """
+    tried = (
+        values
+        if options.decimal_mark or options.thousands_mark
+        else [value for value in values if not _is_plain(value)]
+    )
     if not tried:
         # Points may be marks between thousands: then other columns of the file have decimal commas.
         pointed = [value for value in values if "." in value]
@@ -118,9 +140,13 @@ def _marks(values: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, s
                 yield mark, other
 
 
-def settle(styles: Sequence[NumberStyle], fits: Sequence[int], decimal_marks: "Counter[str]") -> tuple[NumberStyle, bool]:
-    """The style that the most of all values fit, and whether its marks were assumed: where several do as well, the marks of the file's
-    other columns tell, and where these do not either, the likelier one is taken."""
+def settle(
+    styles: Sequence[NumberStyle], fits: Sequence[int], decimal_marks: "Counter[str]"
+) -> tuple[NumberStyle, bool]:
+    """The style that the most of all values fit, and whether its marks were assumed: where several
+    do as well, the marks of the file's other columns tell, and where these do not either, the
+    likelier one is taken.
+    """
     best = max(fits)
     able = [style for style, count in zip(styles, fits, strict=True) if count == best]
     marks = {style.decimal_mark for style in able}

@@ -1,7 +1,7 @@
 """Formats of dates and times: which ones a column may have, and how a value is read in one.
 
-Formats are written as in strptime, with two additions of chrono's: `%.f` (fraction of a second, with its point) and `%#z` (zone as Z or
-offset). Times without a zone are UTC.
+Formats are written as in strptime, with two additions of chrono's: `%.f` (fraction of a second,
+with its point) and `%#z` (zone as Z or offset). Times without a zone are UTC.
 """
 
 import re
@@ -46,7 +46,9 @@ class TimeFormat:
     format: str
     has_clock: bool
     day_first: bool | None = None
-    """Whether the day precedes the month where both are numbers and the year is last; None where there is no such choice."""
+    """Whether the day precedes the month where both are numbers and the year is last; None where
+    there is no such choice.
+    """
 
     @property
     def other_order(self) -> "TimeFormat | None":
@@ -66,12 +68,19 @@ class TimeFormat:
         if self.format in (EPOCH_SECONDS, EPOCH_MILLIS):
             per_second = 1 if self.format == EPOCH_SECONDS else 1000
             number = value.cast(pl.Int64, strict=False)
-            in_range = number.is_between(_EPOCH_RANGE_S[0] * per_second, _EPOCH_RANGE_S[1] * per_second, closed="left")
-            return pl.when(in_range).then(number * (1_000_000 // per_second)).cast(pl.Datetime("us"))
+            in_range = number.is_between(
+                _EPOCH_RANGE_S[0] * per_second, _EPOCH_RANGE_S[1] * per_second, closed="left"
+            )
+            return (
+                pl.when(in_range).then(number * (1_000_000 // per_second)).cast(pl.Datetime("us"))
+            )
         if self.has_zone:
-            time = value.str.to_datetime(self.format, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+            time = value.str.to_datetime(
+                self.format, strict=False, time_unit="us", time_zone="UTC"
+            ).dt.replace_time_zone(None)
         elif self.has_clock:
-            # A cache of texts that were read before costs more than it saves where there are clocks.
+            # A cache of texts that were read before costs more than it saves where there are
+            # clocks.
             time = value.str.to_datetime(self.format, strict=False, time_unit="us", cache=False)
         else:
             time = value.str.to_date(self.format, strict=False).cast(pl.Datetime("us"))
@@ -100,21 +109,35 @@ def stated_format(text: str) -> TimeFormat:
     Raises:
         FileFault: OPTION_MISFIT: it is none.
     """
-    format = TimeFormat(text.replace(".%f", "%.f").replace("%z", "%#z"), has_clock=any(letter in text for letter in ("%H", "%I", "%s")))
+    format = TimeFormat(
+        text.replace(".%f", "%.f").replace("%z", "%#z"),
+        has_clock=any(letter in text for letter in ("%H", "%I", "%s")),
+    )
     try:
         sample = pl.select(
-            pl.lit("x").str.to_datetime(format.format, strict=False, time_unit="us", time_zone="UTC" if format.has_zone else None)
+            pl.lit("x").str.to_datetime(
+                format.format,
+                strict=False,
+                time_unit="us",
+                time_zone="UTC" if format.has_zone else None,
+            )
         )
         usable = sample.height == 1 and "%" in text
     except pl.exceptions.PolarsError:
         usable = False
     if not usable:
-        raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, f"{text!r} is no format of times.", value="time_format")
+        raise FileFault(
+            ErrorReason.ERROR_REASON_OPTION_MISFIT,
+            f"{text!r} is no format of times.",
+            value="time_format",
+        )
     return format
 
 
 def formats_of(text: str, *, named_like_time: bool) -> list[TimeFormat]:
-    """Formats in which one value may be read. Plain numbers are times only in a column that is `named_like_time`."""
+    """Formats in which one value may be read. Plain numbers are times only in a column that is
+    `named_like_time`.
+    """
     if named_like_time and text.isascii() and text.isdigit():
         if len(text) == 8:
             return [TimeFormat(COMPACT_DATE, has_clock=False)]
@@ -135,7 +158,10 @@ def formats_of(text: str, *, named_like_time: bool) -> list[TimeFormat]:
         if told is None or (match["compact"] and rest[0] != "T"):
             return []
         clock = told
-    return [TimeFormat(date + clock, bool(clock), day_first) for date, day_first in _dates(match, bool(clock) or named_like_time)]
+    return [
+        TimeFormat(date + clock, bool(clock), day_first)
+        for date, day_first in _dates(match, bool(clock) or named_like_time)
+    ]
 
 
 def _dates(match: "re.Match[str]", sure: bool) -> list[tuple[str, bool | None]]:
@@ -147,7 +173,11 @@ def _dates(match: "re.Match[str]", sure: bool) -> list[tuple[str, bool | None]]:
         year = "%Y" if len(match["year"]) == 4 else "%y"
         day_first = (f"%d{separator}%m{separator}{year}", True)
         # Dots stand between numbers of a date only where the day comes first.
-        return [(day_first[0], None)] if separator == "." else [day_first, (f"%m{separator}%d{separator}{year}", False)]
+        return (
+            [(day_first[0], None)]
+            if separator == "."
+            else [day_first, (f"%m{separator}%d{separator}{year}", False)]
+        )
     if match["compact"]:
         return [(COMPACT_DATE, None)] if sure else []
     if match["day_name"]:

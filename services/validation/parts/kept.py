@@ -1,4 +1,6 @@
-"""The loadable rows on the local disk, typed, from the pass that counted them to the one that writes the parts."""
+"""The loadable rows on the local disk, typed, from the pass that counted them to the one that
+writes the parts.
+"""
 
 import shutil
 from collections.abc import Generator, Sequence
@@ -11,7 +13,9 @@ from services.validation.columns.names import TIME
 from services.validation.reading.table import ROW
 
 PLAIN_BYTES = 768 * 1024**2
-"""Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values take more room than their text."""
+"""Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values
+take more room than their text.
+"""
 STRETCH_ROWS = 16_384
 """Rows that are read back at once at least."""
 THREADS = 2
@@ -40,11 +44,17 @@ class Kept:
         self._bytes += path.stat().st_size
 
     def _write(self, path: Path, rows: pl.DataFrame) -> None:
-        rows.write_ipc(path, compression="uncompressed" if self._bytes < PLAIN_BYTES else "lz4", record_batch_size=STRETCH_ROWS)
+        rows.write_ipc(
+            path,
+            compression="uncompressed" if self._bytes < PLAIN_BYTES else "lz4",
+            record_batch_size=STRETCH_ROWS,
+        )
 
     def times(self) -> pl.DataFrame:
         """Time and place of all rows, by time."""
-        return pl.concat([pl.scan_ipc(path).select(TIME, ROW).collect() for path in self._files]).sort(TIME, ROW)
+        return pl.concat(
+            [pl.scan_ipc(path).select(TIME, ROW).collect() for path in self._files]
+        ).sort(TIME, ROW)
 
     def all(self) -> pl.DataFrame:
         """All rows by time; those of one time in their order."""
@@ -61,19 +71,26 @@ class Kept:
             return _places(rows, edges)
 
         with ThreadPoolExecutor(THREADS) as threads:
-            return Buckets(dict(zip(self._files, threads.map(ordered, self._files), strict=True)), len(edges) + 1)
+            return Buckets(
+                dict(zip(self._files, threads.map(ordered, self._files), strict=True)),
+                len(edges) + 1,
+            )
 
 
 class Buckets:
     """The rows by stretches of time."""
 
     def __init__(self, places: dict[Path, list[int]], count: int) -> None:
-        """`places`: per file, where each of the `count` buckets begins among its rows, and the last one ends."""
+        """`places`: per file, where each of the `count` buckets begins among its rows, and the last
+        one ends.
+        """
         self._places = places
         self.count = count
 
     def all(self) -> Generator[pl.DataFrame, None, None]:
-        """The rows of each bucket by time; those of one time in their order. The next ones are read meanwhile."""
+        """The rows of each bucket by time; those of one time in their order. The next ones are read
+        meanwhile.
+        """
         with ThreadPoolExecutor(1) as thread:
             following = thread.submit(self._read, 0)
             for number in range(1, self.count + 1):
@@ -85,7 +102,9 @@ class Buckets:
     def _read(self, number: int) -> pl.DataFrame:
         return _by_time(
             [
-                pl.scan_ipc(path).slice(places[number], places[number + 1] - places[number]).collect()
+                pl.scan_ipc(path)
+                .slice(places[number], places[number + 1] - places[number])
+                .collect()
                 for path, places in self._places.items()
                 if places[number] < places[number + 1]
             ]

@@ -15,7 +15,9 @@ ROWS_OF_ONE_PART = 200_000
 """Tables of up to this many rows stay in one part."""
 PART_BYTES = 48 * 1024 * 1024
 SAMPLED_FROM_ROWS = 1_000_000
-"""Rows of a table whose buckets are told from its sample; buckets of a smaller one are exactly equal."""
+"""Rows of a table whose buckets are told from its sample; buckets of a smaller one are exactly
+equal.
+"""
 SAMPLED_PER_BUCKET = 200
 BUCKET_BYTES = 64 * 1024 * 1024
 """Text that is sorted in memory at once."""
@@ -87,17 +89,22 @@ def _in_buckets(
 
 
 def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[Edge]:
-    """Times at which buckets begin, told from a sample; none where it is too small, or many rows have one time."""
+    """Times at which buckets begin, told from a sample; none where it is too small, or many rows
+    have one time.
+    """
     if rows < SAMPLED_FROM_ROWS or len(times) < buckets * SAMPLED_PER_BUCKET:
         return []
     ordered = times.sort()
     starts = [ordered[len(ordered) * number // buckets] for number in range(1, buckets)]
-    # Each edge has to leave rows on both sides; a time that takes a bucket by itself is cut by rows.
+    # Each edge has to leave rows on both sides; a time that takes a bucket by itself is cut by
+    # rows.
     return [(time, 0) for time in starts] if len(set(starts)) == len(starts) else []
 
 
 def _edges(kept: Kept, buckets: int) -> Sequence[Edge]:
-    """Time and row at which each bucket but the first begins: equal shares of the rows, also where all times are the same."""
+    """Time and row at which each bucket but the first begins: equal shares of the rows, also where
+    all times are the same.
+    """
     ordered = kept.times()
     share = len(ordered) / buckets
     starts = sorted({round(share * number) for number in range(1, buckets)})

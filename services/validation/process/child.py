@@ -1,7 +1,7 @@
 """python -m services.validation.process.child: reads files, one after the other.
 
-The parent writes jobs to stdin and keeps it open: its end is the parent's end, and ours. Answers go to what was stdout; whatever
-a library prints goes nowhere.
+The parent writes jobs to stdin and keeps it open: its end is the parent's end, and ours. Answers go
+to what was stdout; whatever a library prints goes nowhere.
 """
 
 import base64
@@ -34,8 +34,9 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 ADDRESS_SPACE_SLACK_BYTES = 8 * 1024**3
-"""Address space is far more than memory: threads and allocators reserve it. The parent watches the memory itself; this bound only ends
-an allocation that could never succeed."""
+"""Address space is far more than memory: threads and allocators reserve it. The parent watches the
+memory itself; this bound only ends an allocation that could never succeed.
+"""
 
 SWITCH_INTERVAL_S = 0.0005
 
@@ -56,8 +57,16 @@ class Job:
     def to_json(self) -> bytes:
         """The job as JSON."""
         request = base64.b64encode(self.request.SerializeToString()).decode()
-        fields = {"source": str(self.source), "folder": str(self.folder), "limits": asdict(self.limits)}
-        bounds = {"memory_bytes": self.memory_bytes, "timeout_s": self.timeout_s, "growing": self.growing}
+        fields = {
+            "source": str(self.source),
+            "folder": str(self.folder),
+            "limits": asdict(self.limits),
+        }
+        bounds = {
+            "memory_bytes": self.memory_bytes,
+            "timeout_s": self.timeout_s,
+            "growing": self.growing,
+        }
         return json.dumps({**fields, **bounds, "request": request}).encode()
 
     @classmethod
@@ -67,7 +76,15 @@ class Job:
         request = ValidateObjectRequest.FromString(base64.b64decode(fields["request"]))
         limits = Limits(**fields["limits"])
         source, folder = Path(fields["source"]), Path(fields["folder"])
-        return cls(request, source, folder, limits, fields["memory_bytes"], fields["timeout_s"], fields["growing"])
+        return cls(
+            request,
+            source,
+            folder,
+            limits,
+            fields["memory_bytes"],
+            fields["timeout_s"],
+            fields["growing"],
+        )
 
 
 def main() -> None:
@@ -78,7 +95,8 @@ def main() -> None:
     _be_killed_first()
     # Ends us also where the parent no longer can.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    # Threads that count have much to say between their calls of compiled code, and would wait for the one that scans each time.
+    # Threads that count have much to say between their calls of compiled code, and would wait for
+    # the one that scans each time.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     jobs: SimpleQueue[tuple[Job, Growth]] = SimpleQueue()
     commands = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -97,7 +115,11 @@ def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
     def emit(step: ValidationProgress | EarlyFinding | EarlyVerdict) -> None:
         match step:
             case ValidationProgress():
-                _answer(answers, Kind.RESPONSE, ValidateObjectResponse(progress=step).SerializeToString())
+                _answer(
+                    answers,
+                    Kind.RESPONSE,
+                    ValidateObjectResponse(progress=step).SerializeToString(),
+                )
             # Whoever does not hear early waits for the report.
             case _ if not job.growing:
                 pass
@@ -116,7 +138,9 @@ def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
     except MemoryError as failure:
         return Kind.OUT_OF_MEMORY, _described(failure).encode()
     except Exception as failure:
-        return Kind.DISK_FULL if is_disk_full(failure) else Kind.FAILURE, _described(failure).encode()
+        return Kind.DISK_FULL if is_disk_full(failure) else Kind.FAILURE, _described(
+            failure
+        ).encode()
     return Kind.RESPONSE, ValidateObjectResponse(report=report).SerializeToString()
 
 
@@ -138,7 +162,9 @@ def _answer(answers: IO[bytes], kind: Kind, message: bytes) -> None:
 def _limit(job: Job) -> None:
     space = job.memory_bytes + ADDRESS_SPACE_SLACK_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (space if hard == resource.RLIM_INFINITY else min(space, hard), hard))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (space if hard == resource.RLIM_INFINITY else min(space, hard), hard)
+    )
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not job.growing:
         _end_in(job.timeout_s)
@@ -156,7 +182,9 @@ def _end_in(seconds: float) -> None:
 
 
 def _listen(commands: IO[bytes], jobs: "SimpleQueue[tuple[Job, Growth]]") -> None:
-    """Hears jobs, and how the source of the last one grows. The end of the pipe is the parent's end, and ours."""
+    """Hears jobs, and how the source of the last one grows. The end of the pipe is the parent's
+    end, and ours.
+    """
     while True:
         size, kind = HEADER.unpack(_read(commands, HEADER.size))
         message = _read(commands, size)
@@ -172,7 +200,10 @@ def _listen(commands: IO[bytes], jobs: "SimpleQueue[tuple[Job, Growth]]") -> Non
 
 def _described(failure: Exception) -> str:
     """The exception's type and its places. Its text may hold the user's data."""
-    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(failure.__traceback__)]
+    places = [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(failure.__traceback__)
+    ]
     return f"{type(failure).__name__} at {' > '.join(places)}"
 
 

@@ -1,7 +1,9 @@
-"""Child processes that read files: one file at a time, watched, and killed with whatever it does when it takes too much.
+"""Child processes that read files: one file at a time, watched, and killed with whatever it does
+when it takes too much.
 
-One idle child is kept ready, as starting one takes longer than reading a small file. A child that has read a text and stayed small reads
-the next file; after a workbook, whose readers are not our own, and after anything unusual there is a new one.
+One idle child is kept ready, as starting one takes longer than reading a small file. A child that
+has read a text and stayed small reads the next file; after a workbook, whose readers are not our
+own, and after anything unusual there is a new one.
 
 A child that the kernel killed, or that needed more than its share of the memory, may have died of
 what was read beside it: its file is read once more, alone, with all the memory (ADR 0026).
@@ -109,7 +111,8 @@ class Children:
             await _killed(process)
 
     async def examine(self, job: Job, growing: Growing | None = None) -> AsyncGenerator[Step, None]:
-        """Progress, what is known early, and at last the report, of one file. Leaving early kills the child.
+        """Progress, what is known early, and at last the report, of one file. Leaving early kills
+        the child.
 
         Raises:
             ChildLostError: it died, or was killed as it took too much.
@@ -161,16 +164,23 @@ class Children:
         self._running[process] = growing
         usable = False
         watching = asyncio.create_task(self._watch(process, job, growing), name="child-watch")
-        feeding = asyncio.create_task(_feed(process, growing), name="child-feed") if growing else None
+        feeding = (
+            asyncio.create_task(_feed(process, growing), name="child-feed") if growing else None
+        )
         try:
             if growing is not None and self._gate.is_wanted_alone:
                 raise _CrowdedError("A large file is to be read alone.")
             async for response in self._responses(process, job):
-                done = isinstance(response, ValidateObjectResponse) and response.WhichOneof("step") == "report"
+                done = (
+                    isinstance(response, ValidateObjectResponse)
+                    and response.WhichOneof("step") == "report"
+                )
                 # A fast child may have written all its parts between two looks at the space.
                 if done and await self._takes_too_much_space(job):
                     raise ChildLostError(f"Reading the file took {self._too_much_space}.")
-                usable = isinstance(response, ValidateObjectResponse) and _is_usable(process, response)
+                usable = isinstance(response, ValidateObjectResponse) and _is_usable(
+                    process, response
+                )
                 yield response
                 if done:
                     return
@@ -209,11 +219,20 @@ class Children:
                 raise ChildLostError("Reading the file asked for more memory than there is.")
             if kind == Kind.FAILURE:
                 logs.get().error("child.failed", failure=message.decode())
-                raise errors.error(ErrorReason.ERROR_REASON_INTERNAL, "Reading the file failed on our side; the log says where.")
-            yield InspectResponse.FromString(message) if kind == Kind.EARLY else ValidateObjectResponse.FromString(message)
+                raise errors.error(
+                    ErrorReason.ERROR_REASON_INTERNAL,
+                    "Reading the file failed on our side; the log says where.",
+                )
+            yield (
+                InspectResponse.FromString(message)
+                if kind == Kind.EARLY
+                else ValidateObjectResponse.FromString(message)
+            )
 
     async def _watch(self, process: Process, job: Job, growing: Growing | None) -> _Excess | None:
-        """Kills the child when it takes too much memory, space or time. Returns what it took too much of."""
+        """Kills the child when it takes too much memory, space or time. Returns what it took too
+        much of.
+        """
         loop = asyncio.get_running_loop()
         deadline: float | None = None
         space_due = 0.0
@@ -256,7 +275,9 @@ class Children:
         watching: "asyncio.Task[_Excess | None]",
     ) -> Exception:
         if self._stopping:
-            return errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The validation service is stopping.")
+            return errors.error(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The validation service is stopping."
+            )
         excess = watching.result() if watching.done() and not watching.cancelled() else None
         what = excess.what if excess is not None else ""
         logs.get().warning("child.lost", excess=what, returncode=process.returncode)
@@ -271,7 +292,11 @@ class Children:
         return kind(f"{message}most often it asked for more memory than there is.")
 
     def _refill(self) -> None:
-        if self._stopping or self._idle is not None or (self._starting is not None and not self._starting.done()):
+        if (
+            self._stopping
+            or self._idle is not None
+            or (self._starting is not None and not self._starting.done())
+        ):
             return
 
         async def refill() -> None:
@@ -284,7 +309,8 @@ class Children:
         self._starting = asyncio.create_task(refill(), name="child-refill")
 
     async def _spawn(self) -> Process:
-        # A session of its own: a Ctrl-C in the terminal is ours to hear, and must not look like a file that kills its reader.
+        # A session of its own: a Ctrl-C in the terminal is ours to hear, and must not look like a
+        # file that kills its reader.
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -310,8 +336,16 @@ def _clear(job: Job) -> None:
 
 def _environment() -> dict[str, str]:
     """No more than a child needs: it has no use for the keys of the object store."""
-    passed = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR", "POLARS_MAX_THREADS"}}
-    return {**passed, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path), "PYTHONUNBUFFERED": "1"}
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in {"PATH", "HOME", "LANG", "TMPDIR", "POLARS_MAX_THREADS"}
+    }
+    return {
+        **passed,
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _own_bytes(process: Process) -> int:
@@ -323,7 +357,10 @@ def _own_bytes(process: Process) -> int:
 def _is_usable(process: Process, response: ValidateObjectResponse) -> bool:
     """Whether the child, which has said this, may read another file."""
     with suppress(psutil.NoSuchProcess):
-        return response.report.format == FileFormat.FILE_FORMAT_CSV and _own_bytes(process) < SMALL_CHILD_BYTES
+        return (
+            response.report.format == FileFormat.FILE_FORMAT_CSV
+            and _own_bytes(process) < SMALL_CHILD_BYTES
+        )
     return False
 
 

@@ -1,4 +1,6 @@
-"""What parent and child tell each other through pipes: a length of 4 bytes, a kind of 1 byte, and the message."""
+"""What parent and child tell each other through pipes: a length of 4 bytes, a kind of 1 byte, and
+the message.
+"""
 
 import struct
 from enum import IntEnum
@@ -16,11 +18,15 @@ class Kind(IntEnum):
     RESPONSE = 2
     """A ValidateObjectResponse; the last one of a job holds the report."""
     FAILURE = 3
-    """A fault of ours: the exception's type and the places it came through, without any data of the file."""
+    """A fault of ours: the exception's type and the places it came through, without any data of the
+    file.
+    """
     EARLY = 4
     """An InspectResponse: something that is known before the report."""
     GROWN = 5
-    """Eight bytes: so much of the source is there now; parent to child, while the source arrives."""
+    """Eight bytes: so much of the source is there now; parent to child, while the source
+    arrives.
+    """
     COMPLETE = 6
     """A ValidateObjectRequest: all of the source is there; parent to child, once a job."""
     DISK_FULL = 7

@@ -1,4 +1,6 @@
-"""How much of a file is there while it still arrives. Used in the child, whose parent writes the file and tells how far it is."""
+"""How much of a file is there while it still arrives. Used in the child, whose parent writes the
+file and tells how far it is.
+"""
 
 from threading import Condition
 

@@ -1,4 +1,6 @@
-"""Files that are read while they are uploaded. Kept for a while after their last byte, for the ValidateObject that takes them over."""
+"""Files that are read while they are uploaded. Kept for a while after their last byte, for the
+ValidateObject that takes them over.
+"""
 
 import asyncio
 import hashlib
@@ -29,7 +31,9 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 LAST_BYTES_S = 5.0
-"""How long the last bytes of a file that is complete in the object store may still be on their way here."""
+"""How long the last bytes of a file that is complete in the object store may still be on their way
+here.
+"""
 
 
 class Inspection:
@@ -164,9 +168,15 @@ class Inspections:
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def take(self, request: ValidateObjectRequest) -> Inspection | None:
-        """The file of the task, if all of it is here; it is the caller's to close. What is still on its way here is waited for: the object
-        is complete, so nothing but these last bytes can be missing."""
-        arriving = [inspection.settled.wait() for inspection in self._arriving if inspection.request.task_id == request.task_id]
+        """The file of the task, if all of it is here; it is the caller's to close. What is still on
+        its way here is waited for: the object is complete, so nothing but these last bytes can be
+        missing.
+        """
+        arriving = [
+            inspection.settled.wait()
+            for inspection in self._arriving
+            if inspection.request.task_id == request.task_id
+        ]
         try:
             async with asyncio.timeout(LAST_BYTES_S):
                 await asyncio.gather(*arriving)
@@ -175,7 +185,11 @@ class Inspections:
         found = self._open.pop(request.task_id, None)
         if found is None:
             return None
-        same = found.size == request.file_size and request.sha256 in (b"", found.sha256) and found.request.filename == request.filename
+        same = (
+            found.size == request.file_size
+            and request.sha256 in (b"", found.sha256)
+            and found.request.filename == request.filename
+        )
         if same:
             return found
         self._forget(found)
@@ -191,7 +205,9 @@ class Inspections:
         if self._forgetting:
             await asyncio.wait(self._forgetting)
 
-    async def inspect(self, requests: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
+    async def inspect(
+        self, requests: AsyncIterator[InspectRequest]
+    ) -> AsyncGenerator[InspectResponse, None]:
         """Takes the bytes; findings, then the verdict.
 
         Raises:
@@ -205,12 +221,22 @@ class Inspections:
         try:
             policy.rules(header.policy, header.options)
         except policy.UnknownRuleError as failure:
-            raise errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="header.policy.rules") from failure
+            raise errors.error(
+                ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="header.policy.rules"
+            ) from failure
         if len(self._arriving) + len(self._open) >= self._max_open:
             raise _refused(f"{self._max_open} files are being read already.")
         self._check_size(header.file_size)
         inspection = Inspection(header, self._spool, self._arriving_bytes)
-        job = Job(inspection.request, inspection.source, inspection.folder, self._limits, self._memory_bytes, self._timeout_s, growing=True)
+        job = Job(
+            inspection.request,
+            inspection.source,
+            inspection.folder,
+            self._limits,
+            self._memory_bytes,
+            self._timeout_s,
+            growing=True,
+        )
         inspection.start(self._children, job)
         self._arriving.add(inspection)
         receiving = asyncio.create_task(self._receive(inspection, requests), name="inspect-receive")
@@ -223,20 +249,27 @@ class Inspections:
             self._arriving.discard(inspection)
             inspection.settled.set()
             if not inspection.finished:
-                # A task of its own: a call that is cancelled a second time must not leave the child and its files behind.
+                # A task of its own: a call that is cancelled a second time must not leave the child
+                # and its files behind.
                 await asyncio.wait([self._forget(inspection)])
 
-    async def _receive(self, inspection: Inspection, requests: AsyncIterator[InspectRequest]) -> None:
+    async def _receive(
+        self, inspection: Inspection, requests: AsyncIterator[InspectRequest]
+    ) -> None:
         async for request in requests:
             match request.WhichOneof("step"):
                 case "chunk" if not inspection.finished:
                     self._check_size(inspection.size + len(request.chunk.data))
                     await inspection.add(request.chunk.data)
-                case "finish" if not inspection.finished and request.finish.file_size == inspection.size:
+                case "finish" if (
+                    not inspection.finished and request.finish.file_size == inspection.size
+                ):
                     inspection.finish(self._places)
                     self._keep(inspection)
                 case "finish" if not inspection.finished:
-                    raise _out_of_order(f"{inspection.size:,} bytes came, and {request.finish.file_size:,} were meant to.")
+                    raise _out_of_order(
+                        f"{inspection.size:,} bytes came, and {request.finish.file_size:,} were meant to."
+                    )
                 case _:
                     raise _out_of_order("Send header, chunk, chunk, ..., finish in this order.")
         if not inspection.finished:
@@ -286,7 +319,11 @@ async def _early(inspection: Inspection) -> AsyncGenerator[InspectResponse, None
         raise _refused(str(dropped)) from dropped
     except ChildLostError as lost:
         problem = errors.problem(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, str(lost))
-        yield InspectResponse(verdict=EarlyVerdict(verdict=Verdict.VERDICT_REJECTED, summary=str(lost), problems=[problem]))
+        yield InspectResponse(
+            verdict=EarlyVerdict(
+                verdict=Verdict.VERDICT_REJECTED, summary=str(lost), problems=[problem]
+            )
+        )
 
 
 async def _until_broken(

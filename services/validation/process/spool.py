@@ -1,4 +1,6 @@
-"""Folders on the local disk in which files are read and parts are made, each with a bound on its size."""
+"""Folders on the local disk in which files are read and parts are made, each with a bound on its
+size.
+"""
 
 import errno
 import fcntl
@@ -18,7 +20,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Spool:
-    """A folder of this process's own within SPOOL_DIR. What a process left there that was killed goes when the next one starts."""
+    """A folder of this process's own within SPOOL_DIR. What a process left there that was killed
+    goes when the next one starts.
+    """
 
     def __init__(self, folder: Path, bytes_per_job: int) -> None:
         self.bytes_per_job = bytes_per_job
@@ -50,7 +54,8 @@ class Spool:
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:
-    """Writes all of it to an unbuffered file. A single write takes what a full disk still has room for, and calls that a success.
+    """Writes all of it to an unbuffered file. A single write takes what a full disk still has room
+    for, and calls that a success.
 
     Raises:
         SluiceError: VALIDATION_DISK_FULL.
@@ -63,12 +68,16 @@ def write_all(file: IO[bytes], data: bytes) -> None:
 
 def is_disk_full(failure: Exception) -> bool:
     """Whether a write failed for want of room. Polars tells it in the text alone."""
-    return isinstance(failure, OSError) and (failure.errno in _FULL or any(os.strerror(number) in str(failure) for number in _FULL))
+    return isinstance(failure, OSError) and (
+        failure.errno in _FULL or any(os.strerror(number) in str(failure) for number in _FULL)
+    )
 
 
 def disk_full() -> errors.SluiceError:
     """The same as users are told it."""
-    return errors.error(ErrorReason.ERROR_REASON_VALIDATION_DISK_FULL, "The disk on which files are read is full.")
+    return errors.error(
+        ErrorReason.ERROR_REASON_VALIDATION_DISK_FULL, "The disk on which files are read is full."
+    )
 
 
 @contextmanager

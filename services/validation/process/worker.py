@@ -1,4 +1,6 @@
-"""A thread that works off what it is given, so that reading, parsing and counting go on at the same time."""
+"""A thread that works off what it is given, so that reading, parsing and counting go on at the same
+time.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +21,9 @@ class Worker:
         self._waiting: deque[Future[None]] = deque()
 
     def do(self, call: Callable[Given, None], *args: Given.args, **kwargs: Given.kwargs) -> None:
-        """Leaves a call to the thread; waits while too many are waiting. Raises what an earlier one raised."""
+        """Leaves a call to the thread; waits while too many are waiting. Raises what an earlier one
+        raised.
+        """
         while len(self._waiting) >= AHEAD:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(call, *args, **kwargs))

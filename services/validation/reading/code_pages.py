@@ -1,5 +1,7 @@
-"""Encodings that nothing states, told by the language of the text. Most bytes are letters in many code pages: only what reads as words of
-one script, and as one language far better than in every other encoding, is taken; else it is for the sender to say."""
+"""Encodings that nothing states, told by the language of the text. Most bytes are letters in many
+code pages: only what reads as words of one script, and as one language far better than in every
+other encoding, is taken; else it is for the sender to say.
+"""
 
 import re
 import unicodedata
@@ -51,7 +53,11 @@ def guess(lines: bytes) -> Guess | None:
         fewer = same.script == told.script and same.letters < told.letters
         return fewer or best.coherence >= FAR * other.coherence or str(other) == str(best)
 
-    sure = told.letters >= ENOUGH_LETTERS and best.coherence >= COHERENT and all(is_worse(other) for other in able if other is not best)
+    sure = (
+        told.letters >= ENOUGH_LETTERS
+        and best.coherence >= COHERENT
+        and all(is_worse(other) for other in able if other is not best)
+    )
     return Guess(best.encoding, sure, _shown(str(best)))
 
 

@@ -26,13 +26,15 @@ def read(
     growth: Growth | None = None,
     begin: Callable[[], Take] = lambda: lambda batch: None,
 ) -> Table:
-    """The table in the text `source`, which may still grow. Files that are made on the way go to `folder`.
+    """The table in the text `source`, which may still grow. Files that are made on the way go to
+    `folder`.
 
-    The rows go to what `begin` returns, batch by batch in the file's order, in another thread. Where the encoding turns out to be another
-    one, reading begins anew.
+    The rows go to what `begin` returns, batch by batch in the file's order, in another thread.
+    Where the encoding turns out to be another one, reading begins anew.
 
     Raises:
-        FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, NO_ROWS, OPTION_MISFIT, RESOURCE_LIMIT.
+        FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, NO_ROWS, OPTION_MISFIT,
+        RESOURCE_LIMIT.
     """
     said = options or ReadOptions()
     if growth is not None:
@@ -54,17 +56,38 @@ def read(
     return _table(text, folder, max_columns, said, None, begin(), told)
 
 
-def _table(text: Path, folder: Path, max_columns: int, said: ReadOptions, growth: Growth | None, take: Take, told: encoding.Told) -> Table:
+def _table(
+    text: Path,
+    folder: Path,
+    max_columns: int,
+    said: ReadOptions,
+    growth: Growth | None,
+    take: Take,
+    told: encoding.Told,
+) -> Table:
     parsing = _Parsing(take)
     try:
-        found = structure.scan(text, folder / "clean.csv", folder / "broken.csv", max_columns, said, growth, parsing.add)
+        found = structure.scan(
+            text,
+            folder / "clean.csv",
+            folder / "broken.csv",
+            max_columns,
+            said,
+            growth,
+            parsing.add,
+        )
         parsing.finish()
     finally:
         parsing.close()
     if found.damage is not None and not found.rows:
-        raise FileFault(ErrorReason.ERROR_REASON_HEADER_DAMAGED, found.damage.message, line=found.damage.line)
+        raise FileFault(
+            ErrorReason.ERROR_REASON_HEADER_DAMAGED, found.damage.message, line=found.damage.line
+        )
     if not found.rows and not found.broken_rows:
-        raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, f"There is no row below the header in line {found.header_line}.")
+        raise FileFault(
+            ErrorReason.ERROR_REASON_NO_ROWS,
+            f"There is no row below the header in line {found.header_line}.",
+        )
     if parsing.rows != found.rows:
         raise RuntimeError(f"{parsing.rows} rows were parsed, {found.rows} were counted")
     path, skip_lines, rows, plain = found.path, found.skip_lines, found.rows, _plain(found)
@@ -121,8 +144,12 @@ class _Parsing:
         """Takes rows as the scan hands them on."""
         self._parser.do(self._parse, found.header, _plain(found), rows, found.line_breaks)
 
-    def _parse(self, header: list[str], plain: dict[str, Any], rows: bytes, line_breaks: bool) -> None:
-        frame = pl.read_csv(io.BytesIO(rows), row_index_name=ROW, row_index_offset=self.rows, **plain)
+    def _parse(
+        self, header: list[str], plain: dict[str, Any], rows: bytes, line_breaks: bool
+    ) -> None:
+        frame = pl.read_csv(
+            io.BytesIO(rows), row_index_name=ROW, row_index_offset=self.rows, **plain
+        )
         self.rows += frame.height
         self._taker.do(self._take, Batch(header, frame, line_breaks))
 
@@ -143,7 +170,11 @@ def _warnings(told: encoding.Told, found: structure.Structure) -> Iterator[Probl
         yield errors.problem(ErrorReason.ERROR_REASON_ENCODING_ASSUMED, message, value=told.name)
     if not found.header_line and not found.damage:
         message = "The first row holds numbers or times like the rows below it, no names."
-        yield errors.problem(ErrorReason.ERROR_REASON_NO_HEADER, message, line=found.lines.line(0) if found.rows else None)
+        yield errors.problem(
+            ErrorReason.ERROR_REASON_NO_HEADER,
+            message,
+            line=found.lines.line(0) if found.rows else None,
+        )
     reason = ErrorReason.ERROR_REASON_LINES_SKIPPED
     if found.preamble_lines:
         message = f"{found.preamble_lines:,} lines above the table were skipped."

@@ -1,5 +1,6 @@
-"""Which encoding a text has: stated by who sent it, certain, assumed with a warning, or refused with the likeliest one. Nothing
-is ever decoded with replacement characters."""
+"""Which encoding a text has: stated by who sent it, certain, assumed with a warning, or refused
+with the likeliest one. Nothing is ever decoded with replacement characters.
+"""
 
 import codecs
 import re
@@ -18,7 +19,8 @@ ZERO_SHARE = 0.7
 UTF8_BOM = codecs.BOM_UTF8
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16le", codecs.BOM_UTF16_BE: "utf-16be"}
 
-# Letters of Western languages in windows-1252. Not among them: those that other code pages use for more frequent letters of theirs.
+# Letters of Western languages in windows-1252. Not among them: those that other code pages use for
+# more frequent letters of theirs.
 _LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜàáâãäåæçèéêëìíîïñòóôõöøùúûüßŒœŠšŽžŸÿ"
 _UPPER = "".join(c for c in _LETTERS if c.isupper()).encode("cp1252")
 _LETTER = _LETTERS.encode("cp1252")
@@ -40,8 +42,8 @@ class Told:
 
 
 def from_head(head: bytes, stated: str = "") -> Told:
-    """Encoding of a text that begins with `head`: the `stated` one, or told from its marks; UTF-8 where there is none, which every byte
-    has still to prove.
+    """Encoding of a text that begins with `head`: the `stated` one, or told from its marks; UTF-8
+    where there is none, which every byte has still to prove.
 
     Raises:
         FileFault: OPTION_MISFIT: there is no such encoding.
@@ -65,13 +67,21 @@ def other_than_utf8(path: Path, told: Told, stated: str) -> Told:
     """
     bad_line = _first_bad_line(path)
     if stated:
-        raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, f"Line {bad_line} is not UTF-8.", line=bad_line)
+        raise FileFault(
+            ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
+            f"Line {bad_line} is not UTF-8.",
+            line=bad_line,
+        )
     if not told.bom and _is_windows_1252(path):
         return Told("windows-1252", assumed=True)
     guess = None if told.bom else code_pages.guess(_sample(path))
     if guess is not None and guess.sure:
         return Told(guess.name, assumed=True)
-    likely = f"; read as {guess.name} it holds {guess.shown!r}" if guess is not None and guess.shown else ""
+    likely = (
+        f"; read as {guess.name} it holds {guess.shown!r}"
+        if guess is not None and guess.shown
+        else ""
+    )
     raise FileFault(
         ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
         f"Line {bad_line} is not UTF-8, and the file is not text in another encoding that can be told with certainty.",
@@ -88,7 +98,12 @@ def _stated(stated: str, head: bytes) -> Told:
     except (LookupError, ValueError):
         message = f"There is no encoding of texts called {stated!r}."
         raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="encoding") from None
-    name = {"utf-16-le": "utf-16le", "utf-16-be": "utf-16be", "cp1252": "windows-1252", "utf-8-sig": "utf-8"}.get(name, name)
+    name = {
+        "utf-16-le": "utf-16le",
+        "utf-16-be": "utf-16be",
+        "cp1252": "windows-1252",
+        "utf-8-sig": "utf-8",
+    }.get(name, name)
     if name == "utf-16":
         name = "utf-16be" if head.startswith(codecs.BOM_UTF16_BE) else "utf-16le"
     marks = {"utf-8": UTF8_BOM, "utf-16le": codecs.BOM_UTF16_LE, "utf-16be": codecs.BOM_UTF16_BE}
@@ -160,7 +175,9 @@ def _first_bad_line(path: Path) -> int | None:
 
 
 def _is_windows_1252(path: Path) -> bool:
-    """Whether the non-ASCII bytes stand as Western languages use them: single letters within words, signs beside words."""
+    """Whether the non-ASCII bytes stand as Western languages use them: single letters within words,
+    signs beside words.
+    """
     runs = implausible = 0
     for block in _blocks(path):
         for before, run, after in _RUN.findall(block):
@@ -185,7 +202,12 @@ def _plausible(before: bytes, run: bytes, after: bytes) -> bool:
     if letters == len(run) == 1:
         # A capital inside a small word, or a letter that touches no word, is another code page's.
         capital_inside = run in _UPPER and before.islower()
-        return not capital_inside and (before.isalpha() or after.isalpha() or not before.strip() or run in "àÀéèêöüÖÜÉ".encode("cp1252"))
+        return not capital_inside and (
+            before.isalpha()
+            or after.isalpha()
+            or not before.strip()
+            or run in "àÀéèêöüÖÜÉ".encode("cp1252")
+        )
     return True
 
 
@@ -206,7 +228,9 @@ def to_utf8(source: Path, told: Told, target: Path) -> None:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError:
                 message = f"The file is {told.name}, but its bytes break off or cannot be decoded on or after line {lines}."
-                raise FileFault(ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, message, line=lines) from None
+                raise FileFault(
+                    ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, message, line=lines
+                ) from None
             lines += text.count("\n")
             writing.write(text.encode("utf-8"))
             if not block:

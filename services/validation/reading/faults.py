@@ -8,7 +8,15 @@ class FileFault(Exception):  # noqa: N818 - a finding about the file, not a fail
     """Ends the reading; `problem` goes into the report of the REJECTED file."""
 
     def __init__(
-        self, reason: "ErrorReason.ValueType", message: str, *, line: int | None = None, value: object = "", action: str = ""
+        self,
+        reason: "ErrorReason.ValueType",
+        message: str,
+        *,
+        line: int | None = None,
+        value: object = "",
+        action: str = "",
     ) -> None:
         super().__init__(message)
-        self.problem: Problem = errors.problem(reason, message, line=line, value=value, action=action)
+        self.problem: Problem = errors.problem(
+            reason, message, line=line, value=value, action=action
+        )

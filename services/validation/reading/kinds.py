@@ -38,7 +38,8 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
     """The format of the file, which is the one its name says.
 
     Raises:
-        FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED, FILE_HAS_MACROS, FILE_EMPTY, FILE_CORRUPT.
+        FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED, FILE_HAS_MACROS,
+        FILE_EMPTY, FILE_CORRUPT.
     """
     extension, named = _named(filename)
     with path.open("rb") as file:
@@ -46,7 +47,9 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
     if not head:
         raise FileFault(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
     if head.startswith(_OLE) and _holds_stream(path, "EncryptionInfo"):
-        raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.")
+        raise FileFault(
+            ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password."
+        )
     found, what = _look(path, head)
     if found == named:
         if found == FileFormat.FILE_FORMAT_XLS and _holds_stream(path, "_VBA_PROJECT"):
@@ -58,7 +61,8 @@ def tell(path: Path, filename: str) -> "FileFormat.ValueType":
 
 
 def tell_from_head(path: Path, filename: str) -> "FileFormat.ValueType":
-    """What `tell` will say of a file whose end is not there yet, as far as its beginning settles it.
+    """What `tell` will say of a file whose end is not there yet, as far as its beginning settles
+    it.
 
     Raises:
         FileFault: FILE_TYPE_UNSUPPORTED, FILE_TYPE_MISMATCH, FILE_ENCRYPTED.
@@ -67,11 +71,15 @@ def tell_from_head(path: Path, filename: str) -> "FileFormat.ValueType":
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(_OLE) and _holds_stream(path, "EncryptionInfo"):
-        raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.")
+        raise FileFault(
+            ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password."
+        )
     if head.startswith((_ZIP, _EMPTY_ZIP, _OLE)):
         # Which kind of archive or document it is stands in its directory, which may be at its end.
         if named == FileFormat.FILE_FORMAT_CSV:
-            raise _mismatch(extension, "a zip archive" if head.startswith(b"PK") else "an Office document")
+            raise _mismatch(
+                extension, "a zip archive" if head.startswith(b"PK") else "an Office document"
+            )
         return named
     found, what = _look(path, head)
     if found != named:
@@ -105,7 +113,9 @@ def _mismatch(extension: str, what: str | None) -> FileFault:
 
 
 def _macros() -> FileFault:
-    return FileFault(ErrorReason.ERROR_REASON_FILE_HAS_MACROS, "The workbook holds macros, which are programs.")
+    return FileFault(
+        ErrorReason.ERROR_REASON_FILE_HAS_MACROS, "The workbook holds macros, which are programs."
+    )
 
 
 def _look(path: Path, head: bytes) -> tuple["FileFormat.ValueType | None", str | None]:
@@ -131,7 +141,10 @@ def _look_into_zip(path: Path) -> tuple["FileFormat.ValueType | None", str | Non
         with zipfile.ZipFile(path) as archive:
             names = {PurePath(name.replace("\\", "/")).name.lower() for name in archive.namelist()}
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
-        raise FileFault(ErrorReason.ERROR_REASON_FILE_CORRUPT, "The file is a zip archive that is cut off or damaged.") from None
+        raise FileFault(
+            ErrorReason.ERROR_REASON_FILE_CORRUPT,
+            "The file is a zip archive that is cut off or damaged.",
+        ) from None
     if "vbaproject.bin" in names:
         raise _macros()
     if "workbook.xml" in names:
@@ -142,7 +155,9 @@ def _look_into_zip(path: Path) -> tuple["FileFormat.ValueType | None", str | Non
 
 
 def _holds_stream(path: Path, name: str) -> bool:
-    """Whether a compound file's directory names a stream. Names in it are UTF-16, in any case of letters."""
+    """Whether a compound file's directory names a stream. Names in it are UTF-16, in any case of
+    letters.
+    """
     wanted = name.lower().encode("utf-16-le") + b"\0\0"
     with path.open("rb") as file:
         tail = b""

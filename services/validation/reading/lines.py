@@ -5,14 +5,18 @@ from bisect import bisect_right
 
 
 class LineMap:
-    """Rows follow each other line by line except where a break says otherwise (damaged, blank or multi-line rows before it)."""
+    """Rows follow each other line by line except where a break says otherwise (damaged, blank or
+    multi-line rows before it).
+    """
 
     def __init__(self) -> None:
         self._rows = array("q")
         self._lines = array("q")
 
     def add(self, row: int, line: int) -> None:
-        """Row `row` (from 0) starts on `line` (from 1). Rows are added in ascending order; those that just follow on need not be."""
+        """Row `row` (from 0) starts on `line` (from 1). Rows are added in ascending order; those
+        that just follow on need not be.
+        """
         if not self._rows or line - row != self._lines[-1] - self._rows[-1]:
             self._rows.append(row)
             self._lines.append(line)

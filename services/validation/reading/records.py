@@ -1,6 +1,7 @@
 """The grammar of one record, told strictly: what breaks it is said, never guessed around.
 
-A quote inside an unquoted field, not at its start (`5" pipe`), is data: every reader agrees on it and no value moves.
+A quote inside an unquoted field, not at its start (`5" pipe`), is data: every reader agrees on it
+and no value moves.
 """
 
 import re
@@ -24,7 +25,9 @@ class Grammar:
     quote: bytes = QUOTE
     """Empty where nothing quotes."""
     escape: bytes = QUOTE
-    """What makes a quote within a quoted value data. Empty: a quote ends the value only where a delimiter or the end follows."""
+    """What makes a quote within a quoted value data. Empty: a quote ends the value only where a
+    delimiter or the end follows.
+    """
     blank: bool = False
     """Whether a blank that follows a delimiter is no part of the value."""
 
@@ -39,7 +42,9 @@ class Grammar:
         if self.escape == self.quote:
             return re.compile(b"%b((?:[^%b]++|%b%b)*+)%b" % (quote, quote, quote, quote, quote))
         if self.escape:
-            return re.compile(rb"(?s)%b((?:[^%b%b]++|%b.)*+)%b" % (quote, quote, escape, escape, quote))
+            return re.compile(
+                rb"(?s)%b((?:[^%b%b]++|%b.)*+)%b" % (quote, quote, escape, escape, quote)
+            )
         end = re.escape(self.delimiter)
         return re.compile(rb"%b((?:[^%b]++|%b(?!%b|\Z))*+)%b" % (quote, quote, quote, end, quote))
 
@@ -53,11 +58,18 @@ class Grammar:
             return inner.replace(self.quote * 2, self.quote)
         if self.escape and self.escape in inner:
             escape = re.escape(self.escape)
-            return re.sub(rb"%b([%b%b%b])" % (escape, escape, re.escape(self.quote), re.escape(self.delimiter)), rb"\1", inner)
+            return re.sub(
+                rb"%b([%b%b%b])"
+                % (escape, escape, re.escape(self.quote), re.escape(self.delimiter)),
+                rb"\1",
+                inner,
+            )
         return inner
 
     def parse(self, record: bytes, *, unquoted: int = -1) -> "Fields | Flaw":
-        """Fields of a record without its line end. The field at the place `unquoted` is taken as if its quotes were data."""
+        """Fields of a record without its line end. The field at the place `unquoted` is taken as if
+        its quotes were data.
+        """
         if not self.quote or self.quote not in record:
             return Fields(self._split(record), QUOTE not in record)
         values: list[bytes] = []
@@ -96,14 +108,18 @@ class Grammar:
                 return Fields(values, plain, frozenset(quoted_empty))
 
     def _lost_delimiter(self, values: Sequence[bytes]) -> bool:
-        """Whether a quoted value seems to begin within a field and to end a later one (`a"b,c",d`): a delimiter is missing before it.
+        """Whether a quoted value seems to begin within a field and to end a later one (`a"b,c",d`):
+        a delimiter is missing before it.
 
-        Signs of inches and seconds, which follow a digit, are none of it."""
+        Signs of inches and seconds, which follow a digit, are none of it.
+        """
         opened = False
         for value in values:
             if opened and _CLOSED_LATER.search(value):
                 return True
-            opened = opened or (value.count(self.quote) % 2 == 1 and _OPENED_WITHIN.search(value) is not None)
+            opened = opened or (
+                value.count(self.quote) % 2 == 1 and _OPENED_WITHIN.search(value) is not None
+            )
         return False
 
     def _split(self, record: bytes) -> list[bytes]:
@@ -133,8 +149,9 @@ class Grammar:
         return Closing(len(parsed.values), open=False) if isinstance(parsed, Fields) else parsed
 
     def repaired(self, record: bytes, fields: int) -> list[bytes] | None:
-        """What a record that breaks the grammar may have meant: the first other reading that has `fields` fields. Never loaded, only
-        shown."""
+        """What a record that breaks the grammar may have meant: the first other reading that has
+        `fields` fields. Never loaded, only shown.
+        """
         for parsed in self._other_readings(record):
             if isinstance(parsed, Fields) and len(parsed.values) == fields:
                 return parsed.values
@@ -174,17 +191,25 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a record, unquoted. `plain` is False where a double quote stands inside an unquoted field."""
+    """The fields of a record, unquoted. `plain` is False where a double quote stands inside an
+    unquoted field.
+    """
 
     values: list[bytes]
     plain: bool = True
     quoted_empty: frozenset[int] = frozenset()
-    """Places of the empty fields that are quoted: an empty text, where those without quotes are nothing."""
+    """Places of the empty fields that are quoted: an empty text, where those without quotes are
+    nothing.
+    """
 
 
 def write(fields: Fields, delimiter: bytes) -> bytes:
-    """The record in the plain grammar with every field quoted, except those that are empty without quotes; without a line end."""
+    """The record in the plain grammar with every field quoted, except those that are empty without
+    quotes; without a line end.
+    """
     return delimiter.join(
-        QUOTE + value.replace(QUOTE, b'""') + QUOTE if value or place in fields.quoted_empty else b""
+        QUOTE + value.replace(QUOTE, b'""') + QUOTE
+        if value or place in fields.quoted_empty
+        else b""
         for place, value in enumerate(fields.values)
     )

@@ -1,8 +1,9 @@
 """The structural scan of a CSV file, block by block.
 
-A block in which every record has the header's number of fields, on a line of its own, with correct quotes, is proven regular by a few
-passes of compiled code. Only a block that fails is read record by record. A file whose blocks are all regular is handed on as it is;
-otherwise its good records are copied into a clean file, and the others become broken rows with their lines.
+A block in which every record has the header's number of fields, on a line of its own, with correct
+quotes, is proven regular by a few passes of compiled code. Only a block that fails is read record
+by record. A file whose blocks are all regular is handed on as it is; otherwise its good records are
+copied into a clean file, and the others become broken rows with their lines.
 """
 
 import csv
@@ -30,7 +31,9 @@ MAX_NUL_SHARE = 0.01
 HEAD_BYTES = 256 * 1024
 """The grammar and the header are told from."""
 CAREFUL_BYTES = 4096
-"""A piece of this size that is not regular is read record by record; a larger one is cut into CAREFUL_PIECES first."""
+"""A piece of this size that is not regular is read record by record; a larger one is cut into
+CAREFUL_PIECES first.
+"""
 CAREFUL_PIECES = 32
 MAX_VAIN = 128 * 1024 * 1024
 """Bytes that are looked at for the ends of values whose quote is broken, and VAIN_OF_LINE for each
@@ -66,7 +69,9 @@ class Structure:
 
 
 Take = Callable[[Structure, bytes], None]
-"""Takes good rows under the plain grammar, with line feeds, in the file's order; and what was found so far."""
+"""Takes good rows under the plain grammar, with line feeds, in the file's order; and what was found
+so far.
+"""
 
 
 class NotUtf8Error(Exception):
@@ -82,7 +87,8 @@ def scan(
     growth: Growth | None = None,
     take: Take = lambda found, rows: None,
 ) -> Structure:
-    """Scans the UTF-8 text in `source`, which may still grow. `clean` and `broken` are written where the file is not regular.
+    """Scans the UTF-8 text in `source`, which may still grow. `clean` and `broken` are written
+    where the file is not regular.
 
     Raises:
         FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, OPTION_MISFIT, RESOURCE_LIMIT.
@@ -96,7 +102,9 @@ def scan(
 
 
 def _blocks(path: Path, start: int, end: bytes, growth: Growth | None) -> Iterator[bytes]:
-    """The file from `start` in pieces that end at a line end; the last may not. Waits for bytes that are still on their way."""
+    """The file from `start` in pieces that end at a line end; the last may not. Waits for bytes
+    that are still on their way.
+    """
     rest = b""
     position = start
     with path.open("rb", buffering=0) as file:
@@ -143,7 +151,14 @@ def _too_long(line: int | None = None) -> FileFault:
 
 class _Scan:
     def __init__(
-        self, source: Path, clean: Path, broken: Path, max_columns: int, options: ReadOptions, growth: Growth | None, take: Take
+        self,
+        source: Path,
+        clean: Path,
+        broken: Path,
+        max_columns: int,
+        options: ReadOptions,
+        growth: Growth | None,
+        take: Take,
     ) -> None:
         self._source, self._clean_path, self._broken_path = source, clean, broken
         self._max_columns, self._options = max_columns, options
@@ -173,7 +188,8 @@ class _Scan:
         bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
         if head.count(b"\0") > len(head) * MAX_NUL_SHARE:
             raise FileFault(
-                ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, "The file holds zero bytes: it is not text, or UTF-16 without its mark."
+                ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
+                "The file holds zero bytes: it is not text, or UTF-16 without its mark.",
             )
         self._end = dialect.line_end(head)
         offset = bom
@@ -184,7 +200,9 @@ class _Scan:
             self._line += block.count(self._end)
             offset += len(block)
         else:
-            raise FileFault(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file holds nothing but blanks.")
+            raise FileFault(
+                ErrorReason.ERROR_REASON_FILE_EMPTY, "The file holds nothing but blanks."
+            )
         self._found = found = self._begin(block, head)
         delimiter = self._grammar.delimiter
         self._unit = delimiter * (self._fields - 1) + b"\n"
@@ -193,7 +211,12 @@ class _Scan:
         self._mask = bytes(byte if byte in keep else ord("x") for byte in range(256))
         body = block[self._body_at :]
         self._offset = offset + self._body_at
-        if self._end == b"\r" or not self._grammar.is_plain or not self._header_is_line or (bom and not found.skip_lines):
+        if (
+            self._end == b"\r"
+            or not self._grammar.is_plain
+            or not self._header_is_line
+            or (bom and not found.skip_lines)
+        ):
             self._begin_clean()
         if body:
             self._take(body)
@@ -217,7 +240,9 @@ class _Scan:
                 self._line += 1
         elif self._line > 1:
             # Blank blocks were skipped, and with them lines that the header's row counts.
-            message = f"The header is said to be in line {self._options.header_row:,}, which is blank."
+            message = (
+                f"The header is said to be in line {self._options.header_row:,}, which is blank."
+            )
             raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="header_row")
         stop = len(block) if len(block) <= at + HEAD_BYTES else self._stop(block, at + HEAD_BYTES)
         lines = [line.removesuffix(b"\r") for line in block[at:stop].split(self._end)]
@@ -234,13 +259,22 @@ class _Scan:
         damage = None
         if layout.damage:
             reason = ErrorReason.ERROR_REASON_HEADER_DAMAGED
-            damage = errors.problem(reason, f"The header in line {header_line} {layout.damage}.", line=header_line, value=len(lines[0]))
+            damage = errors.problem(
+                reason,
+                f"The header in line {header_line} {layout.damage}.",
+                line=header_line,
+                value=len(lines[0]),
+            )
         self._header_is_line = layout.body_at - layout.header_at <= 1
         for _ in range(layout.body_at):
             at = min(self._stop(block, at) + 1, len(block))
         self._line += layout.body_at
         self._body_at = at
-        names = layout.header if layout.header is not None else [b"column_%d" % place for place in range(1, self._fields + 1)]
+        names = (
+            layout.header
+            if layout.header is not None
+            else [b"column_%d" % place for place in range(1, self._fields + 1)]
+        )
         return Structure(
             self._source,
             self._grammar,
@@ -315,7 +349,9 @@ class _Scan:
         return True
 
     def _plain(self, block: bytes) -> bytes | None:
-        """The block under the plain grammar, with line feeds; None where it takes more than a replacement to write it so."""
+        """The block under the plain grammar, with line feeds; None where it takes more than a
+        replacement to write it so.
+        """
         grammar = self._grammar
         if self._end == b"\r":
             if b"\n" in block:
@@ -325,14 +361,23 @@ class _Scan:
             return block
         if grammar.quote != QUOTE:
             # A doubled quote of theirs would come out as one of ours: a value, where theirs was.
-            if QUOTE in block or (grammar.quote and grammar.quote * (2 if grammar.escape == grammar.quote else 1) in block):
+            if QUOTE in block or (
+                grammar.quote
+                and grammar.quote * (2 if grammar.escape == grammar.quote else 1) in block
+            ):
                 return None
             if grammar.quote:
                 block = block.replace(grammar.quote, QUOTE)
-        elif grammar.escape != QUOTE and (QUOTE * 2 in block or (grammar.escape and grammar.escape in block)):
+        elif grammar.escape != QUOTE and (
+            QUOTE * 2 in block or (grammar.escape and grammar.escape in block)
+        ):
             return None
         if grammar.blank:
-            return None if QUOTE in block else block.replace(grammar.delimiter + b" ", grammar.delimiter)
+            return (
+                None
+                if QUOTE in block
+                else block.replace(grammar.delimiter + b" ", grammar.delimiter)
+            )
         return block
 
     def _write(self, rows: bytes) -> None:
@@ -370,12 +415,16 @@ class _Scan:
         if separators != self._unit * count:
             return None
         # With a single column a blank line looks like a record.
-        if self._fields == 1 and (block.startswith((b"\n", b"\r")) or b"\n\n" in block or b"\n\r" in block):
+        if self._fields == 1 and (
+            block.startswith((b"\n", b"\r")) or b"\n\n" in block or b"\n\r" in block
+        ):
             return None
         return count
 
     def _without_quoted(self, block: bytes) -> bytes | None:
-        """The block without its quoted values; None where a quote breaks the grammar or a value spans lines."""
+        """The block without its quoted values; None where a quote breaks the grammar or a value
+        spans lines.
+        """
         pieces = block.split(QUOTE)
         if len(pieces) % 2 == 0:
             return None
@@ -417,7 +466,9 @@ class _Scan:
             return file.tell()
 
     def _careful(self, block: bytes, *, last: bool) -> None:
-        """Reads record by record. What may go on in the next block is carried over, unless this is the last."""
+        """Reads record by record. What may go on in the next block is carried over, unless this is
+        the last.
+        """
         self._begin_clean()
         block = self._carry + block
         self._carry = b""
@@ -501,14 +552,27 @@ class _Scan:
     def _judge(self, record: bytes, parsed: Fields | Flaw, good: list[bytes]) -> None:
         found = self._found
         if isinstance(parsed, Flaw):
-            self._reject(ErrorReason.ERROR_REASON_QUOTE_BROKEN, f"In this row {parsed.value}.", record, None)
+            self._reject(
+                ErrorReason.ERROR_REASON_QUOTE_BROKEN, f"In this row {parsed.value}.", record, None
+            )
         elif len(parsed.values) != self._fields:
             count = len(parsed.values)
             longer = count > self._fields
-            reason = ErrorReason.ERROR_REASON_ROW_TOO_LONG if longer else ErrorReason.ERROR_REASON_ROW_TOO_SHORT
-            self._reject(reason, f"The row has {count} fields, the header has {self._fields}.", record, parsed)
+            reason = (
+                ErrorReason.ERROR_REASON_ROW_TOO_LONG
+                if longer
+                else ErrorReason.ERROR_REASON_ROW_TOO_SHORT
+            )
+            self._reject(
+                reason,
+                f"The row has {count} fields, the header has {self._fields}.",
+                record,
+                parsed,
+            )
         elif b"\0" in record:
-            self._reject(ErrorReason.ERROR_REASON_VALUE_MISFIT, "The row holds a zero byte.", record, None)
+            self._reject(
+                ErrorReason.ERROR_REASON_VALUE_MISFIT, "The row holds a zero byte.", record, None
+            )
         else:
             found.lines.add(found.rows, self._line)
             found.rows += 1
@@ -517,7 +581,9 @@ class _Scan:
             good.append(record if is_plain else write(parsed, self._grammar.delimiter))
             self._tail = _Tail()
 
-    def _reject(self, reason: "ErrorReason.ValueType", message: str, record: bytes, parsed: Fields | None) -> None:
+    def _reject(
+        self, reason: "ErrorReason.ValueType", message: str, record: bytes, parsed: Fields | None
+    ) -> None:
         if self._broken is None:
             self._broken = self._broken_path.open("w", encoding="utf-8", newline="")
             self._writer = csv.writer(self._broken)
@@ -528,10 +594,14 @@ class _Scan:
         # A zero byte would make the rejects file unreadable for most programs.
         text = record.decode("utf-8", "backslashreplace").replace("\0", "\\0")
         value = str(len(fields)) if parsed else text
-        self._writer.writerow([self._line, reason, message, value, *(field.replace("\0", "\\0") for field in fields)])
+        self._writer.writerow(
+            [self._line, reason, message, value, *(field.replace("\0", "\\0") for field in fields)]
+        )
 
     def _leave_out_footer(self) -> None:
-        """Lines below the last row and a blank line that have hardly a field are notes, not rows."""
+        """Lines below the last row and a blank line that have hardly a field are notes, not
+        rows.
+        """
         tail, found = self._tail, self._found
         if not tail.lines or not tail.is_footer or self._fields < 3 or self._broken is None:
             return
@@ -558,7 +628,11 @@ class _Tail:
             self.first_line, self.offset = line, offset
             self.is_footer = self.after_blank
         self.lines += 1
-        self.is_footer = self.is_footer and parsed is not None and sum(bool(value.strip()) for value in parsed.values) <= 1
+        self.is_footer = (
+            self.is_footer
+            and parsed is not None
+            and sum(bool(value.strip()) for value in parsed.values) <= 1
+        )
 
 
 def read_broken(path: Path) -> Iterator[BrokenRow]:

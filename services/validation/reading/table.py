@@ -44,7 +44,9 @@ class Batch:
     frame: pl.DataFrame
     """ROW, then one text column per name."""
     line_breaks: bool
-    """Whether a value of these rows may hold a line break or another character that Druid takes for structure."""
+    """Whether a value of these rows may hold a line break or another character that Druid takes for
+    structure.
+    """
 
 
 Take = Callable[[Batch], None]
@@ -83,5 +85,7 @@ class Table:
 
     def batches(self) -> Iterator[Batch]:
         """All rows, in their order."""
-        for frame in self.frame().collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"):
+        for frame in self.frame().collect_batches(
+            chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"
+        ):
             yield Batch(self.header, frame, self.line_breaks)

@@ -1,6 +1,7 @@
 """What an .xlsx file holds, before a reader that keeps all of it in memory sees it.
 
-Declared sizes may lie, so that everything is unpacked once, piece by piece and no further than allowed.
+Declared sizes may lie, so that everything is unpacked once, piece by piece and no further than
+allowed.
 """
 
 import re
@@ -21,7 +22,9 @@ _MAX_TAG_BYTES = 4096
 
 _COLUMN = re.compile(rb'r="([A-Za-z]{1,3})\d')
 _ROW = re.compile(rb'r="[A-Za-z]{0,3}(\d+)"')
-"""Addresses of cells and rows, and perhaps what only looks like one: quick, as all of the XML is searched. _FILLED is exact."""
+"""Addresses of cells and rows, and perhaps what only looks like one: quick, as all of the XML is
+searched. _FILLED is exact.
+"""
 _FILLED = re.compile(rb'<(?:\w+:)?c\s(?:[^>]*?\s)?r="([A-Za-z]{1,3})(\d+)"[^>]*(?<!/)>')
 
 
@@ -48,20 +51,36 @@ def check(path: Path, max_inflated_bytes: int, max_columns: int, max_cells: int)
                     _check_filled(archive, entry, max_columns, max_cells)
                 errors += bounds.errors
             return errors
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, RuntimeError) as failure:
-        raise FileFault(ErrorReason.ERROR_REASON_FILE_CORRUPT, "The workbook's zip archive is damaged.") from failure
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as failure:
+        raise FileFault(
+            ErrorReason.ERROR_REASON_FILE_CORRUPT, "The workbook's zip archive is damaged."
+        ) from failure
 
 
 def _check_directory(entries: list[zipfile.ZipInfo], max_inflated_bytes: int) -> None:
     if len(entries) > MAX_ENTRIES:
-        message = f"The workbook is made of {len(entries):,} pieces; at most {MAX_ENTRIES:,} are read."
+        message = (
+            f"The workbook is made of {len(entries):,} pieces; at most {MAX_ENTRIES:,} are read."
+        )
         raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message, value=len(entries))
     if any(entry.flag_bits & 1 for entry in entries):
-        raise FileFault(ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password.")
+        raise FileFault(
+            ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password."
+        )
     if sum(entry.file_size for entry in entries) > max_inflated_bytes:
         raise _too_large(max_inflated_bytes)
     for entry in entries:
-        if entry.file_size > RATIO_FROM_BYTES and entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
+        if entry.file_size > RATIO_FROM_BYTES and entry.file_size > MAX_RATIO * max(
+            entry.compress_size, 1
+        ):
             message = f"The piece {entry.filename!r} unpacks to more than {MAX_RATIO} times its size, as no spreadsheet program writes it."
             raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message)
 
@@ -85,7 +104,9 @@ def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
 
 
 class _Bounds:
-    """How far a sheet reaches, by the addresses of all of its cells. Empty cells count too, so that it may be less in truth."""
+    """How far a sheet reaches, by the addresses of all of its cells. Empty cells count too, so that
+    it may be less in truth.
+    """
 
     def __init__(self, max_columns: int, max_cells: int) -> None:
         self._max_columns, self._max_cells = max_columns, max_cells
@@ -105,7 +126,9 @@ class _Bounds:
         return width > self._max_columns or width * self._rows > self._max_cells
 
 
-def _check_filled(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_columns: int, max_cells: int) -> None:
+def _check_filled(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_columns: int, max_cells: int
+) -> None:
     """Looks again, at cells that are not empty only."""
     columns: set[bytes] = set()
     rows = 0

@@ -8,8 +8,9 @@ _SPACE = 2**64
 
 
 class Distinct:
-    """Keeps the different hashes of values; once there are too many, only those below a bound that falls: their share of the space of all
-    hashes tells how many there are."""
+    """Keeps the different hashes of values; once there are too many, only those below a bound that
+    falls: their share of the space of all hashes tells how many there are.
+    """
 
     def __init__(self) -> None:
         self._kept = pl.Series(dtype=pl.UInt64)

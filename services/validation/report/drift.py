@@ -1,6 +1,8 @@
-"""How a file differs from the last load of its datasource, and what the datasource's contract makes of that.
+"""How a file differs from the last load of its datasource, and what the datasource's contract makes
+of that.
 
-Both are told from the report alone, after the file was read: only what `discard` leaves out has to be known before.
+Both are told from the report alone, after the file was read: only what `discard` leaves out has to
+be known before.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +32,11 @@ ENOUGH_VALUES = 100
 DECILES = [place / 10 for place in range(1, 10)]
 
 _BREAKS = {
-    ContractMode.CONTRACT_MODE_FREEZE: {DriftKind.DRIFT_KIND_ADDED, DriftKind.DRIFT_KIND_MISSING, DriftKind.DRIFT_KIND_RETYPED},
+    ContractMode.CONTRACT_MODE_FREEZE: {
+        DriftKind.DRIFT_KIND_ADDED,
+        DriftKind.DRIFT_KIND_MISSING,
+        DriftKind.DRIFT_KIND_RETYPED,
+    },
     ContractMode.CONTRACT_MODE_DISCARD: {DriftKind.DRIFT_KIND_RETYPED},
 }
 _WORDS = {
@@ -46,18 +52,28 @@ def left_out(contract: Contract, names: Sequence[str]) -> frozenset[int]:
     if contract.mode != ContractMode.CONTRACT_MODE_DISCARD or not contract.task_id:
         return frozenset()
     known = {column.name for column in contract.columns}
-    return frozenset(place for place, name in enumerate(names) if name not in known and name != TIME)
+    return frozenset(
+        place for place, name in enumerate(names) if name not in known and name != TIME
+    )
 
 
 def hold(report: Report, contract: Contract) -> None:
-    """Puts into the report how the file differs from the last load, and rejects it where the contract does not allow that."""
+    """Puts into the report how the file differs from the last load, and rejects it where the
+    contract does not allow that.
+    """
     if not contract.task_id or report.rejects_of or not report.columns:
         return
     report.compared_with = contract.task_id
     report.drift.extend(_compare(report.columns, contract.columns))
     forbidden = _BREAKS.get(contract.mode, set())
-    broken = [_problem(drift, ErrorReason.ERROR_REASON_CONTRACT_BROKEN) for drift in report.drift if drift.kind in forbidden]
-    told = [_problem(drift, _warning(drift)) for drift in report.drift if drift.kind not in forbidden]
+    broken = [
+        _problem(drift, ErrorReason.ERROR_REASON_CONTRACT_BROKEN)
+        for drift in report.drift
+        if drift.kind in forbidden
+    ]
+    told = [
+        _problem(drift, _warning(drift)) for drift in report.drift if drift.kind not in forbidden
+    ]
     if not broken or report.verdict == Verdict.VERDICT_REJECTED:
         report.problems.extend([*broken, *told])
         return
@@ -78,12 +94,21 @@ def _warning(drift: Drift) -> "ErrorReason.ValueType":
 def _problem(drift: Drift, reason: "ErrorReason.ValueType") -> Problem:
     what = _WORDS[drift.kind].format(before=drift.before, now=drift.now)
     value = round(drift.score, 3) if drift.score else ""
-    return errors.problem(reason, f"{drift.column!r} {what}, compared with the last load.", column=drift.column, value=value)
+    return errors.problem(
+        reason,
+        f"{drift.column!r} {what}, compared with the last load.",
+        column=drift.column,
+        value=value,
+    )
 
 
 def _compare(columns: Sequence[Column], before: Sequence[KnownColumn]) -> Iterator[Drift]:
     known = {column.name: column for column in before}
-    now = {column.name: column for column in columns if column.load_type != LoadType.LOAD_TYPE_UNSPECIFIED}
+    now = {
+        column.name: column
+        for column in columns
+        if column.load_type != LoadType.LOAD_TYPE_UNSPECIFIED
+    }
     for name, last in known.items():
         if name not in now:
             yield Drift(kind=DriftKind.DRIFT_KIND_MISSING, column=name, before=_type(last.type))
@@ -94,7 +119,12 @@ def _compare(columns: Sequence[Column], before: Sequence[KnownColumn]) -> Iterat
         last = known[name]
         # A column without values says nothing of its type.
         if last.load_type != column.load_type and column.sample_values and last.sample_values:
-            yield Drift(kind=DriftKind.DRIFT_KIND_RETYPED, column=name, before=_type(last.type), now=_type(column.type))
+            yield Drift(
+                kind=DriftKind.DRIFT_KIND_RETYPED,
+                column=name,
+                before=_type(last.type),
+                now=_type(column.type),
+            )
         elif name != TIME:
             yield from _shifted(last, column)
 
@@ -105,12 +135,20 @@ def _type(kind: "ColumnType.ValueType") -> str:
 
 def _shifted(last: KnownColumn, column: Column) -> Iterator[Drift]:
     def drift(score: float, before: str, now: str) -> Drift:
-        return Drift(kind=DriftKind.DRIFT_KIND_SHIFTED, column=column.name, before=before, now=now, score=score)
+        return Drift(
+            kind=DriftKind.DRIFT_KIND_SHIFTED,
+            column=column.name,
+            before=before,
+            now=now,
+            score=score,
+        )
 
     rows = column.nulls + column.fitting + column.misfits
     nulls = column.nulls / rows if rows else 0.0
     if abs(nulls - last.null_share) > NULL_SHARE:
-        yield drift(abs(nulls - last.null_share), f"{last.null_share:.1%} empty", f"{nulls:.1%} empty")
+        yield drift(
+            abs(nulls - last.null_share), f"{last.null_share:.1%} empty", f"{nulls:.1%} empty"
+        )
     if min(last.sample_values, column.sample_values) < ENOUGH_VALUES:
         return
     quantiles = {quantile.share: quantile.value for quantile in column.quantiles}
@@ -124,17 +162,31 @@ def _shifted(last: KnownColumn, column: Column) -> Iterator[Drift]:
     now = {top.value: top.count / column.sample_values for top in column.top_values}
     score = max(_moved(before, now), _moved(now, before))
     if score > SHIFTED:
-        most = max({**now, **before}, key=lambda value: abs(before.get(value, 0.0) - now.get(value, 0.0)))
-        yield drift(score, f"{most!r} in {before.get(most, 0.0):.0%}", f"{most!r} in {now.get(most, 0.0):.0%}")
+        most = max(
+            {**now, **before}, key=lambda value: abs(before.get(value, 0.0) - now.get(value, 0.0))
+        )
+        yield drift(
+            score,
+            f"{most!r} in {before.get(most, 0.0):.0%}",
+            f"{most!r} in {now.get(most, 0.0):.0%}",
+        )
 
 
 def _apart(before: Sequence[float], now: Sequence[float]) -> float:
-    """Mean distance of the deciles, as a share of the span of all of them. Holds for a few different values as for many."""
+    """Mean distance of the deciles, as a share of the span of all of them. Holds for a few
+    different values as for many.
+    """
     span = max(before[-1], now[-1]) - min(before[0], now[0])
-    return sum(abs(one - other) for one, other in zip(before, now, strict=True)) / len(before) / span if span else 0.0
+    return (
+        sum(abs(one - other) for one, other in zip(before, now, strict=True)) / len(before) / span
+        if span
+        else 0.0
+    )
 
 
 def _moved(from_: Mapping[str, float], to: Mapping[str, float]) -> float:
-    """Share of the values that are rarer there. What is not among the most frequent there may be as frequent as the last of them."""
+    """Share of the values that are rarer there. What is not among the most frequent there may be as
+    frequent as the last of them.
+    """
     least = min(to.values(), default=0.0)
     return sum(max(0.0, share - to.get(value, least)) for value, share in from_.items())

@@ -1,6 +1,8 @@
-"""The guide columns of a rejects file: what we put before the user's own columns, and take off again when the repaired file comes back.
+"""The guide columns of a rejects file: what we put before the user's own columns, and take off
+again when the repaired file comes back.
 
-The first one's name holds the task whose rows these are; the others have fixed names. A file whose header begins so is a rejects file.
+The first one's name holds the task whose rows these are; the others have fixed names. A file whose
+header begins so is a rejects file.
 """
 
 import re
@@ -34,18 +36,30 @@ def task_of(names: Sequence[str]) -> str:
 
 
 def without(table: Table) -> Table:
-    """The user's own table: without the guide columns, and with cells as they were before they were escaped."""
-    return replace(table, header=own_names(table.header), frame=lambda: _own(table.frame(), len(table.header)), guide_columns=COLUMNS)
+    """The user's own table: without the guide columns, and with cells as they were before they were
+    escaped.
+    """
+    return replace(
+        table,
+        header=own_names(table.header),
+        frame=lambda: _own(table.frame(), len(table.header)),
+        guide_columns=COLUMNS,
+    )
 
 
 def without_in(batch: Batch) -> Batch:
     """The same of some rows."""
-    return replace(batch, header=own_names(batch.header), frame=_own(batch.frame.lazy(), len(batch.header)).collect())
+    return replace(
+        batch,
+        header=own_names(batch.header),
+        frame=_own(batch.frame.lazy(), len(batch.header)).collect(),
+    )
 
 
 def as_last_load(options: ReadOptions, contract: Contract, header: Sequence[str]) -> ReadOptions:
-    """How the repaired rows are read: as those of the last load where their sender says nothing else, as a few rows tell too little.
-    `header`: the user's own names."""
+    """How the repaired rows are read: as those of the last load where their sender says nothing
+    else, as a few rows tell too little. `header`: the user's own names.
+    """
     made = ReadOptions()
     made.CopyFrom(options)
     said = {column.name for column in options.columns}

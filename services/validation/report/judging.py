@@ -1,4 +1,6 @@
-"""From a file on the local disk to its report, its parts and its rejects. Runs in the child process."""
+"""From a file on the local disk to its report, its parts and its rejects. Runs in the child
+process.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -50,9 +52,18 @@ EARLY_PROBLEMS = 10
 Emit = Callable[[ValidationProgress | EarlyFinding | EarlyVerdict], None]
 
 
-def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: Limits, emit: Emit, growth: Growth | None = None) -> Report:
-    """The report of the file `source`, which may still grow where it is text. Parts (`parts/000.csv`, ...) and `rejects.csv` are left in
-    `folder`; the report has their names there in place of their URIs."""
+def examine(
+    request: ValidateObjectRequest,
+    source: Path,
+    folder: Path,
+    limits: Limits,
+    emit: Emit,
+    growth: Growth | None = None,
+) -> Report:
+    """The report of the file `source`, which may still grow where it is text. Parts
+    (`parts/000.csv`, ...) and `rejects.csv` are left in `folder`; the report has their names there
+    in place of their URIs.
+    """
     timings = Timings()
     report = Report()
     if request.HasField("options"):
@@ -60,10 +71,14 @@ def examine(request: ValidateObjectRequest, source: Path, folder: Path, limits: 
     try:
         with closing(Survey(request, folder / "loadable")) as survey:
             with timings.step("parse"):
-                emit(ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes"))
+                emit(
+                    ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes")
+                )
                 report.format = kinds.tell(source, request.filename)
                 if report.format == FileFormat.FILE_FORMAT_CSV:
-                    table = csv_reader.read(source, folder, limits.max_columns, request.options, growth, survey.begin)
+                    table = csv_reader.read(
+                        source, folder, limits.max_columns, request.options, growth, survey.begin
+                    )
                 else:
                     table = workbook.read(source, report.format, limits, request.options)
                     for batch in table.batches():
@@ -121,7 +136,8 @@ def _judge(
     with timings.step("verdict"):
         refused = rejects.write(table, loading, folder, request.task_id)
         at_fault = refused.count - table.broken_rows
-        # Without a time no row can be loaded; the file is refused for that, and its good rows count as refused with it.
+        # Without a time no row can be loaded; the file is refused for that, and its good rows count
+        # as refused with it.
         rejected = refused.count if loading.time is not None else table.broken_rows + frame_rows
         report.rows_read = table.rows + table.broken_rows + table.blank_rows + table.footer_rows
         report.rows_skipped = table.blank_rows + table.footer_rows + blank_rows
@@ -142,9 +158,14 @@ def _judge(
             report.time.source_name = table.header[loading.time.position]
             report.problems.extend(time_profile.fill(report.time, loading, table, stats))
         if not frame_rows + table.broken_rows:
-            raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank.")
+            raise FileFault(
+                ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank."
+            )
         found = policy.Found(
-            loading.columns, frame_rows + table.broken_rows, table.broken_rows + at_fault, time_is_said=bool(request.options.time_column)
+            loading.columns,
+            frame_rows + table.broken_rows,
+            table.broken_rows + at_fault,
+            time_is_said=bool(request.options.time_column),
         )
         report.rules.extend(policy.judge(policy.rules(request.policy, request.options), found))
         _conclude(report, table, loading)
@@ -159,22 +180,41 @@ def _judge(
                 survey.sampled_times(),
                 folder / "parts",
                 limits.max_parts,
-                lambda done: emit(ValidationProgress(phase="parts", done=done, total=loadable, unit="rows")),
+                lambda done: emit(
+                    ValidationProgress(phase="parts", done=done, total=loadable, unit="rows")
+                ),
             )
         for part in written:
             size = part.path.stat().st_size
-            report.parts.append(Part(uri=part.path.name, rows=part.rows, size=size, min_millis=part.min_millis, max_millis=part.max_millis))
+            report.parts.append(
+                Part(
+                    uri=part.path.name,
+                    rows=part.rows,
+                    size=size,
+                    min_millis=part.min_millis,
+                    max_millis=part.max_millis,
+                )
+            )
 
 
-def _columns(loading: Loading, table: Table, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]) -> list[Column]:
+def _columns(
+    loading: Loading, table: Table, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]
+) -> list[Column]:
     return [
-        _column(loading, table.header[fact.position], fact, name, stats, misfits.get(fact.position, []))
+        _column(
+            loading, table.header[fact.position], fact, name, stats, misfits.get(fact.position, [])
+        )
         for fact, name in zip(loading.columns, loading.names, strict=True)
     ]
 
 
 def _column(
-    loading: Loading, source_name: str, fact: ColumnFacts, name: str, stats: dict[str, Any], misfits: Sequence[tuple[int, str]]
+    loading: Loading,
+    source_name: str,
+    fact: ColumnFacts,
+    name: str,
+    stats: dict[str, Any],
+    misfits: Sequence[tuple[int, str]],
 ) -> Column:
     load_type = loading.load_type(fact)
     made = Column(
@@ -223,7 +263,9 @@ _TYPE_NAMES = {
 
 def _evidence(fact: ColumnFacts, misfits: Sequence[tuple[int, str]]) -> str:
     if not fact.values:
-        return f"No value in {fact.rows:,} rows" + (", and no name: not loaded." if not fact.source_name else ".")
+        return f"No value in {fact.rows:,} rows" + (
+            ", and no name: not loaded." if not fact.source_name else "."
+        )
     kind = _TYPE_NAMES[fact.type] + (f" {fact.time_format.strptime}" if fact.time_format else "")
     sentence = f"{kind}: {fact.fitting:,} of {fact.values:,} values"
     if not fact.misfits:
@@ -232,7 +274,9 @@ def _evidence(fact: ColumnFacts, misfits: Sequence[tuple[int, str]]) -> str:
     return f"{sentence}; {fact.misfits:,} do not fit ({places}{', ...' if fact.misfits > len(misfits) else ''})."
 
 
-def _time(fact: ColumnFacts, format: TimeFormat, stats: dict[str, Any], loadable: int) -> TimeColumn:
+def _time(
+    fact: ColumnFacts, format: TimeFormat, stats: dict[str, Any], loadable: int
+) -> TimeColumn:
     made = TimeColumn(format=format.strptime, order_assumed=fact.order_assumed)
     if format.day_first is not None:
         made.day_first = format.day_first
@@ -267,8 +311,14 @@ def _conclude(report: Report, table: Table, loading: Loading) -> None:
         report.summary = f"Rejected: {blocking[0].message}{more}"
         return
     report.verdict = Verdict.VERDICT_PASSED
-    others = [f"{count:,} {what}" for count, what in ((report.rows_rejected, "refused"), (report.rows_skipped, "blank")) if count]
-    report.summary = f"{report.rows_loadable:,} rows can be loaded" + (f", {' and '.join(others)}." if others else ".")
+    others = [
+        f"{count:,} {what}"
+        for count, what in ((report.rows_rejected, "refused"), (report.rows_skipped, "blank"))
+        if count
+    ]
+    report.summary = f"{report.rows_loadable:,} rows can be loaded" + (
+        f", {' and '.join(others)}." if others else "."
+    )
 
 
 def _verdict(report: Report) -> EarlyVerdict:
@@ -283,4 +333,9 @@ def _verdict(report: Report) -> EarlyVerdict:
 
 
 def _problems(outcomes: Sequence[RuleOutcome], severity: "Severity.ValueType") -> list[Problem]:
-    return [problem for outcome in outcomes if outcome.rule.severity == severity for problem in outcome.problems]
+    return [
+        problem
+        for outcome in outcomes
+        if outcome.rule.severity == severity
+        for problem in outcome.problems
+    ]

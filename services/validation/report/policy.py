@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from services.common import errors
 from services.validation.columns.column_types import ColumnFacts, named_like_time
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-from sluice.validation.v1.validation_pb2 import OnMisfit, Policy, ReadOptions, Rule, RuleOutcome, Severity
+from sluice.validation.v1.validation_pb2 import (
+    OnMisfit,
+    Policy,
+    ReadOptions,
+    Rule,
+    RuleOutcome,
+    Severity,
+)
 
 DEFAULT_TYPE_SHARE = 0.95
 DEFAULT_NULL_TOKENS = ("", "NULL", "N/A", "#N/A")
@@ -54,15 +61,21 @@ def on_misfit(policy: Policy) -> "OnMisfit.ValueType":
 
 
 def rules(policy: Policy, options: ReadOptions) -> list[Rule]:
-    """All rules, with the severities and limits that hold: the sender's for this file, over the policy's, over the defaults.
+    """All rules, with the severities and limits that hold: the sender's for this file, over the
+    policy's, over the defaults.
 
     Raises:
         UnknownRuleError: one is named that does not exist.
     """
-    held = {name: Rule(name=name, severity=Severity.SEVERITY_BLOCK, limit=limit) for name, limit in DEFAULT_LIMITS.items()}
+    held = {
+        name: Rule(name=name, severity=Severity.SEVERITY_BLOCK, limit=limit)
+        for name, limit in DEFAULT_LIMITS.items()
+    }
     for rule in [*policy.rules, *options.rules]:
         if rule.name not in held:
-            raise UnknownRuleError(f"There is no rule {rule.name!r}; the rules are {', '.join(held)}.")
+            raise UnknownRuleError(
+                f"There is no rule {rule.name!r}; the rules are {', '.join(held)}."
+            )
         if rule.severity:
             held[rule.name].severity = rule.severity
         if rule.HasField("limit"):
@@ -72,12 +85,16 @@ def rules(policy: Policy, options: ReadOptions) -> list[Rule]:
 
 def needs_time_name(held: Sequence[Rule]) -> bool:
     """Whether only a column with a time-like name may be the time column."""
-    return any(rule.name == "time_column" and rule.severity == Severity.SEVERITY_BLOCK for rule in held)
+    return any(
+        rule.name == "time_column" and rule.severity == Severity.SEVERITY_BLOCK for rule in held
+    )
 
 
 def judge(held: Sequence[Rule], found: Found) -> list[RuleOutcome]:
     """The outcome of every rule that is not off."""
-    return [_JUDGES[rule.name](rule, found) for rule in held if rule.severity != Severity.SEVERITY_OFF]
+    return [
+        _JUDGES[rule.name](rule, found) for rule in held if rule.severity != Severity.SEVERITY_OFF
+    ]
 
 
 def _outcome(rule: Rule, found: float, problems: list[Problem]) -> RuleOutcome:
@@ -132,8 +149,14 @@ def _min_numeric_columns(rule: Rule, found: Found) -> RuleOutcome:
     count = sum(fact.is_number for fact in found.columns)
     if count >= rule.limit:
         return _outcome(rule, count, [])
-    message = f"{count} columns are numeric, judged on all rows; at least {rule.limit:g} are asked for."
-    return _outcome(rule, count, [errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS, message, value=count)])
+    message = (
+        f"{count} columns are numeric, judged on all rows; at least {rule.limit:g} are asked for."
+    )
+    return _outcome(
+        rule,
+        count,
+        [errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS, message, value=count)],
+    )
 
 
 def _max_null_share(rule: Rule, found: Found) -> RuleOutcome:
@@ -148,7 +171,9 @@ def _max_null_share(rule: Rule, found: Found) -> RuleOutcome:
         if share > rule.limit:
             message = f"{fact.shown_name} is empty in {fact.nulls:,} of {fact.rows:,} rows ({share:.1%}); at most {rule.limit:.0%} may be."
             reason = ErrorReason.ERROR_REASON_TOO_MANY_NULLS
-            problems.append(errors.problem(reason, message, column=fact.source_name, value=round(share, 4)))
+            problems.append(
+                errors.problem(reason, message, column=fact.source_name, value=round(share, 4))
+            )
     return _outcome(rule, worst, problems)
 
 
@@ -157,7 +182,11 @@ def _max_reject_share(rule: Rule, found: Found) -> RuleOutcome:
     if share <= rule.limit:
         return _outcome(rule, share, [])
     message = f"{found.rejected:,} of {found.rows:,} rows cannot be loaded ({share:.1%}); at most {rule.limit:.0%} may be refused."
-    return _outcome(rule, share, [errors.problem(ErrorReason.ERROR_REASON_TOO_MANY_REJECTS, message, value=round(share, 4))])
+    return _outcome(
+        rule,
+        share,
+        [errors.problem(ErrorReason.ERROR_REASON_TOO_MANY_REJECTS, message, value=round(share, 4))],
+    )
 
 
 _JUDGES: dict[str, Callable[[Rule, Found], RuleOutcome]] = {

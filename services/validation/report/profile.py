@@ -1,7 +1,9 @@
-"""The profile of what is loaded: counts, extremes, sums, lengths and duplicate rows of all rows; distinct values by a sketch; quantiles,
-histograms and most frequent values from an even sample, which is all rows where there are few.
+"""The profile of what is loaded: counts, extremes, sums, lengths and duplicate rows of all rows;
+distinct values by a sketch; quantiles, histograms and most frequent values from an even sample,
+which is all rows where there are few.
 
-The rows come batch by batch; memory does not grow with them, but for 8 bytes a row that tell duplicates.
+The rows come batch by batch; memory does not grow with them, but for 8 bytes a row that tell
+duplicates.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +25,9 @@ SAMPLE_ROWS = 250_000
 SAMPLE_CHARS = 64
 """Texts are kept so long in the sample."""
 EXACT_HASHES = 20_000_000
-"""Up to so many rows duplicates are counted exactly (by a hash of 64 bits); beyond approximately, for the memory that it takes."""
+"""Up to so many rows duplicates are counted exactly (by a hash of 64 bits); beyond approximately,
+for the memory that it takes.
+"""
 QUANTILES = (0.01, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99)
 BINS = 20
 TOP = 10
@@ -43,7 +47,9 @@ class Profile:
 
     def __init__(self, loading: Loading) -> None:
         self._columns = _loaded(loading)
-        self._measures: list[tuple[str, pl.Expr, Callable[[Any, Any], Any]]] = [("rows", pl.len(), add)]
+        self._measures: list[tuple[str, pl.Expr, Callable[[Any, Any], Any]]] = [
+            ("rows", pl.len(), add)
+        ]
         self._hashes: list[pl.Expr] = []
         self._distinct: dict[int, Distinct] = {}
         self._found: dict[str, Any] = {}
@@ -59,12 +65,16 @@ class Profile:
             self._measures.append((f"count{at}", value.count(), add))
             if kind == LoadType.LOAD_TYPE_STRING:
                 length = value.str.len_chars()
-                self._measures += [(f"shortest{at}", length.min(), min), (f"longest{at}", length.max(), max)]
+                self._measures += [
+                    (f"shortest{at}", length.min(), min),
+                    (f"longest{at}", length.max(), max),
+                ]
                 self._measures.append((f"characters{at}", length.cast(pl.Int64).sum(), add))
             else:
                 self._measures += [(f"min{at}", value.min(), min), (f"max{at}", value.max(), max)]
             if kind in _NUMBERS:
-                # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a BIGINT would too.
+                # Whole numbers of 15 digits overflow 64 bits after 9,000 rows; Druid's own SUM of a
+                # BIGINT would too.
                 self._measures.append((f"sum{at}", value.cast(pl.Float64).sum(), add))
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -72,10 +82,21 @@ class Profile:
         if not rows.height or not self._columns:
             self._rows += rows.height
             return
-        found = rows.lazy().select([measure.alias(key) for key, measure, _ in self._measures]).collect().row(0, named=True)
+        found = (
+            rows.lazy()
+            .select([measure.alias(key) for key, measure, _ in self._measures])
+            .collect()
+            .row(0, named=True)
+        )
         for key, _, merge in self._measures:
             known, value = self._found.get(key), found[key]
-            self._found[key] = merge(known, value) if known is not None and value is not None else value if known is None else known
+            self._found[key] = (
+                merge(known, value)
+                if known is not None and value is not None
+                else value
+                if known is None
+                else known
+            )
         hashes = rows.select(self._hashes)
         for fact, name, _ in self._columns:
             self._distinct[fact.position].add(hashes[name])
@@ -98,8 +119,15 @@ class Profile:
 
     def _take_sample(self, rows: pl.DataFrame) -> None:
         first = -(self._rows - rows.height) % self._step
-        long = [name for fact, name, _ in self._columns if (self._found.get(f"longest{fact.position}") or 0) > SAMPLE_CHARS]
-        shown = [pl.col(name).str.head(SAMPLE_CHARS) if name in long else pl.col(name) for _, name, _ in self._columns]
+        long = [
+            name
+            for fact, name, _ in self._columns
+            if (self._found.get(f"longest{fact.position}") or 0) > SAMPLE_CHARS
+        ]
+        shown = [
+            pl.col(name).str.head(SAMPLE_CHARS) if name in long else pl.col(name)
+            for _, name, _ in self._columns
+        ]
         self._sample.append(rows.gather_every(self._step, first).select(shown))
         while sum(piece.height for piece in self._sample) >= 2 * SAMPLE_ROWS:
             self._step *= 2
@@ -108,7 +136,11 @@ class Profile:
     def found(self) -> dict[str, Any]:
         """What was found in all rows."""
         made: dict[str, Any] = {"rows": self._rows, "sampled": 0, **self._found}
-        sample = pl.concat(self._sample) if self._sample else pl.DataFrame(schema=[name for _, name, _ in self._columns])
+        sample = (
+            pl.concat(self._sample)
+            if self._sample
+            else pl.DataFrame(schema=[name for _, name, _ in self._columns])
+        )
         for fact, name, kind in self._columns:
             at = fact.position
             made.setdefault(f"count{at}", 0)
@@ -124,7 +156,11 @@ class Profile:
 
     def times(self) -> pl.Series:
         """The times of the sample."""
-        return pl.concat([piece[TIME] for piece in self._sample]) if self._sample else pl.Series(TIME, dtype=pl.Int64)
+        return (
+            pl.concat([piece[TIME] for piece in self._sample])
+            if self._sample
+            else pl.Series(TIME, dtype=pl.Int64)
+        )
 
 
 def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
@@ -139,7 +175,10 @@ def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
     loaded = _loaded(loading)
     with ThreadPoolExecutor(THREADS) as threads:
         for done in [
-            threads.submit(_sampled, columns[fact.position], kind, found[f"sample{fact.position}"].drop_nulls()) for fact, _, kind in loaded
+            threads.submit(
+                _sampled, columns[fact.position], kind, found[f"sample{fact.position}"].drop_nulls()
+            )
+            for fact, _, kind in loaded
         ]:
             done.result()
     for fact, _, kind in loaded:
@@ -152,7 +191,11 @@ def fill(report: Report, loading: Loading, found: Mapping[str, Any]) -> None:
         if not values:
             continue
         if kind == LoadType.LOAD_TYPE_STRING:
-            column.min_length, column.max_length, column.mean_length = found[f"shortest{at}"], found[f"longest{at}"], found[f"length{at}"]
+            column.min_length, column.max_length, column.mean_length = (
+                found[f"shortest{at}"],
+                found[f"longest{at}"],
+                found[f"length{at}"],
+            )
         if kind in _NUMBERS:
             column.mean = column.sum / values
 
@@ -173,10 +216,18 @@ def _sampled(column: Column, kind: "LoadType.ValueType", sample: pl.Series) -> N
 
 
 def _most_frequent(counted: pl.DataFrame) -> pl.DataFrame:
-    """The first TOP by count, then value. Most of many values have the same count: these need no full sort."""
+    """The first TOP by count, then value. Most of many values have the same count: these need no
+    full sort.
+    """
     least = counted["count"].top_k(TOP).min()
-    more = counted.filter(pl.col("count") > least).sort(["count", "value"], descending=[True, False])
-    return more.vstack(counted.filter(pl.col("count") == least).bottom_k(TOP - more.height, by="value").sort("value"))
+    more = counted.filter(pl.col("count") > least).sort(
+        ["count", "value"], descending=[True, False]
+    )
+    return more.vstack(
+        counted.filter(pl.col("count") == least)
+        .bottom_k(TOP - more.height, by="value")
+        .sort("value")
+    )
 
 
 def _histogram(column: Column, ordered: pl.Series) -> None:
@@ -187,6 +238,10 @@ def _histogram(column: Column, ordered: pl.Series) -> None:
         return
     width = (high - low) / BINS
     edges = [low + width * number for number in range(BINS)] + [high]
-    starts = [0, *(int(place) for place in ordered.search_sorted(pl.Series(edges[1:-1]), side="left")), len(ordered)]
+    starts = [
+        0,
+        *(int(place) for place in ordered.search_sorted(pl.Series(edges[1:-1]), side="left")),
+        len(ordered),
+    ]
     column.histogram.edges.extend(edges)
     column.histogram.counts.extend(end - start for start, end in pairwise(starts))

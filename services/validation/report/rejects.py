@@ -1,4 +1,6 @@
-"""The rows that are not loaded: the user's own cells, where they stand and what is wrong with them."""
+"""The rows that are not loaded: the user's own cells, where they stand and what is wrong with
+them.
+"""
 
 import csv
 import heapq
@@ -40,11 +42,15 @@ class Rejects:
     misfits: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
     """Per column, by position: line and value of the first few that do not fit."""
     path: Path | None = None
-    """CSV of all of them; None where there is none. MARKS, beside it, has for each the places of the cells at fault."""
+    """CSV of all of them; None where there is none. MARKS, beside it, has for each the places of
+    the cells at fault.
+    """
 
 
 def without_formula(cell: str) -> str:
-    """The cell, with an apostrophe before it where a spreadsheet would run it. Plain numbers are left alone."""
+    """The cell, with an apostrophe before it where a spreadsheet would run it. Plain numbers are
+    left alone.
+    """
     return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.match(cell) else cell
 
 
@@ -54,7 +60,9 @@ class _Row:
     cells: list[str]
     """Of the file: the guide columns, then the user's."""
     at_fault: str
-    """Places of the user's cells at fault, from 0, with blanks between; empty where the whole row is."""
+    """Places of the user's cells at fault, from 0, with blanks between; empty where the whole row
+    is.
+    """
 
 
 class _Writer:
@@ -71,7 +79,9 @@ class _Writer:
 
 
 def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> Rejects:
-    """Writes all refused rows to rejects.csv in `folder`, by line. `loading` is None where no row got so far."""
+    """Writes all refused rows to rejects.csv in `folder`, by line. `loading` is None where no row
+    got so far.
+    """
     rejects = Rejects()
     sources: list[Iterator[_Row]] = []
     if table.broken_path is not None:
@@ -79,7 +89,10 @@ def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> 
     if loading is not None and (loading.faults() or any(fact.misfits for fact in loading.columns)):
         sources.append(_faulty(table, loading, rejects))
     path = folder / "rejects.csv"
-    with path.open("w", encoding="utf-8", newline="") as file, (folder / MARKS).open("w", encoding="ascii") as marks:
+    with (
+        path.open("w", encoding="utf-8", newline="") as file,
+        (folder / MARKS).open("w", encoding="ascii") as marks,
+    ):
         writer = _Writer(file)
         writer.write([*guide.header(task_id), *(without_formula(name) for name in table.header)])
         for row in heapq.merge(*sources, key=lambda row: row.line):
@@ -95,37 +108,67 @@ def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> 
     return rejects
 
 
-def _row(line: int, problems: Sequence[Problem], value: str, cells: Sequence[str | None], at_fault: Sequence[int] = ()) -> _Row:
+def _row(
+    line: int,
+    problems: Sequence[Problem],
+    value: str,
+    cells: Sequence[str | None],
+    at_fault: Sequence[int] = (),
+) -> _Row:
     first = problems[0]
     repair = " ".join(dict.fromkeys(problem.action for problem in problems))
-    head = [str(line), without_formula(first.column), without_formula(value), errors.code_of(first.code), repair]
-    return _Row(line, [*head, *("" if cell is None else without_formula(cell) for cell in cells)], " ".join(map(str, at_fault)))
+    head = [
+        str(line),
+        without_formula(first.column),
+        without_formula(value),
+        errors.code_of(first.code),
+        repair,
+    ]
+    return _Row(
+        line,
+        [*head, *("" if cell is None else without_formula(cell) for cell in cells)],
+        " ".join(map(str, at_fault)),
+    )
 
 
 def _broken(table: Table, path: Path, rejects: Rejects) -> Iterator[_Row]:
     for number, found in enumerate(read_broken(path)):
         broken = guide.own_fields(table, found)
-        problem = errors.problem(broken.reason, broken.message, line=broken.line, value=broken.found)
+        problem = errors.problem(
+            broken.reason, broken.message, line=broken.line, value=broken.found
+        )
         if number < SHOWN_REJECTS:
             rejects.first.append(Reject(line=broken.line, problems=[problem]))
         yield _row(broken.line, [problem], broken.found, broken.fields)
 
 
 def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
-    """Rows that the grammar takes and a type or the time refuses. Collects the first misfits of every column on the way."""
+    """Rows that the grammar takes and a type or the time refuses. Collects the first misfits of
+    every column on the way.
+    """
     faults = loading.faults()
     tested = faults + [
-        (fact, loading.misfit(fact)) for fact in loading.columns if fact.misfits and all(fact is not known for known, _ in faults)
+        (fact, loading.misfit(fact))
+        for fact in loading.columns
+        if fact.misfits and all(fact is not known for known, _ in faults)
     ]
     flags = [expression.alias(f"fault{fact.position}") for fact, expression in tested]
     frame = (
-        table.frame().filter(loading.not_blank()).with_columns(flags).filter(pl.any_horizontal([flag.meta.output_name() for flag in flags]))
+        table.frame()
+        .filter(loading.not_blank())
+        .with_columns(flags)
+        .filter(pl.any_horizontal([flag.meta.output_name() for flag in flags]))
     )
     refused = 0
-    for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"):
+    for batch in frame.collect_batches(
+        chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"
+    ):
         names = batch.columns
         rows, cells = names.index(ROW), [names.index(column(i)) for i in range(len(table.header))]
-        flagged = [(fact, names.index(f"fault{fact.position}"), number < len(faults)) for number, (fact, _) in enumerate(tested)]
+        flagged = [
+            (fact, names.index(f"fault{fact.position}"), number < len(faults))
+            for number, (fact, _) in enumerate(tested)
+        ]
         for values in batch.iter_rows():
             line = table.lines.line(values[rows])
             problems = []
@@ -135,7 +178,10 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
                 cell = values[cells[fact.position]]
                 problem = _problem(fact, loading, line, cell)
                 shown = rejects.misfits.setdefault(fact.position, [])
-                if len(shown) < SHOWN_MISFITS and problem.code != ErrorReason.ERROR_REASON_TIME_MISSING:
+                if (
+                    len(shown) < SHOWN_MISFITS
+                    and problem.code != ErrorReason.ERROR_REASON_TIME_MISSING
+                ):
                     shown.append((line, problem.value))
                 if refuses:
                     problems.append(problem)
@@ -143,8 +189,16 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
                 refused += 1
                 if refused <= SHOWN_REJECTS:
                     rejects.first.append(Reject(line=line, problems=problems[:SHOWN_PROBLEMS]))
-                at_fault = [fact.position for fact, flag, refuses in flagged if refuses and values[flag]]
-                yield _row(line, problems, values[cells[at_fault[0]]] or "", [values[cell] for cell in cells], at_fault)
+                at_fault = [
+                    fact.position for fact, flag, refuses in flagged if refuses and values[flag]
+                ]
+                yield _row(
+                    line,
+                    problems,
+                    values[cells[at_fault[0]]] or "",
+                    [values[cell] for cell in cells],
+                    at_fault,
+                )
 
 
 _KINDS = {
@@ -161,11 +215,22 @@ def _problem(fact: ColumnFacts, loading: Loading, line: int, cell: str | None) -
     if fact.time_format is not None:
         wanted += f" in the format {fact.time_format.strptime}"
     if fact is not loading.time:
-        reason, message = ErrorReason.ERROR_REASON_VALUE_MISFIT, f"The value of {fact.shown_name} is not {wanted}."
+        reason, message = (
+            ErrorReason.ERROR_REASON_VALUE_MISFIT,
+            f"The value of {fact.shown_name} is not {wanted}.",
+        )
     elif loading.reading.means_nothing(cell):
-        reason, message = ErrorReason.ERROR_REASON_TIME_MISSING, f"The row has no time in {fact.shown_name}."
+        reason, message = (
+            ErrorReason.ERROR_REASON_TIME_MISSING,
+            f"The row has no time in {fact.shown_name}.",
+        )
     else:
-        reason, message = ErrorReason.ERROR_REASON_TIME_INVALID, f"The time in {fact.shown_name} is not {wanted}."
-    meant = "" if reason == ErrorReason.ERROR_REASON_TIME_MISSING else repairs.suggest(fact, cell or "")
+        reason, message = (
+            ErrorReason.ERROR_REASON_TIME_INVALID,
+            f"The time in {fact.shown_name} is not {wanted}.",
+        )
+    meant = (
+        "" if reason == ErrorReason.ERROR_REASON_TIME_MISSING else repairs.suggest(fact, cell or "")
+    )
     action = f"Write {meant} in {fact.shown_name}, if that is meant." if meant else ""
     return errors.problem(reason, message, line=line, column=name, value=cell or "", action=action)

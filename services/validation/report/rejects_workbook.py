@@ -1,4 +1,6 @@
-"""The rejects file as a workbook: the same cells, all of them text, with those at fault coloured."""
+"""The rejects file as a workbook: the same cells, all of them text, with those at fault
+coloured.
+"""
 
 import csv
 from pathlib import Path
@@ -16,12 +18,18 @@ WIDTH = 18
 
 
 def write(rejects: Path, marks: Path, target: Path, max_rows: int) -> None:
-    """Writes `target` from the rejects file and its marks, at most `max_rows` rows, with bounded memory.
+    """Writes `target` from the rejects file and its marks, at most `max_rows` rows, with bounded
+    memory.
 
     Further rows are not lost: the CSV file has all, and the last row says so.
     """
     csv.field_size_limit(MAX_CELL_BYTES)
-    options = {"constant_memory": True, "tmpdir": str(target.parent), "strings_to_formulas": False, "strings_to_urls": False}
+    options = {
+        "constant_memory": True,
+        "tmpdir": str(target.parent),
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+    }
     with (
         xlsxwriter.Workbook(target, options) as workbook,
         rejects.open(encoding="utf-8", newline="") as file,
@@ -39,9 +47,16 @@ def write(rejects: Path, marks: Path, target: Path, max_rows: int) -> None:
             sheet.write_string(0, place, name[:MAX_CELL_CHARS], head)
         for number, (cells, mark) in enumerate(zip(rows, places, strict=True), start=1):
             if number > max_rows:
-                sheet.write_string(number, 0, f"Only the first {max_rows:,} rows are here; the CSV file has all.", guide)
+                sheet.write_string(
+                    number,
+                    0,
+                    f"Only the first {max_rows:,} rows are here; the CSV file has all.",
+                    guide,
+                )
                 break
-            wrong = {int(place) + COLUMNS for place in mark.split()} or range(COLUMNS, max(len(cells), len(header)))
+            wrong = {int(place) + COLUMNS for place in mark.split()} or range(
+                COLUMNS, max(len(cells), len(header))
+            )
             for place in range(max(len(cells), len(header))):
                 text = cells[place][:MAX_CELL_CHARS] if place < len(cells) else ""
                 format = guide if place < COLUMNS else at_fault if place in wrong else None

@@ -1,4 +1,6 @@
-"""What a refused value may have been meant to be. A suggestion for a person, never applied by us."""
+"""What a refused value may have been meant to be. A suggestion for a person, never applied by
+us.
+"""
 
 import re
 from datetime import datetime
@@ -48,7 +50,10 @@ def _time(cell: str, wanted: str) -> str:
     """The time in the column's format, where only one other format reads it."""
     if wanted in (EPOCH_SECONDS, EPOCH_MILLIS) or "%z" in wanted:
         return ""
-    formats = {found.strptime for found in formats_of(cell, named_like_time=True)} - {EPOCH_SECONDS, EPOCH_MILLIS}
+    formats = {found.strptime for found in formats_of(cell, named_like_time=True)} - {
+        EPOCH_SECONDS,
+        EPOCH_MILLIS,
+    }
     read = set()
     for format in formats:
         try:
@@ -58,6 +63,10 @@ def _time(cell: str, wanted: str) -> str:
     if len(read) != 1:
         return ""
     moment = read.pop()
-    if "%H" not in wanted and "%I" not in wanted and (moment.hour or moment.minute or moment.second):
+    if (
+        "%H" not in wanted
+        and "%I" not in wanted
+        and (moment.hour or moment.minute or moment.second)
+    ):
         return ""
     return moment.strftime(wanted)

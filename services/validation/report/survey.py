@@ -1,7 +1,9 @@
-"""One pass over the rows, batch by batch: the evidence for what the columns are, and, under the types that the beginning suggests, what
-the report says of the rows, and the rows themselves as they will be loaded.
+"""One pass over the rows, batch by batch: the evidence for what the columns are, and, under the
+types that the beginning suggests, what the report says of the rows, and the rows themselves as they
+will be loaded.
 
-Where the evidence comes out otherwise than the beginning suggested, the rows are gone through once more.
+Where the evidence comes out otherwise than the beginning suggested, the rows are gone through once
+more.
 """
 
 from collections.abc import Collection
@@ -12,7 +14,12 @@ import polars as pl
 
 from services.common import errors
 from services.validation.columns import decisions, names
-from services.validation.columns.column_types import SAMPLED_VALUES, Candidates, Evidence, worth_testing
+from services.validation.columns.column_types import (
+    SAMPLED_VALUES,
+    Candidates,
+    Evidence,
+    worth_testing,
+)
 from services.validation.parts.kept import Kept
 from services.validation.parts.loading import Loading
 from services.validation.process.worker import Worker
@@ -73,11 +80,16 @@ class Survey:
     def _read_as_last_load(self, header: list[str]) -> None:
         self._request = ValidateObjectRequest()
         self._request.CopyFrom(self._said)
-        self._request.options.CopyFrom(guide.as_last_load(self._said.options, self._said.policy.contract, header))
+        self._request.options.CopyFrom(
+            guide.as_last_load(self._said.options, self._said.policy.contract, header)
+        )
 
     def _start(self, header: list[str], sample: pl.DataFrame) -> None:
         self._source_header = header
-        self._values = [[sample.select(self._reading.value(column(i))).to_series().drop_nulls()] for i in range(len(header))]
+        self._values = [
+            [sample.select(self._reading.value(column(i))).to_series().drop_nulls()]
+            for i in range(len(header))
+        ]
         self._silent = {i for i, (values,) in enumerate(self._values) if not len(values)}
         self._candidates = self._worth_testing()
         evidence = Evidence(self._header, self._candidates, self._reading)
@@ -90,7 +102,12 @@ class Survey:
         return [names.clean(name) for name in self._source_header]
 
     def _worth_testing(self) -> list[Candidates]:
-        return worth_testing([pl.concat(values) for values in self._values], self._header, self._source_header, self._request.options)
+        return worth_testing(
+            [pl.concat(values) for values in self._values],
+            self._header,
+            self._source_header,
+            self._request.options,
+        )
 
     def _sample(self, frame: pl.DataFrame) -> None:
         all_values = [self._reading.value(column(i)) for i in range(len(self._values))]
@@ -121,9 +138,13 @@ class Survey:
         self._worker.do(self._count, rows)
         if batch.line_breaks:
             changes = self._guess.changed_texts()
-            counts = batch.frame.select([count.alias(column(position)) for position, count in changes])
+            counts = batch.frame.select(
+                [count.alias(column(position)) for position, count in changes]
+            )
             for position, _ in changes:
-                self._changed[position] = self._changed.get(position, 0) + int(counts[column(position)][0])
+                self._changed[position] = self._changed.get(position, 0) + int(
+                    counts[column(position)][0]
+                )
 
     def _count(self, rows: pl.DataFrame) -> None:
         self._profile.add(rows)
@@ -132,7 +153,8 @@ class Survey:
             self._spool.add(rows)
 
     def settle(self, table: Table) -> tuple[Loading, int, list[Problem]]:
-        """What the columns are and which rows are loaded, how many rows are blank, and the warnings about it; `table` has all rows again.
+        """What the columns are and which rows are loaded, how many rows are blank, and the warnings
+        about it; `table` has all rows again.
 
         Raises:
             FileFault: HEADER_DAMAGED, OPTION_MISFIT.
@@ -141,19 +163,25 @@ class Survey:
             self._start(table.header, table.frame().head(0).collect())
         if any(len(values) > 1 for values in self._values):
             wanted = self._worth_testing()
-            if not all(known.cover(other) for known, other in zip(self._candidates, wanted, strict=True)):
+            if not all(
+                known.cover(other) for known, other in zip(self._candidates, wanted, strict=True)
+            ):
                 self._candidates = wanted
                 self._go_through(table)
         if careful := self._evidence.unmeasured:
             self._go_through(table, careful=careful)
         for _ in range(MAX_PASSES):
-            loading, blank, warnings = decisions.decide(self._request, self._source_header, self._evidence, table)
+            loading, blank, warnings = decisions.decide(
+                self._request, self._source_header, self._evidence, table
+            )
             if self._guess is not None and loading.reads_as(self._guess):
                 return loading, blank, warnings + self._changed_texts(loading)
             self._go_through(table, loading, careful)
         raise RuntimeError("the evidence differs from pass to pass")
 
-    def _go_through(self, table: Table, guess: Loading | None = None, careful: Collection[int] = ()) -> None:
+    def _go_through(
+        self, table: Table, guess: Loading | None = None, careful: Collection[int] = ()
+    ) -> None:
         if guess is None:
             guess = self._guess
         if guess is None:
@@ -167,7 +195,14 @@ class Survey:
         for fact in loading.columns:
             if count := self._changed.get(fact.position):
                 message = f"{count:,} values of {fact.shown_name} hold line breaks; they are loaded with blanks in their place."
-                changed.append(errors.problem(ErrorReason.ERROR_REASON_TEXT_CHANGED, message, column=fact.source_name, value=count))
+                changed.append(
+                    errors.problem(
+                        ErrorReason.ERROR_REASON_TEXT_CHANGED,
+                        message,
+                        column=fact.source_name,
+                        value=count,
+                    )
+                )
         return changed
 
     def found(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What the times of the rows tell: how fine they are, where nothing is, which cannot be meant, and how long Druid's segments may be."""
+"""What the times of the rows tell: how fine they are, where nothing is, which cannot be meant, and
+how long Druid's segments may be.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -30,7 +32,9 @@ SHOWN_GAPS = 10
 SHOWN_DAYS = 366
 SHOWN_MONTHS = 1_200
 GAP_FACTOR = 3
-"""Days without rows are a gap where they are so many times the usual distance between days with rows."""
+"""Days without rows are a gap where they are so many times the usual distance between days with
+rows.
+"""
 ROWS_PER_CHUNK = 50_000
 MAX_CHUNKS = 100
 """As many small segments slow every query."""
@@ -69,10 +73,18 @@ class TimeProfile:
     def found(self) -> dict[str, Any]:
         """What was found in all times."""
         whole = {f"whole{unit}": whole for unit, whole in self._whole.items()}
-        return {**whole, **self._counts, "firsts": self._firsts, "days": self._days, "hours": self._hours.count}
+        return {
+            **whole,
+            **self._counts,
+            "firsts": self._firsts,
+            "days": self._days,
+            "hours": self._hours.count,
+        }
 
 
-def fill(made: TimeColumn, loading: Loading, table: Table, found: Mapping[str, Any]) -> list[Problem]:
+def fill(
+    made: TimeColumn, loading: Loading, table: Table, found: Mapping[str, Any]
+) -> list[Problem]:
     """Completes the report's time column; returns the warnings about it."""
     fact, rows = loading.time, int(found["rows"])
     if fact is None or fact.time_format is None:
@@ -101,23 +113,38 @@ def fill(made: TimeColumn, loading: Loading, table: Table, found: Mapping[str, A
 
 
 def _rows_in_time(by_day: pl.DataFrame) -> list[tuple[int, int]]:
-    """Milliseconds at which a day, month or year with rows begins, and the rows in it: the finest of them that is not too many."""
+    """Milliseconds at which a day, month or year with rows begins, and the rows in it: the finest
+    of them that is not too many.
+    """
     start = (pl.col("day") * DAY_MILLIS).cast(pl.Datetime("ms"))
     for step, most in (("1d", SHOWN_DAYS), ("1mo", SHOWN_MONTHS), ("1y", None)):
-        summed = by_day.group_by(start.dt.truncate(step).dt.epoch("ms").alias("start")).agg(pl.col("count").sum()).sort("start")
+        summed = (
+            by_day.group_by(start.dt.truncate(step).dt.epoch("ms").alias("start"))
+            .agg(pl.col("count").sum())
+            .sort("start")
+        )
         if most is None or len(summed) <= most:
             break
     return list(summed.iter_rows())
 
 
 def _gaps(days: pl.Series) -> list[tuple[int, int]]:
-    """The longest stretches without a row, as first day without and first day with one again, in order."""
+    """The longest stretches without a row, as first day without and first day with one again, in
+    order.
+    """
     if len(days) < 3:
         return []
     steps = days.diff().drop_nulls()
     usual = float(steps.median() or 1)  # type: ignore[arg-type]
-    frame = pl.DataFrame({"start": days.head(len(days) - 1) + 1, "end": days.tail(len(days) - 1), "step": steps})
-    longest = frame.filter(pl.col("step") > max(1, usual * GAP_FACTOR)).sort("step", descending=True).head(SHOWN_GAPS).sort("start")
+    frame = pl.DataFrame(
+        {"start": days.head(len(days) - 1) + 1, "end": days.tail(len(days) - 1), "step": steps}
+    )
+    longest = (
+        frame.filter(pl.col("step") > max(1, usual * GAP_FACTOR))
+        .sort("step", descending=True)
+        .head(SHOWN_GAPS)
+        .sort("start")
+    )
     return [(start, end) for start, end, _ in longest.iter_rows()]
 
 
@@ -131,10 +158,18 @@ def _hint(days: pl.Series, hours: int | None, rows: int) -> str:
 
 
 def _outliers(
-    made: TimeColumn, fact: ColumnFacts, loading: Loading, table: Table, found: Mapping[str, Any], rows: int
+    made: TimeColumn,
+    fact: ColumnFacts,
+    loading: Loading,
+    table: Table,
+    found: Mapping[str, Any],
+    rows: int,
 ) -> Iterator[Problem]:
     reason = ErrorReason.ERROR_REASON_TIME_OUTLIERS
-    kinds = {"in_1970": ("YEAR_1970", "lie in 1970, as zeros do"), "long_ago": ("BEFORE_1900", "lie before 1900")}
+    kinds = {
+        "in_1970": ("YEAR_1970", "lie in 1970, as zeros do"),
+        "long_ago": ("BEFORE_1900", "lie before 1900"),
+    }
     kinds["far_off"] = ("AFTER_2200", "lie after 2200, as 9999-12-31 does")
     for key, (kind, what) in kinds.items():
         count = int(found[key])
@@ -147,13 +182,23 @@ def _outliers(
     if count:
         made.outliers.add(kind="SECONDS_MILLIS_MIX", count=count)
         message = f"{fact.shown_name} mixes seconds and milliseconds since 1970: {count:,} values are in the other unit."
-        yield errors.problem(ErrorReason.ERROR_REASON_TIME_UNITS_MIXED, message, column=fact.source_name, value=count)
+        yield errors.problem(
+            ErrorReason.ERROR_REASON_TIME_UNITS_MIXED, message, column=fact.source_name, value=count
+        )
 
 
 def _of_the_other_unit(fact: ColumnFacts, loading: Loading, table: Table) -> int:
-    if fact.time_format is None or fact.time_format.format not in (EPOCH_SECONDS, EPOCH_MILLIS) or not fact.misfits:
+    if (
+        fact.time_format is None
+        or fact.time_format.format not in (EPOCH_SECONDS, EPOCH_MILLIS)
+        or not fact.misfits
+    ):
         return 0
     number = loading.reading.value(column(fact.position)).cast(pl.Int64, strict=False)
     least, most = (10**11, 10**13) if fact.time_format.format == EPOCH_SECONDS else (10**8, 10**10)
-    found = table.frame().select(number.is_between(least, most, closed="left").sum()).collect(engine="streaming")
+    found = (
+        table.frame()
+        .select(number.is_between(least, most, closed="left").sum())
+        .collect(engine="streaming")
+    )
     return int(found.item() or 0)

@@ -47,7 +47,9 @@ async def gateway(stack: Stack) -> AsyncIterator[Gateway]:
         port = await build(opened, settings, s3_settings)
         channel = channels.connect(f"127.0.0.1:{port}")
         opened.push_async_callback(channel.close)
-        http = await opened.enter_async_context(httpx.AsyncClient(base_url=stack.druid_url, trust_env=False))
+        http = await opened.enter_async_context(
+            httpx.AsyncClient(base_url=stack.druid_url, trust_env=False)
+        )
         yield Gateway(DruidGatewayServiceStub(channel), objects, stack.s3_bucket, port, http)
 
 

@@ -29,7 +29,11 @@ FEBRUARY = JANUARY + 31 * DAY
 Row = Sequence[Any]
 """Milliseconds, then the columns' values."""
 
-COLUMNS = [("city", pb.STORAGE_TYPE_STRING), ("n", pb.STORAGE_TYPE_LONG), ("v", pb.STORAGE_TYPE_DOUBLE)]
+COLUMNS = [
+    ("city", pb.STORAGE_TYPE_STRING),
+    ("n", pb.STORAGE_TYPE_LONG),
+    ("v", pb.STORAGE_TYPE_DOUBLE),
+]
 
 
 def rows(count: int, start: int = JANUARY, step: int = 60_000) -> list[Row]:
@@ -100,7 +104,9 @@ class Gateway:
         store: bool = True,
         replace: pb.Interval | None = None,
     ) -> Loaded:
-        """Stores the rows as parts and submits them. `body` stands in the (only) part instead; `store=False` leaves it out."""
+        """Stores the rows as parts and submits them. `body` stands in the (only) part instead;
+        `store=False` leaves it out.
+        """
         task_id = str(uuid.uuid4())
         size = -(-len(data) // parts)
         described = []
@@ -108,7 +114,11 @@ class Gateway:
             some = data[number * size : (number + 1) * size]
             key = f"tasks/{task_id}/1/parts/{number:03}.csv"
             if store:
-                content = body if body is not None else as_csv(["__time", *(name for name, _ in columns)], some)
+                content = (
+                    body
+                    if body is not None
+                    else as_csv(["__time", *(name for name, _ in columns)], some)
+                )
                 await self.objects.put_object(Bucket=self.bucket, Key=key, Body=content)
             described.append(pb.LoadPart(uri=f"s3://{self.bucket}/{key}", rows=len(some)))
         request = pb.SubmitLoadRequest(
@@ -129,11 +139,18 @@ class Gateway:
     async def watch(self, load: Loaded) -> pb.WatchLoadResponse:
         """The last news of the load."""
         request = pb.WatchLoadRequest(druid_task_id=load.answer.druid_task_id)
-        news: list[pb.WatchLoadResponse] = [each async for each in self.stub.WatchLoad(request, timeout=120)]
+        news: list[pb.WatchLoadResponse] = [
+            each async for each in self.stub.WatchLoad(request, timeout=120)
+        ]
         return news[-1]
 
     async def verify(
-        self, load: Loaded, *, rows: int | None = None, sums: Sequence[tuple[str, float]] = (), wait_ms: int = 30_000
+        self,
+        load: Loaded,
+        *,
+        rows: int | None = None,
+        sums: Sequence[tuple[str, float]] = (),
+        wait_ms: int = 30_000,
     ) -> pb.VerifyLoadResponse:
         seen: pb.VerifyLoadResponse = await self.stub.VerifyLoad(
             pb.VerifyLoadRequest(
@@ -167,7 +184,9 @@ class Gateway:
             task_ids=[each.task_id for each in loads],
             wait_ms=wait_ms,
         )
-        answer: pb.CountLoadsResponse = await self.stub.CountLoads(request, timeout=wait_ms / 1000 + 30)
+        answer: pb.CountLoadsResponse = await self.stub.CountLoads(
+            request, timeout=wait_ms / 1000 + 30
+        )
         assert answer.complete, answer
         rows = {each.task_id: each.rows for each in answer.loads}
         return [rows.get(each.task_id, 0) for each in loads]
@@ -179,7 +198,10 @@ class Gateway:
             "type": "compact",
             "id": f"compact_{datasource}_{uuid.uuid4().hex[:8]}",
             "dataSource": datasource,
-            "ioConfig": {"type": "compact", "inputSpec": {"type": "interval", "interval": interval}},
+            "ioConfig": {
+                "type": "compact",
+                "inputSpec": {"type": "interval", "interval": interval},
+            },
             "tuningConfig": {"type": "index_parallel", "partitionsSpec": {"type": "dynamic"}},
         }
         answer = await self.http.post("/druid/indexer/v1/task", json=task)
@@ -205,7 +227,11 @@ class Gateway:
         return status
 
     async def remove(
-        self, load: Loaded, wait_ms: int = 30_000, own: Sequence[str] = (), undone: Sequence[str] = ()
+        self,
+        load: Loaded,
+        wait_ms: int = 30_000,
+        own: Sequence[str] = (),
+        undone: Sequence[str] = (),
     ) -> pb.RemoveLoadResponse:
         request = pb.RemoveLoadRequest(
             task_id=load.task_id,
@@ -215,16 +241,22 @@ class Gateway:
             segment_ids=own,
             undone_segment_ids=undone,
         )
-        left: pb.RemoveLoadResponse = await self.stub.RemoveLoad(request, timeout=wait_ms / 1000 + 30)
+        left: pb.RemoveLoadResponse = await self.stub.RemoveLoad(
+            request, timeout=wait_ms / 1000 + 30
+        )
         return left
 
-    async def query(self, sql: str, limit: int = 0, timeout_ms: int = 0, *, all_rows: bool = False) -> Answer:
+    async def query(
+        self, sql: str, limit: int = 0, timeout_ms: int = 0, *, all_rows: bool = False
+    ) -> Answer:
         answer = Answer()
         request = pb.QueryRequest(sql=sql, limit=limit, timeout_ms=timeout_ms, all_rows=all_rows)
         async for message in self.stub.Query(request):
             match message.WhichOneof("step"):
                 case "header":
-                    answer.columns = [(column.name, column.type) for column in message.header.columns]
+                    answer.columns = [
+                        (column.name, column.type) for column in message.header.columns
+                    ]
                 case "rows":
                     batch = json.loads(message.rows.json)
                     assert len(batch) == message.rows.count
@@ -244,7 +276,9 @@ class Gateway:
         """Ids of the segments that queries see."""
         sql = "SELECT segment_id FROM sys.segments WHERE is_active = 1 AND datasource = ?"
         parameters = [{"type": "VARCHAR", "value": datasource}]
-        answer = await self.http.post("/druid/v2/sql", json={"query": sql, "resultFormat": "array", "parameters": parameters})
+        answer = await self.http.post(
+            "/druid/v2/sql", json={"query": sql, "resultFormat": "array", "parameters": parameters}
+        )
         return [row[0] for row in answer.raise_for_status().json()]
 
 

@@ -1,4 +1,6 @@
-"""Segments that Druid or an operator rewrote: removing a load takes its own rows or none, on a real Druid."""
+"""Segments that Druid or an operator rewrote: removing a load takes its own rows or none, on a real
+Druid.
+"""
 
 import asyncio
 import contextlib
@@ -11,7 +13,15 @@ from services.druid_gateway.http import client as druid_http
 from services.druid_gateway.loads.load import Interval
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1 import druid_pb2 as pb
-from tests.integration.druid_gateway.loading import DAY, FEBRUARY, JANUARY, Gateway, Loaded, rows, until
+from tests.integration.druid_gateway.loading import (
+    DAY,
+    FEBRUARY,
+    JANUARY,
+    Gateway,
+    Loaded,
+    rows,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -44,7 +54,9 @@ async def test_loads_are_counted_together(gateway: Gateway, datasource: str) -> 
     assert await gateway.counts(first, second, later) == [0, 30, 20]
 
 
-async def test_what_was_compacted_together_and_appended_to_stays(gateway: Gateway, datasource: str) -> None:
+async def test_what_was_compacted_together_and_appended_to_stays(
+    gateway: Gateway, datasource: str
+) -> None:
     four = [await monthly(gateway, datasource, count) for count in (100, 101, 102, 103)]
     await gateway.compacted(datasource, JANUARY, FEBRUARY, *four)
     fifth = await monthly(gateway, datasource, 27)
@@ -52,7 +64,9 @@ async def test_what_was_compacted_together_and_appended_to_stays(gateway: Gatewa
     for load in four:
         failure = await refusal(gateway, load)
         assert failure.code == "SHARED_SEGMENTS"
-        assert set(failure.metadata["tasks"].split(",")) == {each.task_id for each in four if each is not load}
+        assert set(failure.metadata["tasks"].split(",")) == {
+            each.task_id for each in four if each is not load
+        }
     assert await gateway.counts(*four, fifth) == [100, 101, 102, 103, 27]
     assert set(await gateway.segments(datasource)) == before
     # The one beside them can go.
@@ -60,7 +74,9 @@ async def test_what_was_compacted_together_and_appended_to_stays(gateway: Gatewa
     assert await gateway.counts(*four, fifth) == [100, 101, 102, 103, 0]
 
 
-async def test_a_load_that_was_compacted_alone_goes_and_its_old_segments_do_not_come_back(gateway: Gateway, datasource: str) -> None:
+async def test_a_load_that_was_compacted_alone_goes_and_its_old_segments_do_not_come_back(
+    gateway: Gateway, datasource: str
+) -> None:
     load = await gateway.load(datasource, rows(60, step=DAY // 20))
     own = await gateway.segments(datasource)
     await gateway.compacted(datasource, JANUARY, FEBRUARY, load)
@@ -69,7 +85,9 @@ async def test_a_load_that_was_compacted_alone_goes_and_its_old_segments_do_not_
     assert await gateway.segments(datasource) == []
 
 
-async def test_what_was_appended_beside_a_load_that_was_compacted_alone_stays(gateway: Gateway, datasource: str) -> None:
+async def test_what_was_appended_beside_a_load_that_was_compacted_alone_stays(
+    gateway: Gateway, datasource: str
+) -> None:
     first = await monthly(gateway, datasource, 50)
     await gateway.compacted(datasource, JANUARY, FEBRUARY, first)
     later = await monthly(gateway, datasource, 20)
@@ -88,7 +106,11 @@ async def test_a_compaction_that_runs_is_not_undercut(gateway: Gateway, datasour
         druid = druid_http.HttpDruid(http)
         task_id = await gateway.compact(datasource, JANUARY, FEBRUARY)
         async with asyncio.timeout(60):
-            while not (writing := await druid.rewriting_tasks(datasource, [Interval(JANUARY, JANUARY + DAY)])):
+            while not (
+                writing := await druid.rewriting_tasks(
+                    datasource, [Interval(JANUARY, JANUARY + DAY)]
+                )
+            ):
                 assert await gateway.druid_status(task_id) == "RUNNING"
         assert writing == [task_id]
         assert await druid.rewriting_tasks(datasource, [Interval(FEBRUARY, FEBRUARY + DAY)]) == []
@@ -104,7 +126,9 @@ async def test_a_compaction_that_runs_is_not_undercut(gateway: Gateway, datasour
     assert (await refusal(gateway, first)).code == "SHARED_SEGMENTS"
 
 
-async def test_own_segments_under_a_replace_do_not_come_back_with_what_it_replaced(gateway: Gateway, datasource: str) -> None:
+async def test_own_segments_under_a_replace_do_not_come_back_with_what_it_replaced(
+    gateway: Gateway, datasource: str
+) -> None:
     """A load of two days, one of which was replaced, is removed, and after it the replace."""
     old = await gateway.load(datasource, rows(40, step=DAY // 20))
     own = await gateway.segments(datasource)
@@ -117,7 +141,9 @@ async def test_own_segments_under_a_replace_do_not_come_back_with_what_it_replac
     assert await gateway.counts(old, new) == [0, 0]
 
 
-async def test_a_load_whose_rows_were_compacted_before_it_was_counted_owns_no_shared_segment(gateway: Gateway, datasource: str) -> None:
+async def test_a_load_whose_rows_were_compacted_before_it_was_counted_owns_no_shared_segment(
+    gateway: Gateway, datasource: str
+) -> None:
     first, second = await monthly(gateway, datasource, 50), await monthly(gateway, datasource, 20)
     assert len((await gateway.verify(second)).segments) == 1
     await gateway.compacted(datasource, JANUARY, FEBRUARY, first, second)

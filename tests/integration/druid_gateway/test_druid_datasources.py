@@ -1,4 +1,6 @@
-"""What is in a real Druid: listed, described, shown, and asked with the queries that are proposed."""
+"""What is in a real Druid: listed, described, shown, and asked with the queries that are
+proposed.
+"""
 
 import json
 
@@ -88,10 +90,15 @@ async def test_the_proposed_queries_can_be_asked(gateway: Gateway, datasource: s
 async def test_what_is_not_there_is_not_found(gateway: Gateway, datasource: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
         await gateway.stub.DescribeDatasource(pb.DescribeDatasourceRequest(name=datasource))
-    assert errors.from_rpc(raised.value, "druid_gateway").reason == ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND
+    assert (
+        errors.from_rpc(raised.value, "druid_gateway").reason
+        == ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND
+    )
 
 
-async def test_parameters_take_the_place_of_question_marks(gateway: Gateway, datasource: str) -> None:
+async def test_parameters_take_the_place_of_question_marks(
+    gateway: Gateway, datasource: str
+) -> None:
     await gateway.load(datasource, rows(12))
     parameters = [
         pb.QueryParameter(text='say "hi"'),
@@ -101,5 +108,9 @@ async def test_parameters_take_the_place_of_question_marks(gateway: Gateway, dat
     ]
     sql = f'SELECT COUNT(*) FROM "{datasource}" WHERE city = ? AND n > ? AND v < ? AND ?'
     request = pb.QueryRequest(sql=sql, parameters=parameters)
-    found = [json.loads(each.rows.json) async for each in gateway.stub.Query(request) if each.HasField("rows")]
+    found = [
+        json.loads(each.rows.json)
+        async for each in gateway.stub.Query(request)
+        if each.HasField("rows")
+    ]
     assert found == [[[2]]]

@@ -43,10 +43,14 @@ async def outcome(gateway: Gateway, sql: str) -> str:
     return "OK"
 
 
-async def test_what_would_end_druid_is_refused(gateway: Gateway, processes: Callable[[], dict[str, int | None]]) -> None:
+async def test_what_would_end_druid_is_refused(
+    gateway: Gateway, processes: Callable[[], dict[str, int | None]]
+) -> None:
     before = processes()
     assert all(before.values())
-    assert {sql: await outcome(gateway, sql) for sql in TOO_EXPENSIVE} == dict.fromkeys(TOO_EXPENSIVE, "QUERY_TOO_EXPENSIVE")
+    assert {sql: await outcome(gateway, sql) for sql in TOO_EXPENSIVE} == dict.fromkeys(
+        TOO_EXPENSIVE, "QUERY_TOO_EXPENSIVE"
+    )
     assert processes() == before
 
 
@@ -87,7 +91,9 @@ async def test_what_is_at_the_limits_does_not_end_druid(
 def grown(chance: random.Random, depth: int) -> str:
     """A random expression that may make its text longer."""
     if depth == 0:
-        return chance.choice(["'a'", "'ab\"c\\'", "'x,y'", "''", "'Straße'", "CAST(1.5 AS VARCHAR)"])
+        return chance.choice(
+            ["'a'", "'ab\"c\\'", "'x,y'", "''", "'Straße'", "CAST(1.5 AS VARCHAR)"]
+        )
     inner = [grown(chance, depth - 1) for _ in range(3)]
     literal = chance.choice(["''", "'a'", "'xyz'", "'$0$0'", "'ab'"])
     pattern = chance.choice(["'a'", "'.'", "'x*'", "''", "'(?=(.*))'", "'[a-z]+'", "'\\w'"])
@@ -107,7 +113,9 @@ def grown(chance: random.Random, depth: int) -> str:
             f"ARRAY_TO_STRING(ARRAY[{', '.join(inner)}], {literal})",
             f"ARRAY_TO_STRING(STRING_TO_ARRAY({inner[0]}, ''), {literal})",
             f"ARRAY_TO_STRING(ARRAY_CONCAT(ARRAY[{inner[0]}], ARRAY[{inner[1]}, {inner[2]}]), '-')",
-            f"STRING_FORMAT('%s and %1$s', {inner[0]})" if "STRING_FORMAT" not in inner[0] else inner[0],
+            f"STRING_FORMAT('%s and %1$s', {inner[0]})"
+            if "STRING_FORMAT" not in inner[0]
+            else inner[0],
             f"REVERSE({inner[0]})",
         ]
     )

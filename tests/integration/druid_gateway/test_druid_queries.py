@@ -32,18 +32,30 @@ async def refused(gateway: Gateway, sql: str, timeout_ms: int = 0) -> errors.Slu
 
 
 async def test_values_and_types_are_exact(gateway: Gateway, table: str) -> None:
-    answer = await gateway.query(f'SELECT __time, city, n, v FROM "{table}" ORDER BY __time LIMIT 6')
-    assert answer.columns == [("__time", "TIMESTAMP"), ("city", "VARCHAR"), ("n", "BIGINT"), ("v", "DOUBLE")]
+    answer = await gateway.query(
+        f'SELECT __time, city, n, v FROM "{table}" ORDER BY __time LIMIT 6'
+    )
+    assert answer.columns == [
+        ("__time", "TIMESTAMP"),
+        ("city", "VARCHAR"),
+        ("n", "BIGINT"),
+        ("v", "DOUBLE"),
+    ]
     expected = rows(6)
     assert [row[1:] for row in answer.rows] == [list(row[1:]) for row in expected]
-    assert [row[0] for row in answer.rows][:2] == ["2020-01-01T00:00:00.000Z", "2020-01-01T00:01:00.000Z"]
+    assert [row[0] for row in answer.rows][:2] == [
+        "2020-01-01T00:00:00.000Z",
+        "2020-01-01T00:01:00.000Z",
+    ]
     assert b"1152921504606846977" in answer.raw[0]
     extremes = await gateway.query(f'SELECT MIN(n), SUM(n / n), COUNT(v), COUNT(*) FROM "{table}"')
     assert extremes.rows == [[-(2**63), 3000, 2999, 3000]]
 
 
 async def test_null_and_the_empty_text_differ(gateway: Gateway, table: str) -> None:
-    counts = [f"COUNT(*) FILTER (WHERE {what})" for what in ("city IS NULL", "city = ''", "v IS NULL")]
+    counts = [
+        f"COUNT(*) FILTER (WHERE {what})" for what in ("city IS NULL", "city = ''", "v IS NULL")
+    ]
     answer = await gateway.query(f'SELECT {", ".join(counts)} FROM "{table}"')
     assert answer.rows == [[500, 500, 1]]
 
@@ -57,7 +69,11 @@ async def test_a_limit_cuts_and_says_so(gateway: Gateway, table: str) -> None:
     default = await gateway.query(f'SELECT n FROM "{table}"')
     assert (default.summary.row_count, default.summary.truncated) == (1000, True)
     whole = await gateway.query(f'SELECT n FROM "{table}"', limit=1_000_000)
-    assert (len(whole.rows), whole.summary.row_count, whole.summary.truncated) == (3000, 3000, False)
+    assert (len(whole.rows), whole.summary.row_count, whole.summary.truncated) == (
+        3000,
+        3000,
+        False,
+    )
     unlimited = await gateway.query(f'SELECT n FROM "{table}"', all_rows=True)
     assert (len(unlimited.rows), unlimited.summary.truncated) == (3000, False)
     some = await gateway.query(f'SELECT n FROM "{table}"', limit=5, all_rows=True)
@@ -85,7 +101,10 @@ async def test_shapes_of_statements(gateway: Gateway, table: str) -> None:
     plan = await gateway.query(f'EXPLAIN PLAN FOR SELECT * FROM "{table}"')
     assert plan.columns[0] == ("PLAN", "VARCHAR")
     json.loads(plan.rows[0][0])
-    tables = await gateway.query("SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'druid'", limit=100_000)
+    tables = await gateway.query(
+        "SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'druid'",
+        limit=100_000,
+    )
     assert [table] in tables.rows
 
 
@@ -122,7 +141,9 @@ async def test_what_must_not_be_asked(gateway: Gateway, sql: str) -> None:
 
 async def test_a_query_that_takes_too_long_is_ended(gateway: Gateway, table: str) -> None:
     started = time.monotonic()
-    failure = await refused(gateway, f'SELECT COUNT(*) FROM "{table}" a, "{table}" b, "{table}" c', timeout_ms=500)
+    failure = await refused(
+        gateway, f'SELECT COUNT(*) FROM "{table}" a, "{table}" b, "{table}" c', timeout_ms=500
+    )
     assert failure.code == "QUERY_TIMEOUT"
     assert time.monotonic() - started < 10
 
@@ -138,7 +159,8 @@ async def test_a_caller_that_goes_away_ends_the_query(gateway: Gateway, table: s
         call.cancel()
         async with asyncio.timeout(10):
             while not any(  # noqa: ASYNC110 (a log has no event to wait for)
-                line["event"] == "query.cancelled" and line["query_id"] == query_id for line in lines
+                line["event"] == "query.cancelled" and line["query_id"] == query_id
+                for line in lines
             ):
                 await asyncio.sleep(0.01)
     # Druid no longer knows a query that was cancelled.

@@ -1,5 +1,6 @@
-"""What the table says of loads, and what Druid shows of them: a status service on the real PostgreSQL and the real Druid. The files are
-rows of the tests' own in the real S3."""
+"""What the table says of loads, and what Druid shows of them: a status service on the real
+PostgreSQL and the real Druid. The files are rows of the tests' own in the real S3.
+"""
 
 import asyncio
 import hashlib
@@ -25,7 +26,16 @@ from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.druid.v1.druid_pb2 import CountLoadsRequest, CountLoadsResponse
 from sluice.status.v1 import status_pb2
 from sluice.validation.v1.validation_pb2 import Column, LoadType, Part, Report, TimeColumn, Verdict
-from tests.integration.druid_gateway.loading import DAY, FEBRUARY, JANUARY, Gateway, Row, as_csv, rows, until
+from tests.integration.druid_gateway.loading import (
+    DAY,
+    FEBRUARY,
+    JANUARY,
+    Gateway,
+    Row,
+    as_csv,
+    rows,
+    until,
+)
 from tests.integration.status.conftest import Service, Services
 from tests.unit.status.fakes import FakeValidation
 
@@ -61,16 +71,24 @@ class World:
     datasource: str
     files: dict[str, Sequence[Row]] = field(default_factory=dict)
 
-    async def send(self, data: Sequence[Row], mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND) -> str:
+    async def send(
+        self, data: Sequence[Row], mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND
+    ) -> str:
         """A task whose file has these rows; the same rows are the same bytes."""
         task_id = str(uuid.uuid4())
         self.files[task_id] = data
         body = as_csv(["__time", "city", "n", "v"], data)
-        await self.gateway.objects.put_object(Bucket=self.gateway.bucket, Key=f"tasks/{task_id}/parts/000.csv", Body=body)
-        await self.service.upload(task_id=task_id, datasource=self.datasource, load_mode=mode, allow_duplicate=False)
+        await self.gateway.objects.put_object(
+            Bucket=self.gateway.bucket, Key=f"tasks/{task_id}/parts/000.csv", Body=body
+        )
+        await self.service.upload(
+            task_id=task_id, datasource=self.datasource, load_mode=mode, allow_duplicate=False
+        )
         return task_id
 
-    async def load(self, data: Sequence[Row], mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND) -> str:
+    async def load(
+        self, data: Sequence[Row], mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND
+    ) -> str:
         task_id = await self.send(data, mode)
         ended = await self.service.ended(task_id)
         assert ended.state == TaskState.TASK_STATE_SUCCEEDED, ended
@@ -89,10 +107,18 @@ class World:
                 Column(name="__time", load_type=LoadType.LOAD_TYPE_TIME),
                 Column(name="city", load_type=LoadType.LOAD_TYPE_STRING),
                 Column(name="n", load_type=LoadType.LOAD_TYPE_LONG),
-                Column(name="v", load_type=LoadType.LOAD_TYPE_DOUBLE, sum=sum(row[3] for row in data)),
+                Column(
+                    name="v", load_type=LoadType.LOAD_TYPE_DOUBLE, sum=sum(row[3] for row in data)
+                ),
             ],
-            time=TimeColumn(min_millis=min(row[0] for row in data), max_millis=max(row[0] for row in data)),
-            parts=[Part(uri=f"s3://{self.gateway.bucket}/tasks/{task_id}/parts/000.csv", rows=len(data))],
+            time=TimeColumn(
+                min_millis=min(row[0] for row in data), max_millis=max(row[0] for row in data)
+            ),
+            parts=[
+                Part(
+                    uri=f"s3://{self.gateway.bucket}/tasks/{task_id}/parts/000.csv", rows=len(data)
+                )
+            ],
         )
 
     async def undo(self, task_id: str) -> status_pb2.Task:
@@ -106,7 +132,9 @@ class World:
         return await self.service.get(task_id)
 
     async def check(self, **expected: tuple[str, int]) -> None:
-        """What the table says of loads, and the rows of them that a query of anybody's sees, by name of the files."""
+        """What the table says of loads, and the rows of them that a query of anybody's sees, by
+        name of the files.
+        """
         seen = await self._seen()
         for task_id in self.files:
             task = await self.service.get(task_id)
@@ -119,7 +147,10 @@ class World:
             return dict((await self.gateway.query(sql)).rows)
         except grpc.RpcError as failure:
             # A datasource without rows is none.
-            if errors.from_rpc(failure, "druid_gateway").reason != ErrorReason.ERROR_REASON_QUERY_INVALID:
+            if (
+                errors.from_rpc(failure, "druid_gateway").reason
+                != ErrorReason.ERROR_REASON_QUERY_INVALID
+            ):
                 raise
             return {}
 
@@ -201,7 +232,9 @@ async def last_problem(world: World, task_id: str) -> Any:
     return event.problem
 
 
-async def test_an_undo_of_a_load_that_is_partly_replaced_and_then_of_the_replace(world: World) -> None:
+async def test_an_undo_of_a_load_that_is_partly_replaced_and_then_of_the_replace(
+    world: World,
+) -> None:
     old = await world.load(rows(40, step=DAY // 20))
     new = await world.load(rows(5), LoadMode.LOAD_MODE_REPLACE)
     await world.check(**{old: ("PARTLY_REPLACED", 20), new: ("LIVE", 5)})
@@ -211,7 +244,9 @@ async def test_an_undo_of_a_load_that_is_partly_replaced_and_then_of_the_replace
 
 
 async def test_a_load_that_was_undone_between_two_replaced_days_stays_undone(world: World) -> None:
-    """The replace has days 0 and 9, the older load day 5: no row of it was replaced, and yet it lies in the replaced stretch."""
+    """The replace has days 0 and 9, the older load day 5: no row of it was replaced, and yet it
+    lies in the replaced stretch.
+    """
     between = await world.load(rows(20, start=JANUARY + 5 * DAY))
     edges = rows(3) + rows(3, start=JANUARY + 9 * DAY)
     new = await world.load(edges, LoadMode.LOAD_MODE_REPLACE)
@@ -223,7 +258,9 @@ async def test_a_load_that_was_undone_between_two_replaced_days_stays_undone(wor
 
 async def test_rows_that_were_dropped_by_hand_show_after_an_undo(world: World) -> None:
     first, second = await world.load(rows(30)), await world.load(rows(20))
-    dropped = [each for each in await world.gateway.segments(world.datasource) if not each.endswith("_1")]
+    dropped = [
+        each for each in await world.gateway.segments(world.datasource) if not each.endswith("_1")
+    ]
     address = f"/druid/coordinator/v1/datasources/{world.datasource}/markUnused"
     (await world.gateway.http.post(address, json={"segmentIds": dropped})).raise_for_status()
     undone = await world.undo(second)

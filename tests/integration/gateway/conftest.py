@@ -34,7 +34,14 @@ async def edge() -> AsyncIterator[Edge]:
     async with AsyncExitStack() as stack:
         fakes = await serve(stack)
         life = await stack.enter_async_context(AsyncExitStack())
-        settings = Settings(bind_addr="127.0.0.1:0", max_file_size_bytes=LIMIT_BYTES, shutdown_grace_s=1, **fakes.addresses)  # type: ignore[arg-type]
+        settings = Settings(
+            bind_addr="127.0.0.1:0",
+            max_file_size_bytes=LIMIT_BYTES,
+            shutdown_grace_s=1,
+            **fakes.addresses,  # type: ignore[arg-type]
+        )
         port = await build(life, settings)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        )
         yield Edge(fakes, port, http, life)

@@ -1,4 +1,6 @@
-"""Stand-ins of the four services, served over real gRPC, which remember what the gateway did to them."""
+"""Stand-ins of the four services, served over real gRPC, which remember what the gateway did to
+them.
+"""
 
 import asyncio
 import json
@@ -22,7 +24,10 @@ from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-TERMINAL = {TaskState.Value(f"TASK_STATE_{name}") for name in ("SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT")}
+TERMINAL = {
+    TaskState.Value(f"TASK_STATE_{name}")
+    for name in ("SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT")
+}
 
 
 @dataclass
@@ -53,20 +58,34 @@ class FakeUpload(upload_pb2_grpc.UploadServiceServicer):
         (received,) = self.uploads.values()
         return received
 
-    async def CreateUpload(self, request: upload_pb2.CreateUploadRequest, context: Context) -> upload_pb2.CreateUploadResponse:
+    async def CreateUpload(
+        self, request: upload_pb2.CreateUploadRequest, context: Context
+    ) -> upload_pb2.CreateUploadResponse:
         if not request.datasource.isidentifier():
             text = f"{request.datasource} is not a name."
-            raise errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NAME_INVALID, text, column="datasource", value=request.datasource)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_DATASOURCE_NAME_INVALID,
+                text,
+                column="datasource",
+                value=request.datasource,
+            )
         known = self._ids.get(request.request_id)
         if known is None:
             known = self._ids[request.request_id] = str(uuid.uuid4())
             self.uploads[known] = Received(request)
-            self._status.put(known, TaskState.TASK_STATE_PENDING, datasource=request.datasource, filename=request.filename)
+            self._status.put(
+                known,
+                TaskState.TASK_STATE_PENDING,
+                datasource=request.datasource,
+                filename=request.filename,
+            )
             self.created.set()
             return upload_pb2.CreateUploadResponse(upload=self._upload(known), created=True)
         return upload_pb2.CreateUploadResponse(upload=self._upload(known), created=False)
 
-    async def WriteUpload(self, requests: AsyncIterator[upload_pb2.WriteUploadRequest], context: Context) -> upload_pb2.WriteUploadResponse:
+    async def WriteUpload(
+        self, requests: AsyncIterator[upload_pb2.WriteUploadRequest], context: Context
+    ) -> upload_pb2.WriteUploadResponse:
         received: Received | None = None
         try:
             async for request in requests:
@@ -80,12 +99,17 @@ class FakeUpload(upload_pb2_grpc.UploadServiceServicer):
                         received.chunk_sizes.append(len(request.chunk.data))
                         received.first_chunk.set()
                         if received.size > self.max_size:
-                            raise errors.error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, f"More than {self.max_size} bytes.")
+                            raise errors.error(
+                                ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+                                f"More than {self.max_size} bytes.",
+                            )
                     case "finish":
                         assert received is not None
                         assert request.finish.size == received.size
                         received.outcome = "COMMITTED"
-                        self._status.put(upload_id, TaskState.TASK_STATE_UPLOADED, file_size=received.size)
+                        self._status.put(
+                            upload_id, TaskState.TASK_STATE_UPLOADED, file_size=received.size
+                        )
                         return upload_pb2.WriteUploadResponse(upload=self._upload(upload_id))
                     case "abort":
                         raise errors.SluiceError(request.abort.problem)
@@ -121,9 +145,17 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
     def put(self, task_id: str, state: "TaskState.ValueType", **facts: Any) -> None:
         """Moves a task, making it where it is new, and tells whoever watches."""
         task = self.tasks.setdefault(
-            task_id, status_pb2.Task(task_id=task_id, datasource="sales", filename="a.csv", load_mode=LoadMode.LOAD_MODE_APPEND)
+            task_id,
+            status_pb2.Task(
+                task_id=task_id,
+                datasource="sales",
+                filename="a.csv",
+                load_mode=LoadMode.LOAD_MODE_APPEND,
+            ),
         )
-        task.MergeFrom(status_pb2.Task(state=state, create_time=Timestamp(seconds=1_700_000_000), **facts))
+        task.MergeFrom(
+            status_pb2.Task(state=state, create_time=Timestamp(seconds=1_700_000_000), **facts)
+        )
         events = self.events.setdefault(task_id, [])
         task.last_sequence = len(events) + 1
         events.append(
@@ -145,41 +177,71 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
 
     def _task(self, task_id: str) -> status_pb2.Task:
         if task_id not in self.tasks:
-            raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id)
+            raise errors.error(
+                ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
+                f"There is no task {task_id}.",
+                value=task_id,
+            )
         return self.tasks[task_id]
 
-    async def GetTask(self, request: status_pb2.GetTaskRequest, context: Context) -> status_pb2.GetTaskResponse:
+    async def GetTask(
+        self, request: status_pb2.GetTaskRequest, context: Context
+    ) -> status_pb2.GetTaskResponse:
         return status_pb2.GetTaskResponse(task=self._task(request.task_id))
 
-    async def GetTasks(self, request: status_pb2.GetTasksRequest, context: Context) -> status_pb2.GetTasksResponse:
-        return status_pb2.GetTasksResponse(tasks={task_id: self.tasks[task_id] for task_id in request.task_ids if task_id in self.tasks})
+    async def GetTasks(
+        self, request: status_pb2.GetTasksRequest, context: Context
+    ) -> status_pb2.GetTasksResponse:
+        return status_pb2.GetTasksResponse(
+            tasks={
+                task_id: self.tasks[task_id]
+                for task_id in request.task_ids
+                if task_id in self.tasks
+            }
+        )
 
-    async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Context) -> status_pb2.ListTasksResponse:
-        found = [task for task in reversed(self.tasks.values()) if not request.states or task.state in request.states]
+    async def ListTasks(
+        self, request: status_pb2.ListTasksRequest, context: Context
+    ) -> status_pb2.ListTasksResponse:
+        found = [
+            task
+            for task in reversed(self.tasks.values())
+            if not request.states or task.state in request.states
+        ]
         page = found[request.skip : request.skip + (request.page_size or 50)]
-        return status_pb2.ListTasksResponse(tasks=page, next_page_token="more" if len(found) > len(page) else "")
+        return status_pb2.ListTasksResponse(
+            tasks=page, next_page_token="more" if len(found) > len(page) else ""
+        )
 
-    async def CancelTask(self, request: status_pb2.CancelTaskRequest, context: Context) -> status_pb2.CancelTaskResponse:
+    async def CancelTask(
+        self, request: status_pb2.CancelTaskRequest, context: Context
+    ) -> status_pb2.CancelTaskResponse:
         task = self._task(request.task_id)
         if task.state in TERMINAL:
             raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, "The task has ended.")
         self.put(request.task_id, TaskState.TASK_STATE_CANCELLED)
         return status_pb2.CancelTaskResponse(task=task)
 
-    async def RetryTask(self, request: status_pb2.RetryTaskRequest, context: Context) -> status_pb2.RetryTaskResponse:
+    async def RetryTask(
+        self, request: status_pb2.RetryTaskRequest, context: Context
+    ) -> status_pb2.RetryTaskResponse:
         self.retried.append(request)
         task_id = str(uuid.uuid4())
         self.put(task_id, TaskState.TASK_STATE_UPLOADED, retry_of=request.task_id)
         return status_pb2.RetryTaskResponse(task=self.tasks[task_id], created=True)
 
-    async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Context) -> AsyncIterator[status_pb2.WatchTaskResponse]:
+    async def WatchTask(
+        self, request: status_pb2.WatchTaskRequest, context: Context
+    ) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         self._task(request.task_id)
         self.watches += 1
         sequence = max(request.from_sequence, 1)
         while True:
             events = self.events[request.task_id]
             while sequence <= len(events):
-                yield status_pb2.WatchTaskResponse(event=events[sequence - 1], task=self.tasks[request.task_id])
+                yield status_pb2.WatchTaskResponse(
+                    event=events[sequence - 1], task=self.tasks[request.task_id]
+                )
                 sequence += 1
             if self.tasks[request.task_id].state in TERMINAL:
                 return
@@ -194,7 +256,9 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
 class FakeValidation(validation_pb2_grpc.ValidationServiceServicer):
     """One report and one rejects file for everybody."""
 
-    async def GetReport(self, request: validation_pb2.GetReportRequest, context: Context) -> validation_pb2.GetReportResponse:
+    async def GetReport(
+        self, request: validation_pb2.GetReportRequest, context: Context
+    ) -> validation_pb2.GetReportResponse:
         report = validation_pb2.Report(
             task_id=request.task_id,
             attempt=request.attempt,
@@ -222,26 +286,39 @@ class FakeDruid(druid_pb2_grpc.DruidGatewayServiceServicer):
         self.cancelled = asyncio.Event()
         self.asked: list[druid_pb2.QueryRequest] = []
 
-    async def Query(self, request: druid_pb2.QueryRequest, context: Context) -> AsyncIterator[druid_pb2.QueryResponse]:
+    async def Query(
+        self, request: druid_pb2.QueryRequest, context: Context
+    ) -> AsyncIterator[druid_pb2.QueryResponse]:
         self.asked.append(request)
         if request.sql == "wrong":
-            raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, "No such column.", line=1, value="x")
-        columns = [druid_pb2.QueryColumn(name="n", type="BIGINT"), druid_pb2.QueryColumn(name="s", type="VARCHAR")]
+            raise errors.error(
+                ErrorReason.ERROR_REASON_QUERY_INVALID, "No such column.", line=1, value="x"
+            )
+        columns = [
+            druid_pb2.QueryColumn(name="n", type="BIGINT"),
+            druid_pb2.QueryColumn(name="s", type="VARCHAR"),
+        ]
         yield druid_pb2.QueryResponse(header=druid_pb2.QueryHeader(query_id="q-1", columns=columns))
         if request.sql == "breaks":
             yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=b"[[1,null]]", count=1))
             raise errors.error(ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "Too slow.")
         if request.sql == "endless":
             await self._endless()
-        yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=b'[[9007199254740993,"a"],\n[1,null]]', count=2))
+        yield druid_pb2.QueryResponse(
+            rows=druid_pb2.QueryRows(json=b'[[9007199254740993,"a"],\n[1,null]]', count=2)
+        )
         yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=b"[]", count=0))
-        yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=' [[-1.50,"é"]] '.encode(), count=1))
+        yield druid_pb2.QueryResponse(
+            rows=druid_pb2.QueryRows(json=' [[-1.50,"é"]] '.encode(), count=1)
+        )
         if request.sql == "long and cut":
             for _ in range(3):
                 row = json.dumps([[1, "x" * 1_000_000]]).encode()
                 yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=row, count=1))
         cut = request.sql != "all of it"
-        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=3, truncated=cut, elapsed_ms=12))
+        yield druid_pb2.QueryResponse(
+            summary=druid_pb2.QuerySummary(row_count=3, truncated=cut, elapsed_ms=12)
+        )
 
     async def _endless(self) -> None:
         try:
@@ -267,7 +344,10 @@ async def serve(stack: AsyncExitStack) -> Fakes:
     upload, druid = FakeUpload(status), FakeDruid()  # type: ignore[abstract]
     validation = FakeValidation()  # type: ignore[abstract]
     registers: dict[str, tuple[str, Any]] = {
-        "upload_addr": ("sluice.upload.v1.UploadService", lambda s: upload_pb2_grpc.add_UploadServiceServicer_to_server(upload, s)),
+        "upload_addr": (
+            "sluice.upload.v1.UploadService",
+            lambda s: upload_pb2_grpc.add_UploadServiceServicer_to_server(upload, s),
+        ),
         "validation_addr": (
             "sluice.validation.v1.ValidationService",
             lambda s: validation_pb2_grpc.add_ValidationServiceServicer_to_server(validation, s),
@@ -276,7 +356,10 @@ async def serve(stack: AsyncExitStack) -> Fakes:
             "sluice.druid.v1.DruidGatewayService",
             lambda s: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(druid, s),
         ),
-        "status_addr": ("sluice.status.v1.StatusService", lambda s: status_pb2_grpc.add_StatusServiceServicer_to_server(status, s)),
+        "status_addr": (
+            "sluice.status.v1.StatusService",
+            lambda s: status_pb2_grpc.add_StatusServiceServicer_to_server(status, s),
+        ),
     }
     addresses: dict[str, str] = {}
     stops: dict[str, AsyncExitStack] = {}

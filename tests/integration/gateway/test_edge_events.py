@@ -27,7 +27,10 @@ async def test_events_are_followed_to_the_end_and_resumed(edge: Edge) -> None:
     status = edge.fakes.status
     status.put(task_id, TaskState.TASK_STATE_PENDING)
     seen = []
-    async with asyncio.timeout(10), edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events") as answer:
+    async with (
+        asyncio.timeout(10),
+        edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events") as answer,
+    ):
         assert answer.headers["content-type"].startswith("text/event-stream")
         async for number, event in events(answer):
             seen.append((number, event["sequence"], event["status"]))
@@ -36,9 +39,13 @@ async def test_events_are_followed_to_the_end_and_resumed(edge: Edge) -> None:
             elif event["status"] == "UPLOADED":
                 status.put(task_id, TaskState.TASK_STATE_REJECTED)
     assert seen == [("1", 1, "PENDING"), ("2", 2, "UPLOADED"), ("3", 3, "REJECTED")]
-    later = await edge.http.get(f"/api/ingest/tasks/{task_id}/events", headers={"Last-Event-ID": "2"})
+    later = await edge.http.get(
+        f"/api/ingest/tasks/{task_id}/events", headers={"Last-Event-ID": "2"}
+    )
     assert [line for line in later.text.splitlines() if line.startswith("id:")] == ["id: 3"]
-    done = await edge.http.get(f"/api/ingest/tasks/{task_id}/events", headers={"Last-Event-ID": "3"})
+    done = await edge.http.get(
+        f"/api/ingest/tasks/{task_id}/events", headers={"Last-Event-ID": "3"}
+    )
     assert (done.status_code, done.content) == (204, b"")
 
 
@@ -47,7 +54,10 @@ async def test_a_watch_that_breaks_is_resumed_without_gap_or_repeat(edge: Edge) 
     status = edge.fakes.status
     status.put(task_id, TaskState.TASK_STATE_PENDING)
     seen = []
-    async with asyncio.timeout(20), edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events") as answer:
+    async with (
+        asyncio.timeout(20),
+        edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events") as answer,
+    ):
         async for _, event in events(answer):
             seen.append(event["sequence"])
             if event["status"] == "PENDING":
@@ -87,13 +97,20 @@ async def test_unknown_tasks_and_wrong_numbers_are_refused(edge: Edge) -> None:
     missing = await edge.http.get("/api/ingest/tasks/nobody/events")
     assert (missing.status_code, missing.json()["code"]) == (404, "TASK_NOT_FOUND")
     wrong = await edge.http.get("/api/ingest/tasks/nobody/events", headers={"Last-Event-ID": "x"})
-    assert (wrong.status_code, wrong.json()["code"], wrong.json()["column"]) == (400, "REQUEST_INVALID", "last-event-id")
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["column"]) == (
+        400,
+        "REQUEST_INVALID",
+        "last-event-id",
+    )
 
 
 async def test_streams_end_when_the_gateway_stops(edge: Edge) -> None:
     task_id = str(uuid.uuid4())
     edge.fakes.status.put(task_id, TaskState.TASK_STATE_PENDING)
-    async with asyncio.timeout(5), edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events") as answer:
+    async with (
+        asyncio.timeout(5),
+        edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events") as answer,
+    ):
         follower = events(answer)
         assert (await anext(follower))[1]["sequence"] == 1
         stopping = asyncio.create_task(edge.life.aclose())

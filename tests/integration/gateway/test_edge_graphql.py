@@ -34,33 +34,53 @@ TYPE = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 def head(query: str = UPLOAD, data_source: str = "sales") -> bytes:
     """A GraphQL multipart form up to the first byte of its file."""
-    operations = json.dumps({"query": query, "variables": {"file": None, "dataSourceName": data_source}})
+    operations = json.dumps(
+        {"query": query, "variables": {"file": None, "dataSourceName": data_source}}
+    )
     mapping = json.dumps({"0": ["variables.file"]})
     fields = {"operations": operations, "map": mapping}
-    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
-    parts.append(f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="0"; filename="a.csv"\r\n\r\n')
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    parts.append(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="0"; filename="a.csv"\r\n\r\n'
+    )
     return "".join(parts).encode()
 
 
 TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-async def test_a_stock_client_uploads_a_file_and_reads_its_status(edge: Edge, tmp_path: Path) -> None:
+async def test_a_stock_client_uploads_a_file_and_reads_its_status(
+    edge: Edge, tmp_path: Path
+) -> None:
     path = tmp_path / "sales.csv"
     path.write_bytes(b"a,b\n" * 300_000)
     transport = AIOHTTPTransport(url=f"{edge.url}/graphql", headers=PREFLIGHT)
     async with Client(transport=transport, fetch_schema_from_transport=True) as session:
         document = gql(UPLOAD)
-        document.variable_values = {"file": FileVar(str(path), filename="sales.csv", streaming=True), "dataSourceName": "sales"}
+        document.variable_values = {
+            "file": FileVar(str(path), filename="sales.csv", streaming=True),
+            "dataSourceName": "sales",
+        }
         task = (await session.execute(document, upload_files=True))["uploadSalesData"]
         assert task["status"] == "UPLOADED"
         document = gql(STATUS)
         document.variable_values = {"taskId": task["taskId"]}
         found = (await session.execute(document))["getIngestionTaskStatus"]
-    assert (found["fileSize"], found["rowCount"], found["validationErrors"]) == (1_200_000, None, None)
+    assert (found["fileSize"], found["rowCount"], found["validationErrors"]) == (
+        1_200_000,
+        None,
+        None,
+    )
     assert found["createdAt"] == "2023-11-14T22:13:20.000Z"
     received = edge.fakes.upload.only()
-    assert (received.outcome, received.size, received.request.filename) == ("COMMITTED", 1_200_000, "sales.csv")
+    assert (received.outcome, received.size, received.request.filename) == (
+        "COMMITTED",
+        1_200_000,
+        "sales.csv",
+    )
 
 
 async def test_the_operation_starts_while_the_file_is_on_its_way(edge: Edge) -> None:
@@ -85,7 +105,9 @@ async def test_a_file_that_is_too_long_is_told_as_a_graphql_error(edge: Edge) ->
 
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{edge.url}/graphql", data=endless(), headers={**TYPE, **PREFLIGHT}) as answer,
+        session.post(
+            f"{edge.url}/graphql", data=endless(), headers={**TYPE, **PREFLIGHT}
+        ) as answer,
     ):
         told = await answer.json()
     assert told["data"] == {"uploadSalesData": None}
@@ -142,13 +164,23 @@ async def test_reading_lists_and_queries(edge: Edge) -> None:
         ({"query": ""}, 400, "REQUEST_INVALID"),
         ([{"query": "{ __typename }"}], 400, "REQUEST_INVALID"),
         ({"query": "subscription { ingestionTask(taskId: 1) { status } }"}, 400, "REQUEST_INVALID"),
-        ({"query": 'mutation { uploadSalesData(file: "x", dataSourceName: "s") { status } }'}, 200, "REQUEST_INVALID"),
+        (
+            {"query": 'mutation { uploadSalesData(file: "x", dataSourceName: "s") { status } }'},
+            200,
+            "REQUEST_INVALID",
+        ),
         ({"query": "{ listIngestionTasks(limit: 0) { taskId } }"}, 200, "REQUEST_INVALID"),
         ({"query": '{ queryData(sql: "wrong") { rowCount } }'}, 200, "QUERY_INVALID"),
-        ({"query": "{" + " ".join(f"a{n}: __typename" for n in range(50)) + "}"}, 200, "REQUEST_INVALID"),
+        (
+            {"query": "{" + " ".join(f"a{n}: __typename" for n in range(50)) + "}"},
+            200,
+            "REQUEST_INVALID",
+        ),
     ],
 )
-async def test_every_error_has_a_code(edge: Edge, request_body: object, status: int, code: str) -> None:
+async def test_every_error_has_a_code(
+    edge: Edge, request_body: object, status: int, code: str
+) -> None:
     answer = await edge.http.post("/graphql", json=request_body)
     assert answer.status_code == status
     assert [error["extensions"]["code"] for error in answer.json()["errors"]] == [code]
@@ -176,7 +208,11 @@ async def test_a_subscription_to_nothing_is_an_error_with_a_code(edge: Edge) -> 
     transport = WebsocketsTransport(url=f"ws://127.0.0.1:{edge.port}/graphql")
     async with asyncio.timeout(10), Client(transport=transport) as session:
         with pytest.raises(TransportQueryError) as told:
-            await anext(session.subscribe(gql('subscription { ingestionTask(taskId: "nobody") { status } }')))
+            await anext(
+                session.subscribe(
+                    gql('subscription { ingestionTask(taskId: "nobody") { status } }')
+                )
+            )
     assert told.value.errors is not None
     assert told.value.errors[0]["extensions"]["code"] == "TASK_NOT_FOUND"
 
@@ -184,7 +220,11 @@ async def test_a_subscription_to_nothing_is_an_error_with_a_code(edge: Edge) -> 
 async def test_the_old_protocol_and_foreign_pages_are_refused(edge: Edge) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(f"{edge.url}/graphql", protocols=("graphql-transport-ws",), headers={"Origin": "https://evil.example"})
+            await session.ws_connect(
+                f"{edge.url}/graphql",
+                protocols=("graphql-transport-ws",),
+                headers={"Origin": "https://evil.example"},
+            )
         assert refused.value.status == 403
         async with session.ws_connect(f"{edge.url}/graphql", protocols=("graphql-ws",)) as old:
             assert (await old.receive()).type == aiohttp.WSMsgType.CLOSE
@@ -194,7 +234,9 @@ async def test_the_schema_is_the_committed_one(edge: Edge) -> None:
     committed = build_schema((Path(__file__).parents[3] / "gateway" / "schema.graphql").read_text())
     answer = await edge.http.post("/graphql", json={"query": get_introspection_query()})
     served = build_client_schema(answer.json()["data"])
-    assert print_schema(lexicographic_sort_schema(served)) == print_schema(lexicographic_sort_schema(committed))
+    assert print_schema(lexicographic_sort_schema(served)) == print_schema(
+        lexicographic_sort_schema(committed)
+    )
     for document in (UPLOAD, STATUS):
         assert validate(committed, parse(document)) == []
 

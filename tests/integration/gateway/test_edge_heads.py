@@ -41,7 +41,11 @@ async def answer_to(port: int, *sent: bytes) -> bytes:
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.mark.parametrize("line", [b"X-Long: " + b"x" * 2_000_000, b"X-Many: x\r\n" * 200_000], ids=["one line", "many lines"])
+@pytest.mark.parametrize(
+    "line",
+    [b"X-Long: " + b"x" * 2_000_000, b"X-Many: x\r\n" * 200_000],
+    ids=["one line", "many lines"],
+)
 async def test_a_head_that_does_not_end_is_refused(port: int, line: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HEAD + line)

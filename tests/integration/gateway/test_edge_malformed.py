@@ -72,9 +72,13 @@ NO_HTTP = {
     "a negative length": POST + b"Content-Length: -1\r\n\r\n{}",
     "a length that is no number": POST + b"Content-Length: two\r\n\r\n{}",
     "two lengths": POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-    "a length and chunks": POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a length and chunks": POST
+    + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a chunk that is no chunk": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-    "a chunk of too many digits": POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\n{}\r\n0\r\n\r\n",
+    "a chunk of too many digits": POST
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + b"f" * 40
+    + b"\r\n{}\r\n0\r\n\r\n",
     "a chunk without an end": POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}xx\r\n0\r\n\r\n",
     "an encoding that there is not": POST + b"Transfer-Encoding: zip\r\n\r\n{}",
     "a path outside": b"GET /api/datasources/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -104,7 +108,8 @@ LATE = {
     "half a body": POST + b'Content-Length: 20\r\n\r\n{"sql": ',
     "a chunk that never comes": POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
     "a body for GraphQL": POST.replace(b"/api/query", b"/graphql") + b"Content-Length: 20\r\n\r\n{",
-    "a body for settings": POST.replace(b"POST /api/query", b"PUT /api/datasources/x/settings") + b"Content-Length: 20\r\n\r\n{",
+    "a body for settings": POST.replace(b"POST /api/query", b"PUT /api/datasources/x/settings")
+    + b"Content-Length: 20\r\n\r\n{",
 }
 
 
@@ -129,13 +134,16 @@ async def test_a_body_that_drips_is_not_waited_for_either(port: int) -> None:
 
 
 FORM = (
-    b"Host: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nApollo-Require-Preflight: true\r\nContent-Length: 100000\r\n\r\n"
+    b"Host: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"Apollo-Require-Preflight: true\r\nContent-Length: 100000\r\n\r\n"
 )
 FORMS = {
     "a field": b"POST /api/ingest/upload?datasource_name=x HTTP/1.1\r\n"
     + FORM
     + b'--b\r\nContent-Disposition: form-data; name="mode"\r\n\r\n',
-    "an operation": b"POST /graphql HTTP/1.1\r\n" + FORM + b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n',
+    "an operation": b"POST /graphql HTTP/1.1\r\n"
+    + FORM
+    + b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n',
     "a part's head": b"POST /api/ingest/upload HTTP/1.1\r\n" + FORM + b"--b\r\nX-Y: ",
 }
 
@@ -201,7 +209,9 @@ MESSAGES["one id twice"] = MESSAGES["one id twice"][:2] + MESSAGES["one id twice
 
 async def send(socket: aiohttp.ClientWebSocketResponse, messages: list[object]) -> None:
     for message in messages:
-        await socket.send_str(message.decode() if isinstance(message, bytes) else json.dumps(message))
+        await socket.send_str(
+            message.decode() if isinstance(message, bytes) else json.dumps(message)
+        )
 
 
 async def closing_of(socket: aiohttp.ClientWebSocketResponse) -> tuple[int, str]:
@@ -226,7 +236,9 @@ async def test_messages_that_are_none_close_with_a_code(port: int, messages: lis
         await send(socket, messages)
         code, reason = await closing_of(socket)
     assert 4400 <= code < 4500, (code, reason)
-    assert reason.partition(": ")[0] == ("REQUEST_INVALID" if messages else "REQUEST_TIMEOUT"), reason
+    assert reason.partition(": ")[0] == ("REQUEST_INVALID" if messages else "REQUEST_TIMEOUT"), (
+        reason
+    )
     assert await lives(port)
 
 
@@ -315,7 +327,9 @@ HANDSHAKES = {
 
 
 @pytest.mark.parametrize(("sent", "status", "code"), HANDSHAKES.values(), ids=HANDSHAKES)
-async def test_handshakes_that_fail_have_a_code(port: int, sent: bytes, status: int, code: str) -> None:
+async def test_handshakes_that_fail_have_a_code(
+    port: int, sent: bytes, status: int, code: str
+) -> None:
     found, told = await answer_to(port, sent)
     told = told["errors"][0]["extensions"] if "errors" in told else told
     assert (found, told["code"]) == (status, code)
@@ -327,7 +341,10 @@ DOCUMENTS = {
     "an unknown field": ("{nothing}", {}),
     "fragments that fan out": (
         "{listIngestionTasks{...a}}"
-        + "".join(f" fragment {x} on IngestionTaskStatus {{{f'...{y} ' * 3}}}" for x, y in zip("abcdefghijkl", "bcdefghijklm", strict=True))
+        + "".join(
+            f" fragment {x} on IngestionTaskStatus {{{f'...{y} ' * 3}}}"
+            for x, y in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+        )
         + " fragment m on IngestionTaskStatus {taskId}",
         {},
     ),
@@ -342,7 +359,9 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize(("query", "variables"), DOCUMENTS.values(), ids=DOCUMENTS)
-async def test_documents_that_fail_are_told_of_with_a_code(port: int, query: str, variables: dict[str, Any]) -> None:
+async def test_documents_that_fail_are_told_of_with_a_code(
+    port: int, query: str, variables: dict[str, Any]
+) -> None:
     async with aiohttp.ClientSession() as session, connected(session, port) as socket:
         payload = {"query": query, "variables": variables}
         await send(socket, [INIT, {"type": "subscribe", "id": "1", "payload": payload}])
@@ -369,7 +388,10 @@ async def test_too_many_subscriptions_are_refused_with_a_code(port: int) -> None
             socket,
             [
                 INIT,
-                *({"type": "subscribe", "id": str(number), "payload": payload} for number in range(51)),
+                *(
+                    {"type": "subscribe", "id": str(number), "payload": payload}
+                    for number in range(51)
+                ),
             ],
         )
         async with asyncio.timeout(10):

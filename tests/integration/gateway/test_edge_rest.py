@@ -19,8 +19,13 @@ HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 def form_head(filename: str = "a.csv", **fields: str) -> bytes:
     """A form up to the first byte of its file."""
-    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
-    parts.append(f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n')
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    parts.append(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'
+    )
     return "".join(parts).encode()
 
 
@@ -33,16 +38,27 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_an_upload_is_accepted_and_told_where_to_look(edge: Edge) -> None:
-    answer = await edge.http.post("/api/ingest/upload", data={"datasource_name": "sales"}, files={"file": ("a.csv", b"a,b\n1,2\n")})
+    answer = await edge.http.post(
+        "/api/ingest/upload",
+        data={"datasource_name": "sales"},
+        files={"file": ("a.csv", b"a,b\n1,2\n")},
+    )
     assert answer.status_code == 202
     task_id = answer.json()["task_id"]
-    assert answer.content == json.dumps({"task_id": task_id, "status": "ACCEPTED"}, separators=(",", ":")).encode()
+    assert (
+        answer.content
+        == json.dumps({"task_id": task_id, "status": "ACCEPTED"}, separators=(",", ":")).encode()
+    )
     assert answer.headers["location"] == f"/api/ingest/tasks/{task_id}"
     received = edge.fakes.upload.only()
     assert (received.outcome, received.size) == ("COMMITTED", 8)
     task = (await edge.http.get(answer.headers["location"])).json()
     assert list(task)[:2] == ["task_id", "status"]
-    assert (task["status"], task["file_size"], task["original_filename"]) == ("UPLOADED", 8, "a.csv")
+    assert (task["status"], task["file_size"], task["original_filename"]) == (
+        "UPLOADED",
+        8,
+        "a.csv",
+    )
     assert task["created_at"] == "2023-11-14T22:13:20.000Z"
 
 
@@ -72,7 +88,8 @@ async def test_a_client_that_leaves_breaks_the_upload(edge: Edge) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
     head = form_head(datasource_name="sales")
     request = (
-        f"POST /api/ingest/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: {HEADERS['Content-Type']}\r\nContent-Length: 9000000\r\n\r\n"
+        "POST /api/ingest/upload HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: {HEADERS['Content-Type']}\r\nContent-Length: 9000000\r\n\r\n"
     )
     writer.write(request.encode() + head + bytes(1024 * 1024))
     await writer.drain()
@@ -136,13 +153,24 @@ async def test_a_body_that_is_announced_too_long_is_refused_unread(edge: Edge) -
 @pytest.mark.parametrize(
     ("after", "code", "status"),
     [
-        (b'\r\n--frontier\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n\r\nx' + TAIL, "SECOND_FILE", 400),
-        (b'\r\n--frontier\r\nContent-Disposition: form-data; name="mode"\r\n\r\nreplace' + TAIL, "FIELD_ORDER", 400),
+        (
+            b'\r\n--frontier\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n\r\nx'
+            + TAIL,
+            "SECOND_FILE",
+            400,
+        ),
+        (
+            b'\r\n--frontier\r\nContent-Disposition: form-data; name="mode"\r\n\r\nreplace' + TAIL,
+            "FIELD_ORDER",
+            400,
+        ),
         (b"", "MULTIPART_MALFORMED", 400),
         (b"\r\n--frontierX" + TAIL, "MULTIPART_MALFORMED", 400),
     ],
 )
-async def test_what_is_wrong_after_the_file_ends_the_upload_with_its_code(edge: Edge, after: bytes, code: str, status: int) -> None:
+async def test_what_is_wrong_after_the_file_ends_the_upload_with_its_code(
+    edge: Edge, after: bytes, code: str, status: int
+) -> None:
     body = form_head(datasource_name="sales") + b"a,b\n" * 400_000 + after
     answer = await edge.http.post("/api/ingest/upload", content=body, headers=HEADERS)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -150,22 +178,38 @@ async def test_what_is_wrong_after_the_file_ends_the_upload_with_its_code(edge: 
 
 
 async def test_an_empty_file_ends_the_upload(edge: Edge) -> None:
-    answer = await edge.http.post("/api/ingest/upload", data={"datasource_name": "sales"}, files={"file": ("a.csv", b"")})
+    answer = await edge.http.post(
+        "/api/ingest/upload", data={"datasource_name": "sales"}, files={"file": ("a.csv", b"")}
+    )
     assert (answer.status_code, answer.json()["code"]) == (400, "FILE_EMPTY")
     assert edge.fakes.upload.only().outcome == "FILE_EMPTY"
 
 
 async def test_the_service_s_refusal_to_begin_is_passed_on(edge: Edge) -> None:
-    answer = await edge.http.post("/api/ingest/upload", data={"datasource_name": "../x"}, files={"file": ("a.csv", b"a" * 3_000_000)})
-    assert (answer.status_code, answer.json()["code"], answer.json()["value"]) == (400, "DATASOURCE_NAME_INVALID", "../x")
+    answer = await edge.http.post(
+        "/api/ingest/upload",
+        data={"datasource_name": "../x"},
+        files={"file": ("a.csv", b"a" * 3_000_000)},
+    )
+    assert (answer.status_code, answer.json()["code"], answer.json()["value"]) == (
+        400,
+        "DATASOURCE_NAME_INVALID",
+        "../x",
+    )
 
 
 async def test_the_same_key_makes_one_task_and_the_second_body_stays_unread(edge: Edge) -> None:
     first = await edge.http.post(
-        "/api/ingest/upload", data={"datasource_name": "s"}, files={"file": ("a.csv", b"a")}, headers={"Idempotency-Key": "k"}
+        "/api/ingest/upload",
+        data={"datasource_name": "s"},
+        files={"file": ("a.csv", b"a")},
+        headers={"Idempotency-Key": "k"},
     )
     again = await edge.http.post(
-        "/api/ingest/upload", data={"datasource_name": "s"}, files={"file": ("a.csv", bytes(9_000_000))}, headers={"Idempotency-Key": "k"}
+        "/api/ingest/upload",
+        data={"datasource_name": "s"},
+        files={"file": ("a.csv", bytes(9_000_000))},
+        headers={"Idempotency-Key": "k"},
     )
     assert first.json() == again.json()
     assert edge.fakes.upload.only().size == 1
@@ -209,24 +253,43 @@ async def test_report_and_rejects(edge: Edge) -> None:
     rejects = await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects")
     assert rejects.content == b"line,column\r\n7,Sales\r\n"
     workbook = await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects?format=xlsx")
-    assert (workbook.content, workbook.headers["content-type"].rsplit(".", 1)[1]) == (b"PK", "sheet")
-    assert (await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects?format=pdf")).json()["code"] == "REQUEST_INVALID"
+    assert (workbook.content, workbook.headers["content-type"].rsplit(".", 1)[1]) == (
+        b"PK",
+        "sheet",
+    )
+    assert (await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects?format=pdf")).json()[
+        "code"
+    ] == "REQUEST_INVALID"
     assert rejects.headers["content-type"] == "text/csv; charset=utf-8"
 
 
 async def test_how_a_file_is_to_be_read_goes_with_it_and_can_be_corrected(edge: Edge) -> None:
     said = {"datasource_name": "sales", "options": '{"delimiter":";","header":"no"}'}
     await edge.http.post("/api/ingest/upload", data=said, files={"file": ("a.csv", b"1;2\n")})
-    assert edge.fakes.upload.only().request.options == ReadOptions(delimiter=";", header=Header.HEADER_NO)
-    wrong = await edge.http.post("/api/ingest/upload?options={", data={"datasource_name": "s"}, files={"file": ("a.csv", b"1;2\n")})
-    assert (wrong.status_code, wrong.json()["code"], wrong.json()["column"]) == (400, "REQUEST_INVALID", "options")
+    assert edge.fakes.upload.only().request.options == ReadOptions(
+        delimiter=";", header=Header.HEADER_NO
+    )
+    wrong = await edge.http.post(
+        "/api/ingest/upload?options={",
+        data={"datasource_name": "s"},
+        files={"file": ("a.csv", b"1;2\n")},
+    )
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["column"]) == (
+        400,
+        "REQUEST_INVALID",
+        "options",
+    )
     task_id = str(uuid.uuid4())
     body = {"options": {"delimiter": "|"}}
-    again = await edge.http.post(f"/api/ingest/tasks/{task_id}/revalidate", json=body, headers={"Idempotency-Key": "k"})
+    again = await edge.http.post(
+        f"/api/ingest/tasks/{task_id}/revalidate", json=body, headers={"Idempotency-Key": "k"}
+    )
     assert (again.status_code, again.json()["retry_of"]) == (202, task_id)
     document = "mutation ($id: ID!, $o: JSON!) { revalidateIngestionTask(taskId: $id, options: $o) { retryOf } }"
     asked = {"query": document, "variables": {"id": task_id, "o": body["options"]}}
-    assert (await edge.http.post("/graphql", json=asked)).json() == {"data": {"revalidateIngestionTask": {"retryOf": task_id}}}
+    assert (await edge.http.post("/graphql", json=asked)).json() == {
+        "data": {"revalidateIngestionTask": {"retryOf": task_id}}
+    }
     for request in edge.fakes.status.retried:
         assert ReadOptions.FromString(request.options) == ReadOptions(delimiter="|")
     assert [request.request_id for request in edge.fakes.status.retried] == ["k", ""]
@@ -239,7 +302,11 @@ async def test_a_query_s_answer_is_passed_on_as_it_is(edge: Edge) -> None:
         '"rows":[[9007199254740993,"a"],\n[1,null],[-1.50,"é"]],"row_count":3,"truncated":true,"elapsed_ms":12,"query_id":"q-1"}'
     )
     refused = await edge.http.post("/api/query", json={"sql": "wrong"})
-    assert (refused.status_code, refused.json()["code"], refused.json()["line"]) == (400, "QUERY_INVALID", 1)
+    assert (refused.status_code, refused.json()["code"], refused.json()["line"]) == (
+        400,
+        "QUERY_INVALID",
+        1,
+    )
 
 
 async def test_an_answer_that_breaks_does_not_look_complete(edge: Edge) -> None:
@@ -280,22 +347,36 @@ async def test_services_that_are_away_are_said(edge: Edge) -> None:
     ready = await edge.http.get("/readyz")
     assert ready.json() == {
         "ready": True,
-        "services": {"upload": "SERVING", "validation": "SERVING", "druid_gateway": "SERVING", "status": "SERVING"},
+        "services": {
+            "upload": "SERVING",
+            "validation": "SERVING",
+            "druid_gateway": "SERVING",
+            "status": "SERVING",
+        },
     }
     await edge.fakes.stops["status_addr"].aclose()
     answer = await edge.http.get("/api/ingest/tasks")
     assert (answer.status_code, answer.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
     assert int(answer.headers["retry-after"]) > 0
     ready = await edge.http.get("/readyz")
-    assert (ready.status_code, ready.json()["ready"], ready.json()["services"]["status"]) == (503, False, "UNREACHABLE")
+    assert (ready.status_code, ready.json()["ready"], ready.json()["services"]["status"]) == (
+        503,
+        False,
+        "UNREACHABLE",
+    )
     assert (await edge.http.get("/healthz")).status_code == 200
 
 
 async def test_figures(edge: Edge) -> None:
-    await edge.http.post("/api/ingest/upload", data={"datasource_name": "s"}, files={"file": ("a.csv", b"")})
+    await edge.http.post(
+        "/api/ingest/upload", data={"datasource_name": "s"}, files={"file": ("a.csv", b"")}
+    )
     text = (await edge.http.get("/metrics")).text
     assert 'sluice_uploads_refused_total{code="FILE_EMPTY"} 1.0' in text
-    assert 'sluice_http_requests_total{method="POST",route="/api/ingest/upload",status="400"} 1.0' in text
+    assert (
+        'sluice_http_requests_total{method="POST",route="/api/ingest/upload",status="400"} 1.0'
+        in text
+    )
 
 
 async def test_the_grace_is_for_uploads_that_run(edge: Edge) -> None:
@@ -306,7 +387,9 @@ async def test_the_grace_is_for_uploads_that_run(edge: Edge) -> None:
         await go_on.wait()
         yield TAIL
 
-    sending = asyncio.create_task(edge.http.post("/api/ingest/upload", content=body(), headers=HEADERS))
+    sending = asyncio.create_task(
+        edge.http.post("/api/ingest/upload", content=body(), headers=HEADERS)
+    )
     async with asyncio.timeout(10):
         await edge.fakes.upload.created.wait()
         stopping = asyncio.create_task(edge.life.aclose())

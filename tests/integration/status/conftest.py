@@ -1,4 +1,6 @@
-"""The status service on the stack's real PostgreSQL, in a schema of its own, between fakes of its neighbours over real gRPC."""
+"""The status service on the stack's real PostgreSQL, in a schema of its own, between fakes of its
+neighbours over real gRPC.
+"""
 
 import asyncio
 import uuid
@@ -19,7 +21,12 @@ from services.status.settings import Settings
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2_grpc import StatusServiceStub
-from tests.integration.status.neighbours import FakeFiles, serve_druid_gateway, serve_upload, serve_validation
+from tests.integration.status.neighbours import (
+    FakeFiles,
+    serve_druid_gateway,
+    serve_upload,
+    serve_validation,
+)
 from tests.unit.status.fakes import FakeLoads, FakeValidation
 
 SIZE = 1234
@@ -42,13 +49,19 @@ async def database_url(stack: Stack) -> AsyncIterator[str]:
 async def sql(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection to the migrated schema, to look at the tables from outside."""
     await migrate(database_url)
-    connection = await asyncpg.connect(database_url, server_settings={"application_name": "observer"})
+    connection = await asyncpg.connect(
+        database_url, server_settings={"application_name": "observer"}
+    )
     yield connection
     await connection.close()
 
 
-async def terminate(sql: "asyncpg.Connection[asyncpg.Record]", purpose: str = "", share: float = 1.0) -> bool:
-    """Whether a connection of the services on this schema was killed: all, or those of one purpose, or a random share."""
+async def terminate(
+    sql: "asyncpg.Connection[asyncpg.Record]", purpose: str = "", share: float = 1.0
+) -> bool:
+    """Whether a connection of the services on this schema was killed: all, or those of one purpose,
+    or a random share.
+    """
     killed = await sql.fetch(
         """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name LIKE current_schema() || ' ' || $1 || '%' AND random() < $2""",
@@ -85,7 +98,9 @@ class Service:
         return answer.task
 
     async def get(self, task_id: str) -> status_pb2.Task:
-        answer: status_pb2.GetTaskResponse = await self.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))
+        answer: status_pb2.GetTaskResponse = await self.stub.GetTask(
+            status_pb2.GetTaskRequest(task_id=task_id)
+        )
         return answer.task
 
     async def events(self, task_id: str, from_sequence: int = 0) -> list[status_pb2.TaskEvent]:
@@ -100,7 +115,9 @@ class Service:
 
     async def reached(self, task_id: str, state: "TaskState.ValueType") -> None:
         """Returns when the task has entered the state."""
-        async for answer in self.stub.WatchTask(status_pb2.WatchTaskRequest(task_id=task_id), timeout=60):
+        async for answer in self.stub.WatchTask(
+            status_pb2.WatchTaskRequest(task_id=task_id), timeout=60
+        ):
             if answer.event.state == state:
                 return
         raise AssertionError(f"the task ended without entering {TaskState.Name(state)}")
@@ -135,15 +152,36 @@ class Services:
     async def start(self, **other: Any) -> Service:
         if not self.addresses:
             self.addresses["upload_addr"] = await serve_upload(self.stack, self.files)
-            self.addresses["validation_addr"] = await serve_validation(self.stack, self.validation, self.files)
+            self.addresses["validation_addr"] = await serve_validation(
+                self.stack, self.validation, self.files
+            )
             self.addresses["druid_gateway_addr"] = await serve_druid_gateway(self.stack, self.loads)
-        defaults: dict[str, Any] = {"lease_s": 2, "retry_first_s": 0.2, "retry_max_s": 0.5, "verify_settle_s": 0.5, "shutdown_grace_s": 0.5}
-        settings = Settings(bind_addr="127.0.0.1:0", database_url=self.database_url, **{**defaults, **self.addresses, **other})
+        defaults: dict[str, Any] = {
+            "lease_s": 2,
+            "retry_first_s": 0.2,
+            "retry_max_s": 0.5,
+            "verify_settle_s": 0.5,
+            "shutdown_grace_s": 0.5,
+        }
+        settings = Settings(
+            bind_addr="127.0.0.1:0",
+            database_url=self.database_url,
+            **{**defaults, **self.addresses, **other},
+        )
         life = await self.stack.enter_async_context(AsyncExitStack())
         port = await build(life, settings)
         channel = channels.connect(f"127.0.0.1:{port}")
         self.stack.push_async_callback(channel.close)
-        return Service(self.database_url, StatusServiceStub(channel), port, self.validation, self.loads, self.files, settings, life)
+        return Service(
+            self.database_url,
+            StatusServiceStub(channel),
+            port,
+            self.validation,
+            self.loads,
+            self.files,
+            settings,
+            life,
+        )
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""The validation service and the Druid gateway as the status service meets them: our fakes, over real gRPC."""
+"""The validation service and the Druid gateway as the status service meets them: our fakes, over
+real gRPC.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -19,7 +21,9 @@ class _Validation(validation_pb2_grpc.ValidationServiceServicer):
         self._fake = fake
         self._files = files
 
-    async def DeleteResults(self, request: validation_pb2.DeleteResultsRequest, context: Any) -> validation_pb2.DeleteResultsResponse:
+    async def DeleteResults(
+        self, request: validation_pb2.DeleteResultsRequest, context: Any
+    ) -> validation_pb2.DeleteResultsResponse:
         self._files.check()
         self._files.results.append(request.task_id)
         return validation_pb2.DeleteResultsResponse(deleted=2)
@@ -30,10 +34,16 @@ class _Validation(validation_pb2_grpc.ValidationServiceServicer):
         async for answer in self._fake.validate(request, 60):
             yield answer
 
-    async def GetReport(self, request: validation_pb2.GetReportRequest, context: Any) -> validation_pb2.GetReportResponse:
-        return validation_pb2.GetReportResponse(report=await self._fake.report(request.task_id, request.attempt))
+    async def GetReport(
+        self, request: validation_pb2.GetReportRequest, context: Any
+    ) -> validation_pb2.GetReportResponse:
+        return validation_pb2.GetReportResponse(
+            report=await self._fake.report(request.task_id, request.attempt)
+        )
 
-    def GetRejects(self, request: validation_pb2.GetRejectsRequest, context: Any) -> AsyncIterator[validation_pb2.GetRejectsResponse]:
+    def GetRejects(
+        self, request: validation_pb2.GetRejectsRequest, context: Any
+    ) -> AsyncIterator[validation_pb2.GetRejectsResponse]:
         raise NotImplementedError("the status service never asks for rejects")
 
     def Inspect(self, requests: Any, context: Any) -> AsyncIterator[validation_pb2.InspectResponse]:
@@ -50,14 +60,18 @@ class FakeFiles:
 
     def check(self) -> None:
         if self.away:
-            raise errors.error(ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, "The object store does not answer.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, "The object store does not answer."
+            )
 
 
 class _Upload(upload_pb2_grpc.UploadServiceServicer):
     def __init__(self, fake: FakeFiles) -> None:
         self._fake = fake
 
-    async def DeleteObjects(self, request: upload_pb2.DeleteObjectsRequest, context: Any) -> upload_pb2.DeleteObjectsResponse:
+    async def DeleteObjects(
+        self, request: upload_pb2.DeleteObjectsRequest, context: Any
+    ) -> upload_pb2.DeleteObjectsResponse:
         self._fake.check()
         self._fake.uploads.append(request.task_id)
         return upload_pb2.DeleteObjectsResponse(deleted=1)
@@ -67,38 +81,60 @@ class _Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
     def __init__(self, fake: FakeLoads) -> None:
         self._fake = fake
 
-    async def PlanIngestion(self, request: druid_pb2.PlanIngestionRequest, context: Any) -> druid_pb2.PlanIngestionResponse:
+    async def PlanIngestion(
+        self, request: druid_pb2.PlanIngestionRequest, context: Any
+    ) -> druid_pb2.PlanIngestionResponse:
         return await self._fake.plan(request)
 
-    async def SubmitLoad(self, request: druid_pb2.SubmitLoadRequest, context: Any) -> druid_pb2.SubmitLoadResponse:
+    async def SubmitLoad(
+        self, request: druid_pb2.SubmitLoadRequest, context: Any
+    ) -> druid_pb2.SubmitLoadResponse:
         return await self._fake.submit(request)
 
-    async def WatchLoad(self, request: druid_pb2.WatchLoadRequest, context: Any) -> AsyncIterator[druid_pb2.WatchLoadResponse]:
+    async def WatchLoad(
+        self, request: druid_pb2.WatchLoadRequest, context: Any
+    ) -> AsyncIterator[druid_pb2.WatchLoadResponse]:
         async for answer in self._fake.watch(request, 60):
             yield answer
 
-    async def VerifyLoad(self, request: druid_pb2.VerifyLoadRequest, context: Any) -> druid_pb2.VerifyLoadResponse:
+    async def VerifyLoad(
+        self, request: druid_pb2.VerifyLoadRequest, context: Any
+    ) -> druid_pb2.VerifyLoadResponse:
         return await self._fake.verify(request)
 
-    async def CountLoads(self, request: druid_pb2.CountLoadsRequest, context: Any) -> druid_pb2.CountLoadsResponse:
+    async def CountLoads(
+        self, request: druid_pb2.CountLoadsRequest, context: Any
+    ) -> druid_pb2.CountLoadsResponse:
         return await self._fake.count(request)
 
-    async def RemoveLoad(self, request: druid_pb2.RemoveLoadRequest, context: Any) -> druid_pb2.RemoveLoadResponse:
+    async def RemoveLoad(
+        self, request: druid_pb2.RemoveLoadRequest, context: Any
+    ) -> druid_pb2.RemoveLoadResponse:
         return await self._fake.remove(request)
 
-    def Query(self, request: druid_pb2.QueryRequest, context: Any) -> AsyncIterator[druid_pb2.QueryResponse]:
+    def Query(
+        self, request: druid_pb2.QueryRequest, context: Any
+    ) -> AsyncIterator[druid_pb2.QueryResponse]:
         raise NotImplementedError("the status service never queries")
 
-    async def ListDatasources(self, request: druid_pb2.ListDatasourcesRequest, context: Any) -> druid_pb2.ListDatasourcesResponse:
+    async def ListDatasources(
+        self, request: druid_pb2.ListDatasourcesRequest, context: Any
+    ) -> druid_pb2.ListDatasourcesResponse:
         raise NotImplementedError("nor does it look around")
 
-    async def DescribeDatasource(self, request: druid_pb2.DescribeDatasourceRequest, context: Any) -> druid_pb2.DescribeDatasourceResponse:
+    async def DescribeDatasource(
+        self, request: druid_pb2.DescribeDatasourceRequest, context: Any
+    ) -> druid_pb2.DescribeDatasourceResponse:
         raise NotImplementedError("nor does it look around")
 
-    async def PreviewRows(self, request: druid_pb2.PreviewRowsRequest, context: Any) -> druid_pb2.PreviewRowsResponse:
+    async def PreviewRows(
+        self, request: druid_pb2.PreviewRowsRequest, context: Any
+    ) -> druid_pb2.PreviewRowsResponse:
         raise NotImplementedError("nor does it look around")
 
-    async def ProposeQueries(self, request: druid_pb2.ProposeQueriesRequest, context: Any) -> druid_pb2.ProposeQueriesResponse:
+    async def ProposeQueries(
+        self, request: druid_pb2.ProposeQueriesRequest, context: Any
+    ) -> druid_pb2.ProposeQueriesResponse:
         raise NotImplementedError("nor does it look around")
 
 
@@ -106,7 +142,13 @@ async def serve_upload(stack: AsyncExitStack, fake: FakeFiles) -> str:
     """Address of an upload service."""
     settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
     servicer = _Upload(fake)  # type: ignore[abstract]
-    port = await server.start(stack, settings, lambda it: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, it), [], {})
+    port = await server.start(
+        stack,
+        settings,
+        lambda it: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, it),
+        [],
+        {},
+    )
     return f"127.0.0.1:{port}"
 
 
@@ -114,15 +156,27 @@ async def serve_validation(stack: AsyncExitStack, fake: FakeValidation, files: F
     """Address of a validation service."""
     settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
     port = await server.start(
-        stack, settings, lambda it: validation_pb2_grpc.add_ValidationServiceServicer_to_server(_Validation(fake, files), it), [], {}
+        stack,
+        settings,
+        lambda it: validation_pb2_grpc.add_ValidationServiceServicer_to_server(
+            _Validation(fake, files), it
+        ),
+        [],
+        {},
     )
     return f"127.0.0.1:{port}"
 
 
-async def serve_druid_gateway(stack: AsyncExitStack, fake: FakeLoads, address: str = "127.0.0.1:0") -> str:
+async def serve_druid_gateway(
+    stack: AsyncExitStack, fake: FakeLoads, address: str = "127.0.0.1:0"
+) -> str:
     """Address of a Druid gateway."""
     settings = GrpcSettings(bind_addr=address, shutdown_grace_s=0)
     port = await server.start(
-        stack, settings, lambda it: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(_Druid(fake), it), [], {}
+        stack,
+        settings,
+        lambda it: druid_pb2_grpc.add_DruidGatewayServiceServicer_to_server(_Druid(fake), it),
+        [],
+        {},
     )
     return f"127.0.0.1:{port}"

@@ -27,7 +27,8 @@ MOST_ROWS = 50
 
 DEEP, OTHERS = 10_000, 5_000
 
-# Of datasources with a # in their name there are 500. A tenth replaces, a third is big; the newest is the last one.
+# Of datasources with a # in their name there are 500. A tenth replaces, a third is big; the newest
+# is the last one.
 _FILL = """
 INSERT INTO ingestion_tasks (task_id, request_id, datasource_name, original_filename, file_uri,
     status, upload_mode, load_mode, file_size, next_run_at, client, created_at)
@@ -55,7 +56,9 @@ async def rows_of_a_claim(sql: Sql, kind: Kind) -> int:
     await change.start()
     try:
         explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
-        [row] = await sql.fetch(f"{explain} EXECUTE claim_{kind.name} ('w', 10, 'Taken over.', '{{}}')")
+        [row] = await sql.fetch(
+            f"{explain} EXECUTE claim_{kind.name} ('w', 10, 'Taken over.', '{{}}')"
+        )
     finally:
         await change.rollback()
     [answer] = json.loads(row[0])
@@ -73,12 +76,18 @@ async def begun(sql: Sql, datasource: str, loads: int) -> None:
 
 
 @pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
-async def planned(request: pytest.FixtureRequest, database_url: str, sql: Sql) -> AsyncIterator[Sql]:
-    """A connection as the service has them, which plans each claim, or keeps the plan that it made while the table was empty."""
+async def planned(
+    request: pytest.FixtureRequest, database_url: str, sql: Sql
+) -> AsyncIterator[Sql]:
+    """A connection as the service has them, which plans each claim, or keeps the plan that it made
+    while the table was empty.
+    """
     connection = await asyncpg.connect(database_url, server_settings=SERVER_SETTINGS)
     await connection.execute(f"SET plan_cache_mode = {request.param}")
     for kind in Kind:
-        await connection.execute(f"PREPARE claim_{kind.name} (text, float8, text, text[]) AS {claim(kind)}")
+        await connection.execute(
+            f"PREPARE claim_{kind.name} (text, float8, text, text[]) AS {claim(kind)}"
+        )
         await rows_of_a_claim(connection, kind)
     yield connection
     await connection.close()
@@ -102,7 +111,9 @@ async def test_a_claim_visits_few_rows_of_a_long_backlog(planned: Sql, clients: 
 async def test_a_claim_visits_few_rows_of_many_files_and_removals(planned: Sql) -> None:
     await planned.execute(_FILL, "deep", "UPLOADED", DEEP, 5_000, 1)
     await planned.execute(_FILL, "deep", "INGESTING", OTHERS, 5_000, 1)
-    await planned.execute("UPDATE ingestion_tasks SET status = 'CLEANING', clean_target = 'CANCELLED' WHERE status = 'INGESTING'")
+    await planned.execute(
+        "UPDATE ingestion_tasks SET status = 'CLEANING', clean_target = 'CANCELLED' WHERE status = 'INGESTING'"
+    )
     await planned.execute("ANALYZE ingestion_tasks")
     for kind in Kind:
         assert await rows_of_a_claim(planned, kind) <= MOST_ROWS, kind
@@ -160,7 +171,9 @@ async def whose_turn(sql: Sql, kind: Kind) -> list[str]:
 
 
 class Town:
-    """Tasks of a few clients and datasources, that are moved on at random, as a pipeline moves them."""
+    """Tasks of a few clients and datasources, that are moved on at random, as a pipeline moves
+    them.
+    """
 
     def __init__(self, sql: Sql, store: Store, jobs: Jobs, chance: random.Random) -> None:
         self.sql, self.store, self.jobs, self.chance = sql, store, jobs, chance
@@ -168,7 +181,9 @@ class Town:
         self.made = 0
 
     async def arrive(self) -> None:
-        """A task, in any state that can be claimed, created at some time of the last two minutes."""
+        """A task, in any state that can be claimed, created at some time of the last two
+        minutes.
+        """
         chance, self.made = self.chance, self.made + 1
         state = chance.choice(["UPLOADED", "VALIDATING", *["INGESTING"] * 6])
         await self.sql.execute(
@@ -210,7 +225,11 @@ class Town:
                 changes = [f"status = 'INGESTING', {free}", f"status = 'REJECTED', {ended}"]
             case "INGESTING" | "VERIFYING":
                 later = free.replace("now()", "now() + interval '1 hour'")
-                changes = [f"status = 'VERIFYING', {free}", later, f"status = 'SUCCEEDED', load_state = 'LIVE', {ended}"]
+                changes = [
+                    f"status = 'VERIFYING', {free}",
+                    later,
+                    f"status = 'SUCCEEDED', load_state = 'LIVE', {ended}",
+                ]
                 changes += [
                     f"status = 'SUCCEEDED', load_state = 'REVERTING', undone_from = 'LIVE', in_lane = false, completed_at = now(), {free}"
                 ]
@@ -220,7 +239,9 @@ class Town:
             case _:
                 changes = [f"load_state = 'REVERTED', {ended}"]
         change = self.chance.choice(changes)
-        await self.sql.execute(f"UPDATE ingestion_tasks SET {change} WHERE task_id = $1", task.task_id)
+        await self.sql.execute(
+            f"UPDATE ingestion_tasks SET {change} WHERE task_id = $1", task.task_id
+        )
 
     async def claim(self) -> None:
         """Claims what may be claimed, which has to be whose turn it is."""
@@ -236,7 +257,9 @@ class Town:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", range(6))
-async def test_turns_are_what_the_plain_condition_says(seed: int, store: Store, database: Database, database_url: str, sql: Sql) -> None:
+async def test_turns_are_what_the_plain_condition_says(
+    seed: int, store: Store, database: Database, database_url: str, sql: Sql
+) -> None:
     chance = random.Random(seed)
     town = Town(sql, store, Jobs(database, database_url, lease_s=3600), chance)
     for _ in range(chance.choice([5, 40])):
@@ -247,7 +270,9 @@ async def test_turns_are_what_the_plain_condition_says(seed: int, store: Store, 
 
 
 async def moved(sql: Sql, chance: random.Random) -> None:
-    """Changes the backlog of one of two datasources, in one statement: a load comes, enters its lane, ends, or is cancelled."""
+    """Changes the backlog of one of two datasources, in one statement: a load comes, enters its
+    lane, ends, or is cancelled.
+    """
     waiting = "status = 'INGESTING' AND NOT in_lane"
     pick = "(SELECT task_id FROM ingestion_tasks WHERE {} ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)"
     match chance.choice(["come", "come", "enter", "end", "cancel"]):
@@ -255,7 +280,9 @@ async def moved(sql: Sql, chance: random.Random) -> None:
             name = chance.choice(["a", "b"])
             await sql.execute(_FILL, name, "INGESTING", chance.choice([1, 3]), 10, 2)
         case "enter":
-            await sql.execute(f"UPDATE ingestion_tasks SET in_lane = true WHERE task_id = {pick.format(f'{waiting} AND lane_front')}")
+            await sql.execute(
+                f"UPDATE ingestion_tasks SET in_lane = true WHERE task_id = {pick.format(f'{waiting} AND lane_front')}"
+            )
         case "end":
             await sql.execute(
                 f"""UPDATE ingestion_tasks SET status = 'SUCCEEDED', load_state = 'LIVE', in_lane = false, completed_at = now(),
@@ -270,8 +297,12 @@ async def moved(sql: Sql, chance: random.Random) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_every_backlog_has_a_front_whoever_changes_it_at_once(database_url: str, sql: Sql) -> None:
-    before = await sql.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+async def test_every_backlog_has_a_front_whoever_changes_it_at_once(
+    database_url: str, sql: Sql
+) -> None:
+    before = await sql.fetchval(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
 
     async def changing(seed: int) -> None:
         chance = random.Random(seed)
@@ -296,12 +327,21 @@ async def test_every_backlog_has_a_front_whoever_changes_it_at_once(database_url
         UNION ALL SELECT task_id FROM waiting WHERE load_mode = 'REPLACE' AND created_at = barrier AND NOT lane_front"""
     )
     assert unmarked == []
-    assert await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE status = 'INGESTING' AND NOT in_lane") > 20
-    after = await sql.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert (
+        await sql.fetchval(
+            "SELECT count(*) FROM ingestion_tasks WHERE status = 'INGESTING' AND NOT in_lane"
+        )
+        > 20
+    )
+    after = await sql.fetchval(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
     assert after == before
 
 
-async def test_a_backlog_without_a_front_gets_one(store: Store, database: Database, database_url: str, sql: Sql) -> None:
+async def test_a_backlog_without_a_front_gets_one(
+    store: Store, database: Database, database_url: str, sql: Sql
+) -> None:
     await sql.execute(_FILL, "deep", "INGESTING", 10, 10, 1)
     await sql.execute("UPDATE ingestion_tasks SET lane_front = false")
     jobs = Jobs(database, database_url, lease_s=3600)

@@ -28,7 +28,9 @@ async def code_of(call: grpc.aio.Call) -> str:
     return errors.from_rpc(failure.value, "status").code
 
 
-async def test_fifty_creates_of_one_request_make_one_task(quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_fifty_creates_of_one_request_make_one_task(
+    quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     requests = [create_request(request_id="the same") for _ in range(50)]
     answers = await asyncio.gather(*(quiet.stub.CreateTask(request) for request in requests))
     assert len({answer.task.task_id for answer in answers}) == 1
@@ -39,17 +41,33 @@ async def test_fifty_creates_of_one_request_make_one_task(quiet: Service, sql: "
 
 @pytest.mark.parametrize(
     "other",
-    [{"datasource": "other"}, {"filename": "other.csv"}, {"load_mode": LoadMode.LOAD_MODE_REPLACE}, {"allow_duplicate": False}],
+    [
+        {"datasource": "other"},
+        {"filename": "other.csv"},
+        {"load_mode": LoadMode.LOAD_MODE_REPLACE},
+        {"allow_duplicate": False},
+    ],
     ids=lambda other: next(iter(other)),
 )
-async def test_a_request_id_with_other_parameters_is_refused(quiet: Service, other: dict[str, object]) -> None:
+async def test_a_request_id_with_other_parameters_is_refused(
+    quiet: Service, other: dict[str, object]
+) -> None:
     await quiet.create(request_id="taken")
-    assert await code_of(quiet.stub.CreateTask(create_request(request_id="taken", **other))) == "REQUEST_ID_REUSED"
+    assert (
+        await code_of(quiet.stub.CreateTask(create_request(request_id="taken", **other)))
+        == "REQUEST_ID_REUSED"
+    )
 
 
 async def test_what_postgresql_cannot_hold_is_refused(quiet: Service) -> None:
-    assert await code_of(quiet.stub.CreateTask(create_request(filename="a\x00.csv"))) == "REQUEST_INVALID"
-    assert await code_of(quiet.stub.GetTask(status_pb2.GetTaskRequest(task_id="a\x00b"))) == "REQUEST_INVALID"
+    assert (
+        await code_of(quiet.stub.CreateTask(create_request(filename="a\x00.csv")))
+        == "REQUEST_INVALID"
+    )
+    assert (
+        await code_of(quiet.stub.GetTask(status_pb2.GetTaskRequest(task_id="a\x00b")))
+        == "REQUEST_INVALID"
+    )
 
 
 async def test_several_tasks_are_told_by_the_ids_that_were_asked_for(quiet: Service) -> None:
@@ -65,7 +83,10 @@ async def test_several_tasks_are_told_by_the_ids_that_were_asked_for(quiet: Serv
 
 @pytest.mark.parametrize("task_id", [str(uuid.uuid4()), "no uuid", "' OR 1=1 --"])
 async def test_unknown_ids_are_not_found(quiet: Service, task_id: str) -> None:
-    assert await code_of(quiet.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id))) == "TASK_NOT_FOUND"
+    assert (
+        await code_of(quiet.stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id)))
+        == "TASK_NOT_FOUND"
+    )
     watching = quiet.stub.WatchTask(status_pb2.WatchTaskRequest(task_id=task_id))
     with pytest.raises(grpc.RpcError) as failure:
         await watching.read()
@@ -74,14 +95,23 @@ async def test_unknown_ids_are_not_found(quiet: Service, task_id: str) -> None:
 
 async def test_receiving_is_noted_until_the_upload_ends(quiet: Service) -> None:
     task = await quiet.create()
-    report = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=10, multipart_id="m")
+    report = status_pb2.ReportReceivingRequest(
+        task_id=task.task_id, received_size=10, multipart_id="m"
+    )
     noted = (await quiet.stub.ReportReceiving(report)).task
     assert (noted.received_size, noted.multipart_id, noted.last_sequence) == (10, "m", 2)
     assert noted.message == "0.0 MiB received."
-    later = (await quiet.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=5))).task
+    later = (
+        await quiet.stub.ReportReceiving(
+            status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=5)
+        )
+    ).task
     assert (later.received_size, later.multipart_id) == (10, "m")
     done = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE, sha256=b"x" * 32)
-    first, second = (await quiet.stub.CompleteUpload(done)).task, (await quiet.stub.CompleteUpload(done)).task
+    first, second = (
+        (await quiet.stub.CompleteUpload(done)).task,
+        (await quiet.stub.CompleteUpload(done)).task,
+    )
     assert first.state == second.state == TaskState.TASK_STATE_UPLOADED
     assert (second.last_sequence, second.multipart_id, second.file_size) == (3, "", SIZE)
     done.file_size += 1
@@ -92,28 +122,43 @@ async def test_receiving_is_noted_until_the_upload_ends(quiet: Service) -> None:
 async def test_what_is_wrong_in_the_bytes_so_far_is_shown(quiet: Service) -> None:
     task = await quiet.create()
     wrong = errors.problem(ErrorReason.ERROR_REASON_NO_TIME_COLUMN, "No column holds times.")
-    report = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=10, findings=[wrong])
+    report = status_pb2.ReportReceivingRequest(
+        task_id=task.task_id, received_size=10, findings=[wrong]
+    )
     noted = (await quiet.stub.ReportReceiving(report)).task
     assert list(noted.validation_errors) == [wrong]
     assert noted.message == "0.0 MiB received. So far: No column holds times."
     # A report that does not know of it takes nothing back.
-    later = (await quiet.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=20))).task
+    later = (
+        await quiet.stub.ReportReceiving(
+            status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=20)
+        )
+    ).task
     assert list(later.validation_errors) == [wrong]
 
 
 async def test_who_begins_a_file_is_told_how_it_will_be_read(quiet: Service) -> None:
     task = await quiet.create(options=ReadOptions(delimiter=";").SerializeToString())
     policy = Policy(rules=[Rule(name="min_columns", limit=9)])
-    settings = status_pb2.DatasourceSettings(policy=policy, options=ReadOptions(encoding="windows-1252"))
-    await quiet.stub.SetDatasourceSettings(status_pb2.SetDatasourceSettingsRequest(datasource="sales", settings=settings))
+    settings = status_pb2.DatasourceSettings(
+        policy=policy, options=ReadOptions(encoding="windows-1252")
+    )
+    await quiet.stub.SetDatasourceSettings(
+        status_pb2.SetDatasourceSettingsRequest(datasource="sales", settings=settings)
+    )
 
     async def begin(size: int) -> status_pb2.ReportReceivingResponse:
-        request = status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=size, writer="w", begin=True)
+        request = status_pb2.ReportReceivingRequest(
+            task_id=task.task_id, received_size=size, writer="w", begin=True
+        )
         answer: status_pb2.ReportReceivingResponse = await quiet.stub.ReportReceiving(request)
         return answer
 
     told = await begin(0)
-    assert (told.policy, told.options) == (policy, ReadOptions(delimiter=";", encoding="windows-1252"))
+    assert (told.policy, told.options) == (
+        policy,
+        ReadOptions(delimiter=";", encoding="windows-1252"),
+    )
     assert not (await begin(7)).HasField("policy")
 
 
@@ -122,7 +167,12 @@ async def test_a_writer_that_was_replaced_writes_no_more(quiet: Service) -> None
 
     def report(writer: str, size: int, *, begin: bool = False) -> status_pb2.ReportReceivingRequest:
         return status_pb2.ReportReceivingRequest(
-            task_id=task.task_id, received_size=size, multipart_id=f"of {writer}", writer=writer, begin=begin, bytes_per_second=1024 * 1024
+            task_id=task.task_id,
+            received_size=size,
+            multipart_id=f"of {writer}",
+            writer=writer,
+            begin=begin,
+            bytes_per_second=1024 * 1024,
         )
 
     await quiet.stub.ReportReceiving(report("first", 0, begin=True))
@@ -134,7 +184,9 @@ async def test_a_writer_that_was_replaced_writes_no_more(quiet: Service) -> None
     done = status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=SIZE, writer="first")
     assert await code_of(quiet.stub.CompleteUpload(done)) == "WRITER_REPLACED"
     problem = errors.problem(ErrorReason.ERROR_REASON_CLIENT_GONE, "Gone.")
-    end = status_pb2.EndUploadRequest(task_id=task.task_id, state=TaskState.TASK_STATE_CANCELLED, problem=problem, writer="first")
+    end = status_pb2.EndUploadRequest(
+        task_id=task.task_id, state=TaskState.TASK_STATE_CANCELLED, problem=problem, writer="first"
+    )
     assert await code_of(quiet.stub.EndUpload(end)) == "WRITER_REPLACED"
     done.writer = "second"
     assert (await quiet.stub.CompleteUpload(done)).task.state == TaskState.TASK_STATE_UPLOADED
@@ -148,13 +200,21 @@ async def test_a_writer_that_was_replaced_writes_no_more(quiet: Service) -> None
         (ErrorReason.ERROR_REASON_CANCELLED, False),
     ],
 )
-async def test_a_request_whose_client_was_gone_makes_a_new_task(quiet: Service, reason: "ErrorReason.ValueType", again: bool) -> None:
+async def test_a_request_whose_client_was_gone_makes_a_new_task(
+    quiet: Service, reason: "ErrorReason.ValueType", again: bool
+) -> None:
     first = await quiet.create(request_id="mine")
     problem = errors.problem(reason, "It ended.")
-    await quiet.stub.EndUpload(status_pb2.EndUploadRequest(task_id=first.task_id, state=TaskState.TASK_STATE_CANCELLED, problem=problem))
+    await quiet.stub.EndUpload(
+        status_pb2.EndUploadRequest(
+            task_id=first.task_id, state=TaskState.TASK_STATE_CANCELLED, problem=problem
+        )
+    )
     answer = await quiet.stub.CreateTask(create_request(request_id="mine"))
     assert answer.created == again
-    assert (answer.task.retry_of, answer.task.task_id != first.task_id) == ((first.task_id, True) if again else ("", False))
+    assert (answer.task.retry_of, answer.task.task_id != first.task_id) == (
+        (first.task_id, True) if again else ("", False)
+    )
     found = await quiet.stub.CreateTask(create_request(request_id="mine"))
     assert (found.task.task_id, found.created) == (answer.task.task_id, False)
 
@@ -162,12 +222,25 @@ async def test_a_request_whose_client_was_gone_makes_a_new_task(quiet: Service, 
 async def test_an_upload_that_ends_badly_stays_ended(quiet: Service) -> None:
     task = await quiet.create()
     problem = errors.problem(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file has no byte.")
-    end = status_pb2.EndUploadRequest(task_id=task.task_id, state=TaskState.TASK_STATE_REJECTED, problem=problem)
+    end = status_pb2.EndUploadRequest(
+        task_id=task.task_id, state=TaskState.TASK_STATE_REJECTED, problem=problem
+    )
     ended = (await quiet.stub.EndUpload(end)).task
-    assert (ended.state, ended.problem.code, ended.message) == (TaskState.TASK_STATE_REJECTED, problem.code, problem.message)
+    assert (ended.state, ended.problem.code, ended.message) == (
+        TaskState.TASK_STATE_REJECTED,
+        problem.code,
+        problem.message,
+    )
     end.state = TaskState.TASK_STATE_CANCELLED
     assert (await quiet.stub.EndUpload(end)).task.state == TaskState.TASK_STATE_REJECTED
-    assert await code_of(quiet.stub.CompleteUpload(status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=1))) == "STATE_CONFLICT"
+    assert (
+        await code_of(
+            quiet.stub.CompleteUpload(
+                status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=1)
+            )
+        )
+        == "STATE_CONFLICT"
+    )
     uploaded = await quiet.upload()
     end.task_id = uploaded.task_id
     assert await code_of(quiet.stub.EndUpload(end)) == "STATE_CONFLICT"
@@ -200,35 +273,56 @@ async def test_lists_page_without_gap_or_repeat(quiet: Service) -> None:
     seen: list[str] = []
     token = ""
     while True:
-        page = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(page_size=3, page_token=token))
+        page = await quiet.stub.ListTasks(
+            status_pb2.ListTasksRequest(page_size=3, page_token=token)
+        )
         seen += [task.task_id for task in page.tasks]
         await quiet.create(datasource="newer")
         if not (token := page.next_page_token):
             break
     assert seen == made[::-1]
-    one = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(datasource="ds0", skip=1, page_size=2))
+    one = await quiet.stub.ListTasks(
+        status_pb2.ListTasksRequest(datasource="ds0", skip=1, page_size=2)
+    )
     assert [task.task_id for task in one.tasks] == [made[4], made[2]]
     uploaded = await quiet.upload()
     states = status_pb2.ListTasksRequest(states=[TaskState.TASK_STATE_UPLOADED])
-    assert [task.task_id for task in (await quiet.stub.ListTasks(states)).tasks] == [uploaded.task_id]
+    assert [task.task_id for task in (await quiet.stub.ListTasks(states)).tasks] == [
+        uploaded.task_id
+    ]
 
 
-async def test_lists_find_idle_tasks(quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_lists_find_idle_tasks(
+    quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     idle, _ = await quiet.create(), await quiet.create()
-    await sql.execute("UPDATE ingestion_tasks SET updated_at = now() - interval '61 s' WHERE task_id = $1", idle.task_id)
-    page = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(states=[TaskState.TASK_STATE_PENDING], idle_seconds=60))
+    await sql.execute(
+        "UPDATE ingestion_tasks SET updated_at = now() - interval '61 s' WHERE task_id = $1",
+        idle.task_id,
+    )
+    page = await quiet.stub.ListTasks(
+        status_pb2.ListTasksRequest(states=[TaskState.TASK_STATE_PENDING], idle_seconds=60)
+    )
     assert [task.task_id for task in page.tasks] == [idle.task_id]
 
 
 @pytest.mark.parametrize("token", ["nonsense", "!", "MjAyNi0wMS0wMSBhYmM=", "é"])
 async def test_foreign_page_tokens_are_refused(quiet: Service, token: str) -> None:
-    assert await code_of(quiet.stub.ListTasks(status_pb2.ListTasksRequest(page_token=token))) == "PAGE_TOKEN_INVALID"
+    assert (
+        await code_of(quiet.stub.ListTasks(status_pb2.ListTasksRequest(page_token=token)))
+        == "PAGE_TOKEN_INVALID"
+    )
 
 
-async def test_lists_are_narrowed_by_text_and_time(quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_lists_are_narrowed_by_text_and_time(
+    quiet: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     first = await quiet.create(filename="Umsatz 100%.csv", datasource="nord", client="anna")
     second = await quiet.create(filename="sales_2.csv")
-    await sql.execute("UPDATE ingestion_tasks SET created_at = '2026-01-01T00:00:00Z' WHERE task_id = $1", first.task_id)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET created_at = '2026-01-01T00:00:00Z' WHERE task_id = $1",
+        first.task_id,
+    )
 
     async def found(**wanted: object) -> list[str]:
         page = await quiet.stub.ListTasks(status_pb2.ListTasksRequest(**wanted))  # type: ignore[arg-type]

@@ -22,10 +22,17 @@ def request(task_id: str) -> status_pb2.CancelTaskRequest:
 async def test_while_receiving(service: Service) -> None:
     task = await service.create()
     cancelled = (await service.stub.CancelTask(request(task.task_id))).task
-    assert (cancelled.state, cancelled.problem.code) == (TaskState.TASK_STATE_CANCELLED, ErrorReason.ERROR_REASON_CANCELLED)
-    assert (await service.stub.CancelTask(request(task.task_id))).task.last_sequence == cancelled.last_sequence
+    assert (cancelled.state, cancelled.problem.code) == (
+        TaskState.TASK_STATE_CANCELLED,
+        ErrorReason.ERROR_REASON_CANCELLED,
+    )
+    assert (
+        await service.stub.CancelTask(request(task.task_id))
+    ).task.last_sequence == cancelled.last_sequence
     with pytest.raises(grpc.RpcError) as failure:
-        await service.stub.ReportReceiving(status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=1))
+        await service.stub.ReportReceiving(
+            status_pb2.ReportReceivingRequest(task_id=task.task_id, received_size=1)
+        )
     assert errors.from_rpc(failure.value, "status").code == "STATE_CONFLICT"
 
 
@@ -34,7 +41,9 @@ async def test_validation_is_stopped_at_once(service: Service) -> None:
     task = await service.upload()
     await service.reached(task.task_id, TaskState.TASK_STATE_VALIDATING)
     await asyncio.wait_for(service.validation.began.wait(), 5)
-    assert (await service.stub.CancelTask(request(task.task_id))).task.state == TaskState.TASK_STATE_CANCELLED
+    assert (
+        await service.stub.CancelTask(request(task.task_id))
+    ).task.state == TaskState.TASK_STATE_CANCELLED
 
     async def stopped() -> bool:
         return service.validation.running == 0
@@ -49,10 +58,15 @@ async def test_a_load_is_removed(service: Service) -> None:
     await asyncio.wait_for(service.loads.began.wait(), 5)
     assert service.loads.rows_of(task.task_id) == ROWS
     began = monotonic()
-    assert (await service.stub.CancelTask(request(task.task_id))).task.state == TaskState.TASK_STATE_CLEANING
+    assert (
+        await service.stub.CancelTask(request(task.task_id))
+    ).task.state == TaskState.TASK_STATE_CLEANING
     ended = await service.ended(task.task_id)
     assert monotonic() - began < 5
-    assert (ended.state, ended.problem.code) == (TaskState.TASK_STATE_CANCELLED, ErrorReason.ERROR_REASON_CANCELLED)
+    assert (ended.state, ended.problem.code) == (
+        TaskState.TASK_STATE_CANCELLED,
+        ErrorReason.ERROR_REASON_CANCELLED,
+    )
     assert service.loads.rows_of(task.task_id) == 0
     assert ended.attempt == 2, "the worker that has the task cleans up itself"
 
@@ -66,7 +80,9 @@ async def test_a_load_is_removed_while_it_is_counted(service: Service) -> None:
     assert (ended.state, service.loads.rows_of(task.task_id)) == (TaskState.TASK_STATE_CANCELLED, 0)
 
 
-async def test_the_worker_hears_of_it_without_a_notification(service: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_the_worker_hears_of_it_without_a_notification(
+    service: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     service.loads.gate.clear()
     task = await service.upload()
     await service.reached(task.task_id, TaskState.TASK_STATE_INGESTING)

@@ -1,4 +1,6 @@
-"""Many tasks that were queued while Druid was away: it is not stormed, and afterwards every one of them gets through."""
+"""Many tasks that were queued while Druid was away: it is not stormed, and afterwards every one of
+them gets through.
+"""
 
 import asyncio
 import random
@@ -63,19 +65,25 @@ async def test_what_was_queued_while_druid_was_away_gets_through(
             filename="small.csv",
             file_uri=f"s3://bucket/uploads/{number}.csv",
             upload_mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
-            load_mode=LoadMode.LOAD_MODE_REPLACE if chance.random() < 0.1 else LoadMode.LOAD_MODE_APPEND,
+            load_mode=LoadMode.LOAD_MODE_REPLACE
+            if chance.random() < 0.1
+            else LoadMode.LOAD_MODE_APPEND,
             allow_duplicate=True,
             client=f"client {chance.randrange(5)}",
         )
         await service.stub.CreateTask(request)
-        await service.stub.CompleteUpload(status_pb2.CompleteUploadRequest(task_id=task_id, file_size=SIZE))
+        await service.stub.CompleteUpload(
+            status_pb2.CompleteUploadRequest(task_id=task_id, file_size=SIZE)
+        )
         return task_id
 
     for number in range(TASKS):
         await upload(number)
 
     async def all_validated() -> bool:
-        return not await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE status IN ('UPLOADED', 'VALIDATING')")
+        return not await sql.fetchval(
+            "SELECT count(*) FROM ingestion_tasks WHERE status IN ('UPLOADED', 'VALIDATING')"
+        )
 
     # Validation goes on while Druid is away.
     took = await until(all_validated, within_s=120)
@@ -84,10 +92,17 @@ async def test_what_was_queued_while_druid_was_away_gets_through(
     absence.on = False
 
     async def all_ended() -> bool:
-        return not await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE completed_at IS NULL")
+        return not await sql.fetchval(
+            "SELECT count(*) FROM ingestion_tasks WHERE completed_at IS NULL"
+        )
 
     await until(all_ended, within_s=150)
-    assert await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE status = 'SUCCEEDED' AND load_state = 'LIVE'") == TASKS
+    assert (
+        await sql.fetchval(
+            "SELECT count(*) FROM ingestion_tasks WHERE status = 'SUCCEEDED' AND load_state = 'LIVE'"
+        )
+        == TASKS
+    )
     assert services.loads.submits == TASKS
     assert absence.most_at_once <= service.settings.pipeline_workers
     gaps = "SELECT count(*) FROM ingestion_tasks t WHERE last_sequence <> (SELECT count(*) FROM task_events e WHERE e.task_id = t.task_id)"

@@ -18,11 +18,15 @@ __all__ = ["database", "store"]
 
 
 async def runs(service: Service, task_id: str) -> list[status_pb2.StageRun]:
-    answer: status_pb2.GetHistoryResponse = await service.stub.GetHistory(status_pb2.GetHistoryRequest(task_id=task_id))
+    answer: status_pb2.GetHistoryResponse = await service.stub.GetHistory(
+        status_pb2.GetHistoryRequest(task_id=task_id)
+    )
     return list(answer.runs)
 
 
-async def test_every_stage_is_kept_with_worker_and_time(services: Services, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_every_stage_is_kept_with_worker_and_time(
+    services: Services, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     service = await services.start()
     service.loads.phases = [LoadPhase.LOAD_PHASE_FAILED]
     task = await service.upload()
@@ -38,11 +42,19 @@ async def test_every_stage_is_kept_with_worker_and_time(services: Services, sql:
     assert "trying again" in kept[2].message
     assert len({run.worker for run in kept}) == 1
     for before, after in pairwise(kept):
-        assert before.start_time.ToNanoseconds() <= before.end_time.ToNanoseconds() <= after.start_time.ToNanoseconds()
+        assert (
+            before.start_time.ToNanoseconds()
+            <= before.end_time.ToNanoseconds()
+            <= after.start_time.ToNanoseconds()
+        )
 
 
 async def test_a_worker_that_was_lost_and_an_error_are_kept(
-    services: Services, store: Store, database: Database, database_url: str, sql: "asyncpg.Connection[asyncpg.Record]"
+    services: Services,
+    store: Store,
+    database: Database,
+    database_url: str,
+    sql: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
     task_id = await uploaded(store)
     dead = await claimed(worker(database, database_url))
@@ -57,13 +69,18 @@ async def test_a_worker_that_was_lost_and_an_error_are_kept(
     assert kept[-2].problem.code == ErrorReason.ERROR_REASON_CANCELLED
 
 
-async def test_figures_of_the_last_hours(services: Services, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_figures_of_the_last_hours(
+    services: Services, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     service = await services.start()
     done = await service.upload()
     ended = await service.ended(done.task_id)
     old = await service.upload()
     await service.ended(old.task_id)
-    await sql.execute("UPDATE ingestion_tasks SET created_at = now() - interval '3 days' WHERE task_id = $1", old.task_id)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET created_at = now() - interval '3 days' WHERE task_id = $1",
+        old.task_id,
+    )
     await service.life.aclose()
     quiet = await services.start(pipeline_workers=0)
     waiting = await quiet.upload()
@@ -73,12 +90,19 @@ async def test_figures_of_the_last_hours(services: Services, sql: "asyncpg.Conne
     assert (day.hours, day.waiting, day.running) == (24, 1, 0)
     assert len(day.buckets) == 25
     newest = day.buckets[-2:]
-    assert sum(bucket.tasks for bucket in newest) == sum(bucket.tasks for bucket in day.buckets) == 3
+    assert (
+        sum(bucket.tasks for bucket in newest) == sum(bucket.tasks for bucket in day.buckets) == 3
+    )
     assert sum(bucket.succeeded for bucket in newest) == 1
     assert sum(bucket.rows for bucket in newest) == ended.rows_loaded
-    assert sum(bucket.bytes for bucket in newest) == done.file_size + waiting.file_size + cancelled.file_size
+    assert (
+        sum(bucket.bytes for bucket in newest)
+        == done.file_size + waiting.file_size + cancelled.file_size
+    )
     assert [stage.stage for stage in day.stages] == ["receive", "validate", "ingest", "verify"]
-    assert [(each.code, each.count) for each in day.top_errors] == [(ErrorReason.ERROR_REASON_CANCELLED, 1)]
+    assert [(each.code, each.count) for each in day.top_errors] == [
+        (ErrorReason.ERROR_REASON_CANCELLED, 1)
+    ]
     week = await quiet.stub.GetStatistics(status_pb2.GetStatisticsRequest(hours=168))
     assert len(week.buckets) == 8
     assert sum(bucket.tasks for bucket in week.buckets) == 4

@@ -24,7 +24,9 @@ LEASE_S = 1.0
 
 
 @pytest.fixture
-async def database(database_url: str, sql: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[Database]:
+async def database(
+    database_url: str, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> AsyncIterator[Database]:
     async with AsyncExitStack() as stack:
         made = Database(database_url, 10)
         await made.open(stack)
@@ -43,9 +45,23 @@ def worker(database: Database, database_url: str) -> Jobs:
 
 async def uploaded(store: Store, number: int = 0) -> str:
     task_id = f"00000000-0000-4000-8000-{number:012d}"
-    new = NewTask(task_id, f"r{number}", "ds", "f.csv", "s3://b/k", None, b"", "ONE_SHOT", "APPEND", False, "0" * 32)
+    new = NewTask(
+        task_id,
+        f"r{number}",
+        "ds",
+        "f.csv",
+        "s3://b/k",
+        None,
+        b"",
+        "ONE_SHOT",
+        "APPEND",
+        False,
+        "0" * 32,
+    )
     assert await store.create(new)
-    assert await store.move(task_id, State.PENDING, Move(State.UPLOADED, "Uploaded.", columns={"file_size": 1}))
+    assert await store.move(
+        task_id, State.PENDING, Move(State.UPLOADED, "Uploaded.", columns={"file_size": 1})
+    )
     return task_id
 
 
@@ -78,22 +94,32 @@ async def becomes(port: int, wanted: int) -> bool:
     return True
 
 
-async def test_no_task_is_claimed_twice(store: Store, database: Database, database_url: str) -> None:
+async def test_no_task_is_claimed_twice(
+    store: Store, database: Database, database_url: str
+) -> None:
     made = {await uploaded(store, number) for number in range(20)}
     workers = [worker(database, database_url) for _ in range(40)]
     leases = await asyncio.gather(*(each.claim(Kind.FILES) for each in workers))
-    again = [lease for lease in await asyncio.gather(*(each.claim(Kind.FILES) for each in workers)) if lease]
+    again = [
+        lease
+        for lease in await asyncio.gather(*(each.claim(Kind.FILES) for each in workers))
+        if lease
+    ]
     claims = [lease.owner.task_id for lease in [*leases, *again] if lease]
     assert sorted(claims) == sorted(made)
 
 
-async def test_the_longest_due_is_claimed_first(store: Store, database: Database, database_url: str) -> None:
+async def test_the_longest_due_is_claimed_first(
+    store: Store, database: Database, database_url: str
+) -> None:
     made = [await uploaded(store, number) for number in range(3)]
     jobs = worker(database, database_url)
     assert [(await claimed(jobs)).owner.task_id for _ in made] == made
 
 
-async def test_a_dead_worker_is_replaced_and_fenced(store: Store, database: Database, database_url: str) -> None:
+async def test_a_dead_worker_is_replaced_and_fenced(
+    store: Store, database: Database, database_url: str
+) -> None:
     task_id = await uploaded(store)
     dead, alive = worker(database, database_url), worker(database, database_url)
     before = await claimed(dead)
@@ -103,15 +129,23 @@ async def test_a_dead_worker_is_replaced_and_fenced(store: Store, database: Data
     assert LEASE_S * 0.9 <= monotonic() - began < LEASE_S + 1
     assert (after.owner.attempt, before.owner.attempt) == (2, 1)
     assert await store.owned(before.owner) is None
-    assert not await store.move(task_id, State.UPLOADED, Move(State.VALIDATING, "Late."), before.owner)
+    assert not await store.move(
+        task_id, State.UPLOADED, Move(State.VALIDATING, "Late."), before.owner
+    )
     assert not await store.progress(stale, before.owner, Progress("Late.", 1, 2, "rows"))
     assert not await store.record(stale, before.owner, {"report_attempt": 1})
     await dead.release(before)
     assert (await owned(store, after)).status is State.UPLOADED
-    assert [event.kind for event in await store.events(task_id, 1)] == ["STATE", "STATE", "TAKEOVER"]
+    assert [event.kind for event in await store.events(task_id, 1)] == [
+        "STATE",
+        "STATE",
+        "TAKEOVER",
+    ]
 
 
-async def test_heartbeats_keep_a_claim_while_the_main_loop_is_busy(store: Store, database: Database, database_url: str) -> None:
+async def test_heartbeats_keep_a_claim_while_the_main_loop_is_busy(
+    store: Store, database: Database, database_url: str
+) -> None:
     await uploaded(store)
     jobs, other = worker(database, database_url), worker(database, database_url)
     jobs.start()
@@ -210,7 +244,9 @@ async def test_a_heartbeat_that_hangs_makes_the_service_not_ready(
     service.loads.gate.set()
 
 
-async def test_a_released_task_is_free_at_once(store: Store, database: Database, database_url: str) -> None:
+async def test_a_released_task_is_free_at_once(
+    store: Store, database: Database, database_url: str
+) -> None:
     await uploaded(store)
     jobs, other = worker(database, database_url), worker(database, database_url)
     await jobs.release(await claimed(jobs))

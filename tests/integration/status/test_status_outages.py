@@ -1,4 +1,6 @@
-"""What happens when something is away or dies: PostgreSQL, a neighbour, or the status process itself."""
+"""What happens when something is away or dies: PostgreSQL, a neighbour, or the status process
+itself.
+"""
 
 import asyncio
 import json
@@ -83,12 +85,18 @@ async def proxy(database_url: str) -> AsyncIterator[Proxy]:
 @pytest.fixture
 def proxied_url(database_url: str, proxy: Proxy) -> str:
     parts = urlsplit(database_url)
-    return database_url.replace(f":{parts.port}/", f":{proxy.port}/").replace(str(parts.hostname), "127.0.0.1")
+    return database_url.replace(f":{parts.port}/", f":{proxy.port}/").replace(
+        str(parts.hostname), "127.0.0.1"
+    )
 
 
 async def health(port: int) -> "health_pb2.HealthCheckResponse.ServingStatus.ValueType":
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return (await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)).status
+        return (
+            await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=5
+            )
+        ).status
 
 
 async def test_migrations_may_run_twice_and_at_once(database_url: str) -> None:
@@ -99,7 +107,9 @@ async def test_migrations_may_run_twice_and_at_once(database_url: str) -> None:
     await connection.close()
 
 
-async def test_it_starts_while_postgresql_is_away(proxied_url: str, proxy: Proxy, database_url: str) -> None:
+async def test_it_starts_while_postgresql_is_away(
+    proxied_url: str, proxy: Proxy, database_url: str
+) -> None:
     await proxy.cut()
     async with AsyncExitStack() as stack:
         service = await Services(proxied_url, stack).start()
@@ -130,10 +140,16 @@ async def test_an_outage_of_postgresql_costs_nothing(proxied_url: str, proxy: Pr
             await service.get(task.task_id)
         await proxy.mend()
         ended = await service.ended(task.task_id)
-        assert (ended.state, ended.rows_loaded, service.loads.submits) == (TaskState.TASK_STATE_SUCCEEDED, ROWS, 1)
+        assert (ended.state, ended.rows_loaded, service.loads.submits) == (
+            TaskState.TASK_STATE_SUCCEEDED,
+            ROWS,
+            1,
+        )
 
 
-async def test_backends_that_die_in_a_stream_cost_nothing(service: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_backends_that_die_in_a_stream_cost_nothing(
+    service: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     async def kill() -> None:
         while True:
             await terminate(sql, share=0.3)
@@ -143,7 +159,11 @@ async def test_backends_that_die_in_a_stream_cost_nothing(service: Service, sql:
     killing = asyncio.create_task(kill())
 
     async def all_ended() -> bool:
-        return bool(await sql.fetchval("SELECT count(*) = 20 FROM ingestion_tasks WHERE completed_at IS NOT NULL"))
+        return bool(
+            await sql.fetchval(
+                "SELECT count(*) = 20 FROM ingestion_tasks WHERE completed_at IS NOT NULL"
+            )
+        )
 
     try:
         await until(all_ended, 60)
@@ -152,18 +172,27 @@ async def test_backends_that_die_in_a_stream_cost_nothing(service: Service, sql:
         await asyncio.wait([killing])
     for task_id in made:
         ended = await service.ended(task_id)
-        assert (ended.state, service.loads.rows_of(task_id)) == (TaskState.TASK_STATE_SUCCEEDED, ROWS)
-        assert [event.sequence for event in await service.events(task_id)] == list(range(1, ended.last_sequence + 1))
+        assert (ended.state, service.loads.rows_of(task_id)) == (
+            TaskState.TASK_STATE_SUCCEEDED,
+            ROWS,
+        )
+        assert [event.sequence for event in await service.events(task_id)] == list(
+            range(1, ended.last_sequence + 1)
+        )
 
 
-async def test_a_neighbour_that_is_away_is_waited_for(services: Services, database_url: str) -> None:
+async def test_a_neighbour_that_is_away_is_waited_for(
+    services: Services, database_url: str
+) -> None:
     await migrate(database_url)
     async with AsyncExitStack() as life:
         address = await serve_druid_gateway(life, services.loads)
         services.addresses["druid_gateway_addr"] = address
         services.loads.gate.clear()
         services.addresses["upload_addr"] = await serve_upload(services.stack, services.files)
-        services.addresses["validation_addr"] = await serve_validation(services.stack, services.validation, services.files)
+        services.addresses["validation_addr"] = await serve_validation(
+            services.stack, services.validation, services.files
+        )
         service = await services.start(stage_attempts=1)
         task = await service.upload()
         await service.reached(task.task_id, TaskState.TASK_STATE_INGESTING)
@@ -180,7 +209,9 @@ async def test_a_neighbour_that_is_away_is_waited_for(services: Services, databa
     assert (await service.ended(task.task_id)).state == TaskState.TASK_STATE_SUCCEEDED
 
 
-async def test_a_stopped_process_hands_over_within_two_seconds(services: Services, database_url: str) -> None:
+async def test_a_stopped_process_hands_over_within_two_seconds(
+    services: Services, database_url: str
+) -> None:
     await migrate(database_url)
     one = await services.start(lease_s=30)
     services.loads.gate.clear()
@@ -205,8 +236,12 @@ async def test_a_stopped_process_hands_over_within_two_seconds(services: Service
 
 
 @asynccontextmanager
-async def process(service: Service) -> AsyncIterator[tuple[asyncio.subprocess.Process, StatusServiceStub]]:
-    """A status process of its own, with the neighbours of `service`; killed at the end if it still runs."""
+async def process(
+    service: Service,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, StatusServiceStub]]:
+    """A status process of its own, with the neighbours of `service`; killed at the end if it still
+    runs.
+    """
     environment = {
         "PATH": os.environ["PATH"],
         "BIND_ADDR": "127.0.0.1:0",
@@ -217,7 +252,12 @@ async def process(service: Service) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         "LEASE_S": "2",
     }
     started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.status", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "services.status",
+        cwd=ROOT,
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert started.stderr is not None
     port = 0
@@ -236,14 +276,20 @@ async def process(service: Service) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         await draining
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda how: how.name)
-async def test_a_process_may_die_at_any_moment(services: Services, database_url: str, how: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda how: how.name
+)
+async def test_a_process_may_die_at_any_moment(
+    services: Services, database_url: str, how: signal.Signals
+) -> None:
     await migrate(database_url)
     other = await services.start(pipeline_workers=0)
     services.loads.gate.clear()
     async with process(other) as (running, stub):
         task = (await stub.CreateTask(create_request(), timeout=10)).task
-        await stub.CompleteUpload(status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=1))
+        await stub.CompleteUpload(
+            status_pb2.CompleteUploadRequest(task_id=task.task_id, file_size=1)
+        )
         await asyncio.wait_for(services.loads.began.wait(), 10)
         running.send_signal(how)
         began = monotonic()
@@ -259,4 +305,8 @@ async def test_a_process_may_die_at_any_moment(services: Services, database_url:
             running.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(running.wait(), 10) == 0
             assert (await second.get(task.task_id)) == ended
-    assert (ended.state, ended.rows_loaded, services.loads.submits) == (TaskState.TASK_STATE_SUCCEEDED, ROWS, 1)
+    assert (ended.state, ended.rows_loaded, services.loads.submits) == (
+        TaskState.TASK_STATE_SUCCEEDED,
+        ROWS,
+        1,
+    )

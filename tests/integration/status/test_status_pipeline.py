@@ -22,8 +22,18 @@ async def test_a_good_file_succeeds(service: Service) -> None:
     ]
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     ended = await service.get(task.task_id)
-    assert (ended.rows_read, ended.rows_loaded, ended.rows_rejected, ended.rows_skipped) == (ROWS + 3, ROWS, 2, 1)
-    assert (ended.load_state, ended.sha256, ended.attempt, ended.report_attempt) == (LoadState.LOAD_STATE_LIVE, SHA256, 2, 1)
+    assert (ended.rows_read, ended.rows_loaded, ended.rows_rejected, ended.rows_skipped) == (
+        ROWS + 3,
+        ROWS,
+        2,
+        1,
+    )
+    assert (ended.load_state, ended.sha256, ended.attempt, ended.report_attempt) == (
+        LoadState.LOAD_STATE_LIVE,
+        SHA256,
+        2,
+        1,
+    )
     assert ended.druid_task_id == f"sluice-{task.task_id}-1"
     assert [timing.stage for timing in ended.timings] == ["receive", "validate", "ingest", "verify"]
     assert all(timing.seconds >= 0 and timing.HasField("end_time") for timing in ended.timings)
@@ -43,10 +53,21 @@ async def test_a_rejected_file_says_why_and_submits_nothing(service: Service) ->
 
 async def test_the_same_bytes_are_refused_the_second_time(service: Service) -> None:
     datasource = f"ds_{uuid.uuid4().hex}"
-    first = await service.ended((await service.upload(datasource=datasource, allow_duplicate=False)).task_id)
-    second = await service.ended((await service.upload(datasource=datasource, allow_duplicate=False)).task_id)
-    elsewhere = await service.ended((await service.upload(datasource=f"{datasource}_2", allow_duplicate=False)).task_id)
-    wanted = await service.ended((await service.upload(datasource=datasource, allow_duplicate=True)).task_id)
+    first = await service.ended(
+        (await service.upload(datasource=datasource, allow_duplicate=False)).task_id
+    )
+    second = await service.ended(
+        (await service.upload(datasource=datasource, allow_duplicate=False)).task_id
+    )
+    elsewhere = await service.ended(
+        (await service.upload(datasource=f"{datasource}_2", allow_duplicate=False)).task_id
+    )
+    wanted = await service.ended(
+        (await service.upload(datasource=datasource, allow_duplicate=True)).task_id
+    )
     assert second.state == TaskState.TASK_STATE_REJECTED
-    assert (second.problem.code, second.duplicate_of) == (ErrorReason.ERROR_REASON_DUPLICATE_CONTENT, first.task_id)
+    assert (second.problem.code, second.duplicate_of) == (
+        ErrorReason.ERROR_REASON_DUPLICATE_CONTENT,
+        first.task_id,
+    )
     assert {first.state, elsewhere.state, wanted.state} == {TaskState.TASK_STATE_SUCCEEDED}

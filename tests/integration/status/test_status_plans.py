@@ -23,7 +23,9 @@ async def planned(service: Service, **other: object) -> tuple[str, str]:
 
 
 async def apply(service: Service, task_id: str, plan_hash: str) -> pb.Task:
-    answer: pb.ApplyPlanResponse = await service.stub.ApplyPlan(pb.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash))
+    answer: pb.ApplyPlanResponse = await service.stub.ApplyPlan(
+        pb.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
+    )
     return answer.task
 
 
@@ -36,10 +38,18 @@ async def refused(service: Service, task_id: str, plan_hash: str) -> errors.Slui
 async def test_a_plan_waits_and_is_applied_once(service: Service) -> None:
     task_id, plan_hash = await planned(service)
     waiting = await service.get(task_id)
-    assert (waiting.state, waiting.druid_task_id, waiting.plan_first) == (TaskState.TASK_STATE_PLANNED, "", True)
+    assert (waiting.state, waiting.druid_task_id, waiting.plan_first) == (
+        TaskState.TASK_STATE_PLANNED,
+        "",
+        True,
+    )
     assert service.loads.rows_of(task_id) == 0
     plan = await service.stub.GetPlan(pb.GetPlanRequest(task_id=task_id))
-    assert (len(plan.plan_hash), plan.datasource, plan.load_mode) == (64, "sales", LoadMode.LOAD_MODE_APPEND)
+    assert (len(plan.plan_hash), plan.datasource, plan.load_mode) == (
+        64,
+        "sales",
+        LoadMode.LOAD_MODE_APPEND,
+    )
     assert plan.HasField("create_time")
 
     assert (await refused(service, task_id, "0" * 64)).reason == ErrorReason.ERROR_REASON_PLAN_STALE
@@ -48,16 +58,26 @@ async def test_a_plan_waits_and_is_applied_once(service: Service) -> None:
     assert {first.task_id, again.task_id} == {task_id}
     ended = await service.ended(task_id)
     assert (ended.state, ended.rows_loaded) == (TaskState.TASK_STATE_SUCCEEDED, ROWS)
-    assert [each.stage for each in ended.timings] == ["receive", "validate", "plan", "ingest", "verify"]
+    assert [each.stage for each in ended.timings] == [
+        "receive",
+        "validate",
+        "plan",
+        "ingest",
+        "verify",
+    ]
     assert (await apply(service, task_id, plan_hash)).state == TaskState.TASK_STATE_SUCCEEDED
-    states = [event.state for event in await service.events(task_id) if event.kind == pb.EVENT_KIND_STATE]
+    states = [
+        event.state for event in await service.events(task_id) if event.kind == pb.EVENT_KIND_STATE
+    ]
     assert states.count(TaskState.TASK_STATE_INGESTING) == 1
 
 
 async def test_a_plan_that_no_longer_holds_is_made_anew(service: Service) -> None:
     task_id, plan_hash = await planned(service, load_mode=LoadMode.LOAD_MODE_REPLACE)
     service.loads.granularity = "MONTH"
-    assert (await refused(service, task_id, plan_hash)).reason == ErrorReason.ERROR_REASON_PLAN_STALE
+    assert (
+        await refused(service, task_id, plan_hash)
+    ).reason == ErrorReason.ERROR_REASON_PLAN_STALE
     renewed = await service.stub.GetPlan(pb.GetPlanRequest(task_id=task_id))
     assert renewed.plan_hash != plan_hash
     assert renewed.plan.segment_granularity == "MONTH"
@@ -91,13 +111,17 @@ async def test_a_plan_can_be_cancelled_and_then_not_be_applied(service: Service)
     task_id, plan_hash = await planned(service)
     await service.stub.CancelTask(pb.CancelTaskRequest(task_id=task_id))
     assert (await service.get(task_id)).state == TaskState.TASK_STATE_CANCELLED
-    assert (await refused(service, task_id, plan_hash)).reason == ErrorReason.ERROR_REASON_STATE_CONFLICT
+    assert (
+        await refused(service, task_id, plan_hash)
+    ).reason == ErrorReason.ERROR_REASON_STATE_CONFLICT
 
 
 async def test_there_is_no_plan_where_none_was_asked_for(service: Service) -> None:
     task = await service.upload()
     await service.ended(task.task_id)
-    assert (await refused(service, task.task_id, "x")).reason == ErrorReason.ERROR_REASON_NOT_PLANNED
+    assert (
+        await refused(service, task.task_id, "x")
+    ).reason == ErrorReason.ERROR_REASON_NOT_PLANNED
 
 
 async def test_another_process_applies_the_plan(services: Services, service: Service) -> None:
@@ -108,13 +132,18 @@ async def test_another_process_applies_the_plan(services: Services, service: Ser
     assert (await other.ended(task_id)).state == TaskState.TASK_STATE_SUCCEEDED
 
 
-async def test_rows_outside_of_what_is_replaced_are_told_before_anything_is_loaded(service: Service) -> None:
+async def test_rows_outside_of_what_is_replaced_are_told_before_anything_is_loaded(
+    service: Service,
+) -> None:
     # The fake's rows lie from 10 to 20 ms after the epoch.
     mode = LoadMode.LOAD_MODE_REPLACE_INTERVAL
     late = TimeRange(start_millis=3_600_000, end_millis=7_200_000)
     task = await service.upload(load_mode=mode, replace=late)
     ended = await service.ended(task.task_id)
-    assert (ended.state, ended.problem.code) == (TaskState.TASK_STATE_REJECTED, ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL)
+    assert (ended.state, ended.problem.code) == (
+        TaskState.TASK_STATE_REJECTED,
+        ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL,
+    )
     around = TimeRange(start_millis=0, end_millis=7_200_000)
     task = await service.upload(load_mode=mode, replace=around)
     ended = await service.ended(task.task_id)
@@ -126,10 +155,20 @@ async def test_a_receipt_accounts_for_every_row(service: Service) -> None:
     task = await service.upload()
     ended = await service.ended(task.task_id)
     receipt = await service.stub.GetReceipt(pb.GetReceiptRequest(task_id=task.task_id))
-    assert (receipt.state, receipt.load_state, receipt.sha256) == (ended.state, LoadState.LOAD_STATE_LIVE, SHA256)
-    assert receipt.rows_read == receipt.rows_loaded + receipt.rows_rejected + receipt.rows_skipped == ROWS + 3
+    assert (receipt.state, receipt.load_state, receipt.sha256) == (
+        ended.state,
+        LoadState.LOAD_STATE_LIVE,
+        SHA256,
+    )
+    assert (
+        receipt.rows_read
+        == receipt.rows_loaded + receipt.rows_rejected + receipt.rows_skipped
+        == ROWS + 3
+    )
     assert (receipt.rows_loaded, receipt.rows_counted) == (ROWS, ROWS)
-    assert [(each.column, each.expected, each.counted) for each in receipt.sums] == [("sales", SUM, SUM)]
+    assert [(each.column, each.expected, each.counted) for each in receipt.sums] == [
+        ("sales", SUM, SUM)
+    ]
     assert list(receipt.druid_task_ids) == [ended.druid_task_id]
     assert list(receipt.segment_ids) == [f"segment {ended.druid_task_id}"]
     assert len(receipt.chunks) == 1

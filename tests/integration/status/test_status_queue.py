@@ -1,4 +1,6 @@
-"""Whose turn it is: lanes of a datasource, small files beside big ones, a share for every client, places in the queue."""
+"""Whose turn it is: lanes of a datasource, small files beside big ones, a share for every client,
+places in the queue.
+"""
 
 import asyncio
 from itertools import pairwise
@@ -34,34 +36,54 @@ async def owners(jobs: Jobs, kind: Kind = Kind.FILES) -> list[str]:
     return found
 
 
-async def test_small_files_are_not_stuck_behind_big_ones(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
+async def test_small_files_are_not_stuck_behind_big_ones(
+    store: Store, database: Database, database_url: str, sql: "Sql"
+) -> None:
     big, small, later = [await uploaded(store, number) for number in range(3)]
-    await sql.execute("UPDATE ingestion_tasks SET file_size = $2 WHERE task_id = $1", big, 500 * 2**20)
-    await sql.execute("UPDATE ingestion_tasks SET file_size = $2 WHERE task_id = $1", small, SMALL_BYTES)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET file_size = $2 WHERE task_id = $1", big, 500 * 2**20
+    )
+    await sql.execute(
+        "UPDATE ingestion_tasks SET file_size = $2 WHERE task_id = $1", small, SMALL_BYTES
+    )
     jobs = worker(database, database_url)
     assert await owners(jobs, Kind.LOADS) == []
     assert await owners(jobs, Kind.SMALL_FILES) == [later, small]
     assert await owners(jobs) == [big]
 
 
-async def test_a_big_file_does_not_wait_for_ever(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
+async def test_a_big_file_does_not_wait_for_ever(
+    store: Store, database: Database, database_url: str, sql: "Sql"
+) -> None:
     big, small = await uploaded(store, 0), await uploaded(store, 1)
-    await sql.execute("UPDATE ingestion_tasks SET file_size = 100000000000, created_at = now() - interval '61 s' WHERE task_id = $1", big)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET file_size = 100000000000, created_at = now() - interval '61 s' WHERE task_id = $1",
+        big,
+    )
     assert await owners(worker(database, database_url)) == [big, small]
 
 
-async def test_every_client_gets_its_share(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
+async def test_every_client_gets_its_share(
+    store: Store, database: Database, database_url: str, sql: "Sql"
+) -> None:
     made = [await uploaded(store, number) for number in range(6)]
-    await sql.execute("UPDATE ingestion_tasks SET client = 'many' WHERE task_id = ANY($1::text[])", made[:5])
+    await sql.execute(
+        "UPDATE ingestion_tasks SET client = 'many' WHERE task_id = ANY($1::text[])", made[:5]
+    )
     await sql.execute("UPDATE ingestion_tasks SET client = 'one' WHERE task_id = $1", made[5])
     jobs = worker(database, database_url)
     assert (await owners(jobs))[:2] == [made[0], made[5]]
 
 
-async def test_loads_and_files_are_taken_by_workers_of_their_own(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
+async def test_loads_and_files_are_taken_by_workers_of_their_own(
+    store: Store, database: Database, database_url: str, sql: "Sql"
+) -> None:
     loading, new, removed = [await uploaded(store, number) for number in range(3)]
     await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING' WHERE task_id = $1", loading)
-    await sql.execute("UPDATE ingestion_tasks SET status = 'CLEANING', clean_target = 'FAILED' WHERE task_id = $1", removed)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET status = 'CLEANING', clean_target = 'FAILED' WHERE task_id = $1",
+        removed,
+    )
     jobs = worker(database, database_url)
     assert await owners(jobs, Kind.FILES) == [new]
     assert await owners(jobs, Kind.CLEANING) == [removed]
@@ -70,7 +92,9 @@ async def test_loads_and_files_are_taken_by_workers_of_their_own(store: Store, d
 
 async def lane(store: Store, sql: "Sql", lease: Lease) -> bool:
     """Whether the claimed task's load may begin."""
-    await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING' WHERE task_id = $1", lease.owner.task_id)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET status = 'INGESTING' WHERE task_id = $1", lease.owner.task_id
+    )
     task = await store.owned(lease.owner)
     assert task is not None
     return await store.enter_lane(task, lease.owner)
@@ -85,33 +109,50 @@ async def lane(store: Store, sql: "Sql", lease: Lease) -> bool:
     ],
 )
 async def test_loads_that_would_lock_each_other_wait(
-    store: Store, database: Database, database_url: str, sql: "Sql", modes: list[str], expected: list[bool]
+    store: Store,
+    database: Database,
+    database_url: str,
+    sql: "Sql",
+    modes: list[str],
+    expected: list[bool],
 ) -> None:
     jobs = worker(database, database_url)
     for number, mode in enumerate(modes):
         task_id = await uploaded(store, number)
-        await sql.execute("UPDATE ingestion_tasks SET load_mode = $2 WHERE task_id = $1", task_id, mode)
+        await sql.execute(
+            "UPDATE ingestion_tasks SET load_mode = $2 WHERE task_id = $1", task_id, mode
+        )
     leases = [await claimed(jobs) for _ in modes]
     assert [await lane(store, sql, lease) for lease in leases] == expected
     for lease in leases:
         await jobs.release(lease)
     # Those that have to wait are not even claimed.
-    first = [lease.owner.task_id for lease, entered in zip(leases, expected, strict=True) if entered]
+    first = [
+        lease.owner.task_id for lease, entered in zip(leases, expected, strict=True) if entered
+    ]
     assert sorted(await owners(jobs, Kind.LOADS)) == sorted(first)
 
 
-async def test_one_of_many_replaces_gets_the_lane(store: Store, database: Database, database_url: str, sql: "Sql") -> None:
+async def test_one_of_many_replaces_gets_the_lane(
+    store: Store, database: Database, database_url: str, sql: "Sql"
+) -> None:
     for number in range(8):
         task_id = await uploaded(store, number)
-        await sql.execute("UPDATE ingestion_tasks SET load_mode = 'REPLACE' WHERE task_id = $1", task_id)
+        await sql.execute(
+            "UPDATE ingestion_tasks SET load_mode = 'REPLACE' WHERE task_id = $1", task_id
+        )
     leases = [await claimed(worker(database, database_url)) for _ in range(8)]
     await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING'")
     tasks = [(await store.owned(lease.owner), lease.owner) for lease in leases]
-    entered = await asyncio.gather(*(store.enter_lane(task, owner) for task, owner in tasks if task))
+    entered = await asyncio.gather(
+        *(store.enter_lane(task, owner) for task, owner in tasks if task)
+    )
     assert entered.count(True) == 1
 
 
-async def test_replaces_of_one_datasource_load_one_after_the_other(services: Services, sql: "Sql") -> None:
+async def test_replaces_of_one_datasource_load_one_after_the_other(
+    services: Services, sql: "Sql"
+) -> None:
     service = await services.start()
     service.loads.gate.clear()
     mode = LoadMode.LOAD_MODE_REPLACE
@@ -144,7 +185,11 @@ async def test_places_and_times_are_told(services: Services, sql: "Sql") -> None
     told = [await quiet.get(task.task_id) for task in tasks]
     assert [task.queue_position for task in told] == [1, 2, 3]
     assert [task.HasField("estimated_seconds_left") for task in told] == [True] * 3
-    assert told[0].estimated_seconds_left < told[1].estimated_seconds_left < told[2].estimated_seconds_left
+    assert (
+        told[0].estimated_seconds_left
+        < told[1].estimated_seconds_left
+        < told[2].estimated_seconds_left
+    )
     ended = await quiet.get(done.task_id)
     assert not ended.HasField("queue_position")
     assert not ended.HasField("estimated_seconds_left")
@@ -152,46 +197,66 @@ async def test_places_and_times_are_told(services: Services, sql: "Sql") -> None
     assert [task.queue_position for task in listed] == [3, 2]
 
 
-async def test_a_cancelled_load_is_removed_although_all_workers_are_busy(services: Services, sql: "Sql") -> None:
+async def test_a_cancelled_load_is_removed_although_all_workers_are_busy(
+    services: Services, sql: "Sql"
+) -> None:
     service = await services.start(pipeline_workers=1)
     service.loads.gate.clear()
     busy = await service.upload(datasource="a")
     await service.reached(busy.task_id, INGESTING)
     idle = await service.upload(datasource="b")
-    await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING' WHERE task_id = $1", idle.task_id)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET status = 'INGESTING' WHERE task_id = $1", idle.task_id
+    )
     await service.stub.CancelTask(status_pb2.CancelTaskRequest(task_id=idle.task_id))
     assert (await service.ended(idle.task_id)).state == TaskState.TASK_STATE_CANCELLED
     service.loads.gate.set()
     assert (await service.ended(busy.task_id)).state == SUCCEEDED
 
 
-async def test_files_are_validated_while_no_load_comes_to_an_end(services: Services, sql: "Sql") -> None:
+async def test_files_are_validated_while_no_load_comes_to_an_end(
+    services: Services, sql: "Sql"
+) -> None:
     service = await services.start()
     service.loads.lose_rows, service.loads.loaded_percent = 1, 50.0
     for number in range(2 * service.settings.pipeline_workers):
         await service.upload(datasource=f"stuck_{number}")
 
     async def all_workers_count() -> bool:
-        counted = await sql.fetchval("SELECT count(*) FROM ingestion_tasks WHERE status = 'VERIFYING' AND worker IS NOT NULL")
+        counted = await sql.fetchval(
+            "SELECT count(*) FROM ingestion_tasks WHERE status = 'VERIFYING' AND worker IS NOT NULL"
+        )
         return bool(counted == service.settings.pipeline_workers)
 
     await until(all_workers_count)
     service.validation.judge = rejected
     bad = await service.upload()
-    assert (await asyncio.wait_for(service.ended(bad.task_id), 5)).state == TaskState.TASK_STATE_REJECTED
+    assert (
+        await asyncio.wait_for(service.ended(bad.task_id), 5)
+    ).state == TaskState.TASK_STATE_REJECTED
     service.validation.judge = passed
     good = await service.upload()
     await asyncio.wait_for(service.reached(good.task_id, INGESTING), 5)
     assert await all_workers_count()
 
 
-async def test_tasks_far_behind_have_no_place(services: Services, sql: "Sql", monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tasks_far_behind_have_no_place(
+    services: Services, sql: "Sql", monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queue, "PLACES", 2)
     service = await services.start(pipeline_workers=0)
     tasks = [await service.upload() for _ in range(4)]
-    await sql.execute("UPDATE ingestion_tasks SET status = 'INGESTING', started_at = now() WHERE task_id <> $1", tasks[3].task_id)
+    await sql.execute(
+        "UPDATE ingestion_tasks SET status = 'INGESTING', started_at = now() WHERE task_id <> $1",
+        tasks[3].task_id,
+    )
     told = [await service.get(task.task_id) for task in tasks]
-    assert [task.queue_position if task.HasField("queue_position") else None for task in told] == [1, 2, None, None]
+    assert [task.queue_position if task.HasField("queue_position") else None for task in told] == [
+        1,
+        2,
+        None,
+        None,
+    ]
     assert not any(task.HasField("estimated_seconds_left") for task in told)
 
 

@@ -1,4 +1,6 @@
-"""Undoing loads: what is decided and recorded, on a real PostgreSQL. What Druid makes of it is tested with Druid."""
+"""Undoing loads: what is decided and recorded, on a real PostgreSQL. What Druid makes of it is
+tested with Druid.
+"""
 
 import asyncio
 import uuid
@@ -15,7 +17,9 @@ from tests.unit.status.fakes import Faults
 
 
 async def revert(service: Service, task_id: str) -> status_pb2.Task:
-    answer: status_pb2.RevertLoadResponse = await service.stub.RevertLoad(status_pb2.RevertLoadRequest(task_id=task_id))
+    answer: status_pb2.RevertLoadResponse = await service.stub.RevertLoad(
+        status_pb2.RevertLoadRequest(task_id=task_id)
+    )
     return answer.task
 
 
@@ -33,7 +37,12 @@ async def refusal(service: Service, task_id: str) -> errors.SluiceError:
     return errors.from_rpc(raised.value, "status")
 
 
-async def load(service: Service, datasource: str, mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND, **other: object) -> str:
+async def load(
+    service: Service,
+    datasource: str,
+    mode: "LoadMode.ValueType" = LoadMode.LOAD_MODE_APPEND,
+    **other: object,
+) -> str:
     task = await service.upload(datasource=datasource, load_mode=mode, **other)
     ended = await service.ended(task.task_id)
     assert ended.state == TaskState.TASK_STATE_SUCCEEDED, ended
@@ -45,12 +54,17 @@ def datasource() -> str:
     return f"ds_{uuid.uuid4().hex}"
 
 
-async def test_an_undone_load_is_told_of_and_may_be_loaded_again(service: Service, datasource: str) -> None:
+async def test_an_undone_load_is_told_of_and_may_be_loaded_again(
+    service: Service, datasource: str
+) -> None:
     task_id = await load(service, datasource, allow_duplicate=False)
     begun = await revert(service, task_id)
     assert begun.load_state in (LoadState.LOAD_STATE_REVERTING, LoadState.LOAD_STATE_REVERTED)
     undone = await settled(service, task_id)
-    assert (undone.state, undone.load_state) == (TaskState.TASK_STATE_SUCCEEDED, LoadState.LOAD_STATE_REVERTED)
+    assert (undone.state, undone.load_state) == (
+        TaskState.TASK_STATE_SUCCEEDED,
+        LoadState.LOAD_STATE_REVERTED,
+    )
     assert service.loads.rows_of(task_id) == 0
     request = service.loads.removals[-1]
     assert list(request.segment_ids) == [f"segment sluice-{task_id}-1"]
@@ -59,16 +73,25 @@ async def test_an_undone_load_is_told_of_and_may_be_loaded_again(service: Servic
     assert again != task_id
 
 
-async def test_the_events_of_an_undo_follow_the_end_and_end_a_watch(service: Service, datasource: str) -> None:
+async def test_the_events_of_an_undo_follow_the_end_and_end_a_watch(
+    service: Service, datasource: str
+) -> None:
     task_id = await load(service, datasource)
     last = (await service.get(task_id)).last_sequence
     await revert(service, task_id)
     await settled(service, task_id)
     later = await asyncio.wait_for(service.events(task_id, last + 1), 10)
-    assert [event.kind for event in later if event.kind == status_pb2.EVENT_KIND_LOAD_STATE] == [status_pb2.EVENT_KIND_LOAD_STATE] * 2
+    assert [event.kind for event in later if event.kind == status_pb2.EVENT_KIND_LOAD_STATE] == [
+        status_pb2.EVENT_KIND_LOAD_STATE
+    ] * 2
     assert [event.sequence for event in later] == list(range(last + 1, last + 1 + len(later)))
     # The time of the stages is that of the load.
-    assert [timing.stage for timing in (await service.get(task_id)).timings] == ["receive", "validate", "ingest", "verify"]
+    assert [timing.stage for timing in (await service.get(task_id)).timings] == [
+        "receive",
+        "validate",
+        "ingest",
+        "verify",
+    ]
 
 
 async def test_only_what_succeeded_can_be_undone(service: Service) -> None:
@@ -80,14 +103,20 @@ async def test_only_what_succeeded_can_be_undone(service: Service) -> None:
 async def test_a_replace_brings_back_what_it_recorded(service: Service, datasource: str) -> None:
     older = await load(service, datasource)
     service.loads.in_use = [f"segment sluice-{older}-1", "of another program"]
-    # The fake keeps the rows of the replaced load visible, so it stays LIVE; the record before the load is what counts.
+    # The fake keeps the rows of the replaced load visible, so it stays LIVE; the record before the
+    # load is what counts.
     newer = await load(service, datasource, LoadMode.LOAD_MODE_REPLACE)
     await revert(service, newer)
     assert (await settled(service, newer)).load_state == LoadState.LOAD_STATE_REVERTED
-    assert sorted(service.loads.removals[-1].restore_segment_ids) == ["of another program", f"segment sluice-{older}-1"]
+    assert sorted(service.loads.removals[-1].restore_segment_ids) == [
+        "of another program",
+        f"segment sluice-{older}-1",
+    ]
 
 
-async def test_an_undone_load_does_not_come_back_with_a_replace_that_is_undone(service: Service, datasource: str) -> None:
+async def test_an_undone_load_does_not_come_back_with_a_replace_that_is_undone(
+    service: Service, datasource: str
+) -> None:
     older = await load(service, datasource)
     service.loads.in_use = [f"segment sluice-{older}-1"]
     newer = await load(service, datasource, LoadMode.LOAD_MODE_REPLACE)
@@ -98,7 +127,9 @@ async def test_an_undone_load_does_not_come_back_with_a_replace_that_is_undone(s
     assert list(service.loads.removals[-1].restore_segment_ids) == []
 
 
-async def test_a_replace_under_newer_loads_stays_and_they_are_named(service: Service, datasource: str) -> None:
+async def test_a_replace_under_newer_loads_stays_and_they_are_named(
+    service: Service, datasource: str
+) -> None:
     replace = await load(service, datasource, LoadMode.LOAD_MODE_REPLACE)
     on_top = await load(service, datasource, filename="later.csv")
     failure = await refusal(service, replace)
@@ -110,7 +141,9 @@ async def test_a_replace_under_newer_loads_stays_and_they_are_named(service: Ser
     assert (await settled(service, replace)).load_state == LoadState.LOAD_STATE_REVERTED
 
 
-async def test_a_replaced_load_stays_and_its_replacer_is_named(service: Service, datasource: str) -> None:
+async def test_a_replaced_load_stays_and_its_replacer_is_named(
+    service: Service, datasource: str
+) -> None:
     older = await load(service, datasource)
     service.loads.in_use = [f"segment sluice-{older}-1"]
     service.loads.visible[older] = {}
@@ -127,18 +160,25 @@ async def test_a_replaced_load_stays_and_its_replacer_is_named(service: Service,
 
 async def test_what_druid_refuses_stays_as_it_was(service: Service, datasource: str) -> None:
     task_id = await load(service, datasource)
-    service.loads.refusal = errors.error(ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, "Druid has deleted 1 of 1 segments.")
+    service.loads.refusal = errors.error(
+        ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, "Druid has deleted 1 of 1 segments."
+    )
     await revert(service, task_id)
     kept = await settled(service, task_id)
     assert kept.load_state == LoadState.LOAD_STATE_LIVE
     assert "could not be undone" in kept.message
 
 
-async def test_a_load_waits_for_an_undo_in_its_datasource(service: Service, datasource: str) -> None:
+async def test_a_load_waits_for_an_undo_in_its_datasource(
+    service: Service, datasource: str
+) -> None:
     first = await load(service, datasource)
     service.loads.faults = Faults(of=("remove",))
     held = service.loads.faults
-    held.at, held.make = 1, lambda: errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid is away.")
+    held.at, held.make = (
+        1,
+        lambda: errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid is away."),
+    )
     await revert(service, first)
     second = await service.upload(datasource=datasource)
     assert (await service.ended(second.task_id)).state == TaskState.TASK_STATE_SUCCEEDED
@@ -150,7 +190,9 @@ async def test_an_undo_survives_its_worker(services: Services, datasource: str) 
     """The process stops while Druid is asked; the next one goes on."""
     first = await services.start()
     task_id = await load(first, datasource)
-    services.loads.refusal = errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid is away.")
+    services.loads.refusal = errors.error(
+        ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid is away."
+    )
     await revert(first, task_id)
     await first.life.aclose()
     services.loads.refusal = None

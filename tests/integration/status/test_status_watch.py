@@ -1,4 +1,6 @@
-"""Watching on a real PostgreSQL: no gap, no repeat, resumable, and whatever happens to the LISTEN connection."""
+"""Watching on a real PostgreSQL: no gap, no repeat, resumable, and whatever happens to the LISTEN
+connection.
+"""
 
 import asyncio
 
@@ -31,7 +33,9 @@ async def test_a_task_comes_with_its_event(service: Service) -> None:
     assert answer.task.state == TaskState.TASK_STATE_SUCCEEDED
 
 
-async def test_watchers_outlive_the_listen_connection(service: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_watchers_outlive_the_listen_connection(
+    service: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     service.validation.gate.clear()
     task = await service.upload()
     watchers = [asyncio.create_task(service.events(task.task_id)) for _ in range(5)]
@@ -45,7 +49,9 @@ async def test_watchers_outlive_the_listen_connection(service: Service, sql: "as
     await until(lambda: sql.fetchval(LISTENING))
 
 
-async def test_a_slow_watcher_misses_nothing(service: Service, sql: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def test_a_slow_watcher_misses_nothing(
+    service: Service, sql: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     task = await service.create()
     watching = service.stub.WatchTask(status_pb2.WatchTaskRequest(task_id=task.task_id))
     assert (await watching.read()).event.sequence == 1
@@ -56,15 +62,21 @@ async def test_a_slow_watcher_misses_nothing(service: Service, sql: "asyncpg.Con
         task.task_id,
         many,
     )
-    await sql.execute("UPDATE ingestion_tasks SET last_sequence = $2 WHERE task_id = $1", task.task_id, many)
-    assert [(await watching.read()).event.sequence for _ in range(2, many + 1)] == list(range(2, many + 1))
+    await sql.execute(
+        "UPDATE ingestion_tasks SET last_sequence = $2 WHERE task_id = $1", task.task_id, many
+    )
+    assert [(await watching.read()).event.sequence for _ in range(2, many + 1)] == list(
+        range(2, many + 1)
+    )
     watching.cancel()
 
 
 async def test_all_tasks_are_watched_by_position(service: Service) -> None:
     first = await service.upload(datasource="one")
     await service.ended(first.task_id)
-    watching = service.stub.WatchTasks(status_pb2.WatchTasksRequest(datasource="two", from_position=1))
+    watching = service.stub.WatchTasks(
+        status_pb2.WatchTasksRequest(datasource="two", from_position=1)
+    )
     second = await service.upload(datasource="two")
     seen: list[status_pb2.TaskEvent] = []
     while not seen or seen[-1].state != TaskState.TASK_STATE_SUCCEEDED:
@@ -74,12 +86,16 @@ async def test_all_tasks_are_watched_by_position(service: Service) -> None:
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     positions = [event.position for event in seen]
     assert positions == sorted(set(positions))
-    resumed = service.stub.WatchTasks(status_pb2.WatchTasksRequest(datasource="two", from_position=positions[1]))
+    resumed = service.stub.WatchTasks(
+        status_pb2.WatchTasksRequest(datasource="two", from_position=positions[1])
+    )
     assert (await resumed.read()).event == seen[1]
     resumed.cancel()
 
 
-async def test_watchers_of_a_process_that_stops_resume_at_another(services: Services, database_url: str) -> None:
+async def test_watchers_of_a_process_that_stops_resume_at_another(
+    services: Services, database_url: str
+) -> None:
     await migrate(database_url)
     one, two = await services.start(), await services.start()
     services.validation.gate.clear()
@@ -93,7 +109,8 @@ async def test_watchers_of_a_process_that_stops_resume_at_another(services: Serv
             told.set()
 
     watching = asyncio.create_task(watch())
-    # A call that was told nothing yet would be tried again by the client, which waits for the server to come back.
+    # A call that was told nothing yet would be tried again by the client, which waits for the
+    # server to come back.
     await told.wait()
     await one.reached(task.task_id, TaskState.TASK_STATE_VALIDATING)
     await one.life.aclose()

@@ -1,4 +1,6 @@
-"""Webhooks against a real PostgreSQL and a receiver of our own on loopback, which the tests allow."""
+"""Webhooks against a real PostgreSQL and a receiver of our own on loopback, which the tests
+allow.
+"""
 
 import asyncio
 import hashlib
@@ -37,10 +39,20 @@ class Receiver:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        self.got.append((headers | {":request": head[0]}, await reader.readexactly(int(headers["content-length"]))))
+        headers = {
+            name.lower(): value
+            for name, _, value in (line.partition(": ") for line in head[1:] if line)
+        }
+        self.got.append(
+            (
+                headers | {":request": head[0]},
+                await reader.readexactly(int(headers["content-length"])),
+            )
+        )
         status = self.answers.pop(0) if self.answers else 204
-        writer.write(f"HTTP/1.1 {status} x\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 {status} x\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
         await writer.drain()
         writer.close()
 
@@ -49,13 +61,17 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     made = Receiver()
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(await asyncio.start_server(made.answer, "127.0.0.1", 0))
+        server = await stack.enter_async_context(
+            await asyncio.start_server(made.answer, "127.0.0.1", 0)
+        )
         made.port = server.sockets[0].getsockname()[1]
         yield made
 
 
 @pytest.fixture
-async def service(services: Services, sql: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch) -> Service:
+async def service(
+    services: Services, sql: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
+) -> Service:
     monkeypatch.setattr(webhook_sender, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(webhook_sender, "POLL_S", 0.1)
     return await services.start(webhook_allowed_networks=["127.0.0.0/8", "::1/128"])
@@ -66,7 +82,9 @@ async def put(service: Service, url: str) -> status_pb2.SetWebhookResponse:
 
 
 async def deliveries(service: Service) -> list[status_pb2.WebhookDelivery]:
-    answer = await service.stub.ListWebhookDeliveries(status_pb2.ListWebhookDeliveriesRequest(datasource="sales"))
+    answer = await service.stub.ListWebhookDeliveries(
+        status_pb2.ListWebhookDeliveriesRequest(datasource="sales")
+    )
     return list(answer.deliveries)
 
 
@@ -85,11 +103,21 @@ async def test_the_end_of_a_task_is_told_and_signed(service: Service, receiver: 
     assert headers[":request"] == "POST /hook?x=1 HTTP/1.1"
     assert headers["host"] == f"localhost:{receiver.port}"
     moment, _, given = headers["sluice-signature"].removeprefix("t=").partition(",v1=")
-    assert hmac.compare_digest(given, hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest())
+    assert hmac.compare_digest(
+        given, hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    )
     content = json.loads(body)
-    assert (content["task_id"], content["status"], content["error"]) == (task.task_id, "SUCCEEDED", None)
+    assert (content["task_id"], content["status"], content["error"]) == (
+        task.task_id,
+        "SUCCEEDED",
+        None,
+    )
     (delivery,) = await deliveries(service)
-    assert (delivery.attempts, delivery.last_http_status, delivery.id) == (1, 204, content["delivery_id"])
+    assert (delivery.attempts, delivery.last_http_status, delivery.id) == (
+        1,
+        204,
+        content["delivery_id"],
+    )
 
 
 async def test_a_delivery_is_tried_until_it_is_heard(service: Service, receiver: Receiver) -> None:
@@ -107,7 +135,9 @@ async def test_a_delivery_is_tried_until_it_is_heard(service: Service, receiver:
     assert (await deliveries(service))[0].attempts == 4
 
 
-async def test_it_is_given_up_after_its_attempts(service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_given_up_after_its_attempts(
+    service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(webhook_sender, "ATTEMPTS", 2)
     receiver.answers = [500] * 9
     await put(service, receiver.url)
@@ -138,7 +168,9 @@ async def test_a_sender_that_died_is_followed_by_another(
 
     async def told() -> bool:
         # As after the time for which a sender that died had held it.
-        await sql.execute("UPDATE webhook_deliveries SET next_try_at = now() WHERE next_try_at IS NOT NULL")
+        await sql.execute(
+            "UPDATE webhook_deliveries SET next_try_at = now() WHERE next_try_at IS NOT NULL"
+        )
         return (await deliveries(service))[0].delivered
 
     await until(told)
@@ -146,9 +178,14 @@ async def test_a_sender_that_died_is_followed_by_another(
 
 async def test_nothing_is_told_after_it_was_removed(service: Service, receiver: Receiver) -> None:
     await put(service, receiver.url)
-    assert (await service.stub.GetWebhook(status_pb2.GetWebhookRequest(datasource="sales"))).webhook.url == receiver.url
+    assert (
+        await service.stub.GetWebhook(status_pb2.GetWebhookRequest(datasource="sales"))
+    ).webhook.url == receiver.url
     await service.stub.DeleteWebhook(status_pb2.DeleteWebhookRequest(datasource="sales"))
-    assert await code_of(service.stub.GetWebhook(status_pb2.GetWebhookRequest(datasource="sales"))) == "WEBHOOK_NOT_FOUND"
+    assert (
+        await code_of(service.stub.GetWebhook(status_pb2.GetWebhookRequest(datasource="sales")))
+        == "WEBHOOK_NOT_FOUND"
+    )
     task = await service.upload()
     await service.ended(task.task_id)
     assert await deliveries(service) == []
@@ -179,7 +216,9 @@ async def test_what_was_not_delivered_ends_with_its_webhook(
     assert {each.last_error for each in found} == {"The webhook was removed."}
 
 
-async def test_the_secret_is_told_once_and_never_logged(service: Service, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_secret_is_told_once_and_never_logged(
+    service: Service, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     with capture_logs() as lines:
         secret = (await put(service, receiver.url)).secret
@@ -192,7 +231,9 @@ async def test_the_secret_is_told_once_and_never_logged(service: Service, receiv
         await until(told)
     assert len(secret) >= 40
     assert secret not in str(lines) + caplog.text
-    assert secret not in str(await service.stub.GetWebhook(status_pb2.GetWebhookRequest(datasource="sales")))
+    assert secret not in str(
+        await service.stub.GetWebhook(status_pb2.GetWebhookRequest(datasource="sales"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,14 +255,27 @@ async def test_the_secret_is_told_once_and_never_logged(service: Service, receiv
         "http://nobody.invalid/",
     ],
 )
-async def test_targets_off_the_public_internet_are_refused(services: Services, sql: "asyncpg.Connection[asyncpg.Record]", url: str) -> None:
+async def test_targets_off_the_public_internet_are_refused(
+    services: Services, sql: "asyncpg.Connection[asyncpg.Record]", url: str
+) -> None:
     strict = await services.start(pipeline_workers=0)
-    assert await code_of(strict.stub.SetWebhook(status_pb2.SetWebhookRequest(datasource="sales", url=url))) == "WEBHOOK_TARGET_FORBIDDEN"
+    assert (
+        await code_of(
+            strict.stub.SetWebhook(status_pb2.SetWebhookRequest(datasource="sales", url=url))
+        )
+        == "WEBHOOK_TARGET_FORBIDDEN"
+    )
 
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("8.8.8.8", True), ("2001:4860:4860::8888", True), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False), ("224.0.0.1", False)],
+    [
+        ("8.8.8.8", True),
+        ("2001:4860:4860::8888", True),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("224.0.0.1", False),
+    ],
 )
 def test_addresses_that_stand_for_others(address: str, expected: bool) -> None:
     assert may_be_reached(ipaddress.ip_address(address), []) is expected
@@ -233,7 +287,9 @@ async def test_a_name_that_leads_elsewhere_later_is_refused_then(
     """DNS is asked again for every try, and the connection goes to the address that was checked."""
     await put(service, receiver.url)
     real = webhook_targets.may_be_reached
-    monkeypatch.setattr(webhook_targets, "may_be_reached", lambda address, allowed: real(address, []))
+    monkeypatch.setattr(
+        webhook_targets, "may_be_reached", lambda address, allowed: real(address, [])
+    )
     task = await service.upload()
     await service.ended(task.task_id)
 

@@ -1,4 +1,6 @@
-"""The upload service in this process, between the stack's S3 server and a status service in memory."""
+"""The upload service in this process, between the stack's S3 server and a status service in
+memory.
+"""
 
 import gc
 import uuid
@@ -20,12 +22,16 @@ DESCRIPTORS_MORE = 24
 """What gRPC and the libraries keep open for later, over the tests of a file."""
 
 RESIDENT_MORE_MIB = 256
-"""What the allocator and the test itself keep, over the tests of a file: far less than they send."""
+"""What the allocator and the test itself keep, over the tests of a file: far less than they
+send.
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_grows() -> Iterator[None]:
-    """After all tests of a file the process has about the descriptors and the memory that it had before."""
+    """After all tests of a file the process has about the descriptors and the memory that it had
+    before.
+    """
     process = psutil.Process()
     descriptors, resident = process.num_fds(), process.memory_info().rss
     yield
@@ -36,7 +42,9 @@ def nothing_grows() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def bucket_settings(stack: Stack) -> Iterator[S3Settings]:
-    """A bucket that the stack's own upload service does not sweep: it knows nothing of the tasks here."""
+    """A bucket that the stack's own upload service does not sweep: it knows nothing of the tasks
+    here.
+    """
     settings = S3Settings(
         aws_access_key_id=stack.s3_access_key,
         aws_secret_access_key=stack.s3_secret_key,
@@ -77,9 +85,12 @@ async def status() -> AsyncIterator[FakeStatus]:
 
 
 @pytest.fixture
-async def start(status: FakeStatus, bucket: Bucket) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
-    """Starts the service on a bucket, with changed settings; stopped at the end unless the test did. Nothing may be left in
-    the real S3 server then that no task needs."""
+async def start(
+    status: FakeStatus, bucket: Bucket
+) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
+    """Starts the service on a bucket, with changed settings; stopped at the end unless the test
+    did. Nothing may be left in the real S3 server then that no task needs.
+    """
     async with AsyncExitStack() as services:
 
         async def started(of: Bucket, **changes: Any) -> Running:

@@ -1,4 +1,6 @@
-"""A StatusService in memory, over real gRPC: the rules of its proto for what upload calls, and switches to make it fail."""
+"""A StatusService in memory, over real gRPC: the rules of its proto for what upload calls, and
+switches to make it fail.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +17,11 @@ from sluice.common.v1.task_pb2 import TaskState
 from sluice.status.v1 import status_pb2 as pb
 from sluice.status.v1 import status_pb2_grpc
 
-BAD_ENDS = (TaskState.TASK_STATE_REJECTED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_CANCELLED)
+BAD_ENDS = (
+    TaskState.TASK_STATE_REJECTED,
+    TaskState.TASK_STATE_FAILED,
+    TaskState.TASK_STATE_CANCELLED,
+)
 
 
 class FakeStatus(status_pb2_grpc.StatusServiceServicer):
@@ -36,13 +42,17 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
     async def until(self, task_id: str, *states: "TaskState.ValueType") -> pb.Task:
         """The task as soon as it is in one of the states."""
         async with asyncio.timeout(30), self.changed:
-            await self.changed.wait_for(lambda: task_id in self.tasks and self.tasks[task_id].state in states)
+            await self.changed.wait_for(
+                lambda: task_id in self.tasks and self.tasks[task_id].state in states
+            )
         return self.tasks[task_id]
 
     async def until_received(self, size: int) -> pb.ReportReceivingRequest:
         """The first report of so many bytes."""
         async with asyncio.timeout(30), self.changed:
-            await self.changed.wait_for(lambda: any(report.received_size >= size for report in self.reports))
+            await self.changed.wait_for(
+                lambda: any(report.received_size >= size for report in self.reports)
+            )
         return next(report for report in self.reports if report.received_size >= size)
 
     async def _change(self, task: pb.Task) -> None:
@@ -59,15 +69,22 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
 
     def _must_be_pending(self, task: pb.Task, writer: str) -> None:
         if task.state != TaskState.TASK_STATE_PENDING:
-            raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, f"The task is {TaskState.Name(task.state)}.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_STATE_CONFLICT,
+                f"The task is {TaskState.Name(task.state)}.",
+            )
         if writer and writer != self.writers.get(task.task_id):
             raise errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "Another writer began.")
 
-    async def CreateTask(self, request: pb.CreateTaskRequest, context: Any) -> pb.CreateTaskResponse:
+    async def CreateTask(
+        self, request: pb.CreateTaskRequest, context: Any
+    ) -> pb.CreateTaskResponse:
         if self.away:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
         if request.request_id in self.requests:
-            return pb.CreateTaskResponse(task=self.tasks[self.requests[request.request_id]], created=False)
+            return pb.CreateTaskResponse(
+                task=self.tasks[self.requests[request.request_id]], created=False
+            )
         task = pb.Task(
             task_id=request.task_id,
             state=TaskState.TASK_STATE_PENDING,
@@ -88,23 +105,38 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         await self._change(task)
         return pb.CreateTaskResponse(task=task, created=True)
 
-    async def ReportReceiving(self, request: pb.ReportReceivingRequest, context: Any) -> pb.ReportReceivingResponse:
+    async def ReportReceiving(
+        self, request: pb.ReportReceivingRequest, context: Any
+    ) -> pb.ReportReceivingResponse:
         task = await self._task(request.task_id, context)
         if request.begin:
             self.writers[task.task_id] = request.writer
             task.multipart_id = request.multipart_id
         self._must_be_pending(task, request.writer)
-        task.received_size, task.multipart_id = request.received_size, request.multipart_id or task.multipart_id
+        task.received_size, task.multipart_id = (
+            request.received_size,
+            request.multipart_id or task.multipart_id,
+        )
         self.reports.append(request)
         await self._change(task)
         return pb.ReportReceivingResponse(task=task)
 
-    async def CompleteUpload(self, request: pb.CompleteUploadRequest, context: Any) -> pb.CompleteUploadResponse:
+    async def CompleteUpload(
+        self, request: pb.CompleteUploadRequest, context: Any
+    ) -> pb.CompleteUploadResponse:
         task = await self._task(request.task_id, context)
-        same = (task.state, task.file_size, task.sha256) == (TaskState.TASK_STATE_UPLOADED, request.file_size, request.sha256)
+        same = (task.state, task.file_size, task.sha256) == (
+            TaskState.TASK_STATE_UPLOADED,
+            request.file_size,
+            request.sha256,
+        )
         if not same:
             self._must_be_pending(task, request.writer)
-        task.state, task.file_size, task.sha256 = TaskState.TASK_STATE_UPLOADED, request.file_size, request.sha256
+        task.state, task.file_size, task.sha256 = (
+            TaskState.TASK_STATE_UPLOADED,
+            request.file_size,
+            request.sha256,
+        )
         task.received_size, task.multipart_id = request.file_size, ""
         await self._change(task)
         if self.lose_answers_of_complete:
@@ -131,28 +163,42 @@ class FakeStatus(status_pb2_grpc.StatusServiceServicer):
         found = [
             task
             for task in self.tasks.values()
-            if (not request.states or task.state in request.states) and monotonic() - self.touched[task.task_id] >= request.idle_seconds
+            if (not request.states or task.state in request.states)
+            and monotonic() - self.touched[task.task_id] >= request.idle_seconds
         ]
         start = int(request.page_token or 0)
         # Pages of one: whoever reads only the first page is found out.
-        return pb.ListTasksResponse(tasks=found[start : start + 1], next_page_token=str(start + 1) if len(found) > start + 1 else "")
+        return pb.ListTasksResponse(
+            tasks=found[start : start + 1],
+            next_page_token=str(start + 1) if len(found) > start + 1 else "",
+        )
 
-    async def CancelTask(self, request: pb.CancelTaskRequest, context: Any) -> pb.CancelTaskResponse:
+    async def CancelTask(
+        self, request: pb.CancelTaskRequest, context: Any
+    ) -> pb.CancelTaskResponse:
         task = await self._task(request.task_id, context)
         task.state = TaskState.TASK_STATE_CANCELLED
-        task.problem.CopyFrom(errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "The task was cancelled."))
+        task.problem.CopyFrom(
+            errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "The task was cancelled.")
+        )
         await self._change(task)
         return pb.CancelTaskResponse(task=task)
 
-    async def RevertLoad(self, request: pb.RevertLoadRequest, context: Any) -> pb.RevertLoadResponse:
+    async def RevertLoad(
+        self, request: pb.RevertLoadRequest, context: Any
+    ) -> pb.RevertLoadResponse:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
         raise AssertionError("abort raises")
 
-    async def WatchTask(self, request: pb.WatchTaskRequest, context: Any) -> AsyncIterator[pb.WatchTaskResponse]:
+    async def WatchTask(
+        self, request: pb.WatchTaskRequest, context: Any
+    ) -> AsyncIterator[pb.WatchTaskResponse]:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
         yield pb.WatchTaskResponse()
 
-    async def WatchTasks(self, request: pb.WatchTasksRequest, context: Any) -> AsyncIterator[pb.WatchTasksResponse]:
+    async def WatchTasks(
+        self, request: pb.WatchTasksRequest, context: Any
+    ) -> AsyncIterator[pb.WatchTasksResponse]:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not part of this fake")
         yield pb.WatchTasksResponse()
 

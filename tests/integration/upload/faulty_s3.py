@@ -16,7 +16,9 @@ Operation = Literal["put", "open", "part", "complete", "abort", "delete", "list"
 
 @dataclass
 class Fault:
-    """`times` requests of one operation are answered with `status` and the S3 error `code`; when `late`, after they took effect."""
+    """`times` requests of one operation are answered with `status` and the S3 error `code`; when
+    `late`, after they took effect.
+    """
 
     operation: Operation
     times: int
@@ -65,13 +67,17 @@ class FaultyS3:
         self._completed: set[str] = set()
         self._server = DomainDispatcherApplication(create_backend_app)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         operation = _operation(environ)
         self.seen.append(operation)
         if self.forgets and operation == "complete" and environ["QUERY_STRING"] in self._completed:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             return _refused(start_response, "404 Not Found", "NoSuchUpload")
-        fault = next((fault for fault in self.faults if fault.operation == operation and fault.times), None)
+        fault = next(
+            (fault for fault in self.faults if fault.operation == operation and fault.times), None
+        )
         if operation == "complete" and (fault is None or fault.late):
             self._completed.add(environ["QUERY_STRING"])
         if fault is None:

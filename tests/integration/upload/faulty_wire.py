@@ -9,13 +9,16 @@ from typing import Literal
 PIECE = 64 * 1024
 
 Hurt = Literal["flip", "cut", "cut answer", "stall"]
-"""Flip: a bit of what the client sends arrives otherwise. Cut: the connection breaks. Cut answer: it breaks within the next answer. Stall:
-nothing more goes through it."""
+"""Flip: a bit of what the client sends arrives otherwise. Cut: the connection breaks. Cut answer:
+it breaks within the next answer. Stall: nothing more goes through it.
+"""
 
 
 @dataclass
 class Wire:
-    """The next `times` connections that have carried `at` bytes of a client are hurt there; a flip is repeated every `at` bytes."""
+    """The next `times` connections that have carried `at` bytes of a client are hurt there; a flip
+    is repeated every `at` bytes.
+    """
 
     target: tuple[str, int]
     hurt: Hurt = "flip"
@@ -29,7 +32,10 @@ class Wire:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self.target)
         cutting = asyncio.Event()
-        ways = [asyncio.create_task(self._up(reader, up_writer, cutting)), asyncio.create_task(_down(up_reader, writer, cutting))]
+        ways = [
+            asyncio.create_task(self._up(reader, up_writer, cutting)),
+            asyncio.create_task(_down(up_reader, writer, cutting)),
+        ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -38,7 +44,9 @@ class Wire:
             for end in (writer, up_writer):
                 end.transport.abort()
 
-    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cutting: asyncio.Event) -> None:
+    async def _up(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cutting: asyncio.Event
+    ) -> None:
         carried, flips = 0, 0
         while piece := await reader.read(PIECE):
             # Read anew each time, as connections are older than what the test sets.
@@ -56,14 +64,17 @@ class Wire:
                     case "cut answer":
                         cutting.set()
                     case "stall":
-                        # Not one of its own: what nobody else refers to is collected, with the task that waits for it.
+                        # Not one of its own: what nobody else refers to is collected, with the task
+                        # that waits for it.
                         await self.never.wait()
             carried += len(piece)
             writer.write(piece)
             await writer.drain()
 
 
-async def _down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cutting: asyncio.Event) -> None:
+async def _down(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cutting: asyncio.Event
+) -> None:
     with suppress(OSError):
         while piece := await reader.read(PIECE):
             writer.write(piece[:20] if cutting.is_set() else piece)

@@ -53,7 +53,9 @@ class Bucket:
         return [upload["Key"] for upload in answer.get("Uploads", [])]
 
     async def read(self, uri: str) -> bytes:
-        answer = await self.client.get_object(Bucket=self.name, Key=uri.removeprefix(f"s3://{self.name}/"))
+        answer = await self.client.get_object(
+            Bucket=self.name, Key=uri.removeprefix(f"s3://{self.name}/")
+        )
         async with answer["Body"] as body:
             return bytes(await body.read())
 
@@ -61,7 +63,9 @@ class Bucket:
         return not await self.keys() and not await self.open_multiparts()
 
     async def ownerless(self, status: FakeStatus) -> list[str]:
-        """Objects and open multipart uploads of ours that no task needs; of those that the tests put there none is ours."""
+        """Objects and open multipart uploads of ours that no task needs; of those that the tests
+        put there none is ours.
+        """
         kept, receiving = set(), set()
         for task in status.tasks.values():
             key = task.file_uri.removeprefix(f"s3://{self.name}/")
@@ -70,7 +74,9 @@ class Bucket:
             elif task.state == TaskState.TASK_STATE_UPLOADED:
                 kept.add(key)
         ours = [key for key in await self.keys() if key.startswith(names.PREFIX)]
-        objects = [key for key in ours if key not in kept and key.rpartition("/")[0] not in receiving]
+        objects = [
+            key for key in ours if key not in kept and key.rpartition("/")[0] not in receiving
+        ]
         return objects + [key for key in await self.open_multiparts() if key not in receiving]
 
     async def clear(self) -> None:
@@ -98,7 +104,9 @@ class Running:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, status: FakeStatus, bucket: Bucket, **changes: Any) -> "AsyncIterator[Running]":
+    async def start(
+        cls, status: FakeStatus, bucket: Bucket, **changes: Any
+    ) -> "AsyncIterator[Running]":
         settings = Settings(
             **{
                 "bind_addr": "127.0.0.1:0",
@@ -111,15 +119,34 @@ class Running:
             address = f"127.0.0.1:{await build(stack, settings)}"
             channel = channels.connect(address)
             clients.push_async_callback(channel.close)
-            client = await clients.enter_async_context(SluiceClient(address, f"127.0.0.1:{status.port}", NOWHERE, NOWHERE))
-            yield cls(status, bucket, settings, address, upload_pb2_grpc.UploadServiceStub(channel), client, stack)
+            client = await clients.enter_async_context(
+                SluiceClient(address, f"127.0.0.1:{status.port}", NOWHERE, NOWHERE)
+            )
+            yield cls(
+                status,
+                bucket,
+                settings,
+                address,
+                upload_pb2_grpc.UploadServiceStub(channel),
+                client,
+                stack,
+            )
 
     async def create(self, **changes: Any) -> pb.Upload:
-        request = {"request_id": str(uuid.uuid4()), "datasource": "sales", "filename": "Sales 2026.csv", **changes}
-        answer: pb.CreateUploadResponse = await self.stub.CreateUpload(pb.CreateUploadRequest(**request))
+        request = {
+            "request_id": str(uuid.uuid4()),
+            "datasource": "sales",
+            "filename": "Sales 2026.csv",
+            **changes,
+        }
+        answer: pb.CreateUploadResponse = await self.stub.CreateUpload(
+            pb.CreateUploadRequest(**request)
+        )
         return answer.upload
 
-    async def write(self, messages: Iterable[WriteUploadRequest] | AsyncIterator[WriteUploadRequest]) -> pb.Upload:
+    async def write(
+        self, messages: Iterable[WriteUploadRequest] | AsyncIterator[WriteUploadRequest]
+    ) -> pb.Upload:
         answer: pb.WriteUploadResponse = await self.stub.WriteUpload(messages, timeout=60)
         return answer.upload
 
@@ -129,7 +156,10 @@ def header(upload: pb.Upload, offset: int = 0) -> WriteUploadRequest:
 
 
 def chunks(data: bytes, size: int = MIB) -> list[WriteUploadRequest]:
-    return [WriteUploadRequest(chunk=WriteChunk(data=data[start : start + size])) for start in range(0, len(data), size)]
+    return [
+        WriteUploadRequest(chunk=WriteChunk(data=data[start : start + size]))
+        for start in range(0, len(data), size)
+    ]
 
 
 FINISH = WriteUploadRequest(finish=WriteFinish())

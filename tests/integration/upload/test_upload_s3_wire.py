@@ -1,4 +1,6 @@
-"""A line to the real S3 server that breaks, stalls and changes bits: what is stored is right, or the upload has clearly failed."""
+"""A line to the real S3 server that breaks, stalls and changes bits: what is stored is right, or
+the upload has clearly failed.
+"""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,7 +35,9 @@ async def line(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 @pytest.fixture
 async def behind(start: Start, bucket: Bucket, line: Wire) -> Running:
     """The service at the far end of the line; it sweeps all the time."""
-    return await start(bucket, aws_endpoint_url_s3=f"http://127.0.0.1:{line.port}", sweep_interval_s=0.2)
+    return await start(
+        bucket, aws_endpoint_url_s3=f"http://127.0.0.1:{line.port}", sweep_interval_s=0.2
+    )
 
 
 @pytest.mark.parametrize("resumable", [False, True], ids=["at once", "resumable"])
@@ -53,7 +57,9 @@ async def test_a_line_that_hurts_once_is_outlasted_or_told(
             await behind.status.until(upload.upload_id, TaskState.TASK_STATE_FAILED)
             await bucket.until_empty()
             return
-        from_here = (await behind.stub.GetUpload(pb.GetUploadRequest(upload_id=upload.upload_id))).upload.committed_size
+        from_here = (
+            await behind.stub.GetUpload(pb.GetUploadRequest(upload_id=upload.upload_id))
+        ).upload.committed_size
         done = await behind.write([header(upload, from_here), *chunks(DATA[from_here:]), FINISH])
     else:
         done = await behind.write([header(upload), *chunks(DATA), FINISH])

@@ -1,4 +1,6 @@
-"""The service over real gRPC and a real S3 server: what is stored, and what is left after every bad end."""
+"""The service over real gRPC and a real S3 server: what is stored, and what is left after every bad
+end.
+"""
 
 import asyncio
 import hashlib
@@ -36,7 +38,9 @@ def bytes_of(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-async def begun(running: Running, upload: pb.Upload, data: bytes, go_on: asyncio.Event) -> AsyncIterator[WriteUploadRequest]:
+async def begun(
+    running: Running, upload: pb.Upload, data: bytes, go_on: asyncio.Event
+) -> AsyncIterator[WriteUploadRequest]:
     """A stream that stays open after the data until it may end without a finish."""
     yield header(upload)
     for message in chunks(data):
@@ -44,7 +48,9 @@ async def begun(running: Running, upload: pb.Upload, data: bytes, go_on: asyncio
     await go_on.wait()
 
 
-async def has_ended(running: Running, upload: pb.Upload, state: "TaskState.ValueType", code: str) -> None:
+async def has_ended(
+    running: Running, upload: pb.Upload, state: "TaskState.ValueType", code: str
+) -> None:
     """The task has ended so, and nothing of it is stored."""
     ended = await running.status.until(upload.upload_id, state)
     assert errors.code_of(ended.problem.code) == code
@@ -58,7 +64,11 @@ async def test_a_file_is_stored_byte_for_byte(running: Running, tmp_path: Path, 
     path.write_bytes(data)
     task_id = await running.client.upload(path, "sales")
     task = running.status.tasks[task_id]
-    assert (task.state, task.file_size, task.sha256) == (UPLOADED, size, hashlib.sha256(data).digest())
+    assert (task.state, task.file_size, task.sha256) == (
+        UPLOADED,
+        size,
+        hashlib.sha256(data).digest(),
+    )
     assert (task.filename, task.datasource) == ("Umsätze 2026.csv", "sales")
     assert await running.bucket.read(task.file_uri) == data
     assert await running.bucket.open_multiparts() == []
@@ -90,18 +100,28 @@ async def test_the_same_request_is_not_received_twice(running: Running, tmp_path
 
 async def test_an_upload_is_shown_as_it_stands(running: Running) -> None:
     upload = await running.create(size=3)
-    assert (upload.state, upload.committed_size, upload.size) == (TaskState.TASK_STATE_PENDING, 0, 3)
+    assert (upload.state, upload.committed_size, upload.size) == (
+        TaskState.TASK_STATE_PENDING,
+        0,
+        3,
+    )
     assert (upload.max_size, upload.chunk_size) == (500 * MIB, MIB)
     assert upload.expire_time.seconds > 0
     done = await running.write([header(upload), *chunks(b"a,b"), FINISH])
     shown = (await running.stub.GetUpload(pb.GetUploadRequest(upload_id=upload.upload_id))).upload
     assert MessageToDict(shown) == MessageToDict(done)
-    assert (shown.state, shown.committed_size, shown.sha256) == (UPLOADED, 3, hashlib.sha256(b"a,b").digest())
+    assert (shown.state, shown.committed_size, shown.sha256) == (
+        UPLOADED,
+        3,
+        hashlib.sha256(b"a,b").digest(),
+    )
     assert not shown.HasField("expire_time")
 
 
 @pytest.mark.parametrize(("trusted", "client"), [("", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")])
-async def test_only_a_trusted_caller_says_whose_an_upload_is(start: Start, bucket: Bucket, trusted: str, client: str) -> None:
+async def test_only_a_trusted_caller_says_whose_an_upload_is(
+    start: Start, bucket: Bucket, trusted: str, client: str
+) -> None:
     settings = {"trusted_gateways": trusted} if trusted else {}
     running = await start(bucket, **settings)
     upload = await running.create(client="198.51.100.7")
@@ -109,8 +129,12 @@ async def test_only_a_trusted_caller_says_whose_an_upload_is(start: Start, bucke
     await running.stub.AbortUpload(pb.AbortUploadRequest(upload_id=upload.upload_id))
 
 
-async def test_a_client_does_not_evade_its_limit_under_another_name(start: Start, bucket: Bucket) -> None:
-    running = await start(bucket, trusted_gateways="10.0.0.0/8", max_concurrent_uploads_per_client=1)
+async def test_a_client_does_not_evade_its_limit_under_another_name(
+    start: Start, bucket: Bucket
+) -> None:
+    running = await start(
+        bucket, trusted_gateways="10.0.0.0/8", max_concurrent_uploads_per_client=1
+    )
     first, go_on = await running.create(client="one"), asyncio.Event()
     call = running.stub.WriteUpload(begun(running, first, bytes_of(9 * MIB), go_on))
     await running.status.until_received(9 * MIB)
@@ -131,7 +155,9 @@ async def test_progress_is_told_while_bytes_arrive(running: Running) -> None:
 
 
 @pytest.mark.parametrize("size", [0, MIB, 20 * MIB])
-async def test_a_stream_that_ends_without_finish_leaves_nothing(running: Running, size: int) -> None:
+async def test_a_stream_that_ends_without_finish_leaves_nothing(
+    running: Running, size: int
+) -> None:
     upload = await running.create()
     error, status = await refusal(running.write([header(upload), *chunks(bytes_of(size))]))
     assert (error.code, status) == ("CLIENT_GONE", grpc.StatusCode.CANCELLED)
@@ -145,7 +171,10 @@ async def test_a_client_that_is_killed_leaves_nothing(running: Running) -> None:
         running.address,
         f"127.0.0.1:{running.status.port}",
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("protos", "client"))},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("protos", "client")),
+        },
     )
     try:
         report = await running.status.until_received(20 * MIB)
@@ -160,7 +189,9 @@ async def test_a_client_that_is_killed_leaves_nothing(running: Running) -> None:
 async def test_a_silent_client_is_cut_off(start: Start, bucket: Bucket) -> None:
     running = await start(bucket, upload_idle_timeout_s=0.3)
     upload = await running.create()
-    error, status = await refusal(running.write(begun(running, upload, bytes_of(9 * MIB), asyncio.Event())))
+    error, status = await refusal(
+        running.write(begun(running, upload, bytes_of(9 * MIB), asyncio.Event()))
+    )
     assert (error.code, status) == ("UPLOAD_STALLED", grpc.StatusCode.DEADLINE_EXCEEDED)
     await has_ended(running, upload, CANCELLED, "UPLOAD_STALLED")
 
@@ -171,7 +202,9 @@ async def test_a_file_that_is_too_long_is_refused(start: Start, bucket: Bucket, 
     error, status = await refusal(running.create(size=limit + 1))
     assert (error.code, status) == ("FILE_TOO_LARGE", grpc.StatusCode.RESOURCE_EXHAUSTED)
     upload = await running.create()
-    error, status = await refusal(running.write(begun(running, upload, bytes_of(limit + 1), asyncio.Event())))
+    error, status = await refusal(
+        running.write(begun(running, upload, bytes_of(limit + 1), asyncio.Event()))
+    )
     assert (error.code, status) == ("FILE_TOO_LARGE", grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert error.metadata == {"limit_bytes": str(limit)}
     await has_ended(running, upload, REJECTED, "FILE_TOO_LARGE")
@@ -189,9 +222,17 @@ async def test_an_empty_file_is_refused(running: Running, tmp_path: Path) -> Non
 
 async def test_an_abort_is_handed_on(running: Running) -> None:
     upload = await running.create()
-    problem = errors.problem(ErrorReason.ERROR_REASON_SECOND_FILE, "A second file came in the form.", value="b.csv")
+    problem = errors.problem(
+        ErrorReason.ERROR_REASON_SECOND_FILE, "A second file came in the form.", value="b.csv"
+    )
     error, status = await refusal(
-        running.write([header(upload), *chunks(bytes_of(9 * MIB)), WriteUploadRequest(abort=WriteAbort(problem=problem))])
+        running.write(
+            [
+                header(upload),
+                *chunks(bytes_of(9 * MIB)),
+                WriteUploadRequest(abort=WriteAbort(problem=problem)),
+            ]
+        )
     )
     assert (error.problem, status) == (problem, grpc.StatusCode.INVALID_ARGUMENT)
     await has_ended(running, upload, REJECTED, "SECOND_FILE")
@@ -207,14 +248,18 @@ async def test_an_abort_is_handed_on(running: Running) -> None:
 )
 async def test_a_damaged_file_is_refused(running: Running, damage: WriteUploadRequest) -> None:
     upload = await running.create()
-    error, status = await refusal(running.write([header(upload), *chunks(bytes_of(9 * MIB)), damage]))
+    error, status = await refusal(
+        running.write([header(upload), *chunks(bytes_of(9 * MIB)), damage])
+    )
     assert (error.code, status) == ("CHECKSUM_MISMATCH", grpc.StatusCode.DATA_LOSS)
     await has_ended(running, upload, REJECTED, "CHECKSUM_MISMATCH")
 
 
 async def test_a_message_that_breaks_its_rule_ends_the_upload(running: Running) -> None:
     upload = await running.create()
-    error, status = await refusal(running.write([header(upload), *chunks(bytes_of(9 * MIB)), WriteUploadRequest()]))
+    error, status = await refusal(
+        running.write([header(upload), *chunks(bytes_of(9 * MIB)), WriteUploadRequest()])
+    )
     assert (error.code, status) == ("REQUEST_INVALID", grpc.StatusCode.INVALID_ARGUMENT)
     await has_ended(running, upload, REJECTED, "REQUEST_INVALID")
 
@@ -236,7 +281,9 @@ async def test_the_object_is_deleted_once_the_task_is_terminal(running: Running)
     delete = pb.DeleteObjectsRequest(task_id=upload.upload_id)
     error, _ = await refusal(running.stub.DeleteObjects(delete))
     assert (error.code, error.metadata) == ("STATE_CONFLICT", {"state": "UPLOADED"})
-    error, _ = await refusal(running.stub.AbortUpload(pb.AbortUploadRequest(upload_id=upload.upload_id)))
+    error, _ = await refusal(
+        running.stub.AbortUpload(pb.AbortUploadRequest(upload_id=upload.upload_id))
+    )
     assert error.code == "UPLOAD_CLOSED"
     running.status.tasks[upload.upload_id].state = TaskState.TASK_STATE_SUCCEEDED
     for _ in range(2):
@@ -285,9 +332,13 @@ async def test_a_stop_ends_what_is_being_received(status: FakeStatus, bucket: Bu
         assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
-async def test_the_uploads_of_a_killed_process_are_ended_by_another(running: Running, status: FakeStatus, start: Start) -> None:
+async def test_the_uploads_of_a_killed_process_are_ended_by_another(
+    running: Running, status: FakeStatus, start: Start
+) -> None:
     settings = running.bucket.settings.model_dump()
-    environment = {name.upper(): str(value) for name, value in settings.items() if value is not None}
+    environment = {
+        name.upper(): str(value) for name, value in settings.items() if value is not None
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -307,7 +358,9 @@ async def test_the_uploads_of_a_killed_process_are_ended_by_another(running: Run
         port = await _port(process.stderr)
         channel = channels.connect(f"127.0.0.1:{port}")
         upload = await running.create()
-        call = type(running.stub)(channel).WriteUpload(begun(running, upload, bytes_of(20 * MIB), asyncio.Event()))
+        call = type(running.stub)(channel).WriteUpload(
+            begun(running, upload, bytes_of(20 * MIB), asyncio.Event())
+        )
         await status.until_received(20 * MIB)
         process.send_signal(signal.SIGKILL)
         _, code = await refusal(call)
@@ -335,7 +388,9 @@ async def _port(log: asyncio.StreamReader) -> int:
 async def test_it_serves_while_the_object_store_answers(running: Running) -> None:
     async with asyncio.timeout(10):
         channel = channels.connect(running.address)
-        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="sluice.upload.v1.UploadService"))
+        watched = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service="sluice.upload.v1.UploadService")
+        )
         async for answer in watched:
             if answer.status == health_pb2.HealthCheckResponse.SERVING:
                 break
@@ -344,7 +399,9 @@ async def test_it_serves_while_the_object_store_answers(running: Running) -> Non
 
 
 @pytest.mark.parametrize("by", ["channel", "client"])
-async def test_a_refusal_arrives_whole_while_the_client_still_sends(start: Start, bucket: Bucket, by: str) -> None:
+async def test_a_refusal_arrives_whole_while_the_client_still_sends(
+    start: Start, bucket: Bucket, by: str
+) -> None:
     running = await start(bucket, max_file_size_bytes=MIB)
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -39,7 +39,9 @@ async def start(bucket: Bucket, tmp_path: Path) -> AsyncIterator[Callable[..., A
     async with AsyncExitStack() as services:
 
         async def started(**changes: Any) -> Running:
-            return await services.enter_async_context(Running.start(bucket, tmp_path / "spool", **changes))
+            return await services.enter_async_context(
+                Running.start(bucket, tmp_path / "spool", **changes)
+            )
 
         yield started
 

@@ -34,7 +34,9 @@ class Bucket:
 
     async def get(self, uri: str) -> bytes:
         """An object's bytes."""
-        answer = await self.client.get_object(Bucket=self.name, Key=uri.removeprefix(f"s3://{self.name}/"))
+        answer = await self.client.get_object(
+            Bucket=self.name, Key=uri.removeprefix(f"s3://{self.name}/")
+        )
         return await answer["Body"].read()
 
     async def keys(self, prefix: str = "") -> list[str]:
@@ -66,7 +68,9 @@ class Running:
         }
         return pb.ValidateObjectRequest(**{**fields, **more})
 
-    async def validate(self, request: pb.ValidateObjectRequest) -> tuple[list[pb.ValidationProgress], pb.Report]:
+    async def validate(
+        self, request: pb.ValidateObjectRequest
+    ) -> tuple[list[pb.ValidationProgress], pb.Report]:
         """Progress and the report."""
         steps = [step async for step in self.stub.ValidateObject(request)]
         assert [step.WhichOneof("step") for step in steps[-1:]] == ["report"]
@@ -82,7 +86,14 @@ class Running:
     @asynccontextmanager
     async def start(cls, bucket: Bucket, spool: Path, **changes: Any) -> AsyncIterator["Running"]:
         """Starts the service on a free port."""
-        settings = Settings(**{**bucket.settings.model_dump(), "bind_addr": "127.0.0.1:0", "spool_dir": spool, **changes})
+        settings = Settings(
+            **{
+                **bucket.settings.model_dump(),
+                "bind_addr": "127.0.0.1:0",
+                "spool_dir": spool,
+                **changes,
+            }
+        )
         async with AsyncExitStack() as client, AsyncExitStack() as service:
             port = await build(service, settings)
             channel = channels.connect(f"127.0.0.1:{port}")

@@ -26,7 +26,10 @@ CHUNK = 512 * 1024
 
 def chunks(data: bytes) -> list[pb.InspectRequest]:
     """The file in pieces."""
-    return [pb.InspectRequest(chunk=pb.InspectChunk(data=data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
+    return [
+        pb.InspectRequest(chunk=pb.InspectChunk(data=data[at : at + CHUNK]))
+        for at in range(0, len(data), CHUNK)
+    ]
 
 
 def whole(task_id: str, filename: str, data: bytes, **header: object) -> list[pb.InspectRequest]:
@@ -35,8 +38,12 @@ def whole(task_id: str, filename: str, data: bytes, **header: object) -> list[pb
     return [first, *chunks(data), pb.InspectRequest(finish=pb.InspectFinish(file_size=len(data)))]
 
 
-async def inspect(running: Running, messages: Iterable[pb.InspectRequest], *, held: bool = False) -> list[pb.InspectResponse]:
-    """All answers. `held` keeps the stream open after the messages: a client that still sends may not hear why it was refused."""
+async def inspect(
+    running: Running, messages: Iterable[pb.InspectRequest], *, held: bool = False
+) -> list[pb.InspectResponse]:
+    """All answers. `held` keeps the stream open after the messages: a client that still sends may
+    not hear why it was refused.
+    """
 
     async def sent() -> AsyncIterator[pb.InspectRequest]:
         for message in messages:
@@ -48,7 +55,9 @@ async def inspect(running: Running, messages: Iterable[pb.InspectRequest], *, he
 
 
 def comparable(report: pb.Report) -> pb.Report:
-    """The report without what tells two runs apart: the task, where its files are, and how long it took."""
+    """The report without what tells two runs apart: the task, where its files are, and how long it
+    took.
+    """
     made = pb.Report()
     made.CopyFrom(report)
     made.ClearField("timings")
@@ -63,29 +72,44 @@ def comparable(report: pb.Report) -> pb.Report:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-async def test_the_same_bytes_give_the_same_report_on_both_ways(running: Running, damaged: bool) -> None:
+async def test_the_same_bytes_give_the_same_report_on_both_ways(
+    running: Running, damaged: bool
+) -> None:
     data = sales(100_000)
     if damaged:
         lines = data.split(b"\n")
-        lines[70], lines[50_000], lines[-2] = b"2024-01-01,short", b'2024-01-01,"open,Customer,1,2', b"never,Region,Customer,1,2"
+        lines[70], lines[50_000], lines[-2] = (
+            b"2024-01-01,short",
+            b'2024-01-01,"open,Customer,1,2',
+            b"never,Region,Customer,1,2",
+        )
         data = b"\n".join(lines)
     request = await running.request(data, "sales.csv")
     answers = await inspect(running, whole(request.task_id, "sales.csv", data))
     assert [answer.WhichOneof("step") for answer in answers][-1] == "verdict"
     # The object is gone: what is validated are the bytes that were inspected.
-    await running.bucket.client.delete_object(Bucket=running.bucket.name, Key=request.file_uri.removeprefix(f"s3://{running.bucket.name}/"))
+    await running.bucket.client.delete_object(
+        Bucket=running.bucket.name,
+        Key=request.file_uri.removeprefix(f"s3://{running.bucket.name}/"),
+    )
     _, teed = await running.validate(request)
     fetched = await running.report(data, "sales.csv")
     assert comparable(teed) == comparable(fetched)
     verdict = answers[-1].verdict
     assert (verdict.verdict, verdict.summary) == (teed.verdict, teed.summary)
-    assert (verdict.rows_read, verdict.rows_rejected, verdict.rows_skipped) == (teed.rows_read, teed.rows_rejected, teed.rows_skipped)
+    assert (verdict.rows_read, verdict.rows_rejected, verdict.rows_skipped) == (
+        teed.rows_read,
+        teed.rows_rejected,
+        teed.rows_skipped,
+    )
     assert list(running.spool.glob("*/job-*")) == []
 
 
 async def test_the_last_bytes_on_their_way_are_waited_for(running: Running) -> None:
     data = sales(1000)
-    request = await running.request(data, "sales.csv", file_uri=f"s3://{running.bucket.name}/uploads/none")
+    request = await running.request(
+        data, "sales.csv", file_uri=f"s3://{running.bucket.name}/uploads/none"
+    )
     header, *chunked, finish = whole(request.task_id, "sales.csv", data)
     received, completed = asyncio.Event(), asyncio.Event()
 
@@ -147,10 +171,17 @@ async def test_a_file_whose_reader_is_killed_while_it_arrives_is_read_later(
     assert (report.verdict, report.rows_loadable) == (Verdict.VERDICT_PASSED, 1000)
 
 
-async def test_other_rules_than_were_told_early_are_judged_on_the_same_bytes(running: Running) -> None:
+async def test_other_rules_than_were_told_early_are_judged_on_the_same_bytes(
+    running: Running,
+) -> None:
     data = sales(100)
     rules = [pb.Rule(name="min_columns", limit=9)]
-    request = await running.request(data, "sales.csv", policy=pb.Policy(rules=rules), file_uri=f"s3://{running.bucket.name}/uploads/none")
+    request = await running.request(
+        data,
+        "sales.csv",
+        policy=pb.Policy(rules=rules),
+        file_uri=f"s3://{running.bucket.name}/uploads/none",
+    )
     answers = await inspect(running, whole(request.task_id, "sales.csv", data))
     assert answers[-1].verdict.verdict == Verdict.VERDICT_PASSED
     _, report = await running.validate(request)
@@ -163,10 +194,17 @@ async def test_other_rules_than_were_told_early_are_judged_on_the_same_bytes(run
         ("sales.csv", b"day,region,customer,quantity,amount", "NO_TIME_COLUMN", True),
         ("sales.xlsx", b"order_date,region,customer,quantity,amount", "FILE_TYPE_MISMATCH", True),
         ("sales.csv", b"PK\x03\x04,region,customer,quantity,amount", "FILE_TYPE_MISMATCH", True),
-        ("sales.csv", b'order_date,region,customer,quantity,amount\n2024-01-01,"b"roken,Customer,1,2', "QUOTE_BROKEN", False),
+        (
+            "sales.csv",
+            b'order_date,region,customer,quantity,amount\n2024-01-01,"b"roken,Customer,1,2',
+            "QUOTE_BROKEN",
+            False,
+        ),
     ],
 )
-async def test_it_speaks_before_the_file_is_there(running: Running, filename: str, header: bytes, code: str, certain: bool) -> None:
+async def test_it_speaks_before_the_file_is_there(
+    running: Running, filename: str, header: bytes, code: str, certain: bool
+) -> None:
     rows = sales(100_000).partition(b"\n")[2]
     data = header + b"\n" + rows
     sending: asyncio.Queue[pb.InspectRequest] = asyncio.Queue()
@@ -180,7 +218,10 @@ async def test_it_speaks_before_the_file_is_there(running: Running, filename: st
     call = running.stub.Inspect(sent())
     async for answer in call:
         assert errors.code_of(answer.finding.problem.code) == code
-        assert (answer.finding.certain, answer.finding.received_size < 10 * len(data)) == (certain, True)
+        assert (answer.finding.certain, answer.finding.received_size < 10 * len(data)) == (
+            certain,
+            True,
+        )
         break
     call.cancel()
     while list(running.spool.glob("*/job-*")):  # noqa: ASYNC110 - the service is another part of this process and sets no event
@@ -207,16 +248,34 @@ async def test_messages_out_of_order_are_refused(running: Running) -> None:
     assert await failing(running, messages[1:2]) == "REQUEST_INVALID"
     assert await failing(running, messages[:-1], held=False) == "REQUEST_INVALID"
     assert await failing(running, [messages[0], messages[0]]) == "REQUEST_INVALID"
-    assert await failing(running, [*messages[:-1], pb.InspectRequest(finish=pb.InspectFinish(file_size=1))]) == "REQUEST_INVALID"
+    assert (
+        await failing(
+            running, [*messages[:-1], pb.InspectRequest(finish=pb.InspectFinish(file_size=1))]
+        )
+        == "REQUEST_INVALID"
+    )
     assert list(running.spool.glob("*/job-*")) == []
 
 
 async def test_without_a_place_it_is_refused(start: Start) -> None:
     running = await start(max_inspections=0)
-    assert await failing(running, whole(str(uuid.uuid4()), "sales.csv", sales(10))[:1]) == "INSPECTION_REFUSED"
+    assert (
+        await failing(running, whole(str(uuid.uuid4()), "sales.csv", sales(10))[:1])
+        == "INSPECTION_REFUSED"
+    )
 
 
 async def test_a_file_beyond_its_space_is_refused(start: Start) -> None:
     running = await start(spool_max_bytes=10 * 1024**2, max_inspections=1, max_children=1)
-    assert await failing(running, whole(str(uuid.uuid4()), "sales.csv", b"", file_size=6 * 1024**2)[:1]) == "INSPECTION_REFUSED"
-    assert await failing(running, whole(str(uuid.uuid4()), "sales.csv", many_sales()[: 6 * 1024**2])[:12]) == "INSPECTION_REFUSED"
+    assert (
+        await failing(
+            running, whole(str(uuid.uuid4()), "sales.csv", b"", file_size=6 * 1024**2)[:1]
+        )
+        == "INSPECTION_REFUSED"
+    )
+    assert (
+        await failing(
+            running, whole(str(uuid.uuid4()), "sales.csv", many_sales()[: 6 * 1024**2])[:12]
+        )
+        == "INSPECTION_REFUSED"
+    )

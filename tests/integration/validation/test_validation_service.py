@@ -29,7 +29,10 @@ Start = Callable[..., Awaitable[Running]]
 def sales(rows: int) -> bytes:
     """A plain table of sales."""
     lines = ["order_date,region,customer,quantity,amount"]
-    lines += [f"2024-{i % 12 + 1:02}-{i % 28 + 1:02},Region {i % 4},Customer {i % 97},{i % 13},{i % 997 / 4}" for i in range(rows)]
+    lines += [
+        f"2024-{i % 12 + 1:02}-{i % 28 + 1:02},Region {i % 4},Customer {i % 97},{i % 13},{i % 997 / 4}"
+        for i in range(rows)
+    ]
     return "\n".join(lines).encode()
 
 
@@ -41,7 +44,11 @@ def many_sales() -> bytes:
 
 def child_pids() -> set[int]:
     """Processes that read files for this one."""
-    return {process.pid for process in psutil.Process().children(recursive=True) if _reads_files(process)}
+    return {
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if _reads_files(process)
+    }
 
 
 def _reads_files(process: psutil.Process) -> bool:
@@ -67,11 +74,25 @@ async def test_a_regular_csv_gives_a_report_and_sorted_parts(running: Running) -
     request = await running.request(sales(1000), "sales.csv")
     progress, report = await running.validate(request)
     assert report.verdict == Verdict.VERDICT_PASSED, report.summary
-    assert (report.rows_read, report.rows_loadable, report.rows_rejected, report.rows_skipped) == (1000, 1000, 0, 0)
+    assert (report.rows_read, report.rows_loadable, report.rows_rejected, report.rows_skipped) == (
+        1000,
+        1000,
+        0,
+        0,
+    )
     assert report.sha256 == request.sha256
     assert {step.phase for step in progress} >= {"fetch", "scan", "parts"}
-    assert {timing.step for timing in report.timings} >= {"fetch", "parse", "scan", "verdict", "parts", "store"}
-    assert [part.uri for part in report.parts] == [f"s3://{running.bucket.name}/tasks/{request.task_id}/1/parts/000.csv"]
+    assert {timing.step for timing in report.timings} >= {
+        "fetch",
+        "parse",
+        "scan",
+        "verdict",
+        "parts",
+        "store",
+    }
+    assert [part.uri for part in report.parts] == [
+        f"s3://{running.bucket.name}/tasks/{request.task_id}/1/parts/000.csv"
+    ]
     text = await running.bucket.get(report.parts[0].uri)
     assert len(text) == report.parts[0].size
     rows = list(csv.DictReader(io.StringIO(text.decode())))
@@ -87,7 +108,10 @@ async def test_a_regular_csv_gives_a_report_and_sorted_parts(running: Running) -
 async def test_a_repeat_gives_the_same_report_without_reading_again(running: Running) -> None:
     request = await running.request(sales(50), "sales.csv")
     _, first = await running.validate(request)
-    await running.bucket.client.delete_object(Bucket=running.bucket.name, Key=request.file_uri.removeprefix(f"s3://{running.bucket.name}/"))
+    await running.bucket.client.delete_object(
+        Bucket=running.bucket.name,
+        Key=request.file_uri.removeprefix(f"s3://{running.bucket.name}/"),
+    )
     progress, second = await running.validate(request)
     assert (second, progress) == (first, [])
     answer = await running.stub.GetReport(pb.GetReportRequest(task_id=request.task_id, attempt=1))
@@ -96,21 +120,30 @@ async def test_a_repeat_gives_the_same_report_without_reading_again(running: Run
 
 async def test_a_report_that_does_not_exist_is_not_found(running: Running) -> None:
     with pytest.raises(grpc.RpcError) as failure:
-        await running.stub.GetReport(pb.GetReportRequest(task_id="00000000-0000-4000-8000-000000000000", attempt=1))
+        await running.stub.GetReport(
+            pb.GetReportRequest(task_id="00000000-0000-4000-8000-000000000000", attempt=1)
+        )
     assert errors.from_rpc(failure.value, "validation").code == "REPORT_NOT_FOUND"
 
 
 async def test_what_was_derived_is_deleted_and_no_more(running: Running) -> None:
-    one, other = await running.request(sales(20), "a.csv"), await running.request(sales(20), "b.csv")
+    one, other = (
+        await running.request(sales(20), "a.csv"),
+        await running.request(sales(20), "b.csv"),
+    )
     for request in (one, other):
         await running.validate(request)
     deleted = await running.stub.DeleteResults(pb.DeleteResultsRequest(task_id=one.task_id))
     assert deleted.deleted >= 2
-    assert (await running.stub.DeleteResults(pb.DeleteResultsRequest(task_id=one.task_id))).deleted == 0
+    assert (
+        await running.stub.DeleteResults(pb.DeleteResultsRequest(task_id=one.task_id))
+    ).deleted == 0
     with pytest.raises(grpc.RpcError) as gone:
         await running.stub.GetReport(pb.GetReportRequest(task_id=one.task_id, attempt=1))
     assert errors.from_rpc(gone.value, "validation").code == "REPORT_NOT_FOUND"
-    assert (await running.stub.GetReport(pb.GetReportRequest(task_id=other.task_id, attempt=1))).report.task_id == other.task_id
+    assert (
+        await running.stub.GetReport(pb.GetReportRequest(task_id=other.task_id, attempt=1))
+    ).report.task_id == other.task_id
 
 
 async def test_refused_rows_are_served_with_their_lines(running: Running) -> None:
@@ -123,7 +156,12 @@ async def test_refused_rows_are_served_with_their_lines(running: Running) -> Non
     assert report.verdict == Verdict.VERDICT_PASSED
     assert (report.rows_read, report.rows_loadable, report.rows_rejected) == (200, 197, 3)
     assert [reject.line for reject in report.first_rejects] == [11, 21, 31]
-    pieces = [answer.data async for answer in running.stub.GetRejects(pb.GetRejectsRequest(task_id=request.task_id, attempt=1))]
+    pieces = [
+        answer.data
+        async for answer in running.stub.GetRejects(
+            pb.GetRejectsRequest(task_id=request.task_id, attempt=1)
+        )
+    ]
     rows = list(csv.DictReader(io.StringIO(b"".join(pieces).decode())))
     assert [(row[f"line of {request.task_id}"], row["reason"]) for row in rows] == [
         ("11", "ROW_TOO_SHORT"),
@@ -132,21 +170,33 @@ async def test_refused_rows_are_served_with_their_lines(running: Running) -> Non
     ]
     assert rows[1]["region"] == "'=cmd()"
     for _ in range(2):
-        wanted = pb.GetRejectsRequest(task_id=request.task_id, attempt=1, format=pb.RejectsFormat.REJECTS_FORMAT_XLSX)
+        wanted = pb.GetRejectsRequest(
+            task_id=request.task_id, attempt=1, format=pb.RejectsFormat.REJECTS_FORMAT_XLSX
+        )
         workbook = b"".join([answer.data async for answer in running.stub.GetRejects(wanted)])
         again = await running.report(workbook, "rejects.xlsx")
-        # In a workbook no row is too short and no quote is broken: what is still refused is the row without a time.
+        # In a workbook no row is too short and no quote is broken: what is still refused is the row
+        # without a time.
         assert (again.rejects_of, again.rows_read, again.rows_rejected) == (request.task_id, 3, 1)
 
 
 async def test_no_refused_row_means_no_rejects(running: Running) -> None:
     request = await running.request(sales(10), "sales.csv")
     await running.validate(request)
-    assert [answer async for answer in running.stub.GetRejects(pb.GetRejectsRequest(task_id=request.task_id, attempt=1))] == []
+    assert [
+        answer
+        async for answer in running.stub.GetRejects(
+            pb.GetRejectsRequest(task_id=request.task_id, attempt=1)
+        )
+    ] == []
 
 
-@pytest.mark.parametrize("change", [{"sha256": bytes(32)}, {"file_size": 17}, {"file_uri": "s3://BUCKET/uploads/none"}])
-async def test_another_object_than_was_uploaded_is_lost(running: Running, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"sha256": bytes(32)}, {"file_size": 17}, {"file_uri": "s3://BUCKET/uploads/none"}]
+)
+async def test_another_object_than_was_uploaded_is_lost(
+    running: Running, change: dict[str, object]
+) -> None:
     if "file_uri" in change:
         change = {"file_uri": f"s3://{running.bucket.name}/uploads/none"}
     request = await running.request(sales(10), "sales.csv", **change)
@@ -214,13 +264,23 @@ async def test_a_cancelled_call_ends_its_child_and_leaves_nothing(running: Runni
 
 
 @pytest.mark.parametrize(
-    "limit", [{"child_memory_bytes": 128 * 1024**2}, {"child_timeout_s": 0.2}, {"spool_max_bytes": 100 * 1024**2}, {"max_columns": 4}]
+    "limit",
+    [
+        {"child_memory_bytes": 128 * 1024**2},
+        {"child_timeout_s": 0.2},
+        {"spool_max_bytes": 100 * 1024**2},
+        {"max_columns": 4},
+    ],
 )
-async def test_a_file_that_takes_too_much_is_rejected(start: Start, limit: dict[str, object]) -> None:
+async def test_a_file_that_takes_too_much_is_rejected(
+    start: Start, limit: dict[str, object]
+) -> None:
     running = await start(**limit, max_children=1)
     report = await running.report(many_sales(), "sales.csv")
     assert report.verdict == Verdict.VERDICT_REJECTED
-    assert [problem.code for problem in report.problems] == [ErrorReason.ERROR_REASON_RESOURCE_LIMIT]
+    assert [problem.code for problem in report.problems] == [
+        ErrorReason.ERROR_REASON_RESOURCE_LIMIT
+    ]
     assert report.summary
 
 
@@ -232,9 +292,13 @@ async def test_files_beyond_the_places_wait(start: Start) -> None:
     assert sum(any(step.phase == "queued" for step in progress) for progress, _ in results) == 2
 
 
-async def test_stopping_the_service_leaves_no_child_and_no_file(bucket: Bucket, tmp_path: Path) -> None:
+async def test_stopping_the_service_leaves_no_child_and_no_file(
+    bucket: Bucket, tmp_path: Path
+) -> None:
     async with Running.start(bucket, tmp_path, shutdown_grace_s=0.1) as running:
-        validating = asyncio.create_task(running.validate(await running.request(many_sales(), "sales.csv")))
+        validating = asyncio.create_task(
+            running.validate(await running.request(many_sales(), "sales.csv"))
+        )
         await until(lambda: bool(list(tmp_path.glob("*/job-*"))))
         assert child_pids()
     with pytest.raises(grpc.RpcError):
@@ -244,7 +308,9 @@ async def test_stopping_the_service_leaves_no_child_and_no_file(bucket: Bucket, 
     assert await bucket.keys("tasks/") == []
 
 
-async def test_what_a_killed_service_left_in_the_spool_goes_with_the_next_start(start: Start, tmp_path: Path) -> None:
+async def test_what_a_killed_service_left_in_the_spool_goes_with_the_next_start(
+    start: Start, tmp_path: Path
+) -> None:
     left = tmp_path / "spool" / "validation-left" / "job-1"
     left.mkdir(parents=True)
     (left / "source").write_bytes(b"x")
@@ -254,14 +320,20 @@ async def test_what_a_killed_service_left_in_the_spool_goes_with_the_next_start(
     assert (await running.report(sales(20), "sales.csv")).verdict == Verdict.VERDICT_PASSED
 
 
-async def test_the_service_is_ready_while_its_bucket_answers(running: Running, start: Start) -> None:
-    watching = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+async def test_the_service_is_ready_while_its_bucket_answers(
+    running: Running, start: Start
+) -> None:
+    watching = health_pb2_grpc.HealthStub(running.channel).Watch(
+        health_pb2.HealthCheckRequest(service=SERVICE)
+    )
     async for answer in watching:
         if answer.status == health_pb2.HealthCheckResponse.SERVING:
             break
     watching.cancel()
     without = await start(s3_bucket_name="no-such-bucket")
-    answer = await health_pb2_grpc.HealthStub(without.channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
+    answer = await health_pb2_grpc.HealthStub(without.channel).Check(
+        health_pb2.HealthCheckRequest(service=SERVICE)
+    )
     assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -272,7 +344,11 @@ async def test_a_workbook_is_read_as_well(running: Running) -> None:
     ]
     report = await running.report(xlsx(rows, names=["Orders"]), "orders.xlsx")
     assert report.verdict == Verdict.VERDICT_PASSED, report.summary
-    assert (report.format, report.sheet.name, report.rows_loadable) == (pb.FileFormat.FILE_FORMAT_XLSX, "Orders", 50)
+    assert (report.format, report.sheet.name, report.rows_loadable) == (
+        pb.FileFormat.FILE_FORMAT_XLSX,
+        "Orders",
+        50,
+    )
 
 
 async def test_a_small_file_is_answered_soon(running: Running) -> None:
@@ -280,5 +356,6 @@ async def test_a_small_file_is_answered_soon(running: Running) -> None:
     request = await running.request(sales(10_000), "sales.csv")
     started = monotonic()
     await running.validate(request)
-    # Half a second on a quiet machine; a busy one may take longer, but not as long as starting a child for it.
+    # Half a second on a quiet machine; a busy one may take longer, but not as long as starting a
+    # child for it.
     assert monotonic() - started < 5

@@ -1,4 +1,6 @@
-"""The Druid gateway: every HTTP request to Druid fails it. Only Druid itself is ours here; the HTTP client is the real one."""
+"""The Druid gateway: every HTTP request to Druid fails it. Only Druid itself is ours here; the HTTP
+client is the real one.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -41,7 +43,9 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.server = DruidServer()
         self._plan = plan
-        self.http = httpx.AsyncClient(base_url="http://druid.test", transport=httpx.MockTransport(self._answer), timeout=5)
+        self.http = httpx.AsyncClient(
+            base_url="http://druid.test", transport=httpx.MockTransport(self._answer), timeout=5
+        )
         self.druid = druid_http.HttpDruid(self.http)
         self.poller = TaskPoller(self.druid, outage_s=0)
 
@@ -71,14 +75,21 @@ class World:
 
     def load(self, attempt: int) -> Load:
         columns = [Column("amount", ColumnType.DOUBLE)]
-        return Load(TASK_ID, attempt, "sales", Mode.APPEND, columns, [Part("s3://b/k", ROWS)], 0, 1000, ROWS)
+        return Load(
+            TASK_ID, attempt, "sales", Mode.APPEND, columns, [Part("s3://b/k", ROWS)], 0, 1000, ROWS
+        )
 
     async def submit(self, attempt: int = 1) -> None:
         await self.insist(lambda: submit(self.druid, _Inputs(), self.load(attempt), 60))
 
     async def watch(self, attempt: int = 1) -> Phase:
         async def last() -> Phase:
-            news = [each async for each in watch_load(self.druid, self.poller, self.load(attempt).druid_task_id)]
+            news = [
+                each
+                async for each in watch_load(
+                    self.druid, self.poller, self.load(attempt).druid_task_id
+                )
+            ]
             return news[-1].phase
 
         polling = asyncio.create_task(self.poller.run())
@@ -91,7 +102,11 @@ class World:
     async def verified(self, wait_s: float = 1.0) -> bool:
         expected = Expected(ROWS, [("amount", float(ROWS))])
         interval = Interval(0, 86_400_000)
-        return (await self.insist(lambda: verify(self.druid, "sales", TASK_ID, interval, expected, wait_s))).verified
+        return (
+            await self.insist(
+                lambda: verify(self.druid, "sales", TASK_ID, interval, expected, wait_s)
+            )
+        ).verified
 
     async def counted(self) -> dict[str, int]:
         async def count() -> Counts:
@@ -104,8 +119,12 @@ class World:
     async def remove(self, *attempts: int) -> None:
         ids = [self.load(attempt).druid_task_id for attempt in attempts]
         for _ in range(MOST_TRIES):
-            if (await self.insist(lambda: remove(self.druid, Removal("sales", TASK_ID, ids), 1.0))).removed:
-                hold(not self.server.running(), "removed is said while a task of the load still runs")
+            if (
+                await self.insist(lambda: remove(self.druid, Removal("sales", TASK_ID, ids), 1.0))
+            ).removed:
+                hold(
+                    not self.server.running(), "removed is said while a task of the load still runs"
+                )
                 hold(self.server.rows(TASK_ID) == 0, "removed is said while rows are there")
                 return
         hold(False, "it is never removed")
@@ -119,7 +138,10 @@ async def _loaded(plan: Plan) -> None:
         hold(phase is Phase.SUCCEEDED, f"the load succeeded, and {phase} was said")
         hold(await world.verified(), "the rows are there, and it is not verified")
         hold(await world.counted() == {TASK_ID: ROWS}, "the rows are there, and others are counted")
-        hold((world.server.rows(TASK_ID), len(world.server.tasks)) == (ROWS, 1), "it was loaded twice")
+        hold(
+            (world.server.rows(TASK_ID), len(world.server.tasks)) == (ROWS, 1),
+            "it was loaded twice",
+        )
     await world.http.aclose()
 
 

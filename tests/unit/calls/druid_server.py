@@ -1,4 +1,6 @@
-"""As much of Druid's HTTP interface as the gateway uses for loads, in memory: a task runs for a few questions, then its rows are there."""
+"""As much of Druid's HTTP interface as the gateway uses for loads, in memory: a task runs for a few
+questions, then its rows are there.
+"""
 
 import json
 from collections.abc import Callable
@@ -39,7 +41,9 @@ class DruidServer:
             "sql": lambda: self._sql(body),
             "v2": lambda: self._native(body["queryType"]),
             "activeLocks": lambda: httpx.Response(200, json={"datasourceToLocks": {}}),
-            "loadstatus": lambda: httpx.Response(200, json={"sales": 100.0} if self._visible() else {}),
+            "loadstatus": lambda: httpx.Response(
+                200, json={"sales": 100.0} if self._visible() else {}
+            ),
             "markUnused": lambda: self._mark_unused(body["segmentIds"]),
             "workers": lambda: httpx.Response(200, json=[]),
         }
@@ -57,7 +61,10 @@ class DruidServer:
                     task.status = "FAILED"
                 return httpx.Response(200, json={"task": task_id})
             case "status":
-                return httpx.Response(200, json={"task": task_id, "status": {"createdTime": "2026-01-01T00:00:00.000Z"}})
+                return httpx.Response(
+                    200,
+                    json={"task": task_id, "status": {"createdTime": "2026-01-01T00:00:00.000Z"}},
+                )
             case "reports":
                 return httpx.Response(200, json={})
         return httpx.Response(200, json={"task": task_id, "payload": task.spec})
@@ -83,7 +90,11 @@ class DruidServer:
                     task.status, task.published = "SUCCESS", task.spec["type"] != PLACEHOLDER
 
     def _visible(self) -> list[str]:
-        return [_segment(task_id) for task_id, task in self.tasks.items() if task.published and task.used]
+        return [
+            _segment(task_id)
+            for task_id, task in self.tasks.items()
+            if task.published and task.used
+        ]
 
     def _loads(self) -> set[str]:
         """Their ids; a task's is `sluice-{load id}-{attempt}`."""
@@ -92,14 +103,21 @@ class DruidServer:
 
     def _submit(self, spec: dict[str, Any]) -> httpx.Response:
         if spec["id"] in self.tasks:
-            return httpx.Response(400, json={"errorCode": "entryAlreadyExists", "errorMessage": "it exists"})
+            return httpx.Response(
+                400, json={"errorCode": "entryAlreadyExists", "errorMessage": "it exists"}
+            )
         self.tasks[spec["id"]] = _Task(spec)
         return httpx.Response(200, json={"task": spec["id"]})
 
     def _statuses(self, task_ids: list[str]) -> httpx.Response:
         self._advance()
         known = {task_id: self.tasks[task_id] for task_id in task_ids if task_id in self.tasks}
-        return httpx.Response(200, json={task_id: {"status": task.status, "duration": 5} for task_id, task in known.items()})
+        return httpx.Response(
+            200,
+            json={
+                task_id: {"status": task.status, "duration": 5} for task_id, task in known.items()
+            },
+        )
 
     def _sql(self, body: dict[str, Any]) -> httpx.Response:
         if "sys.segments" in body["query"]:
@@ -109,9 +127,14 @@ class DruidServer:
 
     def _native(self, kind: str) -> httpx.Response:
         if kind == "groupBy":
-            events = [{"event": {LOAD_ID_COLUMN: load_id, "rows": ROWS}} for load_id in self._loads()]
+            events = [
+                {"event": {LOAD_ID_COLUMN: load_id, "rows": ROWS}} for load_id in self._loads()
+            ]
             return httpx.Response(200, json=events)
-        found = [{"result": {"segment": segment, "results": [{"result": {"rows": ROWS}}]}} for segment in self._visible()]
+        found = [
+            {"result": {"segment": segment, "results": [{"result": {"rows": ROWS}}]}}
+            for segment in self._visible()
+        ]
         return httpx.Response(200, json=found)
 
     def _mark_unused(self, segments: list[str]) -> httpx.Response:

@@ -26,7 +26,9 @@ LATE = frozenset({Kind.RESET, Kind.GARBAGE})
 """Kinds in which the call took effect and only its answer is bad."""
 
 Boundary = Mapping[Kind, Callable[[], Exception]]
-"""What our own adapter raises for each kind: the port's word for it, or, for an answer that nobody foresaw, a fault of ours."""
+"""What our own adapter raises for each kind: the port's word for it, or, for an answer that nobody
+foresaw, a fault of ours.
+"""
 
 
 def _raising(reason: "ErrorReason.ValueType", **others: "ErrorReason.ValueType") -> Boundary:
@@ -91,7 +93,9 @@ class Call:
 
 
 class Failing:
-    """A port between our code and a fake of ours. Only the methods that wait for somebody can fail."""
+    """A port between our code and a fake of ours. Only the methods that wait for somebody can
+    fail.
+    """
 
     def __init__(self, port: object, boundary: Boundary, plan: Plan) -> None:
         self._port, self._boundary, self._plan = port, boundary, plan
@@ -111,7 +115,9 @@ class Failing:
         call.after(self._boundary)
         return answer
 
-    async def _stream(self, name: str, real: Callable[..., Any], *given: Any, **named: Any) -> AsyncGenerator[Any, None]:
+    async def _stream(
+        self, name: str, real: Callable[..., Any], *given: Any, **named: Any
+    ) -> AsyncGenerator[Any, None]:
         """Breaks before the first message, or in place of the last."""
         call = self._plan.next(name)
         call.before(self._boundary)
@@ -130,7 +136,9 @@ class UntruthfulError(AssertionError):
 
 
 class Stage(Protocol):
-    """A stage between fakes: runs with a plan until it has ended, and raises UntruthfulError unless what it says is true."""
+    """A stage between fakes: runs with a plan until it has ended, and raises UntruthfulError unless
+    what it says is true.
+    """
 
     async def __call__(self, plan: Plan) -> None: ...
 
@@ -168,4 +176,6 @@ async def _judge(name: str, stage: Stage, plan: Plan, outcome: Outcome) -> None:
         await stage(plan)
     except Exception as failure:
         struck = plan.calls[plan.at - 1] if plan.fired else "none"
-        outcome.untruthful.append(f"{name}, call {plan.at} ({struck}), {plan.kind}: {type(failure).__name__}: {failure}")
+        outcome.untruthful.append(
+            f"{name}, call {plan.at} ({struck}), {plan.kind}: {type(failure).__name__}: {failure}"
+        )

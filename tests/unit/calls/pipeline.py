@@ -1,4 +1,6 @@
-"""The pipeline of the status service: PostgreSQL, the validation service and the Druid gateway fail it."""
+"""The pipeline of the status service: PostgreSQL, the validation service and the Druid gateway fail
+it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +43,9 @@ class World:
         rows = Failing(self.rows, POSTGRESQL, plan)
         expectations = Failing(FakeExpectations(), POSTGRESQL, plan)
         validation, loads = Failing(self.validation, GRPC, plan), Failing(self.loads, GRPC, plan)
-        self.pipeline = Pipeline(rows, rows, rows, expectations, validation, loads, Gate(), SETTINGS)
+        self.pipeline = Pipeline(
+            rows, rows, rows, expectations, validation, loads, Gate(), SETTINGS
+        )
 
     async def run_to_the_end(self) -> State:
         """Claims again and again, as time passes."""
@@ -57,10 +61,15 @@ class World:
         raise AssertionError
 
     def check(self) -> None:
-        """The rows are in Druid once, or not at all, as the task says; and its states went along the graph, which the fake checks."""
+        """The rows are in Druid once, or not at all, as the task says; and its states went along
+        the graph, which the fake checks.
+        """
         seen, task = self.loads.rows_of(TASK_ID), self.rows.task
         if task.status is State.SUCCEEDED:
-            hold((seen, task.row_count) == (ROWS, ROWS), f"SUCCEEDED with {seen} rows in Druid and row_count {task.row_count}")
+            hold(
+                (seen, task.row_count) == (ROWS, ROWS),
+                f"SUCCEEDED with {seen} rows in Druid and row_count {task.row_count}",
+            )
         else:
             hold(seen == 0, f"{task.status} with {seen} rows in Druid")
             hold(task.problem is not None, f"{task.status} without a problem")
@@ -75,7 +84,9 @@ def _cancelled(world: World) -> None:
     submit = world.loads.submit
 
     async def submitted(request: object) -> object:
-        move = cancel(world.rows.task.status, errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "Cancelled."))
+        move = cancel(
+            world.rows.task.status, errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "Cancelled.")
+        )
         if move is not None:
             await world.rows.move(TASK_ID, world.rows.task.status, move)
         return await submit(request)  # type: ignore[arg-type]
@@ -87,7 +98,9 @@ def _replacing(world: World) -> None:
     """Older loads of 10 rows, of which 0 and 4 are left while the load is there."""
     world.rows.task = new_task(load_mode="REPLACE")
     world.loads.replaced = {"whole": (0, 10), "half": (4, 10)}
-    world.rows.older = [new_task(task_id=each, row_count=10, load_state="LIVE") for each in world.loads.replaced]
+    world.rows.older = [
+        new_task(task_id=each, row_count=10, load_state="LIVE") for each in world.loads.replaced
+    ]
 
 
 def _replacing_in_vain(world: World) -> None:
@@ -102,8 +115,14 @@ def _replacing_and_cancelled(world: World) -> None:
 
 SCENARIOS: dict[str, tuple[Callable[[World], object], State]] = {
     "a good file": (lambda world: None, State.SUCCEEDED),
-    "a load that fails first": (lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_FAILED), State.SUCCEEDED),
-    "a load that Druid forgets": (lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_UNKNOWN), State.SUCCEEDED),
+    "a load that fails first": (
+        lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_FAILED),
+        State.SUCCEEDED,
+    ),
+    "a load that Druid forgets": (
+        lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_UNKNOWN),
+        State.SUCCEEDED,
+    ),
     "a load that loses a row": (lambda world: setattr(world.loads, "lose_rows", 1), State.FAILED),
     "a bad file": (lambda world: setattr(world.validation, "judge", rejected), State.REJECTED),
     "a duplicate": (lambda world: setattr(world.rows, "duplicate", "another"), State.REJECTED),
@@ -137,4 +156,6 @@ def _hurried() -> Iterator[None]:
         yield
 
 
-STAGES: dict[str, Stage] = {f"pipeline, {name}": _stage(*scenario) for name, scenario in SCENARIOS.items()}
+STAGES: dict[str, Stage] = {
+    f"pipeline, {name}": _stage(*scenario) for name, scenario in SCENARIOS.items()
+}

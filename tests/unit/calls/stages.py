@@ -5,7 +5,12 @@ import structlog
 from tests.unit.calls import druid, pipeline, uploading, validating
 from tests.unit.calls.failing import Outcome, Stage, every_call
 
-STAGES: dict[str, Stage] = {**uploading.STAGES, **validating.STAGES, **pipeline.STAGES, **druid.STAGES}
+STAGES: dict[str, Stage] = {
+    **uploading.STAGES,
+    **validating.STAGES,
+    **pipeline.STAGES,
+    **druid.STAGES,
+}
 
 
 async def run_all() -> dict[str, Outcome]:

@@ -1,4 +1,6 @@
-"""Edge and upload service: the object store, the status service and, for the edge, the upload service itself fail them."""
+"""Edge and upload service: the object store, the status service and, for the edge, the upload
+service itself fail them.
+"""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -17,14 +19,23 @@ from services.upload.sweeping.cleanup import Cleanup
 from services.upload.sweeping.sweeper import Sweeper
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
-from sluice.upload.v1.upload_pb2 import CreateUploadRequest, CreateUploadResponse, Upload, WriteUploadRequest
+from sluice.upload.v1.upload_pb2 import (
+    CreateUploadRequest,
+    CreateUploadResponse,
+    Upload,
+    WriteUploadRequest,
+)
 from tests.unit.calls.failing import GRPC, S3, Failing, Plan, Stage, hold
 from tests.unit.upload.fakes import PART, FakeStore, FakeTasks, Faults
 from tests.unit.upload.fakes import World as Fakes
 
 SMALL = b"date,amount\n2026-01-01,3\n"
 LARGE = bytes(range(256)) * (PART // 100)
-BAD_ENDS = {TaskState.TASK_STATE_REJECTED, TaskState.TASK_STATE_CANCELLED, TaskState.TASK_STATE_FAILED}
+BAD_ENDS = {
+    TaskState.TASK_STATE_REJECTED,
+    TaskState.TASK_STATE_CANCELLED,
+    TaskState.TASK_STATE_FAILED,
+}
 
 
 class World:
@@ -43,7 +54,16 @@ class World:
 
     async def send(self, data: bytes, last: Step) -> Task | None:
         """The upload service's answer; None where it refused."""
-        new = NewUpload("r1", "sales", "Sales.csv", None, b"", UploadMode.UPLOAD_MODE_ONE_SHOT, LoadMode.LOAD_MODE_APPEND, False)
+        new = NewUpload(
+            "r1",
+            "sales",
+            "Sales.csv",
+            None,
+            b"",
+            UploadMode.UPLOAD_MODE_ONE_SHOT,
+            LoadMode.LOAD_MODE_APPEND,
+            False,
+        )
         try:
             task, _ = await self.uploads.create(new)
             return await self.receiver.receive(_steps(task.task_id, data, last))
@@ -58,20 +78,34 @@ class World:
                 await self.sweeper.sweep()
 
     def check(self, data: bytes, accepted: list[str]) -> None:
-        """Every task has ended or is UPLOADED; there is an object for those, whole, and nothing else; who was told so was told right."""
+        """Every task has ended or is UPLOADED; there is an object for those, whole, and nothing
+        else; who was told so was told right.
+        """
         uploaded = {}
         for task in self.tasks.tasks.values():
             state = TaskState.Name(task.state)
-            hold(task.state in BAD_ENDS or task.state == TaskState.TASK_STATE_UPLOADED, f"a task is {state} after the sweep")
+            hold(
+                task.state in BAD_ENDS or task.state == TaskState.TASK_STATE_UPLOADED,
+                f"a task is {state} after the sweep",
+            )
             if task.state == TaskState.TASK_STATE_UPLOADED:
                 uploaded[task.file_uri] = data
-                hold(task.sha256 == hashlib.sha256(data).digest(), "a task is UPLOADED with another SHA-256")
+                hold(
+                    task.sha256 == hashlib.sha256(data).digest(),
+                    "a task is UPLOADED with another SHA-256",
+                )
             else:
                 hold(bool(task.problem.code), f"a task is {state} without a problem")
-        hold(self.store.objects == uploaded, f"objects {list(self.store.objects)}, and UPLOADED are {list(uploaded)}")
+        hold(
+            self.store.objects == uploaded,
+            f"objects {list(self.store.objects)}, and UPLOADED are {list(uploaded)}",
+        )
         hold(not self.store.multiparts, "a multipart upload is open")
         hold(len(self.tasks.tasks) <= 1, "one request made two tasks")
-        hold(all(self.tasks.tasks[task_id].file_uri in uploaded for task_id in accepted), "a file was accepted that is not UPLOADED")
+        hold(
+            all(self.tasks.tasks[task_id].file_uri in uploaded for task_id in accepted),
+            "a file was accepted that is not UPLOADED",
+        )
 
 
 async def _steps(upload_id: str, data: bytes, last: Step) -> AsyncIterator[Step]:
@@ -88,7 +122,10 @@ def _received(data: bytes, last: Step) -> Stage:
         await world.settle()
         world.check(data, [task.task_id] if task else [])
         whole = isinstance(last, Finish) and last.size in (None, len(data))
-        hold(plan.fired or whole == (task is not None), "nothing failed, and a good file was refused or a damaged one accepted")
+        hold(
+            plan.fired or whole == (task is not None),
+            "nothing failed, and a good file was refused or a damaged one accepted",
+        )
 
     return run
 
@@ -100,9 +137,20 @@ class _Edge:
         self._world = world
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
-        new = NewUpload(request.request_id, request.datasource, request.filename, None, b"", request.mode, request.load_mode, False)
+        new = NewUpload(
+            request.request_id,
+            request.datasource,
+            request.filename,
+            None,
+            b"",
+            request.mode,
+            request.load_mode,
+            False,
+        )
         task, created = await self._world.uploads.create(new)
-        return CreateUploadResponse(upload=Upload(upload_id=task.task_id, state=task.state), created=created)
+        return CreateUploadResponse(
+            upload=Upload(upload_id=task.task_id, state=task.state), created=created
+        )
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
         async def steps() -> AsyncIterator[Step]:
@@ -122,7 +170,9 @@ class _Edge:
 
     async def get(self, upload_id: str) -> Upload:
         task, committed = await self._world.uploads.get(upload_id)
-        return Upload(upload_id=task.task_id, state=task.state, committed_size=committed, problem=task.problem)
+        return Upload(
+            upload_id=task.task_id, state=task.state, committed_size=committed, problem=task.problem
+        )
 
 
 class _File:
@@ -157,7 +207,9 @@ def _sent_through_the_edge(data: bytes) -> Stage:
 
 
 async def _swept(plan: Plan) -> None:
-    """A process died while a large file arrived and before anybody was told: what it left is found."""
+    """A process died while a large file arrived and before anybody was told: what it left is
+    found.
+    """
     world = World(plan)
     found = await world.tasks.create(_request("r9", world.store.uri("uploads/sales/a.csv")))
     uri = found[0].file_uri
@@ -169,7 +221,12 @@ async def _swept(plan: Plan) -> None:
 
 def _request(request_id: str, uri: str) -> CreateTaskRequest:
     return CreateTaskRequest(
-        request_id=request_id, task_id="t9", datasource="sales", filename="a.csv", file_uri=uri, upload_mode=UploadMode.UPLOAD_MODE_ONE_SHOT
+        request_id=request_id,
+        task_id="t9",
+        datasource="sales",
+        filename="a.csv",
+        file_uri=uri,
+        upload_mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
     )
 
 

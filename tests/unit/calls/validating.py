@@ -15,7 +15,14 @@ from services.validation.process.limits import Limits
 from services.validation.process.spool import Spool
 from services.validation.validation import Validation
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import Part, Report, ValidateObjectRequest, ValidateObjectResponse, ValidationProgress, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    Part,
+    Report,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    ValidationProgress,
+    Verdict,
+)
 from tests.unit.calls.failing import S3, Boundary, Failing, Kind, Plan, Stage, hold
 
 TASK_ID = "00000000-0000-4000-8000-000000000001"
@@ -28,7 +35,9 @@ CHILD: Boundary = {
     Kind.REFUSED: lambda: OSError("no process can be started"),
     Kind.TIMEOUT: lambda: ChildLostError("Reading the file took more than 900 seconds."),
     Kind.RESET: lambda: ChildLostError("Reading the file ended the process that read it."),
-    Kind.SERVER_ERROR: lambda: errors.error(ErrorReason.ERROR_REASON_INTERNAL, "Reading the file failed on our side."),
+    Kind.SERVER_ERROR: lambda: errors.error(
+        ErrorReason.ERROR_REASON_INTERNAL, "Reading the file failed on our side."
+    ),
     Kind.GARBAGE: lambda: ValueError("a message that cannot be decoded"),
 }
 
@@ -77,13 +86,20 @@ class _Children:
     """children.Children, as far as it is used."""
 
     async def examine(self, job: Job) -> AsyncGenerator[ValidateObjectResponse, None]:
-        yield ValidateObjectResponse(progress=ValidationProgress(phase="scan", done=1, total=2, unit="rows"))
+        yield ValidateObjectResponse(
+            progress=ValidationProgress(phase="scan", done=1, total=2, unit="rows")
+        )
         folder = job.folder / "parts"
         folder.mkdir()
         (folder / "000.csv").write_bytes(ROWS)
         for name in ("rejects.csv", "rejects.marks"):
             (job.folder / name).write_bytes(b"line\n")
-        report = Report(verdict=Verdict.VERDICT_PASSED, rows_read=1, rows_loadable=1, parts=[Part(uri="000.csv", rows=1)])
+        report = Report(
+            verdict=Verdict.VERDICT_PASSED,
+            rows_read=1,
+            rows_loadable=1,
+            parts=[Part(uri="000.csv", rows=1)],
+        )
         report.rejects_uri = "rejects.csv"
         yield ValidateObjectResponse(report=report)
 
@@ -113,23 +129,42 @@ async def _validated(plan: Plan) -> None:
             report = await _verdict(validation)
         finally:
             spool.close()
-    child_died = plan.fired and plan.calls[plan.at - 1] == "examine" and plan.kind in (Kind.TIMEOUT, Kind.RESET)
+    child_died = (
+        plan.fired
+        and plan.calls[plan.at - 1] == "examine"
+        and plan.kind in (Kind.TIMEOUT, Kind.RESET)
+    )
     expected = Verdict.VERDICT_REJECTED if child_died else Verdict.VERDICT_PASSED
     hold(report.verdict == expected, f"the verdict is {Verdict.Name(report.verdict)}")
     if child_died:
-        hold([problem.code for problem in report.problems] == [ErrorReason.ERROR_REASON_RESOURCE_LIMIT], "the verdict does not say why")
+        hold(
+            [problem.code for problem in report.problems]
+            == [ErrorReason.ERROR_REASON_RESOURCE_LIMIT],
+            "the verdict does not say why",
+        )
     else:
-        hold([real.objects.get(part.uri) for part in report.parts] == [ROWS], "a part that the report names is not what was written")
+        hold(
+            [real.objects.get(part.uri) for part in report.parts] == [ROWS],
+            "a part that the report names is not what was written",
+        )
         hold(report.sha256 == hashlib.sha256(DATA).digest(), "the SHA-256 is not the file's")
     stored = real.objects.get(real.uri(f"tasks/{TASK_ID}/{report.attempt}/report.pb"))
-    hold(stored is not None and Report.FromString(stored) == report, "the report that is stored is another one")
+    hold(
+        stored is not None and Report.FromString(stored) == report,
+        "the report that is stored is another one",
+    )
 
 
 async def _verdict(validation: Validation) -> Report:
     sha256 = hashlib.sha256(DATA).digest()
     for attempt in range(1, MOST_ATTEMPTS + 1):
         request = ValidateObjectRequest(
-            task_id=TASK_ID, attempt=attempt, file_uri=SOURCE, filename="a.csv", file_size=len(DATA), sha256=sha256
+            task_id=TASK_ID,
+            attempt=attempt,
+            file_uri=SOURCE,
+            filename="a.csv",
+            file_size=len(DATA),
+            sha256=sha256,
         )
         try:
             async with aclosing(validation.validate(request)) as steps:
@@ -137,7 +172,10 @@ async def _verdict(validation: Validation) -> Report:
                     if step.WhichOneof("step") == "report":
                         return step.report
         except errors.SluiceError as failure:
-            hold(failure.reason != ErrorReason.ERROR_REASON_OBJECT_LOST, f"the object is there: {failure}")
+            hold(
+                failure.reason != ErrorReason.ERROR_REASON_OBJECT_LOST,
+                f"the object is there: {failure}",
+            )
         except (OSError, ValueError):
             continue
     hold(False, "there is no verdict")

@@ -66,7 +66,9 @@ def odd(csv: Path) -> Path:
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
-async def test_a_file_whose_name_is_no_text_is_sent(services: Services, sluice: Shell, odd: Path, as_json: list[str]) -> None:
+async def test_a_file_whose_name_is_no_text_is_sent(
+    services: Services, sluice: Shell, odd: Path, as_json: list[str]
+) -> None:
     sluice.environment["PYTHONIOENCODING"] = "utf-8:strict"
     ended = await sluice("upload", odd, "-d", "sales", "--watch", *as_json)
     assert (ended.status, ended.err) == (0, "")
@@ -77,7 +79,9 @@ async def test_a_file_whose_name_is_no_text_is_sent(services: Services, sluice: 
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
-async def test_arguments_that_are_no_text_are_refused(sluice: Shell, csv: Path, as_json: list[str]) -> None:
+async def test_arguments_that_are_no_text_are_refused(
+    sluice: Shell, csv: Path, as_json: list[str]
+) -> None:
     sluice.environment["PYTHONIOENCODING"] = "utf-8:strict"
     for command in (
         ["tasks", "-d", LONE],

@@ -42,6 +42,8 @@ async def test_the_reading_is_over_when_the_failure_is_told() -> None:
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(SluiceClientError) as failure:
             async with aclosing(pieces()) as read:  # type: ignore[type-var]
-                await Uploads(channel)._write(messages("11111111-1111-4111-8111-111111111111", read))
+                await Uploads(channel)._write(
+                    messages("11111111-1111-4111-8111-111111111111", read)
+                )
     assert failure.value.code == "SERVICE_UNAVAILABLE"
     await server.stop(0)

@@ -1,4 +1,6 @@
-"""The client against servers in this process: retries, resumed watches, pages, answers and errors."""
+"""The client against servers in this process: retries, resumed watches, pages, answers and
+errors.
+"""
 
 import ast
 import hashlib
@@ -37,44 +39,75 @@ class Upload(upload_pb2_grpc.UploadServiceServicer):
         self.away = 0
         self.state = TaskState.TASK_STATE_PENDING
 
-    async def CreateUpload(self, request: upload_pb2.CreateUploadRequest, context: Any) -> upload_pb2.CreateUploadResponse:
+    async def CreateUpload(
+        self, request: upload_pb2.CreateUploadRequest, context: Any
+    ) -> upload_pb2.CreateUploadResponse:
         self.created.append(request)
         if self.away:
             self.away -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
-        return upload_pb2.CreateUploadResponse(upload=upload_pb2.Upload(upload_id=TASK, state=self.state), created=True)
+        return upload_pb2.CreateUploadResponse(
+            upload=upload_pb2.Upload(upload_id=TASK, state=self.state), created=True
+        )
 
-    async def WriteUpload(self, requests: AsyncIterator[Any], context: Any) -> upload_pb2.WriteUploadResponse:
+    async def WriteUpload(
+        self, requests: AsyncIterator[Any], context: Any
+    ) -> upload_pb2.WriteUploadResponse:
         async for request in requests:
             self.written.append(request)
         return upload_pb2.WriteUploadResponse()
 
 
 class Status(status_pb2_grpc.StatusServiceServicer):
-    """A task with five events; a watch breaks after as many of them as `breaks` says, time after time."""
+    """A task with five events; a watch breaks after as many of them as `breaks` says, time after
+    time.
+    """
 
     def __init__(self) -> None:
-        self.task = status_pb2.Task(task_id=TASK, state=TaskState.TASK_STATE_SUCCEEDED, last_sequence=5)
+        self.task = status_pb2.Task(
+            task_id=TASK, state=TaskState.TASK_STATE_SUCCEEDED, last_sequence=5
+        )
         self.asked: list[int] = []
         self.breaks: list[tuple[int, grpc.StatusCode | None]] = []
 
-    async def GetTask(self, request: status_pb2.GetTaskRequest, context: Any) -> status_pb2.GetTaskResponse:
+    async def GetTask(
+        self, request: status_pb2.GetTaskRequest, context: Any
+    ) -> status_pb2.GetTaskResponse:
         if request.task_id != TASK:
             message = "There is no such task."
-            raise errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, message, value="x", line=3, metadata={"hint": "h"})
+            raise errors.error(
+                ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
+                message,
+                value="x",
+                line=3,
+                metadata={"hint": "h"},
+            )
         return status_pb2.GetTaskResponse(task=self.task)
 
-    async def ListTasks(self, request: status_pb2.ListTasksRequest, context: Any) -> status_pb2.ListTasksResponse:
+    async def ListTasks(
+        self, request: status_pb2.ListTasksRequest, context: Any
+    ) -> status_pb2.ListTasksResponse:
         page = int(request.page_token or 0)
-        tasks = [status_pb2.Task(task_id=f"{page}-{number}", datasource=request.datasource) for number in range(2)]
-        return status_pb2.ListTasksResponse(tasks=tasks, next_page_token=str(page + 1) if page < 2 else "")
+        tasks = [
+            status_pb2.Task(task_id=f"{page}-{number}", datasource=request.datasource)
+            for number in range(2)
+        ]
+        return status_pb2.ListTasksResponse(
+            tasks=tasks, next_page_token=str(page + 1) if page < 2 else ""
+        )
 
-    async def WatchTask(self, request: status_pb2.WatchTaskRequest, context: Any) -> AsyncIterator[status_pb2.WatchTaskResponse]:
+    async def WatchTask(
+        self, request: status_pb2.WatchTaskRequest, context: Any
+    ) -> AsyncIterator[status_pb2.WatchTaskResponse]:
         self.asked.append(request.from_sequence)
         last, code = self.breaks.pop(0) if self.breaks else (5, None)
         for sequence in range(request.from_sequence, last + 1):
-            state = TaskState.TASK_STATE_SUCCEEDED if sequence == 5 else TaskState.TASK_STATE_VALIDATING
-            yield status_pb2.WatchTaskResponse(event=status_pb2.TaskEvent(sequence=sequence, state=state), task=self.task)
+            state = (
+                TaskState.TASK_STATE_SUCCEEDED if sequence == 5 else TaskState.TASK_STATE_VALIDATING
+            )
+            yield status_pb2.WatchTaskResponse(
+                event=status_pb2.TaskEvent(sequence=sequence, state=state), task=self.task
+            )
         if code is not None:
             await context.abort(code, "broken")
 
@@ -82,23 +115,38 @@ class Status(status_pb2_grpc.StatusServiceServicer):
 class Validation(validation_pb2_grpc.ValidationServiceServicer):
     """Has the report of attempt 2."""
 
-    async def GetReport(self, request: validation_pb2.GetReportRequest, context: Any) -> validation_pb2.GetReportResponse:
-        return validation_pb2.GetReportResponse(report=validation_pb2.Report(task_id=request.task_id, attempt=request.attempt))
+    async def GetReport(
+        self, request: validation_pb2.GetReportRequest, context: Any
+    ) -> validation_pb2.GetReportResponse:
+        return validation_pb2.GetReportResponse(
+            report=validation_pb2.Report(task_id=request.task_id, attempt=request.attempt)
+        )
 
 
 class Druid(druid_pb2_grpc.DruidGatewayServiceServicer):
     """Answers every query in two messages of rows."""
 
-    async def Query(self, request: druid_pb2.QueryRequest, context: Any) -> AsyncIterator[druid_pb2.QueryResponse]:
+    async def Query(
+        self, request: druid_pb2.QueryRequest, context: Any
+    ) -> AsyncIterator[druid_pb2.QueryResponse]:
         if "DROP" in request.sql:
-            raise errors.error(ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, "Only one SELECT is answered.")
-        columns = [druid_pb2.QueryColumn(name="city", type="VARCHAR"), druid_pb2.QueryColumn(name="n", type="BIGINT")]
+            raise errors.error(
+                ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, "Only one SELECT is answered."
+            )
+        columns = [
+            druid_pb2.QueryColumn(name="city", type="VARCHAR"),
+            druid_pb2.QueryColumn(name="n", type="BIGINT"),
+        ]
         yield druid_pb2.QueryResponse(header=druid_pb2.QueryHeader(query_id="q1", columns=columns))
         for rows in ([["Köln", 2**53 + 1]], [[None, request.limit]]):
-            yield druid_pb2.QueryResponse(rows=druid_pb2.QueryRows(json=json.dumps(rows).encode(), count=1))
+            yield druid_pb2.QueryResponse(
+                rows=druid_pb2.QueryRows(json=json.dumps(rows).encode(), count=1)
+            )
         cut = "ALL OF IT" not in request.sql
         assert request.all_rows == (request.limit == 0)
-        yield druid_pb2.QueryResponse(summary=druid_pb2.QuerySummary(row_count=2, truncated=cut, elapsed_ms=7))
+        yield druid_pb2.QueryResponse(
+            summary=druid_pb2.QuerySummary(row_count=2, truncated=cut, elapsed_ms=7)
+        )
 
 
 class World:
@@ -129,14 +177,19 @@ async def client(world: World) -> AsyncIterator[SluiceClient]:
     await server.stop(0)
 
 
-async def test_a_file_goes_out_as_header_chunks_finish(world: World, client: SluiceClient, tmp_path: Path) -> None:
+async def test_a_file_goes_out_as_header_chunks_finish(
+    world: World, client: SluiceClient, tmp_path: Path
+) -> None:
     data = bytes(range(256)) * 10_000
     path = tmp_path / "sales.csv"
     path.write_bytes(data)
     assert await client.upload(path, "sales", replace=True) == TASK
     [created] = world.upload.created
     assert (created.filename, created.size, created.datasource) == ("sales.csv", len(data), "sales")
-    assert (created.mode, created.load_mode) == (UploadMode.UPLOAD_MODE_RESUMABLE, LoadMode.LOAD_MODE_REPLACE)
+    assert (created.mode, created.load_mode) == (
+        UploadMode.UPLOAD_MODE_RESUMABLE,
+        LoadMode.LOAD_MODE_REPLACE,
+    )
     first, *middle, last = world.upload.written
     assert (first.header.upload_id, first.header.offset) == (TASK, 0)
     assert b"".join(message.chunk.data for message in middle) == data
@@ -145,7 +198,9 @@ async def test_a_file_goes_out_as_header_chunks_finish(world: World, client: Slu
     assert (last.finish.size, last.finish.sha256) == (len(data), hashlib.sha256(data).digest())
 
 
-async def test_the_creation_is_repeated_with_the_same_request_id(world: World, client: SluiceClient, tmp_path: Path) -> None:
+async def test_the_creation_is_repeated_with_the_same_request_id(
+    world: World, client: SluiceClient, tmp_path: Path
+) -> None:
     path = tmp_path / "sales.csv"
     path.write_bytes(b"a")
     world.upload.away = 2
@@ -154,7 +209,9 @@ async def test_the_creation_is_repeated_with_the_same_request_id(world: World, c
     assert len({request.request_id for request in world.upload.created}) == 1
 
 
-async def test_an_upload_that_is_complete_already_is_not_sent_again(world: World, client: SluiceClient, tmp_path: Path) -> None:
+async def test_an_upload_that_is_complete_already_is_not_sent_again(
+    world: World, client: SluiceClient, tmp_path: Path
+) -> None:
     path = tmp_path / "sales.csv"
     path.write_bytes(b"a")
     world.upload.state = TaskState.TASK_STATE_INGESTING
@@ -184,7 +241,11 @@ async def test_pieces_need_a_file_name(client: SluiceClient) -> None:
     [
         [],
         [(2, grpc.StatusCode.UNAVAILABLE)],
-        [(0, grpc.StatusCode.UNAVAILABLE), (1, grpc.StatusCode.UNAVAILABLE), (4, grpc.StatusCode.UNAVAILABLE)],
+        [
+            (0, grpc.StatusCode.UNAVAILABLE),
+            (1, grpc.StatusCode.UNAVAILABLE),
+            (4, grpc.StatusCode.UNAVAILABLE),
+        ],
         [(3, None)],
     ],
 )
@@ -196,13 +257,17 @@ async def test_a_watch_goes_on_after_the_last_event_seen(
     assert world.status.asked == [1, *(last + 1 for last, _ in breaks)]
 
 
-async def test_a_watch_can_begin_anywhere_even_after_the_end(world: World, client: SluiceClient) -> None:
+async def test_a_watch_can_begin_anywhere_even_after_the_end(
+    world: World, client: SluiceClient
+) -> None:
     assert [answer.event.sequence async for answer in client.watch(TASK, from_sequence=4)] == [4, 5]
     world.status.breaks = [(0, None)]
     assert [answer async for answer in client.watch(TASK, from_sequence=6)] == []
 
 
-async def test_a_watch_gives_up_when_its_budget_is_used_up(world: World, client: SluiceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watch_gives_up_when_its_budget_is_used_up(
+    world: World, client: SluiceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retry_module, "BUDGET_S", 0.5)
     world.status.breaks = [(0, grpc.StatusCode.UNAVAILABLE)] * 50
     with pytest.raises(SluiceClientError) as failure:
@@ -238,9 +303,17 @@ async def test_the_report_is_that_of_the_tasks_attempt(world: World, client: Slu
 
 async def test_a_query_gives_columns_and_rows(client: SluiceClient) -> None:
     result = await client.query("SELECT city, n FROM sales", limit=9)
-    assert [(column.name, column.type) for column in result.columns] == [("city", "VARCHAR"), ("n", "BIGINT")]
+    assert [(column.name, column.type) for column in result.columns] == [
+        ("city", "VARCHAR"),
+        ("n", "BIGINT"),
+    ]
     assert result.rows == [["Köln", 2**53 + 1], [None, 9]]
-    assert (result.row_count, result.truncated, result.elapsed_ms, result.query_id) == (2, True, 7, "q1")
+    assert (result.row_count, result.truncated, result.elapsed_ms, result.query_id) == (
+        2,
+        True,
+        7,
+        "q1",
+    )
 
 
 async def test_without_a_limit_all_rows_come_or_an_error(client: SluiceClient) -> None:
@@ -255,7 +328,10 @@ async def test_without_a_limit_all_rows_come_or_an_error(client: SluiceClient) -
 async def test_an_error_carries_everything_that_the_service_said(client: SluiceClient) -> None:
     with pytest.raises(SluiceClientError) as failure:
         await client.query("DROP TABLE sales")
-    assert (failure.value.code, failure.value.message) == ("QUERY_FORBIDDEN", "Only one SELECT is answered.")
+    assert (failure.value.code, failure.value.message) == (
+        "QUERY_FORBIDDEN",
+        "Only one SELECT is answered.",
+    )
     with pytest.raises(SluiceClientError) as failure:
         await client.task("another")
     error = failure.value
@@ -270,12 +346,27 @@ async def test_a_service_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) 
     async with SluiceClient(*["127.0.0.1:9"] * 4) as client:
         with pytest.raises(SluiceClientError) as failure:
             await client.task(TASK)
-    assert (failure.value.code, failure.value.metadata) == ("SERVICE_UNAVAILABLE", {"service": "status"})
+    assert (failure.value.code, failure.value.metadata) == (
+        "SERVICE_UNAVAILABLE",
+        {"service": "status"},
+    )
 
 
 def test_the_wheel_needs_nothing_but_grpc_and_the_generated_package() -> None:
     allowed = {"sluice", "sluice_client", "grpc", "google", "grpc_status", "crc32c"}
-    standard = {"asyncio", "collections", "contextlib", "dataclasses", "datetime", "hashlib", "json", "pathlib", "types", "typing", "uuid"}
+    standard = {
+        "asyncio",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "hashlib",
+        "json",
+        "pathlib",
+        "types",
+        "typing",
+        "uuid",
+    }
     for file in Path(sluice_client.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             names = (

@@ -6,7 +6,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TimeRange
-from sluice.druid.v1.druid_pb2 import ColumnChange, Interval, PlanIngestionResponse, PlannedChunk, PlannedColumn
+from sluice.druid.v1.druid_pb2 import (
+    ColumnChange,
+    Interval,
+    PlanIngestionResponse,
+    PlannedChunk,
+    PlannedColumn,
+)
 from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse, ProvenSum
 from sluice_client.cli import show_loads
 
@@ -21,21 +27,44 @@ def shown() -> tuple[Console, StringIO]:
 def test_a_plan_says_what_comes_and_goes_and_how_to_go_on() -> None:
     console, out = shown()
     columns = [
-        PlannedColumn(name="same", change=ColumnChange.COLUMN_CHANGE_SAME, type="BIGINT", existing_type="BIGINT"),
-        PlannedColumn(name="price", change=ColumnChange.COLUMN_CHANGE_CHANGED, type="DOUBLE", existing_type="BIGINT"),
-        PlannedColumn(name="gone\x1b[2J", change=ColumnChange.COLUMN_CHANGE_MISSING, existing_type="VARCHAR"),
+        PlannedColumn(
+            name="same",
+            change=ColumnChange.COLUMN_CHANGE_SAME,
+            type="BIGINT",
+            existing_type="BIGINT",
+        ),
+        PlannedColumn(
+            name="price",
+            change=ColumnChange.COLUMN_CHANGE_CHANGED,
+            type="DOUBLE",
+            existing_type="BIGINT",
+        ),
+        PlannedColumn(
+            name="gone\x1b[2J", change=ColumnChange.COLUMN_CHANGE_MISSING, existing_type="VARCHAR"
+        ),
     ]
     plan = PlanIngestionResponse(
         interval=Interval(start_millis=JANUARY, end_millis=MARCH),
         segment_granularity="MONTH",
         columns=columns,
-        chunks=[PlannedChunk(interval=Interval(start_millis=JANUARY, end_millis=FEBRUARY), rows_added=1200, rows_replaced=34)],
+        chunks=[
+            PlannedChunk(
+                interval=Interval(start_millis=JANUARY, end_millis=FEBRUARY),
+                rows_added=1200,
+                rows_replaced=34,
+            )
+        ],
         rows_added=1200,
         rows_replaced=34,
         estimated_seconds=2.4,
     )
     mode = LoadMode.LOAD_MODE_REPLACE_INTERVAL
-    show_loads.plan(GetPlanResponse(task_id="t1", plan_hash="abc", datasource="sales", load_mode=mode, plan=plan), console)
+    show_loads.plan(
+        GetPlanResponse(
+            task_id="t1", plan_hash="abc", datasource="sales", load_mode=mode, plan=plan
+        ),
+        console,
+    )
     text = out.getvalue()
     assert text.splitlines()[:2] == [
         "replace interval into sales: 1,200 rows come, 34 go.",

@@ -42,7 +42,10 @@ def handler(method: MethodDescriptor, seen: list[str]) -> grpc.RpcMethodHandler:
         await read(request)
         yield answer()
 
-    kinds = ["stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming)]
+    kinds = [
+        "stream" if streams else "unary"
+        for streams in (method.client_streaming, method.server_streaming)
+    ]
     make = getattr(grpc, f"{'_'.join(kinds)}_rpc_method_handler")
     return make(
         stream if method.server_streaming else once,
@@ -59,15 +62,21 @@ async def served() -> AsyncIterator[tuple[aio.Channel, list[str]]]:
     def register(made: aio.Server) -> None:
         for service in SERVICES.values():
             handlers = {method.name: handler(method, seen) for method in service.methods}
-            made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+            made.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service.full_name, handlers),)
+            )
 
     async with AsyncExitStack() as stack:
-        port = await server.start(stack, GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0), register, [], {})
+        port = await server.start(
+            stack, GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0), register, [], {}
+        )
         yield await stack.enter_async_context(aio.insecure_channel(f"127.0.0.1:{port}")), seen
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-async def test_bytes_that_are_no_message_have_a_code(served: tuple[aio.Channel, list[str]], method: MethodDescriptor) -> None:
+async def test_bytes_that_are_no_message_have_a_code(
+    served: tuple[aio.Channel, list[str]], method: MethodDescriptor
+) -> None:
     channel, seen = served
     for name, data in GARBAGE.items():
         failed = await failure(channel, method, data)
@@ -77,7 +86,9 @@ async def test_bytes_that_are_no_message_have_a_code(served: tuple[aio.Channel, 
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-async def test_text_that_is_not_utf_8_has_a_code(served: tuple[aio.Channel, list[str]], method: MethodDescriptor) -> None:
+async def test_text_that_is_not_utf_8_has_a_code(
+    served: tuple[aio.Channel, list[str]], method: MethodDescriptor
+) -> None:
     for field in method.input_type.fields:
         if field.type == FieldDescriptor.TYPE_STRING:
             failed = await failure(served[0], method, bytes([*_tag(field), 2, 0xED, 0xA0]))
@@ -92,7 +103,9 @@ def _tag(field: FieldDescriptor) -> bytes:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-async def test_no_field_takes_what_cannot_be_kept(served: tuple[aio.Channel, list[str]], method: MethodDescriptor) -> None:
+async def test_no_field_takes_what_cannot_be_kept(
+    served: tuple[aio.Channel, list[str]], method: MethodDescriptor
+) -> None:
     channel, seen = served
     for case in refused(method.input_type):
         failed = await failure(channel, method, case.data)
@@ -109,11 +122,15 @@ def test_every_kind_of_field_is_looked_at() -> None:
     for method in METHODS:
         for path in paths(method.input_type):
             for field in path:
-                assert field.message_type is None or not field.message_type.GetOptions().map_entry, field.full_name
+                assert (
+                    field.message_type is None or not field.message_type.GetOptions().map_entry
+                ), field.full_name
 
 
 def test_what_stands_in_files_may_be_anything() -> None:
-    found = Problem(code=ErrorReason.ERROR_REASON_QUOTE_BROKEN, message="a\0b", column="\0", value="\0")
+    found = Problem(
+        code=ErrorReason.ERROR_REASON_QUOTE_BROKEN, message="a\0b", column="\0", value="\0"
+    )
     check_values(ReportReceivingRequest(findings=[found]))
     assert Problem.DESCRIPTOR.full_name in FROM_FILES
 
@@ -133,9 +150,13 @@ async def test_the_longest_error_arrives_with_its_code(char: str) -> None:
         )
 
     def register(made: aio.Server) -> None:
-        refusing = grpc.unary_unary_rpc_method_handler(refuse, GetMessageClass(method.input_type).FromString, bytes)
+        refusing = grpc.unary_unary_rpc_method_handler(
+            refuse, GetMessageClass(method.input_type).FromString, bytes
+        )
         name = method.containing_service.full_name
-        made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method.name: refusing}),))
+        made.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(name, {method.name: refusing}),)
+        )
 
     async with AsyncExitStack() as stack:
         settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0)
@@ -152,7 +173,9 @@ async def test_the_longest_error_arrives_with_its_code(char: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x\udfffy"])
 def test_an_error_can_name_any_text(text: str) -> None:
-    told = errors.error(ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{text} is wrong.", column=text, value=text)
+    told = errors.error(
+        ErrorReason.ERROR_REASON_REQUEST_INVALID, f"{text} is wrong.", column=text, value=text
+    )
     clean = "".join("\ufffd" if char in "\ud800\udfff" else char for char in text)
     assert (told.problem.message, told.problem.column, told.problem.value) == (
         f"{clean} is wrong.",

@@ -39,7 +39,12 @@ TEXT = st.text(max_size=60)
     metadata=st.dictionaries(st.sampled_from(["limit_bytes", "expected_offset", "trace_id"]), TEXT),
 )
 def test_round_trip(
-    reason: "ErrorReason.ValueType", message: str, line: int | None, column: str, value: str, metadata: dict[str, str]
+    reason: "ErrorReason.ValueType",
+    message: str,
+    line: int | None,
+    column: str,
+    value: str,
+    metadata: dict[str, str],
 ) -> None:
     sent = errors.error(reason, message, line=line, column=column, value=value, metadata=metadata)
     received = errors.from_rpc(Failed(errors.to_status(sent)), "upload")
@@ -52,11 +57,19 @@ def test_defaults_come_from_the_reason() -> None:
     problem = errors.problem(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, "Too long.")
     assert problem.action == errors.info_of(ErrorReason.ERROR_REASON_FILE_TOO_LARGE).action
     assert problem.actor == Actor.ACTOR_YOU
-    assert errors.problem(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, "Too long.", action="Cut it.").action == "Cut it."
+    assert (
+        errors.problem(
+            ErrorReason.ERROR_REASON_FILE_TOO_LARGE, "Too long.", action="Cut it."
+        ).action
+        == "Cut it."
+    )
 
 
 def test_long_values_are_cut() -> None:
-    assert len(errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, "x", value="v" * 10_000).value) == errors.MAX_VALUE_CHARS
+    assert (
+        len(errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, "x", value="v" * 10_000).value)
+        == errors.MAX_VALUE_CHARS
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +94,9 @@ def test_a_code_of_a_newer_build_is_internal() -> None:
 
 
 def test_the_problem_is_the_error() -> None:
-    raised = errors.SluiceError(Problem(code=ErrorReason.ERROR_REASON_FILE_EMPTY, message="Nothing in it."))
+    raised = errors.SluiceError(
+        Problem(code=ErrorReason.ERROR_REASON_FILE_EMPTY, message="Nothing in it.")
+    )
     assert str(raised) == "FILE_EMPTY: Nothing in it."
 
 

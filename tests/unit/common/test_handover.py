@@ -21,7 +21,10 @@ async def test_the_end_of_the_process_is_told() -> None:
     handover.stop()
     with pytest.raises(SluiceError) as raised:
         await running
-    assert (raised.value.code, raised.value.metadata) == ("SERVICE_UNAVAILABLE", {"service": "validation"})
+    assert (raised.value.code, raised.value.metadata) == (
+        "SERVICE_UNAVAILABLE",
+        {"service": "validation"},
+    )
     with pytest.raises(SluiceError):
         await call(handover, began)
 

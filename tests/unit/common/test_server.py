@@ -30,26 +30,42 @@ class Servicer(upload_pb2_grpc.UploadServiceServicer):
         self.trace_ids: list[str] = []
         self.entered = asyncio.Event()
 
-    async def GetUpload(self, request: upload_pb2.GetUploadRequest, context: Any) -> upload_pb2.GetUploadResponse:
+    async def GetUpload(
+        self, request: upload_pb2.GetUploadRequest, context: Any
+    ) -> upload_pb2.GetUploadResponse:
         self.trace_ids.append(trace.current())
         return upload_pb2.GetUploadResponse(upload=upload_pb2.Upload(upload_id=request.upload_id))
 
-    async def AbortUpload(self, request: upload_pb2.AbortUploadRequest, context: Any) -> upload_pb2.AbortUploadResponse:
-        raise errors.error(ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "It is complete.", metadata={"state": "SUCCEEDED"})
+    async def AbortUpload(
+        self, request: upload_pb2.AbortUploadRequest, context: Any
+    ) -> upload_pb2.AbortUploadResponse:
+        raise errors.error(
+            ErrorReason.ERROR_REASON_UPLOAD_CLOSED,
+            "It is complete.",
+            metadata={"state": "SUCCEEDED"},
+        )
 
-    async def DeleteObjects(self, request: upload_pb2.DeleteObjectsRequest, context: Any) -> upload_pb2.DeleteObjectsResponse:
+    async def DeleteObjects(
+        self, request: upload_pb2.DeleteObjectsRequest, context: Any
+    ) -> upload_pb2.DeleteObjectsResponse:
         raise ZeroDivisionError("secret detail")
 
     async def WriteUpload(self, requests: Any, context: Any) -> upload_pb2.WriteUploadResponse:
         return upload_pb2.WriteUploadResponse()
 
-    async def ImportObject(self, request: upload_pb2.ImportObjectRequest, context: Any) -> upload_pb2.ImportObjectResponse:
+    async def ImportObject(
+        self, request: upload_pb2.ImportObjectRequest, context: Any
+    ) -> upload_pb2.ImportObjectResponse:
         return upload_pb2.ImportObjectResponse()
 
-    async def GetLimits(self, request: upload_pb2.GetLimitsRequest, context: Any) -> upload_pb2.GetLimitsResponse:
+    async def GetLimits(
+        self, request: upload_pb2.GetLimitsRequest, context: Any
+    ) -> upload_pb2.GetLimitsResponse:
         return upload_pb2.GetLimitsResponse()
 
-    async def CreateUpload(self, request: upload_pb2.CreateUploadRequest, context: Any) -> upload_pb2.CreateUploadResponse:
+    async def CreateUpload(
+        self, request: upload_pb2.CreateUploadRequest, context: Any
+    ) -> upload_pb2.CreateUploadResponse:
         self.entered.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
@@ -67,7 +83,9 @@ class Store:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[tuple[upload_pb2_grpc.UploadServiceStub, Servicer, Store, aio.Channel]]:
+async def served() -> AsyncIterator[
+    tuple[upload_pb2_grpc.UploadServiceStub, Servicer, Store, aio.Channel]
+]:
     servicer, store = Servicer(), Store()
     settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0.2)
     async with AsyncExitStack() as stack:
@@ -112,7 +130,11 @@ async def test_an_unexpected_failure_hides_its_details(served: Served) -> None:
 
 async def test_rules_are_checked_before_the_servicer(served: Served) -> None:
     seen = await failed(served[0].GetUpload(upload_pb2.GetUploadRequest(upload_id="nonsense")))
-    assert (seen.code, seen.problem.column, seen.problem.value) == ("REQUEST_INVALID", "upload_id", "nonsense")
+    assert (seen.code, seen.problem.column, seen.problem.value) == (
+        "REQUEST_INVALID",
+        "upload_id",
+        "nonsense",
+    )
     assert served[1].trace_ids == []
 
 
@@ -151,7 +173,11 @@ async def test_calls_are_counted_by_method_and_outcome() -> None:
     settings = GrpcSettings(bind_addr="127.0.0.1:0", metrics_addr=address, shutdown_grace_s=0)
     async with AsyncExitStack() as stack, httpx.AsyncClient(trust_env=False) as http:
         port = await server.start(
-            stack, settings, lambda made: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, made), [NAME], {}
+            stack,
+            settings,
+            lambda made: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, made),
+            [NAME],
+            {},
         )
         channel = await stack.enter_async_context(channels.connect(f"127.0.0.1:{port}"))
         stub = upload_pb2_grpc.UploadServiceStub(channel)
@@ -159,16 +185,27 @@ async def test_calls_are_counted_by_method_and_outcome() -> None:
             await stub.GetUpload(upload_pb2.GetUploadRequest(upload_id=SOME_ID))
         await failed(stub.GetUpload(upload_pb2.GetUploadRequest(upload_id="nonsense")))
         await failed(stub.AbortUpload(upload_pb2.AbortUploadRequest(upload_id=SOME_ID)))
-        hanging = asyncio.ensure_future(stub.CreateUpload(upload_pb2.CreateUploadRequest(request_id="r", datasource="d", filename="f.csv")))
+        hanging = asyncio.ensure_future(
+            stub.CreateUpload(
+                upload_pb2.CreateUploadRequest(request_id="r", datasource="d", filename="f.csv")
+            )
+        )
         await servicer.entered.wait()
         text = (await http.get(f"http://{address}/metrics")).text
         hanging.cancel()
         with pytest.raises(server.PortTakenError, match=f"METRICS_ADDR={address}"):
             await server.start(stack, settings, lambda made: None, [], {})
-    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("sluice_rpcs"))
+    figures = dict(
+        line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("sluice_rpcs")
+    )
     assert figures[f'sluice_rpcs_total{{code="OK",method="{NAME}/GetUpload"}}'] == "3.0"
-    assert figures[f'sluice_rpcs_total{{code="INVALID_ARGUMENT",method="{NAME}/GetUpload"}}'] == "1.0"
-    assert figures[f'sluice_rpcs_total{{code="FAILED_PRECONDITION",method="{NAME}/AbortUpload"}}'] == "1.0"
+    assert (
+        figures[f'sluice_rpcs_total{{code="INVALID_ARGUMENT",method="{NAME}/GetUpload"}}'] == "1.0"
+    )
+    assert (
+        figures[f'sluice_rpcs_total{{code="FAILED_PRECONDITION",method="{NAME}/AbortUpload"}}']
+        == "1.0"
+    )
     assert figures[f'sluice_rpcs_running{{method="{NAME}/CreateUpload"}}'] == "1.0"
     assert f'sluice_rpc_seconds_count{{method="{NAME}/GetUpload"}} 4.0' in text
     with pytest.raises(ConnectionRefusedError):
@@ -181,18 +218,26 @@ async def test_running_calls_get_the_grace_and_no_more() -> None:
         stack = AsyncExitStack()
         settings = GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0.2)
         port = await server.start(
-            stack, settings, lambda made: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, made), [NAME], {}
+            stack,
+            settings,
+            lambda made: upload_pb2_grpc.add_UploadServiceServicer_to_server(servicer, made),
+            [NAME],
+            {},
         )
         channel = await outer.enter_async_context(channels.connect(f"127.0.0.1:{port}"))
         request = upload_pb2.CreateUploadRequest(request_id="r", datasource="d", filename="f.csv")
-        hanging = asyncio.ensure_future(upload_pb2_grpc.UploadServiceStub(channel).CreateUpload(request))
+        hanging = asyncio.ensure_future(
+            upload_pb2_grpc.UploadServiceStub(channel).CreateUpload(request)
+        )
         await servicer.entered.wait()
         async with asyncio.timeout(5):
             await stack.aclose()
         assert (await failed(hanging)).code in {"SERVICE_UNAVAILABLE", "CANCELLED"}
 
 
-async def test_a_unary_call_without_deadline_gets_one(monkeypatch: pytest.MonkeyPatch, served: Served) -> None:
+async def test_a_unary_call_without_deadline_gets_one(
+    monkeypatch: pytest.MonkeyPatch, served: Served
+) -> None:
     monkeypatch.setattr(channels, "DEFAULT_DEADLINE_S", 0.2)
     request = upload_pb2.CreateUploadRequest(request_id="r", datasource="d", filename="f.csv")
     assert (await failed(served[0].CreateUpload(request))).code == "DEADLINE_EXCEEDED"
@@ -200,4 +245,6 @@ async def test_a_unary_call_without_deadline_gets_one(monkeypatch: pytest.Monkey
 
 async def test_a_call_that_an_older_release_lacks_is_waited_for(served: Served) -> None:
     stub = status_pb2_grpc.StatusServiceStub(served[3])
-    assert (await failed(stub.GetTask(status_pb2.GetTaskRequest(task_id="x")))).code == "SERVICE_UNAVAILABLE"
+    assert (
+        await failed(stub.GetTask(status_pb2.GetTaskRequest(task_id="x")))
+    ).code == "SERVICE_UNAVAILABLE"

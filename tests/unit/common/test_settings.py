@@ -20,15 +20,21 @@ def test_all_that_is_missing_is_named_at_once(capsys: pytest.CaptureFixture[str]
         assert f"{variable}: is not set. " in said
 
 
-@pytest.mark.parametrize("address", ["50051", "localhost", "http://localhost:1", "a b:1", ":1", "localhost:port"])
-def test_addresses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str) -> None:
+@pytest.mark.parametrize(
+    "address", ["50051", "localhost", "http://localhost:1", "a b:1", ":1", "localhost:port"]
+)
+def test_addresses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
     monkeypatch.setenv("BIND_ADDR", address)
     with pytest.raises(SystemExit):
         settings.load(settings.ServiceSettings)
     assert "BIND_ADDR: " in capsys.readouterr().err
 
 
-def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_secret_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("S3_BUCKET_NAME", "xx")
@@ -38,12 +44,18 @@ def test_a_wrong_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "hush", "S3_BUCKET_NAME": "bucket"}.items():
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+        "S3_BUCKET_NAME": "bucket",
+    }.items():
         monkeypatch.setenv(name, value)
     assert "hush" not in repr(settings.load(settings.S3Settings))
 
 
-def test_only_open_mode_so_far(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_open_mode_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("BIND_ADDR", "127.0.0.1:1")
     monkeypatch.setenv("AUTH_MODE", "oidc")
     with pytest.raises(SystemExit):

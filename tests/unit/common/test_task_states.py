@@ -26,7 +26,9 @@ def test_names_of_all_states_and_of_one_that_a_newer_release_added() -> None:
 def test_what_a_state_means_agrees_with_itself(state: State) -> None:
     info = task_states.info_of(task_states.state_of(state))
     assert (state in TERMINAL) == info.terminal
-    assert not (info.terminal and (info.worked_on or info.cancellable or info.in_druid or info.stage))
+    assert not (
+        info.terminal and (info.worked_on or info.cancellable or info.in_druid or info.stage)
+    )
     assert (cancel(state, Problem()) is not None) == info.cancellable
     assert is_worked_on(state) or state in TERMINAL | {State.PENDING, State.PLANNED}
     assert not info.in_druid or (info.worked_on and state in LOADED)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.common import errors
-from services.druid_gateway.loads.load import Interval, SubTasks, TaskReport, TaskState, TaskStatus, TaskTarget, UnusedSegment
+from services.druid_gateway.loads.load import (
+    Interval,
+    SubTasks,
+    TaskReport,
+    TaskState,
+    TaskStatus,
+    TaskTarget,
+    UnusedSegment,
+)
 from services.druid_gateway.ports import Value
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -28,7 +36,8 @@ Polled = dict[str, TaskStatus] | errors.SluiceError
 class FakeDruid:
     """Implements ports.Druid.
 
-    `polls` answers task_statuses, one after the other, the last again and again. `answers` answers sql by its text.
+    `polls` answers task_statuses, one after the other, the last again and again. `answers` answers
+    sql by its text.
     """
 
     polls: list[Polled] = field(default_factory=lambda: [{}])
@@ -83,18 +92,26 @@ class FakeDruid:
     async def task_target(self, task_id: str) -> TaskTarget | None:
         return self.target
 
-    async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+    async def used_segments(
+        self, datasource: str, interval: Interval, *, refresh: bool = True
+    ) -> dict[str, bool]:
         self.refreshed += refresh
-        return {segment: reached for segment, reached in self.used.items() if segment not in self.marked}
+        return {
+            segment: reached for segment, reached in self.used.items() if segment not in self.marked
+        }
 
     async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
         return {*self.used, *self.overshadowed, *self.brought_back} - set(self.marked)
 
-    async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+    async def rows_by_load(
+        self, datasource: str, interval: Interval, load_ids: Sequence[str]
+    ) -> dict[str, int]:
         seen = await self.loads_in_segments(datasource, list(self.used))
         return {load: rows for load, rows in seen.items() if load in load_ids}
 
-    async def loads_in_segments(self, datasource: str, segment_ids: Sequence[str]) -> dict[str, int]:
+    async def loads_in_segments(
+        self, datasource: str, segment_ids: Sequence[str]
+    ) -> dict[str, int]:
         found: Counter[str] = Counter()
         for each in segment_ids:
             if each not in self.marked:
@@ -120,14 +137,18 @@ class FakeDruid:
     async def free_slots(self) -> int | None:
         return self.slots
 
-    async def loaded_percent(self, datasource: str, interval: Interval, *, refresh: bool) -> float | None:
+    async def loaded_percent(
+        self, datasource: str, interval: Interval, *, refresh: bool
+    ) -> float | None:
         return self.percents.pop(0) if len(self.percents) > 1 else self.percents[0]
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         return self.answers(sql, parameters)
 
     async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
-        return {segment: rows for segment, rows in self.segments.items() if segment not in self.marked}
+        return {
+            segment: rows for segment, rows in self.segments.items() if segment not in self.marked
+        }
 
     async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
         self.marked.extend(segment_ids)

@@ -42,7 +42,15 @@ async def channel() -> AsyncIterator[aio.Channel]:
 
 
 @pytest.mark.parametrize("method", list(SERVICE.methods), ids=lambda method: method.name)
-async def test_limits_of_types_are_no_fault_of_ours(channel: aio.Channel, method: MethodDescriptor) -> None:
+async def test_limits_of_types_are_no_fault_of_ours(
+    channel: aio.Channel, method: MethodDescriptor
+) -> None:
     base = GetMessageClass(method.input_type)(**SOUND[method.name])
-    found = {str(case): failed.code for case in extreme(base) if (failed := await failure(channel, method, case.data))}
-    assert {case: code for case, code in found.items() if code in ("INTERNAL", "DEADLINE_EXCEEDED")} == {}
+    found = {
+        str(case): failed.code
+        for case in extreme(base)
+        if (failed := await failure(channel, method, case.data))
+    }
+    assert {
+        case: code for case, code in found.items() if code in ("INTERNAL", "DEADLINE_EXCEEDED")
+    } == {}

@@ -81,7 +81,11 @@ TASK_ID = "11111111-1111-4111-8111-111111111111"
 def part(name: str, value: bytes, filename: str | None = None) -> bytes:
     """One part of a form, with the boundary before it."""
     file = "" if filename is None else f'; filename="{filename}"'
-    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + value + b"\r\n"
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+        + value
+        + b"\r\n"
+    )
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
@@ -89,8 +93,14 @@ END = f"--{BOUNDARY}--\r\n".encode()
 
 def receiving(pieces: Iterable[bytes], *, gone: bool = False) -> Receive:
     """A client that sends these pieces, then ends, or goes away."""
-    messages: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
-    messages.append({"type": "http.disconnect"} if gone else {"type": "http.request", "body": b"", "more_body": False})
+    messages: list[Message] = [
+        {"type": "http.request", "body": piece, "more_body": True} for piece in pieces
+    ]
+    messages.append(
+        {"type": "http.disconnect"}
+        if gone
+        else {"type": "http.request", "body": b"", "more_body": False}
+    )
     waiting = iter(messages)
 
     async def receive() -> Message:
@@ -127,13 +137,17 @@ class FakeUploads:
         return Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_UPLOADED)
 
     async def limits(self) -> GetLimitsResponse:
-        return GetLimitsResponse(max_file_bytes=1 << 40, extensions=[".csv"], idle_timeout_s=1e9, import_from=["s3://b/"])
+        return GetLimitsResponse(
+            max_file_bytes=1 << 40, extensions=[".csv"], idle_timeout_s=1e9, import_from=["s3://b/"]
+        )
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
         self.requests.append(request)
         if self.existing is not None:
             return CreateUploadResponse(upload=self.existing, created=False)
-        return CreateUploadResponse(upload=Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_PENDING), created=True)
+        return CreateUploadResponse(
+            upload=Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_PENDING), created=True
+        )
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
         size = 0
@@ -170,7 +184,9 @@ class FakeUploads:
 
 
 class FakeTasks:
-    """A task, and streams of events that a test scripts: each call of `watch` plays the next script, then waits or ends."""
+    """A task, and streams of events that a test scripts: each call of `watch` plays the next
+    script, then waits or ends.
+    """
 
     def __init__(self, *scripts: list[WatchTaskResponse | SluiceError | None]) -> None:
         self.scripts = list(scripts)
@@ -198,7 +214,11 @@ class FakeTasks:
 
     async def retry(self, request: RetryTaskRequest) -> Task:
         self.retried.append(request)
-        return Task(task_id="22222222-2222-4222-8222-222222222222", state=TaskState.TASK_STATE_UPLOADED, retry_of=request.task_id)
+        return Task(
+            task_id="22222222-2222-4222-8222-222222222222",
+            state=TaskState.TASK_STATE_UPLOADED,
+            retry_of=request.task_id,
+        )
 
     async def plan(self, task_id: str) -> GetPlanResponse:
         if self.failure is not None:
@@ -212,9 +232,24 @@ class FakeTasks:
             plan=PlanIngestionResponse(
                 interval=Interval(start_millis=0, end_millis=86_400_000),
                 segment_granularity="DAY",
-                replaced=[Segment(id="s", interval=Interval(start_millis=0, end_millis=86_400_000))],
-                columns=[PlannedColumn(name="n", change=ColumnChange.COLUMN_CHANGE_CHANGED, type="DOUBLE", existing_type="BIGINT")],
-                chunks=[PlannedChunk(interval=Interval(start_millis=0, end_millis=86_400_000), rows_added=3, rows_replaced=2)],
+                replaced=[
+                    Segment(id="s", interval=Interval(start_millis=0, end_millis=86_400_000))
+                ],
+                columns=[
+                    PlannedColumn(
+                        name="n",
+                        change=ColumnChange.COLUMN_CHANGE_CHANGED,
+                        type="DOUBLE",
+                        existing_type="BIGINT",
+                    )
+                ],
+                chunks=[
+                    PlannedChunk(
+                        interval=Interval(start_millis=0, end_millis=86_400_000),
+                        rows_added=3,
+                        rows_replaced=2,
+                    )
+                ],
                 rows_added=3,
                 rows_replaced=2,
                 parts=1,
@@ -251,7 +286,11 @@ class FakeTasks:
         )
 
     async def delete_files(self, task_id: str) -> Task:
-        return Task(task_id=task_id, state=TaskState.TASK_STATE_FAILED, files_delete_time=Timestamp(seconds=1))
+        return Task(
+            task_id=task_id,
+            state=TaskState.TASK_STATE_FAILED,
+            files_delete_time=Timestamp(seconds=1),
+        )
 
     async def history(self, task_id: str) -> GetHistoryResponse:
         run = StageRun(
@@ -266,7 +305,15 @@ class FakeTasks:
         return GetHistoryResponse(runs=[run])
 
     async def statistics(self, hours: int) -> GetStatisticsResponse:
-        bucket = StatisticsBucket(start_time=Timestamp(seconds=0), tasks=3, succeeded=1, rejected=1, failed=1, rows=2**53 + 1, bytes=10)
+        bucket = StatisticsBucket(
+            start_time=Timestamp(seconds=0),
+            tasks=3,
+            succeeded=1,
+            rejected=1,
+            failed=1,
+            rows=2**53 + 1,
+            bytes=10,
+        )
         return GetStatisticsResponse(
             hours=hours,
             buckets=[bucket],
@@ -276,14 +323,18 @@ class FakeTasks:
             running=2,
         )
 
-    async def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> AsyncIterator[WatchTasksResponse]:
+    async def watch_all(
+        self, request: WatchTasksRequest, timeout_s: float
+    ) -> AsyncIterator[WatchTasksResponse]:
         while True:
             yield await self.all.get()
 
     async def revert(self, task_id: str) -> Task:
         return self.task
 
-    async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
+    async def watch(
+        self, task_id: str, from_sequence: int, timeout_s: float
+    ) -> AsyncIterator[WatchTaskResponse]:
         self.watched_from.append(from_sequence)
         for step in self.scripts.pop(0) if self.scripts else []:
             if isinstance(step, SluiceError):
@@ -302,11 +353,19 @@ class FakeReports:
     async def report(self, task_id: str, attempt: int) -> Report:
         return Report(task_id=task_id, attempt=attempt)
 
-    async def rejects(self, task_id: str, attempt: int, format: "RejectsFormat.ValueType") -> AsyncIterator[bytes]:
+    async def rejects(
+        self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
+    ) -> AsyncIterator[bytes]:
         yield b"line\r\n"
 
 
-DATASOURCE = Datasource(name="sales", rows=2, bytes=300, segments=1, interval=Interval(start_millis=0, end_millis=86_400_000))
+DATASOURCE = Datasource(
+    name="sales",
+    rows=2,
+    bytes=300,
+    segments=1,
+    interval=Interval(start_millis=0, end_millis=86_400_000),
+)
 
 
 class FakeJudging:
@@ -318,12 +377,16 @@ class FakeJudging:
     async def settings(self, datasource: str) -> DatasourceSettings:
         return self.kept.get(datasource, DatasourceSettings())
 
-    async def set_settings(self, datasource: str, settings: DatasourceSettings) -> DatasourceSettings:
+    async def set_settings(
+        self, datasource: str, settings: DatasourceSettings
+    ) -> DatasourceSettings:
         self.kept[datasource] = settings
         return settings
 
     async def quality(self, datasource: str, limit: int) -> ListQualityResponse:
-        return ListQualityResponse(tasks=[TaskQuality(task_id=datasource, quality=Quality(rows_read=limit))])
+        return ListQualityResponse(
+            tasks=[TaskQuality(task_id=datasource, quality=Quality(rows_read=limit))]
+        )
 
 
 class FakeQueries:
@@ -332,7 +395,9 @@ class FakeQueries:
     def __init__(self, *steps: QueryResponse) -> None:
         self.steps = steps
 
-    async def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
+    async def query(
+        self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()
+    ) -> AsyncIterator[QueryResponse]:
         for step in self.steps:
             yield step
 
@@ -341,13 +406,19 @@ class FakeQueries:
 
     async def datasource(self, name: str) -> DescribeDatasourceResponse:
         load = LoadInDatasource(task_id=TASK_ID, rows=2, times=DATASOURCE.interval)
-        return DescribeDatasourceResponse(datasource=DATASOURCE, columns=[QueryColumn(name="n", type="BIGINT")], loads=[load])
+        return DescribeDatasourceResponse(
+            datasource=DATASOURCE, columns=[QueryColumn(name="n", type="BIGINT")], loads=[load]
+        )
 
     async def preview(self, name: str, limit: int) -> PreviewRowsResponse:
-        return PreviewRowsResponse(columns=[QueryColumn(name="n", type="BIGINT")], json=b"[[1],[2]]", count=2)
+        return PreviewRowsResponse(
+            columns=[QueryColumn(name="n", type="BIGINT")], json=b"[[1],[2]]", count=2
+        )
 
     async def proposals(self, datasource: str) -> ProposeQueriesResponse:
-        return ProposeQueriesResponse(queries=[ProposedQuery(title="Rows per day", sql="SELECT 1", chart="line")])
+        return ProposeQueriesResponse(
+            queries=[ProposedQuery(title="Rows per day", sql="SELECT 1", chart="line")]
+        )
 
 
 class FakeWebhooks:
@@ -362,7 +433,10 @@ class FakeWebhooks:
 
     async def get(self, datasource: str) -> Webhook:
         return Webhook(
-            datasource=datasource, url="https://example.org/", create_time=Timestamp(seconds=1), update_time=Timestamp(seconds=2)
+            datasource=datasource,
+            url="https://example.org/",
+            create_time=Timestamp(seconds=1),
+            update_time=Timestamp(seconds=2),
         )
 
     async def delete(self, datasource: str) -> None:
@@ -370,7 +444,16 @@ class FakeWebhooks:
 
     async def deliveries(self, datasource: str, limit: int) -> list[WebhookDelivery]:
         state = TaskState.TASK_STATE_SUCCEEDED
-        return [WebhookDelivery(id=7, task_id=TASK_ID, state=state, attempts=limit, delivered=True, create_time=Timestamp(seconds=1))]
+        return [
+            WebhookDelivery(
+                id=7,
+                task_id=TASK_ID,
+                state=state,
+                attempts=limit,
+                delivered=True,
+                create_time=Timestamp(seconds=1),
+            )
+        ]
 
 
 async def nobody_ready() -> Readiness:
@@ -394,8 +477,15 @@ def application(
         queries or FakeQueries(),
         FakeWebhooks(),
     )
-    addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
+    addresses = dict.fromkeys(
+        ("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9"
+    )
     metrics = Metrics()
     return http_app(
-        services, Watches(tasks, metrics.watches), AllWatch(tasks), Settings(**{**addresses, **settings}), metrics, nobody_ready
+        services,
+        Watches(tasks, metrics.watches),
+        AllWatch(tasks),
+        Settings(**{**addresses, **settings}),
+        metrics,
+        nobody_ready,
     )

@@ -75,7 +75,9 @@ class Answers:
         return status_pb2.RetryTaskResponse(task=await self.tasks.retry(request))
 
     async def DeleteTaskFiles(self, request: Any) -> Any:
-        return status_pb2.DeleteTaskFilesResponse(task=await self.tasks.delete_files(request.task_id))
+        return status_pb2.DeleteTaskFilesResponse(
+            task=await self.tasks.delete_files(request.task_id)
+        )
 
     async def GetHistory(self, request: Any) -> Any:
         return await self.tasks.history(request.task_id)
@@ -106,7 +108,9 @@ class Answers:
         return status_pb2.ListWebhookDeliveriesResponse(deliveries=found)
 
     async def GetDatasourceSettings(self, request: Any) -> Any:
-        return status_pb2.GetDatasourceSettingsResponse(settings=await self._judging.settings(request.datasource))
+        return status_pb2.GetDatasourceSettingsResponse(
+            settings=await self._judging.settings(request.datasource)
+        )
 
     async def SetDatasourceSettings(self, request: Any) -> Any:
         return status_pb2.SetDatasourceSettingsResponse(settings=request.settings)
@@ -157,10 +161,15 @@ class Answers:
         return await self._queries.proposals(request.name)
 
 
-def _handlers(answers: Answers, names: Mapping[str, MethodDescriptor]) -> dict[str, grpc.RpcMethodHandler]:
+def _handlers(
+    answers: Answers, names: Mapping[str, MethodDescriptor]
+) -> dict[str, grpc.RpcMethodHandler]:
     made = {}
     for name, method in names.items():
-        kinds = ["stream" if streams else "unary" for streams in (method.client_streaming, method.server_streaming)]
+        kinds = [
+            "stream" if streams else "unary"
+            for streams in (method.client_streaming, method.server_streaming)
+        ]
         make = getattr(grpc, f"{'_'.join(kinds)}_rpc_method_handler")
         output = GetMessageClass(method.output_type)
         made[name] = make(
@@ -171,7 +180,9 @@ def _handlers(answers: Answers, names: Mapping[str, MethodDescriptor]) -> dict[s
     return made
 
 
-def _behavior(answer: Callable[[Any], Any] | None, output: Any, *, streams: bool) -> Callable[[Any, Any], Any]:
+def _behavior(
+    answer: Callable[[Any], Any] | None, output: Any, *, streams: bool
+) -> Callable[[Any, Any], Any]:
     async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
         if answer is not None:
             async for each in answer(request):
@@ -192,10 +203,14 @@ async def gateway_on_rpcs(**settings: Any) -> AsyncIterator[ASGIApp]:
     def register(made: aio.Server) -> None:
         for service in SERVICES.values():
             handlers = _handlers(answers, service.methods_by_name)
-            made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+            made.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service.full_name, handlers),)
+            )
 
     async with AsyncExitStack() as stack:
-        port = await server.start(stack, GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0), register, [], {})
+        port = await server.start(
+            stack, GrpcSettings(bind_addr="127.0.0.1:0", shutdown_grace_s=0), register, [], {}
+        )
         channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}"))
         tasks = StatusRpc(channel)
         services = Services(
@@ -206,7 +221,9 @@ async def gateway_on_rpcs(**settings: Any) -> AsyncIterator[ASGIApp]:
             queries=DruidRpc(channel, 10, 10),
             webhooks=WebhooksRpc(channel),
         )
-        addresses = dict.fromkeys(("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9")
+        addresses = dict.fromkeys(
+            ("upload_addr", "validation_addr", "druid_gateway_addr", "status_addr"), "127.0.0.1:9"
+        )
         metrics = Metrics()
         watches, all_watch = Watches(tasks, metrics.watches), AllWatch(tasks)
         stack.push_async_callback(watches.close)

@@ -133,7 +133,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     async with (
         gateway_on_rpcs() as app,
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost"
+        ) as client,
     ):
         yield client
 
@@ -152,7 +154,11 @@ def judge(answer: httpx.Response, what: object, *, refused: bool = False) -> Non
 
 
 OPENAPI: dict[str, Any] = application()._app.openapi()  # type: ignore[attr-defined]
-OPERATIONS = {f"{method.upper()} {path}": operation for path, methods in OPENAPI["paths"].items() for method, operation in methods.items()}
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, methods in OPENAPI["paths"].items()
+    for method, operation in methods.items()
+}
 BODIES = {
     name: operation["requestBody"]["content"]["application/json"]["schema"]
     for name, operation in OPERATIONS.items()
@@ -184,7 +190,9 @@ def address(name: str, /, **values: str) -> tuple[str, str]:
     return method, path
 
 
-async def send(http: httpx.AsyncClient, name: str, /, query: str = "", **kwargs: Any) -> httpx.Response:
+async def send(
+    http: httpx.AsyncClient, name: str, /, query: str = "", **kwargs: Any
+) -> httpx.Response:
     method, path = address(name, **kwargs.pop("values", {}))
     if name in BODIES and "content" not in kwargs:
         kwargs["json"] = EXAMPLES[name]
@@ -209,7 +217,11 @@ async def test_the_examples_are_taken(http: httpx.AsyncClient) -> None:
 
 
 def of_paths() -> Iterator[str]:
-    yield from (name for name in [*OPERATIONS, *UNDOCUMENTED] if "{" in name and not name.endswith("/events"))
+    yield from (
+        name
+        for name in [*OPERATIONS, *UNDOCUMENTED]
+        if "{" in name and not name.endswith("/events")
+    )
 
 
 @pytest.mark.parametrize("name", list(of_paths()))
@@ -231,7 +243,9 @@ async def test_paths(http: httpx.AsyncClient, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if parameters(name, "query")])
 async def test_queries(http: httpx.AsyncClient, name: str) -> None:
     content = part("datasource_name", b"sales") + part("file", b"a", "a.csv") + END
-    form = {"content": content, "headers": {"Content-Type": CONTENT_TYPE}} if "upload" in name else {}
+    form = (
+        {"content": content, "headers": {"Content-Type": CONTENT_TYPE}} if "upload" in name else {}
+    )
     for parameter in [*parameters(name, "query"), "unknown"]:
         for value in NEVER:
             judge(
@@ -259,13 +273,21 @@ HEADER_NAMES = (
 )
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if not name.startswith("GET /metrics")])
+@pytest.mark.parametrize(
+    "name", [name for name in OPERATIONS if not name.startswith("GET /metrics")]
+)
 async def test_headers(http: httpx.AsyncClient, name: str) -> None:
     for header in HEADER_NAMES:
         for value in HEADERS:
-            headers = [(b"Content-Type", b"application/json")] if name in BODIES and header != "content-type" else []
+            headers = (
+                [(b"Content-Type", b"application/json")]
+                if name in BODIES and header != "content-type"
+                else []
+            )
             content = json.dumps(EXAMPLES[name]).encode() if name in BODIES else b""
-            answer = await send(http, name, headers=[*headers, (header.encode(), value)], content=content)
+            answer = await send(
+                http, name, headers=[*headers, (header.encode(), value)], content=content
+            )
             if name != "GET /readyz":
                 judge(answer, (name, header, value))
 
@@ -273,7 +295,9 @@ async def test_headers(http: httpx.AsyncClient, name: str) -> None:
 @pytest.mark.parametrize("name", [*BODIES, "POST /graphql"])
 async def test_bodies(http: httpx.AsyncClient, name: str) -> None:
     for what, content in JSON_NEVER.items():
-        answer = await send(http, name, content=content, headers={"Content-Type": "application/json"})
+        answer = await send(
+            http, name, content=content, headers={"Content-Type": "application/json"}
+        )
         judge(answer, (name, what), refused=True)
     for kind in (
         "",
@@ -301,7 +325,9 @@ async def test_fields_of_bodies(http: httpx.AsyncClient, name: str) -> None:
         for value in [*VALUES_NEVER, *VALUES_ODD]:
             others = {key: given for key, given in EXAMPLES[name].items() if key != field}
             text = json.dumps(others)[:-1] + (", " if others else "") + f'"{field}": {value}}}'
-            answer = await send(http, name, content=text.encode(), headers={"Content-Type": "application/json"})
+            answer = await send(
+                http, name, content=text.encode(), headers={"Content-Type": "application/json"}
+            )
             judge(answer, (name, field, value[:50]), refused=value in VALUES_NEVER)
 
 
@@ -343,7 +369,9 @@ async def test_fields_of_forms(http: httpx.AsyncClient, field: str) -> None:
             others += b"" if field == "mode" else part("mode", mode)
             body = others + part(field, value) + part("file", b"a,b\r\n", "a.csv") + END
             judge(
-                await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}),
+                await http.post(
+                    "/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}
+                ),
                 (field, value[:40]),
             )
 
@@ -361,7 +389,9 @@ FILENAMES = [
 
 
 @pytest.mark.parametrize("filename", FILENAMES)
-@pytest.mark.parametrize("form", [b'filename="%s"', b"filename*=utf-8''%s", b"filename*=no-such-charset''%s"])
+@pytest.mark.parametrize(
+    "form", [b'filename="%s"', b"filename*=utf-8''%s", b"filename*=no-such-charset''%s"]
+)
 async def test_names_of_files(http: httpx.AsyncClient, filename: bytes, form: bytes) -> None:
     named = form % (filename if b"*" not in form else quote(filename).encode())
     body = part("datasource_name", b"sales") + f"--{BOUNDARY}\r\n".encode()
@@ -457,8 +487,15 @@ def sound(name: str, argument: GraphQLArgument) -> Any:
 async def ask(http: httpx.AsyncClient, name: str, query: str, variables: str) -> httpx.Response:
     text = f'{{"query": {json.dumps(query)}, "variables": {variables}}}'
     if name != "uploadSalesData":
-        return await http.post("/graphql", content=text.encode(), headers={"Content-Type": "application/json"})
-    form = part("operations", text.encode()) + part("map", b'{"0": ["variables.file"]}') + part("0", b"a,b\r\n", "a.csv") + END
+        return await http.post(
+            "/graphql", content=text.encode(), headers={"Content-Type": "application/json"}
+        )
+    form = (
+        part("operations", text.encode())
+        + part("map", b'{"0": ["variables.file"]}')
+        + part("0", b"a,b\r\n", "a.csv")
+        + END
+    )
     headers = {"Content-Type": CONTENT_TYPE, "Apollo-Require-Preflight": "true"}
     return await http.post("/graphql", content=form, headers=headers)
 
@@ -468,7 +505,9 @@ async def ask(http: httpx.AsyncClient, name: str, query: str, variables: str) ->
     list(graphql_fields()),
     ids=lambda each: each if isinstance(each, str) else "",
 )
-async def test_arguments(http: httpx.AsyncClient, kind: str, name: str, field: GraphQLField) -> None:
+async def test_arguments(
+    http: httpx.AsyncClient, kind: str, name: str, field: GraphQLField
+) -> None:
     query = document(kind, name, field)
     usual = {argument: sound(argument, given) for argument, given in field.args.items()}
     answer = await ask(http, name, query, json.dumps(usual))
@@ -485,7 +524,9 @@ async def test_arguments(http: httpx.AsyncClient, kind: str, name: str, field: G
             values += [json.dumps(text) for text in texts]
         for value in values:
             others = {key: value for key, value in usual.items() if key != argument}
-            variables = json.dumps(others)[:-1] + (", " if others else "") + f'"{argument}": {value}}}'
+            variables = (
+                json.dumps(others)[:-1] + (", " if others else "") + f'"{argument}": {value}}}'
+            )
             answer = await ask(http, name, query, variables)
             judge(answer, (name, argument, value[:50]), refused=value in VALUES_NEVER)
             for each in answer.json().get("errors", []):
@@ -520,8 +561,13 @@ async def test_literals(http: httpx.AsyncClient, kind: str, name: str, field: Gr
     selected = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
     for argument in field.args:
         for literal in LITERALS:
-            others = {key: sound(key, given) for key, given in field.args.items() if key != argument}
-            plain = " ".join(f"{key}: {'{}' if given == {} else json.dumps(given)}" for key, given in others.items())
+            others = {
+                key: sound(key, given) for key, given in field.args.items() if key != argument
+            }
+            plain = " ".join(
+                f"{key}: {'{}' if given == {} else json.dumps(given)}"
+                for key, given in others.items()
+            )
             query = f"{kind} {{ {name}({argument}: {literal} {plain}){selected} }}"
             answer = await http.post("/graphql", json={"query": query})
             judge(answer, query[:200])
@@ -577,7 +623,12 @@ MAPS = [
 async def test_maps_of_files(http: httpx.AsyncClient, mapping: str) -> None:
     query = 'mutation ($file: Upload!) { uploadSalesData(file: $file, dataSourceName: "sales") { __typename } }'
     operations = json.dumps({"query": query, "variables": {"file": None}})
-    form = part("operations", operations.encode()) + part("map", mapping.encode()) + part("0", b"a", "a.csv") + END
+    form = (
+        part("operations", operations.encode())
+        + part("map", mapping.encode())
+        + part("0", b"a", "a.csv")
+        + END
+    )
     headers = {"Content-Type": CONTENT_TYPE, "Apollo-Require-Preflight": "true"}
     answer = await http.post("/graphql", content=form, headers=headers)
     judge(answer, mapping)

@@ -64,4 +64,7 @@ def test_every_role_listens_on_the_loopback_alone_and_loads_no_extension() -> No
 
 def test_the_indexer_merges_as_many_loads_as_it_has_slots() -> None:
     indexer = next(role for role in roles(Path("/d"), Path("/s")) if role.druid_name == "indexer")
-    assert indexer.settings["druid.worker.numConcurrentMerges"] == indexer.settings["druid.worker.capacity"]
+    assert (
+        indexer.settings["druid.worker.numConcurrentMerges"]
+        == indexer.settings["druid.worker.capacity"]
+    )

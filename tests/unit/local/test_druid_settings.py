@@ -23,16 +23,29 @@ NEEDED = {
 
 
 def local() -> Settings:
-    return dict(next(role.settings for role in roles(Path("/d"), Path("/s")) if role.druid_name == "coordinator"))
+    return dict(
+        next(
+            role.settings
+            for role in roles(Path("/d"), Path("/s"))
+            if role.druid_name == "coordinator"
+        )
+    )
 
 
 def compose() -> Settings:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    return {name.replace("_", "."): str(value) for name, value in services["coordinator"]["environment"].items()}
+    return {
+        name.replace("_", "."): str(value)
+        for name, value in services["coordinator"]["environment"].items()
+    }
 
 
 def chart() -> Settings:
-    lines = (ROOT / "deploy/helm/sluice/druid-coordinator.properties").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (ROOT / "deploy/helm/sluice/druid-coordinator.properties")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
 
@@ -50,7 +63,15 @@ def test_the_chart_shows_what_it_asks_for() -> None:
 
 @pytest.mark.parametrize(
     ("value", "level"),
-    [("PT5S", "ok"), ("pt0.5s", "ok"), ("PT30S", "ok"), ("PT31S", "warning"), ("PT5M", "warning"), ("P1D", "warning"), (None, "warning")],
+    [
+        ("PT5S", "ok"),
+        ("pt0.5s", "ok"),
+        ("PT30S", "ok"),
+        ("PT31S", "warning"),
+        ("PT5M", "warning"),
+        ("P1D", "warning"),
+        (None, "warning"),
+    ],
 )
 def test_the_doctor_sees_a_coordinator_that_waits_too_long(value: str | None, level: str) -> None:
     found = druid.host_timeout({} if value is None else {druid.HOST_TIMEOUT: value})

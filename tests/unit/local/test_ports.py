@@ -11,7 +11,11 @@ from local.errors import LocalStackError
 
 
 def test_the_instances_share_no_port() -> None:
-    numbers = [number for instance in ports.INSTANCE_OFFSETS for number in ports.choose(instance, {}).numbers.values()]
+    numbers = [
+        number
+        for instance in ports.INSTANCE_OFFSETS
+        for number in ports.choose(instance, {}).numbers.values()
+    ]
     assert len(set(numbers)) == len(numbers)
     assert max(numbers) <= 65_535
 

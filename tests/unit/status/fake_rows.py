@@ -1,4 +1,6 @@
-"""The table in memory, behind the port of the pipeline: the same conditions on every write as store.Store."""
+"""The table in memory, behind the port of the pipeline: the same conditions on every write as
+store.Store.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -127,14 +129,26 @@ class FakeRows:
         return replace(self.task, stage_seconds=self.stage_seconds) if owner == self.owner else None
 
     async def get(self, task_id: str) -> Task | None:
-        return self.task if task_id == self.task.task_id else next((task for task in self.get_more if task.task_id == task_id), None)
+        return (
+            self.task
+            if task_id == self.task.task_id
+            else next((task for task in self.get_more if task.task_id == task_id), None)
+        )
 
-    async def move(self, task_id: str, state: State, move: Move, owner: Owner | None = None) -> bool:
+    async def move(
+        self, task_id: str, state: State, move: Move, owner: Owner | None = None
+    ) -> bool:
         number = self.faults.before(f"move {move.to}")
         check(state, move)
         if state is not self.task.status or (owner and owner != self.owner):
             return False
-        values = {**move.columns, "status": move.to, "stage_attempts": 0, "stage_waits": 0, "stage_takeovers": 0}
+        values = {
+            **move.columns,
+            "status": move.to,
+            "stage_attempts": 0,
+            "stage_waits": 0,
+            "stage_takeovers": 0,
+        }
         if move.problem:
             values["problem"] = problems.to_json(move.problem)
         self.task = replace(self.task, **values)  # type: ignore[arg-type]
@@ -145,13 +159,23 @@ class FakeRows:
         self.faults.after(number)
         return True
 
-    async def move_unless_duplicate(self, task: Task, move: Move, owner: Owner | None) -> str | None:
+    async def move_unless_duplicate(
+        self, task: Task, move: Move, owner: Owner | None
+    ) -> str | None:
         if self.duplicate and self.load_states.get(self.duplicate) != "REPLACED":
             return self.duplicate
         return "" if await self.move(task.task_id, task.status, move, owner) else None
 
     async def retry(
-        self, task: Task, owner: Owner, *, delay_s: float, message: str, problem: Problem, failed: bool, new_load: bool
+        self,
+        task: Task,
+        owner: Owner,
+        *,
+        delay_s: float,
+        message: str,
+        problem: Problem,
+        failed: bool,
+        new_load: bool,
     ) -> bool:
         number = self.faults.before("retry")
         if owner != self.owner or task.status is not self.task.status:
@@ -220,9 +244,14 @@ class FakeRows:
         self.faults.after(number)
         return Touched(NOW, 0, 100)
 
-    async def others(self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None) -> list[OtherLoad]:
+    async def others(
+        self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None
+    ) -> list[OtherLoad]:
         there = [OtherLoad.of(each) for each in self.older]
-        now = [replace(each, load_state=self.load_states.get(each.task_id, each.load_state)) for each in there]
+        now = [
+            replace(each, load_state=self.load_states.get(each.task_id, each.load_state))
+            for each in there
+        ]
         passed = [each.task_id for each in now].index(after.task_id) + 1 if after else 0
         return [each for each in now[passed:] if each.load_state in states][:LOADS_AT_ONCE]
 

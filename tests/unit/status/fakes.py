@@ -47,11 +47,15 @@ SHA256 = bytes(range(32))
 
 @dataclass
 class Faults:
-    """Fails the call with number `at` (from 1) among those whose name is in `of` (all where empty), before or after its effect."""
+    """Fails the call with number `at` (from 1) among those whose name is in `of` (all where empty),
+    before or after its effect.
+    """
 
     at: int = 0
     after_effect: bool = False
-    make: Callable[[], Exception] = lambda: errors.error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "It does not answer.")
+    make: Callable[[], Exception] = lambda: errors.error(
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "It does not answer."
+    )
     of: tuple[str, ...] = ()
     calls: list[str] = field(default_factory=list)
     fired: bool = False
@@ -93,9 +97,21 @@ def passed(task_id: str, attempt: int, rows: int = ROWS) -> Report:
     )
 
 
-def rejected(task_id: str, attempt: int, reason: "ErrorReason.ValueType" = ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS) -> Report:
-    problem = errors.problem(reason, "The file has 3 columns; 5 are needed.", line=1, value="a\x00b")
-    return Report(task_id=task_id, attempt=attempt, sha256=SHA256, verdict=Verdict.VERDICT_REJECTED, problems=[problem])
+def rejected(
+    task_id: str,
+    attempt: int,
+    reason: "ErrorReason.ValueType" = ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS,
+) -> Report:
+    problem = errors.problem(
+        reason, "The file has 3 columns; 5 are needed.", line=1, value="a\x00b"
+    )
+    return Report(
+        task_id=task_id,
+        attempt=attempt,
+        sha256=SHA256,
+        verdict=Verdict.VERDICT_REJECTED,
+        problems=[problem],
+    )
 
 
 class FakeExpectations:
@@ -126,13 +142,17 @@ class FakeValidation:
         self.running = 0
         self.began = asyncio.Event()
 
-    async def validate(self, request: ValidateObjectRequest, timeout_s: float) -> AsyncGenerator[ValidateObjectResponse, None]:
+    async def validate(
+        self, request: ValidateObjectRequest, timeout_s: float
+    ) -> AsyncGenerator[ValidateObjectResponse, None]:
         number = self.faults.before("validate")
         self.requests.append(request)
         self.running += 1
         self.began.set()
         try:
-            yield ValidateObjectResponse(progress=ValidationProgress(phase="scan", done=1, total=10, unit="rows"))
+            yield ValidateObjectResponse(
+                progress=ValidationProgress(phase="scan", done=1, total=10, unit="rows")
+            )
             await self.gate.wait()
             report = self.judge(request.task_id, request.attempt)
             self.reports[request.task_id, request.attempt] = report
@@ -179,7 +199,9 @@ class FakeLoads:
         self.submits = 0
         self.lose_rows = 0
         self.cut_short: list[int] = []
-        """How many rows of the next loads Druid does not read, as its report tells, in turn; then it reads all."""
+        """How many rows of the next loads Druid does not read, as its report tells, in turn; then
+        it reads all.
+        """
         self.phases: list[LoadPhase.ValueType] = []
         """How the next loads end, in turn; then all succeed."""
         self.in_use: list[str] = []
@@ -202,7 +224,9 @@ class FakeLoads:
         self.planned.append(request)
         self.faults.after(number)
         return PlanIngestionResponse(
-            interval=INTERVAL, segment_granularity=self.granularity, replaced=[segment(each) for each in self.in_use]
+            interval=INTERVAL,
+            segment_granularity=self.granularity,
+            replaced=[segment(each) for each in self.in_use],
         )
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
@@ -213,17 +237,33 @@ class FakeLoads:
             self.submits += 1
             self.submitted.append(request)
             phase = self.phases.pop(0) if self.phases else LoadPhase.LOAD_PHASE_SUCCEEDED
-            rows = request.rows - self.lose_rows - (unread := self.cut_short.pop(0) if self.cut_short else 0)
+            rows = (
+                request.rows
+                - self.lose_rows
+                - (unread := self.cut_short.pop(0) if self.cut_short else 0)
+            )
             self.loads[druid_id] = Load(request.task_id, rows, phase, request.rows - unread)
             visible = rows if phase == LoadPhase.LOAD_PHASE_SUCCEEDED else rows // 2
             self.visible.setdefault(request.task_id, {})[druid_id] = visible
         self.faults.after(number)
-        return SubmitLoadResponse(druid_task_id=druid_id, already_submitted=already, interval=INTERVAL, segment_granularity="DAY")
+        return SubmitLoadResponse(
+            druid_task_id=druid_id,
+            already_submitted=already,
+            interval=INTERVAL,
+            segment_granularity="DAY",
+        )
 
-    async def watch(self, request: WatchLoadRequest, timeout_s: float) -> AsyncGenerator[WatchLoadResponse, None]:
+    async def watch(
+        self, request: WatchLoadRequest, timeout_s: float
+    ) -> AsyncGenerator[WatchLoadResponse, None]:
         number = self.faults.before("watch")
         self.began.set()
-        yield WatchLoadResponse(phase=LoadPhase.LOAD_PHASE_RUNNING, rows_processed=1, sub_tasks_done=1, sub_tasks_running=2)
+        yield WatchLoadResponse(
+            phase=LoadPhase.LOAD_PHASE_RUNNING,
+            rows_processed=1,
+            sub_tasks_done=1,
+            sub_tasks_running=2,
+        )
         await self.gate.wait()
         load = self.loads.get(request.druid_task_id)
         self.faults.after(number)
@@ -233,16 +273,28 @@ class FakeLoads:
         if load is None:
             yield WatchLoadResponse(phase=LoadPhase.LOAD_PHASE_UNKNOWN)
         else:
-            yield WatchLoadResponse(phase=load.phase, rows_processed=load.rows_read, problem=problem)
+            yield WatchLoadResponse(
+                phase=load.phase, rows_processed=load.rows_read, problem=problem
+            )
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         number = self.faults.before("verify")
         rows = sum(self.visible.get(request.task_id, {}).values())
         self.faults.after(number)
         verified = rows == request.expected_rows
-        segments = [segment(f"segment {each}") for each in self.visible.get(request.task_id, {})] if verified else []
+        segments = (
+            [segment(f"segment {each}") for each in self.visible.get(request.task_id, {})]
+            if verified
+            else []
+        )
         sums = [each.sum for each in request.expected_sums]
-        return VerifyLoadResponse(verified=verified, rows=rows, segments_loaded_percent=self.loaded_percent, segments=segments, sums=sums)
+        return VerifyLoadResponse(
+            verified=verified,
+            rows=rows,
+            segments_loaded_percent=self.loaded_percent,
+            segments=segments,
+            sums=sums,
+        )
 
     async def count(self, request: CountLoadsRequest) -> CountLoadsResponse:
         number = self.faults.before("count")
@@ -261,7 +313,8 @@ class FakeLoads:
             raise self.refusal
         for druid_id in request.druid_task_ids:
             self.visible.get(request.task_id, {}).pop(druid_id, None)
-            # The id stays taken, as in Druid: a submit that comes late is one that Druid knows already.
+            # The id stays taken, as in Druid: a submit that comes late is one that Druid knows
+            # already.
             self.loads[druid_id] = Load(request.task_id, 0, LoadPhase.LOAD_PHASE_FAILED)
         self.faults.after(number)
         return RemoveLoadResponse(removed=True)

@@ -1,4 +1,6 @@
-"""The world of the upload service in memory, behind its ports, and a plan of which call of it fails."""
+"""The world of the upload service in memory, behind its ports, and a plan of which call of it
+fails.
+"""
 
 import asyncio
 import hashlib
@@ -30,8 +32,9 @@ PART = 5 * 1024 * 1024
 """The smallest part size that settings take."""
 
 Fault = Literal["before", "after", "outage", "leave"]
-"""Before: the call fails and has no effect. After: it has its effect and the answer is lost. Outage: it and all later ones fail.
-Leave: the client goes away during it."""
+"""Before: the call fails and has no effect. After: it has its effect and the answer is lost.
+Outage: it and all later ones fail. Leave: the client goes away during it.
+"""
 
 
 class Faults:
@@ -95,7 +98,9 @@ class FakeStore:
             self.multiparts[uri, f"m{self._next}"] = {}
         return f"m{self._next}"
 
-    async def put_part(self, uri: str, multipart_id: str, number: int, data: bytearray, checksum: int) -> StoredPart:
+    async def put_part(
+        self, uri: str, multipart_id: str, number: int, data: bytearray, checksum: int
+    ) -> StoredPart:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         if self.at_once >= self.full_at:
@@ -116,9 +121,17 @@ class FakeStore:
         async with self._call("parts"):
             found = self.multiparts.get((uri, multipart_id))
         # A store need not tell the checksums of parts that it lists.
-        return None if found is None else [replace(_part(number, data), crc32c=None) for number, data in sorted(found.items())]
+        return (
+            None
+            if found is None
+            else [
+                replace(_part(number, data), crc32c=None) for number, data in sorted(found.items())
+            ]
+        )
 
-    async def complete_multipart(self, uri: str, multipart_id: str, parts: list[StoredPart]) -> None:
+    async def complete_multipart(
+        self, uri: str, multipart_id: str, parts: list[StoredPart]
+    ) -> None:
         async with self._call("complete_multipart"):
             stored = self.multiparts.pop((uri, multipart_id))
             assert [part.number for part in parts] == list(range(1, len(parts) + 1))
@@ -164,7 +177,9 @@ class FakeStore:
 
 
 def _part(number: int, data: bytes) -> StoredPart:
-    return StoredPart(number, hashlib.md5(data, usedforsecurity=False).hexdigest(), crc32c.crc32c(data), len(data))
+    return StoredPart(
+        number, hashlib.md5(data, usedforsecurity=False).hexdigest(), crc32c.crc32c(data), len(data)
+    )
 
 
 class FakeTasks:
@@ -187,10 +202,16 @@ class FakeTasks:
 
     def _pending(self, task_id: str, writer: str = "") -> Task:
         task = self.tasks[task_id]
-        if task.state == TaskState.TASK_STATE_PENDING and writer and writer != self.writers.get(task_id):
+        if (
+            task.state == TaskState.TASK_STATE_PENDING
+            and writer
+            and writer != self.writers.get(task_id)
+        ):
             raise errors.error(ErrorReason.ERROR_REASON_WRITER_REPLACED, "another writer began")
         if task.state != TaskState.TASK_STATE_PENDING:
-            raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, f"it is {TaskState.Name(task.state)}")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_STATE_CONFLICT, f"it is {TaskState.Name(task.state)}"
+            )
         return task
 
     async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
@@ -228,7 +249,13 @@ class FakeTasks:
         return Expected(Policy(), ReadOptions())
 
     async def report(
-        self, task_id: str, received: int, multipart_id: str, writer: str, rate: float, findings: Sequence[Problem] = ()
+        self,
+        task_id: str,
+        received: int,
+        multipart_id: str,
+        writer: str,
+        rate: float,
+        findings: Sequence[Problem] = (),
     ) -> None:
         async with self._call("report"):
             self._note(task_id, received, multipart_id, writer)
@@ -248,9 +275,17 @@ class FakeTasks:
     async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
         async with self._call("complete"):
             task = self.tasks[task_id]
-            if (task.state, task.file_size, task.sha256) != (TaskState.TASK_STATE_UPLOADED, size, sha256):
+            if (task.state, task.file_size, task.sha256) != (
+                TaskState.TASK_STATE_UPLOADED,
+                size,
+                sha256,
+            ):
                 task = self._pending(task_id, writer)
-                task.state, task.file_size, task.sha256 = TaskState.TASK_STATE_UPLOADED, size, sha256
+                task.state, task.file_size, task.sha256 = (
+                    TaskState.TASK_STATE_UPLOADED,
+                    size,
+                    sha256,
+                )
         return task
 
     async def end(
@@ -278,7 +313,9 @@ class FakeTasks:
 
     async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
         async with self._call("pending"):
-            found = [task for task in self.tasks.values() if task.state == TaskState.TASK_STATE_PENDING]
+            found = [
+                task for task in self.tasks.values() if task.state == TaskState.TASK_STATE_PENDING
+            ]
         if self.idle_s < idle_s:
             return
         for task in found:
@@ -288,7 +325,9 @@ class FakeTasks:
 class World:
     """A whole upload service over fakes."""
 
-    def __init__(self, faults: Faults | None = None, validation: Validation | None = None, **settings: Any) -> None:
+    def __init__(
+        self, faults: Faults | None = None, validation: Validation | None = None, **settings: Any
+    ) -> None:
         self.settings = Settings(
             bind_addr="127.0.0.1:0",
             status_addr="127.0.0.1:1",
@@ -305,12 +344,16 @@ class World:
         self.tees = Tees(validation)
         self.receiver = self.new_receiver()
         self.uploads = Uploads(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
-        self.imports = Imports(self.settings, self.store, self.tasks, self.cleanup, self.receiver, self.background)
+        self.imports = Imports(
+            self.settings, self.store, self.tasks, self.cleanup, self.receiver, self.background
+        )
         self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
 
     def new_receiver(self) -> Receiver:
         """That of one more process."""
-        return Receiver(self.settings, self.store, self.tasks, self.cleanup, self.background, self.tees)
+        return Receiver(
+            self.settings, self.store, self.tasks, self.cleanup, self.background, self.tees
+        )
 
     async def create(self, **changes: Any) -> Task:
         """A new upload."""

@@ -6,7 +6,14 @@ import pytest
 
 from services.validation.process.limits import Limits
 from sluice.validation.v1.validation_pb2 import Policy, ReadOptions
-from tests.unit.validation.examining import LENIENT, LIMITS, Examine, Examined, examine_bytes, new_folder
+from tests.unit.validation.examining import (
+    LENIENT,
+    LIMITS,
+    Examine,
+    Examined,
+    examine_bytes,
+    new_folder,
+)
 
 
 @pytest.fixture
@@ -14,8 +21,15 @@ def examine(tmp_path: Path) -> Examine:
     """Examines bytes, each time in a folder of its own."""
 
     def run(
-        data: bytes, filename: str = "table.csv", *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
+        data: bytes,
+        filename: str = "table.csv",
+        *,
+        policy: Policy = LENIENT,
+        limits: Limits = LIMITS,
+        options: ReadOptions | None = None,
     ) -> Examined:
-        return examine_bytes(new_folder(tmp_path), data, filename, policy=policy, limits=limits, options=options)
+        return examine_bytes(
+            new_folder(tmp_path), data, filename, policy=policy, limits=limits, options=options
+        )
 
     return run

@@ -11,7 +11,16 @@ from services.common import errors
 from services.validation.process.limits import Limits
 from services.validation.report import drift
 from services.validation.report.judging import examine
-from sluice.validation.v1.validation_pb2 import Column, Policy, ReadOptions, Report, Rule, Severity, ValidateObjectRequest, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    Column,
+    Policy,
+    ReadOptions,
+    Report,
+    Rule,
+    Severity,
+    ValidateObjectRequest,
+    Verdict,
+)
 
 LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1024**3, max_parts=4)
 
@@ -40,11 +49,18 @@ class Examined:
         return next(column for column in self.report.columns if column.source_name == source_name)
 
     def part_texts(self) -> list[str]:
-        return [(self.folder / "parts" / part.uri).read_text(encoding="utf-8") for part in self.report.parts]
+        return [
+            (self.folder / "parts" / part.uri).read_text(encoding="utf-8")
+            for part in self.report.parts
+        ]
 
     def rows(self) -> list[dict[str, str]]:
         """All rows of all parts, with the texts as they stand there."""
-        return [row for text in self.part_texts() for row in csv.DictReader(io.StringIO(text, newline=""))]
+        return [
+            row
+            for text in self.part_texts()
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
 
     def rejects_cells(self) -> list[list[str]]:
         """The refused rows, cell by cell: our five columns, then the user's."""
@@ -78,7 +94,13 @@ class Examine(Protocol):
 
 
 def examine_bytes(
-    folder: Path, data: bytes, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
+    folder: Path,
+    data: bytes,
+    filename: str,
+    *,
+    policy: Policy = LENIENT,
+    limits: Limits = LIMITS,
+    options: ReadOptions | None = None,
 ) -> Examined:
     """Examines `data`; what comes of it is left in `folder`."""
     source = folder / "source"
@@ -87,10 +109,22 @@ def examine_bytes(
 
 
 def examine_file(
-    source: Path, folder: Path, filename: str, *, policy: Policy = LENIENT, limits: Limits = LIMITS, options: ReadOptions | None = None
+    source: Path,
+    folder: Path,
+    filename: str,
+    *,
+    policy: Policy = LENIENT,
+    limits: Limits = LIMITS,
+    options: ReadOptions | None = None,
 ) -> Examined:
     """Examines the file `source`."""
-    request = ValidateObjectRequest(task_id=TASK_ID, filename=filename, file_size=source.stat().st_size, policy=policy, options=options)
+    request = ValidateObjectRequest(
+        task_id=TASK_ID,
+        filename=filename,
+        file_size=source.stat().st_size,
+        policy=policy,
+        options=options,
+    )
     report = examine(request, source, folder, limits, lambda _: None)
     drift.hold(report, request.policy.contract)
     assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped

@@ -15,7 +15,10 @@ def xlsx(*sheets: Rows, names: Sequence[str] = (), **options: Any) -> bytes:
     """An .xlsx file."""
     made = io.BytesIO()
     book = xlsxwriter.Workbook(made, {"in_memory": True, **options})
-    days, times = book.add_format({"num_format": "yyyy-mm-dd"}), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+    days, times = (
+        book.add_format({"num_format": "yyyy-mm-dd"}),
+        book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+    )
     for place, rows in enumerate(sheets):
         sheet = book.add_worksheet(names[place] if names else None)
         for row, cells in enumerate(rows):

@@ -95,8 +95,9 @@ CREATE TABLE task_events (
 )
 """
 
-# The advisory lock is held until the commit, so that positions become visible in their order: a reader that has seen position n
-# will never find a smaller one later. It is taken after the row's lock and nothing is locked after it.
+# The advisory lock is held until the commit, so that positions become visible in their order: a
+# reader that has seen position n will never find a smaller one later. It is taken after the row's
+# lock and nothing is locked after it.
 APPEND = """
 CREATE FUNCTION append_task_event(
     of_task VARCHAR, with_sequence BIGINT, of_kind VARCHAR, in_state VARCHAR, with_message TEXT, in_attempt INTEGER,

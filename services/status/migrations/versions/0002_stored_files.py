@@ -1,4 +1,6 @@
-"""Who sent a task, how its file is to be read, and when its stored files go. Adds only, so the release before works on beside it."""
+"""Who sent a task, how its file is to be read, and when its stored files go. Adds only, so the
+release before works on beside it.
+"""
 
 from alembic import op
 

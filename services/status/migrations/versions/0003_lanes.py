@@ -1,4 +1,6 @@
-"""Which loads of a datasource may be in Druid at once. Adds only, so the release before works on beside it."""
+"""Which loads of a datasource may be in Druid at once. Adds only, so the release before works on
+beside it.
+"""
 
 from alembic import op
 

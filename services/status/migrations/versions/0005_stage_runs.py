@@ -1,5 +1,6 @@
-"""The history of every stage: who worked on it, from when to when, and how it ended. Written by the row itself, so that no way past it is
-left. Adds only, so the release before works on beside it."""
+"""The history of every stage: who worked on it, from when to when, and how it ended. Written by the
+row itself, so that no way past it is left. Adds only, so the release before works on beside it.
+"""
 
 from alembic import op
 

@@ -1,4 +1,6 @@
-"""Who receives a task's file, and what its client says of it. Adds only, so the release before works on beside it."""
+"""Who receives a task's file, and what its client says of it. Adds only, so the release before
+works on beside it.
+"""
 
 from alembic import op
 

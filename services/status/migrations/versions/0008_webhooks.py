@@ -1,5 +1,7 @@
-"""Who is told of the end of a datasource's tasks, and every try to tell it. A delivery is written with the task's end itself, so that none
-is lost. Adds only, so the release before works on beside it."""
+"""Who is told of the end of a datasource's tasks, and every try to tell it. A delivery is written
+with the task's end itself, so that none is lost. Adds only, so the release before works on beside
+it.
+"""
 
 from alembic import op
 

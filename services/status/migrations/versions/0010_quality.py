@@ -1,4 +1,6 @@
-"""What was found in each file, and how the files of a datasource are judged. Adds only, so the release before works on beside it."""
+"""What was found in each file, and how the files of a datasource are judged. Adds only, so the
+release before works on beside it.
+"""
 
 from alembic import op
 

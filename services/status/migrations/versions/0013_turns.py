@@ -1,5 +1,6 @@
 """What a claim reads, however many tasks wait: indexes of what may be claimed, and a mark for the
-tasks at the front of a datasource's backlog. Adds only, so the release before works on beside it."""
+tasks at the front of a datasource's backlog. Adds only, so the release before works on beside it.
+"""
 
 from alembic import op
 

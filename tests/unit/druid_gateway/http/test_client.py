@@ -1,4 +1,6 @@
-"""How Druid's failures over HTTP are met: what is asked again, and what comes out. Shapes as Druid 33.0.0 sent them."""
+"""How Druid's failures over HTTP are met: what is asked again, and what comes out. Shapes as Druid
+33.0.0 sent them.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -36,9 +38,13 @@ def web() -> "respx.MockRouter":
     return respx.mock(base_url=URL, assert_all_called=True)
 
 
-async def test_an_id_that_is_taken_was_submitted_before(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_an_id_that_is_taken_was_submitted_before(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
     with web:
-        web.post("/druid/indexer/v1/task").mock(side_effect=[httpx.Response(200, json={"task": "a"}), httpx.Response(400, json=EXISTS)])
+        web.post("/druid/indexer/v1/task").mock(
+            side_effect=[httpx.Response(200, json={"task": "a"}), httpx.Response(400, json=EXISTS)]
+        )
         assert await druid.submit({"id": "a"}) is True
         assert await druid.submit({"id": "a"}) is False
 
@@ -46,13 +52,19 @@ async def test_an_id_that_is_taken_was_submitted_before(druid: HttpDruid, web: r
 async def test_a_lost_answer_is_asked_for_again(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         web.post("/druid/indexer/v1/task").mock(
-            side_effect=[httpx.ReadError("gone"), httpx.Response(503, text=HTML), httpx.Response(400, json=EXISTS)]
+            side_effect=[
+                httpx.ReadError("gone"),
+                httpx.Response(503, text=HTML),
+                httpx.Response(400, json=EXISTS),
+            ]
         )
         assert await druid.submit({"id": "a"}) is False
 
 
 async def test_a_refused_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
-    refusal = {"error": "Cannot construct instance of X, problem: at http://s3/b/k?X-Amz-Signature=0123abcd"}
+    refusal = {
+        "error": "Cannot construct instance of X, problem: at http://s3/b/k?X-Amz-Signature=0123abcd"
+    }
     with web, structlog.testing.capture_logs() as lines:
         web.post("/druid/indexer/v1/task").respond(400, json=refusal)
         with pytest.raises(SluiceError) as raised:
@@ -62,8 +74,12 @@ async def test_a_refused_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
     assert "0123abcd" not in raised.value.problem.value + json.dumps(lines)
 
 
-async def test_a_router_that_finds_no_overlord_says_nothing_of_the_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
-    answer = {"error": "Unable to determine destination[/druid/indexer/v1/task]; is your coordinator/overlord running?"}
+async def test_a_router_that_finds_no_overlord_says_nothing_of_the_spec(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
+    answer = {
+        "error": "Unable to determine destination[/druid/indexer/v1/task]; is your coordinator/overlord running?"
+    }
     with web:
         route = web.post("/druid/indexer/v1/task").respond(503, json=answer)
         with pytest.raises(SluiceError) as raised:
@@ -81,11 +97,21 @@ async def test_a_full_queue(druid: HttpDruid, web: respx.MockRouter) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [httpx.ConnectError("no"), httpx.ReadTimeout("slow"), httpx.Response(500, text=HTML), httpx.Response(502)]
+    "failure",
+    [
+        httpx.ConnectError("no"),
+        httpx.ReadTimeout("slow"),
+        httpx.Response(500, text=HTML),
+        httpx.Response(502),
+    ],
 )
-async def test_the_budget_of_tries_ends(druid: HttpDruid, web: respx.MockRouter, failure: httpx.Response | Exception) -> None:
+async def test_the_budget_of_tries_ends(
+    druid: HttpDruid, web: respx.MockRouter, failure: httpx.Response | Exception
+) -> None:
     with web:
-        route = web.post("/druid/indexer/v1/taskStatus").mock(side_effect=[failure] * druid_http.TRIES)
+        route = web.post("/druid/indexer/v1/taskStatus").mock(
+            side_effect=[failure] * druid_http.TRIES
+        )
         with pytest.raises(SluiceError) as raised:
             await druid.task_statuses(["a"])
         assert route.call_count == druid_http.TRIES
@@ -93,8 +119,15 @@ async def test_the_budget_of_tries_ends(druid: HttpDruid, web: respx.MockRouter,
     assert "<html" not in raised.value.problem.message
 
 
-async def test_an_error_that_druid_explains_is_not_asked_for_again(druid: HttpDruid, web: respx.MockRouter) -> None:
-    answer = {"error": "druidException", "category": "UNCATEGORIZED", "errorMessage": "/ by zero", "context": {}}
+async def test_an_error_that_druid_explains_is_not_asked_for_again(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
+    answer = {
+        "error": "druidException",
+        "category": "UNCATEGORIZED",
+        "errorMessage": "/ by zero",
+        "context": {},
+    }
     with web:
         route = web.post("/druid/v2/sql").respond(500, json=answer)
         with pytest.raises(SluiceError) as raised:
@@ -106,7 +139,9 @@ async def test_an_error_that_druid_explains_is_not_asked_for_again(druid: HttpDr
 async def test_unknown_tasks(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         web.post("/druid/indexer/v1/taskStatus").respond(200, json={})
-        web.route(path__regex=r"/druid/indexer/v1/task/nope.*").respond(404, text="Cannot find any task with id: [nope]")
+        web.route(path__regex=r"/druid/indexer/v1/task/nope.*").respond(
+            404, text="Cannot find any task with id: [nope]"
+        )
         assert await druid.task_statuses(["nope"]) == {}
         assert await druid.task_report("nope") is None
         assert await druid.task_target("nope") is None
@@ -121,23 +156,35 @@ async def test_load_status_of_nothing(druid: HttpDruid, web: respx.MockRouter) -
             httpx.Response(200, text="No used segment found for the given datasource and interval"),
             httpx.Response(200, json={"sales": 100.0}),
         ]
-        found = [await druid.loaded_percent("sales", Interval(0, 1), refresh=True) for _ in range(3)]
+        found = [
+            await druid.loaded_percent("sales", Interval(0, 1), refresh=True) for _ in range(3)
+        ]
         assert found == [None, None, 100.0]
         asked = route.calls.last.request.url.params
-        assert (asked["forceMetadataRefresh"], asked["interval"]) == ("true", "1970-01-01T00:00:00.000Z/1970-01-01T00:00:00.001Z")
+        assert (asked["forceMetadataRefresh"], asked["interval"]) == (
+            "true",
+            "1970-01-01T00:00:00.000Z/1970-01-01T00:00:00.001Z",
+        )
 
 
-async def test_segments_that_came_back_though_druid_says_500(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_segments_that_came_back_though_druid_says_500(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
     with web:
         web.post("/druid/coordinator/v1/datasources/sales/markUsed").respond(500)
         await druid.mark_used("sales", ["s1"])
 
 
-async def test_names_cannot_leave_their_place_in_an_address(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_names_cannot_leave_their_place_in_an_address(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
     with web:
         route = web.post(url__startswith=URL).respond(200, json={})
         await druid.shut_down("../../x?y=1#z")
-        assert route.calls.last.request.url.raw_path == b"/druid/indexer/v1/task/..%2F..%2Fx%3Fy%3D1%23z/shutdown"
+        assert (
+            route.calls.last.request.url.raw_path
+            == b"/druid/indexer/v1/task/..%2F..%2Fx%3Fy%3D1%23z/shutdown"
+        )
 
 
 async def test_a_user_query_is_asked_once(druid: HttpDruid, web: respx.MockRouter) -> None:
@@ -160,7 +207,9 @@ async def test_a_user_query_is_asked_once(druid: HttpDruid, web: respx.MockRoute
         (httpx.ConnectTimeout("slow"), "DRUID_UNAVAILABLE"),
     ],
 )
-async def test_a_query_that_druid_leaves(druid: HttpDruid, web: respx.MockRouter, failure: Exception, code: str) -> None:
+async def test_a_query_that_druid_leaves(
+    druid: HttpDruid, web: respx.MockRouter, failure: Exception, code: str
+) -> None:
     with web:
         web.post("/druid/v2/sql").mock(side_effect=failure)
         with pytest.raises(SluiceError) as raised:
@@ -190,10 +239,15 @@ async def test_an_answer_that_breaks_off(druid: HttpDruid, web: respx.MockRouter
     assert raised.value.code == "QUERY_FAILED"
 
 
-async def test_a_query_with_long_values_may_hold_fewer_rows(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_a_query_with_long_values_may_hold_fewer_rows(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
     with web:
         route = web.post("/druid/v2/sql").respond(200, content=b"\n")
-        async with druid.query("SELECT 1", "id", 1, 1000), druid.query("SELECT 1", "id", 1, 1000, max_subquery_rows=7):
+        async with (
+            druid.query("SELECT 1", "id", 1, 1000),
+            druid.query("SELECT 1", "id", 1, 1000, max_subquery_rows=7),
+        ):
             pass
     contexts = [json.loads(call.request.content)["context"] for call in route.calls]
     assert [context.get("maxSubqueryRows") for context in contexts] == [None, 7]
@@ -201,21 +255,30 @@ async def test_a_query_with_long_values_may_hold_fewer_rows(druid: HttpDruid, we
 
 async def test_cancelling_never_fails(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
-        web.delete("/druid/v2/sql/id").mock(side_effect=[httpx.Response(404), httpx.ConnectError("no")])
+        web.delete("/druid/v2/sql/id").mock(
+            side_effect=[httpx.Response(404), httpx.ConnectError("no")]
+        )
         await druid.cancel_query("id")
         await druid.cancel_query("id")
 
 
 async def test_capacity(druid: HttpDruid, web: respx.MockRouter) -> None:
-    workers = [{"worker": {"capacity": 4}, "currCapacityUsed": 1}, {"worker": {"capacity": 2}, "currCapacityUsed": 2}]
+    workers = [
+        {"worker": {"capacity": 4}, "currCapacityUsed": 1},
+        {"worker": {"capacity": 2}, "currCapacityUsed": 2},
+    ]
     with web:
-        web.get("/druid/indexer/v1/workers").mock(side_effect=[httpx.Response(200, json=workers), httpx.Response(404)])
+        web.get("/druid/indexer/v1/workers").mock(
+            side_effect=[httpx.Response(200, json=workers), httpx.Response(404)]
+        )
         assert await druid.free_slots() == 3
         assert await druid.free_slots() is None
 
 
 @pytest.mark.parametrize("answer", [HTML, "[]", ""])
-async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(druid: HttpDruid, web: respx.MockRouter, answer: str) -> None:
+async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(
+    druid: HttpDruid, web: respx.MockRouter, answer: str
+) -> None:
     with web:
         web.post("/druid/indexer/v1/taskStatus").respond(200, text=answer)
         with pytest.raises(SluiceError) as raised:
@@ -224,7 +287,9 @@ async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(druid: HttpDru
 
 
 @pytest.mark.parametrize("status", [307, 500, 404])
-async def test_a_router_without_an_overlord_has_not_refused_the_load(druid: HttpDruid, web: respx.MockRouter, status: int) -> None:
+async def test_a_router_without_an_overlord_has_not_refused_the_load(
+    druid: HttpDruid, web: respx.MockRouter, status: int
+) -> None:
     with web:
         web.post("/druid/indexer/v1/task").respond(status, text="" if status == 307 else HTML)
         with pytest.raises(SluiceError) as raised:
@@ -233,8 +298,20 @@ async def test_a_router_without_an_overlord_has_not_refused_the_load(druid: Http
 
 
 async def test_the_sub_tasks_of_one_load(druid: HttpDruid, web: respx.MockRouter) -> None:
-    states = [("a", "SUCCESS"), ("a", "SUCCESS"), ("a", "RUNNING"), ("a", "FAILED"), ("b", "SUCCESS")]
-    answer = [{"id": f"sub_{n}", "groupId": group, "statusCode": state} for n, (group, state) in enumerate(states)]
+    states = [
+        ("a", "SUCCESS"),
+        ("a", "SUCCESS"),
+        ("a", "RUNNING"),
+        ("a", "FAILED"),
+        ("b", "SUCCESS"),
+    ]
+    answer = [
+        {"id": f"sub_{n}", "groupId": group, "statusCode": state}
+        for n, (group, state) in enumerate(states)
+    ]
     with web:
-        web.get("/druid/indexer/v1/tasks", params={"datasource": "sales", "type": "single_phase_sub_task"}).respond(json=answer)
+        web.get(
+            "/druid/indexer/v1/tasks",
+            params={"datasource": "sales", "type": "single_phase_sub_task"},
+        ).respond(json=answer)
         assert await druid.sub_tasks("a", "sales") == SubTasks(done=2, running=1)

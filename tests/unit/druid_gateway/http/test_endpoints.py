@@ -23,7 +23,10 @@ QUOTED = "a%2Fb%20%3F%23%C3%A4"
         (endpoints.load_status(NAME), "/druid/coordinator/v1/datasources/{}/loadstatus"),
         (endpoints.mark_used(NAME), "/druid/coordinator/v1/datasources/{}/markUsed"),
         (endpoints.mark_unused(NAME), "/druid/coordinator/v1/datasources/{}/markUnused"),
-        (endpoints.unused_segments(NAME), "/druid/coordinator/v1/metadata/datasources/{}/unusedSegments"),
+        (
+            endpoints.unused_segments(NAME),
+            "/druid/coordinator/v1/metadata/datasources/{}/unusedSegments",
+        ),
         (endpoints.sql_query(NAME), "/druid/v2/sql/{}"),
     ],
 )
@@ -34,10 +37,18 @@ def test_names_cannot_leave_their_place_in_an_address(address: str, expected: st
 def test_no_other_module_knows_an_address_of_druid() -> None:
     modules = [path for path in (ROOT / "services").rglob("*.py") if path.name != "endpoints.py"]
     assert modules
-    assert [str(path) for path in modules if re.search(r'["\']/(druid|status)/', path.read_text())] == []
+    assert [
+        str(path) for path in modules if re.search(r'["\']/(druid|status)/', path.read_text())
+    ] == []
 
 
 def test_one_version_is_the_default_of_every_stack() -> None:
-    [compose] = re.findall(r"apache/druid:\$\{DRUID_VERSION:-([\d.]+)\}", (ROOT / "docker-compose.yml").read_text())
-    [jar] = [jar.coordinate for jar in read_lock() if jar.coordinate.startswith("org.apache.druid:druid-services:")]
+    [compose] = re.findall(
+        r"apache/druid:\$\{DRUID_VERSION:-([\d.]+)\}", (ROOT / "docker-compose.yml").read_text()
+    )
+    [jar] = [
+        jar.coordinate
+        for jar in read_lock()
+        if jar.coordinate.startswith("org.apache.druid:druid-services:")
+    ]
     assert compose == DRUID_VERSION == jar.rpartition(":")[2]

@@ -56,19 +56,28 @@ def test_examples(rows: int, first: str, last: str, append: str, replace: str) -
 
 
 @given(st.sampled_from(Mode), st.integers(1, 10**9), spans)
-def test_never_more_chunks_than_the_rows_are_worth_unless_years(mode: Mode, rows: int, span: list[int]) -> None:
+def test_never_more_chunks_than_the_rows_are_worth_unless_years(
+    mode: Mode, rows: int, span: list[int]
+) -> None:
     chosen = choose(mode, rows, *span)
     count = chunks(chosen, *span)
-    assert count <= max(FREE_CHUNKS[mode], min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)) or chosen is Granularity.YEAR
+    assert (
+        count <= max(FREE_CHUNKS[mode], min(MAX_CHUNKS, rows // ROWS_PER_CHUNK))
+        or chosen is Granularity.YEAR
+    )
 
 
 @given(granularities, spans)
-def test_the_interval_holds_the_span_in_whole_chunks(granularity: Granularity, span: list[int]) -> None:
+def test_the_interval_holds_the_span_in_whole_chunks(
+    granularity: Granularity, span: list[int]
+) -> None:
     first, last = span
     interval = align(granularity, first, last)
     assert interval.start_millis <= first <= last < interval.end_millis
     assert align(granularity, interval.start_millis, interval.end_millis - 1) == interval
-    assert chunks(granularity, interval.start_millis, interval.end_millis - 1) == chunks(granularity, first, last)
+    assert chunks(granularity, interval.start_millis, interval.end_millis - 1) == chunks(
+        granularity, first, last
+    )
     # Tight: one chunk less on either side would lose a row.
     assert align(granularity, first, first).start_millis == interval.start_millis
     assert align(granularity, last, last).end_millis == interval.end_millis
@@ -79,7 +88,9 @@ def test_neighbouring_chunks_touch(granularity: Granularity, moment: int) -> Non
     chunk = align(granularity, moment, moment)
     assert chunks(granularity, chunk.start_millis, chunk.end_millis - 1) == 1
     if chunk.end_millis <= LATEST_MILLIS:
-        assert align(granularity, chunk.end_millis, chunk.end_millis).start_millis == chunk.end_millis
+        assert (
+            align(granularity, chunk.end_millis, chunk.end_millis).start_millis == chunk.end_millis
+        )
 
 
 @given(moments)
@@ -91,4 +102,6 @@ def test_intervals_are_written_as_druid_does() -> None:
     month = align(Granularity.MONTH, at("2020-02-29"), at("2020-02-29"))
     assert iso_interval(month) == "2020-02-01T00:00:00.000Z/2020-03-01T00:00:00.000Z"
     assert iso(at("2019-12-31T23:59:59.999")) == "2019-12-31T23:59:59.999Z"
-    assert iso_interval(align(Granularity.YEAR, at("0001-05-01"), at("0001-05-01"))).startswith("0001-01-01T")
+    assert iso_interval(align(Granularity.YEAR, at("0001-05-01"), at("0001-05-01"))).startswith(
+        "0001-01-01T"
+    )

@@ -19,16 +19,32 @@ FOUR_DAYS = "sales_2024-03-01T00:00:00.000Z_2024-03-05T00:00:00.000Z_u"
 def druid() -> FakeDruid:
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         if "INFORMATION_SCHEMA" in sql:
-            return [["__time", "TIMESTAMP"], ["n", "BIGINT"], ["v", "BIGINT"], ["old", "VARCHAR"], ["__load_id", "VARCHAR"]]
+            return [
+                ["__time", "TIMESTAMP"],
+                ["n", "BIGINT"],
+                ["v", "BIGINT"],
+                ["old", "VARCHAR"],
+                ["__load_id", "VARCHAR"],
+            ]
         days = [[FIRST, 35], [SECOND, 20], [THIRD, 30]]
-        return [[start, rows] for start, rows in days if int(parameters[0] or 0) <= start < int(parameters[1] or 0)]
+        return [
+            [start, rows]
+            for start, rows in days
+            if int(parameters[0] or 0) <= start < int(parameters[1] or 0)
+        ]
 
     return FakeDruid(answers=answer, used={ONE_DAY: True, FOUR_DAYS: True})
 
 
 async def test_columns_are_compared() -> None:
-    columns = [Column("n", ColumnType.LONG), Column("v", ColumnType.DOUBLE), Column("city", ColumnType.STRING)]
-    asked = replace(load(Mode.APPEND, "2024-03-01T01:00:00", "2024-03-03T01:00:00"), columns=columns)
+    columns = [
+        Column("n", ColumnType.LONG),
+        Column("v", ColumnType.DOUBLE),
+        Column("city", ColumnType.STRING),
+    ]
+    asked = replace(
+        load(Mode.APPEND, "2024-03-01T01:00:00", "2024-03-03T01:00:00"), columns=columns
+    )
     made = await planning.plan(druid(), asked, [(FIRST, 400), (THIRD, 600)])
     assert made.columns == [
         PlannedColumn("n", Change.SAME, "BIGINT", "BIGINT"),
@@ -44,7 +60,11 @@ async def test_columns_are_compared() -> None:
 
 
 async def test_a_replace_takes_the_rows_of_its_own_chunks() -> None:
-    made = await planning.plan(druid(), load(Mode.REPLACE, "2024-03-01T01:00:00", "2024-03-03T01:00:00"), [(FIRST, 400), (THIRD, 600)])
+    made = await planning.plan(
+        druid(),
+        load(Mode.REPLACE, "2024-03-01T01:00:00", "2024-03-03T01:00:00"),
+        [(FIRST, 400), (THIRD, 600)],
+    )
     assert made.replaced == [ONE_DAY, FOUR_DAYS]
     assert made.chunks == [
         PlannedChunk(Interval(FIRST, SECOND), 400, 35),
@@ -55,8 +75,16 @@ async def test_a_replace_takes_the_rows_of_its_own_chunks() -> None:
 
 async def test_a_replaced_stretch_loses_also_where_nothing_comes() -> None:
     given = ("2024-03-01T00:00:00", "2024-03-04T00:00:00")
-    made = await planning.plan(druid(), load(Mode.REPLACE_INTERVAL, "2024-03-01T01:00:00", "2024-03-01T02:00:00", given), [(FIRST, 1000)])
-    assert [(chunk.rows_added, chunk.rows_replaced) for chunk in made.chunks] == [(1000, 35), (0, 20), (0, 30)]
+    made = await planning.plan(
+        druid(),
+        load(Mode.REPLACE_INTERVAL, "2024-03-01T01:00:00", "2024-03-01T02:00:00", given),
+        [(FIRST, 1000)],
+    )
+    assert [(chunk.rows_added, chunk.rows_replaced) for chunk in made.chunks] == [
+        (1000, 35),
+        (0, 20),
+        (0, 30),
+    ]
     assert made.rows_replaced == 85
 
 

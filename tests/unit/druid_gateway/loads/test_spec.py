@@ -22,7 +22,11 @@ LOAD = Load(
     attempt=2,
     datasource="sales",
     mode=Mode.APPEND,
-    columns=[Column("City", ColumnType.STRING), Column("n", ColumnType.LONG), Column("Sales", ColumnType.DOUBLE)],
+    columns=[
+        Column("City", ColumnType.STRING),
+        Column("n", ColumnType.LONG),
+        Column("Sales", ColumnType.DOUBLE),
+    ],
     parts=[Part("s3://b/000.csv", 10)],
     min_millis=JANUARY,
     max_millis=JANUARY + 1,
@@ -32,7 +36,13 @@ SOURCE = {"type": "http", "uris": ["http://s3/b/000.csv?X-Amz-Signature=1"]}
 
 
 def build(load: Load = LOAD, concurrency: int = 1) -> spec.Json:
-    return spec.build(load, Granularity.DAY, align(Granularity.DAY, load.min_millis, load.max_millis), SOURCE, concurrency)
+    return spec.build(
+        load,
+        Granularity.DAY,
+        align(Granularity.DAY, load.min_millis, load.max_millis),
+        SOURCE,
+        concurrency,
+    )
 
 
 def test_the_whole_spec() -> None:
@@ -52,7 +62,11 @@ def test_the_whole_spec() -> None:
                     ],
                     "useSchemaDiscovery": True,
                 },
-                "transformSpec": {"transforms": [{"type": "expression", "name": "__load_id", "expression": f"'{TASK}'"}]},
+                "transformSpec": {
+                    "transforms": [
+                        {"type": "expression", "name": "__load_id", "expression": f"'{TASK}'"}
+                    ]
+                },
                 "granularitySpec": {
                     "type": "uniform",
                     "segmentGranularity": "DAY",
@@ -64,7 +78,11 @@ def test_the_whole_spec() -> None:
             "ioConfig": {
                 "type": "index_parallel",
                 "inputSource": SOURCE,
-                "inputFormat": {"type": "csv", "findColumnsFromHeader": True, "listDelimiter": f"\x01sluice-{TASK}-2\x01"},
+                "inputFormat": {
+                    "type": "csv",
+                    "findColumnsFromHeader": True,
+                    "listDelimiter": f"\x01sluice-{TASK}-2\x01",
+                },
                 "appendToExisting": True,
                 "dropExisting": False,
             },
@@ -91,9 +109,13 @@ def test_replace_empties_no_chunk_that_has_no_row() -> None:
 def test_names_stay_inside_their_strings(names: list[str]) -> None:
     load = dataclasses.replace(LOAD, columns=[Column(name, ColumnType.STRING) for name in names])
     posted = json.loads(json.dumps(build(load)))
-    assert [each["name"] for each in posted["spec"]["dataSchema"]["dimensionsSpec"]["dimensions"]] == [*names, "__load_id"]
+    assert [
+        each["name"] for each in posted["spec"]["dataSchema"]["dimensionsSpec"]["dimensions"]
+    ] == [*names, "__load_id"]
     # Everything else is the same, whatever the names are.
-    posted["spec"]["dataSchema"]["dimensionsSpec"]["dimensions"] = build()["spec"]["dataSchema"]["dimensionsSpec"]["dimensions"]
+    posted["spec"]["dataSchema"]["dimensionsSpec"]["dimensions"] = build()["spec"]["dataSchema"][
+        "dimensionsSpec"
+    ]["dimensions"]
     assert posted == build()
 
 
@@ -119,18 +141,43 @@ def test_a_task_id_needs_no_escape(task_id: uuid.UUID) -> None:
 )
 def test_column_names_that_are_refused(names: list[str]) -> None:
     with pytest.raises(SluiceError) as refused:
-        spec.check_names(dataclasses.replace(LOAD, columns=[Column(name, ColumnType.LONG) for name in names]))
+        spec.check_names(
+            dataclasses.replace(LOAD, columns=[Column(name, ColumnType.LONG) for name in names])
+        )
     assert refused.value.code == "REQUEST_INVALID"
     assert refused.value.problem.column == "columns"
 
 
-@pytest.mark.parametrize("names", [["a", "A"], ["größe"], ['"'], ["'; --"], [" "], ["select"], ["x" * 1000], ["💧"]])
+@pytest.mark.parametrize(
+    "names", [["a", "A"], ["größe"], ['"'], ["'; --"], [" "], ["select"], ["x" * 1000], ["💧"]]
+)
 def test_column_names_that_are_taken(names: list[str]) -> None:
-    spec.check_names(dataclasses.replace(LOAD, columns=[Column(name, ColumnType.LONG) for name in names]))
+    spec.check_names(
+        dataclasses.replace(LOAD, columns=[Column(name, ColumnType.LONG) for name in names])
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a/b", "../a", "a b", ".a", "-a", "_a", "a\n", "a;b", "a'b", 'a"b', "a\\b", "a%2Fb", "a?b", "a#b", "x" * 129, "a\u2028"]
+    "name",
+    [
+        "",
+        "a/b",
+        "../a",
+        "a b",
+        ".a",
+        "-a",
+        "_a",
+        "a\n",
+        "a;b",
+        "a'b",
+        'a"b',
+        "a\\b",
+        "a%2Fb",
+        "a?b",
+        "a#b",
+        "x" * 129,
+        "a\u2028",
+    ],
 )
 def test_datasource_names_that_are_refused(name: str) -> None:
     with pytest.raises(SluiceError) as refused:
@@ -144,7 +191,9 @@ def test_datasource_names_that_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last"), [(1, 0), (-62_135_596_800_001, 0), (0, 253_370_764_800_000)], ids=["backwards", "year 0", "year 9999"]
+    ("first", "last"),
+    [(1, 0), (-62_135_596_800_001, 0), (0, 253_370_764_800_000)],
+    ids=["backwards", "year 0", "year 9999"],
 )
 def test_times_that_are_refused(first: int, last: int) -> None:
     with pytest.raises(SluiceError) as refused:
@@ -154,7 +203,14 @@ def test_times_that_are_refused(first: int, last: int) -> None:
 
 @pytest.mark.parametrize(
     ("parts", "rows", "slots", "expected"),
-    [(4, 999_999, 100, 1), (4, 1_000_000, 100, 4), (4, 5_000_000, 4, 2), (4, 5_000_000, 3, 1), (4, 5_000_000, 0, 1), (1, 10**7, 9, 1)],
+    [
+        (4, 999_999, 100, 1),
+        (4, 1_000_000, 100, 4),
+        (4, 5_000_000, 4, 2),
+        (4, 5_000_000, 3, 1),
+        (4, 5_000_000, 0, 1),
+        (1, 10**7, 9, 1),
+    ],
 )
 def test_sub_tasks(parts: int, rows: int, slots: int, expected: int) -> None:
     assert spec.sub_tasks(parts, rows, slots) == expected

@@ -17,7 +17,15 @@ from tests.unit.druid_gateway.fake_druid import FakeDruid
 JANUARY = 1_577_836_800_000
 PARTS = [Part(f"s3://bucket/tasks/t/1/parts/{i:03}.csv", 500_000) for i in range(4)]
 LOAD = Load(
-    "3f2504e0-4f89-41d3-9a0c-0305e82c3301", 1, "sales", Mode.APPEND, [Column("a", ColumnType.LONG)], PARTS, JANUARY, JANUARY, 2_000_000
+    "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+    1,
+    "sales",
+    Mode.APPEND,
+    [Column("a", ColumnType.LONG)],
+    PARTS,
+    JANUARY,
+    JANUARY,
+    2_000_000,
 )
 
 
@@ -43,7 +51,10 @@ async def test_addresses_outlive_the_deadline_by_a_quarter_of_an_hour() -> None:
     assert io_config["inputSource"] == {"type": "s3", "uris": [part.uri for part in PARTS]}
 
 
-@pytest.mark.parametrize(("slots", "rows", "expected"), [(4, 2_000_000, 2), (1, 2_000_000, 1), (None, 2_000_000, 1), (9, 2_000, 1)])
+@pytest.mark.parametrize(
+    ("slots", "rows", "expected"),
+    [(4, 2_000_000, 2), (1, 2_000_000, 1), (None, 2_000_000, 1), (9, 2_000, 1)],
+)
 async def test_sub_tasks_leave_a_slot_free(slots: int | None, rows: int, expected: int) -> None:
     druid = FakeDruid(slots=slots)
     await submit(druid, S3Extension(), replace(LOAD, rows=rows), 60)
@@ -61,10 +72,15 @@ async def test_a_part_without_place_is_refused(uri: str) -> None:
 
 async def test_signed_addresses() -> None:
     settings = S3Settings(
-        aws_access_key_id="AKIA", aws_secret_access_key="secret", aws_endpoint_url_s3="http://127.0.0.1:1", s3_bucket_name="bucket"
+        aws_access_key_id="AKIA",
+        aws_secret_access_key="secret",
+        aws_endpoint_url_s3="http://127.0.0.1:1",
+        s3_bucket_name="bucket",
     )
     async with s3.client(settings) as client:
-        source = await SignedAddresses(client).of([Part("s3://bucket/tasks/a b+c/000.csv", 1)], 10**9)
+        source = await SignedAddresses(client).of(
+            [Part("s3://bucket/tasks/a b+c/000.csv", 1)], 10**9
+        )
     assert source["type"] == "http"
     [uri] = source["uris"]
     assert uri.startswith("http://127.0.0.1:1/bucket/tasks/a%20b%2Bc/000.csv?")

@@ -15,7 +15,9 @@ def millis(text: str) -> int:
     return millis_of(f"{text}+00:00")
 
 
-def load(mode: Mode, first: str, last: str, given: tuple[str, str] | None = None, rows: int = 1000) -> Load:
+def load(
+    mode: Mode, first: str, last: str, given: tuple[str, str] | None = None, rows: int = 1000
+) -> Load:
     return Load(
         task_id="t",
         attempt=1,
@@ -45,7 +47,9 @@ MARCH = ("2024-03-01T00:00:00", "2024-04-01T00:00:00")
         (("2024-03-01T00:00:00", "2024-03-08T06:00:00"), Granularity.HOUR),
     ],
 )
-async def test_a_given_stretch_is_replaced_as_it_is(given: tuple[str, str], granularity: Granularity) -> None:
+async def test_a_given_stretch_is_replaced_as_it_is(
+    given: tuple[str, str], granularity: Granularity
+) -> None:
     asked = load(Mode.REPLACE_INTERVAL, "2024-03-05T01:00:00", "2024-03-06T01:00:00", given)
     found = await target(FakeDruid(), asked)
     assert (found.interval, found.granularity) == (asked.replace, granularity)
@@ -56,18 +60,28 @@ async def test_a_given_stretch_is_replaced_as_it_is(given: tuple[str, str], gran
     [
         ("2024-02-29T23:59:59", "2024-03-06T01:00:00", MARCH, "ROWS_OUTSIDE_INTERVAL"),
         ("2024-03-05T01:00:00", "2024-04-01T00:00:00", MARCH, "ROWS_OUTSIDE_INTERVAL"),
-        ("2024-03-05T01:00:00", "2024-03-06T01:00:00", ("2020-01-01T01:00:00", "2024-04-01T00:00:00"), "REQUEST_INVALID"),
+        (
+            "2024-03-05T01:00:00",
+            "2024-03-06T01:00:00",
+            ("2020-01-01T01:00:00", "2024-04-01T00:00:00"),
+            "REQUEST_INVALID",
+        ),
         ("2024-03-05T01:00:00", "2024-03-06T01:00:00", None, "REQUEST_INVALID"),
     ],
 )
-async def test_what_cannot_be_replaced_is_refused(first: str, last: str, given: tuple[str, str] | None, code: str) -> None:
+async def test_what_cannot_be_replaced_is_refused(
+    first: str, last: str, given: tuple[str, str] | None, code: str
+) -> None:
     with pytest.raises(SluiceError) as refused:
         await target(FakeDruid(), load(Mode.REPLACE_INTERVAL, first, last, given))
     assert refused.value.code == code
 
 
 async def test_everything_is_what_is_there_and_what_comes() -> None:
-    segments = ["sales_2022-05-01T00:00:00.000Z_2022-06-01T00:00:00.000Z_v", "sales_2023-01-01T00:00:00.000Z_2023-01-02T00:00:00.000Z_v"]
+    segments = [
+        "sales_2022-05-01T00:00:00.000Z_2022-06-01T00:00:00.000Z_v",
+        "sales_2023-01-01T00:00:00.000Z_2023-01-02T00:00:00.000Z_v",
+    ]
     asked = load(Mode.REPLACE_ALL, "2023-03-05T01:00:00", "2023-03-06T01:00:00")
     found = await target(FakeDruid(used=dict.fromkeys(segments, True)), asked)
     assert (found.interval, found.granularity) == (
@@ -96,6 +110,8 @@ async def test_an_append_locks_the_whole_chunks_that_are_there(
     there: list[tuple[str, str]], interval: tuple[str, str], granularity: Granularity
 ) -> None:
     used = {f"sales_{start}T00:00:00.000Z_{end}T00:00:00.000Z_v": True for start, end in there}
-    found = await target(FakeDruid(used=used), load(Mode.APPEND, "2024-03-05T01:00:00", "2024-03-06T01:00:00"))
+    found = await target(
+        FakeDruid(used=used), load(Mode.APPEND, "2024-03-05T01:00:00", "2024-03-06T01:00:00")
+    )
     start, end = (millis(f"{each}T00:00:00") for each in interval)
     assert (found.interval, found.granularity) == (Interval(start, end), granularity)

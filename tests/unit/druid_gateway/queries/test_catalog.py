@@ -51,7 +51,13 @@ def druid(columns: list[list[Value]] = COLUMNS, days: tuple[str, str] = DAY) -> 
         if "INFORMATION_SCHEMA" in sql:
             return columns if list(parameters) == ["sales"] else []
         if "APPROX_COUNT_DISTINCT" in sql:
-            return [[DISTINCT[str(name)] for name, kind in columns if kind == "VARCHAR" and name != "__load_id"]]
+            return [
+                [
+                    DISTINCT[str(name)]
+                    for name, kind in columns
+                    if kind == "VARCHAR" and name != "__load_id"
+                ]
+            ]
         return [["load", 100, 0, 86_399_999]]
 
     return FakeDruid(answers=answer)
@@ -75,7 +81,9 @@ class Counting:
         self.queries.append(sql)
         name = sql.removeprefix('SELECT COUNT(*) FROM "').removesuffix('"')
         if name not in self.counted:
-            raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, f"Object '{name}' not found.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_QUERY_INVALID, f"Object '{name}' not found."
+            )
         return [[self.counted[name]]]
 
     async def found(self) -> dict[str, int]:
@@ -89,9 +97,9 @@ TENTH = ("2024-01-10T00:00:00.000Z", "2024-01-11T00:00:00.000Z")
 
 async def test_datasources() -> None:
     found = await catalog.datasources(DatasourceSizes(druid()), 10)
-    assert [(each.name, each.rows, each.size, each.segments, each.interval.end_millis) for each in found] == [
-        ("sales", 100, 5000, 2, 86_400_000)
-    ]
+    assert [
+        (each.name, each.rows, each.size, each.segments, each.interval.end_millis) for each in found
+    ] == [("sales", 100, 5000, 2, 86_400_000)]
 
 
 async def test_what_druid_knows_for_certain_is_not_counted_again() -> None:
@@ -118,7 +126,9 @@ async def test_what_druid_knows_for_certain_is_not_counted_again() -> None:
     ],
 )
 async def test_everything_else_is_counted_by_a_query(hiding: list[list[Value]]) -> None:
-    asked = Counting(segments("a", *JANUARY, rows=310), *hiding, segments("b", *JANUARY, rows=5), a=210)
+    asked = Counting(
+        segments("a", *JANUARY, rows=310), *hiding, segments("b", *JANUARY, rows=5), a=210
+    )
     assert await asked.found() == {"a": 210, "b": 5}
     assert asked.queries == ['SELECT COUNT(*) FROM "a"']
     described = await asked.sizes.of("a")
@@ -126,8 +136,12 @@ async def test_everything_else_is_counted_by_a_query(hiding: list[list[Value]]) 
     assert described.rows == 210
 
 
-async def test_a_count_is_kept_for_a_while_and_not_longer_than_its_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Counting(segments("a", *JANUARY, rows=310), segments("a", *TENTH, version="v2", rows=100), a=210)
+async def test_a_count_is_kept_for_a_while_and_not_longer_than_its_segments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Counting(
+        segments("a", *JANUARY, rows=310), segments("a", *TENTH, version="v2", rows=100), a=210
+    )
     await asyncio.gather(asked.found(), asked.found(), asked.sizes.of("a"))
     assert len(asked.queries) == 1
     asked.rows.append(segments("a", *FEBRUARY, rows=7))
@@ -148,7 +162,10 @@ async def test_a_datasource_that_has_no_rows_is_not_listed() -> None:
         emptied=0,
     )
     assert await asked.found() == {}
-    assert sorted(asked.queries) == ['SELECT COUNT(*) FROM "emptied"', 'SELECT COUNT(*) FROM "gone"']
+    assert sorted(asked.queries) == [
+        'SELECT COUNT(*) FROM "emptied"',
+        'SELECT COUNT(*) FROM "gone"',
+    ]
 
 
 async def test_not_all_datasources_are_counted_at_once() -> None:
@@ -175,16 +192,23 @@ async def test_not_all_datasources_are_counted_at_once() -> None:
 async def test_segments_of_all_time_are_clipped() -> None:
     all_time = ("-146136543-09-08T08:23:32.096Z", "146140482-04-24T15:36:27.903Z")
     [found] = await catalog.datasources(DatasourceSizes(druid(days=all_time)), 10)
-    assert (found.interval.start_millis, found.interval.end_millis) == (EARLIEST_MILLIS, LATEST_MILLIS + 1)
+    assert (found.interval.start_millis, found.interval.end_millis) == (
+        EARLIEST_MILLIS,
+        LATEST_MILLIS + 1,
+    )
 
 
 async def test_a_datasource_is_described() -> None:
     found = await catalog.describe(fake := druid(), DatasourceSizes(fake), "sales")
     assert found.columns[0] == ("__time", "TIMESTAMP")
-    assert [(load.task_id, load.rows, load.times.end_millis) for load in found.loads] == [("load", 100, 86_399_999)]
+    assert [(load.task_id, load.rows, load.times.end_millis) for load in found.loads] == [
+        ("load", 100, 86_399_999)
+    ]
 
 
-@pytest.mark.parametrize(("name", "code"), [("nothing", "DATASOURCE_NOT_FOUND"), ('x" --', "DATASOURCE_NAME_INVALID")])
+@pytest.mark.parametrize(
+    ("name", "code"), [("nothing", "DATASOURCE_NOT_FOUND"), ('x" --', "DATASOURCE_NAME_INVALID")]
+)
 async def test_what_is_not_there(name: str, code: str) -> None:
     with pytest.raises(SluiceError) as raised:
         await catalog.describe(fake := druid(), DatasourceSizes(fake), name)
@@ -202,7 +226,12 @@ async def test_three_queries_to_begin_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "unit"), [("1970-02-01T00:00:00.000Z", "day"), ("1972-01-01T00:00:00.000Z", "month"), ("1999-01-01T00:00:00.000Z", "year")]
+    ("end", "unit"),
+    [
+        ("1970-02-01T00:00:00.000Z", "day"),
+        ("1972-01-01T00:00:00.000Z", "month"),
+        ("1999-01-01T00:00:00.000Z", "year"),
+    ],
 )
 async def test_the_period_fits_the_span(end: str, unit: str) -> None:
     proposals = await propose(druid(days=(DAY[0], end)))
@@ -232,7 +261,12 @@ async def test_columns_that_are_not_there_are_not_asked_for() -> None:
 
 async def test_a_preview_leaves_out_what_is_sluice_s_own() -> None:
     fake = druid()
-    fake.lines = [b'["__time","n"]', b'["LONG","LONG"]', b'["TIMESTAMP","BIGINT"]', b'["1970-01-01T00:00:00.000Z",1]']
+    fake.lines = [
+        b'["__time","n"]',
+        b'["LONG","LONG"]',
+        b'["TIMESTAMP","BIGINT"]',
+        b'["1970-01-01T00:00:00.000Z",1]',
+    ]
     found = await catalog.preview(fake, "sales", 5)
     assert (found.count, found.json) == (1, b'[["1970-01-01T00:00:00.000Z",1]]')
     assert "__load_id" not in fake.queries[0][0]

@@ -1,4 +1,6 @@
-"""Queries that would use up a Druid process's memory, in every disguise; and those that only look like them."""
+"""Queries that would use up a Druid process's memory, in every disguise; and those that only look
+like them.
+"""
 
 import time
 from itertools import pairwise
@@ -19,7 +21,13 @@ def unnest(count: int, items: int = 10) -> str:
 
 def nested(function: str, depth: int, value: str, *rest: str) -> str:
     """The function of its own answer; `rest` are its other arguments."""
-    return "SELECT " + f"{function}(" * depth + value + (", ".join(["", *rest]) + ")") * depth + " FROM t"
+    return (
+        "SELECT "
+        + f"{function}(" * depth
+        + value
+        + (", ".join(["", *rest]) + ")") * depth
+        + " FROM t"
+    )
 
 
 def from_itself(select: str, depth: int, first: str) -> str:
@@ -140,7 +148,11 @@ TOO_EXPENSIVE = [
     from_itself("SELECT textcat(x, x) AS x", 12, "SELECT city AS x FROM t"),
     from_itself("SELECT ARRAY_CONCAT(x, x) AS x", 12, "SELECT ARRAY[city] AS x FROM t"),
     from_itself("SELECT MV_CONCAT(x, x) AS x", 12, "SELECT tags AS x FROM t"),
-    from_itself("SELECT JSON_OBJECT(KEY 'a' VALUE x, KEY 'b' VALUE x) AS x", 12, "SELECT payload AS x FROM t"),
+    from_itself(
+        "SELECT JSON_OBJECT(KEY 'a' VALUE x, KEY 'b' VALUE x) AS x",
+        12,
+        "SELECT payload AS x FROM t",
+    ),
     from_itself("SELECT json_merge(x, x) AS x", 12, "SELECT payload AS x FROM t"),
     from_itself("SELECT UNHEARD_OF(x, x) AS x", 12, "SELECT city AS x FROM t"),
     doubled_in_ctes(13),
@@ -149,35 +161,47 @@ TOO_EXPENSIVE = [
     f"SELECT ARRAY[{','.join(['x'] * 40)}] FROM (SELECT ARRAY_TO_STRING(ARRAY[{','.join(['city'] * 40)}], ',') AS x FROM t)",
     f"SELECT ARRAY_TO_STRING(STRING_TO_ARRAY('{LONG}', ''), '{LONG}')",
     f"SELECT MV_TO_STRING(STRING_TO_MV('{LONG}', ''), '{LONG}')",
-    "SELECT z FROM t, " + ", ".join(f"UNNEST(ARRAY[{a}||{a}||{a}||{a}]) AS u_{a}({b})" for a, b in pairwise("abcdefz")),
+    "SELECT z FROM t, "
+    + ", ".join(f"UNNEST(ARRAY[{a}||{a}||{a}||{a}]) AS u_{a}({b})" for a, b in pairwise("abcdefz")),
     # Many rows and plans out of a short text.
     f"SELECT x0 FROM {unnest(8)} ORDER BY x1",
     f"SELECT COUNT(*) FROM {unnest(1, 1000)} CROSS JOIN {unnest(1, 1000).replace('u0', 'v0')}",
     f"SELECT COUNT(*) FROM (SELECT * FROM {unnest(3)}) a, (SELECT * FROM {unnest(3)}) b",
     f"WITH a AS (SELECT * FROM {unnest(3)}) SELECT COUNT(*) FROM a x, a y",
-    "SELECT * FROM " + ", ".join(f"(VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9)) AS v{i}(x{i})" for i in range(8)),
+    "SELECT * FROM "
+    + ", ".join(f"(VALUES (1),(2),(3),(4),(5),(6),(7),(8),(9)) AS v{i}(x{i})" for i in range(8)),
     joined_with_itself(12),
     "WITH "
     + ", ".join(
-        f"a{i} AS (SELECT (SELECT MAX(x) FROM a{i - 1}) + (SELECT MAX(x) FROM a{i - 1}) AS x)" if i else "a0 AS (SELECT 1 AS x)"
+        f"a{i} AS (SELECT (SELECT MAX(x) FROM a{i - 1}) + (SELECT MAX(x) FROM a{i - 1}) AS x)"
+        if i
+        else "a0 AS (SELECT 1 AS x)"
         for i in range(12)
     )
     + " SELECT x FROM a11",
-    "WITH a AS (SELECT 1 UNION ALL SELECT 2), b AS (SELECT * FROM a, a c, a d, a e) SELECT " + ", ".join(["(SELECT MAX(1) FROM b)"] * 40),
+    "WITH a AS (SELECT 1 UNION ALL SELECT 2), b AS (SELECT * FROM a, a c, a d, a e) SELECT "
+    + ", ".join(["(SELECT MAX(1) FROM b)"] * 40),
     f"SELECT COUNT(*) FROM (SELECT ARRAY[{','.join(map(str, range(400)))}] AS a) t, UNNEST(t.a) u(x), UNNEST(t.a) v(y), UNNEST(t.a) w(z)",
     f"SELECT COUNT(*) FROM UNNEST(STRING_TO_ARRAY('{'a,' * 500}', ',')) u(x), UNNEST(STRING_TO_ARRAY('{'a,' * 500}', ',')) v(y)",
     f"SELECT x0, '{LONG}' || x1 AS y FROM {unnest(4)} ORDER BY y",
     f"SELECT x FROM t, (VALUES ('{LONG}')) v(x), {unnest(4)} ORDER BY x || x1",
     "SELECT x FROM (VALUES ('a')) v(x) CROSS JOIN (t CROSS JOIN "
-    + " CROSS JOIN ".join(f"UNNEST(ARRAY[{a}||{a}||{a}||{a}]) AS u_{a}({b})" for a, b in pairwise("abcdefz"))
+    + " CROSS JOIN ".join(
+        f"UNNEST(ARRAY[{a}||{a}||{a}||{a}]) AS u_{a}({b})" for a, b in pairwise("abcdefz")
+    )
     + ")",
-    "SELECT z FROM t, " + ", ".join(f"LATERAL (SELECT {a}||{a}||{a}||{a} AS {b}) AS u_{a}" for a, b in pairwise("abcdefz")),
+    "SELECT z FROM t, "
+    + ", ".join(
+        f"LATERAL (SELECT {a}||{a}||{a}||{a} AS {b}) AS u_{a}" for a, b in pairwise("abcdefz")
+    ),
     "SELECT REPEAT((SELECT 'a'), 1000000000)",
     "SELECT REPEAT(SELECT 'a' FROM t, 1000000000)",
     "SELECT REPEAT((SELECT 'a') ORDER BY 1, 1000000000)",
     "SELECT REPEAT(CAST(PI() AS VARCHAR), 1000)",
     "SELECT .5, x || x || x AS x FROM (" * 10 + "SELECT city AS x FROM t" + ")" * 10,
-    "SELECT a IS DISTINCT FROM b, x || x || x AS x FROM (" * 10 + "SELECT city AS x FROM t" + ")" * 10,
+    "SELECT a IS DISTINCT FROM b, x || x || x AS x FROM (" * 10
+    + "SELECT city AS x FROM t"
+    + ")" * 10,
     "SELECT limit || x || x || x AS x FROM (" * 10 + "SELECT city AS x FROM t" + ")" * 10,
     "WITH A AS (SELECT REPEAT('a', 1000) AS x), \"b\" (x) AS (SELECT "
     + "||".join("x" * 12)
@@ -232,7 +256,9 @@ ALLOWED = [
     "SELECT CONCAT(a, '-', b, '-', c) AS key, COUNT(*) FROM t GROUP BY 1",
     "SELECT COALESCE(a, b, c, d) || ' ' || GREATEST(e, f) FROM t",
     "WITH a AS (SELECT x || y AS k, n FROM t), b AS (SELECT u || v AS k, m FROM s) SELECT a.k || '/' || b.k FROM a JOIN b ON a.n = b.m",
-    "WITH " + ", ".join(f"c{i} AS (SELECT a || ' ' || b AS k FROM t{i})" for i in range(12)) + " SELECT * FROM c0, c1",
+    "WITH "
+    + ", ".join(f"c{i} AS (SELECT a || ' ' || b AS k FROM t{i})" for i in range(12))
+    + " SELECT * FROM c0, c1",
     " UNION ALL ".join(f"SELECT a || b || c || d AS k FROM t{i}" for i in range(30)),
     "SELECT city, STRING_AGG(name, ', ', 10000), ARRAY_AGG(DISTINCT n, 65536) FROM t GROUP BY 1",
     "SELECT LISTAGG(name, ','), ARRAY_AGG(n), STRING_AGG(DISTINCT name, ';') FROM t",
@@ -242,10 +268,16 @@ ALLOWED = [
     "SELECT * FROM t, UNNEST(STRING_TO_ARRAY(tags, ',')) AS u(tag)",
     "SELECT * FROM (VALUES ('a', 1), ('b', 2)) v(x, y) JOIN t ON t.a = v.x",
     f"SELECT {', '.join(f'x{i}' for i in range(4))} FROM {unnest(4)} ORDER BY 1",
-    "SELECT COUNT(*) FROM t WHERE city IN (" + ", ".join(f"'city number {i}'" for i in range(4000)) + ")",
+    "SELECT COUNT(*) FROM t WHERE city IN ("
+    + ", ".join(f"'city number {i}'" for i in range(4000))
+    + ")",
     f"SELECT COUNT(*) FROM t WHERE x = '{LONG}' AND a || b = 'c'",
-    "SELECT COUNT(*) FROM t WHERE SCALAR_IN_ARRAY(x, ARRAY[" + ", ".join(f"'number {i}'" for i in range(3000)) + "])",
-    "SELECT MV_FILTER_ONLY(tags, ARRAY[" + ", ".join(f"'tag {i}'" for i in range(3000)) + "]) FROM t",
+    "SELECT COUNT(*) FROM t WHERE SCALAR_IN_ARRAY(x, ARRAY["
+    + ", ".join(f"'number {i}'" for i in range(3000))
+    + "])",
+    "SELECT MV_FILTER_ONLY(tags, ARRAY["
+    + ", ".join(f"'tag {i}'" for i in range(3000))
+    + "]) FROM t",
     "SELECT * FROM UNNEST(STRING_TO_ARRAY('" + "abc," * 2000 + "', ',')) AS u(x)",
     f"SELECT '{LONG}' AS x FROM t",
     "SELECT CASE WHEN n < 10 THEN 'small' WHEN n < 100 THEN 'medium' ELSE 'large' END || ' ' || city FROM t",
@@ -303,7 +335,10 @@ def test_a_parameter_is_the_value_that_it_has() -> None:
     check("SELECT ?, REPEAT('a', ?)", ["x", 10])
     check("SELECT REPLACE(city, ?, ?), LPAD(city, ?) FROM t", ["a", "b", 5])
     assert refused("SELECT REPEAT('a', ?)", 1_000_000_000).code == "QUERY_TOO_EXPENSIVE"
-    assert refused("SELECT ?, '?', \"?\", REPEAT('a', ?)", 1, 1_000_000_000).code == "QUERY_TOO_EXPENSIVE"
+    assert (
+        refused("SELECT ?, '?', \"?\", REPEAT('a', ?)", 1, 1_000_000_000).code
+        == "QUERY_TOO_EXPENSIVE"
+    )
     assert refused("SELECT REPEAT('a', ? + 1)", 999_999_999).code == "QUERY_TOO_EXPENSIVE"
     assert refused("SELECT REPEAT('a', ?)", "1000000000").code == "QUERY_TOO_EXPENSIVE"
     assert refused("SELECT REPEAT('a', ?)").code == "QUERY_TOO_EXPENSIVE"
@@ -319,24 +354,41 @@ def test_a_number_in_quotes_is_not_a_decimal() -> None:
     assert refused("SELECT decimal /**/ '1e9999999'").code == "QUERY_FORBIDDEN"
 
 
-@pytest.mark.parametrize("sql", ["SELECT (1", "SELECT 1)", "SELECT ARRAY[1", "SELECT ARRAY[1)", "SELECT SUM(city FROM t"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT (1", "SELECT 1)", "SELECT ARRAY[1", "SELECT ARRAY[1)", "SELECT SUM(city FROM t"]
+)
 def test_a_bracket_without_its_partner_is_named(sql: str) -> None:
     failure = refused(sql)
     assert failure.code == "QUERY_INVALID"
     assert failure.problem.line == 1
 
 
-blanks = st.sampled_from(["", " ", "\n", "\t", "/* x */", "/**/", "-- x\n", "// '\n", '/* " */', "/*)*/"])
+blanks = st.sampled_from(
+    ["", " ", "\n", "\t", "/* x */", "/**/", "-- x\n", "// '\n", '/* " */', "/*)*/"]
+)
 cases = st.lists(st.booleans(), min_size=6, max_size=6)
 
 
-@given(cases, st.booleans(), st.lists(blanks, max_size=3), st.lists(blanks, max_size=3), st.integers(1001, 2**31 - 1))
+@given(
+    cases,
+    st.booleans(),
+    st.lists(blanks, max_size=3),
+    st.lists(blanks, max_size=3),
+    st.integers(1001, 2**31 - 1),
+)
 def test_neither_case_nor_quotes_nor_comments_hide_a_function(
     upper: list[bool], quoted: bool, before: list[str], inside: list[str], size: int
 ) -> None:
-    name = "".join(letter.upper() if big else letter for letter, big in zip("repeat", upper, strict=True))
+    name = "".join(
+        letter.upper() if big else letter for letter, big in zip("repeat", upper, strict=True)
+    )
     name = f'"{name}"' if quoted else name
-    assert refused(f"SELECT {name}{''.join(before)}({''.join(inside)}'a',{''.join(inside)}{size})").code == "QUERY_TOO_EXPENSIVE"
+    assert (
+        refused(
+            f"SELECT {name}{''.join(before)}({''.join(inside)}'a',{''.join(inside)}{size})"
+        ).code
+        == "QUERY_TOO_EXPENSIVE"
+    )
 
 
 @pytest.mark.parametrize(

@@ -210,11 +210,21 @@ def test_invalid(sql: str) -> None:
 
 def test_comments_go_and_lines_stay() -> None:
     with_comments = "SELECT a, -- one; '\n/* two\n\" */ b FROM t;"
-    assert check(with_comments).sql.split("\n") == ["SELECT a, " + " " * 9, " " * 6, " " * 5 + "b FROM t"]
+    assert check(with_comments).sql.split("\n") == [
+        "SELECT a, " + " " * 9,
+        " " * 6,
+        " " * 5 + "b FROM t",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("sql", "line"), [("SELECT 1\nFROM\nsys.x", 3), ("SELECT 1;\r\nSELECT 2", 1), ("\r\r\n\nDROP TABLE t", 4), ("SELECT '\n' 'a", 2)]
+    ("sql", "line"),
+    [
+        ("SELECT 1\nFROM\nsys.x", 3),
+        ("SELECT 1;\r\nSELECT 2", 1),
+        ("\r\r\n\nDROP TABLE t", 4),
+        ("SELECT '\n' 'a", 2),
+    ],
 )
 def test_the_line_is_told(sql: str, line: int) -> None:
     with pytest.raises(SluiceError) as refused:
@@ -225,8 +235,15 @@ def test_the_line_is_told(sql: str, line: int) -> None:
 blanks = st.sampled_from([" ", "\n", "\t", "/* x */", "/**/", "-- x\n", "// '\n", '/* " */'])
 
 
-@given(st.lists(blanks, min_size=1), st.lists(blanks), st.sampled_from(["sys", "SYS", '"sys"', '"Sys"', "Lookup"]), st.text())
-def test_no_blank_hides_a_schema(before: list[str], between: list[str], schema: str, text: str) -> None:
+@given(
+    st.lists(blanks, min_size=1),
+    st.lists(blanks),
+    st.sampled_from(["sys", "SYS", '"sys"', '"Sys"', "Lookup"]),
+    st.text(),
+)
+def test_no_blank_hides_a_schema(
+    before: list[str], between: list[str], schema: str, text: str
+) -> None:
     quoted = "'" + text.replace("'", "''") + "'"
     with pytest.raises(SluiceError) as refused:
         check(f"SELECT {quoted} FROM{''.join(before)}{schema}{''.join(between)}.segments")

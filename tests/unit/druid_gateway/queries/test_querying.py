@@ -19,8 +19,12 @@ from tests.unit.druid_gateway.fake_druid import FakeDruid
 HEADER = [b'["a","b"]', b'["LONG","STRING"]', b'["BIGINT","VARCHAR"]']
 
 
-async def answer(druid: FakeDruid, limit: int = 100, max_bytes: int = 10**9) -> tuple[Header, list[Batch], Summary]:
-    header, *batches, summary = [step async for step in run(druid, "SELECT 1", limit, 1000, max_bytes)]
+async def answer(
+    druid: FakeDruid, limit: int = 100, max_bytes: int = 10**9
+) -> tuple[Header, list[Batch], Summary]:
+    header, *batches, summary = [
+        step async for step in run(druid, "SELECT 1", limit, 1000, max_bytes)
+    ]
     assert isinstance(header, Header)
     assert isinstance(summary, Summary)
     return header, [batch for batch in batches if isinstance(batch, Batch)], summary
@@ -36,11 +40,16 @@ async def test_rows_go_through_byte_for_byte() -> None:
     assert druid.cancelled == []
 
 
-@pytest.mark.parametrize(("rows", "limit", "given_", "truncated"), [(0, 1, 0, False), (1, 1, 1, False), (2, 1, 1, True), (7, 5, 5, True)])
+@pytest.mark.parametrize(
+    ("rows", "limit", "given_", "truncated"),
+    [(0, 1, 0, False), (1, 1, 1, False), (2, 1, 1, True), (7, 5, 5, True)],
+)
 async def test_limits(rows: int, limit: int, given_: int, truncated: bool) -> None:
     druid = FakeDruid(lines=[*HEADER, *(b"[%d]" % i for i in range(rows))])
     _, batches, summary = await answer(druid, limit)
-    assert [row for batch in batches for row in json.loads(batch.json)] == [[i] for i in range(given_)]
+    assert [row for batch in batches for row in json.loads(batch.json)] == [
+        [i] for i in range(given_)
+    ]
     assert sum(batch.count for batch in batches) == given_
     assert (summary.rows, summary.truncated) == (given_, truncated)
     assert druid.queries == [("SELECT 1", limit + 1, 1000)]
@@ -101,7 +110,10 @@ async def split(chunks: Sequence[bytes]) -> list[bytes]:
     return [line async for line in lines(arriving())]
 
 
-@given(st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line)), st.lists(st.integers(0, 500)))
+@given(
+    st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line)),
+    st.lists(st.integers(0, 500)),
+)
 def test_lines_do_not_depend_on_how_they_arrive(whole: list[bytes], cuts: list[int]) -> None:
     text = b"".join(line + b"\n" for line in whole) + b"\n"
     at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]

@@ -64,7 +64,9 @@ async def test_published_segments_that_no_query_reaches_are_waited_for() -> None
 
         rounds = 0
 
-        async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+        async def used_segments(
+            self, datasource: str, interval: Interval, *, refresh: bool = True
+        ) -> dict[str, bool]:
             self.rounds += 1
             if self.rounds >= 3:
                 self.segments[OURS] = 3
@@ -76,7 +78,11 @@ async def test_published_segments_that_no_query_reaches_are_waited_for() -> None
 
 
 async def test_what_a_replace_replaced_comes_back() -> None:
-    before, during, after = "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:01.500Z", "2026-01-01T00:00:03.000Z"
+    before, during, after = (
+        "2025-12-31T00:00:00.000Z",
+        "2026-01-01T00:00:01.500Z",
+        "2026-01-01T00:00:03.000Z",
+    )
     druid = FakeDruid(
         polls=[{"a": SUCCESS}],
         target=REPLACED,
@@ -101,7 +107,10 @@ async def test_what_was_undone_meanwhile_does_not_come_back_with_what_a_replace_
         target=REPLACED,
         segments={OURS: 3},
         used={OURS: True},
-        unused=[UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", after), UnusedSegment(undone, "2025", after)],
+        unused=[
+            UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", after),
+            UnusedSegment(undone, "2025", after),
+        ],
     )
     removal = Removal("sales", "load", ["a"], undone=frozenset({undone}))
     assert await remove(druid, removal, 5) == Left(True, 0)
@@ -109,7 +118,9 @@ async def test_what_was_undone_meanwhile_does_not_come_back_with_what_a_replace_
 
 
 async def test_a_replace_that_never_came_brings_nothing_back() -> None:
-    unused = [UnusedSegment("undone meanwhile", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
+    unused = [
+        UnusedSegment("undone meanwhile", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")
+    ]
     druid = FakeDruid(polls=[{"a": STOPPED}], target=REPLACED, unused=unused)
     assert await run(druid, "a") == Left(True, 0)
     assert druid.brought_back == []
@@ -120,8 +131,17 @@ async def test_what_a_later_load_replaced_too_is_tried_once() -> None:
         async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
             self.stopped.extend(segment_ids)
 
-    unused = [UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", "z"), UnusedSegment("covered", "2025", "2026-01-01T00:00:03.000Z")]
-    druid = Covered(polls=[{"a": SUCCESS}], target=REPLACED, segments={OURS: 3}, used={OURS: True}, unused=unused)
+    unused = [
+        UnusedSegment(OURS, "2026-01-01T00:00:02.000Z", "z"),
+        UnusedSegment("covered", "2025", "2026-01-01T00:00:03.000Z"),
+    ]
+    druid = Covered(
+        polls=[{"a": SUCCESS}],
+        target=REPLACED,
+        segments={OURS: 3},
+        used={OURS: True},
+        unused=unused,
+    )
     assert await run(druid, "a") == Left(True, 0)
     assert druid.stopped == ["covered"]
 
@@ -222,7 +242,12 @@ async def test_an_own_segment_that_no_query_reaches_counts_as_rows() -> None:
 
 
 async def test_an_append_under_later_appends_goes() -> None:
-    druid = FakeDruid(polls=[{"a": SUCCESS}], target=APPENDED, segments={OURS: 3}, used={OURS: True, f"{OURS}_1": True})
+    druid = FakeDruid(
+        polls=[{"a": SUCCESS}],
+        target=APPENDED,
+        segments={OURS: 3},
+        used={OURS: True, f"{OURS}_1": True},
+    )
     assert await run(druid, "a") == Left(True, 0)
 
 
@@ -247,14 +272,20 @@ async def test_recorded_segments_come_back_before_ours_go() -> None:
             assert not self.marked
             await super().mark_used(datasource, segment_ids)
 
-    druid = Ordered(segments={OURS: 3}, used={OURS: True}, unused=[UnusedSegment(OLD, "2025", "2026")])
+    druid = Ordered(
+        segments={OURS: 3}, used={OURS: True}, unused=[UnusedSegment(OLD, "2025", "2026")]
+    )
     assert await remove(druid, undo(), 5) == Left(True, 0)
     assert (druid.marked, druid.brought_back) == ([OURS], [OLD])
 
 
 async def test_what_was_left_undone_by_a_call_that_broke_off_is_done() -> None:
-    """Ours are gone already, and what they had replaced is not back yet: nothing of the load is visible any more."""
-    druid = FakeDruid(unused=[UnusedSegment(OLD, "2025", "2026"), UnusedSegment(OURS, "2026", "2026")])
+    """Ours are gone already, and what they had replaced is not back yet: nothing of the load is
+    visible any more.
+    """
+    druid = FakeDruid(
+        unused=[UnusedSegment(OLD, "2025", "2026"), UnusedSegment(OURS, "2026", "2026")]
+    )
     assert await remove(druid, undo(), 5) == Left(True, 0)
     assert (druid.marked, druid.brought_back) == ([], [OLD])
 

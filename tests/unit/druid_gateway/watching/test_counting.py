@@ -31,7 +31,9 @@ async def test_segments_that_are_away_are_waited_for() -> None:
     class Loading(FakeDruid):
         rounds = 0
 
-        async def used_segments(self, datasource: str, interval: Interval, *, refresh: bool = True) -> dict[str, bool]:
+        async def used_segments(
+            self, datasource: str, interval: Interval, *, refresh: bool = True
+        ) -> dict[str, bool]:
             self.rounds += 1
             return {"s1": self.rounds >= 3}
 
@@ -41,7 +43,9 @@ async def test_segments_that_are_away_are_waited_for() -> None:
 
 async def test_a_segment_that_is_lost_during_the_query_makes_the_count_void() -> None:
     class Losing(FakeDruid):
-        async def rows_by_load(self, datasource: str, interval: Interval, load_ids: Sequence[str]) -> dict[str, int]:
+        async def rows_by_load(
+            self, datasource: str, interval: Interval, load_ids: Sequence[str]
+        ) -> dict[str, int]:
             self.used["s2"] = False
             return {"a": 3}
 

@@ -14,7 +14,15 @@ from services.druid_gateway.watching import pacing
 from services.druid_gateway.watching import poller as watching
 from services.druid_gateway.watching.pacing import pause_s
 from services.druid_gateway.watching.poller import Phase, Progress, TaskPoller, watch_load
-from tests.unit.druid_gateway.fake_druid import AWAY, RUNNING, SUCCESS, WAITING, FakeDruid, Polled, failed
+from tests.unit.druid_gateway.fake_druid import (
+    AWAY,
+    RUNNING,
+    SUCCESS,
+    WAITING,
+    FakeDruid,
+    Polled,
+    failed,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +49,16 @@ async def watch(druid: FakeDruid, task_id: str = "a", outage_s: float = 30.0) ->
 
 
 async def test_every_phase_is_told_once() -> None:
-    druid = FakeDruid(polls=[{"a": WAITING}, {"a": WAITING}, {"a": RUNNING}, {"a": WAITING}, {"a": RUNNING}, {"a": SUCCESS}])
+    druid = FakeDruid(
+        polls=[
+            {"a": WAITING},
+            {"a": WAITING},
+            {"a": RUNNING},
+            {"a": WAITING},
+            {"a": RUNNING},
+            {"a": SUCCESS},
+        ]
+    )
     news = await watch(druid)
     assert [each.phase for each in news] == [Phase.WAITING, Phase.RUNNING, Phase.SUCCEEDED]
     assert news[-1].duration_ms == 900
@@ -49,19 +66,33 @@ async def test_every_phase_is_told_once() -> None:
 
 async def test_rows_and_sub_tasks_are_told_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PROGRESS_S", 0.0)
-    druid = FakeDruid(polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}], report=TaskReport(70, ""), parallel=SubTasks(3, 1))
+    druid = FakeDruid(
+        polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}],
+        report=TaskReport(70, ""),
+        parallel=SubTasks(3, 1),
+    )
     async with polling(druid) as poller:
         news = [progress async for progress in watch_load(druid, poller, "a", "sales")]
-    assert [(each.rows_processed, each.sub_tasks) for each in news[:2]] == [(None, SubTasks(0, 0)), (70, SubTasks(3, 1))]
+    assert [(each.rows_processed, each.sub_tasks) for each in news[:2]] == [
+        (None, SubTasks(0, 0)),
+        (70, SubTasks(3, 1)),
+    ]
 
 
 async def test_a_success_tells_the_rows_that_were_read() -> None:
-    assert [each.rows_processed for each in await watch(FakeDruid(polls=[{"a": SUCCESS}], report=TaskReport(70, "")))] == [70]
-    assert [each.rows_processed for each in await watch(FakeDruid(polls=[{"a": SUCCESS}]))] == [None]
+    assert [
+        each.rows_processed
+        for each in await watch(FakeDruid(polls=[{"a": SUCCESS}], report=TaskReport(70, "")))
+    ] == [70]
+    assert [each.rows_processed for each in await watch(FakeDruid(polls=[{"a": SUCCESS}]))] == [
+        None
+    ]
 
 
 async def test_a_failure_is_explained_by_the_longer_text() -> None:
-    report = TaskReport(None, "java.lang.OutOfMemoryError: Java heap space and more words than the status has")
+    report = TaskReport(
+        None, "java.lang.OutOfMemoryError: Java heap space and more words than the status has"
+    )
     [end] = await watch(FakeDruid(polls=[{"a": failed("java.lang.OutOfMem...")}], report=report))
     assert end.phase is Phase.FAILED
     assert end.problem is not None
@@ -147,7 +178,9 @@ async def test_nobody_watches_nothing_is_asked() -> None:
 
 async def test_rows_are_told_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PROGRESS_S", 0.0)
-    druid = FakeDruid(polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}], report=TaskReport(7, ""))
+    druid = FakeDruid(
+        polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}], report=TaskReport(7, "")
+    )
     assert Progress(Phase.RUNNING, rows_processed=7) in await watch(druid)
 
 

@@ -13,7 +13,14 @@ from services.common import errors
 from services.common.errors import SluiceError
 from services.druid_gateway.loads.load import Interval
 from services.druid_gateway.ports import Value
-from services.druid_gateway.watching.verifying import RELATIVE_TOLERANCE, Expected, Sum, agrees, count, verify
+from services.druid_gateway.watching.verifying import (
+    RELATIVE_TOLERANCE,
+    Expected,
+    Sum,
+    agrees,
+    count,
+    verify,
+)
 from sluice.common.v1.errors_pb2 import ErrorReason
 from tests.unit.druid_gateway.fake_druid import FakeDruid
 
@@ -32,7 +39,10 @@ async def test_values_travel_as_parameters_and_names_are_quoted() -> None:
         asked.append((sql, parameters))
         return [[3, 1.5, 2.5]]
 
-    assert await count(FakeDruid(answers=answer), 'x"; DROP', "load'--", INTERVAL, ['a"b']) == (3, [Sum(1.5, 2.5)])
+    assert await count(FakeDruid(answers=answer), 'x"; DROP', "load'--", INTERVAL, ['a"b']) == (
+        3,
+        [Sum(1.5, 2.5)],
+    )
     [(sql, parameters)] = asked
     assert sql == (
         'SELECT COUNT(*), SUM(CAST("a""b" AS DOUBLE)), SUM(ABS(CAST("a""b" AS DOUBLE))) FROM "x""; DROP" '
@@ -43,7 +53,9 @@ async def test_values_travel_as_parameters_and_names_are_quoted() -> None:
 
 async def test_rows_that_come_one_by_one_are_waited_for() -> None:
     counts = [1, 2, 3]
-    druid = FakeDruid(answers=lambda sql, parameters: [[counts.pop(0) if len(counts) > 1 else counts[0]]])
+    druid = FakeDruid(
+        answers=lambda sql, parameters: [[counts.pop(0) if len(counts) > 1 else counts[0]]]
+    )
     assert await seen(druid, Expected(3, [])) == (True, 3)
 
 
@@ -63,7 +75,11 @@ async def test_time_is_kept() -> None:
 
 
 async def test_the_segments_are_counted_while_it_is_not_all_there() -> None:
-    druid = FakeDruid(answers=lambda sql, parameters: [[2]], used={"one": True, "two": False, "three": True}, percents=[66.6])
+    druid = FakeDruid(
+        answers=lambda sql, parameters: [[2]],
+        used={"one": True, "two": False, "three": True},
+        percents=[66.6],
+    )
     found = await verify(druid, "sales", "id", Interval(0, 10), Expected(3, []), 0)
     assert (found.verified, found.published, found.available) == (False, 3, 2)
 
@@ -74,7 +90,10 @@ async def test_a_sum_must_agree_too() -> None:
     assert await seen(druid, Expected(3, [("v", 10.0 * (1 + 5e-9))]), wait_s=0) == (False, 3)
 
 
-@pytest.mark.parametrize("message", ["Object 'sales' not found (line [1], column [3])", "Column 'v' not found in any table"])
+@pytest.mark.parametrize(
+    "message",
+    ["Object 'sales' not found (line [1], column [3])", "Column 'v' not found in any table"],
+)
 async def test_what_sql_does_not_know_yet_has_no_rows(message: str) -> None:
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, message)
@@ -92,7 +111,9 @@ async def test_another_error_is_an_error() -> None:
 
 
 async def test_sums_over_nothing_and_over_nan() -> None:
-    druid = FakeDruid(answers=lambda sql, parameters: [[1, None, None, "NaN", "NaN", "Infinity", "Infinity"]])
+    druid = FakeDruid(
+        answers=lambda sql, parameters: [[1, None, None, "NaN", "NaN", "Infinity", "Infinity"]]
+    )
     expected = Expected(1, [("a", 0.0), ("b", math.nan), ("c", math.inf)])
     assert await seen(druid, expected) == (True, 1)
 

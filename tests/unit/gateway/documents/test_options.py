@@ -7,7 +7,15 @@ import pytest
 
 from gateway.documents.options import read_options
 from services.common.errors import SluiceError
-from sluice.validation.v1.validation_pb2 import ColumnOptions, ColumnType, Header, OnMisfit, ReadOptions, Rule, Severity
+from sluice.validation.v1.validation_pb2 import (
+    ColumnOptions,
+    ColumnType,
+    Header,
+    OnMisfit,
+    ReadOptions,
+    Rule,
+    Severity,
+)
 from tests.unit.gateway.edge_fakes import application
 
 WHOLE = {
@@ -16,7 +24,10 @@ WHOLE = {
     "header_row": 3,
     "dayFirst": True,
     "null_tokens": ["-", ""],
-    "columns": [{"name": "a,b", "type": "Identifier", "on_misfit": "null_value"}, {"name": "t", "timeFormat": "%d/%m/%Y"}],
+    "columns": [
+        {"name": "a,b", "type": "Identifier", "on_misfit": "null_value"},
+        {"name": "t", "timeFormat": "%d/%m/%Y"},
+    ],
     "rules": [{"name": "max_null_share", "severity": "warn", "limit": 1}],
     "sheet": None,
 }
@@ -31,7 +42,11 @@ def test_every_kind_of_field_is_taken(given: object) -> None:
         day_first=True,
         null_tokens=["-", ""],
         columns=[
-            ColumnOptions(name="a,b", type=ColumnType.COLUMN_TYPE_IDENTIFIER, on_misfit=OnMisfit.ON_MISFIT_NULL_VALUE),
+            ColumnOptions(
+                name="a,b",
+                type=ColumnType.COLUMN_TYPE_IDENTIFIER,
+                on_misfit=OnMisfit.ON_MISFIT_NULL_VALUE,
+            ),
             ColumnOptions(name="t", time_format="%d/%m/%Y"),
         ],
         rules=[Rule(name="max_null_share", severity=Severity.SEVERITY_WARN, limit=1)],
@@ -72,16 +87,36 @@ def test_what_is_wrong_is_named(given: object, column: str) -> None:
 
 
 async def test_settings_of_a_datasource_through_both_doors() -> None:
-    settings = {"policy": {"contract": {"mode": "freeze"}, "rules": [{"name": "min_columns", "severity": "warn"}]}}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(application()), base_url="http://localhost") as client:
+    settings = {
+        "policy": {
+            "contract": {"mode": "freeze"},
+            "rules": [{"name": "min_columns", "severity": "warn"}],
+        }
+    }
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(application()), base_url="http://localhost"
+    ) as client:
         kept = (await client.put("/api/datasources/sales/settings", json=settings)).json()
-        assert (kept["policy"]["contract"]["mode"], kept["policy"]["rules"][0]["severity"], kept["options"]) == ("FREEZE", "WARN", None)
+        assert (
+            kept["policy"]["contract"]["mode"],
+            kept["policy"]["rules"][0]["severity"],
+            kept["options"],
+        ) == ("FREEZE", "WARN", None)
         assert (await client.get("/api/datasources/sales/settings")).json() == kept
-        wrong = await client.put("/api/datasources/sales/settings", json={"policy": {"contract": {"mode": "thaw"}}})
+        wrong = await client.put(
+            "/api/datasources/sales/settings", json={"policy": {"contract": {"mode": "thaw"}}}
+        )
         assert (wrong.status_code, wrong.json()["column"]) == (400, "settings.policy.contract.mode")
-        assert (await client.get("/api/datasources/sales/quality?limit=7")).json()[0]["quality"]["rows_read"] == 7
+        assert (await client.get("/api/datasources/sales/quality?limit=7")).json()[0]["quality"][
+            "rows_read"
+        ] == 7
         document = """mutation ($s: JSON!) { updateDatasourceSettings(name: "b", settings: $s) }"""
         await client.post("/graphql", json={"query": document, "variables": {"s": settings}})
-        asked = {"query": """{ datasourceSettings(name: "b") datasourceQuality(name: "b", limit: 3) }"""}
+        asked = {
+            "query": """{ datasourceSettings(name: "b") datasourceQuality(name: "b", limit: 3) }"""
+        }
         told = (await client.post("/graphql", json=asked)).json()["data"]
-        assert (told["datasourceSettings"], told["datasourceQuality"][0]["quality"]["rows_read"]) == (kept, 3)
+        assert (
+            told["datasourceSettings"],
+            told["datasourceQuality"][0]["quality"]["rows_read"],
+        ) == (kept, 3)

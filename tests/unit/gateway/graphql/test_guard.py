@@ -23,7 +23,9 @@ def fanned(depth: int, spreads: int = 3) -> str:
     """Fragments that each spread the next one several times: `spreads` to the power of `depth`
     fields."""
     fans = [f"fragment f{n} on {TYPE} {{ {f'...f{n + 1} ' * spreads} }}" for n in range(depth)]
-    return " ".join([f"{{ {TASKS} {{ ...f0 }} }}", *fans, f"fragment f{depth} on {TYPE} {{ taskId }}"])
+    return " ".join(
+        [f"{{ {TASKS} {{ ...f0 }} }}", *fans, f"fragment f{depth} on {TYPE} {{ taskId }}"]
+    )
 
 
 def fanned_fields(depth: int) -> str:
@@ -49,7 +51,13 @@ def repeated(times: int) -> str:
 
 def listed(times: int) -> str:
     """Different fields, as a plain long document has them."""
-    return "{" + "".join(f'getIngestionTaskStatus(taskId: "{number}") {{ taskId }} ' for number in range(times)) + "}"
+    return (
+        "{"
+        + "".join(
+            f'getIngestionTaskStatus(taskId: "{number}") {{ taskId }} ' for number in range(times)
+        )
+        + "}"
+    )
 
 
 async def calls_of(text: str) -> int:
@@ -110,14 +118,18 @@ REFUSED = {
         "1,000 tokens",
     ),
     "aliases by fragments": (
-        "{...a ...a ...a} fragment a on Query {" + " ".join(f"x{n}: __typename" for n in range(7)) + "}",
+        "{...a ...a ...a} fragment a on Query {"
+        + " ".join(f"x{n}: __typename" for n in range(7))
+        + "}",
         "20 al",
     ),
     "deep": ("{" + "a{" * 20 + "b" + "}" * 21, "20 fields within"),
     "depth 50": ("{" + "a{" * 50 + "b" + "}" * 51, "40 brackets"),
     "deep by fragments": (
         "{...a} "
-        + " ".join(f"fragment {x} on Query {{a{{a{{a{{a{{...{y}}}}}}}}}}}" for x, y in pairwise("abcdefg"))
+        + " ".join(
+            f"fragment {x} on Query {{a{{a{{a{{a{{...{y}}}}}}}}}}}" for x, y in pairwise("abcdefg")
+        )
         + " fragment g on Query {a}",
         "20 fields within",
     ),
@@ -164,14 +176,18 @@ async def test_what_costs_too_much_is_refused_with_a_code(text: str, words: str)
     result = await schema.execute(text, context_value=asked)
     assert result.errors
     assert words in result.errors[0].message
-    assert {graphql_guard.with_code(each.formatted)["extensions"]["code"] for each in result.errors} == {"REQUEST_INVALID"}
+    assert {
+        graphql_guard.with_code(each.formatted)["extensions"]["code"] for each in result.errors
+    } == {"REQUEST_INVALID"}
     # As a WebSocket asks.
     streamed = [each async for each in await schema.stream(text, context_value=asked)]
     assert [each.message for each in streamed[0].errors] == [each.message for each in result.errors]
 
 
 async def test_one_name_that_is_both_kinds_is_no_budget_s_business() -> None:
-    result = await schema.execute("{a: __typename a: datasources}", context_value=context(FakeTasks()))
+    result = await schema.execute(
+        "{a: __typename a: datasources}", context_value=context(FakeTasks())
+    )
     assert result.errors
     assert "conflict" in result.errors[0].message
 
@@ -205,7 +221,9 @@ def test_a_document_is_judged_once() -> None:
 
 def test_documents_that_are_too_long_are_not_remembered() -> None:
     before = graphql_guard.remembered.cache_info().currsize
-    assert graphql_guard.judge(schema._schema, "{__typename} #" + "x" * graphql_guard.MAX_CHARS).errors
+    assert graphql_guard.judge(
+        schema._schema, "{__typename} #" + "x" * graphql_guard.MAX_CHARS
+    ).errors
     assert graphql_guard.remembered.cache_info().currsize == before
 
 
@@ -214,6 +232,8 @@ async def test_deep_variables_are_refused_by_what_they_should_be() -> None:
     for _ in range(150):
         deep = [deep]
     text = 'query ($value: JSON!) { queryData(sql: "x", parameters: $value) { rowCount } }'
-    result = await schema.execute(text, variable_values={"value": deep}, context_value=context(FakeTasks()))
+    result = await schema.execute(
+        text, variable_values={"value": deep}, context_value=context(FakeTasks())
+    )
     assert result.errors
     assert (result.errors[0].extensions or {})["code"] == "REQUEST_INVALID"

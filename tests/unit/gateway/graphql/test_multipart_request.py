@@ -13,7 +13,11 @@ from gateway.intake.form import IncomingFile
 from services.common.errors import SluiceError
 from tests.unit.gateway.edge_fakes import END, cut, form, part
 
-OPERATIONS = {"query": "mutation ($file: Upload!) { a }", "variables": {"file": None}, "operationName": "A"}
+OPERATIONS = {
+    "query": "mutation ($file: Upload!) { a }",
+    "variables": {"file": None},
+    "operationName": "A",
+}
 MAP = {"0": ["variables.file"]}
 FILE = part("0", b"a,b\r\n", "a.csv")
 
@@ -46,7 +50,11 @@ async def test_a_file_deep_within_the_variables() -> None:
 
 WRONG = {
     "map first": (part("map", b"{}") + FILE + END, "FIELD_ORDER", "operations"),
-    "file before map": (part("operations", json.dumps(OPERATIONS).encode()) + FILE + END, "FIELD_ORDER", "map"),
+    "file before map": (
+        part("operations", json.dumps(OPERATIONS).encode()) + FILE + END,
+        "FIELD_ORDER",
+        "map",
+    ),
     "no map": (part("operations", json.dumps(OPERATIONS).encode()) + END, "FIELD_ORDER", "map"),
     "operations not JSON": (body(operations="{"), "REQUEST_INVALID", "operations"),
     "a list of operations": (body(operations=[OPERATIONS]), "REQUEST_INVALID", "operations"),
@@ -56,14 +64,34 @@ WRONG = {
     "map of texts": (body(mapping={"0": "variables.file"}), "REQUEST_INVALID", "map"),
     "map empty": (body(mapping={}), "FIELD_MISSING", "map"),
     "map without a place": (body(mapping={"0": []}), "FIELD_MISSING", "map"),
-    "two files": (body(mapping={"0": ["variables.file"], "1": ["variables.other"]}), "SECOND_FILE", "map"),
-    "one file twice": (body(mapping={"0": ["variables.file", "variables.other"]}), "SECOND_FILE", "map"),
+    "two files": (
+        body(mapping={"0": ["variables.file"], "1": ["variables.other"]}),
+        "SECOND_FILE",
+        "map",
+    ),
+    "one file twice": (
+        body(mapping={"0": ["variables.file", "variables.other"]}),
+        "SECOND_FILE",
+        "map",
+    ),
     "a place outside of the variables": (body(mapping={"0": ["query"]}), "REQUEST_INVALID", "map"),
     "a batch's place": (body(mapping={"0": ["0.variables.file"]}), "REQUEST_INVALID", "map"),
     "a place that is not there": (body(mapping={"0": ["variables.fil"]}), "REQUEST_INVALID", "map"),
-    "a place below a value": (body(mapping={"0": ["variables.file.deeper"]}), "REQUEST_INVALID", "map"),
-    "a place that is taken": (body({"query": "q", "variables": {"file": "x"}}), "REQUEST_INVALID", "map"),
-    "another part than the map names": (body(file=part("1", b"a", "a.csv") + END), "FIELD_MISSING", "0"),
+    "a place below a value": (
+        body(mapping={"0": ["variables.file.deeper"]}),
+        "REQUEST_INVALID",
+        "map",
+    ),
+    "a place that is taken": (
+        body({"query": "q", "variables": {"file": "x"}}),
+        "REQUEST_INVALID",
+        "map",
+    ),
+    "another part than the map names": (
+        body(file=part("1", b"a", "a.csv") + END),
+        "FIELD_MISSING",
+        "0",
+    ),
     "no file": (body(file=END), "FIELD_MISSING", "0"),
     "no file chosen": (body(file=part("0", b"", "") + END), "FIELD_MISSING", "0"),
 }
@@ -95,4 +123,6 @@ def test_a_value_that_is_no_operation(value: object, column: str) -> None:
 
 
 def test_variables_may_be_left_out() -> None:
-    assert operation_of({"query": "q", "variables": None, "operationName": ""}) == Operation("q", {}, None)
+    assert operation_of({"query": "q", "variables": None, "operationName": ""}) == Operation(
+        "q", {}, None
+    )

@@ -11,8 +11,21 @@ from gateway.live.watches import Watches
 from gateway.metrics import Metrics
 from gateway.ports import Services
 from sluice.common.v1.task_pb2 import TaskState
-from sluice.druid.v1.druid_pb2 import QueryColumn, QueryHeader, QueryResponse, QueryRows, QuerySummary
-from tests.unit.gateway.edge_fakes import FakeJudging, FakeQueries, FakeReports, FakeTasks, FakeUploads, FakeWebhooks
+from sluice.druid.v1.druid_pb2 import (
+    QueryColumn,
+    QueryHeader,
+    QueryResponse,
+    QueryRows,
+    QuerySummary,
+)
+from tests.unit.gateway.edge_fakes import (
+    FakeJudging,
+    FakeQueries,
+    FakeReports,
+    FakeTasks,
+    FakeUploads,
+    FakeWebhooks,
+)
 
 DOCUMENTS = """
 mutation UploadSalesData($file: Upload!, $dataSourceName: String!) {
@@ -29,7 +42,9 @@ query All { listIngestionTasks(limit: 2, offset: 1) { datasourceName originalFil
 
 def context(tasks: FakeTasks, queries: FakeQueries | None = None) -> Context:
     metrics = Metrics()
-    services = Services(tasks, FakeUploads(), FakeReports(), FakeJudging(), queries or FakeQueries(), FakeWebhooks())
+    services = Services(
+        tasks, FakeUploads(), FakeReports(), FakeJudging(), queries or FakeQueries(), FakeWebhooks()
+    )
     return Context(services, Watches(tasks, metrics.watches), AllWatch(tasks), metrics)
 
 
@@ -47,17 +62,27 @@ async def test_counts_are_exact_and_no_errors_are_null() -> None:
     result = await schema.execute(query, context_value=context(tasks))
     assert result.errors is None
     assert result.data == {
-        "getIngestionTaskStatus": {"status": "SUCCEEDED", "fileSize": 2**53 + 1, "rowCount": None, "validationErrors": None, "error": None}
+        "getIngestionTaskStatus": {
+            "status": "SUCCEEDED",
+            "fileSize": 2**53 + 1,
+            "rowCount": None,
+            "validationErrors": None,
+            "error": None,
+        }
     }
 
 
 async def test_a_query_s_integers_stay_what_they_are() -> None:
     queries = FakeQueries(
-        QueryResponse(header=QueryHeader(query_id="q", columns=[QueryColumn(name="n", type="BIGINT")])),
+        QueryResponse(
+            header=QueryHeader(query_id="q", columns=[QueryColumn(name="n", type="BIGINT")])
+        ),
         QueryResponse(rows=QueryRows(json=b"[[9007199254740993]]", count=1)),
         QueryResponse(summary=QuerySummary(row_count=1)),
     )
-    result = await schema.execute('{ queryData(sql: "x") { rows rowCount } }', context_value=context(FakeTasks(), queries))
+    result = await schema.execute(
+        '{ queryData(sql: "x") { rows rowCount } }', context_value=context(FakeTasks(), queries)
+    )
     assert json.dumps(result.data) == '{"queryData": {"rows": [[9007199254740993]], "rowCount": 1}}'
 
 

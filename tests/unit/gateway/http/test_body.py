@@ -12,7 +12,17 @@ from services.common.errors import problem
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
 from sluice.status.v1.status_pb2 import EventKind, StageTiming, Task, TaskEvent
-from sluice.validation.v1.validation_pb2 import Column, ColumnType, FileFormat, LoadType, Report, Rule, RuleOutcome, Severity, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    Column,
+    ColumnType,
+    FileFormat,
+    LoadType,
+    Report,
+    Rule,
+    RuleOutcome,
+    Severity,
+    Verdict,
+)
 
 MOMENT = Timestamp(seconds=1_700_000_000, nanos=120_000_000)
 
@@ -57,13 +67,25 @@ def test_a_task_that_succeeded() -> None:
 
 def test_what_did_not_reject_the_file_is_a_warning() -> None:
     note = problem(ErrorReason.ERROR_REASON_SHEETS_IGNORED, "Only one sheet was read.")
-    task = wire.task(Task(task_id="t", state=TaskState.TASK_STATE_SUCCEEDED, validation_errors=[note]))
-    assert (task.validation_errors, [each.code for each in task.validation_warnings]) == ([], ["SHEETS_IGNORED"])
+    task = wire.task(
+        Task(task_id="t", state=TaskState.TASK_STATE_SUCCEEDED, validation_errors=[note])
+    )
+    assert (task.validation_errors, [each.code for each in task.validation_warnings]) == (
+        [],
+        ["SHEETS_IGNORED"],
+    )
 
 
 def test_a_task_that_was_rejected() -> None:
-    why = problem(ErrorReason.ERROR_REASON_TOO_MANY_NULLS, "Region is empty in 90 % of the rows.", column="Region", value=0.9)
-    task = wire.task(Task(task_id="t", state=TaskState.TASK_STATE_REJECTED, problem=why, validation_errors=[why]))
+    why = problem(
+        ErrorReason.ERROR_REASON_TOO_MANY_NULLS,
+        "Region is empty in 90 % of the rows.",
+        column="Region",
+        value=0.9,
+    )
+    task = wire.task(
+        Task(task_id="t", state=TaskState.TASK_STATE_REJECTED, problem=why, validation_errors=[why])
+    )
     told = {
         "code": "TOO_MANY_NULLS",
         "message": "Region is empty in 90 % of the rows.",
@@ -76,7 +98,12 @@ def test_a_task_that_was_rejected() -> None:
     assert json.dumps(task.error.model_dump() if task.error else None) == json.dumps(told)
     assert [each.model_dump() for each in task.validation_errors] == [told]
     assert task.error_message == told["message"]
-    assert (task.file_size, task.row_count, task.rows_read, task.mode) == (None, None, None, "append")
+    assert (task.file_size, task.row_count, task.rows_read, task.mode) == (
+        None,
+        None,
+        None,
+        "append",
+    )
 
 
 def test_an_event_on_its_stream() -> None:
@@ -107,16 +134,43 @@ def test_a_report_says_everything_it_has() -> None:
         verdict=Verdict.VERDICT_REJECTED,
         problems=[problem(ErrorReason.ERROR_REASON_NO_ROWS, "No row.", line=2)],
         columns=[
-            Column(source_name="Sales", type=ColumnType.COLUMN_TYPE_DECIMAL, load_type=LoadType.LOAD_TYPE_DOUBLE, sum=math.inf, min="1")
+            Column(
+                source_name="Sales",
+                type=ColumnType.COLUMN_TYPE_DECIMAL,
+                load_type=LoadType.LOAD_TYPE_DOUBLE,
+                sum=math.inf,
+                min="1",
+            )
         ],
-        rules=[RuleOutcome(rule=Rule(name="min_columns", severity=Severity.SEVERITY_BLOCK, limit=5), passed=False, found=4)],
+        rules=[
+            RuleOutcome(
+                rule=Rule(name="min_columns", severity=Severity.SEVERITY_BLOCK, limit=5),
+                passed=False,
+                found=4,
+            )
+        ],
     )
     told = wire.message(report)
     assert list(told) == [field.name for field in Report.DESCRIPTOR.fields]
-    assert (told["format"], told["verdict"], told["file_size"], told["sha256"]) == ("XLSX", "REJECTED", 2**60, "00" * 32)
+    assert (told["format"], told["verdict"], told["file_size"], told["sha256"]) == (
+        "XLSX",
+        "REJECTED",
+        2**60,
+        "00" * 32,
+    )
     assert (told["dialect"], told["time"], told["parts"]) == (None, None, [])
-    assert (told["problems"][0]["code"], told["problems"][0]["line"], told["problems"][0]["actor"]) == ("NO_ROWS", 2, "you")
+    assert (
+        told["problems"][0]["code"],
+        told["problems"][0]["line"],
+        told["problems"][0]["actor"],
+    ) == ("NO_ROWS", 2, "you")
     column = told["columns"][0]
-    assert (column["type"], column["load_type"], column["sum"], column["min"], column["max"]) == ("DECIMAL", "DOUBLE", None, "1", None)
+    assert (column["type"], column["load_type"], column["sum"], column["min"], column["max"]) == (
+        "DECIMAL",
+        "DOUBLE",
+        None,
+        "1",
+        None,
+    )
     assert told["rules"][0]["rule"] == {"name": "min_columns", "severity": "BLOCK", "limit": 5.0}
     json.dumps(told, allow_nan=False)

@@ -1,4 +1,6 @@
-"""Who sends a file, and how it is to be loaded, is handed on by every door; who sends too much is told when to come again."""
+"""Who sends a file, and how it is to be loaded, is handed on by every door; who sends too much is
+told when to come again.
+"""
 
 import json
 
@@ -23,21 +25,39 @@ def client(uploads: FakeUploads) -> httpx.AsyncClient:
 async def test_graphql_says_mode_duplicates_and_client() -> None:
     uploads = FakeUploads()
     query = (
-        'mutation($f: Upload!) { uploadSalesData(file: $f, dataSourceName: "sales", mode: "replace_all", allowDuplicate: true) { taskId } }'
+        'mutation($f: Upload!) { uploadSalesData(file: $f, dataSourceName: "sales", '
+        'mode: "replace_all", allowDuplicate: true) { taskId } }'
     )
     operations = json.dumps({"query": query, "variables": {"f": None}}).encode()
-    body = part("operations", operations) + part("map", b'{"0":["variables.f"]}') + part("0", FILE, "a.csv") + END
+    body = (
+        part("operations", operations)
+        + part("map", b'{"0":["variables.f"]}')
+        + part("0", FILE, "a.csv")
+        + END
+    )
     async with client(uploads) as http:
-        answer = await http.post("/graphql", content=body, headers={"Content-Type": CONTENT_TYPE, "Apollo-Require-Preflight": "true"})
+        answer = await http.post(
+            "/graphql",
+            content=body,
+            headers={"Content-Type": CONTENT_TYPE, "Apollo-Require-Preflight": "true"},
+        )
     assert "errors" not in answer.json()
     (asked,) = uploads.requests
-    assert (asked.load_mode, asked.allow_duplicate, asked.client) == (LoadMode.LOAD_MODE_REPLACE_ALL, True, ADDRESS)
+    assert (asked.load_mode, asked.allow_duplicate, asked.client) == (
+        LoadMode.LOAD_MODE_REPLACE_ALL,
+        True,
+        ADDRESS,
+    )
     assert uploads.data == FILE
 
 
 async def test_tus_says_the_client() -> None:
     uploads = FakeUploads()
-    said = {"Tus-Resumable": "1.0.0", "Upload-Length": "8", "Upload-Metadata": "filename YS5jc3Y=,datasource_name c2FsZXM="}
+    said = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": "8",
+        "Upload-Metadata": "filename YS5jc3Y=,datasource_name c2FsZXM=",
+    }
     async with client(uploads) as http:
         assert (await http.post("/api/ingest/uploads", headers=said)).status_code == 201
     assert uploads.requests[0].client == ADDRESS
@@ -46,7 +66,9 @@ async def test_tus_says_the_client() -> None:
 class Full(FakeUploads):
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
         self.requests.append(request)
-        raise error(ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS, "Too many.", metadata={"retry_after_s": "5"})
+        raise error(
+            ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS, "Too many.", metadata={"retry_after_s": "5"}
+        )
 
 
 @pytest.mark.parametrize("door", ["rest", "tus"])
@@ -55,10 +77,20 @@ async def test_who_sends_too_much_is_told_before_a_byte_is_handed_on(door: str) 
     async with client(uploads) as http:
         if door == "rest":
             body = part("datasource_name", b"sales") + part("file", FILE, "a.csv") + END
-            answer = await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE})
+            answer = await http.post(
+                "/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}
+            )
         else:
-            said = {"Tus-Resumable": "1.0.0", "Upload-Length": "8", "Upload-Metadata": "filename YS5jc3Y=,datasource_name c2FsZXM="}
+            said = {
+                "Tus-Resumable": "1.0.0",
+                "Upload-Length": "8",
+                "Upload-Metadata": "filename YS5jc3Y=,datasource_name c2FsZXM=",
+            }
             answer = await http.post("/api/ingest/uploads", headers=said)
-    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (429, "5", "TOO_MANY_UPLOADS")
+    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (
+        429,
+        "5",
+        "TOO_MANY_UPLOADS",
+    )
     assert uploads.requests[0].client == ADDRESS
     assert not uploads.messages

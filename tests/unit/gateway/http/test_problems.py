@@ -16,35 +16,128 @@ from tests.unit.gateway.edge_fakes import END, TASK_ID, FakeTasks, FakeUploads, 
 SHAPE = ["code", "message", "line", "column", "value", "action", "actor"]
 
 
-def client(tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any) -> httpx.AsyncClient:
+def client(
+    tasks: FakeTasks | None = None, uploads: FakeUploads | None = None, **settings: Any
+) -> httpx.AsyncClient:
     """A client of a gateway on fakes."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(application(tasks, uploads, **settings)), base_url="http://localhost")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(application(tasks, uploads, **settings)),
+        base_url="http://localhost",
+    )
 
 
 JSON = {"Content-Type": "application/json"}
 REFUSED = {
     "no such address": ("GET", "/api/nothing", {}, b"", 404, "NOT_FOUND", None),
     "no such method": ("DELETE", "/api/query", {}, b"", 405, "METHOD_NOT_ALLOWED", None),
-    "a limit that is no number": ("GET", "/api/ingest/tasks?limit=many", {}, b"", 400, "REQUEST_INVALID", "limit"),
-    "a limit that is too high": ("GET", "/api/ingest/tasks?limit=501", {}, b"", 400, "REQUEST_INVALID", "limit"),
-    "an offset below 0": ("GET", "/api/ingest/tasks?offset=-1", {}, b"", 400, "REQUEST_INVALID", "offset"),
-    "an unknown status": ("GET", "/api/ingest/tasks?status=DONE", {}, b"", 400, "REQUEST_INVALID", "status"),
+    "a limit that is no number": (
+        "GET",
+        "/api/ingest/tasks?limit=many",
+        {},
+        b"",
+        400,
+        "REQUEST_INVALID",
+        "limit",
+    ),
+    "a limit that is too high": (
+        "GET",
+        "/api/ingest/tasks?limit=501",
+        {},
+        b"",
+        400,
+        "REQUEST_INVALID",
+        "limit",
+    ),
+    "an offset below 0": (
+        "GET",
+        "/api/ingest/tasks?offset=-1",
+        {},
+        b"",
+        400,
+        "REQUEST_INVALID",
+        "offset",
+    ),
+    "an unknown status": (
+        "GET",
+        "/api/ingest/tasks?status=DONE",
+        {},
+        b"",
+        400,
+        "REQUEST_INVALID",
+        "status",
+    ),
     "broken JSON": ("POST", "/api/query", JSON, b"{", 400, "REQUEST_INVALID", None),
-    "no JSON": ("POST", "/api/query", {"Content-Type": "text/plain"}, b'{"sql":"x"}', 400, "REQUEST_INVALID", "Content-Type"),
-    "JSON that is too long": ("POST", "/api/query", JSON, b" " * 2_000_000, 400, "REQUEST_INVALID", None),
+    "no JSON": (
+        "POST",
+        "/api/query",
+        {"Content-Type": "text/plain"},
+        b'{"sql":"x"}',
+        400,
+        "REQUEST_INVALID",
+        "Content-Type",
+    ),
+    "JSON that is too long": (
+        "POST",
+        "/api/query",
+        JSON,
+        b" " * 2_000_000,
+        400,
+        "REQUEST_INVALID",
+        None,
+    ),
     "no sql": ("POST", "/api/query", JSON, b"{}", 400, "REQUEST_INVALID", "sql"),
     "no object": ("POST", "/api/query", JSON, b"[]", 400, "REQUEST_INVALID", None),
-    "a limit in JSON": ("POST", "/api/query", JSON, b'{"sql":"x","limit":0}', 400, "REQUEST_INVALID", "limit"),
+    "a limit in JSON": (
+        "POST",
+        "/api/query",
+        JSON,
+        b'{"sql":"x","limit":0}',
+        400,
+        "REQUEST_INVALID",
+        "limit",
+    ),
     "no form": ("POST", "/api/ingest/upload", JSON, b"{}", 400, "MULTIPART_MALFORMED", None),
-    "a foreign page": ("POST", "/api/query", {**JSON, "Origin": "https://evil.example"}, b"{}", 403, "ORIGIN_NOT_ALLOWED", "Origin"),
-    "a foreign host": ("GET", "/api/ingest/tasks", {"Host": "evil.example"}, b"", 421, "HOST_NOT_ALLOWED", "Host"),
-    "no report yet": ("GET", f"/api/ingest/tasks/{TASK_ID}/report", {}, b"", 404, "REPORT_NOT_FOUND", None),
+    "a foreign page": (
+        "POST",
+        "/api/query",
+        {**JSON, "Origin": "https://evil.example"},
+        b"{}",
+        403,
+        "ORIGIN_NOT_ALLOWED",
+        "Origin",
+    ),
+    "a foreign host": (
+        "GET",
+        "/api/ingest/tasks",
+        {"Host": "evil.example"},
+        b"",
+        421,
+        "HOST_NOT_ALLOWED",
+        "Host",
+    ),
+    "no report yet": (
+        "GET",
+        f"/api/ingest/tasks/{TASK_ID}/report",
+        {},
+        b"",
+        404,
+        "REPORT_NOT_FOUND",
+        None,
+    ),
 }
 
 
-@pytest.mark.parametrize(("method", "path", "headers", "body", "status", "code", "column"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status", "code", "column"), REFUSED.values(), ids=REFUSED
+)
 async def test_every_refusal_has_its_shape(
-    method: str, path: str, headers: dict[str, str], body: bytes, status: int, code: str, column: str | None
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    status: int,
+    code: str,
+    column: str | None,
 ) -> None:
     async with client() as http:
         answer = await http.request(method, path, headers=headers, content=body)
@@ -57,7 +150,9 @@ async def test_every_refusal_has_its_shape(
     assert told["action"].endswith(".")
 
 
-@pytest.mark.parametrize("name", [name for name, reason in ErrorReason.items() if info_of(reason).http])
+@pytest.mark.parametrize(
+    "name", [name for name, reason in ErrorReason.items() if info_of(reason).http]
+)
 async def test_a_service_s_error_keeps_its_code_and_its_status(name: str) -> None:
     reason = ErrorReason.Value(name)
     tasks = FakeTasks()
@@ -66,7 +161,11 @@ async def test_a_service_s_error_keeps_its_code_and_its_status(name: str) -> Non
         answer = await http.get(f"/api/ingest/tasks/{TASK_ID}")
     told = answer.json()
     assert answer.status_code == info_of(reason).http == status_of(tasks.failure)
-    assert (told["code"], told["message"], told["line"]) == (name.removeprefix("ERROR_REASON_"), "So it is.", 3)
+    assert (told["code"], told["message"], told["line"]) == (
+        name.removeprefix("ERROR_REASON_"),
+        "So it is.",
+        3,
+    )
     assert ("retry-after" in answer.headers) == (answer.status_code in (429, 503))
 
 
@@ -84,10 +183,18 @@ async def test_a_fault_of_ours_shows_nothing_but_where_to_look() -> None:
 
 async def test_errors_of_graphql_have_graphql_s_shape() -> None:
     async with client() as http:
-        foreign = await http.post("/graphql", json={"query": "{ __typename }"}, headers={"Origin": "null"})
+        foreign = await http.post(
+            "/graphql", json={"query": "{ __typename }"}, headers={"Origin": "null"}
+        )
         broken = await http.post("/graphql", content=b"{", headers=JSON)
-    assert (foreign.status_code, foreign.json()["errors"][0]["extensions"]["code"]) == (403, "ORIGIN_NOT_ALLOWED")
-    assert (broken.status_code, broken.json()["errors"][0]["extensions"]["code"]) == (400, "REQUEST_INVALID")
+    assert (foreign.status_code, foreign.json()["errors"][0]["extensions"]["code"]) == (
+        403,
+        "ORIGIN_NOT_ALLOWED",
+    )
+    assert (broken.status_code, broken.json()["errors"][0]["extensions"]["code"]) == (
+        400,
+        "REQUEST_INVALID",
+    )
     assert set(SHAPE) <= set(broken.json()["errors"][0]["extensions"])
 
 
@@ -95,7 +202,11 @@ async def test_an_announced_length_is_refused_before_anything_is_made() -> None:
     uploads = FakeUploads()
     body = part("datasource_name", b"s") + part("file", bytes(9_000_000), "a.csv") + END
     async with client(uploads=uploads, max_file_size_bytes=1000) as http:
-        answer = await http.post("/api/ingest/upload", content=body, headers={"Content-Type": "multipart/form-data; boundary=frontier"})
+        answer = await http.post(
+            "/api/ingest/upload",
+            content=body,
+            headers={"Content-Type": "multipart/form-data; boundary=frontier"},
+        )
     assert (answer.status_code, answer.json()["code"]) == (413, "FILE_TOO_LARGE")
     assert uploads.requests == []
 
@@ -104,7 +215,9 @@ async def test_an_event_stream_that_has_nothing_to_tell_says_so() -> None:
     tasks = FakeTasks()
     tasks.task.MergeFrom(type(tasks.task)(state=TaskState.TASK_STATE_FAILED, last_sequence=4))
     async with client(tasks) as http:
-        answer = await http.get(f"/api/ingest/tasks/{TASK_ID}/events", headers={"Last-Event-ID": "4"})
+        answer = await http.get(
+            f"/api/ingest/tasks/{TASK_ID}/events", headers={"Last-Event-ID": "4"}
+        )
     assert answer.status_code == 204
     assert tasks.watched_from == []
 
@@ -115,12 +228,22 @@ async def test_probes_answer_to_any_host_and_readiness_says_who_is_away() -> Non
         ready = await http.get("/readyz", headers={"Host": "10.0.0.7:8000"})
         figures = await http.get("/metrics", headers={"Host": "10.0.0.7:8000"})
     assert alive.status_code == figures.status_code == 200
-    assert (ready.status_code, ready.json()) == (503, {"ready": False, "services": {"status": "UNREACHABLE"}})
+    assert (ready.status_code, ready.json()) == (
+        503,
+        {"ready": False, "services": {"status": "UNREACHABLE"}},
+    )
 
 
 async def test_headers_that_protect_are_on_every_answer() -> None:
     async with client() as http:
-        for path in ("/", "/docs", "/page/docs.js", "/assets/nothing.js", "/api/nothing", "/healthz"):
+        for path in (
+            "/",
+            "/docs",
+            "/page/docs.js",
+            "/assets/nothing.js",
+            "/api/nothing",
+            "/healthz",
+        ):
             answer = await http.get(path)
             assert answer.headers["x-content-type-options"] == "nosniff", path
             assert "default-src 'none'" in answer.headers["content-security-policy"], path
@@ -139,19 +262,32 @@ async def test_the_documentation_names_no_other_host() -> None:
             assert "<script>" not in answer.text, path
             assert " style=" not in answer.text, path
         api = (await http.get("/openapi.json")).json()
-    assert {"/api/ingest/upload", "/api/ingest/tasks/{task_id}/events", "/api/query", "/readyz"} <= set(api["paths"])
+    assert {
+        "/api/ingest/upload",
+        "/api/ingest/tasks/{task_id}/events",
+        "/api/query",
+        "/readyz",
+    } <= set(api["paths"])
 
 
 async def test_allowed_origins_may_read_and_others_may_not() -> None:
-    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    asked = {
+        "Origin": "http://localhost:3000",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
     async with client(allowed_origins="http://localhost:3000") as http:
         allowed = await http.options("/api/query", headers=asked)
-        other = await http.options("/api/query", headers={**asked, "Origin": "http://localhost:4000"})
+        other = await http.options(
+            "/api/query", headers={**asked, "Origin": "http://localhost:4000"}
+        )
     assert allowed.headers["access-control-allow-origin"] == "http://localhost:3000"
     assert "access-control-allow-origin" not in other.headers
 
 
-ALLOWED = Allowed(hosts=("localhost", "127.0.0.1", "[::1]", "sluice.example"), origins=("https://front.example",))
+ALLOWED = Allowed(
+    hosts=("localhost", "127.0.0.1", "[::1]", "sluice.example"), origins=("https://front.example",)
+)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ CREATE = {
 async def client_of(peer: str, *headers: tuple[str, str], trusted: str = TRUSTED) -> str:
     """Whom the upload service is told that a request comes from."""
     uploads = FakeUploads()
-    transport = httpx.ASGITransport(application(None, uploads, trusted_proxies=trusted), client=(peer, 4711))
+    transport = httpx.ASGITransport(
+        application(None, uploads, trusted_proxies=trusted), client=(peer, 4711)
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         sent = [*CREATE.items(), *headers]
         answer = await http.post("/api/ingest/uploads", headers=sent)
@@ -96,7 +98,9 @@ async def test_without_the_setting_no_proxy_is_trusted() -> None:
         ([], PROXY),
     ],
 )
-async def test_a_trusted_proxy_says_who_the_client_is(headers: list[tuple[str, str]], client: str) -> None:
+async def test_a_trusted_proxy_says_who_the_client_is(
+    headers: list[tuple[str, str]], client: str
+) -> None:
     assert await client_of(PROXY, *headers) == client
 
 

@@ -30,7 +30,10 @@ async def outcome(read: Form, named: dict[str, str] | None = None) -> Outcome:
         return failure.code
 
 
-@given(content=st.binary(max_size=600) | st.text("\r\n-frontie", max_size=200).map(str.encode), cuts=CUTS)
+@given(
+    content=st.binary(max_size=600) | st.text("\r\n-frontie", max_size=200).map(str.encode),
+    cuts=CUTS,
+)
 def test_a_file_arrives_byte_by_byte_as_it_was_sent(content: bytes, cuts: list[int]) -> None:
     # A content that holds the boundary is another form: no client chooses such a boundary.
     if b"\r\n--frontier" in b"\r\n" + content + b"\r\n":
@@ -52,17 +55,26 @@ WRONG = {
     "a file that is a field": (FIELD + part("file", b"a,b") + END, "FIELD_MISSING"),
     "the file under another name": (FIELD + part("upload", b"a,b", "a.csv") + END, "FIELD_MISSING"),
     "an unknown field": (FIELD + part("modus", b"replace") + FILE + END, "REQUEST_INVALID"),
-    "a field that is too long": (part("datasource_name", b"s" * 300) + FILE + END, "REQUEST_INVALID"),
+    "a field that is too long": (
+        part("datasource_name", b"s" * 300) + FILE + END,
+        "REQUEST_INVALID",
+    ),
     "a field that is not text": (part("datasource_name", b"\xff") + FILE + END, "REQUEST_INVALID"),
     "a second file": (FIELD + FILE + part("file", b"a", "b.csv") + END, "SECOND_FILE"),
-    "a second file under another name": (FIELD + FILE + part("other", b"a", "b.csv") + END, "SECOND_FILE"),
+    "a second file under another name": (
+        FIELD + FILE + part("other", b"a", "b.csv") + END,
+        "SECOND_FILE",
+    ),
     "an empty file": (FIELD + part("file", b"", "a.csv") + END, "FILE_EMPTY"),
     "a file that is too long": (FIELD + part("file", bytes(4097), "a.csv") + END, "FILE_TOO_LARGE"),
     "a body that is too long": (FIELD + FILE + END + bytes(LIMITS.body_bytes), "FILE_TOO_LARGE"),
     "no end": (FIELD + FILE, "MULTIPART_MALFORMED"),
     "an end within the file": (FIELD + FILE[:-5], "MULTIPART_MALFORMED"),
     "an end within the headers": ((FIELD + FILE)[: len(FIELD) + 30], "MULTIPART_MALFORMED"),
-    "a header that is too long": (FIELD + part("file", b"a", "x" * 300) + END, "MULTIPART_MALFORMED"),
+    "a header that is too long": (
+        FIELD + part("file", b"a", "x" * 300) + END,
+        "MULTIPART_MALFORMED",
+    ),
     "too many parts": (part("datasource_name", b"s") * 40 + FILE + END, "MULTIPART_MALFORMED"),
     "no boundary": (b"a,b\n" * 20_000, "FILE_TOO_LARGE"),
     "nothing": (b"", "MULTIPART_MALFORMED"),
@@ -85,7 +97,9 @@ async def test_a_body_without_a_boundary_is_given_up_early() -> None:
     assert read.body.received < 100_000
 
 
-@pytest.mark.parametrize("kind", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=x"])
+@pytest.mark.parametrize(
+    "kind", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=x"]
+)
 def test_only_forms_are_read(kind: str) -> None:
     with pytest.raises(SluiceError) as refused:
         Form(Body(lambda: asyncio.sleep(0, {}), LIMITS), kind, LIMITS)
@@ -104,13 +118,19 @@ def test_only_forms_are_read(kind: str) -> None:
     ],
 )
 async def test_the_file_s_name_is_taken_as_data(header: str, name: str) -> None:
-    head = f'--frontier\r\nContent-Disposition: form-data; name="file"; {header}\r\n\r\na\r\n'.encode()
+    head = (
+        f'--frontier\r\nContent-Disposition: form-data; name="file"; {header}\r\n\r\na\r\n'.encode()
+    )
     assert await outcome(form(FIELD + head + END)) == ({"datasource_name": "sales"}, name, b"a")
 
 
 async def test_fields_of_the_form_win_over_those_of_the_address() -> None:
     named = {"datasource_name": "address", "mode": "replace"}
-    assert await outcome(form(FIELD + FILE + END), named) == ({"datasource_name": "sales", "mode": "replace"}, "a.csv", b"a,b\r\n1,2\r\n")
+    assert await outcome(form(FIELD + FILE + END), named) == (
+        {"datasource_name": "sales", "mode": "replace"},
+        "a.csv",
+        b"a,b\r\n1,2\r\n",
+    )
     assert await outcome(form(FILE + END), named) == (named, "a.csv", b"a,b\r\n1,2\r\n")
 
 
@@ -129,10 +149,19 @@ async def test_a_client_that_sends_nothing_is_given_up() -> None:
 
 
 def test_what_the_fields_say() -> None:
-    said = destination({"datasource_name": "s", "mode": "replace", "allow_duplicate": "True"}, "my-key", "10.0.0.1")
-    assert (said.datasource, said.mode, said.allow_duplicate) == ("s", LoadMode.LOAD_MODE_REPLACE, True)
+    said = destination(
+        {"datasource_name": "s", "mode": "replace", "allow_duplicate": "True"}, "my-key", "10.0.0.1"
+    )
+    assert (said.datasource, said.mode, said.allow_duplicate) == (
+        "s",
+        LoadMode.LOAD_MODE_REPLACE,
+        True,
+    )
     assert (said.request_id, said.client) == ("my-key", "10.0.0.1")
-    first, second = destination({"datasource_name": "s"}, None, ""), destination({"datasource_name": "s"}, None, "")
+    first, second = (
+        destination({"datasource_name": "s"}, None, ""),
+        destination({"datasource_name": "s"}, None, ""),
+    )
     assert (first.mode, first.allow_duplicate) == (LoadMode.LOAD_MODE_APPEND, False)
     assert first.request_id != second.request_id
 
@@ -147,7 +176,9 @@ def test_what_the_fields_say() -> None:
         ({}, "x" * 129, "Idempotency-Key"),
     ],
 )
-def test_fields_that_say_nothing_known_are_named(fields: dict[str, str], key: str | None, column: str) -> None:
+def test_fields_that_say_nothing_known_are_named(
+    fields: dict[str, str], key: str | None, column: str
+) -> None:
     with pytest.raises(SluiceError) as refused:
         destination({"datasource_name": "s", **fields}, key, "")
     assert (refused.value.code, refused.value.problem.column) == ("REQUEST_INVALID", column)

@@ -1,4 +1,6 @@
-"""From the form into the upload service: everything, in order, a little at a time, and an honest end."""
+"""From the form into the upload service: everything, in order, a little at a time, and an honest
+end.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -23,12 +25,23 @@ ROOMY = Limits(file_bytes=1 << 30, field_bytes=256, part_header_bytes=256, idle_
 TO = Destination("key", "sales", LoadMode.LOAD_MODE_REPLACE, True)
 
 
-SIZES = [1, 1000, 65_536, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, MAX_CHUNK_BYTES, 3 * MAX_CHUNK_BYTES]
+SIZES = [
+    1,
+    1000,
+    65_536,
+    CHUNK_BYTES - 1,
+    CHUNK_BYTES,
+    CHUNK_BYTES + 1,
+    MAX_CHUNK_BYTES,
+    3 * MAX_CHUNK_BYTES,
+]
 
 
 async def file(*pieces: bytes, gone: bool = False) -> IncomingFile:
     """A file whose form arrives in these pieces."""
-    return (await read_fields(form(*pieces, limits=ROOMY, gone=gone), {"datasource_name": "sales"}))[1]
+    return (
+        await read_fields(form(*pieces, limits=ROOMY, gone=gone), {"datasource_name": "sales"})
+    )[1]
 
 
 async def pieces_of(sizes: Iterable[int]) -> AsyncGenerator[bytes, None]:
@@ -64,7 +77,10 @@ async def test_a_file_goes_through() -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (part("file", bytes(CHUNK_BYTES), "a.csv") + part("file", b"b", "b.csv") + END, "SECOND_FILE"),
+        (
+            part("file", bytes(CHUNK_BYTES), "a.csv") + part("file", b"b", "b.csv") + END,
+            "SECOND_FILE",
+        ),
         (part("file", bytes(CHUNK_BYTES), "a.csv") + part("mode", b"replace") + END, "FIELD_ORDER"),
         (part("file", bytes(CHUNK_BYTES), "a.csv"), "MULTIPART_MALFORMED"),
         (part("file", b"", "a.csv") + END, "FILE_EMPTY"),
@@ -102,7 +118,9 @@ async def test_a_service_that_refuses_is_heard_while_the_client_still_sends() ->
         body = part("file", bytes(CHUNK_BYTES), "a.csv")[:-2] if sent == 1 else bytes(CHUNK_BYTES)
         return {"type": "http.request", "body": body, "more_body": True}
 
-    _, incoming = await read_fields(Form(Body(endless, ROOMY), CONTENT_TYPE, ROOMY), {"datasource_name": "s"})
+    _, incoming = await read_fields(
+        Form(Body(endless, ROOMY), CONTENT_TYPE, ROOMY), {"datasource_name": "s"}
+    )
     with pytest.raises(SluiceError) as refused:
         await receive(uploads, incoming, TO)
     assert refused.value.code == "FILE_TOO_LARGE"
@@ -125,7 +143,9 @@ async def test_a_slow_service_slows_the_client() -> None:
         body = part("file", bytes(CHUNK_BYTES), "a.csv")[:-2] if taken == 1 else bytes(CHUNK_BYTES)
         return {"type": "http.request", "body": body, "more_body": True}
 
-    _, incoming = await read_fields(Form(Body(client, ROOMY), CONTENT_TYPE, ROOMY), {"datasource_name": "s"})
+    _, incoming = await read_fields(
+        Form(Body(client, ROOMY), CONTENT_TYPE, ROOMY), {"datasource_name": "s"}
+    )
     running = asyncio.create_task(receive(uploads, incoming, TO))
     while idle.is_set():
         idle.clear()
@@ -138,7 +158,9 @@ async def test_a_slow_service_slows_the_client() -> None:
 
 async def test_a_request_that_got_through_before_is_answered_unread() -> None:
     uploads = FakeUploads()
-    uploads.existing = Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_INGESTING, committed_size=9)
+    uploads.existing = Upload(
+        upload_id=TASK_ID, state=TaskState.TASK_STATE_INGESTING, committed_size=9
+    )
     incoming = await file(part("file", b"a", "a.csv") + END)
     assert (await receive(uploads, incoming, TO)).upload_id == TASK_ID
     assert uploads.messages == []
@@ -156,15 +178,27 @@ async def test_a_request_that_was_refused_before_is_refused_again() -> None:
 async def test_a_file_that_validation_rejected_was_accepted_all_the_same() -> None:
     uploads = FakeUploads()
     few = problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, "Two columns.")
-    uploads.existing = Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_REJECTED, problem=few, committed_size=9)
-    assert (await receive(uploads, await file(part("file", b"a", "a.csv") + END), TO)).upload_id == TASK_ID
+    uploads.existing = Upload(
+        upload_id=TASK_ID, state=TaskState.TASK_STATE_REJECTED, problem=few, committed_size=9
+    )
+    assert (
+        await receive(uploads, await file(part("file", b"a", "a.csv") + END), TO)
+    ).upload_id == TASK_ID
 
 
-async def test_the_bytes_of_a_slow_sender_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_bytes_of_a_slow_sender_are_not_held_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(receiving, "HOLD_S", 0)
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         for size in (1, 0, 3, 2 * MAX_CHUNK_BYTES + 1):
             yield bytes(size)
 
-    assert [len(chunk) async for chunk in rechunked(pieces())] == [1, 3, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES, 1]
+    assert [len(chunk) async for chunk in rechunked(pieces())] == [
+        1,
+        3,
+        MAX_CHUNK_BYTES,
+        MAX_CHUNK_BYTES,
+        1,
+    ]

@@ -21,7 +21,9 @@ RUNNING, ENDED = TaskState.TASK_STATE_VALIDATING, TaskState.TASK_STATE_SUCCEEDED
 def told(sequence: int, state: "TaskState.ValueType" = RUNNING) -> WatchTaskResponse:
     """An event as the status service streams it."""
     event = TaskEvent(task_id=TASK_ID, sequence=sequence, state=state)
-    return WatchTaskResponse(event=event, task=Task(task_id=TASK_ID, state=state, last_sequence=sequence))
+    return WatchTaskResponse(
+        event=event, task=Task(task_id=TASK_ID, state=state, last_sequence=sequence)
+    )
 
 
 def fail(reason: "ErrorReason.ValueType") -> SluiceError:
@@ -91,7 +93,9 @@ async def test_what_cannot_be_mended_reaches_every_follower() -> None:
 async def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "RETRY_BUDGET_S", 0.0)
     with pytest.raises(SluiceError) as failure:
-        await sequences(all_watches(FakeTasks([fail(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)])))
+        await sequences(
+            all_watches(FakeTasks([fail(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)]))
+        )
     assert failure.value.code == "SERVICE_UNAVAILABLE"
 
 
@@ -99,7 +103,9 @@ async def test_a_watch_that_nobody_follows_ends_with_its_deadline() -> None:
     class Endless(FakeTasks):
         deadline = asyncio.Event()
 
-        async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
+        async def watch(
+            self, task_id: str, from_sequence: int, timeout_s: float
+        ) -> AsyncIterator[WatchTaskResponse]:
             self.watched_from.append(from_sequence)
             yield told(from_sequence)
             await self.deadline.wait()
@@ -119,16 +125,23 @@ async def test_a_watch_that_nobody_follows_ends_with_its_deadline() -> None:
 async def test_who_begins_earlier_shares_the_watch_as_far_as_it_reaches_back() -> None:
     tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
     watches = all_watches(tasks)
-    found = await asyncio.gather(sequences(watches, 4), sequences(watches, 1), sequences(watches, 3))
+    found = await asyncio.gather(
+        sequences(watches, 4), sequences(watches, 1), sequences(watches, 3)
+    )
     assert list(found) == [[4], [1, 2, 3, 4], [3, 4]]
     assert tasks.watched_from == [1]
 
 
-async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(watching, "KEPT_EVENTS", 2)
     tasks = FakeTasks([told(2), told(3), told(4), None], [told(1), told(2), told(3), told(4)])
     watches = all_watches(tasks)
-    async with aclosing(watches.follow(TASK_ID, 4, 5)) as late, aclosing(watches.follow(TASK_ID, 1, 5)) as early:
+    async with (
+        aclosing(watches.follow(TASK_ID, 4, 5)) as late,
+        aclosing(watches.follow(TASK_ID, 1, 5)) as early,
+    ):
         first = await anext(late)
         assert first is not None
         assert first.event == told(4).event
@@ -154,7 +167,9 @@ async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -
     history = [told(number) for number in range(1, 20)] + [told(20, ENDED)]
 
     class Remembering(FakeTasks):
-        async def watch(self, task_id: str, from_sequence: int, timeout_s: float) -> AsyncIterator[WatchTaskResponse]:
+        async def watch(
+            self, task_id: str, from_sequence: int, timeout_s: float
+        ) -> AsyncIterator[WatchTaskResponse]:
             self.watched_from.append(from_sequence)
             for item in history[from_sequence - 1 :]:
                 yield item

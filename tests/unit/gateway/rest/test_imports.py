@@ -10,19 +10,33 @@ URI = "s3://lake/exports/a.csv"
 
 
 def client(uploads: FakeUploads, tasks: FakeTasks | None = None) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(application(tasks, uploads, max_file_size_bytes=LIMITS.file_bytes), client=("10.0.0.1", 1))
+    transport = httpx.ASGITransport(
+        application(tasks, uploads, max_file_size_bytes=LIMITS.file_bytes), client=("10.0.0.1", 1)
+    )
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 async def test_rest_hands_on_what_it_is_told() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
-        wanted = {"uri": URI, "datasource_name": "sales", "mode": "replace", "allow_duplicate": True}
-        answer = await http.post("/api/ingest/import", json=wanted, headers={"Idempotency-Key": "mine"})
+        wanted = {
+            "uri": URI,
+            "datasource_name": "sales",
+            "mode": "replace",
+            "allow_duplicate": True,
+        }
+        answer = await http.post(
+            "/api/ingest/import", json=wanted, headers={"Idempotency-Key": "mine"}
+        )
     assert (answer.status_code, answer.json()) == (202, {"task_id": TASK_ID, "status": "ACCEPTED"})
     assert answer.headers["location"] == f"/api/ingest/tasks/{TASK_ID}"
     (asked,) = uploads.imports
-    assert (asked.uri, asked.datasource, asked.load_mode, asked.allow_duplicate) == (URI, "sales", LoadMode.LOAD_MODE_REPLACE, True)
+    assert (asked.uri, asked.datasource, asked.load_mode, asked.allow_duplicate) == (
+        URI,
+        "sales",
+        LoadMode.LOAD_MODE_REPLACE,
+        True,
+    )
     assert (asked.request_id, asked.client) == ("mine", "10.0.0.1")
 
 
@@ -39,7 +53,11 @@ async def test_rest_names_what_is_wrong(wanted: dict[str, object], column: str) 
     uploads = FakeUploads()
     async with client(uploads) as http:
         answer = await http.post("/api/ingest/import", json=wanted)
-    assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (400, "REQUEST_INVALID", column)
+    assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (
+        400,
+        "REQUEST_INVALID",
+        column,
+    )
     assert not uploads.imports
 
 
@@ -50,12 +68,20 @@ async def test_graphql_hands_on_what_it_is_told() -> None:
         answer = await http.post("/graphql", json={"query": query, "variables": {"u": URI}})
     assert answer.json() == {"data": {"importObject": {"taskId": TASK_ID}}}
     (asked,) = uploads.imports
-    assert (asked.uri, asked.load_mode, asked.allow_duplicate) == (URI, LoadMode.LOAD_MODE_REPLACE, False)
+    assert (asked.uri, asked.load_mode, asked.allow_duplicate) == (
+        URI,
+        LoadMode.LOAD_MODE_REPLACE,
+        False,
+    )
     assert asked.client == "10.0.0.1"
 
 
 async def test_limits_are_the_narrower_of_the_edge_s_and_the_service_s() -> None:
     async with client(FakeUploads()) as http:
         told = (await http.get("/api/limits")).json()
-    assert (told["max_file_bytes"], told["extensions"], told["idle_timeout_s"]) == (LIMITS.file_bytes, [".csv"], 60.0)
+    assert (told["max_file_bytes"], told["extensions"], told["idle_timeout_s"]) == (
+        LIMITS.file_bytes,
+        [".csv"],
+        60.0,
+    )
     assert told["import_from"] == ["s3://b/"]

@@ -31,7 +31,13 @@ def client() -> httpx.AsyncClient:
 @pytest.mark.usefixtures("built")
 async def test_every_address_of_the_page_shows_it_and_is_asked_for_again() -> None:
     async with client() as http:
-        for path in ("/", "/tasks", "/tasks/11111111-1111-4111-8111-111111111111", "/query?sql=SELECT%201", "/datasources/sales"):
+        for path in (
+            "/",
+            "/tasks",
+            "/tasks/11111111-1111-4111-8111-111111111111",
+            "/query?sql=SELECT%201",
+            "/datasources/sales",
+        ):
             answer = await http.get(path)
             assert (answer.status_code, "the page" in answer.text) == (200, True), path
             assert answer.headers["content-type"].startswith("text/html"), path
@@ -40,9 +46,13 @@ async def test_every_address_of_the_page_shows_it_and_is_asked_for_again() -> No
 
 
 @pytest.mark.usefixtures("built")
-async def test_files_named_by_their_content_are_kept_and_compressed_where_the_client_takes_it() -> None:
+async def test_files_named_by_their_content_are_kept_and_compressed_where_the_client_takes_it() -> (
+    None
+):
     async with client() as http:
-        packed = await http.get("/assets/index-1a2b.js", headers={"Accept-Encoding": "deflate, gzip;q=0.8"})
+        packed = await http.get(
+            "/assets/index-1a2b.js", headers={"Accept-Encoding": "deflate, gzip;q=0.8"}
+        )
         plain = await http.get("/assets/index-1a2b.js", headers={"Accept-Encoding": "identity"})
         missing = await http.get("/assets/../index.html.br")
     assert packed.headers["content-encoding"] == "gzip"
@@ -55,7 +65,9 @@ async def test_files_named_by_their_content_are_kept_and_compressed_where_the_cl
     assert missing.status_code == 404
 
 
-async def test_a_page_that_is_not_built_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_is_not_built_says_how_to_build_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(page_http, "BUILT", tmp_path)
     async with client() as http:
         answer = await http.get("/")

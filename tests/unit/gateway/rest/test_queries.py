@@ -16,7 +16,13 @@ from gateway.ports import Parameter
 from gateway.rest.queries import FIRST_BYTES
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.druid.v1.druid_pb2 import QueryColumn, QueryHeader, QueryResponse, QueryRows, QuerySummary
+from sluice.druid.v1.druid_pb2 import (
+    QueryColumn,
+    QueryHeader,
+    QueryResponse,
+    QueryRows,
+    QuerySummary,
+)
 from tests.unit.gateway.edge_fakes import FakeQueries, application
 
 NDJSON, CSV = "application/x-ndjson", "text/csv"
@@ -27,12 +33,19 @@ MAX_ROWS = 5_000
 class Table(FakeQueries):
     """A druid_gateway that has `rows` rows for every query."""
 
-    def __init__(self, rows: Sequence[Sequence[Any]], columns: Sequence[str] = ("a", "b"), fails_after: int | None = None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Sequence[Any]],
+        columns: Sequence[str] = ("a", "b"),
+        fails_after: int | None = None,
+    ) -> None:
         super().__init__()
         self.rows, self.columns, self.fails_after = rows, columns, fails_after
         self.asked: list[int | None] = []
 
-    async def query(self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()) -> AsyncIterator[QueryResponse]:
+    async def query(
+        self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()
+    ) -> AsyncIterator[QueryResponse]:
         self.asked.append(limit)
         most = MAX_ROWS if limit is None else limit
         columns = [QueryColumn(name=name, type="VARCHAR") for name in self.columns]
@@ -41,9 +54,13 @@ class Table(FakeQueries):
             some = self.rows[start : min(start + 2, most)]
             if self.fails_after is not None and start >= self.fails_after:
                 raise error(ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "Too slow.")
-            yield QueryResponse(rows=QueryRows(json=json.dumps(some, ensure_ascii=False).encode(), count=len(some)))
+            yield QueryResponse(
+                rows=QueryRows(json=json.dumps(some, ensure_ascii=False).encode(), count=len(some))
+            )
         answered = min(most, len(self.rows))
-        yield QueryResponse(summary=QuerySummary(row_count=answered, truncated=len(self.rows) > answered))
+        yield QueryResponse(
+            summary=QuerySummary(row_count=answered, truncated=len(self.rows) > answered)
+        )
 
 
 class BrokenOffError(Exception):
@@ -76,7 +93,9 @@ async def asked(table: Table, accept: str, **question: Any) -> Response:
             raise BrokenOffError(status, headers, bytes(received))
 
     async with AsyncClient(transport=ASGITransport(watched), base_url="http://127.0.0.1") as http:
-        return await http.post("/api/query", json={"sql": "SELECT 1", **question}, headers={"Accept": accept})
+        return await http.post(
+            "/api/query", json={"sql": "SELECT 1", **question}, headers={"Accept": accept}
+        )
 
 
 def rows(count: int, text: str = "x") -> list[list[Any]]:
@@ -94,8 +113,13 @@ async def test_ndjson_has_an_object_a_line() -> None:
 
 
 async def test_csv_has_a_header_and_no_formula() -> None:
-    answer = await asked(Table([['x,"y"', 2**60 + 1], ["=1+1", None], ["-5", "+49 30 1"], ["北", -2]]), CSV)
-    assert answer.text == 'a,b\r\n"x,""y""",1152921504606846977\r\n\'=1+1,\r\n-5,\'+49 30 1\r\n北,-2\r\n'
+    answer = await asked(
+        Table([['x,"y"', 2**60 + 1], ["=1+1", None], ["-5", "+49 30 1"], ["北", -2]]), CSV
+    )
+    assert (
+        answer.text
+        == 'a,b\r\n"x,""y""",1152921504606846977\r\n\'=1+1,\r\n-5,\'+49 30 1\r\n北,-2\r\n'
+    )
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
@@ -144,7 +168,9 @@ async def test_a_limit_of_the_client_cuts_and_is_told(accept: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_a_limit_that_cannot_be_told_before_the_rows_breaks_the_answer_off(accept: str) -> None:
+async def test_a_limit_that_cannot_be_told_before_the_rows_breaks_the_answer_off(
+    accept: str,
+) -> None:
     long = "x" * (2 * FIRST_BYTES // 1_000)
     with pytest.raises(BrokenOffError) as broken:
         await asked(Table(rows(1_001, long)), accept, limit=1_000)
@@ -154,13 +180,17 @@ async def test_a_limit_that_cannot_be_told_before_the_rows_breaks_the_answer_off
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_a_failure_after_rows_is_told_with_its_status_while_that_is_possible(accept: str) -> None:
+async def test_a_failure_after_rows_is_told_with_its_status_while_that_is_possible(
+    accept: str,
+) -> None:
     answer = await asked(Table(rows(100), fails_after=50), accept)
     assert (answer.status_code, answer.json()["code"]) == (504, "QUERY_TIMEOUT")
     with pytest.raises(BrokenOffError) as broken:
         await asked(Table(rows(100, "x" * FIRST_BYTES), fails_after=50), accept)
     if accept == NDJSON:
-        assert json.loads(broken.value.received.splitlines()[-1])["error"]["code"] == "QUERY_TIMEOUT"
+        assert (
+            json.loads(broken.value.received.splitlines()[-1])["error"]["code"] == "QUERY_TIMEOUT"
+        )
 
 
 async def test_json_says_in_the_answer_whether_it_is_all() -> None:
@@ -196,6 +226,12 @@ def test_many_columns_of_one_name_take_no_time() -> None:
 async def test_graphql_keeps_columns_of_the_same_name() -> None:
     table = Table([[1, 2], [3, 4]], columns=["a", "a"])
     query = '{ queryData(sql: "SELECT 1", limit: 1) { columns { name } rows truncated } }'
-    async with AsyncClient(transport=ASGITransport(application(queries=table)), base_url="http://127.0.0.1") as http:
+    async with AsyncClient(
+        transport=ASGITransport(application(queries=table)), base_url="http://127.0.0.1"
+    ) as http:
         answer = (await http.post("/graphql", json={"query": query})).json()
-    assert answer["data"]["queryData"] == {"columns": [{"name": "a"}, {"name": "a"}], "rows": [[1, 2]], "truncated": True}
+    assert answer["data"]["queryData"] == {
+        "columns": [{"name": "a"}, {"name": "a"}],
+        "rows": [[1, 2]],
+        "truncated": True,
+    }

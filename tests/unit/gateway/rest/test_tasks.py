@@ -1,4 +1,6 @@
-"""What clients may ask of tasks beside reading one: lists, retries, deletes, and following all of them."""
+"""What clients may ask of tasks beside reading one: lists, retries, deletes, and following all of
+them.
+"""
 
 import asyncio
 from contextlib import aclosing
@@ -15,7 +17,9 @@ from tests.unit.gateway.edge_fakes import TASK_ID, FakeTasks, application
 
 
 def client(tasks: FakeTasks) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(application(tasks)), base_url="http://localhost:8000")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(application(tasks)), base_url="http://localhost:8000"
+    )
 
 
 async def test_a_list_is_narrowed_as_asked() -> None:
@@ -33,9 +37,17 @@ async def test_a_list_is_narrowed_as_asked() -> None:
     async with client(tasks) as http:
         assert (await http.get("/api/ingest/tasks", params=params)).status_code == 200
     (asked,) = tasks.listed
-    assert (asked.datasource, asked.text, asked.page_size, asked.page_token) == ("sales", "x%", 7, "t")
+    assert (asked.datasource, asked.text, asked.page_size, asked.page_token) == (
+        "sales",
+        "x%",
+        7,
+        "t",
+    )
     assert list(asked.states) == [TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_TIMEOUT]
-    assert (asked.since.ToJsonString(), asked.until.ToJsonString()) == ("2026-01-31T12:00:00Z", "2026-02-01T00:00:00Z")
+    assert (asked.since.ToJsonString(), asked.until.ToJsonString()) == (
+        "2026-01-31T12:00:00Z",
+        "2026-02-01T00:00:00Z",
+    )
 
 
 async def test_graphql_lists_by_the_same() -> None:
@@ -43,9 +55,17 @@ async def test_graphql_lists_by_the_same() -> None:
     query = '{ listIngestionTasks(status: ["FAILED"], dataSourceName: "sales", text: "x", since: "2026-01-31T12:00:00+01:00") { taskId } }'
     async with client(tasks) as http:
         assert "errors" not in (await http.post("/graphql", json={"query": query})).json()
-        wrong = (await http.post("/graphql", json={"query": '{ listIngestionTasks(status: ["DONE"]) { taskId } }'})).json()
+        wrong = (
+            await http.post(
+                "/graphql", json={"query": '{ listIngestionTasks(status: ["DONE"]) { taskId } }'}
+            )
+        ).json()
     (asked,) = tasks.listed
-    assert (asked.datasource, asked.text, list(asked.states)) == ("sales", "x", [TaskState.TASK_STATE_FAILED])
+    assert (asked.datasource, asked.text, list(asked.states)) == (
+        "sales",
+        "x",
+        [TaskState.TASK_STATE_FAILED],
+    )
     assert asked.since.ToJsonString() == "2026-01-31T11:00:00Z"
     assert wrong["errors"][0]["extensions"]["code"] == "REQUEST_INVALID"
 
@@ -53,15 +73,24 @@ async def test_graphql_lists_by_the_same() -> None:
 async def test_a_time_that_is_none_is_refused() -> None:
     async with client(FakeTasks()) as http:
         answer = await http.get("/api/ingest/tasks", params={"since": "yesterday"})
-    assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (400, "REQUEST_INVALID", "since")
+    assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (
+        400,
+        "REQUEST_INVALID",
+        "since",
+    )
 
 
 async def test_a_retry_is_accepted_and_names_both_tasks() -> None:
     tasks = FakeTasks()
     async with client(tasks) as http:
-        answer = await http.post(f"/api/ingest/tasks/{TASK_ID}/retry", headers={"Idempotency-Key": "once"})
+        answer = await http.post(
+            f"/api/ingest/tasks/{TASK_ID}/retry", headers={"Idempotency-Key": "once"}
+        )
     new = answer.json()["task_id"]
-    assert (answer.status_code, answer.json()) == (202, {"task_id": new, "status": "ACCEPTED", "retry_of": TASK_ID})
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"task_id": new, "status": "ACCEPTED", "retry_of": TASK_ID},
+    )
     assert answer.headers["location"] == f"/api/ingest/tasks/{new}"
     assert [(each.task_id, each.request_id) for each in tasks.retried] == [(TASK_ID, "once")]
 
@@ -69,19 +98,30 @@ async def test_a_retry_is_accepted_and_names_both_tasks() -> None:
 async def test_deleting_files_answers_the_task() -> None:
     async with client(FakeTasks()) as http:
         answer = await http.delete(f"/api/ingest/tasks/{TASK_ID}")
-    assert (answer.status_code, answer.json()["files_deleted_at"]) == (200, "1970-01-01T00:00:01.000Z")
+    assert (answer.status_code, answer.json()["files_deleted_at"]) == (
+        200,
+        "1970-01-01T00:00:01.000Z",
+    )
 
 
-@pytest.mark.parametrize("name", ["cancelIngestionTask", "retryIngestionTask", "deleteIngestionTaskFiles"])
+@pytest.mark.parametrize(
+    "name", ["cancelIngestionTask", "retryIngestionTask", "deleteIngestionTaskFiles"]
+)
 async def test_graphql_does_the_same(name: str) -> None:
     async with client(FakeTasks()) as http:
-        answer = await http.post("/graphql", json={"query": f'mutation {{ {name}(taskId: "{TASK_ID}") {{ taskId status }} }}'})
+        answer = await http.post(
+            "/graphql",
+            json={"query": f'mutation {{ {name}(taskId: "{TASK_ID}") {{ taskId status }} }}'},
+        )
     assert answer.json()["data"][name]["taskId"]
     assert "errors" not in answer.json()
 
 
 def happened(number: int, datasource: str = "sales") -> WatchTasksResponse:
-    return WatchTasksResponse(event=TaskEvent(task_id=TASK_ID, position=number), task=Task(task_id=TASK_ID, datasource=datasource))
+    return WatchTasksResponse(
+        event=TaskEvent(task_id=TASK_ID, position=number),
+        task=Task(task_id=TASK_ID, datasource=datasource),
+    )
 
 
 async def test_all_tasks_are_followed_by_many_on_one_stream() -> None:
@@ -97,7 +137,11 @@ async def test_all_tasks_are_followed_by_many_on_one_stream() -> None:
                     break
         return seen
 
-    following = [asyncio.create_task(first("", 3)), asyncio.create_task(first("sales", 2)), asyncio.create_task(first("", 3))]
+    following = [
+        asyncio.create_task(first("", 3)),
+        asyncio.create_task(first("sales", 2)),
+        asyncio.create_task(first("", 3)),
+    ]
     await asyncio.sleep(0)
     for item in (happened(1), happened(2, "other"), happened(3)):
         tasks.all.put_nowait(item)
@@ -126,7 +170,15 @@ async def test_who_reads_too_slowly_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 STATS = {
     "hours": 7,
     "buckets": [
-        {"start": "1970-01-01T00:00:00.000Z", "tasks": 3, "succeeded": 1, "rejected": 1, "failed": 1, "rows": 2**53 + 1, "bytes": 10}
+        {
+            "start": "1970-01-01T00:00:00.000Z",
+            "tasks": 3,
+            "succeeded": 1,
+            "rejected": 1,
+            "failed": 1,
+            "rows": 2**53 + 1,
+            "bytes": 10,
+        }
     ],
     "stages": [{"stage": "ingest", "p50_seconds": 1.5, "p95_seconds": 2.5}],
     "top_errors": [{"code": "NO_ROWS", "count": 7}],
@@ -143,7 +195,9 @@ async def test_figures_and_history_are_told_in_both_doors() -> None:
         wrong = await http.get("/api/stats", params={"hours": 0})
     assert stats == both["ingestionStats"] == STATS
     assert history["runs"] == both["ingestionHistory"]
-    assert [(run["stage"], run["seconds"], run["outcome"]) for run in history["runs"]] == [("validate", 2.0, "LOST")]
+    assert [(run["stage"], run["seconds"], run["outcome"]) for run in history["runs"]] == [
+        ("validate", 2.0, "LOST")
+    ]
     assert (wrong.status_code, wrong.json()["code"]) == (400, "REQUEST_INVALID")
 
 
@@ -163,7 +217,9 @@ async def test_webhooks_are_set_shown_and_removed() -> None:
         wrong = await http.put(place, json={})
     assert put.json() == {**shown, "secret": "s3cret"}
     assert got.json() == shown
-    assert [(each["id"], each["status"], each["attempts"]) for each in tried.json()["deliveries"]] == [(7, "SUCCEEDED", 3)]
+    assert [
+        (each["id"], each["status"], each["attempts"]) for each in tried.json()["deliveries"]
+    ] == [(7, "SUCCEEDED", 3)]
     assert tried.json()["deliveries"][0]["last_http_status"] is None
     assert (removed.status_code, removed.content) == (204, b"")
     assert (wrong.status_code, wrong.json()["code"]) == (400, "REQUEST_INVALID")

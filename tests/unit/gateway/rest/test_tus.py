@@ -80,7 +80,9 @@ def client(uploads: FakeUploads) -> httpx.AsyncClient:
         ("Upload-", "x"),
     ],
 )
-async def test_a_creation_with_a_header_that_is_not_implemented_is_refused(name: str, value: str) -> None:
+async def test_a_creation_with_a_header_that_is_not_implemented_is_refused(
+    name: str, value: str
+) -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
         answer = await http.post(PATH, headers={**CREATE, name: value})
@@ -183,7 +185,10 @@ async def test_senders_that_drip_do_not_keep_others_from_having_their_checksum_c
 
     headers = {**APPEND, "Upload-Checksum": SHA1}
     async with client(uploads) as http:
-        slow = [asyncio.create_task(http.patch(PLACE, headers=headers, content=drips())) for _ in range(tus_http.MAX_CHECKED)]
+        slow = [
+            asyncio.create_task(http.patch(PLACE, headers=headers, content=drips()))
+            for _ in range(tus_http.MAX_CHECKED)
+        ]
         for _ in slow:
             await dripping.acquire()
         refused = await http.patch(PLACE, headers=headers, content=b"1234")

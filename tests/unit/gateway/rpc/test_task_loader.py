@@ -1,4 +1,6 @@
-"""Many ask for tasks; one call is on its way at a time, and nobody's answer is older than the question."""
+"""Many ask for tasks; one call is on its way at a time, and nobody's answer is older than the
+question.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -32,7 +34,11 @@ class Store:
         await self.ready.wait()
         if self.failure:
             raise self.failure
-        return {task_id: Task(task_id=task_id, last_sequence=version) for task_id in task_ids if task_id != "nobody"}
+        return {
+            task_id: Task(task_id=task_id, last_sequence=version)
+            for task_id in task_ids
+            if task_id != "nobody"
+        }
 
 
 async def turns() -> None:
@@ -53,11 +59,18 @@ async def test_those_who_ask_during_a_call_share_the_next_one() -> None:
     store.ready.set()
     assert (await first).last_sequence == 0  # type: ignore[union-attr]
     told = await asyncio.gather(*later)
-    assert [task and (task.task_id, task.last_sequence) for task in told] == [("a", 1), ("b", 1), ("a", 1), None]
+    assert [task and (task.task_id, task.last_sequence) for task in told] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 1),
+        None,
+    ]
     assert store.calls == [{"a"}, {"a", "b", "nobody"}]
 
 
-async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(task_loader, "TURN_S", 0.02)
     store = Store()
     loader = TaskLoader(store.fetch)
@@ -106,7 +119,9 @@ async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
     assert leaving.cancelled()
 
 
-async def test_a_file_goes_after_those_who_wait_and_goes_on_though_they_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_goes_after_those_who_wait_and_goes_on_though_they_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(upload_rpc, "MOST_GIVEN_WAY_S", 0.05)
     store = Store()
     loader = TaskLoader(store.fetch)

@@ -17,7 +17,9 @@ from services.status.pipeline.gate import FIRST_S, LONGEST_S, Gate
         (5.0, -3.0, 9.0, Pace(9.0, 0.0)),
     ],
 )
-def test_a_pace_has_sense(slope: float | None, intercept: float | None, mean: float | None, expected: Pace | None) -> None:
+def test_a_pace_has_sense(
+    slope: float | None, intercept: float | None, mean: float | None, expected: Pace | None
+) -> None:
     assert pace(slope, intercept, mean) == expected
 
 

@@ -1,4 +1,6 @@
-"""What becomes of the load states of others: whatever happens between their count and the end, they say what queries see."""
+"""What becomes of the load states of others: whatever happens between their count and the end, they
+say what queries see.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -35,11 +37,19 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def older(task_id: str, state: str = "LIVE") -> Task:
     """A load of 10 rows that succeeded before."""
-    return new_task(task_id=task_id, row_count=10, load_state=state, interval_start_millis=0, interval_end_millis=100)
+    return new_task(
+        task_id=task_id,
+        row_count=10,
+        load_state=state,
+        interval_start_millis=0,
+        interval_end_millis=100,
+    )
 
 
 def replacing(verify_deadline_s: float = 1800, /, **left: int) -> World:
-    """A file that replaces older loads of 10 rows each, of which so many are left while it is there."""
+    """A file that replaces older loads of 10 rows each, of which so many are left while it is
+    there.
+    """
     world = World(settings=Settings(**SETTINGS, verify_deadline_s=verify_deadline_s))
     world.rows.task = new_task(load_mode="REPLACE")
     world.rows.older = [older(name) for name in left]
@@ -48,7 +58,10 @@ def replacing(verify_deadline_s: float = 1800, /, **left: int) -> World:
 
 
 def states(world: World) -> dict[str, str]:
-    return {each.task_id: world.rows.load_states.get(each.task_id, each.load_state or "") for each in world.rows.older}
+    return {
+        each.task_id: world.rows.load_states.get(each.task_id, each.load_state or "")
+        for each in world.rows.older
+    }
 
 
 def before_the_end(world: World, happens: Callable[[], Any]) -> None:
@@ -73,7 +86,9 @@ async def test_a_replace_says_what_is_left_of_older_loads() -> None:
     assert [event.state for event in world.rows.events][-1] is State.SUCCEEDED
 
 
-async def test_a_replace_that_is_cancelled_while_older_loads_are_counted_has_replaced_nothing() -> None:
+async def test_a_replace_that_is_cancelled_while_older_loads_are_counted_has_replaced_nothing() -> (
+    None
+):
     world = replacing(gone=0, half=5)
 
     async def cancelled() -> None:
@@ -87,7 +102,9 @@ async def test_a_replace_that_is_cancelled_while_older_loads_are_counted_has_rep
     world.check_truth()
 
 
-async def test_a_replace_that_is_out_of_time_while_older_loads_are_counted_has_replaced_nothing() -> None:
+async def test_a_replace_that_is_out_of_time_while_older_loads_are_counted_has_replaced_nothing() -> (
+    None
+):
     world = replacing(0.1, gone=0)
 
     async def stuck() -> None:
@@ -121,7 +138,9 @@ async def test_a_commit_that_fails_leaves_no_half(after_effect: bool) -> None:
     world = replacing(gone=0)
     world.faults.of = ("move SUCCEEDED",)
     world.faults.at, world.faults.after_effect = 1, after_effect
-    world.faults.make = lambda: errors.error(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "It is away.")
+    world.faults.make = lambda: errors.error(
+        ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "It is away."
+    )
     await world.run()
     assert (world.rows.task.status is State.SUCCEEDED) is after_effect
     if not after_effect:
@@ -148,7 +167,11 @@ async def test_older_loads_are_not_counted_while_segments_are_away() -> None:
     world.loads.count, world.loads.verify = counted, verified  # type: ignore[method-assign]
     assert await world.run_to_the_end() is State.SUCCEEDED
     assert asked == ["count"] * 3
-    assert any("1 are available" in event.message for event in world.rows.events if event.kind == "PROGRESS")
+    assert any(
+        "1 are available" in event.message
+        for event in world.rows.events
+        if event.kind == "PROGRESS"
+    )
 
 
 async def test_older_loads_that_can_never_be_counted_end_the_load_by_its_deadline() -> None:
@@ -174,7 +197,9 @@ async def test_a_count_that_is_outdated_is_made_again() -> None:
 
 
 async def test_a_failed_replace_says_what_came_back() -> None:
-    """A count during the load may have called them REPLACED: what matters is what is there in the end."""
+    """A count during the load may have called them REPLACED: what matters is what is there in the
+    end.
+    """
     world = replacing(gone=0, half=5)
     world.loads.lose_rows = 1
     world.rows.load_states = {"gone": "REPLACED", "half": "PARTLY_REPLACED"}
@@ -189,7 +214,9 @@ async def test_a_failed_replace_says_what_did_not_come_back() -> None:
 
     async def lost(request: Any) -> Any:
         if request.restore_segment_ids:
-            raise errors.error(ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, "Druid has deleted 1 of 1 segments.")
+            raise errors.error(
+                ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, "Druid has deleted 1 of 1 segments."
+            )
         world.loads.replaced["gone"] = (0, 0)
         return await remove(request)
 
@@ -226,14 +253,23 @@ async def test_thousands_of_older_loads_are_counted_by_a_few_calls() -> None:
     world.rows.task = new_task(load_mode="REPLACE_ALL")
     world.rows.older = [older(f"load {number:04}") for number in range(2 * LOADS_AT_ONCE + 500)]
     assert await world.run_to_the_end() is State.SUCCEEDED
-    assert [len(each.task_ids) for each in world.loads.counted] == [LOADS_AT_ONCE, LOADS_AT_ONCE, 500]
+    assert [len(each.task_ids) for each in world.loads.counted] == [
+        LOADS_AT_ONCE,
+        LOADS_AT_ONCE,
+        500,
+    ]
     assert set(states(world).values()) == {"REPLACED"}
 
 
 def undoing(**other: object) -> World:
     world = World()
     world.rows.task = new_task(
-        status=State.SUCCEEDED, load_state="REVERTING", undone_from="LIVE", row_count=ROWS, druid_task_ids=["d"], **other
+        status=State.SUCCEEDED,
+        load_state="REVERTING",
+        undone_from="LIVE",
+        row_count=ROWS,
+        druid_task_ids=["d"],
+        **other,
     )
     world.rows.segments["OWN"] = {"own"}
     world.loads.visible[TASK_ID] = {"d": ROWS}
@@ -242,7 +278,11 @@ def undoing(**other: object) -> World:
 
 async def test_an_undo_counts_every_load_of_its_chunks() -> None:
     world = undoing()
-    world.rows.older = [older("live"), older("hidden", "REPLACED"), older("partly", "PARTLY_REPLACED")]
+    world.rows.older = [
+        older("live"),
+        older("hidden", "REPLACED"),
+        older("partly", "PARTLY_REPLACED"),
+    ]
     world.loads.visible |= {"live": {"x": 10}, "hidden": {"x": 10}, "partly": {"x": 4}}
     await world.run()
     assert world.rows.task.load_state == "REVERTED"
@@ -257,10 +297,14 @@ async def test_an_undo_tells_of_rows_that_others_lack() -> None:
     await world.run()
     assert world.rows.task.load_state == "REVERTED"
     assert states(world) == {"live": "LIVE", "lost": "PARTLY_REPLACED"}
-    assert "7 rows of other loads are missing there: of tasks lost." in world.rows.events[-1].message
+    assert (
+        "7 rows of other loads are missing there: of tasks lost." in world.rows.events[-1].message
+    )
 
 
-async def test_an_undo_does_not_end_while_others_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_undo_does_not_end_while_others_cannot_be_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(recounting, "PATIENCE_S", 0)
     world = undoing()
     world.rows.older = [older("hidden", "REPLACED")]
@@ -281,7 +325,9 @@ async def test_an_undo_does_not_end_while_others_cannot_be_counted(monkeypatch: 
         (ErrorReason.ERROR_REASON_REPLACED_ROWS_GONE, 0, "REPLACED"),
     ],
 )
-async def test_an_undo_that_is_refused_says_what_is_there(reason: "ErrorReason.ValueType", rows: int, state: str) -> None:
+async def test_an_undo_that_is_refused_says_what_is_there(
+    reason: "ErrorReason.ValueType", rows: int, state: str
+) -> None:
     world = undoing()
     world.loads.visible[TASK_ID] = {"d": rows}
     world.loads.refusal = errors.error(reason, "Something is in the way.")
@@ -299,7 +345,9 @@ async def test_what_a_failed_load_shares_with_others_stays_until_it_can_go() -> 
     await world.run()
     await world.run()
     assert world.rows.task.status is State.CLEANING
-    assert world.rows.events[-1].message.startswith("Its segments hold rows of 3 other loads too; trying again")
+    assert world.rows.events[-1].message.startswith(
+        "Its segments hold rows of 3 other loads too; trying again"
+    )
     world.loads.refusal = None
     assert await world.run_to_the_end() is State.FAILED
     assert problem_of(world.rows.task.problem) == "LOAD_MISMATCH"

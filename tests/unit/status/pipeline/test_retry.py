@@ -17,8 +17,12 @@ CONFIGURED = Settings(**SETTINGS)
 RUNNING = [State.UPLOADED, State.VALIDATING, State.INGESTING, State.VERIFYING]
 
 
-@given(st.sampled_from(RUNNING), st.sampled_from(REASONS), st.integers(0, 10_000), st.integers(0, 4))
-def test_waiting_never_uses_up_attempts(state: State, reason: "ErrorReason.ValueType", waits: int, attempts: int) -> None:
+@given(
+    st.sampled_from(RUNNING), st.sampled_from(REASONS), st.integers(0, 10_000), st.integers(0, 4)
+)
+def test_waiting_never_uses_up_attempts(
+    state: State, reason: "ErrorReason.ValueType", waits: int, attempts: int
+) -> None:
     task = new_task(status=state, stage_waits=waits, stage_attempts=attempts)
     decision = retry.decide(task, errors.problem(reason, "It failed."), CONFIGURED)
     if reason in retry.WAITED_FOR:
@@ -31,8 +35,16 @@ def test_waiting_never_uses_up_attempts(state: State, reason: "ErrorReason.Value
 
 
 @given(st.sampled_from(REASONS), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1e6))
-def test_cleaning_never_gives_up(reason: "ErrorReason.ValueType", waits: int, attempts: int, seconds: float) -> None:
-    task = new_task(status=State.CLEANING, stage_waits=waits, stage_attempts=attempts, stage_seconds=seconds, stage_takeovers=1000)
+def test_cleaning_never_gives_up(
+    reason: "ErrorReason.ValueType", waits: int, attempts: int, seconds: float
+) -> None:
+    task = new_task(
+        status=State.CLEANING,
+        stage_waits=waits,
+        stage_attempts=attempts,
+        stage_seconds=seconds,
+        stage_takeovers=1000,
+    )
     decision = retry.decide(task, errors.problem(reason, "It failed."), CONFIGURED)
     assert isinstance(decision, retry.Again)
     assert ("administrator" in decision.message) == (seconds > CONFIGURED.clean_deadline_s)
@@ -42,7 +54,9 @@ def test_cleaning_never_gives_up(reason: "ErrorReason.ValueType", waits: int, at
 def test_delays_double_up_to_the_longest() -> None:
     problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, "Druid does not answer.")
     for waits, longest in [(0, 0.25), (1, 0.5), (2, 1), (3, 2), (4, 4), (5, 8), (6, 8), (1000, 8)]:
-        decision = retry.decide(new_task(status=State.INGESTING, stage_waits=waits), problem, CONFIGURED)
+        decision = retry.decide(
+            new_task(status=State.INGESTING, stage_waits=waits), problem, CONFIGURED
+        )
         assert isinstance(decision, retry.Again)
         assert longest / 2 <= decision.delay_s <= longest
 

@@ -20,7 +20,17 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionResponse
 from sluice.validation.v1.validation_pb2 import Report
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
-from tests.unit.status.fakes import ROWS, FakeExpectations, FakeLoads, FakeValidation, Faults, passed, problem_of, rejected, segment
+from tests.unit.status.fakes import (
+    ROWS,
+    FakeExpectations,
+    FakeLoads,
+    FakeValidation,
+    Faults,
+    passed,
+    problem_of,
+    rejected,
+    segment,
+)
 
 SETTINGS: dict[str, Any] = {
     "bind_addr": "127.0.0.1:0",
@@ -52,15 +62,29 @@ class World:
         self.rows = FakeRows(new_task(), self.faults)
         self.validation = FakeValidation(self.faults)
         self.loads = FakeLoads(self.faults)
-        self.pipeline = Pipeline(self.rows, self.rows, self.rows, FakeExpectations(), self.validation, self.loads, Gate(), self.settings)
+        self.pipeline = Pipeline(
+            self.rows,
+            self.rows,
+            self.rows,
+            FakeExpectations(),
+            self.validation,
+            self.loads,
+            Gate(),
+            self.settings,
+        )
 
     async def run(self) -> None:
-        """Claims once and works until the claim is given back; then claims as a worker for loads where the file has passed."""
+        """Claims once and works until the claim is given back; then claims as a worker for loads
+        where the file has passed.
+        """
         before = self.rows.task.status
         lease = self.rows.claim()
         await asyncio.wait_for(self.pipeline.run(lease), 10)
         self.rows.expire()
-        if before in {State.UPLOADED, State.VALIDATING} and self.rows.task.status is State.INGESTING:
+        if (
+            before in {State.UPLOADED, State.VALIDATING}
+            and self.rows.task.status is State.INGESTING
+        ):
             await self.run()
 
     async def run_to_the_end(self, most: int = 60) -> State:
@@ -86,7 +110,9 @@ class World:
             assert seen == 0
 
 
-def failing(reason: "ErrorReason.ValueType", message: str = "It failed.") -> Callable[[], Exception]:
+def failing(
+    reason: "ErrorReason.ValueType", message: str = "It failed."
+) -> Callable[[], Exception]:
     return lambda: errors.error(reason, message)
 
 
@@ -96,17 +122,27 @@ DATABASE = ("owned", "move", "retry", "record", "touched")
 KINDS: dict[str, Faults] = {
     "refused": Faults(of=NEIGHBOURS, make=failing(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)),
     "timeout": Faults(of=NEIGHBOURS, make=failing(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED)),
-    "reset after the effect": Faults(of=NEIGHBOURS, after_effect=True, make=failing(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)),
+    "reset after the effect": Faults(
+        of=NEIGHBOURS, after_effect=True, make=failing(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE)
+    ),
     "server error": Faults(of=NEIGHBOURS, make=failing(ErrorReason.ERROR_REASON_INTERNAL)),
-    "garbage": Faults(of=NEIGHBOURS, after_effect=True, make=lambda: ValueError("cannot be decoded")),
-    "database away": Faults(of=DATABASE, make=failing(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE)),
-    "commit's answer lost": Faults(of=DATABASE, after_effect=True, make=failing(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE)),
+    "garbage": Faults(
+        of=NEIGHBOURS, after_effect=True, make=lambda: ValueError("cannot be decoded")
+    ),
+    "database away": Faults(
+        of=DATABASE, make=failing(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE)
+    ),
+    "commit's answer lost": Faults(
+        of=DATABASE, after_effect=True, make=failing(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE)
+    ),
 }
 
 DRUIDS: dict[str, Callable[[World], None]] = {
     "well": lambda world: None,
     "first load fails": lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_FAILED),
-    "first load is forgotten": lambda world: world.loads.phases.append(LoadPhase.LOAD_PHASE_UNKNOWN),
+    "first load is forgotten": lambda world: world.loads.phases.append(
+        LoadPhase.LOAD_PHASE_UNKNOWN
+    ),
     "first load is cut short": lambda world: world.loads.cut_short.append(1),
     "a row is lost": lambda world: setattr(world.loads, "lose_rows", 1),
     "rejected": lambda world: setattr(world.validation, "judge", rejected),
@@ -131,8 +167,13 @@ async def test_each_call_may_fail_once(kind: str, druid: str) -> None:
     assert number > 1
 
 
-@pytest.mark.parametrize(("datasource", "end"), [("sales", State.SUCCEEDED), ("others", State.REJECTED), (None, State.REJECTED)])
-async def test_repaired_rows_join_the_datasource_of_their_task_only(datasource: str | None, end: State) -> None:
+@pytest.mark.parametrize(
+    ("datasource", "end"),
+    [("sales", State.SUCCEEDED), ("others", State.REJECTED), (None, State.REJECTED)],
+)
+async def test_repaired_rows_join_the_datasource_of_their_task_only(
+    datasource: str | None, end: State
+) -> None:
     origin = "00000000-0000-4000-8000-0000000000aa"
     world = World()
 
@@ -259,7 +300,9 @@ async def test_a_wrong_count_is_not_called_success() -> None:
 
 async def test_a_resource_limit_is_a_verdict() -> None:
     world = World()
-    world.validation.judge = lambda task_id, attempt: rejected(task_id, attempt, ErrorReason.ERROR_REASON_RESOURCE_LIMIT)
+    world.validation.judge = lambda task_id, attempt: rejected(
+        task_id, attempt, ErrorReason.ERROR_REASON_RESOURCE_LIMIT
+    )
     assert await world.run_to_the_end() is State.REJECTED
     assert (world.rows.task.attempt, problem_of(world.rows.task.problem)) == (1, "RESOURCE_LIMIT")
 
@@ -274,14 +317,19 @@ async def test_a_duplicate_is_refused() -> None:
     world = World()
     world.rows.duplicate = "another"
     assert await world.run_to_the_end() is State.REJECTED
-    assert (world.rows.task.duplicate_of, problem_of(world.rows.task.problem)) == ("another", "DUPLICATE_CONTENT")
+    assert (world.rows.task.duplicate_of, problem_of(world.rows.task.problem)) == (
+        "another",
+        "DUPLICATE_CONTENT",
+    )
     assert world.loads.submits == 0
 
 
 async def test_what_was_dropped_from_druid_by_hand_is_no_duplicate() -> None:
     world = World()
     world.rows.duplicate = "dropped"
-    world.rows.get_more = [new_task(task_id="dropped", status=State.SUCCEEDED, load_state="LIVE", row_count=10)]
+    world.rows.get_more = [
+        new_task(task_id="dropped", status=State.SUCCEEDED, load_state="LIVE", row_count=10)
+    ]
     assert await world.run_to_the_end() is State.SUCCEEDED
     assert world.rows.load_states == {"dropped": "REPLACED"}
     world.check_truth()
@@ -290,7 +338,9 @@ async def test_what_was_dropped_from_druid_by_hand_is_no_duplicate() -> None:
 async def test_rows_that_druid_does_not_reach_at_the_moment_are_duplicates() -> None:
     world = World()
     world.rows.duplicate = "unreached"
-    world.rows.get_more = [new_task(task_id="unreached", status=State.SUCCEEDED, load_state="LIVE", row_count=10)]
+    world.rows.get_more = [
+        new_task(task_id="unreached", status=State.SUCCEEDED, load_state="LIVE", row_count=10)
+    ]
     world.loads.loaded_percent = 50.0
     assert await world.run_to_the_end() is State.REJECTED
     assert world.rows.load_states == {}
@@ -299,7 +349,9 @@ async def test_rows_that_druid_does_not_reach_at_the_moment_are_duplicates() -> 
 async def test_rows_that_a_replace_on_its_way_may_be_hiding_are_duplicates() -> None:
     world = World()
     world.rows.duplicate = "hidden"
-    world.rows.get_more = [new_task(task_id="hidden", status=State.SUCCEEDED, load_state="LIVE", row_count=10)]
+    world.rows.get_more = [
+        new_task(task_id="hidden", status=State.SUCCEEDED, load_state="LIVE", row_count=10)
+    ]
     world.rows.outdated = 1
     assert await world.run_to_the_end() is State.REJECTED
     assert world.rows.load_states == {}
@@ -307,10 +359,18 @@ async def test_rows_that_a_replace_on_its_way_may_be_hiding_are_duplicates() -> 
 
 async def test_a_plan_that_others_overtook_replaces_nothing() -> None:
     world = World()
-    world.rows.task = new_task(load_mode="REPLACE", status=State.INGESTING, plan_first=True, rows_loadable=ROWS, report_attempt=1)
+    world.rows.task = new_task(
+        load_mode="REPLACE",
+        status=State.INGESTING,
+        plan_first=True,
+        rows_loadable=ROWS,
+        report_attempt=1,
+    )
     world.validation.reports[TASK_ID, 1] = passed(TASK_ID, 1)
     world.loads.in_use = ["of the plan", "that came later"]
-    world.rows.kept_plan = KeptPlan("hash", PlanIngestionResponse(replaced=[segment("of the plan")]).SerializeToString())
+    world.rows.kept_plan = KeptPlan(
+        "hash", PlanIngestionResponse(replaced=[segment("of the plan")]).SerializeToString()
+    )
     assert await world.run_to_the_end() is State.FAILED
     assert (problem_of(world.rows.task.problem), world.loads.submits) == ("PLAN_STALE", 0)
 
@@ -318,7 +378,11 @@ async def test_a_plan_that_others_overtook_replaces_nothing() -> None:
 async def test_sub_tasks_are_told() -> None:
     world = World()
     await world.run_to_the_end()
-    [told] = [event.message for event in world.rows.events if event.kind == "PROGRESS" and event.state is State.INGESTING]
+    [told] = [
+        event.message
+        for event in world.rows.events
+        if event.kind == "PROGRESS" and event.state is State.INGESTING
+    ]
     assert told == "Druid is loading the rows; of its sub-tasks 1 are done and 2 run."
 
 
@@ -362,7 +426,11 @@ async def test_a_load_waits_for_its_lane_without_failing() -> None:
     world.rows.lane_taken = True
     await world.run()
     assert world.rows.task.status is State.INGESTING
-    assert (world.rows.task.stage_attempts, world.rows.task.stage_waits, world.loads.submits) == (0, 0, 0)
+    assert (world.rows.task.stage_attempts, world.rows.task.stage_waits, world.loads.submits) == (
+        0,
+        0,
+        0,
+    )
     assert "other loads" in world.rows.events[-1].message
     world.rows.lane_taken = False
     assert await world.run_to_the_end() is State.SUCCEEDED

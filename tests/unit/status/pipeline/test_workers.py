@@ -1,4 +1,6 @@
-"""Who takes what: files and loads have workers of their own, and what is to be removed has two more."""
+"""Who takes what: files and loads have workers of their own, and what is to be removed has two
+more.
+"""
 
 import asyncio
 from collections import Counter
@@ -17,7 +19,9 @@ from services.status.tasks.task import Owner
 
 @dataclass
 class Backlog:
-    """Stands for Jobs and Pipeline: tasks by the queue that they wait in; one that was begun goes on until `end`."""
+    """Stands for Jobs and Pipeline: tasks by the queue that they wait in; one that was begun goes
+    on until `end`.
+    """
 
     waiting: Counter[TaskQueue] = field(default_factory=Counter)
     begun: list[TaskQueue] = field(default_factory=list)

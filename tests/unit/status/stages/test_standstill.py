@@ -21,12 +21,17 @@ class Clock:
             monkeypatch.setattr(module, "monotonic", lambda: self.now)
 
 
-async def told(monkeypatch: pytest.MonkeyPatch, *seen: tuple[int, int, int]) -> list[tuple[int, str]]:
-    """Seconds from the first count -> message, of a load that is counted before it succeeds: for so many seconds, with so many segments
-    published and available."""
+async def told(
+    monkeypatch: pytest.MonkeyPatch, *seen: tuple[int, int, int]
+) -> list[tuple[int, str]]:
+    """Seconds from the first count -> message, of a load that is counted before it succeeds: for so
+    many seconds, with so many segments published and available.
+    """
     clock, world = Clock(monkeypatch), World()
     monkeypatch.setattr(verify, "PACE_S", 0)
-    world.rows.task = new_task(status=State.VERIFYING, rows_loadable=ROWS, load_attempt=1, druid_task_id="d", in_lane=True)
+    world.rows.task = new_task(
+        status=State.VERIFYING, rows_loadable=ROWS, load_attempt=1, druid_task_id="d", in_lane=True
+    )
     world.loads.visible["00000000-0000-4000-8000-000000000001"] = {"d": ROWS}
     counts = [count for count in seen for _ in range(int(count[0] / PACE_S))]
     began = clock.now
@@ -39,7 +44,9 @@ async def told(monkeypatch: pytest.MonkeyPatch, *seen: tuple[int, int, int]) -> 
         if not counts:
             return await counted(request)
         _, published, available = counts.pop(0)
-        return VerifyLoadResponse(segments_published=published, segments_available=available, segments_loaded_percent=50)
+        return VerifyLoadResponse(
+            segments_published=published, segments_available=available, segments_loaded_percent=50
+        )
 
     async def noted(*arguments: object) -> bool:
         messages.append((int(clock.now - began - PACE_S), arguments[2].message))  # type: ignore[attr-defined]
@@ -52,10 +59,15 @@ async def told(monkeypatch: pytest.MonkeyPatch, *seen: tuple[int, int, int]) -> 
     return messages
 
 
-async def test_segments_that_stand_still_for_a_minute_are_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_segments_that_stand_still_for_a_minute_are_told_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     messages = await told(monkeypatch, (150, 4, 2))
     assert [seconds for seconds, _ in messages] == [0, 60, 120]
-    assert messages[0][1] == "The rows are becoming visible to queries; of 4 segments published there 2 are available."
+    assert (
+        messages[0][1]
+        == "The rows are becoming visible to queries; of 4 segments published there 2 are available."
+    )
     assert messages[1][1] == (
         "No segment has become available for 1 minute; of 4 segments published there 2 are available. Druid is waiting for a "
         "historical to load 2 of them: an administrator should check that every historical runs, answers and has space."
@@ -76,8 +88,14 @@ async def test_a_standstill_ends_with_the_next_segment(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("published", "available", "awaited"),
-    [(0, 0, "its coordinator to find"), (3, 2, "a historical to load 1 of them"), (3, 3, "its broker to include")],
+    [
+        (0, 0, "its coordinator to find"),
+        (3, 2, "a historical to load 1 of them"),
+        (3, 3, "its broker to include"),
+    ],
 )
-async def test_it_is_said_what_druid_waits_for(monkeypatch: pytest.MonkeyPatch, published: int, available: int, awaited: str) -> None:
+async def test_it_is_said_what_druid_waits_for(
+    monkeypatch: pytest.MonkeyPatch, published: int, available: int, awaited: str
+) -> None:
     *_, (_, message) = await told(monkeypatch, (63, published, available))
     assert f"Druid is waiting for {awaited}" in message

@@ -77,7 +77,9 @@ def test_cancelling_is_a_transition_of_the_graph(state: State) -> None:
         assert move.problem == CANCELLED
 
 
-@pytest.mark.parametrize("state", [state for state in State if is_worked_on(state) and state is not State.CLEANING])
+@pytest.mark.parametrize(
+    "state", [state for state in State if is_worked_on(state) and state is not State.CLEANING]
+)
 def test_every_running_state_may_fail(state: State) -> None:
     move = end_badly(state, State.FAILED, PROBLEM)
     check(state, move)
@@ -96,7 +98,10 @@ class Life(RuleBasedStateMachine):
     def step(self, data: st.DataObject) -> None:
         state = self.way[-1]
         to = data.draw(st.sampled_from(sorted(next_states(state))))
-        check(state, Move(to, "", columns={"clean_target": State.FAILED} if to is State.CLEANING else {}))
+        check(
+            state,
+            Move(to, "", columns={"clean_target": State.FAILED} if to is State.CLEANING else {}),
+        )
         self.way.append(to)
 
     @precondition(lambda self: self.way[-1] not in TERMINAL)

@@ -21,7 +21,9 @@ NO_NUL = st.text(st.characters(exclude_characters="\x00", codec="utf-8"))
 
 @given(NO_NUL, st.none() | st.integers(0, 2**62), NO_NUL)
 def test_a_problem_comes_back_as_it_was(message: str, line: int | None, value: str) -> None:
-    problem = errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, message, line=line, column="c", value=value)
+    problem = errors.problem(
+        ErrorReason.ERROR_REASON_VALUE_MISFIT, message, line=line, column="c", value=value
+    )
     assert problems.from_json(problems.to_json(problem)) == problem
 
 
@@ -33,7 +35,9 @@ def test_a_problem_of_a_newer_release_is_kept() -> None:
 
 
 def test_nul_does_not_reach_postgresql() -> None:
-    problem = errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, "a\x00", column="b\x00", value="c\x00")
+    problem = errors.problem(
+        ErrorReason.ERROR_REASON_VALUE_MISFIT, "a\x00", column="b\x00", value="c\x00"
+    )
     assert "\x00" not in str(list(problems.to_json(problem).values()))
     assert "\\x00" not in repr(problems.to_json(problem))
 
@@ -45,7 +49,16 @@ def test_states_are_the_protos(state: State) -> None:
 
 def test_unset_stays_unset() -> None:
     message = task_message(new_task(file_size=None))
-    for name in ("file_size", "rows_read", "rows_loaded", "rows_rejected", "rows_skipped", "problem", "start_time", "complete_time"):
+    for name in (
+        "file_size",
+        "rows_read",
+        "rows_loaded",
+        "rows_rejected",
+        "rows_skipped",
+        "problem",
+        "start_time",
+        "complete_time",
+    ):
         assert not message.HasField(name), name
     assert (message.load_state, message.multipart_id) == (LoadState.LOAD_STATE_UNSPECIFIED, "")
     assert task_message(new_task(status=State.PENDING)).multipart_id == "m"
@@ -56,7 +69,12 @@ def test_timings_are_those_of_the_states() -> None:
     def at(seconds: float) -> datetime:
         return NOW + timedelta(seconds=seconds)
 
-    entered = [(State.PENDING, at(0)), (State.UPLOADED, at(2)), (State.VALIDATING, at(3)), (State.INGESTING, at(7))]
+    entered = [
+        (State.PENDING, at(0)),
+        (State.UPLOADED, at(2)),
+        (State.VALIDATING, at(3)),
+        (State.INGESTING, at(7)),
+    ]
     task = replace(new_task(), status=State.INGESTING, entered=entered, now=at(8.5))
     found = timings(task)
     assert [(timing.stage, timing.seconds, timing.HasField("end_time")) for timing in found] == [

@@ -96,7 +96,9 @@ class Crowd:
         return await asyncio.gather(*self.running)
 
 
-async def test_as_many_streams_get_in_as_there_are_slots_however_slow_the_status_service_is() -> None:
+async def test_as_many_streams_get_in_as_there_are_slots_however_slow_the_status_service_is() -> (
+    None
+):
     crowd = Crowd()
     tasks = await crowd.tasks(STREAMS)
     crowd.slow_down()
@@ -195,7 +197,9 @@ async def test_a_stream_without_a_byte_gives_its_slot_back_before_its_end_is_tol
         return await end(*said, **named)
 
     crowd.world.tasks.end = slowly  # type: ignore[method-assign]
-    refusing = asyncio.create_task(crowd.world.receiver.receive(steps(Header(bad.task_id, 0), *given)))
+    refusing = asyncio.create_task(
+        crowd.world.receiver.receive(steps(Header(bad.task_id, 0), *given))
+    )
     await quiet()
     assert not refusing.done()
     whole = steps(Header(good.task_id, 0), Chunk(DATA, None), Finish(None, b""))
@@ -206,7 +210,9 @@ async def test_a_stream_without_a_byte_gives_its_slot_back_before_its_end_is_tol
         await refusing
 
 
-@pytest.mark.parametrize("mode", [UploadMode.UPLOAD_MODE_ONE_SHOT, UploadMode.UPLOAD_MODE_RESUMABLE])
+@pytest.mark.parametrize(
+    "mode", [UploadMode.UPLOAD_MODE_ONE_SHOT, UploadMode.UPLOAD_MODE_RESUMABLE]
+)
 async def test_a_second_stream_of_an_upload_needs_no_slot_of_its_own(
     mode: "UploadMode.ValueType",
 ) -> None:

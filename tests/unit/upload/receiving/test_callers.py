@@ -45,11 +45,15 @@ def callers(trusted: str, names: Names | None = None) -> Callers:
     ],
 )
 @pytest.mark.parametrize("named", ["", "somebody else", "127.0.0.1"])
-async def test_a_caller_that_is_not_trusted_is_the_client(peer: str, client: str, named: str) -> None:
+async def test_a_caller_that_is_not_trusted_is_the_client(
+    peer: str, client: str, named: str
+) -> None:
     assert await callers("127.0.0.0/8,::1").client(named, peer) == client
 
 
-@pytest.mark.parametrize("peer", ["ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "ipv6:%5B::ffff:127.0.0.1%5D:4711"])
+@pytest.mark.parametrize(
+    "peer", ["ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "ipv6:%5B::ffff:127.0.0.1%5D:4711"]
+)
 async def test_a_trusted_caller_speaks_for_its_clients(peer: str) -> None:
     trusting = callers("127.0.0.0/8,::1")
     assert await trusting.client("198.51.100.7", peer) == "198.51.100.7"

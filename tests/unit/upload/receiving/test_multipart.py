@@ -17,7 +17,9 @@ MIB = 1024 * 1024
 URI = "s3://bucket/uploads/sales/x.csv"
 
 
-async def written(chunks: list[bytes], part_size: int, in_flight: int = 3, full_at: int = 0) -> tuple[FakeStore, PartWriter, bytes]:
+async def written(
+    chunks: list[bytes], part_size: int, in_flight: int = 3, full_at: int = 0
+) -> tuple[FakeStore, PartWriter, bytes]:
     store = FakeStore(Faults())
     store.full_at = full_at
     writer = PartWriter(store, URI, Stored(0, part_size), in_flight, Timings())
@@ -35,8 +37,14 @@ def cut(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @settings(max_examples=60)
-@given(data=st.binary(min_size=1, max_size=400), cuts=st.lists(st.integers(0, 10_000), max_size=30), part_size=st.integers(1, 97))
-async def test_any_chunking_gives_the_same_parts(data: bytes, cuts: list[int], part_size: int) -> None:
+@given(
+    data=st.binary(min_size=1, max_size=400),
+    cuts=st.lists(st.integers(0, 10_000), max_size=30),
+    part_size=st.integers(1, 97),
+)
+async def test_any_chunking_gives_the_same_parts(
+    data: bytes, cuts: list[int], part_size: int
+) -> None:
     store, writer, sha256 = await written(cut(data, cuts), part_size)
     assert sha256 == hashlib.sha256(data).digest()
     assert writer.size == len(data)
@@ -75,7 +83,9 @@ async def test_a_failed_part_ends_the_group_while_it_waits_for_bytes() -> None:
 
     with pytest.raises(ExceptionGroup) as failures:
         await write_and_wait()
-    assert [str(failure) for failure in failures.value.exceptions] == ["STORAGE_UNAVAILABLE: put_part failed as planned"]
+    assert [str(failure) for failure in failures.value.exceptions] == [
+        "STORAGE_UNAVAILABLE: put_part failed as planned"
+    ]
 
 
 async def test_the_id_of_a_multipart_is_known_even_if_the_opening_was_interrupted() -> None:

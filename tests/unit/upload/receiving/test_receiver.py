@@ -1,4 +1,6 @@
-"""Every way in which a stream can end: what becomes of the task, and that a bad end leaves nothing."""
+"""Every way in which a stream can end: what becomes of the task, and that a bad end leaves
+nothing.
+"""
 
 import asyncio
 import hashlib
@@ -21,7 +23,11 @@ from tests.unit.upload.fakes import PART, Fault, Faults, World, silent, steps
 
 DATA = bytes(range(256)) * (PART // 64)  # Four parts.
 SMALL = b"date,amount\n2026-01-01,3\n"
-REJECTED, CANCELLED, FAILED = TaskState.TASK_STATE_REJECTED, TaskState.TASK_STATE_CANCELLED, TaskState.TASK_STATE_FAILED
+REJECTED, CANCELLED, FAILED = (
+    TaskState.TASK_STATE_REJECTED,
+    TaskState.TASK_STATE_CANCELLED,
+    TaskState.TASK_STATE_FAILED,
+)
 
 
 def chunks(data: bytes, size: int = 1024 * 1024) -> list[Step]:
@@ -32,13 +38,17 @@ def finish(data: bytes | None = None) -> Finish:
     return Finish(None, b"") if data is None else Finish(len(data), hashlib.sha256(data).digest())
 
 
-async def refused(world: World, task: Task, stream: AsyncIterator[Step], at: Receiver | None = None) -> SluiceError:
+async def refused(
+    world: World, task: Task, stream: AsyncIterator[Step], at: Receiver | None = None
+) -> SluiceError:
     with pytest.raises(SluiceError) as refusal:
         await (at or world.receiver).receive(stream)
     return refusal.value
 
 
-async def ends(world: World, task: Task, stream: AsyncIterator[Step], state: "TaskState.ValueType", code: str) -> SluiceError:
+async def ends(
+    world: World, task: Task, stream: AsyncIterator[Step], state: "TaskState.ValueType", code: str
+) -> SluiceError:
     """The stream is refused with the code, the task has ended with it, and nothing is left."""
     refusal = await refused(world, task, stream)
     ended = world.tasks.tasks[task.task_id]
@@ -52,7 +62,11 @@ async def test_a_whole_file_is_stored(data: bytes) -> None:
     world = World()
     task = await world.create(size=len(data), sha256=hashlib.sha256(data).digest())
     done = await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(data), finish(data)))
-    assert (done.state, done.file_size, done.sha256) == (TaskState.TASK_STATE_UPLOADED, len(data), hashlib.sha256(data).digest())
+    assert (done.state, done.file_size, done.sha256) == (
+        TaskState.TASK_STATE_UPLOADED,
+        len(data),
+        hashlib.sha256(data).digest(),
+    )
     assert world.store.objects == {task.file_uri: data}
     assert not world.store.multiparts
 
@@ -113,7 +127,9 @@ async def test_a_file_that_is_too_long_is_cut_off_at_the_limit(limit: int) -> No
     world = World(max_file_size_bytes=limit)
     task = await world.create()
     # The stream would go on for ever: it is cut off without being read to its end.
-    refusal = await ends(world, task, silent(Header(task.task_id, 0), *chunks(DATA)), REJECTED, "FILE_TOO_LARGE")
+    refusal = await ends(
+        world, task, silent(Header(task.task_id, 0), *chunks(DATA)), REJECTED, "FILE_TOO_LARGE"
+    )
     assert refusal.metadata == {"limit_bytes": str(limit)}
 
 
@@ -128,7 +144,13 @@ async def test_a_file_of_exactly_the_limit_is_taken() -> None:
 async def test_a_finish_that_does_not_fit_is_refused(data: bytes, wrong: Finish) -> None:
     world = World()
     task = await world.create()
-    await ends(world, task, steps(Header(task.task_id, 0), *chunks(data), wrong), REJECTED, "CHECKSUM_MISMATCH")
+    await ends(
+        world,
+        task,
+        steps(Header(task.task_id, 0), *chunks(data), wrong),
+        REJECTED,
+        "CHECKSUM_MISMATCH",
+    )
     assert "complete_multipart" not in world.faults.calls
     assert "put" not in world.faults.calls
 
@@ -137,7 +159,13 @@ async def test_a_finish_that_does_not_fit_is_refused(data: bytes, wrong: Finish)
 async def test_what_was_announced_at_the_creation_is_checked(announced: dict[str, object]) -> None:
     world = World()
     task = await world.create(**announced)
-    await ends(world, task, steps(Header(task.task_id, 0), *chunks(SMALL), finish()), REJECTED, "CHECKSUM_MISMATCH")
+    await ends(
+        world,
+        task,
+        steps(Header(task.task_id, 0), *chunks(SMALL), finish()),
+        REJECTED,
+        "CHECKSUM_MISMATCH",
+    )
 
 
 async def test_a_chunk_with_its_checksum_is_taken_and_a_damaged_one_refused() -> None:
@@ -148,7 +176,13 @@ async def test_a_chunk_with_its_checksum_is_taken_and_a_damaged_one_refused() ->
     world = World()
     task = await world.create()
     damaged = Chunk(SMALL[:-1] + b"x", good.crc32c)
-    refusal = await ends(world, task, steps(Header(task.task_id, 0), good, damaged, finish()), REJECTED, "CHECKSUM_MISMATCH")
+    refusal = await ends(
+        world,
+        task,
+        steps(Header(task.task_id, 0), good, damaged, finish()),
+        REJECTED,
+        "CHECKSUM_MISMATCH",
+    )
     assert f"from byte {len(SMALL)} on" in refusal.problem.message
 
 
@@ -156,8 +190,16 @@ async def test_a_chunk_with_its_checksum_is_taken_and_a_damaged_one_refused() ->
 async def test_an_abort_ends_the_task_with_its_problem(data: bytes) -> None:
     world = World()
     task = await world.create()
-    problem = errors.problem(ErrorReason.ERROR_REASON_SECOND_FILE, "A second file came.", value="b.csv")
-    refusal = await ends(world, task, steps(Header(task.task_id, 0), *chunks(data), Abort(problem)), REJECTED, "SECOND_FILE")
+    problem = errors.problem(
+        ErrorReason.ERROR_REASON_SECOND_FILE, "A second file came.", value="b.csv"
+    )
+    refusal = await ends(
+        world,
+        task,
+        steps(Header(task.task_id, 0), *chunks(data), Abort(problem)),
+        REJECTED,
+        "SECOND_FILE",
+    )
     assert refusal.problem == world.tasks.tasks[task.task_id].problem == problem
 
 
@@ -172,21 +214,34 @@ async def test_a_stream_without_finish_is_cancelled(data: bytes) -> None:
 async def test_a_silent_client_is_cut_off(data: bytes) -> None:
     world = World(upload_idle_timeout_s=0.05)
     task = await world.create()
-    await ends(world, task, silent(Header(task.task_id, 0), *chunks(data)), CANCELLED, "UPLOAD_STALLED")
+    await ends(
+        world, task, silent(Header(task.task_id, 0), *chunks(data)), CANCELLED, "UPLOAD_STALLED"
+    )
 
 
 async def test_a_second_header_is_refused() -> None:
     world = World()
     task = await world.create()
     header = Header(task.task_id, 0)
-    await ends(world, task, steps(header, *chunks(SMALL), header, finish()), REJECTED, "REQUEST_INVALID")
+    await ends(
+        world, task, steps(header, *chunks(SMALL), header, finish()), REJECTED, "REQUEST_INVALID"
+    )
 
 
-@pytest.mark.parametrize("first", [Chunk(b"x", None), Finish(None, b""), Abort(errors.problem(ErrorReason.ERROR_REASON_FILE_EMPTY, ""))])
+@pytest.mark.parametrize(
+    "first",
+    [
+        Chunk(b"x", None),
+        Finish(None, b""),
+        Abort(errors.problem(ErrorReason.ERROR_REASON_FILE_EMPTY, "")),
+    ],
+)
 async def test_the_header_comes_first(first: Step) -> None:
     world = World()
     task = await world.create()
-    assert (await refused(world, task, steps(first, Header(task.task_id, 0)))).code == "REQUEST_INVALID"
+    assert (
+        await refused(world, task, steps(first, Header(task.task_id, 0)))
+    ).code == "REQUEST_INVALID"
     assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
 
 
@@ -198,31 +253,43 @@ async def test_a_wrong_offset_is_refused_with_the_right_one() -> None:
     assert await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(SMALL), finish()))
 
 
-@pytest.mark.parametrize("state", [TaskState.TASK_STATE_UPLOADED, TaskState.TASK_STATE_SUCCEEDED, TaskState.TASK_STATE_CANCELLED])
+@pytest.mark.parametrize(
+    "state",
+    [TaskState.TASK_STATE_UPLOADED, TaskState.TASK_STATE_SUCCEEDED, TaskState.TASK_STATE_CANCELLED],
+)
 async def test_a_closed_upload_takes_no_bytes(state: "TaskState.ValueType") -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].state = state
-    assert (await refused(world, task, steps(Header(task.task_id, 0), *chunks(SMALL), finish()))).code == "UPLOAD_CLOSED"
+    assert (
+        await refused(world, task, steps(Header(task.task_id, 0), *chunks(SMALL), finish()))
+    ).code == "UPLOAD_CLOSED"
     assert world.nothing_is_stored()
 
 
 async def test_an_unknown_upload_is_refused() -> None:
     world = World()
     task = await world.create()
-    assert (await refused(world, task, steps(Header("00000000-0000-0000-0000-000000000000", 0)))).code == "TASK_NOT_FOUND"
+    assert (
+        await refused(world, task, steps(Header("00000000-0000-0000-0000-000000000000", 0)))
+    ).code == "TASK_NOT_FOUND"
 
 
 async def test_a_newer_writer_takes_over_and_begins_anew() -> None:
     world = World()
     task = await world.create()
-    receiving = asyncio.create_task(world.receiver.receive(silent(Header(task.task_id, 0), *chunks(DATA[PART:]))))
+    receiving = asyncio.create_task(
+        world.receiver.receive(silent(Header(task.task_id, 0), *chunks(DATA[PART:])))
+    )
     await world.tasks.reported.wait()
     done = await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(DATA), finish(DATA)))
     with pytest.raises(SluiceError) as replaced:
         await receiving
     assert replaced.value.code == "WRITER_REPLACED"
-    assert (done.state, done.sha256) == (TaskState.TASK_STATE_UPLOADED, hashlib.sha256(DATA).digest())
+    assert (done.state, done.sha256) == (
+        TaskState.TASK_STATE_UPLOADED,
+        hashlib.sha256(DATA).digest(),
+    )
     assert world.store.objects == {task.file_uri: DATA}
     assert not world.store.multiparts
 
@@ -261,7 +328,9 @@ async def test_a_writer_that_ends_badly_leaves_nothing_of_the_one_that_it_replac
     async def older() -> AsyncIterator[Step]:
         for step in (Header(task.task_id, 0), *chunks(SMALL)):
             yield step
-        receiving.append(asyncio.create_task(refused(world, task, newer(), at=world.new_receiver())))
+        receiving.append(
+            asyncio.create_task(refused(world, task, newer(), at=world.new_receiver()))
+        )
         await newer_is_there.wait()
         yield finish(SMALL)
 
@@ -276,7 +345,9 @@ async def test_a_writer_that_ends_badly_leaves_nothing_of_the_one_that_it_replac
 async def test_more_uploads_than_allowed_are_refused_and_ended() -> None:
     world = World(max_concurrent_uploads=1)
     running, late = await world.create(request_id="a"), await world.create(request_id="b")
-    receiving = asyncio.create_task(world.receiver.receive(silent(Header(running.task_id, 0), *chunks(DATA))))
+    receiving = asyncio.create_task(
+        world.receiver.receive(silent(Header(running.task_id, 0), *chunks(DATA)))
+    )
     await world.tasks.reported.wait()
     with pytest.raises(SluiceError) as early:
         await world.create(request_id="c")
@@ -300,7 +371,9 @@ async def test_a_task_that_is_cancelled_meanwhile_stops_the_stream() -> None:
         yield Header(task.task_id, 0)
         cancelled = world.tasks.tasks[task.task_id]
         cancelled.state = TaskState.TASK_STATE_CANCELLED
-        cancelled.problem.CopyFrom(errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "Cancelled by a person."))
+        cancelled.problem.CopyFrom(
+            errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "Cancelled by a person.")
+        )
         for chunk in chunks(DATA):
             yield chunk
         await asyncio.Event().wait()
@@ -328,7 +401,9 @@ async def test_a_task_that_is_cancelled_just_before_the_completion_leaves_no_obj
 async def test_a_broken_connection_while_the_process_stops_is_not_the_clients_fault() -> None:
     world = World()
     task = await world.create()
-    receiving = asyncio.create_task(world.receiver.receive(silent(Header(task.task_id, 0), *chunks(DATA))))
+    receiving = asyncio.create_task(
+        world.receiver.receive(silent(Header(task.task_id, 0), *chunks(DATA)))
+    )
     await world.tasks.reported.wait()
     world.receiver.stop()
     receiving.cancel()
@@ -339,7 +414,9 @@ async def test_a_broken_connection_while_the_process_stops_is_not_the_clients_fa
     assert world.nothing_is_stored()
 
 
-async def test_an_unexpected_fault_fails_the_task_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_fault_fails_the_task_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World()
     task = await world.create()
 

@@ -1,4 +1,6 @@
-"""Uploads that are kept: whatever breaks, what was acknowledged is there, and the file that comes out is the file that went in."""
+"""Uploads that are kept: whatever breaks, what was acknowledged is there, and the file that comes
+out is the file that went in.
+"""
 
 import asyncio
 import hashlib
@@ -31,7 +33,9 @@ async def committed(world: World, task: Task) -> int:
 
 def part_of(task: Task, start: int, end: int, last: Step | None, data: bytes = DATA) -> list[Step]:
     size = 700_001
-    pieces: list[Step] = [Chunk(data[at : min(at + size, end)], None) for at in range(start, end, size)]
+    pieces: list[Step] = [
+        Chunk(data[at : min(at + size, end)], None) for at in range(start, end, size)
+    ]
     return [Header(task.task_id, start), *pieces, *([last] if last else [])]
 
 
@@ -45,10 +49,14 @@ def is_whole(world: World, task: Task, data: bytes = DATA) -> bool:
     return world.store.objects == {task.file_uri: data} and not world.store.multiparts
 
 
-@pytest.mark.parametrize("cut", [1, 2 * MIB, PART - 1, PART, PART + 1, 2 * PART, 3 * PART + 17, len(DATA) - 1])
+@pytest.mark.parametrize(
+    "cut", [1, 2 * MIB, PART - 1, PART, PART + 1, 2 * PART, 3 * PART + 17, len(DATA) - 1]
+)
 @pytest.mark.parametrize("last", [Pause(), None], ids=["paused", "broken"])
 @pytest.mark.parametrize("size", [len(DATA), None], ids=["announced", "unknown"])
-async def test_an_upload_goes_on_at_the_byte_where_it_stopped(cut: int, last: Step | None, size: int | None) -> None:
+async def test_an_upload_goes_on_at_the_byte_where_it_stopped(
+    cut: int, last: Step | None, size: int | None
+) -> None:
     world = World()
     task = await resumable(world, size=size)
     if last:
@@ -58,9 +66,12 @@ async def test_an_upload_goes_on_at_the_byte_where_it_stopped(cut: int, last: St
         assert await code_of(world, steps(*part_of(task, 0, cut, last))) == "CLIENT_GONE"
     assert world.tasks.tasks[task.task_id].state == PENDING
     assert await committed(world, task) == cut
-    done = await world.receiver.receive(steps(*part_of(task, cut, len(DATA), Finish(len(DATA), hashlib.sha256(DATA).digest()))))
+    done = await world.receiver.receive(
+        steps(*part_of(task, cut, len(DATA), Finish(len(DATA), hashlib.sha256(DATA).digest())))
+    )
     assert (done.state, done.file_size) == (UPLOADED, len(DATA))
-    # Said by the client, and to be checked by validation, where this process has not seen every byte.
+    # Said by the client, and to be checked by validation, where this process has not seen every
+    # byte.
     assert done.sha256 == hashlib.sha256(DATA).digest()
     assert is_whole(world, task)
 
@@ -68,7 +79,9 @@ async def test_an_upload_goes_on_at_the_byte_where_it_stopped(cut: int, last: St
 async def test_a_call_that_is_cancelled_keeps_what_has_arrived() -> None:
     world = World()
     task = await resumable(world)
-    receiving = asyncio.create_task(world.receiver.receive(silent(*part_of(task, 0, len(DATA), None))))
+    receiving = asyncio.create_task(
+        world.receiver.receive(silent(*part_of(task, 0, len(DATA), None)))
+    )
     await world.tasks.reported.wait()
     receiving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -82,7 +95,9 @@ async def test_a_call_that_is_cancelled_keeps_what_has_arrived() -> None:
 async def test_a_newer_writer_waits_for_the_older_and_is_told_where_to_go_on() -> None:
     world = World()
     task = await resumable(world)
-    first = asyncio.create_task(world.receiver.receive(silent(*part_of(task, 0, 3 * PART + MIB, None))))
+    first = asyncio.create_task(
+        world.receiver.receive(silent(*part_of(task, 0, 3 * PART + MIB, None)))
+    )
     await world.tasks.reported.wait()
     with pytest.raises(SluiceError) as mismatch:
         await world.receiver.receive(steps(*part_of(task, 0, len(DATA), Finish(None, b""))))
@@ -102,7 +117,9 @@ async def test_a_wrong_offset_changes_nothing(offset: int) -> None:
     task = await resumable(world)
     await world.receiver.receive(steps(*part_of(task, 0, 3 * PART - 1, Pause())))
     with pytest.raises(SluiceError) as mismatch:
-        await world.receiver.receive(steps(Header(task.task_id, offset), Chunk(b"x", None), Pause()))
+        await world.receiver.receive(
+            steps(Header(task.task_id, offset), Chunk(b"x", None), Pause())
+        )
     assert mismatch.value.metadata == {"expected_offset": str(3 * PART - 1)}
     assert await committed(world, task) == 3 * PART - 1
 
@@ -139,7 +156,10 @@ async def test_giving_up_leaves_nothing() -> None:
     await world.receiver.receive(steps(*part_of(task, 0, 2 * PART + 5, Pause())))
     await world.uploads.abort(task.task_id)
     assert world.nothing_is_stored()
-    assert await code_of(world, steps(*part_of(task, 2 * PART + 5, len(DATA), Finish(None, b"")))) == "UPLOAD_CLOSED"
+    assert (
+        await code_of(world, steps(*part_of(task, 2 * PART + 5, len(DATA), Finish(None, b""))))
+        == "UPLOAD_CLOSED"
+    )
 
 
 async def test_an_expired_upload_is_swept_away_and_says_so() -> None:
@@ -160,13 +180,17 @@ async def test_a_tail_without_its_task_is_swept_away() -> None:
     world.tasks.tasks[gone.task_id].state = TaskState.TASK_STATE_CANCELLED
     world.tasks.idle_s = 0
     await world.sweeper.sweep()
-    assert [uri.partition(TAILS)[2].partition("/")[0] for uri in world.store.objects] == [kept.task_id]
+    assert [uri.partition(TAILS)[2].partition("/")[0] for uri in world.store.objects] == [
+        kept.task_id
+    ]
 
 
 @pytest.mark.parametrize("fault", ["before", "after", "outage"])
 @pytest.mark.parametrize("data", [SMALL, DATA[: 2 * PART + MIB]], ids=["small", "multipart"])
 async def test_whichever_call_fails_the_file_comes_out_whole(fault: str, data: bytes) -> None:
-    """The client does what sluice_client does: asks where to go on, and goes on, until it is done."""
+    """The client does what sluice_client does: asks where to go on, and goes on, until it is
+    done.
+    """
     at, struck = 0, True
     while struck:
         at += 1
@@ -180,7 +204,11 @@ async def test_whichever_call_fails_the_file_comes_out_whole(fault: str, data: b
                 if task.state == UPLOADED:
                     break
                 last = Finish(len(data), b"") if start >= middle else Pause()
-                await world.receiver.receive(steps(*part_of(task, start, len(data) if start >= middle else middle, last, data)))
+                await world.receiver.receive(
+                    steps(
+                        *part_of(task, start, len(data) if start >= middle else middle, last, data)
+                    )
+                )
             except SluiceError:
                 if world.faults.fault == "outage":
                     world.faults.at = 0 if world.faults.struck else world.faults.at
@@ -201,7 +229,11 @@ async def test_parts_of_another_size_setting_are_gone_on_with() -> None:
     task = await resumable(before)
     await before.receiver.receive(steps(*part_of(task, 0, 3 * PART, Pause())))
     after = World(part_size_bytes=PART)
-    after.store.objects, after.store.multiparts, after.tasks.tasks = before.store.objects, before.store.multiparts, before.tasks.tasks
+    after.store.objects, after.store.multiparts, after.tasks.tasks = (
+        before.store.objects,
+        before.store.multiparts,
+        before.tasks.tasks,
+    )
     assert await committed(after, task) == 3 * PART
     await after.receiver.receive(steps(*part_of(task, 3 * PART, len(DATA), Finish(len(DATA), b""))))
     assert is_whole(after, task)

@@ -57,7 +57,9 @@ class Live:
         self.running = asyncio.create_task(world.receiver.receive(aiter(self.line)))
 
     @classmethod
-    async def begun(cls, mode: "UploadMode.ValueType", size: int = len(DATA), sent: int = CUT) -> "Live":
+    async def begun(
+        cls, mode: "UploadMode.ValueType", size: int = len(DATA), sent: int = CUT
+    ) -> "Live":
         world = World()
         live = cls(world, await world.create(upload_mode=mode, size=size))
         live.line.send(Header(live.task.task_id, 0), Chunk(DATA[:sent], None))
@@ -105,8 +107,12 @@ async def test_who_brings_no_byte_of_the_right_place_does_not_touch_a_live_uploa
     assert await live.is_received_whole()
 
 
-@pytest.mark.parametrize(("given", "code"), [(Finish(None, b""), "STATE_CONFLICT"), (ABORT, "SECOND_FILE")])
-async def test_an_end_without_a_byte_does_not_end_what_another_stream_sends(given: Step, code: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "code"), [(Finish(None, b""), "STATE_CONFLICT"), (ABORT, "SECOND_FILE")]
+)
+async def test_an_end_without_a_byte_does_not_end_what_another_stream_sends(
+    given: Step, code: str
+) -> None:
     live = await Live.begun(RESUMABLE)
     with pytest.raises(SluiceError) as refused:
         await live.world.receiver.receive(steps(Header(live.task.task_id, PART), given))
@@ -132,7 +138,9 @@ async def test_a_pause_without_a_byte_tells_what_is_stored(at: At) -> None:
 
 @PROCESSES
 @pytest.mark.parametrize(("mode", "offset"), [(ONE_SHOT, 0), (RESUMABLE, PART)])
-async def test_a_silent_stream_that_goes_away_does_not_touch_a_live_upload(at: At, mode: "UploadMode.ValueType", offset: int) -> None:
+async def test_a_silent_stream_that_goes_away_does_not_touch_a_live_upload(
+    at: At, mode: "UploadMode.ValueType", offset: int
+) -> None:
     live = await Live.begun(mode)
     asking = asyncio.create_task(at(live).receive(silent(Header(live.task.task_id, offset))))
     await quiet()
@@ -188,10 +196,17 @@ async def test_what_is_stored_whole_can_be_finished_while_a_stream_is_open() -> 
 
 async def test_the_newest_stream_with_bytes_wins_over_those_that_wait() -> None:
     live = await Live.begun(ONE_SHOT)
-    waiting = [asyncio.create_task(live.world.receiver.receive(silent(Header(live.task.task_id, 0)))) for _ in range(3)]
+    waiting = [
+        asyncio.create_task(live.world.receiver.receive(silent(Header(live.task.task_id, 0))))
+        for _ in range(3)
+    ]
     await quiet()
-    done = await live.world.receiver.receive(steps(Header(live.task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b"")))
-    ended: Awaitable[list[Task | BaseException]] = asyncio.gather(live.running, *waiting, return_exceptions=True)
+    done = await live.world.receiver.receive(
+        steps(Header(live.task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b""))
+    )
+    ended: Awaitable[list[Task | BaseException]] = asyncio.gather(
+        live.running, *waiting, return_exceptions=True
+    )
     codes = [found.code for found in await ended if isinstance(found, SluiceError)]
     assert (done.state, len(codes)) == (UPLOADED, 4)
     assert set(codes) <= {"WRITER_REPLACED", "UPLOAD_CLOSED"}

@@ -10,7 +10,13 @@ from services.upload.receiving import tee as tee_module
 from services.upload.receiving.steps import Chunk, Finish, Header, Pause, Step
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
-from sluice.validation.v1.validation_pb2 import EarlyFinding, EarlyVerdict, InspectRequest, InspectResponse, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    EarlyFinding,
+    EarlyVerdict,
+    InspectRequest,
+    InspectResponse,
+    Verdict,
+)
 from tests.unit.upload.fakes import World, steps
 
 CHUNK = 64 * 1024
@@ -29,7 +35,9 @@ class Reader:
         self.found = asyncio.Event()
         self.ended = asyncio.Event()
 
-    async def inspect(self, messages: AsyncIterator[InspectRequest]) -> AsyncGenerator[InspectResponse, None]:
+    async def inspect(
+        self, messages: AsyncIterator[InspectRequest]
+    ) -> AsyncGenerator[InspectResponse, None]:
         self.calls += 1
         try:
             if self.refuses:
@@ -70,7 +78,9 @@ async def test_every_byte_is_handed_over_and_then_the_end() -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create()
-    done = await world.receiver.receive(slowly(Header(task.task_id, 0), *chunks(DATA), Finish(None, b"")))
+    done = await world.receiver.receive(
+        slowly(Header(task.task_id, 0), *chunks(DATA), Finish(None, b""))
+    )
     await reader.ended.wait()
     assert done.state == TaskState.TASK_STATE_UPLOADED
     header = reader.messages[0].header
@@ -101,17 +111,27 @@ async def test_a_small_file_is_not() -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create()
-    await world.receiver.receive(slowly(Header(task.task_id, 0), *chunks(DATA[: tee_module.FROM_BYTES - 1]), Finish(None, b"")))
+    await world.receiver.receive(
+        slowly(
+            Header(task.task_id, 0), *chunks(DATA[: tee_module.FROM_BYTES - 1]), Finish(None, b"")
+        )
+    )
     assert reader.calls == 0
 
 
-@pytest.mark.parametrize("reader", [Reader(takes=1), Reader(refuses=True)], ids=["stands still", "refuses"])
-async def test_a_validation_that_does_not_keep_up_delays_nothing(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "reader", [Reader(takes=1), Reader(refuses=True)], ids=["stands still", "refuses"]
+)
+async def test_a_validation_that_does_not_keep_up_delays_nothing(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tee_module, "WAITING_BYTES", tee_module.FROM_BYTES)
     world = World(validation=reader)
     task = await world.create()
     async with asyncio.timeout(10):
-        done = await world.receiver.receive(slowly(Header(task.task_id, 0), *chunks(DATA + DATA), Finish(None, b"")))
+        done = await world.receiver.receive(
+            slowly(Header(task.task_id, 0), *chunks(DATA + DATA), Finish(None, b""))
+        )
         await reader.ended.wait()
     assert done.state == TaskState.TASK_STATE_UPLOADED
     assert world.store.objects[task.file_uri] == DATA + DATA
@@ -129,7 +149,9 @@ async def test_a_fast_line_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
         world = World(validation=reader)
         task = await world.create()
 
-        async def arriving(task_id: str = task.task_id, bytes_per_s: float = bytes_per_s) -> AsyncIterator[Step]:
+        async def arriving(
+            task_id: str = task.task_id, bytes_per_s: float = bytes_per_s
+        ) -> AsyncIterator[Step]:
             nonlocal now
             yield Header(task_id, 0)
             for chunk in chunks(DATA + DATA):
@@ -153,7 +175,9 @@ async def test_a_pause_ends_it_and_what_goes_on_later_is_not_handed_over() -> No
     await reader.ended.wait()
     assert not reader.finished
     handed = len(reader.messages)
-    done = await world.receiver.receive(steps(Header(task.task_id, paused.received_size), *chunks(DATA), Finish(None, b"")))
+    done = await world.receiver.receive(
+        steps(Header(task.task_id, paused.received_size), *chunks(DATA), Finish(None, b""))
+    )
     assert done.state == TaskState.TASK_STATE_UPLOADED
     assert (reader.calls, len(reader.messages)) == (1, handed)
 
@@ -183,7 +207,9 @@ async def test_all_end_with_the_service() -> None:
     reader = Reader(takes=1)
     world = World(validation=reader)
     task = await world.create()
-    running = asyncio.create_task(world.receiver.receive(slowly(Header(task.task_id, 0), *chunks(DATA), Finish(None, b""))))
+    running = asyncio.create_task(
+        world.receiver.receive(slowly(Header(task.task_id, 0), *chunks(DATA), Finish(None, b"")))
+    )
     await running
     await world.tees.close()
     assert reader.ended.is_set()

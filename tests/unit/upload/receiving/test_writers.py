@@ -8,7 +8,13 @@ import pytest
 
 from services.common.errors import SluiceError
 from services.upload.receiving import writers as writers_module
-from services.upload.receiving.admission import MAX_JUDGED, RETRY_AFTER_S, Admission, Share, too_many
+from services.upload.receiving.admission import (
+    MAX_JUDGED,
+    RETRY_AFTER_S,
+    Admission,
+    Share,
+    too_many,
+)
 from services.upload.receiving.steps import Chunk, Step
 from services.upload.receiving.writers import Writer, Writers
 
@@ -114,7 +120,9 @@ async def test_a_stream_that_only_waits_has_the_turn_once_the_other_has_left() -
         ("same", 0, ""),
     ],
 )
-def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(client: str, size: int, refused: str) -> None:
+def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(
+    client: str, size: int, refused: str
+) -> None:
     admission = Admission(Share(3, 100), Share(2, 50))
     admission.take("same", 40).received = 3
     if not refused:

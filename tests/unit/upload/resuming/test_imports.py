@@ -1,4 +1,6 @@
-"""Importing a file that lies in a bucket: what is allowed, and what is left when something fails."""
+"""Importing a file that lies in a bucket: what is allowed, and what is left when something
+fails.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -40,7 +42,12 @@ async def test_a_file_is_copied_to_where_uploads_lie() -> None:
     made = world()
     task, created = await take(made)
     assert created
-    assert (task.state, task.filename, task.file_size, task.client) == (TaskState.TASK_STATE_UPLOADED, "Sales.csv", len(DATA), "10.0.0.1")
+    assert (task.state, task.filename, task.file_size, task.client) == (
+        TaskState.TASK_STATE_UPLOADED,
+        "Sales.csv",
+        len(DATA),
+        "10.0.0.1",
+    )
     assert task.file_uri.startswith("s3://bucket/uploads/sales/Sales_")
     assert made.store.objects == {SOURCE: DATA, task.file_uri: DATA}
     again, created = await take(made)
@@ -61,7 +68,9 @@ async def test_a_file_is_copied_to_where_uploads_lie() -> None:
         ({"datasource": "no blanks"}, "DATASOURCE_NAME_INVALID"),
     ],
 )
-async def test_what_is_wrong_is_told_before_a_task_is_made(changes: dict[str, Any], code: str) -> None:
+async def test_what_is_wrong_is_told_before_a_task_is_made(
+    changes: dict[str, Any], code: str
+) -> None:
     made = world()
     with pytest.raises(SluiceError) as refused:
         await take(made, **changes)
@@ -69,7 +78,10 @@ async def test_what_is_wrong_is_told_before_a_task_is_made(changes: dict[str, An
     assert not made.tasks.tasks
 
 
-@pytest.mark.parametrize(("settings", "data", "code"), [({"max_file_size_bytes": 5}, DATA, "FILE_TOO_LARGE"), ({}, b"", "FILE_EMPTY")])
+@pytest.mark.parametrize(
+    ("settings", "data", "code"),
+    [({"max_file_size_bytes": 5}, DATA, "FILE_TOO_LARGE"), ({}, b"", "FILE_EMPTY")],
+)
 async def test_sizes_are_looked_at_first(settings: dict[str, Any], data: bytes, code: str) -> None:
     made = world(**settings)
     made.store.objects[SOURCE] = data
@@ -100,7 +112,9 @@ async def test_whichever_call_fails_the_file_is_there_whole_or_not_at_all(fault:
         for _ in range(3):
             await made.sweeper.sweep()
         tasks = list(made.tasks.tasks.values())
-        kept = {task.file_uri: DATA for task in tasks if task.state == TaskState.TASK_STATE_UPLOADED}
+        kept = {
+            task.file_uri: DATA for task in tasks if task.state == TaskState.TASK_STATE_UPLOADED
+        }
         assert made.store.objects == {SOURCE: DATA, **kept}, faults.calls
         assert all(task.state != TaskState.TASK_STATE_PENDING for task in tasks)
         faults.at = at
@@ -139,7 +153,10 @@ async def test_imports_that_come_together_take_no_more_than_their_limit(
     settings: dict[str, Any], clients: int, most: int, text: str
 ) -> None:
     made = Slow(**settings)
-    asked = [asyncio.create_task(take(made, request_id=f"r{n}", client=f"10.0.0.{n % clients}")) for n in range(20)]
+    asked = [
+        asyncio.create_task(take(made, request_id=f"r{n}", client=f"10.0.0.{n % clients}"))
+        for n in range(20)
+    ]
     while sum(each.done() for each in asked) < 20 - most or made.copies < most:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert made.copies == most

@@ -16,8 +16,15 @@ async def test_a_new_upload_is_a_pending_task_with_the_original_name() -> None:
         upload_mode=UploadMode.UPLOAD_MODE_UNSPECIFIED,
         load_mode=LoadMode.LOAD_MODE_UNSPECIFIED,
     )
-    assert (task.state, task.filename, task.file_size) == (TaskState.TASK_STATE_PENDING, "../Umsätze\u202e 2026.CSV", 7)
-    assert (task.upload_mode, task.load_mode) == (UploadMode.UPLOAD_MODE_ONE_SHOT, LoadMode.LOAD_MODE_APPEND)
+    assert (task.state, task.filename, task.file_size) == (
+        TaskState.TASK_STATE_PENDING,
+        "../Umsätze\u202e 2026.CSV",
+        7,
+    )
+    assert (task.upload_mode, task.load_mode) == (
+        UploadMode.UPLOAD_MODE_ONE_SHOT,
+        LoadMode.LOAD_MODE_APPEND,
+    )
     assert task.file_uri.startswith("s3://bucket/uploads/sales/Umsatze_2026_")
     assert task.file_uri.endswith(f"_{task.task_id[:8]}.csv")
 
@@ -36,7 +43,9 @@ async def test_the_same_request_gives_the_same_upload() -> None:
         ({"size": 500 * 1024 * 1024 + 1}, "FILE_TOO_LARGE"),
     ],
 )
-async def test_what_is_wrong_is_told_before_a_task_is_made(changes: dict[str, object], code: str) -> None:
+async def test_what_is_wrong_is_told_before_a_task_is_made(
+    changes: dict[str, object], code: str
+) -> None:
     world = World()
     with pytest.raises(SluiceError) as refusal:
         await world.create(**changes)
@@ -47,10 +56,15 @@ async def test_what_is_wrong_is_told_before_a_task_is_made(changes: dict[str, ob
 async def test_an_unfinished_upload_can_be_given_up_any_number_of_times() -> None:
     world = World()
     task = await world.create()
-    world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri, resumable=False)
+    world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(
+        task.file_uri, resumable=False
+    )
     for _ in range(2):
         ended = await world.uploads.abort(task.task_id)
-        assert (ended.state, errors.code_of(ended.problem.code)) == (TaskState.TASK_STATE_CANCELLED, "CANCELLED")
+        assert (ended.state, errors.code_of(ended.problem.code)) == (
+            TaskState.TASK_STATE_CANCELLED,
+            "CANCELLED",
+        )
         assert world.nothing_is_stored()
 
 
@@ -73,7 +87,10 @@ async def test_the_object_of_a_terminal_task_is_deleted_any_number_of_times() ->
         assert world.store.objects == {"s3://bucket/uploads/other.csv": b"y"}
 
 
-@pytest.mark.parametrize("state", [TaskState.TASK_STATE_PENDING, TaskState.TASK_STATE_VALIDATING, TaskState.TASK_STATE_CLEANING])
+@pytest.mark.parametrize(
+    "state",
+    [TaskState.TASK_STATE_PENDING, TaskState.TASK_STATE_VALIDATING, TaskState.TASK_STATE_CLEANING],
+)
 async def test_the_object_of_a_task_that_still_needs_it_stays(state: "TaskState.ValueType") -> None:
     world = World()
     task = await world.create()

@@ -12,13 +12,17 @@ from services.common import file_names
 from services.common.errors import SluiceError
 from services.upload.storing import names
 
-KEY = re.compile(r"uploads/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}/[A-Za-z0-9_-]{1,80}_\d+_[0-9a-f]{8}\.(csv|xlsx|xls)")
+KEY = re.compile(
+    r"uploads/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}/[A-Za-z0-9_-]{1,80}_\d+_[0-9a-f]{8}\.(csv|xlsx|xls)"
+)
 
 any_stem = st.text(max_size=400)
 any_extension = st.sampled_from([".csv", ".CSV", ".xlsx", ".XlsX", ".xls"])
 
 
-@given(stem=any_stem, extension=any_extension, task_id=st.uuids().map(str), epoch=st.integers(0, 2**40))
+@given(
+    stem=any_stem, extension=any_extension, task_id=st.uuids().map(str), epoch=st.integers(0, 2**40)
+)
 @example("../../etc/passwd", ".csv", str(uuid.uuid4()), 1)
 @example("..\\..\\boot", ".xls", str(uuid.uuid4()), 1)
 @example("a/../../b", ".csv", str(uuid.uuid4()), 1)
@@ -27,7 +31,9 @@ any_extension = st.sampled_from([".csv", ".CSV", ".xlsx", ".XlsX", ".xls"])
 @example("x" * 300, ".csv", str(uuid.uuid4()), 1)
 @example("📈📉", ".csv", str(uuid.uuid4()), 1)
 @example("", ".csv", str(uuid.uuid4()), 1)
-def test_every_file_name_gives_a_safe_key(stem: str, extension: str, task_id: str, epoch: int) -> None:
+def test_every_file_name_gives_a_safe_key(
+    stem: str, extension: str, task_id: str, epoch: int
+) -> None:
     key = names.object_key("sales", stem + extension, task_id, epoch)
     assert KEY.fullmatch(key)
     assert key.startswith("uploads/sales/")
@@ -58,7 +64,9 @@ def test_the_stem_reminds_of_the_name(filename: str, stem: str) -> None:
     assert names.safe_stem(filename) == stem
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("sales", True), ("eu_sales", True), ("Sales", False), ("sales2", False)])
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("sales", True), ("eu_sales", True), ("Sales", False), ("sales2", False)]
+)
 def test_an_allow_list_of_datasources(name: str, allowed: bool) -> None:
     names.check_datasource(name)
     if allowed:
@@ -70,12 +78,17 @@ def test_an_allow_list_of_datasources(name: str, allowed: bool) -> None:
     assert "sales, eu_*" in refused.value.problem.action
 
 
-@pytest.mark.parametrize("filename", ["a.csv", "a.CSV", "a.b.xlsx", "a.xls", "a.csv ", "a.csv\u200f"])
+@pytest.mark.parametrize(
+    "filename", ["a.csv", "a.CSV", "a.b.xlsx", "a.xls", "a.csv ", "a.csv\u200f"]
+)
 def test_a_supported_extension_is_found(filename: str) -> None:
     assert file_names.extension(filename) in {".csv", ".xlsx", ".xls"}
 
 
-@pytest.mark.parametrize("filename", ["a", "csv", "a.txt", "a.csv.exe", "a.xlsm", "a.csv/", "a.csv\0.exe", "a.xlsxx", "a.csv.gz"])
+@pytest.mark.parametrize(
+    "filename",
+    ["a", "csv", "a.txt", "a.csv.exe", "a.xlsm", "a.csv/", "a.csv\0.exe", "a.xlsxx", "a.csv.gz"],
+)
 def test_another_extension_is_refused(filename: str) -> None:
     with pytest.raises(SluiceError) as refusal:
         file_names.extension(filename)
@@ -87,7 +100,26 @@ def test_a_name_that_druid_takes(name: str) -> None:
     names.check_datasource(name)
 
 
-@pytest.mark.parametrize("name", ["", " ", ".a", "-a", "_a", "a b", "a/b", "../a", "ä", "a\n", "٣", "x" * 129, "a\0", 'a"b', "a;drop"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".a",
+        "-a",
+        "_a",
+        "a b",
+        "a/b",
+        "../a",
+        "ä",
+        "a\n",
+        "٣",
+        "x" * 129,
+        "a\0",
+        'a"b',
+        "a;drop",
+    ],
+)
 def test_a_name_that_druid_does_not_take(name: str) -> None:
     with pytest.raises(SluiceError) as refusal:
         names.check_datasource(name)

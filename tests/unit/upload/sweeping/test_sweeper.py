@@ -20,10 +20,15 @@ DATA = b"date,amount\n2026-01-01,3\n"
 async def test_an_abandoned_upload_is_ended_and_its_parts_are_freed() -> None:
     world = World()
     task = await world.create()
-    world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri, resumable=False)
+    world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(
+        task.file_uri, resumable=False
+    )
     await world.sweeper.sweep()
     ended = world.tasks.tasks[task.task_id]
-    assert (ended.state, errors.code_of(ended.problem.code)) == (TaskState.TASK_STATE_CANCELLED, "CLIENT_GONE")
+    assert (ended.state, errors.code_of(ended.problem.code)) == (
+        TaskState.TASK_STATE_CANCELLED,
+        "CLIENT_GONE",
+    )
     assert world.nothing_is_stored()
 
 
@@ -42,15 +47,22 @@ async def test_a_resumable_upload_is_left_alone_until_it_expires() -> None:
     assert world.nothing_is_stored()
 
 
-@pytest.mark.parametrize("state", [TaskState.TASK_STATE_CANCELLED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_UPLOADED])
-async def test_a_multipart_without_a_pending_task_is_aborted_and_objects_stay(state: "TaskState.ValueType") -> None:
+@pytest.mark.parametrize(
+    "state",
+    [TaskState.TASK_STATE_CANCELLED, TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_UPLOADED],
+)
+async def test_a_multipart_without_a_pending_task_is_aborted_and_objects_stay(
+    state: "TaskState.ValueType",
+) -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].state = state
     world.store.objects[task.file_uri] = b"kept"
     await world.store.open_multipart(task.file_uri, resumable=False)
     await world.store.open_multipart("s3://bucket/uploads/x/nobody.csv", resumable=False)
-    other = await world.store.open_multipart("s3://bucket/tasks/of-another-service", resumable=False)
+    other = await world.store.open_multipart(
+        "s3://bucket/tasks/of-another-service", resumable=False
+    )
     await world.sweeper.sweep()
     assert list(world.store.multiparts) == [("s3://bucket/tasks/of-another-service", other)]
     assert world.store.objects == {task.file_uri: b"kept"}
@@ -89,7 +101,9 @@ async def test_whichever_call_of_a_sweep_fails_the_next_sweeps_do_the_rest() -> 
         world = World()
         for request_id in ("a", "b"):
             task = await world.create(request_id=request_id)
-            world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(task.file_uri, resumable=False)
+            world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(
+                task.file_uri, resumable=False
+            )
             world.store.objects[task.file_uri] = b"x"
         world.faults.calls.clear()
         world.faults.at = at
@@ -100,7 +114,9 @@ async def test_whichever_call_of_a_sweep_fails_the_next_sweeps_do_the_rest() -> 
                 assert world.faults.struck
         struck = world.faults.struck and len(world.faults.calls) > at
         assert world.nothing_is_stored(), at
-        assert {task.state for task in world.tasks.tasks.values()} == {TaskState.TASK_STATE_CANCELLED}
+        assert {task.state for task in world.tasks.tasks.values()} == {
+            TaskState.TASK_STATE_CANCELLED
+        }
     assert at > 5
 
 
@@ -115,7 +131,9 @@ async def test_an_upload_that_is_stored_whole_is_finished_without_its_client() -
 
     world.tasks.complete = away  # type: ignore[method-assign,assignment]
     with pytest.raises(SluiceError):
-        await world.receiver.receive(steps(Header(task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b"")))
+        await world.receiver.receive(
+            steps(Header(task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b""))
+        )
     # As long as something was heard of it lately, its client may be about to finish it.
     world.tasks.complete = complete  # type: ignore[method-assign]
     world.tasks.idle_s = FINISH_AFTER_S - 1

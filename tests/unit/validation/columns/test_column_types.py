@@ -11,7 +11,10 @@ from tests.unit.validation.examining import LENIENT, Examine, Examined
 
 def table(values: Sequence[str], name: str = "value") -> bytes:
     """A table with a time, one column of interest and a filler."""
-    lines = [f"date;{name};filler", *(f"2024-01-{number % 28 + 1:02};{value};x" for number, value in enumerate(values))]
+    lines = [
+        f"date;{name};filler",
+        *(f"2024-01-{number % 28 + 1:02};{value};x" for number, value in enumerate(values)),
+    ]
     return "\n".join(lines).encode()
 
 
@@ -47,7 +50,9 @@ def column(examine: Examine, values: Sequence[str], name: str = "value") -> Colu
         (["", "NULL", "n/a", "#N/A"], "UNSPECIFIED", "STRING"),
     ],
 )
-def test_the_type_of_a_column(examine: Examine, values: list[str], type: str, load_type: str) -> None:
+def test_the_type_of_a_column(
+    examine: Examine, values: list[str], type: str, load_type: str
+) -> None:
     found = column(examine, values)
     assert ColumnType.Name(found.type) == f"COLUMN_TYPE_{type}", found.evidence
     assert LoadType.Name(found.load_type) == f"LOAD_TYPE_{load_type}"
@@ -66,7 +71,10 @@ def test_a_few_decimals_make_a_column_of_whole_numbers_decimal(examine: Examine)
 def test_one_leading_zero_among_names_of_one_length_makes_identifiers(examine: Examine) -> None:
     rare = int(2 / IDENTIFIER_SHARE)
     assert column(examine, ["77095"] * rare + ["02138"]).type == ColumnType.COLUMN_TYPE_IDENTIFIER
-    assert column(examine, [str(number) for number in range(rare)] + ["007"]).type == ColumnType.COLUMN_TYPE_INTEGER
+    assert (
+        column(examine, [str(number) for number in range(rare)] + ["007"]).type
+        == ColumnType.COLUMN_TYPE_INTEGER
+    )
 
 
 def with_misfits(examine: Examine, on_misfit: "OnMisfit.ValueType") -> Examined:
@@ -78,9 +86,19 @@ def with_misfits(examine: Examine, on_misfit: "OnMisfit.ValueType") -> Examined:
 def test_values_that_do_not_fit_refuse_their_rows(examine: Examine) -> None:
     examined = with_misfits(examine, OnMisfit.ON_MISFIT_UNSPECIFIED)
     found = examined.column("value")
-    assert (found.type, found.fitting, found.misfits, found.nulls) == (ColumnType.COLUMN_TYPE_INTEGER, 94, 2, 0)
-    assert found.evidence == "Integer: 94 of 96 values; 2 do not fit (line 12: `n.k.`, line 22: `1,5,2`)."
-    assert [(row["line"], row["column"], row["value"], row["reason"]) for row in examined.rejects()] == [
+    assert (found.type, found.fitting, found.misfits, found.nulls) == (
+        ColumnType.COLUMN_TYPE_INTEGER,
+        94,
+        2,
+        0,
+    )
+    assert (
+        found.evidence
+        == "Integer: 94 of 96 values; 2 do not fit (line 12: `n.k.`, line 22: `1,5,2`)."
+    )
+    assert [
+        (row["line"], row["column"], row["value"], row["reason"]) for row in examined.rejects()
+    ] == [
         ("12", "value", "n.k.", "VALUE_MISFIT"),
         ("22", "value", "1,5,2", "VALUE_MISFIT"),
     ]
@@ -101,8 +119,12 @@ def test_values_that_do_not_fit_may_make_the_column_text(examine: Examine) -> No
     assert {"n.k.", "1,5,2"} <= {row["value"] for row in examined.rows()}
 
 
-@pytest.mark.parametrize(("misfits", "type"), [(5, ColumnType.COLUMN_TYPE_INTEGER), (6, ColumnType.COLUMN_TYPE_TEXT)])
-def test_the_share_that_must_fit(examine: Examine, misfits: int, type: "ColumnType.ValueType") -> None:
+@pytest.mark.parametrize(
+    ("misfits", "type"), [(5, ColumnType.COLUMN_TYPE_INTEGER), (6, ColumnType.COLUMN_TYPE_TEXT)]
+)
+def test_the_share_that_must_fit(
+    examine: Examine, misfits: int, type: "ColumnType.ValueType"
+) -> None:
     assert column(examine, ["?"] * misfits + ["1"] * (100 - misfits)).type == type
 
 
@@ -119,5 +141,7 @@ def test_null_tokens_can_be_chosen(examine: Examine) -> None:
 
 
 def test_an_empty_value_that_is_no_null_is_an_empty_text(examine: Examine) -> None:
-    examined = examine(b'date,value,other\n2024-01-01,"",-\n2024-01-02,x,y\n', policy=policy(null_tokens=["-"]))
+    examined = examine(
+        b'date,value,other\n2024-01-01,"",-\n2024-01-02,x,y\n', policy=policy(null_tokens=["-"])
+    )
     assert examined.part_texts()[0].splitlines()[1] == '1704067200000,"",'

@@ -7,14 +7,23 @@ from services.validation.columns.names import RESERVED, druid_names
 
 
 @given(
-    st.lists(st.text(max_size=12) | st.sampled_from(["a", "a", "A", "", "__time", "__load_id", "Revenue, USD"]), min_size=1, max_size=12)
+    st.lists(
+        st.text(max_size=12)
+        | st.sampled_from(["a", "a", "A", "", "__time", "__load_id", "Revenue, USD"]),
+        min_size=1,
+        max_size=12,
+    )
 )
 def test_every_column_gets_a_name_of_its_own(header: list[str]) -> None:
     names, problems = druid_names(header, None)
     assert len(set(names)) == len(header)
     assert not set(names) & set(RESERVED)
-    assert all(name and name == name.strip() and "," not in name and "\n" not in name for name in names)
-    assert len(problems) == sum(name != given.strip() for name, given in zip(names, header, strict=True))
+    assert all(
+        name and name == name.strip() and "," not in name and "\n" not in name for name in names
+    )
+    assert len(problems) == sum(
+        name != given.strip() for name, given in zip(names, header, strict=True)
+    )
 
 
 def test_a_comma_goes_and_it_is_said() -> None:

@@ -9,7 +9,10 @@ from tests.unit.validation.examining import LENIENT, Examine
 
 
 def dates(*values: str, name: str = "date") -> bytes:
-    return f"{name}|other|number\n".encode() + "".join(f"{value}|x|{n}\n" for n, value in enumerate(values)).encode()
+    return (
+        f"{name}|other|number\n".encode()
+        + "".join(f"{value}|x|{n}\n" for n, value in enumerate(values)).encode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,10 +59,15 @@ def test_a_day_that_does_not_exist_is_refused(examine: Examine) -> None:
 
 def test_years_of_two_digits_are_not_years_of_four() -> None:
     format = TimeFormat("%d/%m/%Y", has_clock=False, day_first=True)
-    assert pl.Series(["03/01/19", "03/01/2019"]).to_frame("t").select(format.time(pl.col("t")).is_null())["t"].to_list() == [True, False]
+    assert pl.Series(["03/01/19", "03/01/2019"]).to_frame("t").select(
+        format.time(pl.col("t")).is_null()
+    )["t"].to_list() == [True, False]
 
 
-@pytest.mark.parametrize("text", ["1.5", "12", "12345678", "1/2", "10-20-30-40", "2019-13-45T", "Mayor 5, 2019x", "12:30", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["1.5", "12", "12345678", "1/2", "10-20-30-40", "2019-13-45T", "Mayor 5, 2019x", "12:30", ""],
+)
 def test_what_is_no_time(text: str) -> None:
     assert [found for found in formats_of(text, named_like_time=False) if found.format] == []
 
@@ -72,10 +80,16 @@ def test_what_is_no_time(text: str) -> None:
         ("ship date,timestamp,__time", "__time"),
     ],
 )
-def test_the_name_ranks_the_columns_that_hold_times(examine: Examine, header: str, chosen: str) -> None:
+def test_the_name_ranks_the_columns_that_hold_times(
+    examine: Examine, header: str, chosen: str
+) -> None:
     examined = examine(f"{header}\n2024-01-01,2024-01-02,2024-01-03\n".encode())
     assert examined.report.time.source_name == chosen
-    names = [column.name for column in examined.report.columns if column.load_type == LoadType.LOAD_TYPE_TIME]
+    names = [
+        column.name
+        for column in examined.report.columns
+        if column.load_type == LoadType.LOAD_TYPE_TIME
+    ]
     assert names == ["__time"]
     assert examined.part_texts()[0].splitlines()[0].split(",")[0] == "__time"
     assert chosen not in examined.part_texts()[0].splitlines()[0].split(",")[1:]
@@ -83,10 +97,14 @@ def test_the_name_ranks_the_columns_that_hold_times(examine: Examine, header: st
 
 def test_other_times_are_loaded_as_iso_text(examine: Examine) -> None:
     examined = examine(b"date,shipped,paid\n2024-01-01,25/02/24,25.02.2024 10:30\n")
-    assert examined.rows() == [{"__time": "1704067200000", "shipped": "2024-02-25", "paid": "2024-02-25T10:30:00"}]
+    assert examined.rows() == [
+        {"__time": "1704067200000", "shipped": "2024-02-25", "paid": "2024-02-25T10:30:00"}
+    ]
 
 
-def test_a_name_that_says_no_time_is_taken_only_where_the_rule_does_not_block(examine: Examine) -> None:
+def test_a_name_that_says_no_time_is_taken_only_where_the_rule_does_not_block(
+    examine: Examine,
+) -> None:
     data = b"when,x,y\n2024-01-01,1,2\n"
     blocked = examine(data)
     assert blocked.codes == ["NO_TIME_COLUMN"]

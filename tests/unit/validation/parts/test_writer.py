@@ -11,7 +11,9 @@ from tests.unit.validation.examining import Examine
 
 def test_null_is_empty_and_unquoted_and_numbers_keep_their_value(examine: Examine) -> None:
     data = b'date,text,units,amount\n2024-01-02,"a ""b"", c",,0.1\n2024-01-01,,7,1E-07\n'
-    assert examine(data).part_texts() == ['__time,text,units,amount\n1704067200000,,7,1e-7\n1704153600000,"a ""b"", c",,0.1\n']
+    assert examine(data).part_texts() == [
+        '__time,text,units,amount\n1704067200000,,7,1e-7\n1704153600000,"a ""b"", c",,0.1\n'
+    ]
 
 
 def test_no_line_break_is_left_as_druid_reads_line_by_line(examine: Examine) -> None:
@@ -20,7 +22,9 @@ def test_no_line_break_is_left_as_druid_reads_line_by_line(examine: Examine) -> 
     assert "TEXT_CHANGED" in examined.codes
 
 
-def test_a_large_table_is_cut_into_parts_that_follow_each_other(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_table_is_cut_into_parts_that_follow_each_other(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parts, "ROWS_OF_ONE_PART", 100)
     monkeypatch.setattr(parts, "PART_BYTES", 8_000)
     monkeypatch.setattr(parts, "BUCKET_BYTES", 3_000)
@@ -38,9 +42,13 @@ def test_a_large_table_is_cut_into_parts_that_follow_each_other(examine: Examine
     assert sorted(int(row["number"]) for row in examined.rows()) == list(range(1000))
 
 
-def test_rows_of_one_and_the_same_time_are_cut_as_well(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_one_and_the_same_time_are_cut_as_well(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parts, "ROWS_OF_ONE_PART", 100)
     monkeypatch.setattr(parts, "PART_BYTES", 8_000)
-    examined = examine(b"date,name,number\n" + b"".join(b"2024-01-01,item,%d\n" % n for n in range(1200)))
+    examined = examine(
+        b"date,name,number\n" + b"".join(b"2024-01-01,item,%d\n" % n for n in range(1200))
+    )
     assert len({part.rows for part in examined.report.parts}) == 1
     assert [int(row["number"]) for row in examined.rows()] == list(range(1200))

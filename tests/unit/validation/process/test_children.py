@@ -43,7 +43,9 @@ def job_of(
     folder = new_folder(folder)
     source = folder / "source"
     source.write_bytes(data)
-    request = ValidateObjectRequest(task_id=TASK_ID, filename=name, file_size=len(data), policy=LENIENT)
+    request = ValidateObjectRequest(
+        task_id=TASK_ID, filename=name, file_size=len(data), policy=LENIENT
+    )
     return Job(request, source, folder, LIMITS, memory_bytes=memory_bytes, timeout_s=60)
 
 
@@ -72,7 +74,9 @@ def _reads_files(child: psutil.Process) -> bool:
         return False
 
 
-async def test_a_child_that_read_a_text_reads_the_next_file_and_one_that_read_a_workbook_ends(tmp_path: Path) -> None:
+async def test_a_child_that_read_a_text_reads_the_next_file_and_one_that_read_a_workbook_ends(
+    tmp_path: Path,
+) -> None:
     children = Children(1024**3)
     await children.start()
     try:
@@ -81,7 +85,9 @@ async def test_a_child_that_read_a_text_reads_the_next_file_and_one_that_read_a_
             report = await read(children, tmp_path, "table.csv", TEXT)
             assert (report.verdict, report.rows_loadable) == (Verdict.VERDICT_PASSED, 2)
             assert pids() == before
-        report = await read(children, tmp_path, "table.xlsx", xlsx([["order date", "units"], ["2024-01-02", 3]]))
+        report = await read(
+            children, tmp_path, "table.xlsx", xlsx([["order date", "units"], ["2024-01-02", 3]])
+        )
         assert report.rows_read == 1
         assert not pids() & before
         report = await read(children, tmp_path, "table.csv", TEXT)

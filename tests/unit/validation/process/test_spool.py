@@ -75,8 +75,15 @@ async def test_a_child_without_room_says_so_and_the_next_file_is_read(tmp_path: 
     await children.start()
 
     async def examine(folder: Path) -> object:
-        request = ValidateObjectRequest(task_id=TASK_ID, filename="a.csv", file_size=source.stat().st_size, policy=LENIENT)
-        steps = [step async for step in children.examine(Job(request, source, folder, LIMITS, memory_bytes=1024**3, timeout_s=60))]
+        request = ValidateObjectRequest(
+            task_id=TASK_ID, filename="a.csv", file_size=source.stat().st_size, policy=LENIENT
+        )
+        steps = [
+            step
+            async for step in children.examine(
+                Job(request, source, folder, LIMITS, memory_bytes=1024**3, timeout_s=60)
+            )
+        ]
         return steps[-1]
 
     try:

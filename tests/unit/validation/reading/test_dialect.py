@@ -1,11 +1,17 @@
-"""How a text is built, and where its table begins and ends, is told from the text, or said by who sends it."""
+"""How a text is built, and where its table begins and ends, is told from the text, or said by who
+sends it.
+"""
 
 import pytest
 
 from sluice.validation.v1.validation_pb2 import Header, ReadOptions
 from tests.unit.validation.examining import Examine
 
-ROWS = [["2024-01-02", "North, east", 'say "hi"', "1.5"], ["2024-01-03", "South", "it's", "2"], ["2024-01-04", "West", "-", "3"]]
+ROWS = [
+    ["2024-01-02", "North, east", 'say "hi"', "1.5"],
+    ["2024-01-03", "South", "it's", "2"],
+    ["2024-01-04", "West", "-", "3"],
+]
 HEADER = ["date", "region", "note", "amount"]
 
 
@@ -30,31 +36,45 @@ def test_grammars_are_told(examine: Examine, delimiter: str, quote: str, escape:
     examined = examine(write(delimiter, quote, escape).encode())
     assert examined.codes == []
     found = [[row["__time"], row["region"], row["note"], row["amount"]] for row in examined.rows()]
-    assert sorted(row[1:] for row in found) == sorted([row[1], row[2], f"{float(row[3])}"] for row in ROWS * 3)
+    assert sorted(row[1:] for row in found) == sorted(
+        [row[1], row[2], f"{float(row[3])}"] for row in ROWS * 3
+    )
     told = examined.report.dialect
     assert (told.delimiter, told.quote) == (delimiter, quote)
 
 
 @pytest.mark.parametrize("rows", [["'", "'", "-"], ["'a", "b", "c'"]])
-def test_apostrophes_that_enclose_nothing_on_their_line_are_values(examine: Examine, rows: list[str]) -> None:
-    text = "date,note,amount,size,mark\n" + "".join(f"2024-01-02,{note},1,2.5,x\n" for note in rows * 3)
+def test_apostrophes_that_enclose_nothing_on_their_line_are_values(
+    examine: Examine, rows: list[str]
+) -> None:
+    text = "date,note,amount,size,mark\n" + "".join(
+        f"2024-01-02,{note},1,2.5,x\n" for note in rows * 3
+    )
     examined = examine(text.encode())
     assert [row["note"] for row in examined.rows()] == rows * 3
     assert examined.report.dialect.quote == '"'
 
 
 def test_quotes_that_are_not_escaped_end_a_value_before_a_delimiter_only(examine: Examine) -> None:
-    text = b"date,size,count\n" + b'2024-01-02,"a, 48"",2\n2024-01-02,"b, c",3\n2024-01-03,"x 9" long, y",4\n' * 3
+    text = (
+        b"date,size,count\n"
+        + b'2024-01-02,"a, 48"",2\n2024-01-02,"b, c",3\n2024-01-03,"x 9" long, y",4\n' * 3
+    )
     examined = examine(text)
     assert examined.codes == []
     assert {row["size"] for row in examined.rows()} == {'a, 48"', "b, c", 'x 9" long, y'}
 
 
-@pytest.mark.parametrize("record", [b'2024-01-02,Boots"fine, warm",2\n', b'2024-01-02,"a" b,2\n', b'2024-01-02,""fine",2\n'])
+@pytest.mark.parametrize(
+    "record",
+    [b'2024-01-02,Boots"fine, warm",2\n', b'2024-01-02,"a" b,2\n', b'2024-01-02,""fine",2\n'],
+)
 def test_a_quote_out_of_place_is_named(examine: Examine, record: bytes) -> None:
     good = b'2024-01-02,"say ""hi""",2\n'
     examined = examine(b"date,note,count\n" + good * 5 + record + good * 5)
-    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [("7", "QUOTE_BROKEN")]
+    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [
+        ("7", "QUOTE_BROKEN")
+    ]
     assert examined.report.rows_loadable == 10
 
 
@@ -63,7 +83,9 @@ def test_inches_are_data(examine: Examine) -> None:
     assert {(row["pipe"], row["tube"]) for row in examined.rows()} == {('5" wide', '6"')}
 
 
-@pytest.mark.parametrize("above", [b"Sales of the year\n", b"Sales\n\nNorth and south, all\n", b"Sales,,\n,,\n"])
+@pytest.mark.parametrize(
+    "above", [b"Sales of the year\n", b"Sales\n\nNorth and south, all\n", b"Sales,,\n,,\n"]
+)
 def test_titles_above_the_table_are_skipped(examine: Examine, above: bytes) -> None:
     examined = examine(above + b"date,region,amount\n" + b"2024-01-02,North,1\n" * 5)
     assert examined.codes == ["LINES_SKIPPED"]
@@ -72,20 +94,36 @@ def test_titles_above_the_table_are_skipped(examine: Examine, above: bytes) -> N
 
 
 def test_notes_below_the_table_are_skipped_and_counted(examine: Examine) -> None:
-    examined = examine(b"date,region,amount\n" + b"2024-01-02,North,1\n" * 5 + b"\nSource: the office\nAll in EUR\n")
+    examined = examine(
+        b"date,region,amount\n"
+        + b"2024-01-02,North,1\n" * 5
+        + b"\nSource: the office\nAll in EUR\n"
+    )
     assert examined.codes == ["LINES_SKIPPED"]
-    assert (examined.report.rows_loadable, examined.report.rows_skipped, examined.report.rows_rejected) == (5, 3, 0)
+    assert (
+        examined.report.rows_loadable,
+        examined.report.rows_skipped,
+        examined.report.rows_rejected,
+    ) == (5, 3, 0)
     assert examined.report.dialect.footer_lines == 2
 
 
 def test_a_short_last_row_is_no_note(examine: Examine) -> None:
-    examined = examine(b"date,region,amount\n" + b"2024-01-02,North,1\n" * 5 + b"\n2024-01-02,North\n")
-    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [("8", "ROW_TOO_SHORT")]
+    examined = examine(
+        b"date,region,amount\n" + b"2024-01-02,North,1\n" * 5 + b"\n2024-01-02,North\n"
+    )
+    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [
+        ("8", "ROW_TOO_SHORT")
+    ]
 
 
 def test_a_table_without_a_header_keeps_its_first_row(examine: Examine) -> None:
     examined = examine(b"2024-01-02,North,1\n" * 5, options=ReadOptions(time_column="column_1"))
-    assert [column.source_name for column in examined.report.columns] == ["column_1", "column_2", "column_3"]
+    assert [column.source_name for column in examined.report.columns] == [
+        "column_1",
+        "column_2",
+        "column_3",
+    ]
     assert "NO_HEADER" in examined.codes
     assert examined.report.rows_read == 5
 
@@ -98,9 +136,16 @@ def test_names_with_digits_are_names(examine: Examine, header: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [b"date,region,note,amount,count,more", b"date,regionnote,amount,count", b'date,"region,note,amount,count']
+    "header",
+    [
+        b"date,region,note,amount,count,more",
+        b"date,regionnote,amount,count",
+        b'date,"region,note,amount,count',
+    ],
 )
-def test_a_header_that_does_not_fit_its_rows_is_never_shifted(examine: Examine, header: bytes) -> None:
+def test_a_header_that_does_not_fit_its_rows_is_never_shifted(
+    examine: Examine, header: bytes
+) -> None:
     examined = examine(header + b"\n" + b"2024-01-02,North,x,1,2\n" * 5)
     assert examined.codes[0] == "HEADER_DAMAGED"
     assert not examined.passed

@@ -14,7 +14,9 @@ ROWS = [
 
 
 def table(encoding: str, rows: list[tuple[str, str, int]] = ROWS) -> bytes:
-    return ("date\ttext\tnumber\n" + "".join(f"{day}\t{text}\t{number}\n" for day, text, number in rows)).encode(encoding)
+    return (
+        "date\ttext\tnumber\n" + "".join(f"{day}\t{text}\t{number}\n" for day, text, number in rows)
+    ).encode(encoding)
 
 
 @pytest.mark.parametrize(
@@ -47,27 +49,55 @@ def test_texts_are_read_exactly(examine: Examine, data: bytes, encoding: str, bo
         ("ıssız ağaç şişe", "cp1254"),
     ],
 )
-def test_other_code_pages_are_refused_not_guessed(examine: Examine, text: str, encoding: str) -> None:
+def test_other_code_pages_are_refused_not_guessed(
+    examine: Examine, text: str, encoding: str
+) -> None:
     examined = examine(table(encoding, [("2024-01-01", "plain", 1), ("2024-01-02", text, 2)]))
     assert examined.codes == ["ENCODING_UNKNOWN"]
     assert examined.report.problems[0].line == 3
 
 
-RUSSIAN = ["Заказ из Москвы, улица Ленина", "Доставка курьером", "Счёт оплачен", "Возврат покупателю", "Санкт-Петербург"]
-GREEK = ["Η παραγγελία από την Αθήνα", "παραδόθηκε σήμερα", "Θεσσαλονίκη", "πληρωμή με κάρτα", "επιστροφή προϊόντος"]
+RUSSIAN = [
+    "Заказ из Москвы, улица Ленина",
+    "Доставка курьером",
+    "Счёт оплачен",
+    "Возврат покупателю",
+    "Санкт-Петербург",
+]
+GREEK = [
+    "Η παραγγελία από την Αθήνα",
+    "παραδόθηκε σήμερα",
+    "Θεσσαλονίκη",
+    "πληρωμή με κάρτα",
+    "επιστροφή προϊόντος",
+]
 
 
 @pytest.mark.parametrize(
-    ("texts", "encoding"), [(RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (RUSSIAN, "cp866"), (GREEK, "cp1253"), (GREEK, "iso8859-7")]
+    ("texts", "encoding"),
+    [
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (RUSSIAN, "cp866"),
+        (GREEK, "cp1253"),
+        (GREEK, "iso8859-7"),
+    ],
 )
-def test_a_code_page_is_told_by_the_language_and_said_to_be_assumed(examine: Examine, texts: list[str], encoding: str) -> None:
+def test_a_code_page_is_told_by_the_language_and_said_to_be_assumed(
+    examine: Examine, texts: list[str], encoding: str
+) -> None:
     examined = examine(table(encoding, [("2024-01-01", text, 1) for text in texts]))
     assert examined.codes == ["ENCODING_ASSUMED"]
     assert [row["text"] for row in examined.rows()] == texts
 
 
 def test_the_likeliest_code_page_of_a_refused_text_is_shown(examine: Examine) -> None:
-    examined = examine(table("shift_jis", [("2024-01-01", "東京都千代田区丸の内", 1), ("2024-01-02", "ありがとうございます", 2)]))
+    examined = examine(
+        table(
+            "shift_jis",
+            [("2024-01-01", "東京都千代田区丸の内", 1), ("2024-01-02", "ありがとうございます", 2)],
+        )
+    )
     assert examined.codes == ["ENCODING_UNKNOWN"]
     (problem,) = examined.report.problems
     assert problem.value == "cp932"
@@ -96,10 +126,14 @@ def test_utf16_without_its_mark_is_told_by_its_zeros(examine: Examine, codec: st
 @pytest.mark.parametrize("codec", ["iso8859-2", "cp1251", "shift_jis", "utf-16"])
 def test_a_stated_encoding_is_taken(examine: Examine, codec: str) -> None:
     word = {"iso8859-2": "źródło", "cp1251": "слово", "shift_jis": "言葉", "utf-16": "слово"}[codec]
-    examined = examine(f"date,a\n2024-01-01,{word}\n".encode(codec), options=ReadOptions(encoding=codec))
+    examined = examine(
+        f"date,a\n2024-01-01,{word}\n".encode(codec), options=ReadOptions(encoding=codec)
+    )
     assert examined.codes == []
     assert [row["a"] for row in examined.rows()] == [word]
 
 
 def test_an_encoding_that_is_none_is_refused(examine: Examine) -> None:
-    assert examine(b"date,a\n2024-01-01,1\n", options=ReadOptions(encoding="base64")).codes == ["OPTION_MISFIT"]
+    assert examine(b"date,a\n2024-01-01,1\n", options=ReadOptions(encoding="base64")).codes == [
+        "OPTION_MISFIT"
+    ]

@@ -50,7 +50,9 @@ def test_a_lone_carriage_return_is_data(examine: Examine) -> None:
     assert "TEXT_CHANGED" in examined.codes
 
 
-def test_a_record_longer_than_a_block_is_read(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_longer_than_a_block_is_read(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(structure, "BLOCK_BYTES", 1000)
     examined = examine(HEADER + GOOD_ROW * 3 + b"2024-01-01," + b"x" * 5000 + b",1\n" + GOOD_ROW)
     assert examined.report.rows_loadable == 5

@@ -35,7 +35,11 @@ def archive(**entries: bytes) -> bytes:
         (b"\x1f\x8b\x08\x00", "table.csv", "FILE_TYPE_MISMATCH"),
         (archive(readme=b"x"), "table.xlsx", "FILE_TYPE_MISMATCH"),
         (OLE, "table.xls", "FILE_TYPE_MISMATCH"),
-        (archive(**{"xl/workbook.xml": b"", "xl/vbaProject.bin": b""}), "table.xlsx", "FILE_HAS_MACROS"),
+        (
+            archive(**{"xl/workbook.xml": b"", "xl/vbaProject.bin": b""}),
+            "table.xlsx",
+            "FILE_HAS_MACROS",
+        ),
         (b"anything", "table.xlsm", "FILE_HAS_MACROS"),
         (OLE + "Workbook\0_VBA_PROJECT\0".encode("utf-16-le"), "table.xls", "FILE_HAS_MACROS"),
         (OLE + "EncryptionInfo\0".encode("utf-16-le"), "table.xlsx", "FILE_ENCRYPTED"),
@@ -52,7 +56,9 @@ def archive(**entries: bytes) -> bytes:
         (b"a,b,c\n\n ,,\n", "table.csv", "NO_ROWS"),
     ],
 )
-def test_files_that_are_refused_before_their_rows_are_judged(examine: Examine, data: bytes, filename: str, code: str) -> None:
+def test_files_that_are_refused_before_their_rows_are_judged(
+    examine: Examine, data: bytes, filename: str, code: str
+) -> None:
     examined = examine(data, filename)
     assert examined.report.verdict == Verdict.VERDICT_REJECTED
     assert examined.codes[0] == code

@@ -1,5 +1,6 @@
-"""How the rows come to be read makes no difference to the report: in few or many batches, each column with a closer look or without, at
-once or while they still arrive."""
+"""How the rows come to be read makes no difference to the report: in few or many batches, each
+column with a closer look or without, at once or while they still arrive.
+"""
 
 import random
 from pathlib import Path
@@ -21,17 +22,39 @@ from tests.unit.validation.examining import LENIENT, LIMITS, TASK_ID, new_folder
 MIB = 1024 * 1024
 
 cells = st.sampled_from(
-    ["1", "22", "-3", "4.5", "007", "1,5", "$ 6", "n.k.", "", "NULL", " 7", "8 ", "true", "No", "word", "2024-01-05", "1e3"]
+    [
+        "1",
+        "22",
+        "-3",
+        "4.5",
+        "007",
+        "1,5",
+        "$ 6",
+        "n.k.",
+        "",
+        "NULL",
+        " 7",
+        "8 ",
+        "true",
+        "No",
+        "word",
+        "2024-01-05",
+        "1e3",
+    ]
 )
 
 
-def report_of(data: bytes, folder: Path, growth: Growth | None = None, source: Path | None = None) -> Report:
+def report_of(
+    data: bytes, folder: Path, growth: Growth | None = None, source: Path | None = None
+) -> Report:
     """The report without what differs from run to run."""
     folder = new_folder(folder)
     if source is None:
         source = folder / "source"
         source.write_bytes(data)
-    request = ValidateObjectRequest(task_id=TASK_ID, filename="table.csv", file_size=len(data), policy=LENIENT)
+    request = ValidateObjectRequest(
+        task_id=TASK_ID, filename="table.csv", file_size=len(data), policy=LENIENT
+    )
     if growth is not None:
         assert early.look(request, source, folder, LIMITS, growth, lambda _: None)
     report = examine(request, source, folder, LIMITS, lambda _: None, growth)
@@ -41,12 +64,17 @@ def report_of(data: bytes, folder: Path, growth: Growth | None = None, source: P
 
 @pytest.mark.timeout(600)
 @settings(max_examples=50)
-@given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=25), st.integers(min_value=10, max_value=120))
+@given(
+    st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=25),
+    st.integers(min_value=10, max_value=120),
+)
 def test_neither_batches_nor_a_closer_look_change_the_report(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], size: int
 ) -> None:
     folder = tmp_path_factory.mktemp("batches")
-    lines = [f'2024-01-{number % 28 + 1:02},"{a}","{b}","{c}"' for number, (a, b, c) in enumerate(rows)]
+    lines = [
+        f'2024-01-{number % 28 + 1:02},"{a}","{b}","{c}"' for number, (a, b, c) in enumerate(rows)
+    ]
     data = "\n".join(["order date,a,b,c", *lines, ""]).encode()
     whole = report_of(data, folder)
     with pytest.MonkeyPatch.context() as patched:
@@ -80,7 +108,8 @@ def arriving(path: Path, data: bytes, growth: Growth) -> Thread:
 
 def lines(count: int) -> list[str]:
     return [
-        f"2024-01-02 10:{number % 60:02}:{number % 59:02},customer {number},{number % 9},{number % 7}.5,note" for number in range(count)
+        f"2024-01-02 10:{number % 60:02}:{number % 59:02},customer {number},{number % 9},{number % 7}.5,note"
+        for number in range(count)
     ]
 
 
@@ -93,13 +122,23 @@ LATE = 250_000
     [
         pytest.param({}, id="regular"),
         pytest.param({LATE: "2024-01-02 10:00:00,customer,1,2.5"}, id="a row too short"),
-        pytest.param({LATE: "2024-01-02 10:00:00,customer,n.k.,2.5,note"}, id="a value that does not fit"),
-        pytest.param({number: f"2024-01-02 10:00:00,customer,{number}.25,2.5,note" for number in range(LATE, LATE + 20)}, id="fractions"),
+        pytest.param(
+            {LATE: "2024-01-02 10:00:00,customer,n.k.,2.5,note"}, id="a value that does not fit"
+        ),
+        pytest.param(
+            {
+                number: f"2024-01-02 10:00:00,customer,{number}.25,2.5,note"
+                for number in range(LATE, LATE + 20)
+            },
+            id="fractions",
+        ),
         pytest.param({LATE: "2024-01-02 10:00:00,caf\xe9,1,2.5,note"}, id="another encoding"),
         pytest.param({LATE: '2024-01-02 10:00:00,"one\ntwo",1,2.5,note'}, id="a line break"),
     ],
 )
-def test_a_file_that_arrives_has_the_report_of_one_that_is_there(tmp_path: Path, change: dict[int, str]) -> None:
+def test_a_file_that_arrives_has_the_report_of_one_that_is_there(
+    tmp_path: Path, change: dict[int, str]
+) -> None:
     rows = lines(400_000)
     for place, row in change.items():
         rows[place] = row

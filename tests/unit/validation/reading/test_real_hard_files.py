@@ -14,7 +14,13 @@ from services.validation.process.frames import HEADER, Kind, pack
 from services.validation.reading import csv_reader
 from services.validation.reading.table import ROW
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.validation.v1.validation_pb2 import Policy, Report, ValidateObjectRequest, ValidateObjectResponse, Verdict
+from sluice.validation.v1.validation_pb2 import (
+    Policy,
+    Report,
+    ValidateObjectRequest,
+    ValidateObjectResponse,
+    Verdict,
+)
 from tests.unit.validation.examining import LIMITS, Examined, examine_file, new_folder
 
 LOADABLE = {
@@ -39,7 +45,11 @@ def test_the_superstore_twins_give_equal_rows(hard_files: Path, tmp_path: Path) 
     assert csv.report.rows_loadable == xls.report.rows_loadable == 10_194
     for examined in (csv, xls):
         assert round(examined.column("Sales").sum, 4) == 2326534.3543
-        assert (examined.report.time.source_name, examined.column("Order Date").min[:10], examined.column("Order Date").max[:10]) == (
+        assert (
+            examined.report.time.source_name,
+            examined.column("Order Date").min[:10],
+            examined.column("Order Date").max[:10],
+        ) == (
             "Order Date",
             "2019-01-03",
             "2022-12-30",
@@ -48,7 +58,9 @@ def test_the_superstore_twins_give_equal_rows(hard_files: Path, tmp_path: Path) 
     types = [(column.name, column.load_type) for column in csv.report.columns]
     assert types == [(column.name, column.load_type) for column in xls.report.columns]
     order = lambda row: int(row["Row ID"])  # noqa: E731
-    for left, right in zip(sorted(csv.rows(), key=order), sorted(xls.rows(), key=order), strict=True):
+    for left, right in zip(
+        sorted(csv.rows(), key=order), sorted(xls.rows(), key=order), strict=True
+    ):
         assert left.keys() == right.keys()
         for name in left:
             if name in {"Sales", "Profit", "Discount"}:
@@ -71,8 +83,11 @@ def test_the_csv_spectrum_is_read_as_its_manifest_says(hard_files: Path, tmp_pat
         wanted = wanted if isinstance(wanted, list) else [wanted]
         header, rows, broken = records(folder / name, new_folder(tmp_path))
         found = [{key: value or "" for key, value in zip(header, row, strict=True)} for row in rows]
-        # On the way here the set's line ends were normalised and a telephone number was replaced; its manifest has both as they were.
-        unified = [{key: value.replace("\r\n", "\n") for key, value in row.items()} for row in wanted]
+        # On the way here the set's line ends were normalised and a telephone number was replaced;
+        # its manifest has both as they were.
+        unified = [
+            {key: value.replace("\r\n", "\n") for key, value in row.items()} for row in wanted
+        ]
         for row in (*found, *unified):
             row.pop("Contact Phone Number", None)
         assert (found, broken) == (unified, 0), name
@@ -85,7 +100,9 @@ def in_a_child(source: Path, folder: Path) -> Report:
     request = ValidateObjectRequest(filename=source.name, file_size=source.stat().st_size)
     job = Job(request, source, folder, LIMITS, memory_bytes=2 * 1024**3, timeout_s=30)
     with subprocess.Popen(
-        [sys.executable, "-m", "services.validation.process.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "services.validation.process.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -101,8 +118,12 @@ def in_a_child(source: Path, folder: Path) -> Report:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("folder", ["calamine", "fastexcel", "messytables-horror", "sales", "csv-spectrum"])
-def test_every_file_loads_or_gets_a_typed_reason(hard_files: Path, tmp_path: Path, folder: str) -> None:
+@pytest.mark.parametrize(
+    "folder", ["calamine", "fastexcel", "messytables-horror", "sales", "csv-spectrum"]
+)
+def test_every_file_loads_or_gets_a_typed_reason(
+    hard_files: Path, tmp_path: Path, folder: str
+) -> None:
     known = {value for name, value in ErrorReason.items() if name != "ERROR_REASON_UNSPECIFIED"}
     for source in sorted((hard_files / folder).iterdir()):
         if source.name == "manifest.tsv":
@@ -113,7 +134,9 @@ def test_every_file_loads_or_gets_a_typed_reason(hard_files: Path, tmp_path: Pat
         assert report.summary, source.name
         assert {problem.code for problem in report.problems} <= known, source.name
         assert report.problems or report.verdict == Verdict.VERDICT_PASSED, source.name
-        assert (f"{folder}/{source.name}" in LOADABLE) <= (report.verdict == Verdict.VERDICT_PASSED), (source.name, report.summary)
+        assert (f"{folder}/{source.name}" in LOADABLE) <= (
+            report.verdict == Verdict.VERDICT_PASSED
+        ), (source.name, report.summary)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +150,9 @@ def test_every_file_loads_or_gets_a_typed_reason(hard_files: Path, tmp_path: Pat
         ("messytables-horror/characters.csv", "ENCODING_UNKNOWN"),
     ],
 )
-def test_files_that_cannot_be_read_say_why(hard_files: Path, tmp_path: Path, name: str, code: str) -> None:
+def test_files_that_cannot_be_read_say_why(
+    hard_files: Path, tmp_path: Path, name: str, code: str
+) -> None:
     report = in_a_child(hard_files / name, new_folder(tmp_path))
     assert [errors.code_of(problem.code) for problem in report.problems] == [code]
 
@@ -135,7 +160,9 @@ def test_files_that_cannot_be_read_say_why(hard_files: Path, tmp_path: Path, nam
 DAMAGE = {"row_more_sep": "ROW_TOO_LONG", "row_less_sep": "ROW_TOO_SHORT"}
 
 
-def test_damaged_rows_are_named_and_no_other_row_is_changed(hard_files: Path, tmp_path: Path) -> None:
+def test_damaged_rows_are_named_and_no_other_row_is_changed(
+    hard_files: Path, tmp_path: Path
+) -> None:
     """Files that are damaged in one row, below the header, against their clean twins."""
     clean = records(hard_files / "pollock" / "csv" / "source.csv", new_folder(tmp_path))[1]
     checked = 0

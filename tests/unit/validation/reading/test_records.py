@@ -46,10 +46,15 @@ def test_what_breaks_the_grammar(record: bytes, flaw: Flaw) -> None:
 
 
 def test_a_quote_inside_an_unquoted_field_is_data() -> None:
-    assert COMMA.parse(b'37 36\'37.8"N,5" pipe') == Fields([b"37 36'37.8\"N", b'5" pipe'], plain=False)
+    assert COMMA.parse(b'37 36\'37.8"N,5" pipe') == Fields(
+        [b"37 36'37.8\"N", b'5" pipe'], plain=False
+    )
 
 
-@given(st.lists(st.text(alphabet="ab ,;\"'\n", max_size=6), min_size=1, max_size=5), st.sampled_from(",;"))
+@given(
+    st.lists(st.text(alphabet="ab ,;\"'\n", max_size=6), min_size=1, max_size=5),
+    st.sampled_from(",;"),
+)
 def test_what_is_written_is_read_again(values: list[str], delimiter: str) -> None:
     encoded = [value.encode() for value in values]
     empty = frozenset(place for place, value in enumerate(encoded) if not value)

@@ -1,4 +1,6 @@
-"""The structural scan: the fast proof and the careful way give one result, and damage is named with its line."""
+"""The structural scan: the fast proof and the careful way give one result, and damage is named with
+its line.
+"""
 
 from pathlib import Path
 
@@ -27,15 +29,26 @@ def outcome(path: Path, folder: Path) -> tuple[object, ...]:
     broken = list(structure.read_broken(table.broken_path)) if table.broken_path else []
     lines = [table.lines.line(row) for row in range(table.rows)]
     assert frame.height == table.rows
-    return (table.header, frame.drop(ROW).rows(), lines, [(row.line, row.reason) for row in broken], table.blank_rows)
+    return (
+        table.header,
+        frame.drop(ROW).rows(),
+        lines,
+        [(row.line, row.reason) for row in broken],
+        table.blank_rows,
+    )
 
 
 @settings(max_examples=300)
 @example(",,\ra\n", "x,y,z\n")
 @example('"",,\ra\n', "x,y,z\n")
 @example(',""\ra\n', "x,y\n")
-@given(st.text(alphabet='ab,"\n\r', max_size=60), st.sampled_from(["x,y\n", "x,y\r\n", "x,y,z\n", "x\n"]))
-def test_both_ways_give_the_same_result(tmp_path_factory: pytest.TempPathFactory, text: str, header: str) -> None:
+@given(
+    st.text(alphabet='ab,"\n\r', max_size=60),
+    st.sampled_from(["x,y\n", "x,y\r\n", "x,y,z\n", "x\n"]),
+)
+def test_both_ways_give_the_same_result(
+    tmp_path_factory: pytest.TempPathFactory, text: str, header: str
+) -> None:
     folder = tmp_path_factory.mktemp("scan")
     path = folder / "source"
     path.write_bytes((header + text).encode())
@@ -48,7 +61,9 @@ def test_both_ways_give_the_same_result(tmp_path_factory: pytest.TempPathFactory
 
 @settings(max_examples=100)
 @given(st.text(alphabet='a,"\n', max_size=80), st.integers(min_value=7, max_value=40))
-def test_where_blocks_are_cut_makes_no_difference(tmp_path_factory: pytest.TempPathFactory, text: str, size: int) -> None:
+def test_where_blocks_are_cut_makes_no_difference(
+    tmp_path_factory: pytest.TempPathFactory, text: str, size: int
+) -> None:
     folder = tmp_path_factory.mktemp("scan")
     path = folder / "source"
     path.write_bytes(("x,y,z\n" + text).encode())
@@ -56,7 +71,8 @@ def test_where_blocks_are_cut_makes_no_difference(tmp_path_factory: pytest.TempP
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(structure, "BLOCK_BYTES", size)
         pieces = outcome(path, new_folder(folder))
-    # The delimiter and the header are judged on the first block; where these differ, what the rows are is another matter.
+    # The delimiter and the header are judged on the first block; where these differ, what the rows
+    # are is another matter.
     if whole[0] == pieces[0]:
         assert whole == pieces
 
@@ -85,17 +101,25 @@ def test_a_regular_file_is_read_where_it_lies(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("rows", [30, 120_000])
-def test_one_damaged_row_is_named_and_costs_no_other(examine: Examine, damaged: bytes, code: str, rows: int) -> None:
+def test_one_damaged_row_is_named_and_costs_no_other(
+    examine: Examine, damaged: bytes, code: str, rows: int
+) -> None:
     half = rows // 2
     examined = examine(HEADER + ROW_TEXT * half + damaged + ROW_TEXT * half)
-    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [(str(half + 2), code)]
+    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [
+        (str(half + 2), code)
+    ]
     assert (examined.report.rows_read, examined.report.rows_loadable) == (2 * half + 1, 2 * half)
-    assert {tuple(row.values()) for row in examined.rows()} == {("1704153600000", "North", "plain", "1.5", "2")}
+    assert {tuple(row.values()) for row in examined.rows()} == {
+        ("1704153600000", "North", "plain", "1.5", "2")
+    }
 
 
 def test_a_value_may_span_lines_and_the_rows_after_it_keep_their_lines(examine: Examine) -> None:
     spanning = b'2024-01-02,North,"first\nsecond\r\nthird",1.5,2\n'
-    examined = examine(HEADER + ROW_TEXT * 4 + spanning + ROW_TEXT * 40 + b"bad,North,plain,1.5,2\n")
+    examined = examine(
+        HEADER + ROW_TEXT * 4 + spanning + ROW_TEXT * 40 + b"bad,North,plain,1.5,2\n"
+    )
     assert [reject["line"] for reject in examined.rejects()] == ["49"]
     assert sum(row["note"] == "first second third" for row in examined.rows()) == 1
     assert "TEXT_CHANGED" in examined.codes
@@ -104,11 +128,17 @@ def test_a_value_may_span_lines_and_the_rows_after_it_keep_their_lines(examine: 
 def test_an_open_quote_does_not_swallow_whole_rows(examine: Examine) -> None:
     opening, closing = b'2024-01-02,"North,plain,1.5,2\n', b'2024-01-02,North",plain,1.5,2\n'
     examined = examine(HEADER + ROW_TEXT * 40 + opening + ROW_TEXT * 2 + closing + ROW_TEXT)
-    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [("42", "QUOTE_BROKEN")]
+    assert [(reject["line"], reject["reason"]) for reject in examined.rejects()] == [
+        ("42", "QUOTE_BROKEN")
+    ]
     assert examined.report.rows_loadable == 44
 
 
 def test_blank_lines_are_skipped_and_counted(examine: Examine) -> None:
     examined = examine(b"\n\n" + HEADER + ROW_TEXT + b"\n  \n" + ROW_TEXT + b",,,,\n" + b"\n" * 5)
-    assert (examined.report.rows_read, examined.report.rows_loadable, examined.report.rows_skipped) == (10, 2, 8)
+    assert (
+        examined.report.rows_read,
+        examined.report.rows_loadable,
+        examined.report.rows_skipped,
+    ) == (10, 2, 8)
     assert examined.report.dialect.header_line == 3

@@ -1,4 +1,6 @@
-"""Tables of workbooks: typed cells, the right sheet, the row numbers of the sheet, and hostile files."""
+"""Tables of workbooks: typed cells, the right sheet, the row numbers of the sheet, and hostile
+files.
+"""
 
 import io
 import re
@@ -41,7 +43,9 @@ def test_cells_come_as_they_are_typed(examine: Examine, make: Make, filename: st
 
 
 @pytest.mark.parametrize(("make", "filename"), [(xlsx, "t.xlsx"), (xls, "t.xls")])
-def test_the_sheet_with_the_table_is_chosen_and_the_others_are_named(examine: Examine, make: Make, filename: str) -> None:
+def test_the_sheet_with_the_table_is_chosen_and_the_others_are_named(
+    examine: Examine, make: Make, filename: str
+) -> None:
     notes = [["About this file"], ["made by hand"]]
     people = [["Region", "Manager"], ["Region 1", "A"], ["Region 2", "B"]]
     examined = examine(make(notes, people, SALES, names=["Notes", "People", "Orders"]), filename)
@@ -52,12 +56,22 @@ def test_the_sheet_with_the_table_is_chosen_and_the_others_are_named(examine: Ex
 
 
 def test_titles_above_the_table_and_blank_rows_do_not_shift_row_numbers(examine: Examine) -> None:
-    rows: list[list[object]] = [[], ["Sales of 2024"], [], ["", *SALES[0]], *(["", *row] for row in SALES[1:])]
+    rows: list[list[object]] = [
+        [],
+        ["Sales of 2024"],
+        [],
+        ["", *SALES[0]],
+        *(["", *row] for row in SALES[1:]),
+    ]
     rows.insert(10, [])
     rows[20][1] = "not a day"
     examined = examine(xlsx(rows), "t.xlsx")
     assert examined.report.sheet.header_row == 4
-    assert (examined.report.rows_read, examined.report.rows_skipped, examined.report.rows_rejected) == (101, 1, 1)
+    assert (
+        examined.report.rows_read,
+        examined.report.rows_skipped,
+        examined.report.rows_rejected,
+    ) == (101, 1, 1)
     assert [reject["line"] for reject in examined.rejects()] == ["21"]
 
 
@@ -75,7 +89,10 @@ def test_tiny_numbers_keep_their_digits(examine: Examine) -> None:
 def test_cells_with_an_error_are_null_and_said(examine: Examine) -> None:
     rows: list[list[object]] = [["date", "ratio"], *([date(2024, 1, 1), 1.5] for _ in range(30))]
     made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(xlsx(rows))) as reading, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writing:
+    with (
+        zipfile.ZipFile(io.BytesIO(xlsx(rows))) as reading,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writing,
+    ):
         for name in reading.namelist():
             data = reading.read(name)
             if name == "xl/worksheets/sheet1.xml":
@@ -99,17 +116,24 @@ def test_a_header_alone_has_no_rows(examine: Examine) -> None:
 def sheet_xml(body: str) -> bytes:
     """A workbook whose sheet has `body`."""
     made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(xlsx([["a", "b"]]))) as reading, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writing:
+    with (
+        zipfile.ZipFile(io.BytesIO(xlsx([["a", "b"]]))) as reading,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as writing,
+    ):
         for name in reading.namelist():
             data = reading.read(name)
             if name == "xl/worksheets/sheet1.xml":
-                data = re.sub(rb"<sheetData>.*</sheetData>", f"<sheetData>{body}</sheetData>".encode(), data)
+                data = re.sub(
+                    rb"<sheetData>.*</sheetData>", f"<sheetData>{body}</sheetData>".encode(), data
+                )
             writing.writestr(name, data)
     return made.getvalue()
 
 
 FAR = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
-FAR_WITHOUT_ROW_NUMBER = '<row><c r="A1"><v>1</v></c></row><row><c r="ALL1048576"><v>1</v></c></row>'
+FAR_WITHOUT_ROW_NUMBER = (
+    '<row><c r="A1"><v>1</v></c></row><row><c r="ALL1048576"><v>1</v></c></row>'
+)
 
 
 @pytest.mark.parametrize("body", [FAR, FAR_WITHOUT_ROW_NUMBER])
@@ -136,13 +160,17 @@ def test_a_piece_that_is_packed_too_tightly_is_refused(examine: Examine) -> None
     assert examine(bomb(4 * 1024**2), "t.xlsx").codes == ["RESOURCE_LIMIT"]
 
 
-def test_what_unpacks_to_too_much_is_refused_also_where_the_directory_lies(examine: Examine) -> None:
+def test_what_unpacks_to_too_much_is_refused_also_where_the_directory_lies(
+    examine: Examine,
+) -> None:
     data = xlsx(SALES)
     limits = replace(LIMITS, max_inflated_bytes=5_000)
     assert examine(data, "t.xlsx", limits=limits).codes == ["RESOURCE_LIMIT"]
     lying = bytearray(bomb(900_000))
     # The size stands in the entry's own header and in the directory.
-    for place in [match.start() for match in re.finditer((900_000).to_bytes(4, "little"), bytes(lying))]:
+    for place in [
+        match.start() for match in re.finditer((900_000).to_bytes(4, "little"), bytes(lying))
+    ]:
         lying[place : place + 4] = (10).to_bytes(4, "little")
     assert examine(bytes(lying), "t.xlsx", limits=limits).codes == ["FILE_CORRUPT"]
 
@@ -156,12 +184,18 @@ def test_too_many_pieces_are_refused(examine: Examine) -> None:
     assert examine(made.getvalue(), "t.xlsx").codes == ["RESOURCE_LIMIT"]
 
 
-@pytest.mark.parametrize(("letters", "number"), [(b"A", 1), (b"Z", 26), (b"AA", 27), (b"XFD", 16_384)])
+@pytest.mark.parametrize(
+    ("letters", "number"), [(b"A", 1), (b"Z", 26), (b"AA", 27), (b"XFD", 16_384)]
+)
 def test_column_letters(letters: bytes, number: int) -> None:
     assert zip_guard.column_number(letters) == number
 
 
-ROWS: list[list[Any]] = [["2024-01-02", "North", 1.5], ["2024-01-03", "South", 2.5], ["2024-01-04", "West", 3.5]]
+ROWS: list[list[Any]] = [
+    ["2024-01-02", "North", 1.5],
+    ["2024-01-03", "South", 2.5],
+    ["2024-01-04", "West", 3.5],
+]
 NAMES = ["date", "region", "amount"]
 
 
@@ -184,8 +218,18 @@ def test_a_sheet_without_names_keeps_its_first_row(examine: Examine) -> None:
 
 def test_that_there_are_no_names_can_be_said(examine: Examine) -> None:
     rows = [["x", "y"], ["a", "b"]]
-    assert examine(xlsx(rows), "book.xlsx", options=ReadOptions(header=Header.HEADER_NO)).report.rows_read == 2
-    assert examine(xlsx(ROWS), "book.xlsx", options=ReadOptions(header=Header.HEADER_YES)).report.rows_read == 2
+    assert (
+        examine(
+            xlsx(rows), "book.xlsx", options=ReadOptions(header=Header.HEADER_NO)
+        ).report.rows_read
+        == 2
+    )
+    assert (
+        examine(
+            xlsx(ROWS), "book.xlsx", options=ReadOptions(header=Header.HEADER_YES)
+        ).report.rows_read
+        == 2
+    )
 
 
 def test_merged_titles_above_the_table_are_skipped(examine: Examine) -> None:
@@ -195,7 +239,13 @@ def test_merged_titles_above_the_table_are_skipped(examine: Examine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "code"), [(ReadOptions(sheet="Nowhere"), "SHEET_NOT_FOUND"), (ReadOptions(header_row=99), "OPTION_MISFIT")]
+    ("options", "code"),
+    [
+        (ReadOptions(sheet="Nowhere"), "SHEET_NOT_FOUND"),
+        (ReadOptions(header_row=99), "OPTION_MISFIT"),
+    ],
 )
-def test_what_is_said_and_is_not_there_is_refused(examine: Examine, options: ReadOptions, code: str) -> None:
+def test_what_is_said_and_is_not_there_is_refused(
+    examine: Examine, options: ReadOptions, code: str
+) -> None:
     assert examine(xlsx([NAMES, *ROWS]), "book.xlsx", options=options).codes == [code]

@@ -25,7 +25,9 @@ def known(report: Report) -> list[KnownColumn]:
 
 
 def _known(column: Column) -> KnownColumn:
-    deciles = [quantile.value for quantile in column.quantiles if round(quantile.share * 100) % 10 == 0]
+    deciles = [
+        quantile.value for quantile in column.quantiles if round(quantile.share * 100) % 10 == 0
+    ]
     is_number = column.load_type in (LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE)
     return KnownColumn(
         name=column.name,
@@ -40,7 +42,9 @@ def _known(column: Column) -> KnownColumn:
 
 def table(header: str, row: str) -> bytes:
     """A table of ROWS rows; `row` has places for the number of the row and for what comes of it."""
-    rows = [row.format(i=i, day=i % 28 + 1, small=i % 50, region="NSEW"[i % 4]) for i in range(ROWS)]
+    rows = [
+        row.format(i=i, day=i % 28 + 1, small=i % 50, region="NSEW"[i % 4]) for i in range(ROWS)
+    ]
     return "\n".join([header, *rows]).encode()
 
 
@@ -52,32 +56,58 @@ def first(examine: Examine) -> list[KnownColumn]:
     return known(examine(FIRST).report)
 
 
-def second(examine: Examine, first: list[KnownColumn], data: bytes, mode: "ContractMode.ValueType" = 0) -> Examined:  # type: ignore[assignment]
-    policy = Policy(rules=LENIENT.rules, contract=Contract(mode=mode, task_id=TASK_ID, columns=first))
+def second(
+    examine: Examine,
+    first: list[KnownColumn],
+    data: bytes,
+    mode: "ContractMode.ValueType" = 0,  # type: ignore[assignment]
+) -> Examined:
+    policy = Policy(
+        rules=LENIENT.rules, contract=Contract(mode=mode, task_id=TASK_ID, columns=first)
+    )
     return examine(data, policy=policy)
 
 
 def shown(drifts: object) -> list[tuple[str, str]]:
-    return [(DriftKind.Name(drift.kind).removeprefix("DRIFT_KIND_"), drift.column) for drift in drifts]  # type: ignore[attr-defined]
+    return [
+        (DriftKind.Name(drift.kind).removeprefix("DRIFT_KIND_"), drift.column)
+        for drift in drifts  # type: ignore[attr-defined]
+    ]
 
 
 def test_the_same_again_is_no_drift(examine: Examine, first: list[KnownColumn]) -> None:
     examined = second(examine, first, FIRST)
-    assert (list(examined.report.drift), examined.codes, examined.report.compared_with) == ([], [], TASK_ID)
+    assert (list(examined.report.drift), examined.codes, examined.report.compared_with) == (
+        [],
+        [],
+        TASK_ID,
+    )
 
 
 @pytest.mark.parametrize("value", ["{few}", "{rare}", "5", "{i}"])
 def test_other_rows_of_the_same_kind_are_no_drift(examine: Examine, value: str) -> None:
     """Also where there are few different values, and deciles lie on the steps between them."""
-    header, rows = "date,n,text", [f"2024-01-02,{value},t{value}".format(i=i, few=i % 10 // 7, rare=i % 97 // 96) for i in range(2 * ROWS)]
+    header, rows = (
+        "date,n,text",
+        [
+            f"2024-01-02,{value},t{value}".format(i=i, few=i % 10 // 7, rare=i % 97 // 96)
+            for i in range(2 * ROWS)
+        ],
+    )
     before = known(examine("\n".join([header, *rows[::2]]).encode()).report)
     assert not second(examine, before, "\n".join([header, *rows[1::2]]).encode()).report.drift
 
 
-def test_columns_that_are_new_missing_or_of_another_type(examine: Examine, first: list[KnownColumn]) -> None:
+def test_columns_that_are_new_missing_or_of_another_type(
+    examine: Examine, first: list[KnownColumn]
+) -> None:
     data = table("date,units,region,note", "2024-01-{day:02},u{small},{region},x")
     examined = second(examine, first, data)
-    assert shown(examined.report.drift) == [("MISSING", "amount"), ("RETYPED", "units"), ("ADDED", "note")]
+    assert shown(examined.report.drift) == [
+        ("MISSING", "amount"),
+        ("RETYPED", "units"),
+        ("ADDED", "note"),
+    ]
     assert examined.codes == ["COLUMNS_CHANGED"] * 3
     assert examined.passed
     retyped = next(drift for drift in examined.report.drift if drift.column == "units")
@@ -93,7 +123,9 @@ def test_columns_that_are_new_missing_or_of_another_type(examine: Examine, first
         ("2024-01-{day:02},{small},{i}.5,E", "region"),
     ],
 )
-def test_a_distribution_that_shifted(examine: Examine, first: list[KnownColumn], row: str, column: str) -> None:
+def test_a_distribution_that_shifted(
+    examine: Examine, first: list[KnownColumn], row: str, column: str
+) -> None:
     examined = second(examine, first, table("date,units,amount,region", row))
     assert shown(examined.report.drift) == [("SHIFTED", column)]
     drift: Drift = examined.report.drift[0]
@@ -104,9 +136,14 @@ def test_a_distribution_that_shifted(examine: Examine, first: list[KnownColumn],
 
 def test_a_column_that_is_emptier(examine: Examine, first: list[KnownColumn]) -> None:
     rows = FIRST.decode().split("\n")
-    emptier = [f"{row.rpartition(',')[0]}," if number % 3 == 0 else row for number, row in enumerate(rows[1:])]
+    emptier = [
+        f"{row.rpartition(',')[0]}," if number % 3 == 0 else row
+        for number, row in enumerate(rows[1:])
+    ]
     examined = second(examine, first, "\n".join([rows[0], *emptier]).encode())
-    assert [(drift.column, drift.before, drift.now) for drift in examined.report.drift] == [("region", "0.0% empty", "33.4% empty")]
+    assert [(drift.column, drift.before, drift.now) for drift in examined.report.drift] == [
+        ("region", "0.0% empty", "33.4% empty")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,19 +154,28 @@ def test_a_column_that_is_emptier(examine: Examine, first: list[KnownColumn]) ->
         ("date,units,amount,region", "2024-01-{day:02},u{small},{i}.5,{region}"),
     ],
 )
-def test_freeze_refuses_other_columns(examine: Examine, first: list[KnownColumn], header: str, row: str) -> None:
+def test_freeze_refuses_other_columns(
+    examine: Examine, first: list[KnownColumn], header: str, row: str
+) -> None:
     examined = second(examine, first, table(header, row), ContractMode.CONTRACT_MODE_FREEZE)
     assert not examined.passed
     assert examined.codes == ["CONTRACT_BROKEN"]
 
 
-def test_freeze_takes_what_is_only_distributed_otherwise(examine: Examine, first: list[KnownColumn]) -> None:
+def test_freeze_takes_what_is_only_distributed_otherwise(
+    examine: Examine, first: list[KnownColumn]
+) -> None:
     data = table("date,units,amount,region", "2024-01-{day:02},1{small},{i}.5,{region}")
     assert second(examine, first, data, ContractMode.CONTRACT_MODE_FREEZE).passed
 
 
-def test_discard_leaves_new_columns_out_with_their_faults(examine: Examine, first: list[KnownColumn]) -> None:
-    data = table("date,units,amount,region,new", "2024-01-{day:02},{small},{i}.5,{region},{i}") + b"\n2024-01-01,1,1.5,N,n.k."
+def test_discard_leaves_new_columns_out_with_their_faults(
+    examine: Examine, first: list[KnownColumn]
+) -> None:
+    data = (
+        table("date,units,amount,region,new", "2024-01-{day:02},{small},{i}.5,{region},{i}")
+        + b"\n2024-01-01,1,1.5,N,n.k."
+    )
     examined = second(examine, first, data, ContractMode.CONTRACT_MODE_DISCARD)
     assert examined.passed
     assert examined.codes == ["COLUMN_LEFT_OUT"]
@@ -139,9 +185,13 @@ def test_discard_leaves_new_columns_out_with_their_faults(examine: Examine, firs
 
 def test_discard_refuses_another_type(examine: Examine, first: list[KnownColumn]) -> None:
     data = table("date,units,amount,region", "2024-01-{day:02},u{small},{i}.5,{region}")
-    assert second(examine, first, data, ContractMode.CONTRACT_MODE_DISCARD).codes == ["CONTRACT_BROKEN"]
+    assert second(examine, first, data, ContractMode.CONTRACT_MODE_DISCARD).codes == [
+        "CONTRACT_BROKEN"
+    ]
 
 
-def test_a_column_without_values_says_nothing_of_its_type(examine: Examine, first: list[KnownColumn]) -> None:
+def test_a_column_without_values_says_nothing_of_its_type(
+    examine: Examine, first: list[KnownColumn]
+) -> None:
     data = table("date,units,amount,region", "2024-01-{day:02},,{i}.5,{region}")
     assert shown(second(examine, first, data).report.drift) == [("SHIFTED", "units")]

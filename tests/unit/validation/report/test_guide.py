@@ -46,7 +46,16 @@ def as_csv(rows: list[list[str]]) -> bytes:
 
 def test_the_file_names_its_task_and_the_row_its_repairs(examine: Examine) -> None:
     _, rows = damaged(examine)
-    assert rows[0] == [f"line of {TASK_ID}", "column", "value", "reason", "repair", "date", "number", "'=note"]
+    assert rows[0] == [
+        f"line of {TASK_ID}",
+        "column",
+        "value",
+        "reason",
+        "repair",
+        "date",
+        "number",
+        "'=note",
+    ]
     assert rows[1][:4] == ["52", "date", "never", "TIME_INVALID"]
     time = "Write the time in the same format as the rest of the column."
     value = "Correct the value, or leave it empty."
@@ -58,7 +67,11 @@ def test_the_file_names_its_task_and_the_row_its_repairs(examine: Examine) -> No
 def test_a_repaired_file_is_the_users_own_table_again(examine: Examine, kind: str) -> None:
     _, rows = damaged(examine)
     mended = repaired(rows)
-    back = examine(as_csv(mended), "back.csv") if kind == "csv" else examine(xlsx([list(row) for row in mended]), "back.xlsx")
+    back = (
+        examine(as_csv(mended), "back.csv")
+        if kind == "csv"
+        else examine(xlsx([list(row) for row in mended]), "back.xlsx")
+    )
     report = back.report
     assert report.rejects_of == TASK_ID
     assert (report.rows_read, report.rows_loadable, report.rows_rejected) == (3, 3, 0)
@@ -71,7 +84,11 @@ def test_what_is_not_repaired_is_refused_again(examine: Examine) -> None:
     mended = repaired(rows)
     mended[2].pop()
     back = examine(as_csv(mended))
-    assert (back.report.rows_read, back.report.rows_loadable, back.report.rows_rejected) == (3, 2, 1)
+    assert (back.report.rows_read, back.report.rows_loadable, back.report.rows_rejected) == (
+        3,
+        2,
+        1,
+    )
     assert list(back.rejects()[0].values())[5:7] == ["2024-01-02", "5"]
 
 
@@ -94,9 +111,18 @@ def test_the_workbook_colours_the_cells_at_fault(examine: Examine, tmp_path: Pat
     assert cells(tmp_path / "rejects.xlsx") == [row + [""] * (8 - len(row)) for row in rows]
     sheet = zipfile.ZipFile(tmp_path / "rejects.xlsx").read("xl/worksheets/sheet1.xml").decode()
     assert "<f>" not in sheet
-    styles = {place: int(style) for place, style in re.findall(r'<c r="([A-Z]+\d+)" s="(\d+)"', sheet)}
+    styles = {
+        place: int(style) for place, style in re.findall(r'<c r="([A-Z]+\d+)" s="(\d+)"', sheet)
+    }
     # Of a row that is too short all cells are, also the one that is missing.
-    assert {place for place, style in styles.items() if style == max(styles.values())} == {"F2", "G2", "F3", "G3", "H3", "G4"}
+    assert {place for place, style in styles.items() if style == max(styles.values())} == {
+        "F2",
+        "G2",
+        "F3",
+        "G3",
+        "H3",
+        "G4",
+    }
 
 
 def test_the_workbook_says_what_it_leaves_out(examine: Examine, tmp_path: Path) -> None:
@@ -137,15 +163,24 @@ def test_a_number_is_suggested_where_there_is_one(cell: str, whole: bool, meant:
         ("soon", "%Y-%m-%d", ""),
     ],
 )
-def test_a_time_is_suggested_where_only_one_reading_makes_sense(cell: str, wanted: str, meant: str) -> None:
+def test_a_time_is_suggested_where_only_one_reading_makes_sense(
+    cell: str, wanted: str, meant: str
+) -> None:
     assert _time(cell, wanted) == meant
 
 
 def test_a_few_rows_are_read_as_those_of_the_last_load(examine: Examine) -> None:
-    rows = "".join(f"0{month}/2{day}/2024,A{month},5\n" for month in range(1, 10) for day in range(5))
+    rows = "".join(
+        f"0{month}/2{day}/2024,A{month},5\n" for month in range(1, 10) for day in range(5)
+    )
     last = examine(("when date,code,number\n" + rows).encode()).report
     known = [
-        KnownColumn(name=column.name, source_name=column.source_name, type=column.type, time_format=column.time_format)
+        KnownColumn(
+            name=column.name,
+            source_name=column.source_name,
+            type=column.type,
+            time_format=column.time_format,
+        )
         for column in last.columns
     ]
     policy = Policy(rules=LENIENT.rules, contract=Contract(task_id=TASK_ID, columns=known))
@@ -156,7 +191,9 @@ def test_a_few_rows_are_read_as_those_of_the_last_load(examine: Examine) -> None
         ["3", "", "", "", "", "03/05/2024", "8", "n.k."],
     ]
     back = examine(as_csv(fixed), policy=policy)
-    assert [column.type for column in back.report.columns] == [column.type for column in last.columns]
+    assert [column.type for column in back.report.columns] == [
+        column.type for column in last.columns
+    ]
     assert [row["__time"] for row in back.rows()] == [str(1709510400000)]
     assert (back.report.rows_loadable, back.report.rows_rejected, back.codes) == (1, 1, [])
     # Without a load there is nothing to go by but these rows.

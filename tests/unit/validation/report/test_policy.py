@@ -13,7 +13,9 @@ DEFAULT = Policy()
 def test_a_good_file_keeps_all_rules(examine: Examine) -> None:
     examined = examine(GOOD, policy=DEFAULT)
     assert examined.passed
-    assert {outcome.rule.name: outcome.passed for outcome in examined.report.rules} == dict.fromkeys(policies.DEFAULT_LIMITS, True)
+    assert {
+        outcome.rule.name: outcome.passed for outcome in examined.report.rules
+    } == dict.fromkeys(policies.DEFAULT_LIMITS, True)
     assert examined.report.summary == "20 rows can be loaded."
 
 
@@ -22,12 +24,19 @@ def test_a_good_file_keeps_all_rules(examine: Examine) -> None:
     [
         (b"date,region,units,amount\n2024-01-01,North,1,2.5\n", "TOO_FEW_COLUMNS", "", "4"),
         (b"day,region,units,amount,note\nMonday,North,1,2.5,x\n", "NO_TIME_COLUMN", "", ""),
-        (b"date,region,units,amount,note\n2024-01-01,North,1,high,x\n", "TOO_FEW_NUMERIC_COLUMNS", "", "1"),
+        (
+            b"date,region,units,amount,note\n2024-01-01,North,1,high,x\n",
+            "TOO_FEW_NUMERIC_COLUMNS",
+            "",
+            "1",
+        ),
         (GOOD.replace(b",x\n", b",\n", 17), "TOO_MANY_NULLS", "note", "0.85"),
         (GOOD + b"2024-01-01,North\n" * 2, "TOO_MANY_REJECTS", "", "0.0909"),
     ],
 )
-def test_a_file_that_breaks_one_rule(examine: Examine, data: bytes, code: str, column: str, value: str) -> None:
+def test_a_file_that_breaks_one_rule(
+    examine: Examine, data: bytes, code: str, column: str, value: str
+) -> None:
     examined = examine(data, policy=DEFAULT)
     assert examined.report.verdict == Verdict.VERDICT_REJECTED
     assert examined.codes == [code]
@@ -47,14 +56,22 @@ def test_shares_at_their_limit_are_kept(examine: Examine) -> None:
 def test_all_problems_are_told_those_that_reject_first(examine: Examine) -> None:
     warn = Policy(rules=[Rule(name="min_columns", severity=Severity.SEVERITY_WARN)])
     examined = examine(b"a,a\nx,y\n", policy=warn)
-    assert examined.codes == ["NO_TIME_COLUMN", "TOO_FEW_NUMERIC_COLUMNS", "COLUMN_RENAMED", "TOO_FEW_COLUMNS"]
+    assert examined.codes == [
+        "NO_TIME_COLUMN",
+        "TOO_FEW_NUMERIC_COLUMNS",
+        "COLUMN_RENAMED",
+        "TOO_FEW_COLUMNS",
+    ]
 
 
 def test_rules_can_warn_be_off_and_have_other_limits(examine: Examine) -> None:
     narrow = b"date,units\n2024-01-01,1\n"
     assert not examine(narrow, policy=DEFAULT).passed
     changed = Policy(
-        rules=[Rule(name="min_columns", severity=Severity.SEVERITY_WARN), Rule(name="min_numeric_columns", limit=1)],
+        rules=[
+            Rule(name="min_columns", severity=Severity.SEVERITY_WARN),
+            Rule(name="min_numeric_columns", limit=1),
+        ],
     )
     examined = examine(narrow, policy=changed)
     assert examined.passed
@@ -77,6 +94,16 @@ def test_a_column_without_name_and_values_is_left_out(examine: Examine) -> None:
 
 
 def test_names_are_made_unique_and_reserved_ones_are_kept_free(examine: Examine) -> None:
-    examined = examine(b'date, region ,region,,__load_id,"two\nlines",__time\n2024-01-01,a,b,c,d,e,f\n')
-    assert list(examined.rows()[0]) == ["__time", "region", "region_2", "column_4", "load_id", "two lines", "time"]
+    examined = examine(
+        b'date, region ,region,,__load_id,"two\nlines",__time\n2024-01-01,a,b,c,d,e,f\n'
+    )
+    assert list(examined.rows()[0]) == [
+        "__time",
+        "region",
+        "region_2",
+        "column_4",
+        "load_id",
+        "two lines",
+        "time",
+    ]
     assert examined.codes == ["COLUMN_RENAMED"] * 5

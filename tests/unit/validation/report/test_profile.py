@@ -13,7 +13,10 @@ HEADER = "date,number,share,text"
 
 def rows_of(count: int) -> list[str]:
     start = date(2024, 1, 1)
-    return [f"{start + timedelta(days=i % 60)},{i % 100},{i % 7 / 4},{'ab' * (i % 5 + 1)}" for i in range(count)]
+    return [
+        f"{start + timedelta(days=i % 60)},{i % 100},{i % 7 / 4},{'ab' * (i % 5 + 1)}"
+        for i in range(count)
+    ]
 
 
 def table(rows: list[str]) -> bytes:
@@ -31,7 +34,8 @@ def test_counts_extremes_means_lengths_and_duplicates_are_exact(examine: Examine
     assert text.mean_length == pytest.approx(6)
     assert not number.HasField("min_length")
     assert not text.HasField("mean")
-    # The rows repeat after 2,100, the least common multiple of their columns; one more pair was added.
+    # The rows repeat after 2,100, the least common multiple of their columns; one more pair was
+    # added.
     assert (report.duplicate_rows, report.duplicate_rows_approximate) == (1, False)
     assert (report.sample_rows, report.rows_loadable) == (2102, 2102)
 
@@ -44,8 +48,17 @@ def test_few_distinct_values_are_counted(examine: Examine) -> None:
 
 
 def test_many_distinct_values_are_estimated_and_marked_so(examine: Examine) -> None:
-    report = examine(table([f"2024-01-0{number % 9 + 1},{number},{number % 7},name {number // 2}" for number in range(60_000)])).report
-    assert [column.distinct for column in report.columns] == pytest.approx([9, 60_000, 7, 30_000], rel=0.03)
+    report = examine(
+        table(
+            [
+                f"2024-01-0{number % 9 + 1},{number},{number % 7},name {number // 2}"
+                for number in range(60_000)
+            ]
+        )
+    ).report
+    assert [column.distinct for column in report.columns] == pytest.approx(
+        [9, 60_000, 7, 30_000], rel=0.03
+    )
     assert [column.distinct_approximate for column in report.columns] == [False, True, False, True]
     assert report.duplicate_rows == 0
 
@@ -56,14 +69,22 @@ def test_quantiles_histogram_and_frequent_values(examine: Examine) -> None:
     found = {quantile.share: quantile.value for quantile in number.quantiles}
     assert (found[0.25], found[0.5], found[0.95]) == pytest.approx((25, 50, 95), abs=1)
     assert len(number.histogram.edges) == len(number.histogram.counts) + 1 == 21
-    assert (number.histogram.edges[0], number.histogram.edges[-1], sum(number.histogram.counts)) == (0, 99, 2100)
-    assert [(top.value, top.count) for top in text.top_values] == [("ab" * n, 420) for n in range(1, 6)]
+    assert (
+        number.histogram.edges[0],
+        number.histogram.edges[-1],
+        sum(number.histogram.counts),
+    ) == (0, 99, 2100)
+    assert [(top.value, top.count) for top in text.top_values] == [
+        ("ab" * n, 420) for n in range(1, 6)
+    ]
     assert sum(report.columns[0].histogram.counts) == 2100
     assert not text.HasField("histogram")
 
 
 def test_a_large_file_is_sampled_evenly(examine: Examine) -> None:
-    report = examine(table([f"{date(2024, 1, 1) + timedelta(days=i // 6000)},{i},0.5,x" for i in range(600_000)])).report
+    report = examine(
+        table([f"{date(2024, 1, 1) + timedelta(days=i // 6000)},{i},0.5,x" for i in range(600_000)])
+    ).report
     assert 200_000 <= report.sample_rows < 600_000
     number = report.columns[1]
     assert number.sample_values == report.sample_rows
@@ -75,12 +96,17 @@ def test_a_large_file_is_sampled_evenly(examine: Examine) -> None:
 
 def test_one_value_has_a_histogram_too(examine: Examine) -> None:
     report = examine(table(["2024-01-01,5,0.5,x"])).report
-    assert (list(report.columns[1].histogram.edges), list(report.columns[1].histogram.counts)) == ([5, 5], [1])
+    assert (list(report.columns[1].histogram.edges), list(report.columns[1].histogram.counts)) == (
+        [5, 5],
+        [1],
+    )
     assert report.duplicate_rows == 0
 
 
 def test_a_file_without_a_loadable_row_has_no_figures(examine: Examine) -> None:
-    report: Report = examine(table(["2024-01-01,5,0.5,x"] * 20 + ["2024-01-02,n,0.5,y"] * 20).replace(b"2024", b"day")).report
+    report: Report = examine(
+        table(["2024-01-01,5,0.5,x"] * 20 + ["2024-01-02,n,0.5,y"] * 20).replace(b"2024", b"day")
+    ).report
     assert not report.columns[0].quantiles
 
 
@@ -92,7 +118,10 @@ def test_a_file_without_a_loadable_row_has_no_figures(examine: Examine) -> None:
         (["2024-01-01 10:00:00", "2024-01-02 11:00:00"], TimeGranularity.TIME_GRANULARITY_HOUR),
         (["2024-01-01 10:30:00", "2024-01-02 11:00:00"], TimeGranularity.TIME_GRANULARITY_MINUTE),
         (["2024-01-01 10:30:01", "2024-01-02 11:00:00"], TimeGranularity.TIME_GRANULARITY_SECOND),
-        (["2024-01-01 10:30:00.5", "2024-01-02 11:00:00.0"], TimeGranularity.TIME_GRANULARITY_MILLISECOND),
+        (
+            ["2024-01-01 10:30:00.5", "2024-01-02 11:00:00.0"],
+            TimeGranularity.TIME_GRANULARITY_MILLISECOND,
+        ),
     ],
 )
 def test_how_fine_times_are(examine: Examine, times: list[str], granularity: int) -> None:
@@ -100,15 +129,22 @@ def test_how_fine_times_are(examine: Examine, times: list[str], granularity: int
     assert (time.granularity, time.zone, time.days) == (granularity, "assumed UTC", 2)
 
 
-@pytest.mark.parametrize(("time", "zone"), [("2024-01-01T10:00:00Z", "stated"), ("1704103200", "epoch")])
+@pytest.mark.parametrize(
+    ("time", "zone"), [("2024-01-01T10:00:00Z", "stated"), ("1704103200", "epoch")]
+)
 def test_where_the_zone_is_from(examine: Examine, time: str, zone: str) -> None:
     assert examine(table([f"{time},5,0.5,x"])).report.time.zone == zone
 
 
 def test_gaps_are_told(examine: Examine) -> None:
-    days = [date(2024, 1, 1) + timedelta(days=i) for i in range(100) if not 20 <= i < 40 and i != 60]
+    days = [
+        date(2024, 1, 1) + timedelta(days=i) for i in range(100) if not 20 <= i < 40 and i != 60
+    ]
     time = examine(table([f"{day},5,0.5,x" for day in days])).report.time
-    found = [(date.fromtimestamp(gap.start_millis / 1000), date.fromtimestamp(gap.end_millis / 1000)) for gap in time.gaps]
+    found = [
+        (date.fromtimestamp(gap.start_millis / 1000), date.fromtimestamp(gap.end_millis / 1000))
+        for gap in time.gaps
+    ]
     assert found == [(date(2024, 1, 21), date(2024, 2, 10))]
 
 
@@ -120,27 +156,38 @@ def test_gaps_are_told(examine: Examine) -> None:
         ("1899-12-30", "BEFORE_1900", "TIME_OUTLIERS"),
     ],
 )
-def test_times_that_are_hardly_meant_are_told_and_loaded(examine: Examine, odd: str, kind: str, code: str) -> None:
+def test_times_that_are_hardly_meant_are_told_and_loaded(
+    examine: Examine, odd: str, kind: str, code: str
+) -> None:
     examined = examine(table([*(["2024-01-01,5,0.5,x"] * 30), f"{odd},5,0.5,x"]))
-    assert [(outlier.kind, outlier.count) for outlier in examined.report.time.outliers] == [(kind, 1)]
+    assert [(outlier.kind, outlier.count) for outlier in examined.report.time.outliers] == [
+        (kind, 1)
+    ]
     assert code in examined.codes
     assert examined.report.rows_loadable == 31
 
 
 def test_seconds_among_milliseconds_are_told(examine: Examine) -> None:
     examined = examine(table([*(["1704103200000,5,0.5,x"] * 40), "1704103200,5,0.5,x"]))
-    assert [(outlier.kind, outlier.count) for outlier in examined.report.time.outliers] == [("SECONDS_MILLIS_MIX", 1)]
+    assert [(outlier.kind, outlier.count) for outlier in examined.report.time.outliers] == [
+        ("SECONDS_MILLIS_MIX", 1)
+    ]
     assert "TIME_UNITS_MIXED" in examined.codes
 
 
 def test_a_table_about_1970_has_no_outliers(examine: Examine) -> None:
-    assert not examine(table([f"1970-02-{day:02},5,0.5,x" for day in range(1, 20)])).report.time.outliers
+    assert not examine(
+        table([f"1970-02-{day:02},5,0.5,x" for day in range(1, 20)])
+    ).report.time.outliers
 
 
 @pytest.mark.parametrize(
-    ("rows", "days", "hint"), [(200, 3, "MONTH"), (200_000, 4, "DAY"), (200_000, 300, "YEAR"), (400_000, 150, "MONTH")]
+    ("rows", "days", "hint"),
+    [(200, 3, "MONTH"), (200_000, 4, "DAY"), (200_000, 300, "YEAR"), (400_000, 150, "MONTH")],
 )
 def test_the_hint_for_segments(examine: Examine, rows: int, days: int, hint: str) -> None:
     start = date(2024, 1, 1)
-    report = examine(table([f"{start + timedelta(days=i % days)},5,0.5,x" for i in range(rows)])).report
+    report = examine(
+        table([f"{start + timedelta(days=i % days)},5,0.5,x" for i in range(rows)])
+    ).report
     assert report.time.segment_hint == hint

@@ -6,21 +6,42 @@ from services.validation.report.rejects import without_formula
 from tests.unit.validation.examining import Examine
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-a", "+x"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-a", "+x"]
+)
 def test_what_a_spreadsheet_would_run_is_escaped(cell: str) -> None:
     assert without_formula(cell) == f"'{cell}"
 
 
-@pytest.mark.parametrize("cell", ["", "abc", "-12.5", "+1", "-1,234.50", "1-2", "a=b", "-1e-7", "-5%"])
+@pytest.mark.parametrize(
+    "cell", ["", "abc", "-12.5", "+1", "-1,234.50", "1-2", "a=b", "-1e-7", "-5%"]
+)
 def test_what_is_plain_is_left_alone(cell: str) -> None:
     assert without_formula(cell) == cell
 
 
 def test_rows_stand_in_the_order_of_the_file_with_the_users_own_cells(examine: Examine) -> None:
     good = b"2024-01-01,5,x\n" * 50
-    examined = examine(b"date,number,=note\n" + good + b"2024-01-01,5\n" + good + b"never,five,y\n" + good + b'2024-01-01,"5,z\n')
+    examined = examine(
+        b"date,number,=note\n"
+        + good
+        + b"2024-01-01,5\n"
+        + good
+        + b"never,five,y\n"
+        + good
+        + b'2024-01-01,"5,z\n'
+    )
     rows = examined.rejects()
-    assert list(rows[0]) == ["line", "column", "value", "reason", "repair", "date", "number", "'=note"]
+    assert list(rows[0]) == [
+        "line",
+        "column",
+        "value",
+        "reason",
+        "repair",
+        "date",
+        "number",
+        "'=note",
+    ]
     assert [(row["line"], row["column"], row["value"], row["reason"]) for row in rows] == [
         ("52", "", "2", "ROW_TOO_SHORT"),
         ("103", "date", "never", "TIME_INVALID"),
