@@ -56,6 +56,7 @@ class Examined:
 
     def rows(self) -> list[dict[str, str]]:
         """All rows of all parts, with the texts as they stand there."""
+        csv.field_size_limit(16 * 1024**2)
         return [
             row
             for text in self.part_texts()
