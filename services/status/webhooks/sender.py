@@ -109,6 +109,7 @@ class WebhookSender:
         self._post = post
         self._patience_s = patience_s
         self._wake = asyncio.Event()
+        self._claiming: asyncio.Task[bool] | None = None
         self._sending: dict[asyncio.Task[None], _Claim] = {}
 
     def wake(self) -> None:
@@ -120,7 +121,9 @@ class WebhookSender:
         try:
             while True:
                 self._wake.clear()
-                if not await self._begin():
+                # Not cancelled with us: what a claim had got would be nobody's for HOLD_S.
+                self._claiming = asyncio.create_task(self._begin(), name="webhook claim")
+                if not await asyncio.shield(self._claiming):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), POLL_S)
         finally:
@@ -159,6 +162,10 @@ class WebhookSender:
             logs.get().error("webhook.not_recorded", delivery=claim.id, exc_info=failure)
 
     async def _stop(self) -> None:
+        if self._claiming:
+            await asyncio.wait([self._claiming], timeout=STOP_PATIENCE_S)
+            self._claiming.cancel()
+            await asyncio.wait([self._claiming])
         sending, self._sending = self._sending, {}
         for task in sending:
             task.cancel()
