@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench import (
+    backlog,
     drain,
     false_done,
     hard_files,
@@ -33,6 +34,16 @@ InstanceName = Annotated[
 def memory_command(pairs: Pairs = 3, big_mib: int = 300, instance: InstanceName = "bench") -> None:
     """Peak memory of gateway and upload: a big upload against one of 5 MiB."""
     memory.main(pairs, big_mib, instance)
+
+
+@app.command("backlog")
+def backlog_command(
+    pairs: Pairs = 9,
+    claims: Annotated[int, typer.Option(help="Claims of each contender in a pair.", min=1)] = 200,
+    instance: InstanceName = "bench",
+) -> None:
+    """A claim with 10,000 loads of one datasource waiting against one with 10."""
+    backlog.main(pairs, claims, instance)
 
 
 @app.command("ingest")
