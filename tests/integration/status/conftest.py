@@ -1,8 +1,9 @@
-"""The status service on the stack's real PostgreSQL, in a schema of its own, between fakes of its
-neighbours over real gRPC.
+"""The status service on a real PostgreSQL, in a schema of its own, between fakes of its neighbours
+over real gRPC.
 """
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -32,14 +33,24 @@ from tests.unit.status.fakes import FakeLoads, FakeValidation
 SIZE = 1234
 
 
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """TEST_DATABASE_URL, a PostgreSQL whose user may create schemas; without it the stack's."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        return given
+    stack: Stack = request.getfixturevalue("stack")
+    return stack.database_url
+
+
 @pytest.fixture
-async def database_url(stack: Stack) -> AsyncIterator[str]:
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """A schema without tables."""
     schema = f"it_status_{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(stack.database_url)
+    connection = await asyncpg.connect(postgres_url)
     try:
         await connection.execute(f"CREATE SCHEMA {schema}")
-        yield f"{stack.database_url}{'&' if '?' in stack.database_url else '?'}search_path={schema}&application_name={schema}"
+        separator = "&" if "?" in postgres_url else "?"
+        yield f"{postgres_url}{separator}search_path={schema}&application_name={schema}"
         await connection.execute(f"DROP SCHEMA {schema} CASCADE")
     finally:
         await connection.close()
