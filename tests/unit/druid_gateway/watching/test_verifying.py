@@ -133,3 +133,21 @@ def test_a_lost_value_shows(value: float, others: float) -> None:
     whole = value * others
     assert not agrees(Sum(whole - value, whole - value), whole)
     assert agrees(Sum(whole, whole), whole * (1 + RELATIVE_TOLERANCE / 2))
+
+
+async def test_more_rows_than_expected_are_no_success() -> None:
+    druid = FakeDruid(answers=lambda sql, parameters: [[4]])
+    assert await seen(druid, Expected(3, []), wait_s=0.1) == (False, 4)
+
+
+@pytest.mark.parametrize("available", [0, 1])
+async def test_replaced_rows_are_gone_once_the_broker_knows_every_tombstone(available: int) -> None:
+    def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
+        if "sys.segments" in sql:
+            return [["known", 1], ["tombstone", available]]
+        return [[3]]
+
+    druid = FakeDruid(answers=answer)
+    found = await verify(druid, "sales", "load", INTERVAL, Expected(3, []), 0.1, drops=True)
+    assert found.verified is bool(available)
+    assert list(found.hiding) == ["known", "tombstone"]
