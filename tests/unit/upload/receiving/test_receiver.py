@@ -122,7 +122,7 @@ async def test_an_empty_file_is_rejected() -> None:
     await ends(world, task, steps(Header(task.task_id, 0), finish()), REJECTED, "FILE_EMPTY")
 
 
-@pytest.mark.parametrize("limit", [10, PART, 2 * PART + 5])
+@pytest.mark.parametrize("limit", [10, PART, 2 * PART + 5, len(DATA) - 1])
 async def test_a_file_that_is_too_long_is_cut_off_at_the_limit(limit: int) -> None:
     world = World(max_file_size_bytes=limit)
     task = await world.create()
