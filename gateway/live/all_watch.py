@@ -13,9 +13,8 @@ from time import monotonic
 
 from gateway.live.watches import (
     PASSING,
+    RETRY,
     RETRY_BUDGET_S,
-    RETRY_FIRST_S,
-    RETRY_MOST_S,
     WATCH_S,
     within,
 )
@@ -60,7 +59,7 @@ class _Stream:
             self._wake()
 
     async def _run(self) -> None:
-        wait_s, alive_at = RETRY_FIRST_S, monotonic()
+        pauses, alive_at = RETRY.pauses(), monotonic()
         while self.followers:
             first, called_at = self._position, monotonic()
             try:
@@ -69,15 +68,15 @@ class _Stream:
                 if failure.reason not in PASSING:
                     raise
                 if self._position > first or monotonic() - called_at > WATCH_S / 2:
-                    wait_s, alive_at = RETRY_FIRST_S, monotonic()
+                    pauses, alive_at = RETRY.pauses(), monotonic()
                 if failure.reason == ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED:
                     continue
                 # Without a position to go on from, what happens meanwhile would be lost unnoticed.
                 if not self._position or monotonic() - alive_at > RETRY_BUDGET_S:
                     raise
+                wait_s = next(pauses)
                 logs.get().warning("watch_all.retry", code=failure.code, wait_s=wait_s)
                 await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, RETRY_MOST_S)
 
     async def _read(self) -> None:
         """One call.

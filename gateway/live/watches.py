@@ -19,6 +19,7 @@ from prometheus_client import Gauge
 from gateway.documents import wire
 from gateway.ports import Tasks
 from services.common import logs
+from services.common.backoff import Backoff
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import Task, TaskEvent, WatchTaskResponse
@@ -32,8 +33,7 @@ KEPT_EVENTS = 256
 RETRY_BUDGET_S = 60.0
 """How long the status service may be away before followers are told."""
 
-RETRY_FIRST_S = 0.2
-RETRY_MOST_S = 3.0
+RETRY = Backoff(first_s=0.2, longest_s=3.0)
 
 PASSING = frozenset(
     {
@@ -93,7 +93,7 @@ class _Watch:
         """Reads until the task's end, until nobody follows, or until the status service was away
         for too long.
         """
-        wait_s, alive_at = RETRY_FIRST_S, monotonic()
+        pauses, alive_at = RETRY.pauses(), monotonic()
         try:
             while True:
                 called_at, first = monotonic(), self._next
@@ -105,17 +105,17 @@ class _Watch:
                         raise
                     lasted_s = monotonic() - called_at
                     if self._next > first or lasted_s > WATCH_S / 2:
-                        wait_s, alive_at = RETRY_FIRST_S, monotonic()
+                        pauses, alive_at = RETRY.pauses(), monotonic()
                     if not self.followers:
                         return
                     if monotonic() - alive_at > RETRY_BUDGET_S:
                         raise
                     if lasted_s <= WATCH_S / 2:
+                        wait_s = next(pauses)
                         logs.get().warning(
                             "watch.retry", task_id=self._task_id, code=failure.code, wait_s=wait_s
                         )
                         await asyncio.sleep(wait_s)
-                        wait_s = min(wait_s * 2, RETRY_MOST_S)
         except SluiceError as failure:
             self.failure = failure
         except Exception as failure:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from services.common import errors, logs
+from services.common.backoff import Backoff
 from services.druid_gateway.http import endpoints
 from services.druid_gateway.http.answers import (
     is_core,
@@ -38,8 +39,7 @@ from services.druid_gateway.removing.segment_ids import descriptor
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 TRIES = 3
-FIRST_PAUSE_S = 0.1
-"""Pause before the second try; doubled before each later one."""
+RETRY = Backoff(first_s=0.1, longest_s=1.0)
 
 MAX_LOADS = 1_000
 """Loads of which a segment is said to hold rows, at most."""
@@ -406,8 +406,8 @@ class HttpDruid:
         """The answer, whatever it says; asked again when none comes or the server is at fault in a
         way that may pass.
         """
-        pause = FIRST_PAUSE_S
-        for tries_left in reversed(range(TRIES)):
+        for attempt in range(1, TRIES + 1):
+            tries_left = TRIES - attempt
             try:
                 response = await self._http.request(method, path, json=json, params=params)
             except httpx.TransportError as failure:
@@ -422,8 +422,7 @@ class HttpDruid:
                 logs.get().info(
                     "druid.asked_again", method=method, path=path, status=response.status_code
                 )
-            await asyncio.sleep(pause)
-            pause *= 2
+            await asyncio.sleep(RETRY.pause_s(attempt))
         raise AssertionError("the last try returns or raises")
 
 

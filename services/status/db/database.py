@@ -4,7 +4,6 @@ tried again within a budget.
 
 import asyncio
 import json
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from time import monotonic
@@ -14,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from services.common import errors, logs
+from services.common.backoff import Backoff
 from services.status.db.migrate import OLDEST, DatabaseTooNewError, MigrationError, migrate
 from services.status.db.migrate import check as check_release
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -29,8 +29,7 @@ SERVER_SETTINGS: dict[str, str] = {
     "jit": "off",
 }
 """What the pool's connections are set to."""
-RETRY_FIRST_S = 0.05
-RETRY_MAX_S = 1.0
+RETRY = Backoff(first_s=0.05, longest_s=1.0)
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -124,7 +123,7 @@ class Database:
             SluiceError: DATABASE_UNAVAILABLE when the time is over; DATABASE_TOO_NEW.
         """
         until = monotonic() + patience_s
-        delay = RETRY_FIRST_S
+        pauses = RETRY.pauses()
         while True:
             try:
                 if isinstance(self._not_migrated, DatabaseTooNewError):
@@ -138,15 +137,15 @@ class Database:
                     failure, ValueError
                 ):  # A parameter of the wrong type, which asyncpg counts among its interface errors.
                     raise
-                if monotonic() + delay >= until:
+                pause_s = next(pauses)
+                if monotonic() + pause_s >= until:
                     logs.get().warning(
                         "database.away", reason=f"{type(failure).__name__}: {failure}"[:300]
                     )
                     raise errors.error(
                         ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer."
                     ) from failure
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            delay = min(delay * 2, RETRY_MAX_S)
+            await asyncio.sleep(pause_s)
 
     def _acquired(self) -> Any:
         if self._pool is None:
@@ -154,7 +153,7 @@ class Database:
         return self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
 
     async def _migrate(self) -> None:
-        delay = RETRY_FIRST_S
+        pauses = RETRY.pauses()
         while True:
             try:
                 await migrate(self._url)
@@ -164,8 +163,7 @@ class Database:
             except Exception as bug:
                 self._waits(bug, bug)
             self._asked.set()
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, RETRY_MAX_S)
+            await asyncio.sleep(next(pauses))
         self._not_migrated = ConnectionError("the tables are not there yet")
         self.migrated.set()
         self._asked.set()

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from services.common import logs
-from services.status.db.database import FAILURES, RETRY_FIRST_S, RETRY_MAX_S, Database, connect
+from services.status.db.database import FAILURES, RETRY, Database, connect
 
 EVENT, CANCEL, DUE, WEBHOOK = "sluice_event", "sluice_cancel", "sluice_due", "sluice_webhook"
 """Channels: a task has a new event; a task was cancelled (both carry the task's id); some task is
@@ -41,7 +41,7 @@ class Listener:
     async def run(self) -> None:
         """Until cancelled."""
         await self._database.migrated.wait()
-        delay = RETRY_FIRST_S
+        pauses = RETRY.pauses()
         while True:
             connection: asyncpg.Connection[asyncpg.Record] | None = None
             try:
@@ -50,7 +50,7 @@ class Listener:
                 connection.add_termination_listener(lambda *_, ended=ended: ended.set())
                 for channel in (EVENT, CANCEL, DUE, WEBHOOK):
                     await connection.add_listener(channel, self._notified)
-                delay = RETRY_FIRST_S
+                pauses = RETRY.pauses()
                 self._on_connect()
                 await self._keep(connection, ended)
                 logs.get().warning("listener.connection_ended")
@@ -61,8 +61,7 @@ class Listener:
             finally:
                 if connection is not None:
                     connection.terminate()
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, RETRY_MAX_S)
+            await asyncio.sleep(next(pauses))
 
     @staticmethod
     async def _keep(connection: "asyncpg.Connection[asyncpg.Record]", ended: asyncio.Event) -> None:

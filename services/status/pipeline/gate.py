@@ -2,8 +2,9 @@
 
 from time import monotonic
 
-FIRST_S = 0.5
-LONGEST_S = 5.0
+from services.common.backoff import Backoff
+
+PROBES = Backoff(first_s=0.5, longest_s=5.0, jitter=0)
 
 
 class Gate:
@@ -12,27 +13,27 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._pause_s = 0.0
+        self._failures = 0
         self._next_try = 0.0
 
     def allows(self) -> bool:
         """Whether a task that needs Druid may be taken now. While Druid is away, asking uses up the
         try.
         """
-        if not self._pause_s:
+        if not self._failures:
             return True
         if monotonic() < self._next_try:
             return False
-        self._next_try = monotonic() + self._pause_s
+        self._next_try = monotonic() + PROBES.pause_s(self._failures)
         return True
 
     def failed(self) -> None:
         """Druid did not answer."""
-        if monotonic() >= self._next_try or not self._pause_s:
-            self._pause_s = min(self._pause_s * 2 or FIRST_S, LONGEST_S)
-            self._next_try = monotonic() + self._pause_s
+        if monotonic() >= self._next_try or not self._failures:
+            self._failures += 1
+            self._next_try = monotonic() + PROBES.pause_s(self._failures)
 
     def passed(self) -> bool:
         """Druid has answered. Whether it was away before."""
-        was_away, self._pause_s = self._pause_s > 0, 0.0
+        was_away, self._failures = self._failures > 0, 0
         return was_away

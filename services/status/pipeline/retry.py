@@ -2,10 +2,10 @@
 for the jitter.
 """
 
-import random
 from dataclasses import dataclass
 
 from services.common import errors
+from services.common.backoff import Backoff
 from services.status.settings import Settings
 from services.status.tasks.machine import LOADED, STAGE_OF, State
 from services.status.tasks.task import Task
@@ -151,8 +151,7 @@ def over_deadline(task: Task, seconds: float) -> Problem:
 
 
 def _delay_s(before: int, settings: Settings) -> float:
-    longest = min(settings.retry_max_s, settings.retry_first_s * 2.0 ** min(before, 30))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    return Backoff(settings.retry_first_s, settings.retry_max_s).pause_s(before + 1)
 
 
 def _again(problem: Problem, delay_s: float, who: str = "") -> str:

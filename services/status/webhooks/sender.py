@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from time import time
 import asyncpg
 
 from services.common import logs
+from services.common.backoff import Backoff
 from services.common.errors import SluiceError
 from services.status.db.database import Connection, Database
 from services.status.webhooks.targets import Target, Targets
@@ -27,8 +27,7 @@ from services.status.webhooks.targets import Target, Targets
 ATTEMPTS = 15
 """Tries of one delivery, over about a day."""
 
-FIRST_PAUSE_S = 5.0
-LONGEST_PAUSE_S = 7200.0
+RETRY = Backoff(first_s=5.0, longest_s=7200.0, jitter=0.25)
 
 DELIVERY_S = 10.0
 """Seconds that a try may take in all, from the name's lookup to the head of the answer."""
@@ -200,7 +199,7 @@ class WebhookSender:
             # Recorded like any other fault, so that it counts against the budget.
             logs.get().error("webhook.broke", delivery=delivery_id, exc_info=bug)
             fault = "Sending failed on our side."
-        pause = None if not fault or attempt >= ATTEMPTS else pause_s(attempt)
+        pause = None if not fault or attempt >= ATTEMPTS else RETRY.pause_s(attempt)
         outcome = (not fault, status, fault, pause)
         await self._fetch(self._patience_s, _RECORD, delivery_id, attempt, *outcome)
         log = logs.get().bind(delivery=delivery_id, task_id=row["task_id"], attempt=attempt)
@@ -220,12 +219,6 @@ def signature(secret: str, moment: int, body: bytes) -> str:
     """HMAC-SHA256 of the time and the body: whoever knows the secret can verify the sender and the
     time."""
     return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-
-
-def pause_s(attempt: int) -> float:
-    """Seconds until the next try: each pause up to twice the one before, with jitter."""
-    longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (attempt - 1))
-    return longest * random.uniform(0.75, 1.0)  # noqa: S311 - jitter
 
 
 def _headers(delivery: int, attempt: int, secret: str, body: bytes, moment: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ import grpc
 from grpc import aio
 
 from services.common import errors
+from services.common.backoff import Backoff
 from services.upload.ports import Expected
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import TaskState
@@ -25,8 +26,7 @@ OUTCOME_BUDGET_S = 15.0
 status service.
 """
 
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 1.0
+RETRY = Backoff(first_s=0.1, longest_s=1.0)
 
 _PASSING = {
     ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
@@ -159,13 +159,12 @@ async def _persistently(call: Callable[[float], Awaitable[Answer]], budget_s: fl
     """
     clock = asyncio.get_running_loop().time
     end = clock() + budget_s
-    pause = FIRST_PAUSE_S
+    pauses = RETRY.pauses()
     while True:
         try:
-            return await call(min(ATTEMPT_S, max(end - clock(), FIRST_PAUSE_S)))
+            return await call(min(ATTEMPT_S, max(end - clock(), RETRY.first_s)))
         except grpc.RpcError as failure:
-            error = errors.from_rpc(failure, "status")
-            if error.reason not in _PASSING or clock() + pause >= end:
+            error, pause_s = errors.from_rpc(failure, "status"), next(pauses)
+            if error.reason not in _PASSING or clock() + pause_s >= end:
                 raise error from failure
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE_S)
+        await asyncio.sleep(pause_s)

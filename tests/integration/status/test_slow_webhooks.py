@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from services.common.backoff import Backoff
 from services.status.webhooks import sender as webhook_sender
 from services.status.webhooks import targets as webhook_targets
 from services.status.webhooks.delivery import WebhookHttp
@@ -153,7 +154,7 @@ async def test_a_delivery_that_drips_ends_at_its_deadline_and_is_tried_again(
     service: Service, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_sender, "DELIVERY_S", 1.5)
-    monkeypatch.setattr(webhook_sender, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(webhook_sender, "RETRY", Backoff(0.05, 7200))
     await set_webhook(service, "slow", await listen(Dripping()))
     await end_tasks(service, "slow", 1)
 
@@ -170,7 +171,7 @@ async def test_a_delivery_that_drips_ends_at_its_deadline_and_is_tried_again(
 async def test_a_fault_of_ours_counts_against_the_budget(
     services: Services, sql: Sql, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_sender, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(webhook_sender, "RETRY", Backoff(0.05, 7200))
     monkeypatch.setattr(webhook_sender, "POLL_S", 0.1)
     monkeypatch.setattr(webhook_sender, "ATTEMPTS", 2)
 

@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from services.common.backoff import Backoff
 from services.status.webhooks import sender as webhook_sender
 from services.status.webhooks import targets as webhook_targets
 from services.status.webhooks.targets import may_be_reached
@@ -72,7 +73,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def service(
     services: Services, sql: "asyncpg.Connection[asyncpg.Record]", monkeypatch: pytest.MonkeyPatch
 ) -> Service:
-    monkeypatch.setattr(webhook_sender, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(webhook_sender, "RETRY", Backoff(0.05, 7200))
     monkeypatch.setattr(webhook_sender, "POLL_S", 0.1)
     return await services.start(webhook_allowed_networks=["127.0.0.0/8", "::1/128"])
 

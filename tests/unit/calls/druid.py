@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import httpx
 
+from services.common.backoff import Backoff
 from services.common.errors import SluiceError
 from services.druid_gateway.http import client as druid_http
 from services.druid_gateway.loads.load import Column, ColumnType, Interval, Load, Mode, Part
@@ -180,7 +181,7 @@ async def _removed_before_its_submit(plan: Plan) -> None:
 @contextmanager
 def _hurried() -> Iterator[None]:
     with (
-        patch.object(druid_http, "FIRST_PAUSE_S", 0),
+        patch.object(druid_http, "RETRY", Backoff(0, 0)),
         patch.object(pacing, "FAST_S", 0.0005),
         patch.object(removing, "PAUSE_S", 0.0005),
         patch("services.druid_gateway.watching.poller.UNKNOWN_FOR_S", 0),

@@ -11,6 +11,7 @@ import pytest_asyncio
 import respx
 import structlog
 
+from services.common.backoff import Backoff
 from services.common.errors import SluiceError
 from services.druid_gateway.http import client as druid_http
 from services.druid_gateway.http.client import HttpDruid
@@ -28,7 +29,7 @@ HTML = "<html><body><h2>HTTP ERROR 500 java.lang.NullPointerException</h2></body
 
 @pytest_asyncio.fixture
 async def druid(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpDruid]:
-    monkeypatch.setattr(druid_http, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(druid_http, "RETRY", Backoff(0.001, 1))
     async with druid_http.client(URL, 1.0) as client:
         yield HttpDruid(client)
 

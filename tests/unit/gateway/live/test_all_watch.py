@@ -8,6 +8,7 @@ import pytest
 
 from gateway.live import all_watch, watches
 from gateway.live.all_watch import AllWatch
+from services.common.backoff import Backoff
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import Task, TaskEvent, WatchTasksRequest, WatchTasksResponse
@@ -48,8 +49,7 @@ class Scripted(FakeTasks):
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (all_watch, watches):
-        monkeypatch.setattr(module, "RETRY_FIRST_S", 0.001, raising=False)
-        monkeypatch.setattr(module, "RETRY_MOST_S", 0.01, raising=False)
+        monkeypatch.setattr(module, "RETRY", Backoff(0.001, 0.01))
 
 
 async def follow(watch: AllWatch, count: int) -> list[int]:

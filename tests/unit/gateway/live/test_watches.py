@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 
 from gateway.live import watches as watching
 from gateway.live.watches import Watches
+from services.common.backoff import Backoff
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
@@ -42,7 +43,7 @@ async def sequences(watches: Watches, start: int = 1, idle_s: float = 5) -> list
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(watching, "RETRY", Backoff(0.001, 3))
 
 
 async def test_followers_share_a_watch_wherever_they_begin() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from services.status.db.queue import Pace, pace
 from services.status.pipeline import gate as gates
-from services.status.pipeline.gate import FIRST_S, LONGEST_S, Gate
+from services.status.pipeline.gate import PROBES, Gate
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_one_try_at_a_time_passes_while_druid_is_away(monkeypatch: pytest.Monkey
     gate.failed()
     gate.failed()  # Of a task that was under way: it does not lengthen the pause.
     assert not gate.allows()
-    clock.now += FIRST_S
+    clock.now += PROBES.first_s
     assert [gate.allows() for _ in range(3)] == [True, False, False]
     assert gate.passed()
     assert [gate.allows() for _ in range(3)] == [True, True, True]
@@ -57,6 +57,6 @@ def test_the_pauses_grow_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> N
         while not gate.allows():
             clock.now += 0.25
         pauses.append(clock.now - began)
-        clock.now += LONGEST_S
+        clock.now += PROBES.longest_s
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_S
+    assert pauses[-1] == PROBES.longest_s
