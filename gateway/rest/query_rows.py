@@ -6,7 +6,6 @@ transfer that it is.
 import csv
 import io
 import json
-import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -15,6 +14,7 @@ from gateway.documents import wire
 from gateway.documents.column_names import unique
 from gateway.http.streams import BrokenAnswerError
 from services.common.errors import SluiceError, error
+from services.common.formulas import without_formula
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import QueryResponse, QuerySummary
 
@@ -24,10 +24,6 @@ Writer = Callable[[AsyncGenerator[QueryResponse, None], bool], AsyncGenerator[by
 Raises:
     BrokenAnswerError: the answer failed, or was cut and its head does not say so.
 """
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet run a cell's text."""
-_PLAIN_NUMBER = re.compile(r"[+-]?[\d.]+")
 
 
 async def ndjson(
@@ -113,7 +109,7 @@ def _cell(value: object) -> object:
             return "true" if value else "false"
         case list() | dict():
             return json.dumps(value, ensure_ascii=False)
-        case str() if value.startswith(FORMULA_STARTS) and not _PLAIN_NUMBER.fullmatch(value):
-            return "'" + value
+        case str():
+            return without_formula(value)
         case _:
             return value

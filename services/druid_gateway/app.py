@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from services.common import s3
 from services.common.serving import server
+from services.common.serving.cancelling import cancel
 from services.common.serving.handover import Handover
 from services.common.settings import S3Settings
 from services.druid_gateway.http import client as druid_http
@@ -31,7 +32,7 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
         inputs = SignedAddresses(await stack.enter_async_context(s3.client(s3_settings)))
     poller = TaskPoller(druid, settings.druid_outage_s)
     polling = asyncio.create_task(poller.run(), name="task poller")
-    stack.push_async_callback(_ended, polling)
+    stack.push_async_callback(cancel, polling)
     handover = Handover("druid_gateway")
     servicer = DruidGateway(
         druid, inputs, poller, handover, settings.query_max_bytes, settings.query_max_rows
@@ -52,8 +53,3 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
     )
     stack.callback(handover.stop)
     return port
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.common import logs
 from services.common.serving import server
+from services.common.serving.cancelling import cancel
 from services.common.serving.channels import connect
 from services.status.db.database import Database
 from services.status.db.history import History
@@ -151,10 +152,4 @@ async def _keep_running(
                 logs.get().error("background.broke", name=name, exc_info=bug)
             await asyncio.sleep(1)
 
-    task = asyncio.create_task(kept(), name=name)
-
-    async def cancelled() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    stack.push_async_callback(cancelled)
+    stack.push_async_callback(cancel, asyncio.create_task(kept(), name=name))

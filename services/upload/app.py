@@ -4,8 +4,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from services.common import s3
+from services.common.addresses import HostNames
 from services.common.serving import channels, server
-from services.upload.receiving import dns
+from services.common.serving.cancelling import cancel
 from services.upload.receiving.background import Background
 from services.upload.receiving.callers import Callers
 from services.upload.receiving.receiver import Receiver
@@ -29,6 +30,9 @@ seconds.
 VERDICT_S = 300.0
 """How long after the last byte of a file the verdict on it is listened for, in seconds."""
 
+GATEWAY_LOOKUPS = 8
+"""Host names of trusted gateways that are resolved at once."""
+
 SERVICE = "sluice.upload.v1.UploadService"
 
 
@@ -51,9 +55,11 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     sweeping = asyncio.create_task(
         Sweeper(settings, store, tasks, cleanup, receiver).run(), name="sweeper"
     )
-    stack.push_async_callback(_cancelled, sweeping)
+    stack.push_async_callback(cancel, sweeping)
     imports = Imports(settings, store, tasks, cleanup, receiver, background)
-    callers = Callers(settings.trusted_gateways, dns.resolve)
+    names = HostNames(GATEWAY_LOOKUPS)
+    stack.callback(names.close)
+    callers = Callers(settings.trusted_gateways, names.resolve)
     servicer = UploadServicer(settings, uploads, receiver, imports, callers)
     port = await server.start(
         stack,
@@ -72,8 +78,3 @@ async def _validation(stack: AsyncExitStack, settings: Settings) -> ValidationRp
     channel = channels.connect(settings.validation_addr)
     stack.push_async_callback(channel.close)
     return ValidationRpc(channel, settings.upload_total_timeout_s + VERDICT_S)
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])

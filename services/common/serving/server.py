@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common import logs
 from services.common.serving import garbage
+from services.common.serving.cancelling import cancel
 from services.common.serving.channels import MAX_MESSAGE_BYTES
 from services.common.serving.health import Check, Readiness
 from services.common.serving.interceptors import OpenAuthenticator, server_interceptors
@@ -83,15 +84,10 @@ async def start(
     await server.start()
     stack.push_async_callback(server.stop, settings.shutdown_grace_s)
     task = asyncio.create_task(readiness.run(), name="readiness")
-    stack.push_async_callback(_cancelled, task)
+    stack.push_async_callback(cancel, task)
     stack.push_async_callback(readiness.stop)
     logs.get().info("server.started", port=port, services=services)
     return int(port)
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
 
 
 async def until_stopped() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from services.common import errors, logs
+from services.common import druid_task_ids, errors, logs
 from services.common.backoff import Backoff
 from services.druid_gateway.http import endpoints
 from services.druid_gateway.http.answers import (
@@ -26,7 +26,6 @@ from services.druid_gateway.http.failures import clean
 from services.druid_gateway.loads import spec
 from services.druid_gateway.loads.granularity import clipped_millis_of, iso, iso_interval, millis_of
 from services.druid_gateway.loads.load import (
-    DRUID_TASK_PREFIX,
     Interval,
     SubTasks,
     TaskReport,
@@ -271,7 +270,7 @@ class HttpDruid:
         answer = _good_object(await self._ask("POST", endpoints.ACTIVE_LOCKS, json=asked))
         locks = answer["datasourceToLocks"].get(datasource, [])
         holders = {lock["groupId"] for lock in locks if _touches(lock["interval"], chunks)}
-        foreign = sorted(each for each in holders if not each.startswith(DRUID_TASK_PREFIX))
+        foreign = sorted(each for each in holders if not each.startswith(druid_task_ids.PREFIX))
         return [
             each for each in foreign if await self._task_type(each) in endpoints.REWRITING_TYPES
         ]

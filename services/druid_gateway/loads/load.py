@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-DRUID_TASK_PREFIX = "sluice-"
-"""With which Druid's ids of loads begin."""
+from services.common.druid_task_ids import druid_task_id
 
 
 class ColumnType(Enum):
@@ -79,7 +78,7 @@ class Load:
     @property
     def druid_task_id(self) -> str:
         """The fixed id: submitting twice under it is harmless."""
-        return f"{DRUID_TASK_PREFIX}{self.task_id}-{self.attempt}"
+        return druid_task_id(self.task_id, self.attempt)
 
 
 class TaskState(Enum):

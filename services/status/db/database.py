@@ -14,6 +14,7 @@ import asyncpg
 
 from services.common import errors, logs
 from services.common.backoff import Backoff
+from services.common.serving.cancelling import cancel
 from services.status.db.migrate import OLDEST, DatabaseTooNewError, MigrationError, migrate
 from services.status.db.migrate import check as check_release
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -102,7 +103,7 @@ class Database:
         )
         stack.callback(self._pool.terminate)
         migrating = asyncio.create_task(self._migrate(), name="migrate")
-        stack.push_async_callback(_cancelled, migrating)
+        stack.push_async_callback(cancel, migrating)
 
     async def check(self) -> None:
         """For readiness: returns when the server answers, and the tables are there and work with
@@ -186,8 +187,3 @@ async def _as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     server forget settings, cursors and locks of the session as well, a round trip for each of our
     calls; we make none that outlives its transaction.
     """
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from services.common import errors, logs, trace
+from services.common.serving.cancelling import cancel
 from services.common.timing import Timings
 from services.status.db.jobs import Lease
 from services.status.db.lanes import LaneTakenError
@@ -204,9 +205,7 @@ async def _until_interrupted(stage: Awaitable[None], run: Run, lease: Lease) -> 
             [work, *waiting], timeout=run.remaining_s + 1, return_when=asyncio.FIRST_COMPLETED
         )
     finally:
-        for each in [work, *waiting]:
-            each.cancel()
-        await asyncio.wait([work, *waiting])
+        await cancel(work, *waiting)
     if not work.cancelled():
         work.result()
     elif work in done:

@@ -5,6 +5,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from services.common import errors, logs
+from services.common.serving.cancelling import cancel
 from services.status.db.jobs import Jobs
 from services.status.db.turns import Kind
 from services.status.pipeline.gate import Gate
@@ -71,11 +72,7 @@ class Workers:
         """Takes no more tasks and gives back those that are being worked on."""
         self._stopping = True
         self._wake.set()
-        busy = [work for pool in self._pools for work in pool.busy]
-        for work in busy:
-            work.cancel()
-        if busy:
-            await asyncio.wait(busy)
+        await cancel(*(work for pool in self._pools for work in pool.busy))
         await self._jobs.release_all()
 
     async def _take_one(self, pool: _Pool) -> bool:

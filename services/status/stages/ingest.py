@@ -7,11 +7,11 @@ one only when its Druid task has ended and a query counts 0 of its rows.
 from contextlib import aclosing
 
 from services.common import errors
+from services.common.druid_task_ids import druid_task_id
 from services.status.pipeline.run import Run, to_its_end
 from services.status.ports import Loads, Records, Validation
 from services.status.stages.clean import remove_all
 from services.status.tasks.loads import (
-    load_id,
     plan_request,
     submit_request,
     verify_request,
@@ -51,7 +51,7 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
         attempt = run.owner.attempt
         await run.record(
             load_attempt=attempt,
-            druid_task_ids=[*run.task.druid_task_ids, load_id(run.task.task_id, attempt)],
+            druid_task_ids=[*run.task.druid_task_ids, druid_task_id(run.task.task_id, attempt)],
         )
     if run.task.druid_task_id is None:
         await _submit(run, validation, loads, records)

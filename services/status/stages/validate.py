@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.common import errors
+from services.common.druid_task_ids import druid_task_id
 from services.status.db.load_states import Counted, OtherLoad, Recount
 from services.status.db.quality import quality_of
 from services.status.pipeline.recount import Away, rows_of
 from services.status.pipeline.run import FencedError, Run
 from services.status.ports import Expectations, Loads, Records, Validation
 from services.status.tasks import plans, problems
-from services.status.tasks.loads import load_id
 from services.status.tasks.machine import Move, State
 from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -176,7 +176,10 @@ async def _passed(
         move = Move(State.PLANNED, "The plan of the load waits to be applied.", columns=columns)
     else:
         columns["load_attempt"] = run.owner.attempt
-        columns["druid_task_ids"] = [*task.druid_task_ids, load_id(task.task_id, run.owner.attempt)]
+        columns["druid_task_ids"] = [
+            *task.druid_task_ids,
+            druid_task_id(task.task_id, run.owner.attempt),
+        ]
         move = replace(plans.begin(task, report.rows_loadable), columns=columns)
     if task.allow_duplicate:
         await run.move(move)

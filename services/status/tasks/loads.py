@@ -33,11 +33,6 @@ _NOT_STORED = {LoadType.LOAD_TYPE_UNSPECIFIED, LoadType.LOAD_TYPE_TIME}
 """Left out, or __time. Any other type has to be known: no column may go missing unnoticed."""
 
 
-def load_id(task_id: str, load_attempt: int) -> str:
-    """Druid's id of a load: fixed, so that a submit that is repeated is recognised."""
-    return f"sluice-{task_id}-{load_attempt}"
-
-
 def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:
     """What is to be loaded of a validated file."""
     # What is replaced beside the chunks of the rows: what was said, or what the plan found to be

@@ -5,18 +5,13 @@ between leads nowhere.
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from urllib.parse import urlsplit
 
 from services.common import errors
+from services.common.addresses import Address, HostNames, Network
 from sluice.common.v1.errors_pb2 import ErrorReason
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL_CHARS = 2000
 
@@ -39,21 +34,20 @@ class Target:
     own.
     """
     name: str
-    address: IpAddress
+    address: Address
 
 
 class Targets:
     """`allowed` are networks beside the public internet that may be posted to. `lookups` limits the
-    names that are resolved at once. They have threads of their own: one that hangs would otherwise
-    hold up every other lookup of the process, that of PostgreSQL too."""
+    names that are resolved at once."""
 
     def __init__(self, allowed: Sequence[Network], lookups: int) -> None:
         self._allowed = allowed
-        self._threads = ThreadPoolExecutor(lookups, "webhook-dns")
+        self._names = HostNames(lookups)
 
     def close(self) -> None:
         """No more lookups."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._names.close()
 
     async def check(self, url: str) -> Target:
         """The URL with an address that may be connected to.
@@ -67,32 +61,32 @@ class Targets:
             raise _forbidden("The URL contains other than visible ASCII characters.")
         try:
             parts = urlsplit(url)
-            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        except (ValueError, KeyError):
+            if parts.scheme not in ("http", "https") or parts.port == 0:
+                raise ValueError(url)
+        except ValueError:
             message = "The URL must begin with https:// or http:// and may name a port."
             raise _forbidden(message) from None
         if not parts.hostname or parts.username is not None or parts.password is not None:
             raise _forbidden("The URL must name a host and no user.")
-        addresses = await self._addresses(parts.hostname, port)
+        addresses = await self._addresses(parts.hostname)
         for address in addresses:
             if not may_be_reached(address, self._allowed):
                 what = f"The host {parts.hostname} stands for {address}"
                 raise _forbidden(f"{what}, which is not on the public internet.")
         return Target(url, parts.netloc, parts.hostname, addresses[0])
 
-    async def _addresses(self, host: str, port: int) -> list[IpAddress]:
-        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    async def _addresses(self, host: str) -> list[Address]:
         try:
             async with asyncio.timeout(LOOKUP_S):
-                found = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
-        except (OSError, UnicodeError, TimeoutError):
+                found = await self._names.resolve(host)
+        except OSError:  # TimeoutError is one.
             found = []
         if not found:
             raise _forbidden(f"The host {host} does not resolve to an address.")
-        return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+        return [ipaddress.ip_address(text.partition("%")[0]) for text in found]
 
 
-def may_be_reached(address: IpAddress, allowed: Sequence[Network]) -> bool:
+def may_be_reached(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether a webhook may go there: on the public internet, or in a network that the
     administrator named.
     """

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from services.common import logs
+from services.common.serving.cancelling import cancel
 
 Result = TypeVar("Result")
 
@@ -34,8 +35,6 @@ class Background:
         if not self._running:
             return
         _, late = await asyncio.wait(self._running, timeout=timeout_s)
-        for task in late:
-            task.cancel()
         if late:
             logs.get().warning("background.cancelled", tasks=len(late))
-            await asyncio.wait(late)
+            await cancel(*late)

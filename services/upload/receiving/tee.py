@@ -14,6 +14,7 @@ from time import monotonic
 
 from services.common import logs
 from services.common.errors import SluiceError
+from services.common.serving.cancelling import cancel
 from services.upload.ports import Expected, Validation
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.status.v1.status_pb2 import Task
@@ -150,7 +151,4 @@ class Tees:
 
     async def close(self) -> None:
         """Ends all of them."""
-        for running in self._running:
-            running.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        await cancel(*self._running)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, aclosing
 from typing import IO, Any
 
 from services.common import errors, logs
+from services.common.serving.cancelling import cancel
 from services.validation.process.child import Job
 from services.validation.process.children import (
     ChildLostError,
@@ -134,10 +135,7 @@ class Inspection:
 
     async def close(self) -> None:
         """Ends the reading and forgets the bytes."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await cancel(*self._tasks)
         self._closing.close()
 
 
@@ -200,10 +198,7 @@ class Inspections:
         for inspection in list(self._open.values()):
             await inspection.close()
         self._open.clear()
-        for task in self._forgetting:
-            task.cancel()
-        if self._forgetting:
-            await asyncio.wait(self._forgetting)
+        await cancel(*self._forgetting)
 
     async def inspect(
         self, requests: AsyncIterator[InspectRequest]

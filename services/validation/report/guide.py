@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from services.common.formulas import FORMULA_START
 from services.validation.columns.names import TIME
 from services.validation.reading.table import ROW, Batch, BrokenRow, Table, column
 from sluice.validation.v1.validation_pb2 import Contract, ReadOptions
@@ -20,8 +21,8 @@ _OTHERS = ("column", "value", "reason", "repair")
 COLUMNS = 1 + len(_OTHERS)
 """How many there are."""
 
-_ESCAPED = r"^'([=+\-@\t\r])"
-"""What `rejects.without_formula` makes of a cell that a spreadsheet would run."""
+_ESCAPED = f"^'({FORMULA_START})"
+"""What `without_formula` makes of a cell that a spreadsheet would run."""
 
 
 def header(task_id: str) -> list[str]:

@@ -4,7 +4,6 @@ them.
 
 import csv
 import heapq
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO
 import polars as pl
 
 from services.common import errors
+from services.common.formulas import without_formula
 from services.validation.columns.column_types import ColumnFacts
 from services.validation.parts.loading import Loading
 from services.validation.reading.structure import read_broken
@@ -28,9 +28,6 @@ SHOWN_PROBLEMS = 10
 """Faults of one row that the report names; it has to stay small enough for a message."""
 BATCH_ROWS = 20_000
 
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
-_NUMBER = re.compile(r"^[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?$")
-
 
 @dataclass
 class Rejects:
@@ -45,13 +42,6 @@ class Rejects:
     """CSV of all of them; None where there is none. MARKS, beside it, has for each the places of
     the cells at fault.
     """
-
-
-def without_formula(cell: str) -> str:
-    """The cell, with an apostrophe before it where a spreadsheet would run it. Plain numbers are
-    left alone.
-    """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.match(cell) else cell
 
 
 @dataclass(frozen=True)

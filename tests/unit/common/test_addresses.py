@@ -42,3 +42,11 @@ def test_a_client_has_all_addresses_of_its_network(one: int, two: int, net: int)
 def test_what_is_no_address(text: str) -> None:
     assert addresses.parse(text) is None
     assert addresses.of_peer(f"unix:{text}") is None
+
+
+async def test_a_name_that_no_resolver_takes_has_no_address() -> None:
+    names = addresses.HostNames(lookups=1)
+    assert "127.0.0.1" in await names.resolve("127.0.0.1")
+    with pytest.raises(OSError, match="host name"):
+        await names.resolve("a..b")
+    names.close()

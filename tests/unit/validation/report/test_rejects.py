@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.validation.report.rejects import without_formula
+from services.common.formulas import without_formula
 from tests.unit.validation.examining import Examine
 
 
