@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.http import strict_json
+from gateway.documents import strict_json
 from services.common.errors import SluiceError, error
 from services.common.serving.interceptors import check
 from sluice.common.v1.errors_pb2 import ErrorReason

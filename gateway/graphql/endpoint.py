@@ -24,12 +24,12 @@ from gateway.graphql.types import Context
 from gateway.http import problems
 from gateway.http.body import JsonBodies
 from gateway.http.clients import client_of
-from gateway.intake.form import Body, Form, Limits
+from gateway.intake.destination import request_id
+from gateway.intake.form import Body, Form, Limits, refuse_announced
 from gateway.live.all_watch import AllWatch
 from gateway.live.watches import Watches
 from gateway.metrics import Metrics
 from gateway.ports import Services
-from gateway.rest.uploads import refuse_announced, request_id
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 

@@ -2,8 +2,8 @@
 
 import strawberry
 
+from gateway.documents.history import MAX_HOURS, history_of, statistics_of
 from gateway.graphql.types import JSON, ContextInfo, in_range, told
-from gateway.rest.history import MAX_HOURS, history_of, statistics_of
 
 
 @strawberry.type

@@ -7,7 +7,7 @@ from typing import Any
 
 from multipart import MultipartSegment
 
-from gateway.http import strict_json
+from gateway.documents import strict_json
 from gateway.intake.form import Form, IncomingFile
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason

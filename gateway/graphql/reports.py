@@ -3,9 +3,9 @@
 import strawberry
 
 from gateway.documents import wire
+from gateway.documents.reports import report_attempt, retry_request
 from gateway.graphql.tasks import IngestionTaskStatus, status_of
 from gateway.graphql.types import JSON, ContextInfo, told
-from gateway.rest.reports import report_attempt, retry_request
 
 
 @strawberry.type

@@ -8,10 +8,11 @@ from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 
+from gateway.documents import strict_json
 from gateway.graphql import guard as graphql_guard
 from gateway.graphql.multipart_request import operation_of
-from gateway.http import strict_json
-from services.common import errors, logs
+from gateway.http import problems
+from services.common import logs
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -19,8 +20,6 @@ INVALID_MESSAGE = 4400
 INIT_TIMEOUT = 4408
 
 MAX_ID_CHARS = 128
-MAX_REASON_BYTES = 123
-"""A close frame has no room for more."""
 
 _TYPES = frozenset({"connection_init", "ping", "pong", "subscribe", "complete"})
 
@@ -72,14 +71,9 @@ class Socket(ASGIWebSocketAdapter):
             else ErrorReason.ERROR_REASON_REQUEST_INVALID
         )
         try:
-            await super().close(code, close_reason(named, reason))
+            await super().close(code, problems.close_reason(named, reason))
         except WebSocketDisconnect as gone:
             raise WebSocketDisconnected from gone
-
-
-def close_reason(code: "ErrorReason.ValueType", text: str) -> str:
-    """`CODE: text`, cut to what a close frame takes."""
-    return f"{errors.code_of(code)}: {text}".encode()[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
 def _message(text: str | None) -> dict[str, Any]:

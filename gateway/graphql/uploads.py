@@ -9,8 +9,8 @@ from gateway.documents import wire
 from gateway.documents.options import read_options
 from gateway.graphql.tasks import IngestionTaskStatus, status_of
 from gateway.graphql.types import JSON, ContextInfo, Upload, parse_upload, told
+from gateway.intake.destination import replaced
 from gateway.intake.receiving import Destination, receive
-from gateway.rest.uploads import replaced
 from services.common import logs
 from services.common.errors import SluiceError
 from sluice.status.v1 import status_pb2

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from gateway.http import strict_json
+from gateway.documents import strict_json
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from gateway.documents import models, wire
-from services.common import trace
+from services.common import errors, trace
 from services.common.errors import SluiceError, error, info_of
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -17,6 +17,9 @@ GRAPHQL_PATH = "/graphql"
 
 RETRY_AFTER_S = 2
 """When to try again where the error does not say it better."""
+
+MAX_REASON_BYTES = 123
+"""RFC 6455: a control frame holds 125 bytes, 2 of them for the status."""
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {"model": models.Problem, "description": "What is wrong and what to do."}
@@ -56,6 +59,11 @@ def response(
     if status in (429, 503):
         told["Retry-After"] = failure.metadata.get("retry_after_s", str(RETRY_AFTER_S))
     return JSONResponse(content, status_code=status, headers=told)
+
+
+def close_reason(code: "ErrorReason.ValueType", text: str) -> str:
+    """Return `CODE: text` as the reason of a WebSocket close frame, cut to its maximum length."""
+    return f"{errors.code_of(code)}: {text}".encode()[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
 def internal() -> SluiceError:

@@ -11,7 +11,7 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from gateway.documents import wire
-from gateway.graphql.socket import close_reason
+from gateway.http.problems import close_reason
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 

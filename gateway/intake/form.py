@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from services.common.errors import SluiceError, error
@@ -216,6 +216,13 @@ def _extended_filename(disposition: str) -> str | None:
     """
     found = _EXTENDED.search(disposition)
     return unquote(found[2], encoding=found[1]) if found else None
+
+
+def refuse_announced(request: Request, limits: Limits) -> None:
+    """Raise FILE_TOO_LARGE if Content-Length exceeds the longest acceptable body."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limits.body_bytes:
+        raise too_large(limits.file_bytes)
 
 
 def too_large(limit_bytes: int) -> SluiceError:

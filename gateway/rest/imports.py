@@ -10,8 +10,8 @@ from gateway.documents import imports, models
 from gateway.http import problems
 from gateway.http.body import JsonBodies, documented
 from gateway.http.clients import client_of
+from gateway.intake.destination import request_id
 from gateway.ports import Services
-from gateway.rest.uploads import request_id
 
 
 class Import(BaseModel):

@@ -9,17 +9,13 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from gateway.documents import models, wire
-from gateway.documents.options import read_options
+from gateway.documents.reports import report_attempt, retry_request
 from gateway.http import problems
 from gateway.http.body import JsonBodies, documented
 from gateway.http.streams import begun
 from gateway.ports import Services
 from gateway.rest.tasks import TaskId
-from services.common import task_states
-from services.common.errors import error
-from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.status.v1.status_pb2 import RetryTaskRequest, Task
-from sluice.validation.v1.validation_pb2 import ReadOptions, RejectsFormat
+from sluice.validation.v1.validation_pb2 import RejectsFormat
 
 _FORMATS = {
     "csv": (RejectsFormat.REJECTS_FORMAT_CSV, "text/csv; charset=utf-8"),
@@ -108,27 +104,3 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         return models.Retried(task_id=made.task_id, retry_of=made.retry_of)
 
     return routes
-
-
-def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRequest:
-    """The request to read a stored file again.
-
-    Raises:
-        SluiceError: REQUEST_INVALID, naming the field.
-    """
-    read = read_options(options) or ReadOptions()
-    return RetryTaskRequest(
-        task_id=task_id, request_id=request_id, options=read.SerializeToString(deterministic=True)
-    )
-
-
-def report_attempt(task: Task) -> int:
-    """The attempt whose report there is.
-
-    Raises:
-        SluiceError: REPORT_NOT_FOUND.
-    """
-    if not task.report_attempt:
-        text = f"There is no report: the task is {task_states.name_of(task.state)}."
-        raise error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, text)
-    return task.report_attempt

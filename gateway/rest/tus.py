@@ -16,12 +16,12 @@ from starlette.responses import Response
 from gateway.http import problems
 from gateway.http.clients import client_of
 from gateway.intake import tus_headers
+from gateway.intake.destination import FIELDS, destination, request_id
 from gateway.intake.form import Body, Limits, too_large
 from gateway.intake.receiving import Destination, hand_on
 from gateway.intake.tus_headers import BODY_TYPE, RESUMABLE, Checksum, invalid
 from gateway.metrics import Metrics
 from gateway.ports import Services
-from gateway.rest.uploads import FIELDS, destination, request_id
 from services.common import logs, task_states
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason

@@ -1,31 +1,23 @@
 """POST /api/ingest/upload: a form with a file, handed on while it arrives."""
 
-import re
-import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from multipart import MultipartSegment
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from gateway.documents import models, wire
-from gateway.documents.options import read_options
+from gateway.documents import models
 from gateway.http import problems
 from gateway.http.clients import client_of
-from gateway.intake.form import Body, Form, IncomingFile, Limits, too_large
-from gateway.intake.receiving import Destination, receive
+from gateway.intake.destination import FIELDS, destination
+from gateway.intake.form import Body, Form, IncomingFile, Limits, refuse_announced
+from gateway.intake.receiving import receive
 from gateway.metrics import Metrics
 from gateway.ports import Services
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
-from sluice.common.v1.task_pb2 import LoadMode, TimeRange
 
 FILE_FIELD = "file"
-FIELDS = ("datasource_name", "mode", "interval", "apply", "allow_duplicate", "options")
-"""Fields of the form other than the file; all of them may stand in the address instead."""
-
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
-
 _FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -155,77 +147,6 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
         )
 
     return routes
-
-
-def refuse_announced(request: Request, limits: Limits) -> None:
-    """Raises FILE_TOO_LARGE for a body that is announced longer than any that could be taken,
-    before reading it.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limits.body_bytes:
-        raise too_large(limits.file_bytes)
-
-
-def request_id(idempotency_key: str | None) -> str:
-    """The client's own id of the request, else a new one.
-
-    Raises:
-        SluiceError: REQUEST_INVALID.
-    """
-    if idempotency_key is None:
-        return str(uuid.uuid4())
-    if not _REQUEST_ID.fullmatch(idempotency_key):
-        text = "Idempotency-Key must be 1 to 128 visible ASCII characters."
-        raise error(
-            ErrorReason.ERROR_REASON_REQUEST_INVALID,
-            text,
-            column="Idempotency-Key",
-            value=idempotency_key,
-        )
-    return idempotency_key
-
-
-def destination(
-    fields: dict[str, str], idempotency_key: str | None, client: str = ""
-) -> Destination:
-    """What the fields say.
-
-    Raises:
-        SluiceError: REQUEST_INVALID, naming the field.
-    """
-    mode = wire.load_mode(fields.get("mode") or "append")
-    return Destination(
-        request_id=request_id(idempotency_key),
-        datasource=fields["datasource_name"],
-        mode=mode,
-        replace=replaced(mode, fields.get("interval") or ""),
-        plan_first=not _flag("apply", fields.get("apply") or "true"),
-        allow_duplicate=_flag("allow_duplicate", fields.get("allow_duplicate") or "false"),
-        options=read_options(fields.get("options")),
-        client=client,
-    )
-
-
-def replaced(mode: "LoadMode.ValueType", interval: str) -> TimeRange | None:
-    """What is replaced by a load with REPLACE_INTERVAL; None in every other mode.
-
-    Raises:
-        SluiceError: REQUEST_INVALID, also where mode and interval do not go together.
-    """
-    if bool(interval) == (mode == LoadMode.LOAD_MODE_REPLACE_INTERVAL):
-        return wire.interval(interval) if interval else None
-    text = "interval and the mode replace_interval belong together."
-    raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="interval", value=interval)
-
-
-def _flag(name: str, value: str) -> bool:
-    match value.lower():
-        case "true" | "1" | "yes" | "on":
-            return True
-        case "false" | "0" | "no" | "off":
-            return False
-    text = f"{name} must be true or false."
-    raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name, value=value)
 
 
 async def read_fields(form: Form, named: dict[str, str]) -> tuple[dict[str, str], IncomingFile]:

@@ -4,9 +4,8 @@ nothing around it."""
 import httpx
 import pytest
 
+from gateway.documents import history, wire
 from gateway.documents import loads as load_documents
-from gateway.documents import wire
-from gateway.rest import history as history_http
 from gateway.rest import webhooks as webhooks_http
 from services.common import errors
 from sluice.common.v1.errors_pb2 import Problem
@@ -69,8 +68,8 @@ def test_every_document_shows_unknown_values() -> None:
     assert (shown.mode, shown.segment_granularity) == ("unknown", "WEEK")
     assert [each.change for each in shown.columns] == ["UNKNOWN"]
     assert load_documents.receipt(filled(GetReceiptResponse())).load_state == "UNKNOWN"
-    assert history_http.history_of(filled(GetHistoryResponse())).runs[0].outcome == "UNKNOWN"
-    figures = history_http.statistics_of(filled(GetStatisticsResponse()))
+    assert history.history_of(filled(GetHistoryResponse())).runs[0].outcome == "UNKNOWN"
+    figures = history.statistics_of(filled(GetStatisticsResponse()))
     assert figures.top_errors[0].code == "ERROR_9999"
     assert webhooks_http.delivery(filled(WebhookDelivery())).status == "UNKNOWN"
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from gateway.intake.destination import destination
 from gateway.intake.form import Body, Form, Limits
-from gateway.rest.uploads import destination, read_fields
+from gateway.rest.uploads import read_fields
 from services.common.errors import SluiceError
 from sluice.common.v1.task_pb2 import LoadMode
 from tests.unit.gateway.edge_fakes import CONTENT_TYPE, END, LIMITS, cut, form, part

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from gateway.rest.uploads import destination
+from gateway.intake.destination import destination
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState

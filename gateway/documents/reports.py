@@ -1,0 +1,32 @@
+"""Requests for a report and for a new reading of a file, from REST and GraphQL alike."""
+
+from gateway.documents.options import read_options
+from services.common import task_states
+from services.common.errors import error
+from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.status.v1.status_pb2 import RetryTaskRequest, Task
+from sluice.validation.v1.validation_pb2 import ReadOptions
+
+
+def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRequest:
+    """Return the request to read a stored file again with other options.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, naming the field.
+    """
+    read = read_options(options) or ReadOptions()
+    return RetryTaskRequest(
+        task_id=task_id, request_id=request_id, options=read.SerializeToString(deterministic=True)
+    )
+
+
+def report_attempt(task: Task) -> int:
+    """Return the attempt that wrote the task's report.
+
+    Raises:
+        SluiceError: REPORT_NOT_FOUND.
+    """
+    if not task.report_attempt:
+        text = f"There is no report: the task is {task_states.name_of(task.state)}."
+        raise error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, text)
+    return task.report_attempt
