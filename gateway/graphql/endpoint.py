@@ -1,5 +1,5 @@
-"""/graphql: POST with JSON, POST with a file that is handed on while it arrives, and subscriptions
-over graphql-transport-ws.
+"""/graphql: POST with JSON, POST with a file that is streamed on, and subscriptions over
+graphql-transport-ws.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.graphql import OperationType
 
-from gateway.graphql import guard as graphql_guard
+from gateway.graphql import guard
 from gateway.graphql.multipart_request import Operation, operation_of, read_operation
 from gateway.graphql.schema import schema
 from gateway.graphql.socket import Socket
@@ -39,15 +39,16 @@ PREFLIGHT_HEADERS = (
     "graphql-require-preflight",
     "x-requested-with",
 )
-"""A page of another site can send a form, but none of these without being asked first."""
+"""A page of another origin can send a form, but these headers only after a CORS preflight."""
 
 MAX_SUBSCRIPTIONS = 50
 """Per connection."""
 
 
 class _Subscriptions(GraphQL[Context, None]):
-    """Strawberry's handling of the WebSocket protocol. HTTP is ours, as Strawberry would read a
-    whole form before it starts.
+    """Strawberry's WebSocket protocol handler.
+
+    HTTP has its own handler below: Strawberry's reads a whole form before it executes.
     """
 
     websocket_adapter_class = Socket
@@ -68,7 +69,7 @@ class _Subscriptions(GraphQL[Context, None]):
         return replace(self._context, client=client_of(request))
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
-        """The edge has checked it, against ALLOWED_ORIGINS."""
+        """Return True: the middleware has checked the origin against ALLOWED_ORIGINS."""
         return True
 
 
@@ -82,7 +83,7 @@ def install(
     metrics: Metrics,
     init_timeout_s: float,
 ) -> None:
-    """Adds /graphql. `init_timeout_s`: seconds in which a WebSocket has to send connection_init."""
+    """Add /graphql. A WebSocket must send connection_init within `init_timeout_s` seconds."""
 
     @app.post(problems.GRAPHQL_PATH, include_in_schema=False)
     async def graphql(request: Request) -> Response:
@@ -101,13 +102,15 @@ def install(
             operation = operation_of(await bodies.read(request))
         return JSONResponse(await _execute(operation, context))
 
-    following = _Subscriptions(Context(services, watches, all_watch, metrics), init_timeout_s)
-    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, following))
+    subscriptions = _Subscriptions(Context(services, watches, all_watch, metrics), init_timeout_s)
+    app.router.routes.append(WebSocketRoute(problems.GRAPHQL_PATH, subscriptions))
 
 
 async def _operation_with_file(request: Request, limits: Limits) -> Operation:
     if not any(name in request.headers for name in PREFLIGHT_HEADERS):
-        text = "The request has none of the headers that keep other sites from sending it through a browser."
+        text = (
+            "The request has none of the headers that prevent cross-site requests from a browser."
+        )
         raise error(ErrorReason.ERROR_REASON_PREFLIGHT_REQUIRED, text)
     refuse_announced(request, limits)
     form = Form(Body(request.receive, limits), request.headers["content-type"], limits)
@@ -116,11 +119,13 @@ async def _operation_with_file(request: Request, limits: Limits) -> Operation:
 
 
 async def _execute(operation: Operation, context: Context) -> dict[str, Any]:
-    """The GraphQL answer. Errors of the operation are in it, and the status stays 200, or clients
-    would not show them.
+    """Return the GraphQL response.
+
+    Errors of the operation are part of it; the status stays 200, as clients ignore the body of any
+    other.
 
     Raises:
-        SluiceError: REQUEST_INVALID when the document has no operation that can be executed here.
+        SluiceError: REQUEST_INVALID if the document has no operation that can be executed here.
     """
     try:
         result = await schema.execute(
@@ -131,14 +136,14 @@ async def _execute(operation: Operation, context: Context) -> dict[str, Any]:
             allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
         )
     except InvalidOperationTypeError:
-        text = "Subscriptions are taken over a WebSocket with the protocol graphql-transport-ws."
+        text = "Subscriptions require a WebSocket with the protocol graphql-transport-ws."
         raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="query") from None
     except (CannotGetOperationTypeError, MissingQueryError):
-        text = "The document holds no operation, or several and operationName names none of them."
+        text = "The document has no operation, or several of which operationName selects none."
         raise error(
             ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="operationName"
         ) from None
     answer: dict[str, Any] = {"data": result.data}
     if result.errors:
-        answer["errors"] = [graphql_guard.with_code(each.formatted) for each in result.errors]
+        answer["errors"] = [guard.with_code(each.formatted) for each in result.errors]
     return answer

@@ -1,9 +1,9 @@
-"""What a GraphQL document may cost, judged before graphql-core walks it.
+"""Cost limits of GraphQL documents, checked before graphql-core walks them.
 
-graphql-core's rules, and its execution, follow every fragment spread: a document of 1 KB whose
-fragments each spread three of the next ones has billions of fields. Here each definition is walked
-once and a fragment's figures are computed once, so that the judgement costs no more than the
-document is long.
+graphql-core's validation and execution follow every fragment spread: a document of 1 KB whose
+fragments each spread the next one three times has billions of fields. The guard walks each
+definition once and computes the cost of each fragment once, so its time is linear in the length of
+the document.
 """
 
 from collections.abc import Mapping
@@ -34,39 +34,37 @@ from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 MAX_CHARS = 128 * 1024
-"""Of the document; the longest SQL statement fits in."""
+"""Length of the document; the longest SQL statement fits."""
 
 MAX_TOKENS = 1000
 MAX_NESTING = 40
-"""Brackets of any kind within each other: the parser calls itself for each."""
+"""Depth of nested brackets of any kind; the parser recurses into each."""
 
 MAX_DEFINITIONS = 50
 MAX_FIELDS = 500
-"""Fields of all operations with every fragment spread; the introspection query of common tools has
-200."""
+"""Fields of all operations, with fragments spread; the introspection query of common tools has 200."""
 
 MAX_ALIASES = 20
 MAX_DEPTH = 20
-"""Fields within each other; the introspection query of common tools has 15."""
+"""Depth of nested fields; the introspection query of common tools has 15."""
 
 MAX_INTROSPECTIONS = 3
-"""Times that __schema or __type are asked: each answer is long, and its fields are listed within
-each other."""
+"""Uses of __schema and __type; each result is long."""
 
 MAX_TYPE_LISTS = 1
-"""Lists of a type's parts within each other, in an introspection: each level multiplies the answer
-by all fields."""
+"""Depth of nested lists of a type's parts in an introspection; each level multiplies the result by
+the number of fields."""
 
 MAX_MERGE_COMPARISONS = 5_000
-"""Budget of graphql-core's rule that compares fields of one name pair by pair, the only one that is
-not linear. It is enough for 50 fields of one name in one place; the rule's own default lets it run
-for seconds."""
+"""Budget of the only validation rule that is not linear: it compares fields of the same name in
+pairs. Enough for 50 fields of one name in one selection; the default lets the rule run for
+seconds."""
 
 MAX_ERRORS = 20
-"""Faults that are told of one document."""
+"""Reported errors per document."""
 
 DOCUMENTS_KEPT = 64
-"""Documents that are remembered: clients send the same few again and again, and judging one takes
+"""Size of the cache of checked documents: clients repeat the same few, and a check takes
 milliseconds."""
 
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MAX_MERGE_COMPARISONS
@@ -78,26 +76,26 @@ _CLOSING = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R}
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A document, or what is wrong with it."""
+class CheckedDocument:
+    """A valid document within its budget, or the errors."""
 
     document: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a selection stands in its definition."""
+class Nesting:
+    """How deep a selection is nested in its definition."""
 
     depth: int = 0
     type_lists: int = 0
     introspected: bool = False
-    """Whether it is within an introspection."""
+    """Whether the selection is part of an introspection."""
 
-    def within(self, parent: FieldNode) -> "Place":
-        """The place of what the field selects."""
+    def within(self, parent: FieldNode) -> "Nesting":
+        """Return the nesting of the field's own selections."""
         name = parent.name.value
-        return Place(
+        return Nesting(
             self.depth + 1,
             self.type_lists + (name in _TYPE_LISTS),
             self.introspected or name in _INTROSPECTION,
@@ -106,75 +104,76 @@ class Place:
 
 @dataclass
 class Cost:
-    """What a definition asks for, with its fragments spread."""
+    """Cost of a definition, with its fragments spread."""
 
     fields: int = 0
     aliases: int = 0
     depth: int = 0
     introspections: int = 0
     type_lists: int = 0
-    """Lists of a type's parts within each other."""
+    """Depth of nested lists of a type's parts."""
     inner_aliases: int = 0
-    """Aliases within an introspection."""
+    """Aliases inside an introspection."""
 
-    def count(self, field: FieldNode, place: Place) -> None:
-        """Adds one field."""
-        within = place.within(field)
+    def count(self, field: FieldNode, nesting: Nesting) -> None:
+        """Add one field."""
+        within = nesting.within(field)
         self.fields += 1
         self.depth = max(self.depth, within.depth)
         self.type_lists = max(self.type_lists, within.type_lists)
         self.introspections += field.name.value in _INTROSPECTION
         if field.alias:
             self.aliases += 1
-            self.inner_aliases += place.introspected
+            self.inner_aliases += nesting.introspected
 
-    def add(self, other: "Cost", place: Place = Place()) -> None:
-        """Adds what is spread at the place."""
+    def add(self, other: "Cost", nesting: Nesting = Nesting()) -> None:
+        """Add the cost of a fragment that is spread at this nesting."""
         self.fields += other.fields
         self.aliases += other.aliases
-        self.depth = max(self.depth, place.depth + other.depth)
+        self.depth = max(self.depth, nesting.depth + other.depth)
         self.introspections += other.introspections
-        self.type_lists = max(self.type_lists, place.type_lists + other.type_lists)
-        self.inner_aliases += other.aliases if place.introspected else other.inner_aliases
+        self.type_lists = max(self.type_lists, nesting.type_lists + other.type_lists)
+        self.inner_aliases += other.aliases if nesting.introspected else other.inner_aliases
 
 
-def judge(schema: GraphQLSchema, text: str) -> Judged:
-    """The document in the text if it is valid and within its budget; else what is wrong with it."""
+def check(schema: GraphQLSchema, text: str) -> CheckedDocument:
+    """Parse and validate the text, within the budget."""
     if len(text) > MAX_CHARS:
-        # Not remembered: a few of them would fill the memory.
-        return Judged(None, (_too_much("characters", MAX_CHARS),))
-    return remembered(schema, text)
+        # Not cached: long texts would fill the memory.
+        return CheckedDocument(None, (_too_much("characters", MAX_CHARS),))
+    return cached_check(schema, text)
 
 
 @lru_cache(maxsize=DOCUMENTS_KEPT)
-def remembered(schema: GraphQLSchema, text: str) -> Judged:
-    """The same of a text of at most MAX_CHARS."""
+def cached_check(schema: GraphQLSchema, text: str) -> CheckedDocument:
+    """Check a text of at most MAX_CHARS."""
     try:
         _check_tokens(text)
         document = parse(text, max_tokens=MAX_TOKENS)
         _check_cost(document)
     except GraphQLSyntaxError as failure:
-        # As an error like any other: over a WebSocket a syntax error would end all its
-        # subscriptions.
+        # Over a WebSocket, a GraphQLSyntaxError would end all subscriptions of the connection.
         plain = GraphQLError(failure.message, source=failure.source, positions=failure.positions)
-        return Judged(None, (plain,))
+        return CheckedDocument(None, (plain,))
     except GraphQLError as failure:
-        return Judged(None, (failure,))
-    return Judged(document, tuple(validate(schema, document, max_errors=MAX_ERRORS)))
+        return CheckedDocument(None, (failure,))
+    return CheckedDocument(document, tuple(validate(schema, document, max_errors=MAX_ERRORS)))
 
 
 def with_code(formatted: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as clients see it, with the code REQUEST_INVALID where it has none: what GraphQL
-    itself found, such as an unknown field or a wrong variable."""
-    told = dict(formatted)
-    if "code" not in told.get("extensions", {}):
-        found = error(ErrorReason.ERROR_REASON_REQUEST_INVALID, told["message"])
-        told["extensions"] = problems.extensions(found)
-    return told
+    """Return the error with a code: REQUEST_INVALID if it has none.
+
+    Errors of graphql-core, such as an unknown field or a wrong variable, have none.
+    """
+    coded = dict(formatted)
+    if "code" not in coded.get("extensions", {}):
+        invalid = error(ErrorReason.ERROR_REASON_REQUEST_INVALID, coded["message"])
+        coded["extensions"] = problems.extensions(invalid)
+    return coded
 
 
 def _check_tokens(text: str) -> None:
-    """Reads the tokens once, without building anything of them."""
+    """Count tokens and brackets without building a syntax tree."""
     lexer = Lexer(Source(text))
     tokens = nesting = 0
     while (token := lexer.advance()).kind != TokenKind.EOF:
@@ -206,10 +205,10 @@ def _check_cost(document: DocumentNode) -> None:
 
 
 def cost(document: DocumentNode) -> Cost:
-    """What all operations of the document ask for.
+    """Return the cost of all operations of the document.
 
     Raises:
-        GraphQLError: a fragment spreads itself.
+        GraphQLError: A fragment spreads itself.
     """
     fragments = {
         each.name.value: _walk(each)
@@ -226,27 +225,27 @@ def cost(document: DocumentNode) -> Cost:
 
 @dataclass
 class _Walked:
-    """A definition by itself: its cost, and the fragments that it spreads and where."""
+    """Cost of a definition without its fragments, and where it spreads which fragment."""
 
     cost: Cost = field(default_factory=Cost)
-    spreads: list[tuple[str, Place]] = field(default_factory=list)
+    spreads: list[tuple[str, Nesting]] = field(default_factory=list)
 
 
 def _walk(definition: OperationDefinitionNode | FragmentDefinitionNode) -> _Walked:
     walked = _Walked()
-    waiting = [(definition.selection_set, Place())]
-    while waiting:
-        selections, place = waiting.pop()
+    pending = [(definition.selection_set, Nesting())]
+    while pending:
+        selections, nesting = pending.pop()
         for selection in selections.selections:
             match selection:
                 case FieldNode():
-                    walked.cost.count(selection, place)
+                    walked.cost.count(selection, nesting)
                     if selection.selection_set:
-                        waiting.append((selection.selection_set, place.within(selection)))
+                        pending.append((selection.selection_set, nesting.within(selection)))
                 case InlineFragmentNode():
-                    waiting.append((selection.selection_set, place))
+                    pending.append((selection.selection_set, nesting))
                 case FragmentSpreadNode():
-                    walked.spreads.append((selection.name.value, place))
+                    walked.spreads.append((selection.name.value, nesting))
     return walked
 
 
@@ -255,16 +254,18 @@ def _with_fragments(
 ) -> Cost:
     total = Cost()
     total.add(walked.cost)
-    for name, place in walked.spreads:
-        total.add(_of_fragment(name, fragments, costs, above), place)
+    for name, nesting in walked.spreads:
+        total.add(_of_fragment(name, fragments, costs, above), nesting)
     return total
 
 
 def _of_fragment(
     name: str, fragments: dict[str, _Walked], costs: dict[str, Cost], above: tuple[str, ...]
 ) -> Cost:
-    """The cost of a fragment, computed once; nothing for one that there is not, which validation
-    tells. Calls itself at most MAX_DEFINITIONS deep."""
+    """Return the cost of a fragment, computed once; zero for an unknown one, which validation reports.
+
+    Recurses at most MAX_DEFINITIONS deep.
+    """
     if name in above:
         raise GraphQLError(f"The fragment {name} spreads itself.")
     if name not in fragments:

@@ -1,5 +1,6 @@
-"""The GraphQL multipart request specification, read as a stream: `operations`, `map`, then the
-file, which is still on its way when the operation starts.
+"""The GraphQL multipart request specification, read as a stream.
+
+The parts are `operations`, `map` and the file. The operation starts before the file has arrived.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Operation:
 
 
 def operation_of(value: object) -> Operation:
-    """The request in a JSON value.
+    """Return the request in a JSON value.
 
     Raises:
         SluiceError: REQUEST_INVALID, naming the field.
@@ -31,7 +32,7 @@ def operation_of(value: object) -> Operation:
     if not isinstance(value, dict):
         raise _invalid(
             "operations",
-            "The request must be one GraphQL operation, a JSON object; lists of them are not taken.",
+            "The request must be one GraphQL operation, a JSON object; batches are not supported.",
         )
     query, variables, name = value.get("query"), value.get("variables"), value.get("operationName")
     if not isinstance(query, str) or not query.strip():
@@ -44,7 +45,7 @@ def operation_of(value: object) -> Operation:
 
 
 async def read_operation(form: Form) -> Operation:
-    """The operation of a form, with its file among the variables; no byte of the file is read yet.
+    """Return the operation of a form, with the unread file among its variables.
 
     Raises:
         SluiceError: FIELD_ORDER, FIELD_MISSING, SECOND_FILE, REQUEST_INVALID; see Form.next.
@@ -71,7 +72,7 @@ async def read_operation(form: Form) -> Operation:
 async def _field(form: Form, name: str) -> str:
     part = await form.next()
     if not isinstance(part, MultipartSegment) or part.name != name:
-        text = f"The form must hold `operations`, `map` and the file, in this order; `{name}` is not where it should be."
+        text = f"The form must have `operations`, `map` and the file, in this order; `{name}` is missing or misplaced."
         action = "Send the form as the GraphQL multipart request specification orders it."
         raise error(ErrorReason.ERROR_REASON_FIELD_ORDER, text, column=name, action=action)
     return await form.field(part)
@@ -81,13 +82,11 @@ def _json(name: str, text: str) -> Any:
     try:
         return strict_json.loads(text)
     except ValueError as failure:
-        raise _invalid(
-            name, f"The field {name} is not JSON that can be taken: {failure}."
-        ) from None
+        raise _invalid(name, f"The field {name} is not valid JSON: {failure}.") from None
 
 
 def _single_file(mapping: object) -> tuple[str, list[str]]:
-    """The name of the file's part and where it belongs."""
+    """Return the name of the file's part and the path of its variable."""
     if not isinstance(mapping, dict) or not all(
         isinstance(paths, list) and all(isinstance(path, str) for path in paths)
         for paths in mapping.values()
@@ -114,13 +113,15 @@ def _single_file(mapping: object) -> tuple[str, list[str]]:
 
 
 def _place(variables: dict[str, Any], steps: list[str], file: IncomingFile) -> None:
-    """Puts the file where the path leads; there must be a null."""
+    """Replace the null at the path by the file."""
     where = ".".join(["variables", *steps])
     owner: Any = variables
     for step in steps[:-1]:
         owner = owner.get(step) if isinstance(owner, dict) else None
     if not isinstance(owner, dict) or owner.get(steps[-1], file) is not None:
-        raise _invalid("map", f"At {where[:100]} there is no null to put the file at.")
+        raise _invalid(
+            "map", f"The value at {where[:100]} must be null, to be replaced by the file."
+        )
     owner[steps[-1]] = file
 
 

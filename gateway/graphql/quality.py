@@ -1,41 +1,50 @@
-"""GraphQL: how the files of a datasource are judged, and what was found in them."""
+"""Fields: settings of a datasource and the quality of its files."""
 
 import strawberry
 
 from gateway.documents import options, wire
-from gateway.graphql.types import JSON, ContextInfo, in_range, told
-from sluice.status.v1.status_pb2 import DatasourceSettings
+from gateway.graphql.documents import Document, as_json, of_message
+from gateway.graphql.types import JSON, ContextInfo, in_range, translating_errors
+from sluice.status.v1.status_pb2 import DatasourceSettings, TaskQuality
 
 
 @strawberry.type
 class QualityQuery:
     @strawberry.field(
-        description="What was found in the files of a datasource, newest first, as GET /api/datasources/{name}/quality."
+        graphql_type=list[of_message(TaskQuality.DESCRIPTOR)],  # type: ignore[misc]
+        description="The quality of the latest files of a datasource, newest first, at most `limit` (1 to 100, default 20).",
     )  # type: ignore[untyped-decorator]
-    async def datasource_quality(
+    async def quality(
         self, info: ContextInfo, name: str, limit: int | None = strawberry.UNSET
-    ) -> JSON:
-        with told():
+    ) -> list[Document]:
+        with translating_errors():
             most = in_range("limit", limit if isinstance(limit, int) else 20, 1, 100)
             found = await info.context.services.judging.quality(name, most)
-            return JSON([wire.message(each) for each in found.tasks])
+            return [wire.message(each) for each in found.tasks]
 
     @strawberry.field(
-        description="How the files of a datasource are read and judged; null where nothing was set."
+        graphql_type=of_message(DatasourceSettings.DESCRIPTOR),
+        description="How files of a datasource are read and validated; null where nothing is set.",
     )  # type: ignore[untyped-decorator]
-    async def datasource_settings(self, info: ContextInfo, name: str) -> JSON:
-        with told():
-            return JSON(wire.message(await info.context.services.judging.settings(name)))
+    async def settings(self, info: ContextInfo, name: str) -> Document:
+        with translating_errors():
+            return wire.message(await info.context.services.judging.settings(name))
+
+    datasource_quality = as_json(quality)
+    datasource_settings = as_json(settings)
 
 
 @strawberry.type
 class QualityMutation:
     @strawberry.mutation(
-        description="Replaces these settings, for files that are validated from now on."
+        graphql_type=of_message(DatasourceSettings.DESCRIPTOR),
+        description="Replaces all settings of a datasource, for files that are validated from now on.",
     )  # type: ignore[untyped-decorator]
-    async def update_datasource_settings(
+    async def set_datasource_settings(
         self, info: ContextInfo, name: str, settings: JSON
-    ) -> JSON:
-        with told():
-            given = options.message(DatasourceSettings, settings, "settings")
-            return JSON(wire.message(await info.context.services.judging.set_settings(name, given)))
+    ) -> Document:
+        with translating_errors():
+            wanted = options.message(DatasourceSettings, settings, "settings")
+            return wire.message(await info.context.services.judging.set_settings(name, wanted))
+
+    update_datasource_settings = as_json(set_datasource_settings)

@@ -1,4 +1,4 @@
-"""GraphQL: asking Druid."""
+"""Fields: SQL queries."""
 
 import json
 from collections.abc import Sequence
@@ -9,29 +9,24 @@ import strawberry
 from pydantic import ValidationError
 
 from gateway.documents import models
-from gateway.graphql.types import JSON, ContextInfo, Long, in_range, told
+from gateway.graphql.documents import Document, of_model
+from gateway.graphql.types import JSON, ContextInfo, Long, in_range, translating_errors
 from gateway.ports import Parameter, Services
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""Largest answer of queryData; POST /api/query streams longer ones."""
+"""Largest result of queryData; POST /api/query streams larger ones."""
 
 
-@strawberry.type(description="A column of an answer.")
-class QueryColumn:
-    name: str
-    type: str = strawberry.field(description="SQL type: BIGINT, DOUBLE, VARCHAR, TIMESTAMP, ...")
-
-
-@strawberry.type(description="What a query found.")
+@strawberry.type(description="The result of a query.")
 class QueryAnswer:
-    columns: list[QueryColumn]
+    columns: Any = strawberry.field(graphql_type=list[of_model(models.QueryColumn)])  # type: ignore[misc]
     rows: JSON = strawberry.field(
         description="A list of rows, each a list of values in the columns' order."
     )
     row_count: Long
-    truncated: bool = strawberry.field(description="True where the limit cut the answer.")
+    truncated: bool = strawberry.field(description="True if the limit cut the result.")
     elapsed_ms: Long
     query_id: str = strawberry.field(description="Druid's id of the query.")
 
@@ -39,8 +34,8 @@ class QueryAnswer:
 @strawberry.type
 class DataQuery:
     @strawberry.field(  # type: ignore[untyped-decorator]
-        description="Runs one read-only SQL statement in Druid; at most `limit` rows (1 to 1,000,000, default 1,000). `parameters` is the "
-        "list of the values of its question marks."
+        description="Runs one read-only SQL statement in Druid and returns at most `limit` rows (1 to 1,000,000, default 1,000). "
+        "`parameters`: list of values for the question marks of the statement."
     )
     async def query_data(
         self,
@@ -49,7 +44,7 @@ class DataQuery:
         limit: int | None = strawberry.UNSET,
         parameters: JSON | None = strawberry.UNSET,
     ) -> QueryAnswer:
-        with told():
+        with translating_errors():
             most = in_range("limit", limit if isinstance(limit, int) else 1000, 1, 1_000_000)
             return await _answer(info.context.services, sql, most, _values(parameters))
 
@@ -68,7 +63,7 @@ def _values(parameters: object) -> list[Parameter]:
 async def _answer(
     services: Services, sql: str, limit: int, parameters: Sequence[Parameter]
 ) -> QueryAnswer:
-    columns: list[QueryColumn] = []
+    columns: list[Document] = []
     rows: list[Any] = []
     query_id, size = "", 0
     async with aclosing(services.queries.query(sql, limit, parameters)) as steps:  # type: ignore[type-var]
@@ -77,8 +72,7 @@ async def _answer(
                 case "header":
                     query_id = step.header.query_id
                     columns = [
-                        QueryColumn(name=column.name, type=column.type)
-                        for column in step.header.columns
+                        {"name": column.name, "type": column.type} for column in step.header.columns
                     ]
                 case "rows":
                     size += len(step.rows.json)

@@ -1,7 +1,7 @@
 """The GraphQL schema.
 
-`python -m gateway.graphql.schema` writes it to schema.graphql; with --check it fails when that file
-is not current.
+`python -m gateway.graphql.schema` writes it to gateway/schema.graphql; with --check it fails if that
+file is not up to date.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
-from gateway.graphql import guard as graphql_guard
+from gateway.graphql import guard
 from gateway.graphql.datasources import DatasourceQuery
+from gateway.graphql.documents import value_of
 from gateway.graphql.history import HistoryQuery
-from gateway.graphql.imports import ImportMutation
 from gateway.graphql.loads import LoadMutation, LoadQuery
 from gateway.graphql.quality import QualityMutation, QualityQuery
 from gateway.graphql.queries import DataQuery
@@ -32,31 +32,29 @@ from gateway.graphql.uploads import UploadMutation
 SDL = Path(__file__).parents[1] / "schema.graphql"
 
 
-@strawberry.type(description="Reading.")
+@strawberry.type(description="Reads.")
 class Query(
     TaskQuery, HistoryQuery, DataQuery, ReportQuery, DatasourceQuery, LoadQuery, QualityQuery
 ):
     pass
 
 
-@strawberry.type(description="Changing.")
-class Mutation(
-    UploadMutation, ImportMutation, TaskMutation, ReportMutation, LoadMutation, QualityMutation
-):
+@strawberry.type(description="Writes.")
+class Mutation(UploadMutation, TaskMutation, ReportMutation, LoadMutation, QualityMutation):
     pass
 
 
-@strawberry.type(description="Following.")
+@strawberry.type(description="Live updates.")
 class Subscription(TaskSubscription):
     pass
 
 
-class _JudgedDocument(SchemaExtension):
-    """Has the document executed that was judged: it is neither parsed nor validated again."""
+class _CheckedDocument(SchemaExtension):
+    """Reuses the document that the guard parsed and validated."""
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        context.graphql_document = graphql_guard.judge(schema._schema, context.query or "").document
+        context.graphql_document = guard.check(schema._schema, context.query or "").document
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -65,39 +63,37 @@ class _JudgedDocument(SchemaExtension):
 
 
 class _Schema(strawberry.Schema):
-    """Whatever is executed, over HTTP or a WebSocket, is judged first."""
+    """Passes every document through the guard, over HTTP and WebSocket."""
 
     async def execute(self, query: str | None, *args: Any, **kwargs: Any) -> ExecutionResult:
-        return self._refusal(query) or await super().execute(query, *args, **kwargs)
+        return self._rejection(query) or await super().execute(query, *args, **kwargs)
 
     async def stream(
         self, query: str | None, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[Any, None]:
-        refusal = self._refusal(query)
-        return _only(refusal) if refusal else await super().stream(query, *args, **kwargs)
+        rejection = self._rejection(query)
+        return _single(rejection) if rejection else await super().stream(query, *args, **kwargs)
 
-    def _refusal(self, query: str | None) -> PreExecutionError | None:
-        found = graphql_guard.judge(self._schema, query or "").errors
+    def _rejection(self, query: str | None) -> PreExecutionError | None:
+        found = guard.check(self._schema, query or "").errors
         return PreExecutionError(data=None, errors=list(found)) if found else None
 
     def process_errors(
         self, errors: Sequence[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
-        """Nothing: what is the client's fault is told to it, and what is ours was logged by
-        graphql_types.told.
-        """
+        """Log nothing: clients see their own errors; `translating_errors` has logged ours."""
 
 
-async def _only(refusal: PreExecutionError) -> AsyncGenerator[PreExecutionError, None]:
-    yield refusal
+async def _single(error: PreExecutionError) -> AsyncGenerator[PreExecutionError, None]:
+    yield error
 
 
 schema = _Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    config=StrawberryConfig(scalar_map=SCALARS),
-    extensions=[_JudgedDocument],
+    config=StrawberryConfig(scalar_map=SCALARS, default_resolver=value_of),
+    extensions=[_CheckedDocument],
 )
 
 

@@ -1,5 +1,7 @@
-"""graphql-transport-ws with a code on everything that goes wrong: messages are checked before the
-protocol's handler sees them, errors and closings get their code before the client does."""
+"""graphql-transport-ws with a code on every error and close frame.
+
+Messages are checked before Strawberry's protocol handler sees them.
+"""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -9,7 +11,7 @@ from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 
 from gateway.documents import strict_json
-from gateway.graphql import guard as graphql_guard
+from gateway.graphql import guard
 from gateway.graphql.multipart_request import operation_of
 from gateway.http import problems
 from services.common import logs
@@ -25,12 +27,12 @@ _TYPES = frozenset({"connection_init", "ping", "pong", "subscribe", "complete"})
 
 
 class Socket(ASGIWebSocketAdapter):
-    """The messages of one connection."""
+    """Messages of one connection."""
 
     async def iter_json(
         self, *, ignore_parsing_errors: bool = False
     ) -> AsyncGenerator[object, None]:
-        """The valid ones. The first that is not closes the connection, as the protocol wants it."""
+        """Yield valid messages; the first invalid one closes the connection, as the protocol requires."""
         while True:
             try:
                 message = await self.ws.receive()
@@ -49,25 +51,24 @@ class Socket(ASGIWebSocketAdapter):
             yield found
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Sends a message; an error in it that has no code gets one."""
+        """Send a message, with a code on each of its errors."""
         payload = message.get("payload")
         match message.get("type"):
             case "error" if isinstance(payload, list):
                 message = {
                     **message,
-                    "payload": [graphql_guard.with_code(each) for each in payload],
+                    "payload": [guard.with_code(each) for each in payload],
                 }
             case "next" if isinstance(payload, dict) and payload.get("errors"):
-                found = [graphql_guard.with_code(each) for each in payload["errors"]]
+                found = [guard.with_code(each) for each in payload["errors"]]
                 message = {**message, "payload": {**payload, "errors": found}}
         await super().send_json(message)
 
     async def close(self, code: int, reason: str) -> None:
-        """Closes with `CODE: reason`."""
-        late = code == INIT_TIMEOUT
+        """Close with `CODE: reason`."""
         named = (
             ErrorReason.ERROR_REASON_REQUEST_TIMEOUT
-            if late
+            if code == INIT_TIMEOUT
             else ErrorReason.ERROR_REASON_REQUEST_INVALID
         )
         try:
@@ -77,7 +78,7 @@ class Socket(ASGIWebSocketAdapter):
 
 
 def _message(text: str | None) -> dict[str, Any]:
-    """The message of the protocol.
+    """Parse a message of the protocol.
 
     Raises:
         SluiceError: REQUEST_INVALID.

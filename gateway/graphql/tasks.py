@@ -1,13 +1,15 @@
-"""GraphQL: reading, following, cancelling and repeating tasks."""
+"""Fields: list, read, follow, cancel and retry tasks."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import fields
 from typing import Annotated, Any
 
 import strawberry
 
-from gateway.documents import wire
-from gateway.graphql.types import JSON, ContextInfo, Long, in_range, told
+from gateway.documents import models, wire
+from gateway.graphql.documents import Document, of_model
+from gateway.graphql.types import JSON, ContextInfo, Long, in_range, translating_errors
 from gateway.live.event_stream import KEEP_ALIVE_S
 from services.common.errors import SluiceError
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -24,7 +26,7 @@ class IngestionTaskStatus:
         "CANCELLED or TIMEOUT."
     )
     message: str | None = strawberry.field(
-        description="What is happening or how it ended, one sentence."
+        description="What is happening, or how the task ended: one sentence."
     )
     datasource_name: str | None
     original_filename: str | None
@@ -33,12 +35,13 @@ class IngestionTaskStatus:
         description="Rows that a query counted in Druid; set at SUCCEEDED."
     )
     validation_errors: JSON | None = strawberry.field(
-        description="Why the file was REJECTED: a list of {code, message, line, column, value, action, actor}; else null."
+        description="`problems` as a list of {code, message, line, column, value, action, actor}; null where there are none."
     )
     validation_warnings: JSON | None = strawberry.field(
-        description="What was noticed in a file that was not rejected, in the same shape; null where nothing was."
+        description="`warnings` in the shape of `validationErrors`; null where there are none.",
+        deprecation_reason="Use warnings, which is typed.",
     )
-    error_message: str | None = strawberry.field(description="Why it ended badly.")
+    error_message: str | None = strawberry.field(description="Message of `failure`.")
     created_at: str | None
     updated_at: str | None
     started_at: str | None
@@ -58,36 +61,66 @@ class IngestionTaskStatus:
     )
     druid_task_id: str | None
     duplicate_of: strawberry.ID | None = strawberry.field(
-        description="The task that loaded the same bytes before."
+        description="The task that loaded the same file before."
     )
     retry_of: strawberry.ID | None
     repair_of: strawberry.ID | None = strawberry.field(
-        description="The task whose refused rows its file holds, repaired."
+        description="The task whose rejected rows the file contains, repaired."
     )
     error: JSON | None = strawberry.field(
-        description="Why it ended badly: {code, message, line, column, value, action, actor}."
+        description="`failure` as {code, message, line, column, value, action, actor}.",
+        deprecation_reason="Use failure, which is typed.",
     )
     queue_position: int | None = strawberry.field(
-        description="Its place among the tasks that wait, from 1; null while it does not wait, and while 1,000 or more wait before it."
+        description="Position in the queue, from 1; null while the task does not wait, or if 1,000 or more tasks are before it."
     )
     estimated_seconds_left: float | None = strawberry.field(
-        description="Seconds until it should have ended, as earlier ones did."
+        description="Estimated seconds until the task ends, from the durations of earlier ones."
     )
     files_deleted_at: str | None = strawberry.field(
-        description="When its stored files were deleted; null while they are there."
+        description="When the stored files were deleted; null while they exist."
     )
     timings: JSON | None = strawberry.field(
-        description="How long each stage took: a list of {stage, seconds, started_at, completed_at}."
+        description="`stageTimings` as a list of {stage, seconds, started_at, completed_at}.",
+        deprecation_reason="Use stageTimings, which is typed.",
     )
+
+    @strawberry.field(
+        graphql_type=list[of_model(models.Problem)],  # type: ignore[misc]
+        description="Why the file was REJECTED, worst first, at most 100.",
+    )  # type: ignore[untyped-decorator]
+    def problems(self) -> Any:
+        return self.validation_errors or []
+
+    @strawberry.field(
+        graphql_type=list[of_model(models.Problem)],  # type: ignore[misc]
+        description="Warnings about a file that was not rejected, at most 100.",
+    )  # type: ignore[untyped-decorator]
+    def warnings(self) -> Any:
+        return self.validation_warnings or []
+
+    @strawberry.field(
+        graphql_type=of_model(models.Problem) | None,
+        description="Why the task did not succeed, and what to do.",
+    )  # type: ignore[untyped-decorator]
+    def failure(self) -> Any:
+        return self.error
+
+    @strawberry.field(
+        graphql_type=list[of_model(models.StageTiming)],  # type: ignore[misc]
+        description="Duration of each stage, in order.",
+    )  # type: ignore[untyped-decorator]
+    def stage_timings(self) -> Any:
+        return self.timings or []
 
 
 def status_of(found: status_pb2.Task) -> IngestionTaskStatus:
     return _of_fields(wire.task(found).model_dump())
 
 
-def _of_fields(task: dict[str, Any]) -> IngestionTaskStatus:
+def _of_fields(task: Document) -> IngestionTaskStatus:
     status = IngestionTaskStatus(
-        **{name: task[name] for name in IngestionTaskStatus.__annotations__}
+        **{each.name: task[each.name] for each in fields(IngestionTaskStatus) if each.init}
     )
     status.validation_errors, status.validation_warnings = (
         status.validation_errors or None,
@@ -98,11 +131,11 @@ def _of_fields(task: dict[str, Any]) -> IngestionTaskStatus:
 
 @strawberry.type
 class TaskQuery:
-    @strawberry.field(description="One task as it stands; null where there is none of this id.")  # type: ignore[untyped-decorator]
+    @strawberry.field(description="The current status of a task; null if it does not exist.")  # type: ignore[untyped-decorator]
     async def get_ingestion_task_status(
         self, info: ContextInfo, task_id: strawberry.ID
     ) -> IngestionTaskStatus | None:
-        with told():
+        with translating_errors():
             try:
                 return status_of(await info.context.services.tasks.get(task_id))
             except SluiceError as failure:
@@ -111,8 +144,8 @@ class TaskQuery:
                 raise
 
     @strawberry.field(  # type: ignore[untyped-decorator]
-        description="Tasks, newest first: `limit` of them (1 to 500, default 50) after leaving out `offset`; only those in one of the "
-        "states, of the datasource, with the text, made from `since` on and before `until` (ISO 8601), where these are given."
+        description="Tasks, newest first: at most `limit` (1 to 500, default 50) after the first `offset`. Filters: one of the states, the "
+        "datasource, a text in file name, datasource, message or client, creation from `since` and before `until` (ISO 8601)."
     )
     async def list_ingestion_tasks(
         self,
@@ -127,8 +160,8 @@ class TaskQuery:
         since: str | None = strawberry.UNSET,
         until: str | None = strawberry.UNSET,
     ) -> list[IngestionTaskStatus | None] | None:
-        with told():
-            wanted = status_pb2.ListTasksRequest(
+        with translating_errors():
+            request = status_pb2.ListTasksRequest(
                 page_size=in_range("limit", limit if isinstance(limit, int) else 50, 1, MAX_LIST),
                 skip=in_range("offset", offset or 0, 0, 1_000_000),
                 states=[wire.state_of(name) for name in status or ()],
@@ -137,52 +170,50 @@ class TaskQuery:
                 since=wire.timestamp("since", since) if since else None,
                 until=wire.timestamp("until", until) if until else None,
             )
-            page = await info.context.services.tasks.list(wanted)
+            page = await info.context.services.tasks.list(request)
             return [status_of(found) for found in page.tasks]
 
 
 @strawberry.type
 class TaskMutation:
     @strawberry.mutation(
-        description="Cancels a task that has not ended; what Druid holds of it is removed first. Harmless when repeated."
+        description="Cancels a task that has not ended, and removes what it loaded into Druid. Idempotent."
     )  # type: ignore[untyped-decorator]
     async def cancel_ingestion_task(
         self, info: ContextInfo, task_id: strawberry.ID
     ) -> IngestionTaskStatus:
-        with told():
+        with translating_errors():
             return status_of(await info.context.services.tasks.cancel(task_id))
 
     @strawberry.mutation(
-        description="Loads the stored file of a task that has ended again; the new task."
+        description="Loads the stored file of an ended task again. Returns the new task."
     )  # type: ignore[untyped-decorator]
     async def retry_ingestion_task(
         self, info: ContextInfo, task_id: strawberry.ID
     ) -> IngestionTaskStatus:
-        with told():
+        with translating_errors():
             request = status_pb2.RetryTaskRequest(
                 task_id=task_id, request_id=info.context.request_id or ""
             )
             return status_of(await info.context.services.tasks.retry(request))
 
-    @strawberry.mutation(
-        description="Has the stored files of a task that has ended deleted; the task itself stays."
-    )  # type: ignore[untyped-decorator]
+    @strawberry.mutation(description="Deletes the stored files of an ended task, but not the task.")  # type: ignore[untyped-decorator]
     async def delete_ingestion_task_files(
         self, info: ContextInfo, task_id: strawberry.ID
     ) -> IngestionTaskStatus:
-        with told():
+        with translating_errors():
             return status_of(await info.context.services.tasks.delete_files(task_id))
 
 
 @strawberry.type
 class TaskSubscription:
     @strawberry.subscription(
-        description="The task as it stands, then again after each of its events; completes after its end."
+        description="The status of a task: now, and after each event. Completes when the task has ended."
     )  # type: ignore[untyped-decorator]
     async def ingestion_task(
         self, info: ContextInfo, task_id: strawberry.ID
     ) -> AsyncGenerator[IngestionTaskStatus | None, None]:
-        with told():
+        with translating_errors():
             context = info.context
             found = await context.services.tasks.get(task_id)
             yield status_of(found)
@@ -196,8 +227,8 @@ class TaskSubscription:
                         yield _of_fields(item.task_fields)
 
     @strawberry.subscription(  # type: ignore[untyped-decorator]
-        description="Every task, or every one of a datasource, as it stands after each event from about now on. A hint of what to read "
-        "again: whoever reads too slowly gets an error and should list the tasks again."
+        description="The status of every task, or every task of a datasource, after each event from now on. Events can be missed: a client "
+        "that reads too slowly gets an error and should list the tasks again."
     )
     async def ingestion_tasks(
         self,
@@ -206,7 +237,7 @@ class TaskSubscription:
             str | None, strawberry.argument(name="dataSourceName")
         ] = strawberry.UNSET,
     ) -> AsyncGenerator[IngestionTaskStatus, None]:
-        with told():
+        with translating_errors():
             async with aclosing(
                 info.context.all_watch.follow(data_source_name or "", KEEP_ALIVE_S)
             ) as events:

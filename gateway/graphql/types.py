@@ -1,4 +1,4 @@
-"""What all GraphQL fields share: the context of resolvers, scalars, and how failures are told."""
+"""Shared by all fields: the context of resolvers, scalars, and the translation of errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 @dataclass(frozen=True)
 class Context:
-    """What resolvers work with."""
+    """Dependencies of the resolvers, and facts about the request."""
 
     services: Services
     watches: Watches
@@ -32,7 +32,7 @@ class Context:
     request_id: str | None = None
     """The client's Idempotency-Key."""
     client: str = ""
-    """Who asks."""
+    """Identity of the client; see `gateway.http.clients`."""
 
 
 ContextInfo = Info[Context, None]
@@ -78,7 +78,7 @@ SCALARS: dict[object, ScalarDefinition] = {
 
 
 class ProblemError(Exception):
-    """A SluiceError as GraphQL tells it: its facts are the error's `extensions`."""
+    """A SluiceError as a GraphQL error, with the problem as its `extensions`."""
 
     def __init__(self, failure: SluiceError) -> None:
         super().__init__(failure.problem.message)
@@ -86,9 +86,10 @@ class ProblemError(Exception):
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Around the body of every resolver: what fails becomes an error with a code, and a fault of
-    ours shows nothing of itself.
+def translating_errors() -> Iterator[None]:
+    """Translate exceptions of a resolver into errors with a code.
+
+    Unexpected exceptions are logged and become INTERNAL, without details.
     """
     try:
         yield
@@ -100,8 +101,10 @@ def told() -> Iterator[None]:
 
 
 def in_range(name: str, value: int, least: int, most: int) -> int:
-    """The value of an argument that is from `least` to `most`; raises REQUEST_INVALID for any
-    other.
+    """Return the value of an argument if it is from `least` to `most`.
+
+    Raises:
+        SluiceError: REQUEST_INVALID.
     """
     if not least <= value <= most:
         text = f"{name} must be from {least} to {most}."

@@ -1,14 +1,14 @@
-"""GraphQL: taking files in."""
+"""Fields: uploads and imports."""
 
 import uuid
 from typing import Annotated
 
 import strawberry
 
-from gateway.documents import wire
+from gateway.documents import imports, wire
 from gateway.documents.options import read_options
 from gateway.graphql.tasks import IngestionTaskStatus, status_of
-from gateway.graphql.types import JSON, ContextInfo, Upload, parse_upload, told
+from gateway.graphql.types import JSON, ContextInfo, Upload, parse_upload, translating_errors
 from gateway.intake.destination import replaced
 from gateway.intake.receiving import Destination, receive
 from services.common import logs
@@ -18,10 +18,10 @@ from sluice.status.v1 import status_pb2
 
 @strawberry.type
 class UploadMutation:
-    @strawberry.mutation(  # type: ignore[untyped-decorator]
-        description="Takes a file in. `mode` is append (default), replace, replace_interval with `interval` as start/end, or replace_all; "
-        "`apply: false` stops at the plan. Answers once it is stored; follow the task to its end."
-    )
+    @strawberry.mutation(
+        description="Uploads a file. `mode`: append (default), replace, replace_interval with `interval` as start/end, or replace_all. "
+        "`apply: false` stops at the plan. Responds once the file is stored; then follow the task."
+    )  # type: ignore[untyped-decorator]
     async def upload_sales_data(
         self,
         info: ContextInfo,
@@ -35,7 +35,7 @@ class UploadMutation:
     ) -> IngestionTaskStatus | None:
         context = info.context
         incoming = parse_upload(file)
-        with told():
+        with translating_errors():
             try:
                 load_mode = wire.load_mode(mode or "append")
                 destination = Destination(
@@ -55,7 +55,7 @@ class UploadMutation:
             try:
                 return status_of(await context.services.tasks.get(upload.upload_id))
             except SluiceError as failure:
-                # The file is stored: saying otherwise would make the client send it again.
+                # The file is stored: an error would make the client send it again.
                 logs.get().warning(
                     "upload.status_unknown", code=failure.code, reason=failure.problem.message
                 )
@@ -69,3 +69,29 @@ class UploadMutation:
                     received_size=upload.committed_size,
                 )
                 return status_of(known)
+
+    @strawberry.mutation(
+        description="Imports an object of a bucket, given as s3://bucket/key. Responds once it is copied; then follow the task."
+    )  # type: ignore[untyped-decorator]
+    async def import_object(
+        self,
+        info: ContextInfo,
+        uri: str,
+        data_source_name: Annotated[str, strawberry.argument(name="dataSourceName")],
+        mode: str = "append",
+        allow_duplicate: bool = False,
+        options: JSON | None = strawberry.UNSET,
+    ) -> IngestionTaskStatus:
+        context = info.context
+        with translating_errors():
+            task_id = await imports.begin(
+                context.services.uploads,
+                context.request_id or str(uuid.uuid4()),
+                context.client,
+                uri,
+                data_source_name,
+                mode,
+                options or None,
+                allow_duplicate=allow_duplicate,
+            )
+            return status_of(await context.services.tasks.get(task_id))

@@ -1,15 +1,16 @@
-"""What a GraphQL document may cost, and that judging one costs no more than its length."""
+"""Cost limits of GraphQL documents, and the cost of checking them."""
 
 import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 from graphql import get_introspection_query
 
-from gateway.graphql import guard as graphql_guard
+from gateway.graphql import guard
 from gateway.graphql.schema import schema
 from tests.seed_documents import STATUS, UPLOAD
 from tests.unit.gateway.edge_fakes import FakeTasks
@@ -17,6 +18,7 @@ from tests.unit.gateway.graphql.test_schema import context
 
 TASKS = "listIngestionTasks"
 TYPE = "IngestionTaskStatus"
+PAGE = Path(__file__).parents[4] / "frontend/src/api"
 
 
 def fanned(depth: int, spreads: int = 3) -> str:
@@ -62,7 +64,7 @@ def listed(times: int) -> str:
 
 async def calls_of(text: str) -> int:
     """Python calls that a document costs from its text to its answer."""
-    graphql_guard.remembered.cache_clear()
+    guard.cached_check.cache_clear()
     asked, calls = context(FakeTasks()), 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -176,9 +178,9 @@ async def test_what_costs_too_much_is_refused_with_a_code(text: str, words: str)
     result = await schema.execute(text, context_value=asked)
     assert result.errors
     assert words in result.errors[0].message
-    assert {
-        graphql_guard.with_code(each.formatted)["extensions"]["code"] for each in result.errors
-    } == {"REQUEST_INVALID"}
+    assert {guard.with_code(each.formatted)["extensions"]["code"] for each in result.errors} == {
+        "REQUEST_INVALID"
+    }
     # As a WebSocket asks.
     streamed = [each async for each in await schema.stream(text, context_value=asked)]
     assert [each.message for each in streamed[0].errors] == [each.message for each in result.errors]
@@ -202,29 +204,28 @@ TAKEN = {
     ),
     "the first clients' documents": UPLOAD,
     "a status": STATUS,
+    **{path.name: path.read_text() for path in PAGE.glob("*.graphql")},
     "a query of 30 KB": '{queryData(sql: "' + "x" * 30_000 + '") {rowCount}}',
 }
 
 
 @pytest.mark.parametrize("text", TAKEN.values(), ids=TAKEN)
 def test_what_clients_send_is_within_the_budget(text: str) -> None:
-    assert graphql_guard.judge(schema._schema, text).errors == ()
+    assert guard.check(schema._schema, text).errors == ()
 
 
-def test_a_document_is_judged_once() -> None:
-    graphql_guard.remembered.cache_clear()
+def test_a_document_is_checked_once() -> None:
+    guard.cached_check.cache_clear()
     text = "{ __typename }"
-    first: Any = graphql_guard.judge(schema._schema, text)
-    assert graphql_guard.judge(schema._schema, text) is first
-    assert graphql_guard.remembered.cache_info().maxsize == graphql_guard.DOCUMENTS_KEPT
+    first: Any = guard.check(schema._schema, text)
+    assert guard.check(schema._schema, text) is first
+    assert guard.cached_check.cache_info().maxsize == guard.DOCUMENTS_KEPT
 
 
-def test_documents_that_are_too_long_are_not_remembered() -> None:
-    before = graphql_guard.remembered.cache_info().currsize
-    assert graphql_guard.judge(
-        schema._schema, "{__typename} #" + "x" * graphql_guard.MAX_CHARS
-    ).errors
-    assert graphql_guard.remembered.cache_info().currsize == before
+def test_documents_that_are_too_long_are_not_cached() -> None:
+    before = guard.cached_check.cache_info().currsize
+    assert guard.check(schema._schema, "{__typename} #" + "x" * guard.MAX_CHARS).errors
+    assert guard.cached_check.cache_info().currsize == before
 
 
 async def test_deep_variables_are_refused_by_what_they_should_be() -> None:
