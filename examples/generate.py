@@ -1,6 +1,6 @@
-"""Makes the sample: the same ~10,000 sales as sales.csv and sales.xlsx, the same on every machine.
+"""Generate the sample files: the same 10,000 sales as sales.csv and sales.xlsx.
 
-`python examples/generate.py` writes both beside itself.
+`python examples/generate.py` writes both next to itself. The output is reproducible.
 """
 
 import csv
@@ -53,11 +53,11 @@ Value = str | int | float | date | datetime | None
 
 
 def rows() -> list[list[Value]]:
-    """The sample's rows in the order of COLUMNS; None where a value is missing."""
+    """Return the rows, with values in the order of COLUMNS and None for missing values."""
     chance = random.Random(SEED)  # noqa: S311 - reproducible sample data, no secret
-    made: list[list[Value]] = []
+    table: list[list[Value]] = []
     for number in range(1, ROWS + 1):
-        # More orders towards the end of the year, so that a chart has a shape.
+        # More orders towards the end of the year give charts a shape.
         day = FIRST_DAY + timedelta(days=min(chance.randrange(DAYS), chance.randrange(DAYS) + 240))
         region = chance.choice(list(REGIONS))
         category = chance.choices(list(CATALOGUE), weights=[5, 3, 2, 1])[0]
@@ -68,7 +68,7 @@ def rows() -> list[list[Value]]:
         if chance.random() > 0.04:
             at = time(chance.randrange(7, 19), chance.randrange(60), chance.randrange(60))
             shipped = datetime.combine(day + timedelta(days=chance.randrange(5)), at)
-        made.append(
+        table.append(
             [
                 f"SO-{number:06d}",
                 day,
@@ -89,11 +89,11 @@ def rows() -> list[list[Value]]:
                 )[0],
             ]
         )
-    return made
+    return table
 
 
 def write_csv(path: Path, table: list[list[Value]]) -> None:
-    """UTF-8, comma, LF; dates as YYYY-MM-DD, times as YYYY-MM-DD HH:MM:SS, missing values empty."""
+    """Write UTF-8 with commas and LF; times as YYYY-MM-DD HH:MM:SS; missing values are empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -101,7 +101,7 @@ def write_csv(path: Path, table: list[list[Value]]) -> None:
 
 
 def write_xlsx(path: Path, table: list[list[Value]]) -> None:
-    """One sheet, `Sales`, with typed cells."""
+    """Write one sheet, `Sales`, with typed cells."""
     with xlsxwriter.Workbook(path, {"constant_memory": True}) as book:
         book.set_properties({"created": datetime(2024, 1, 1, tzinfo=UTC)})
         sheet = book.add_worksheet("Sales")
@@ -121,7 +121,7 @@ def write_xlsx(path: Path, table: list[list[Value]]) -> None:
 
 
 def main() -> None:
-    """Writes both files."""
+    """Write both files."""
     here, table = Path(__file__).parent, rows()
     write_csv(here / "sales.csv", table)
     write_xlsx(here / "sales.xlsx", table)

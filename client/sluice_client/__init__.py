@@ -1,4 +1,4 @@
-"""A typed async client of Sluice."""
+"""Typed async client of Sluice."""
 
 from sluice_client.client import TERMINAL, Column, QueryResult, SluiceClient
 from sluice_client.errors import SluiceClientError

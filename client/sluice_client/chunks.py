@@ -11,25 +11,27 @@ from sluice.upload.v1.upload_pb2 import WriteFinish, WriteHeader, WriteUploadReq
 _crc32c: Callable[[bytes], int] | None
 try:
     from crc32c import crc32c as _crc32c
-except ImportError:  # It is optional: without it the SHA-256 at the end is the one check.
+except ImportError:  # Optional: without it, only the SHA-256 at the end protects the file.
     _crc32c = None
 
 CHUNK_BYTES = 1024 * 1024
-"""Data of one message. Streams are fastest from 512 KiB to 1 MiB."""
+"""Maximum data of one message. Streams are fastest with 512 KiB to 1 MiB."""
 
 
 class Digest:
-    """SHA-256 of a file that is sent in several streams: every byte is added once, however often it
-    is sent.
-    """
+    """SHA-256 of a file that is sent in several streams. Bytes that are resent count once."""
 
     def __init__(self) -> None:
         self.size = 0
-        """Bytes that are in it, from the first of the file on."""
+        """Number of bytes hashed, from the start of the file."""
         self._sha256 = hashlib.sha256()
 
     async def add(self, start: int, data: bytes) -> None:
-        """Adds what is new of the bytes that lie at `start`, which must not leave a gap."""
+        """Add the bytes at offset `start`, except those already hashed.
+
+        Raises:
+            ValueError: `start` leaves a gap.
+        """
         if start > self.size:
             raise ValueError(f"bytes {self.size} to {start} are missing")
         if start + len(data) > self.size:
@@ -37,12 +39,12 @@ class Digest:
             self.size = start + len(data)
 
     def digest(self) -> bytes:
-        """Of all that was added."""
+        """Return the SHA-256 of the bytes added so far."""
         return self._sha256.digest()
 
 
-async def of_file(path: Path, start: int = 0) -> AsyncGenerator[bytes, None]:
-    """The file's bytes from `start` on, read in a thread."""
+async def read_file(path: Path, start: int = 0) -> AsyncGenerator[bytes, None]:
+    """Yield the file's bytes from `start`, read in a thread."""
     file = await asyncio.to_thread(path.open, "rb", buffering=0)
     try:
         file.seek(start)
@@ -55,8 +57,9 @@ async def of_file(path: Path, start: int = 0) -> AsyncGenerator[bytes, None]:
 async def messages(
     upload_id: str, pieces: AsyncIterable[bytes], offset: int = 0, digest: Digest | None = None
 ) -> AsyncIterator[WriteUploadRequest]:
-    """Header, chunks of at most 1 MiB, finish with the size and SHA-256 of the whole file. `pieces`
-    begin at `offset`, and `digest` has all bytes before it.
+    """Yield the header, chunks of at most 1 MiB, and the finish with the file's size and SHA-256.
+
+    `pieces` start at `offset`; `digest` covers all bytes before it.
     """
     digest = digest or Digest()
     yield WriteUploadRequest(header=WriteHeader(upload_id=upload_id, offset=offset))
@@ -66,7 +69,7 @@ async def messages(
             await digest.add(offset, data)
             offset += len(data)
             message = WriteUploadRequest()
-            # Set in its place: a WriteChunk that is handed to the constructor is copied twice more.
+            # A WriteChunk passed to the constructor would be copied twice more.
             message.chunk.data = data
             if _crc32c:
                 message.chunk.crc32c = _crc32c(data)
@@ -75,11 +78,11 @@ async def messages(
 
 
 async def catch_up(digest: Digest, path: Path, offset: int) -> None:
-    """Reads what the digest lacks before `offset`: bytes that an earlier process has sent."""
+    """Hash the bytes before `offset` that are not in the digest: an earlier process sent them."""
     if digest.size >= offset:
         return
     start = digest.size
-    async with aclosing(of_file(path, start)) as pieces:
+    async with aclosing(read_file(path, start)) as pieces:
         async for piece in pieces:
             await digest.add(start, piece[: offset - start])
             start += len(piece)

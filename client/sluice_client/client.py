@@ -1,4 +1,4 @@
-"""SluiceClient: files in, tasks and answers out, over gRPC."""
+"""SluiceClient: uploads files, follows tasks and runs queries over gRPC."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import Report
 from sluice_client.errors import SluiceClientError
 from sluice_client.requests import build, sendable
-from sluice_client.retry import DEADLINE_S, Retry, ask, passing_or_raise
+from sluice_client.retry import DEADLINE_S, Retry, ask, transient_or_raise
 from sluice_client.uploads import Progress, Uploads
 
 TERMINAL = frozenset(
@@ -28,13 +28,13 @@ TERMINAL = frozenset(
     for state in TaskState.DESCRIPTOR.values
     if state.GetOptions().Extensions[task_pb2.task_state].terminal
 )
-"""States that a task does not leave."""
+"""Final task states."""
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Despite its name the time that one connect may take, TCP and HTTP/2 handshake included.
+    # Despite its name: the timeout of one connect, including the TCP and HTTP/2 handshakes.
     ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -43,7 +43,7 @@ _OPTIONS = [
 
 @dataclass(frozen=True)
 class Column:
-    """A column of an answer: its name and SQL type."""
+    """A column of a query result: name and SQL type."""
 
     name: str
     type: str
@@ -51,8 +51,8 @@ class Column:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """The answer to a query. `rows` hold values in the order of `columns`; times are ISO 8601
-    texts.
+    """The result of a query. Rows have their values in the order of `columns`; times are ISO 8601
+    strings.
     """
 
     columns: list[Column]
@@ -64,10 +64,10 @@ class QueryResult:
 
 
 class SluiceClient:
-    """A client of one Sluice, to be used as an async context manager inside one event loop.
+    """A client of one Sluice installation: an async context manager, bound to one event loop.
 
-    Addresses are host:port. Every method raises SluiceClientError. Calls that are safe to repeat
-    are repeated for up to 30 s while their service is away.
+    Addresses are host:port. Every method raises SluiceClientError. Idempotent calls are retried
+    for up to 30 s while their service is unavailable.
     """
 
     def __init__(
@@ -110,27 +110,32 @@ class SluiceClient:
         request_id: str | None = None,
         progress: Progress | None = None,
     ) -> str:
-        """Sends a file, given by its path or as pieces of bytes, and returns the task's id once it
+        """Upload a file, given as a path or as a stream of bytes; return the task id once the file
         is stored.
 
-        `filename` is needed for pieces; its extension (.csv, .xlsx, .xls) names the format.
-        `replace` makes the load replace the time chunks that it touches instead of adding to them;
-        `mode` says the same and more: REPLACE_INTERVAL replaces what lies in `interval`, from a
-        first moment to the first after it, full hours. With `plan_first` the task waits in PLANNED
-        for `apply`.
+        A path is uploaded resumably: after a connection loss, or with the same `request_id` within
+        24 hours in a later process, only the missing bytes are sent. A stream is sent once; if it
+        breaks, nothing is stored.
 
-        `request_id` makes the creation of the task harmless to repeat; default: a new UUID. A file
-        given by its path is resumed where a connection breaks, and, with the same `request_id`, by
-        a later process: within 24 hours only what is missing is sent. Pieces are sent once: a
-        stream of them that breaks leaves nothing. `progress` is told the bytes of a file given by
-        its path that are on their way or stored.
+        Args:
+            source: The path of the file, or its bytes.
+            datasource: The Druid table to load into.
+            filename: Required for a stream; the extension (.csv, .xlsx, .xls) sets the format.
+            replace: Replace the time chunks of the file's rows; short for LOAD_MODE_REPLACE.
+            mode: The load mode; overrides `replace`. Default: append.
+            interval: What LOAD_MODE_REPLACE_INTERVAL replaces: start and exclusive end, full
+                hours.
+            plan_first: Stop in PLANNED until `apply`.
+            allow_duplicate: Load the file even if its content was already loaded.
+            request_id: Makes retries of this call idempotent. Default: a new UUID.
+            progress: Receives the number of bytes sent or already stored; only for paths.
         """
         if isinstance(source, str | Path):
             path = Path(source)
             size = (await asyncio.to_thread(path.stat)).st_size
             name = filename or sendable(path.name)
         elif not filename:
-            raise ValueError("filename is needed where the source is not a path")
+            raise ValueError("filename is required unless source is a path")
         else:
             path, size, name = None, None, filename
         upload = await self.uploads.create(
@@ -161,8 +166,8 @@ class SluiceClient:
         allow_duplicate: bool = False,
         request_id: str | None = None,
     ) -> str:
-        """Loads a file that lies in a bucket, s3://bucket/key, where the server allows it; the
-        task's id once the file is copied.
+        """Import the file at `uri` (s3://bucket/key), if the server allows its location; return the
+        task id once the file is copied.
         """
         upload = await self.uploads.import_object(
             uri, datasource, replace=replace, allow_duplicate=allow_duplicate, request_id=request_id
@@ -170,11 +175,11 @@ class SluiceClient:
         return upload.upload_id
 
     async def abort_upload(self, upload_id: str) -> None:
-        """Gives an unfinished upload up; what was stored of it is deleted. Its id is the task's."""
+        """Abort an unfinished upload and delete its stored bytes. The upload id is the task id."""
         await self.uploads.abort(upload_id)
 
     async def task(self, task_id: str) -> Task:
-        """The task as it stands."""
+        """Return the current state of the task."""
         request = build(status_pb2.GetTaskRequest, task_id=task_id)
         answer: status_pb2.GetTaskResponse = await ask(
             "status", lambda: self._status.GetTask(request, timeout=DEADLINE_S)
@@ -188,7 +193,7 @@ class SluiceClient:
         states: "Iterable[TaskState.ValueType]" = (),
         page_size: int = 50,
     ) -> AsyncIterator[Task]:
-        """Tasks, newest first; pages are fetched as they are needed."""
+        """Yield tasks, newest first; pages are fetched on demand."""
         request = build(
             status_pb2.ListTasksRequest, page_size=page_size, datasource=datasource, states=states
         )
@@ -203,50 +208,49 @@ class SluiceClient:
             request.page_token = page.next_page_token
 
     async def watch(self, task_id: str, from_sequence: int = 1) -> AsyncIterator[WatchTaskResponse]:
-        """The task's events, past and coming, each with the task, up to the terminal one; without
-        gap or repeat.
+        """Yield the task's past and future events, each with the task, up to the terminal event.
 
-        Goes on after the last event seen when the connection breaks.
+        Resumes after a connection loss, without gaps or repeated events.
         """
         retry = Retry()
-        following = max(from_sequence, 1)
+        next_sequence = max(from_sequence, 1)
         while True:
             call = self._status.WatchTask(
-                build(status_pb2.WatchTaskRequest, task_id=task_id, from_sequence=following)
+                build(status_pb2.WatchTaskRequest, task_id=task_id, from_sequence=next_sequence)
             )
             try:
                 async for answer in call:
                     retry = Retry()
-                    following = answer.event.sequence + 1
+                    next_sequence = answer.event.sequence + 1
                     yield answer
                     if answer.event.state in TERMINAL:
                         return
-                # Ended by the server without a terminal event: it is stopping, or the terminal
-                # event lies before `from_sequence`.
+                # The server ended the stream without a terminal event: it is stopping, or the
+                # terminal event is before `from_sequence`.
                 task = await self.task(task_id)
                 # A newer server may have final states that are not in TERMINAL.
                 ended = task.state in TERMINAL or task.HasField("complete_time")
-                if ended and following > task.last_sequence:
+                if ended and next_sequence > task.last_sequence:
                     return
                 await retry.pause(
                     SluiceClientError(
-                        "SERVICE_UNAVAILABLE", "The status service ends every watch at once."
+                        "SERVICE_UNAVAILABLE", "The status service keeps ending the watch."
                     )
                 )
             except aio.AioRpcError as failure:
-                await retry.pause(passing_or_raise(failure, "status"))
+                await retry.pause(transient_or_raise(failure, "status"))
             finally:
                 call.cancel()
 
     async def wait(self, task_id: str) -> Task:
-        """The task once it is terminal, whichever way."""
+        """Wait until the task is in a final state, and return it."""
         async for _ in self.watch(task_id):
             pass
         return await self.task(task_id)
 
     async def plan(self, task_id: str) -> GetPlanResponse:
-        """What the load of a task would do that was sent with `plan_first`; NOT_PLANNED before it
-        is PLANNED.
+        """Return what the load of a task uploaded with `plan_first` would do. Fails with
+        NOT_PLANNED before the task is PLANNED.
         """
         request = build(status_pb2.GetPlanRequest, task_id=task_id)
         answer: GetPlanResponse = await ask(
@@ -255,7 +259,7 @@ class SluiceClient:
         return answer
 
     async def apply(self, task_id: str, plan_hash: str) -> Task:
-        """Begins the load of a PLANNED task; PLAN_STALE where its plan no longer holds."""
+        """Start the load of a PLANNED task. Fails with PLAN_STALE if the plan no longer applies."""
         request = build(status_pb2.ApplyPlanRequest, task_id=task_id, plan_hash=plan_hash)
         answer: status_pb2.ApplyPlanResponse = await ask(
             "status", lambda: self._status.ApplyPlan(request, timeout=3 * DEADLINE_S)
@@ -263,7 +267,7 @@ class SluiceClient:
         return answer.task
 
     async def receipt(self, task_id: str) -> GetReceiptResponse:
-        """What became of every row of a file, once its task has SUCCEEDED."""
+        """Return the ledger of a SUCCEEDED task's rows and the evidence that they are loaded."""
         request = build(status_pb2.GetReceiptRequest, task_id=task_id)
         answer: GetReceiptResponse = await ask(
             "status", lambda: self._status.GetReceipt(request, timeout=DEADLINE_S)
@@ -271,8 +275,8 @@ class SluiceClient:
         return answer
 
     async def revert(self, task_id: str) -> Task:
-        """Begins to undo a load: `load_state` is REVERTING, then REVERTED. NEWER_LOADS where newer
-        loads lie on what it replaced.
+        """Start to revert a load: `load_state` becomes REVERTING, then REVERTED. Fails with
+        NEWER_LOADS if newer loads cover what it replaced.
         """
         request = build(status_pb2.RevertLoadRequest, task_id=task_id)
         answer: status_pb2.RevertLoadResponse = await ask(
@@ -281,7 +285,7 @@ class SluiceClient:
         return answer.task
 
     async def report(self, task_id: str) -> Report:
-        """What validation found; REPORT_NOT_FOUND while there is nothing."""
+        """Return the validation report. Fails with REPORT_NOT_FOUND until there is one."""
         task = await self.task(task_id)
         if not task.report_attempt:
             raise SluiceClientError(
@@ -301,8 +305,11 @@ class SluiceClient:
     async def query(
         self, sql: str, limit: int | None = None, *, timeout_s: float = 30.0
     ) -> QueryResult:
-        """The answer to one SELECT. Without a limit that is all rows, or QUERY_TRUNCATED where the
-        query has more than the server answers; with one, `truncated` says whether it cut."""
+        """Run one SELECT.
+
+        With `limit`, `truncated` tells whether there are more rows. Without it, the result has all
+        rows; fails with QUERY_TRUNCATED if they exceed the server's maximum.
+        """
         timeout_ms = int(timeout_s * 1000)
         request = build(
             druid_pb2.QueryRequest,
@@ -326,8 +333,8 @@ class SluiceClient:
         if summary.truncated and limit is None:
             raise SluiceClientError(
                 "QUERY_TRUNCATED",
-                f"The query has more than the {summary.row_count:,} rows that are answered.",
-                action="Ask for fewer rows: filter on __time, aggregate, or give a limit.",
+                f"The result has more than {summary.row_count:,} rows, the maximum.",
+                action="Request fewer rows: filter on __time, aggregate, or set a limit.",
                 actor="you",
                 metadata={"rows": str(summary.row_count)},
             )

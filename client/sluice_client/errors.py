@@ -1,4 +1,4 @@
-"""The one error of this package."""
+"""The exception of this package."""
 
 import grpc
 from google.rpc import error_details_pb2
@@ -18,24 +18,27 @@ _BY_STATUS = {
         "did not answer in time",
         "Try again in a moment.",
     ),
-    grpc.StatusCode.CANCELLED: ("CANCELLED", "broke the call off", "Try again in a moment."),
+    grpc.StatusCode.CANCELLED: ("CANCELLED", "cancelled the call", "Try again in a moment."),
     grpc.StatusCode.UNIMPLEMENTED: (
         "NOT_FOUND",
-        "does not know this call",
-        "Check its address, and that client and server fit.",
+        "does not implement this call",
+        "Check its address, and that client and server have compatible versions.",
     ),
 }
 
 
 class SluiceClientError(Exception):
-    """What a call failed with.
+    """A call failed.
 
     Attributes:
-        code: The stable code, for example FILE_TOO_LARGE; the name of an ErrorReason without its
-        prefix. message: One sentence for a person. action: What to do. actor: Who has to do it:
-        you, admin or nobody. line: Line in the file, or None. column: Column of the file or field
-        of the request; may be empty. value: The offending value; may be empty. metadata: Further
-        facts for programs, such as limit_bytes.
+        code: The stable code, such as FILE_TOO_LARGE: the name of an ErrorReason without prefix.
+        message: What happened, in one sentence.
+        action: What to do.
+        actor: Who has to act: you, admin or nobody.
+        line: Line in the file, or None.
+        column: Column of the file, or field of the request; may be empty.
+        value: The invalid value; may be empty.
+        metadata: Details for programs, such as limit_bytes.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class SluiceClientError(Exception):
     def of_problem(
         cls, problem: Problem, metadata: dict[str, str] | None = None
     ) -> "SluiceClientError":
-        """The error that a Problem describes."""
+        """Return the error that a Problem describes."""
         code = short_name(ErrorReason.DESCRIPTOR, problem.code)
         return cls(
             f"ERROR_{problem.code}" if code == UNKNOWN else code,
@@ -79,9 +82,7 @@ class SluiceClientError(Exception):
 
     @classmethod
     def of_rpc(cls, failure: grpc.aio.AioRpcError, service: str) -> "SluiceClientError":
-        """The error that a call of `service` failed with: from its details, or else from its status
-        code.
-        """
+        """Return the error of a failed call, from its details or else its status code."""
         status = rpc_status.from_call(failure)
         problem, info = Problem(), error_details_pb2.ErrorInfo()
         for detail in status.details if status is not None else ():
@@ -91,9 +92,12 @@ class SluiceClientError(Exception):
                 detail.Unpack(info)
         if problem.code:
             return cls.of_problem(problem, dict(info.metadata))
-        code, what, action = _BY_STATUS.get(
+        code, predicate, action = _BY_STATUS.get(
             failure.code(), ("INTERNAL", f"failed ({failure.code().name})", "Report this.")
         )
         return cls(
-            code, f"The {service} service {what}.", action=action, metadata={"service": service}
+            code,
+            f"The {service} service {predicate}.",
+            action=action,
+            metadata={"service": service},
         )

@@ -1,4 +1,4 @@
-"""Requests of what a caller gave us."""
+"""Requests built from the caller's values."""
 
 from typing import Any, TypeVar
 
@@ -10,25 +10,24 @@ M = TypeVar("M", bound=Message)
 
 
 def build(kind: type[M], **fields: Any) -> M:
-    """The message with these fields.
+    """Return a message with these fields.
 
     Raises:
-        SluiceClientError: REQUEST_INVALID for what no message can hold: text that is no Unicode,
-            such as bytes of a command line in another encoding, or a number beyond the field's
-            bits.
+        SluiceClientError: REQUEST_INVALID for a value that no message can hold: text that is not
+            valid Unicode, such as command line bytes in another encoding, or a number outside the
+            field's range.
     """
     try:
         return kind(**fields)
     except (ValueError, TypeError) as failure:
         raise SluiceClientError(
             "REQUEST_INVALID",
-            f"A value cannot be sent: {failure}.",
-            action="Correct the value, and call again.",
+            f"Invalid value: {failure}.",
+            action="Correct the value.",
             actor="you",
         ) from failure
 
 
 def sendable(name: str) -> str:
-    """The name of a file as it can be sent: U+FFFD for bytes that are no text in the system's
-    encoding."""
+    """Return the file name with U+FFFD for bytes that the system's encoding cannot decode."""
     return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in name)

@@ -1,4 +1,4 @@
-"""Trying again while a service is away."""
+"""Retries with backoff while a service is unavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,12 +10,10 @@ from grpc import aio
 from sluice_client.errors import SluiceClientError
 
 DEADLINE_S = 10.0
-"""Deadline of one attempt of a call that answers at once."""
+"""Deadline of one attempt of a short call."""
 
 BUDGET_S = 30.0
-"""For how long a service that is away is tried again before the call fails; what makes progress has
-the budget anew.
-"""
+"""Retry budget of a call. Progress resets it."""
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
@@ -24,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Retry:
-    """A budget of 30 s in pauses that grow."""
+    """Exponential backoff within the retry budget."""
 
     def __init__(self) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -32,7 +30,7 @@ class Retry:
         self._pause_s = FIRST_PAUSE_S
 
     async def pause(self, failure: SluiceClientError) -> None:
-        """Waits before the next try, or raises `failure` once the budget is used up."""
+        """Wait before the next attempt; raise `failure` if the budget is exhausted."""
         if self._clock() + self._pause_s > self._end:
             raise failure
         await asyncio.sleep(self._pause_s)
@@ -40,17 +38,17 @@ class Retry:
 
 
 async def ask(service: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The answer to a call that is safe to repeat."""
+    """Return the answer to an idempotent call, retried while its service is unavailable."""
     retry = Retry()
     while True:
         try:
             return await call()
         except aio.AioRpcError as failure:
-            await retry.pause(passing_or_raise(failure, service))
+            await retry.pause(transient_or_raise(failure, service))
 
 
-def passing_or_raise(failure: aio.AioRpcError, service: str) -> SluiceClientError:
-    """The failure where trying again may help; raises it where not."""
+def transient_or_raise(failure: aio.AioRpcError, service: str) -> SluiceClientError:
+    """Return the error if a retry may help, else raise it."""
     error = SluiceClientError.of_rpc(failure, service)
     if failure.code() != grpc.StatusCode.UNAVAILABLE:
         raise error from failure

@@ -1,4 +1,4 @@
-"""The end of a stream that we write."""
+"""The outcome of a client-streaming call."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -8,40 +8,38 @@ from grpc import aio
 
 
 async def answered(call: Any) -> Any:
-    """The answer to a call with a stream of requests.
+    """Return the answer to a call with a stream of requests, or raise the server's error.
 
-    A server that refuses a stream while we still write to it sends its status, and then a write of
-    ours fails. grpc.aio replaces the status by that failure (INTERNAL, no metadata). Whichever of
-    the two comes first, the server's is raised here.
+    A server that rejects a stream early sends its status, and then a write of the client fails.
+    grpc.aio replaces the status with that failure (INTERNAL, no metadata). Whichever comes first,
+    this raises the server's status.
     """
     ended: list[aio.AioRpcError] = []
     call.add_done_callback(lambda done: ended.append(_outcome(done)))
     try:
         return await call
     except aio.AioRpcError as failure:
-        told = (
-            one
-            for one in (failure, *ended)
-            if one.trailing_metadata() or one.code() is not grpc.StatusCode.INTERNAL
+        from_server = (
+            each
+            for each in (failure, *ended)
+            if each.trailing_metadata() or each.code() is not grpc.StatusCode.INTERNAL
         )
-        raise next(told, failure) from None
+        raise next(from_server, failure) from None
 
 
 def _outcome(done: Any) -> aio.AioRpcError:
-    """How a call ended, as it is known at the moment it ends."""
+    """Return the status of a call that just ended."""
     code, details, trailing = (
-        _at_once(question) for question in (done.code(), done.details(), done.trailing_metadata())
+        _result(query) for query in (done.code(), done.details(), done.trailing_metadata())
     )
     return aio.AioRpcError(code, aio.Metadata(), trailing or aio.Metadata(), details)
 
 
-def _at_once(question: Coroutine[Any, Any, Any]) -> Any:
-    """Result of a coroutine that waits for nothing, such as the questions to a call that is
-    done.
-    """
+def _result(query: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that does not wait, such as `code()` of a finished call."""
     try:
-        question.send(None)
+        query.send(None)
     except StopIteration as answer:
         return answer.value
-    question.close()
-    raise RuntimeError("a finished call has to answer at once")
+    query.close()
+    raise RuntimeError("a query of a finished call must not wait")

@@ -1,6 +1,4 @@
-"""Sending files: at once where they are pieces, with any number of interruptions where they lie on
-disk.
-"""
+"""Uploads: one-shot for streams of bytes, resumable for files on disk."""
 
 import asyncio
 import uuid
@@ -14,32 +12,42 @@ from grpc import aio
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, TimeRange, UploadMode
 from sluice.upload.v1 import upload_pb2, upload_pb2_grpc
 from sluice.upload.v1.upload_pb2 import Upload
-from sluice_client.chunks import Digest, catch_up, messages, of_file
+from sluice_client.chunks import Digest, catch_up, messages, read_file
 from sluice_client.errors import SluiceClientError
 from sluice_client.requests import build
 from sluice_client.retry import DEADLINE_S, Retry, ask
 from sluice_client.streaming import answered
 
 UPLOAD_DEADLINE_S = 4 * 3600.0
-"""Deadline of sending one file on one connection. The server ends a stream that falls silent far
-earlier.
-"""
+"""Deadline of one upload stream. The server ends a stalled stream much earlier."""
 
 IMPORT_DEADLINE_S = 240.0
-"""The object store has to copy the file meanwhile."""
+"""Includes the copy of the file by the object store."""
 
-PASSING = frozenset({"SERVICE_UNAVAILABLE", "STORAGE_UNAVAILABLE", "DATABASE_UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "CLIENT_GONE",
-    "UPLOAD_STALLED", "TOO_MANY_UPLOADS", "OFFSET_MISMATCH", "INTERNAL"})  # fmt: skip
-"""What breaks a stream and not the upload. CHECKSUM_MISMATCH is not among them: it may be the file
-that has changed.
+TRANSIENT = frozenset(
+    {
+        "SERVICE_UNAVAILABLE",
+        "STORAGE_UNAVAILABLE",
+        "DATABASE_UNAVAILABLE",
+        "DEADLINE_EXCEEDED",
+        "CANCELLED",
+        "CLIENT_GONE",
+        "UPLOAD_STALLED",
+        "TOO_MANY_UPLOADS",
+        "OFFSET_MISMATCH",
+        "INTERNAL",
+    }
+)
+"""Errors that break a stream but not the upload. CHECKSUM_MISMATCH is not one of them, because the
+file may have changed.
 """
 
 Progress = Callable[[int], None]
-"""Is told how many bytes of the file have been handed to the connection or were stored before."""
+"""Receives the number of bytes of the file that are sent or already stored."""
 
 
 class Uploads:
-    """The calls of UploadService."""
+    """Client of UploadService."""
 
     def __init__(self, channel: aio.Channel) -> None:
         self._stub = upload_pb2_grpc.UploadServiceStub(channel)
@@ -57,9 +65,7 @@ class Uploads:
         allow_duplicate: bool = False,
         request_id: str | None = None,
     ) -> Upload:
-        """The upload, new or found by its `request_id`; one that is found goes on at its
-        committed_size.
-        """
+        """Create an upload, or find it by its `request_id`; it resumes at its committed_size."""
         request = build(
             upload_pb2.CreateUploadRequest,
             request_id=request_id or str(uuid.uuid4()),
@@ -86,8 +92,9 @@ class Uploads:
         allow_duplicate: bool = False,
         request_id: str | None = None,
     ) -> Upload:
-        """The upload of a file that lies in a bucket, s3://bucket/key; copied when this returns, or
-        found by its `request_id`.
+        """Import a file from a bucket (s3://bucket/key), or find the import by its `request_id`.
+
+        Returns once the file is copied.
         """
         request = build(
             upload_pb2.ImportObjectRequest,
@@ -103,7 +110,7 @@ class Uploads:
         return answer.upload
 
     async def limits(self) -> upload_pb2.GetLimitsResponse:
-        """What the server takes."""
+        """Return the limits of the server."""
         answer: upload_pb2.GetLimitsResponse = await ask(
             "upload",
             lambda: self._stub.GetLimits(upload_pb2.GetLimitsRequest(), timeout=DEADLINE_S),
@@ -111,7 +118,7 @@ class Uploads:
         return answer
 
     async def get(self, upload_id: str) -> Upload:
-        """The upload as it stands."""
+        """Return the current state of the upload."""
         request = build(upload_pb2.GetUploadRequest, upload_id=upload_id)
         answer: upload_pb2.GetUploadResponse = await ask(
             "upload", lambda: self._stub.GetUpload(request, timeout=DEADLINE_S)
@@ -119,7 +126,7 @@ class Uploads:
         return answer.upload
 
     async def abort(self, upload_id: str) -> Upload:
-        """Gives the upload up; what was stored of it is deleted."""
+        """Abort the upload and delete its stored bytes."""
         request = build(upload_pb2.AbortUploadRequest, upload_id=upload_id)
         answer: upload_pb2.AbortUploadResponse = await ask(
             "upload", lambda: self._stub.AbortUpload(request, timeout=DEADLINE_S)
@@ -129,31 +136,33 @@ class Uploads:
     async def send_file(
         self, upload: Upload, path: Path, progress: Progress | None = None
     ) -> Upload:
-        """Sends what is missing of the file, over as many connections as it takes. Gives up where
-        for 30 s no byte more got stored.
+        """Send the missing bytes of the file, reconnecting as often as necessary. Fails if no
+        further byte is stored for 30 s.
         """
         digest, retry = Digest(), Retry()
         while upload.state == TaskState.TASK_STATE_PENDING:
             offset = upload.committed_size
             try:
                 await catch_up(digest, path, offset)
-                async with aclosing(of_file(path, offset)) as pieces:
+                async with aclosing(read_file(path, offset)) as pieces:
                     return await self._write(
-                        messages(upload.upload_id, _told(pieces, offset, progress), offset, digest)
+                        messages(
+                            upload.upload_id, _reporting(pieces, offset, progress), offset, digest
+                        )
                     )
-            except SluiceClientError as broken:
-                if broken.code not in PASSING:
+            except SluiceClientError as stream_failure:
+                if stream_failure.code not in TRANSIENT:
                     raise
-                failure = broken
+                failure = stream_failure
             while True:
                 await retry.pause(failure)
                 try:
                     upload = await self.get(upload.upload_id)
                     break
-                except SluiceClientError as away:
-                    if away.code not in PASSING:
+                except SluiceClientError as read_failure:
+                    if read_failure.code not in TRANSIENT:
                         raise
-                    failure = away
+                    failure = read_failure
             if upload.committed_size > offset:
                 retry = Retry()
         if upload.problem.code:
@@ -161,56 +170,54 @@ class Uploads:
         return upload
 
     async def send_pieces(self, upload: Upload, pieces: AsyncIterable[bytes]) -> Upload:
-        """Sends a whole file in one stream."""
+        """Send a whole file in one stream."""
         return await self._write(messages(upload.upload_id, pieces))
 
     async def _write(self, steps: AsyncIterator[upload_pb2.WriteUploadRequest]) -> Upload:
-        unreadable: list[Exception] = []
+        source_failures: list[Exception] = []
+        reading = asyncio.Lock()
+        ended = False
 
-        stepping = asyncio.Lock()
-        over = False
-
-        async def sent() -> AsyncIterator[upload_pb2.WriteUploadRequest]:
+        async def requests() -> AsyncIterator[upload_pb2.WriteUploadRequest]:
             try:
-                while not over:
-                    async with stepping:
+                while not ended:
+                    async with reading:
                         message = await anext(steps, None)
                     if message is None:
                         return
                     yield message
             except Exception as failure:
-                # gRPC only cancels the call then, and keeps the reason to itself.
-                unreadable.append(failure)
+                # gRPC cancels the call and drops the reason.
+                source_failures.append(failure)
                 raise
 
         try:
             answer: upload_pb2.WriteUploadResponse = await answered(
-                self._stub.WriteUpload(sent(), timeout=UPLOAD_DEADLINE_S)
+                self._stub.WriteUpload(requests(), timeout=UPLOAD_DEADLINE_S)
             )
         except aio.AioRpcError as failure:
             raise SluiceClientError.of_rpc(failure, "upload") from failure
         except asyncio.CancelledError:
-            if unreadable:
-                raise unreadable[0] from None
+            if source_failures:
+                raise source_failures[0] from None
             raise
         finally:
-            # A call may end while a piece of the file is being read: nobody could close the file
-            # then.
-            over = True
-            async with stepping:
+            # The call may end during a read. The file can only be closed after it.
+            ended = True
+            async with reading:
                 pass
         return answer.upload
 
 
 def _range(start: datetime, end: datetime) -> TimeRange:
-    """Times without a zone are UTC."""
+    """Convert to a TimeRange. Times without a time zone are UTC."""
     first, last = (
         (each if each.tzinfo else each.replace(tzinfo=UTC)).timestamp() for each in (start, end)
     )
     return TimeRange(start_millis=round(first * 1000), end_millis=round(last * 1000))
 
 
-async def _told(
+async def _reporting(
     pieces: AsyncIterable[bytes], offset: int, progress: Progress | None
 ) -> AsyncIterator[bytes]:
     if progress:

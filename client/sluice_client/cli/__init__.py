@@ -1,12 +1,10 @@
-"""The command line `sluice`. It needs typer and rich, which the library itself does not: `pip
-install 'sluice[cli]'`.
-"""
+"""The command line `sluice`. Needs the extra `cli`: `pip install 'sluice[cli]'`."""
 
 import sys
 
 
 def main() -> None:
-    """What the console script runs."""
+    """Entry point of the console script."""
     try:
         from sluice_client.cli.app import app
     except ModuleNotFoundError as missing:

@@ -15,18 +15,18 @@ from sluice.status.v1.status_pb2 import EventKind, TaskEvent
 from sluice_client.cli import documents, ending, show, show_loads
 from sluice_client.cli.bars import Bars
 from sluice_client.cli.ending import Exit
-from sluice_client.cli.upload import Order, Outcome, send
+from sluice_client.cli.upload import Outcome, UploadOptions, send
 from sluice_client.client import SluiceClient
 
 Answer = TypeVar("Answer")
 
 DEFAULT_ROWS = 1_000
-"""Rows of a query without --limit."""
+"""Maximum rows of a query without --limit."""
 
 app = typer.Typer(
-    help="Files into Apache Druid, and answers out. Talks gRPC to the four services of Sluice.",
-    epilog="Exit status: 0 done, 1 Sluice or Druid failed, 2 wrong usage, 3 the file or request was refused, 4 a service does not answer, "
-    "5 the task was cancelled, 6 the query has more rows than are shown without --limit, 130 Ctrl-C.",
+    help="Load files into Apache Druid and query them. Calls the four services of Sluice over gRPC.",
+    epilog="Exit status: 0 success, 1 Sluice or Druid failed, 2 wrong usage, 3 the file or request was rejected, "
+    "4 a service does not answer, 5 the task was cancelled, 6 the query has more rows than are shown without --limit, 130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 
 def _state(name: str) -> str:
-    """The name of a task state, in any case."""
+    """Parse the name of a task state, case-insensitively."""
     names = [show.state_name(each) for each in TaskState.values() if each]
     if name.upper() not in names:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(names)}.")
@@ -42,7 +42,7 @@ def _state(name: str) -> str:
 
 
 class Mode(StrEnum):
-    """How a load meets the rows that are there."""
+    """What a load does with the existing rows."""
 
     APPEND = "append"
     REPLACE = "replace"
@@ -53,11 +53,11 @@ class Mode(StrEnum):
 TaskArgument = Annotated[
     str,
     typer.Argument(
-        metavar="TASK", help="The task's id, as `sluice upload` and `sluice tasks` show it."
+        metavar="TASK", help="The task id, as shown by `sluice upload` and `sluice tasks`."
     ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Each line of output is one JSON document; no bars.")
+    bool, typer.Option("--json", help="Print one JSON document per line; no progress bars.")
 ]
 
 
@@ -87,7 +87,7 @@ def connect(
     druid_gateway_addr: Annotated[str, _address("DRUID_GATEWAY_ADDR")] = "127.0.0.1:50053",
     status_addr: Annotated[str, _address("STATUS_ADDR")] = "127.0.0.1:50054",
 ) -> None:
-    """Reads where the services are."""
+    """Read the addresses of the services."""
     context.obj = Addresses(upload_addr, validation_addr, druid_gateway_addr, status_addr)
 
 
@@ -102,18 +102,18 @@ def upload(
     ],
     datasource: Annotated[
         str,
-        typer.Option("--datasource", "-d", help="The table to load into; made if it is not there."),
+        typer.Option("--datasource", "-d", help="The table to load into; created if missing."),
     ],
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Follow every task to its end.")
+        bool, typer.Option("--watch", "-w", help="Follow each task until it ends.")
     ] = False,
     mode: Annotated[
-        Mode, typer.Option("--mode", "-m", help="How to meet the rows that are there.")
+        Mode, typer.Option("--mode", "-m", help="What to do with existing rows.")
     ] = Mode.APPEND,
     replace: Annotated[
         bool,
         typer.Option(
-            "--replace", help="The same as --mode replace: the time chunks that the rows touch."
+            "--replace", help="Short for --mode replace: replace the time chunks of the new rows."
         ),
     ] = False,
     interval: Annotated[
@@ -121,38 +121,38 @@ def upload(
         typer.Option(
             "--interval",
             metavar="START/END",
-            help="What replace_interval replaces: full hours, UTC; END is the first that stays.",
+            help="What replace_interval replaces: full hours, UTC; END is exclusive.",
         ),
     ] = "",
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Stop before the load: see `sluice plan` and `sluice apply`."),
+        typer.Option("--plan", help="Stop before the load; see `sluice plan` and `sluice apply`."),
     ] = False,
     allow_duplicate: Annotated[
-        bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")
+        bool, typer.Option("--allow-duplicate", help="Load a file even if it was already loaded.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send files; each becomes a task."""
+    """Upload files. Each file becomes a task."""
     out = show.console()
 
-    def ended(outcome: Outcome) -> None:
+    def print_outcome(outcome: Outcome) -> None:
         if as_json:
             typer.echo(documents.line(outcome.document()))
         elif outcome.error is not None:
-            ending.say(outcome.error, as_json=False, about=str(outcome.file))
+            ending.print_error(outcome.error, as_json=False, subject=str(outcome.file))
         elif outcome.task is not None:
             show.task_end(outcome.task, out)
         else:
             out.print(outcome.task_id, show.plain(str(outcome.file)))
 
-    wanted = Mode.REPLACE if replace and mode is Mode.APPEND else mode
-    load_mode = LoadMode.Value(f"LOAD_MODE_{wanted.upper()}")
-    order = Order(
+    if replace and mode is Mode.APPEND:
+        mode = Mode.REPLACE
+    options = UploadOptions(
         context.obj.upload,
         datasource,
-        load_mode,
-        _interval(interval, wanted),
+        LoadMode.Value(f"LOAD_MODE_{mode.upper()}"),
+        _interval(interval, mode),
         plan,
         allow_duplicate,
         watch,
@@ -161,15 +161,17 @@ def upload(
     async def command() -> Exit:
         async with context.obj.client() as client:
             with Bars(quiet=as_json) as bars:
-                return await send(client, files, order, bars, ended)
+                return await send(client, files, options, bars, print_outcome)
 
-    interrupted = "Interrupted. Tasks that were made go on; the same command goes on with an unfinished file where it stopped."
+    interrupted = (
+        "Interrupted. Created tasks continue. Repeat the command to resume an unfinished upload."
+    )
     ending.run(command(), as_json=as_json, interrupted=interrupted)
 
 
 def _interval(text: str, mode: Mode) -> tuple[datetime, datetime] | None:
     if bool(text) != (mode is Mode.REPLACE_INTERVAL):
-        raise typer.BadParameter("--interval and --mode replace_interval belong together.")
+        raise typer.BadParameter("--interval and --mode replace_interval require each other.")
     if not text:
         return None
     start, _, end = text.partition("/")
@@ -177,7 +179,7 @@ def _interval(text: str, mode: Mode) -> tuple[datetime, datetime] | None:
         return datetime.fromisoformat(start), datetime.fromisoformat(end)
     except ValueError:
         raise typer.BadParameter(
-            "--interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01."
+            "--interval must be two ISO 8601 times, such as 2024-01-01/2024-02-01."
         ) from None
 
 
@@ -187,28 +189,28 @@ def import_object(
     uri: Annotated[
         str,
         typer.Argument(
-            metavar="URI", help="s3://bucket/key, in a place that the server imports from."
+            metavar="URI", help="s3://bucket/key, in a location that the server allows."
         ),
     ],
     datasource: Annotated[
         str,
-        typer.Option("--datasource", "-d", help="The table to load into; made if it is not there."),
+        typer.Option("--datasource", "-d", help="The table to load into; created if missing."),
     ],
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Follow the task to its end.")
+        bool, typer.Option("--watch", "-w", help="Follow the task until it ends.")
     ] = False,
     replace: Annotated[
         bool,
         typer.Option(
-            "--replace", help="Replace the time chunks that the rows touch, instead of appending."
+            "--replace", help="Replace the time chunks of the new rows instead of appending."
         ),
     ] = False,
     allow_duplicate: Annotated[
-        bool, typer.Option("--allow-duplicate", help="Load a file even if it is loaded already.")
+        bool, typer.Option("--allow-duplicate", help="Load a file even if it was already loaded.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Load a file that lies in a bucket already, without sending it."""
+    """Load a file from a bucket."""
 
     async def command() -> Exit:
         async with context.obj.client() as client:
@@ -231,7 +233,7 @@ def import_object(
     ending.run(
         command(),
         as_json=as_json,
-        interrupted="Interrupted. A task that was made goes on: sluice tasks",
+        interrupted="Interrupted. If the task was created, it continues: sluice tasks",
     )
 
 
@@ -244,10 +246,12 @@ def tasks(
     status: Annotated[
         list[str] | None,
         typer.Option(
-            "--status", "-s", parser=_state, metavar="STATE", help="Only these. Repeatable."
+            "--status", "-s", parser=_state, metavar="STATE", help="Only this state. Repeatable."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most tasks to show.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="Maximum number of tasks.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
@@ -281,10 +285,10 @@ def watch(
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a task to its end; the exit status says how it ended."""
+    """Follow a task until it ends. The exit status tells how it ended."""
     out = show.console()
 
-    def happened(event: TaskEvent) -> None:
+    def print_event(event: TaskEvent) -> None:
         if as_json:
             typer.echo(documents.line(documents.event(event)))
         elif event.kind != EventKind.EVENT_KIND_PROGRESS:
@@ -299,8 +303,8 @@ def watch(
             with Bars(quiet=as_json) as bars:
                 bar = bars.following(task_id)
                 async for answer in client.watch(task_id, from_sequence):
-                    bar.happened(answer.event)
-                    happened(answer.event)
+                    bar.show_event(answer.event)
+                    print_event(answer.event)
                 bar.close()
             task = await client.task(task_id)
         if not as_json:
@@ -310,7 +314,7 @@ def watch(
     ending.run(
         command(),
         as_json=as_json,
-        interrupted=f"Interrupted. The task goes on: sluice watch {task_id}",
+        interrupted=f"Interrupted. The task continues: sluice watch {task_id}",
     )
 
 
@@ -327,23 +331,23 @@ def query(
             "-n",
             min=1,
             max=1_000_000,
-            help=f"Most rows to answer. Without it {DEFAULT_ROWS:,}, and the exit status is 6 where there are more.",
+            help=f"Maximum number of rows. Default: {DEFAULT_ROWS:,}, with exit status 6 if there are more.",
         ),
     ] = None,
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.001, max=300, help="Seconds that it may take.")
+        float, typer.Option("--timeout", min=0.001, max=300, help="Timeout in seconds.")
     ] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Ask Druid in SQL."""
+    """Query Druid in SQL."""
 
     async def command() -> Exit:
         async with context.obj.client() as client:
             result = await client.query(sql, limit or DEFAULT_ROWS, timeout_s=timeout_s)
         if as_json:
-            typer.echo(documents.line(documents.answer(result)))
+            typer.echo(documents.line(documents.query_result(result)))
         else:
-            show.answer(result, show.console())
+            show.query_result(result, show.console())
         if result.truncated:
             show.truncated(result)
         return Exit.TRUNCATED if result.truncated and limit is None else Exit.OK
@@ -353,14 +357,16 @@ def query(
 
 @app.command()
 def report(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
-    """What validation found in a task's file."""
-    _asked(context, as_json, lambda client: client.report(task_id), documents.message, show.report)
+    """Show what validation found in a task's file."""
+    _print_answer(
+        context, as_json, lambda client: client.report(task_id), documents.message, show.report
+    )
 
 
 @app.command()
 def plan(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
-    """What the load of a task would do that was sent with --plan."""
-    _asked(
+    """Show what the load of a task uploaded with --plan would do."""
+    _print_answer(
         context, as_json, lambda client: client.plan(task_id), documents.message, show_loads.plan
     )
 
@@ -370,26 +376,26 @@ def apply(
     context: typer.Context,
     task_id: TaskArgument,
     plan_hash: Annotated[
-        str, typer.Argument(metavar="HASH", help="The plan's hash, as `sluice plan` shows it.")
+        str, typer.Argument(metavar="HASH", help="The hash shown by `sluice plan`.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Begin the load of a planned task, if its plan still holds."""
-    interrupted = f"Interrupted. Whether it began: sluice watch {task_id}"
-    _asked(
+    """Start the load of a planned task, if its plan still applies."""
+    interrupted = f"Interrupted. To see whether the load started: sluice watch {task_id}"
+    _print_answer(
         context,
         as_json,
         lambda client: client.apply(task_id, plan_hash),
         documents.task,
-        show.task_now,
+        show.task_message,
         interrupted,
     )
 
 
 @app.command()
 def receipt(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
-    """What became of every row of a task's file, and how that was proven."""
-    _asked(
+    """Show the ledger of a task's rows and the evidence that they are loaded."""
+    _print_answer(
         context,
         as_json,
         lambda client: client.receipt(task_id),
@@ -400,27 +406,27 @@ def receipt(context: typer.Context, task_id: TaskArgument, as_json: AsJson = Fal
 
 @app.command()
 def undo(context: typer.Context, task_id: TaskArgument, as_json: AsJson = False) -> None:
-    """Take a load out of Druid again; what it replaced comes back."""
-    interrupted = "Interrupted. What was begun goes on."
-    _asked(
+    """Remove a load from Druid and restore what it replaced."""
+    interrupted = "Interrupted. If the undo started, it continues."
+    _print_answer(
         context,
         as_json,
         lambda client: client.revert(task_id),
         documents.task,
-        show.task_now,
+        show.task_message,
         interrupted,
     )
 
 
-def _asked(
+def _print_answer(
     context: typer.Context,
     as_json: bool,
     ask: Callable[[SluiceClient], Awaitable[Answer]],
     document: Callable[[Answer], dict[str, Any]],
-    shown: Callable[[Answer, Console], None],
+    print_text: Callable[[Answer, Console], None],
     interrupted: str = "Interrupted.",
 ) -> None:
-    """A command that asks one thing and shows the answer, as JSON or for people."""
+    """Make one call and print its answer, as JSON or as text."""
 
     async def command() -> Exit:
         async with context.obj.client() as client:
@@ -428,7 +434,7 @@ def _asked(
         if as_json:
             typer.echo(documents.line(document(answer)))
         else:
-            shown(answer, show.console())
+            print_text(answer, show.console())
         return Exit.OK
 
     ending.run(command(), as_json=as_json, interrupted=interrupted)

@@ -1,4 +1,4 @@
-"""Moving bars on standard error: one for each file that is sent or task that is followed."""
+"""Progress bars on standard error, one per uploaded file or followed task."""
 
 from types import TracebackType
 from typing import Self
@@ -22,7 +22,7 @@ from sluice_client.client import TERMINAL
 
 
 class _Amount(ProgressColumn):
-    """Done of total, and the rate, in the bar's own unit."""
+    """Amount done, total and rate, in the unit of the bar."""
 
     def render(self, task: Task) -> Text:
         unit = str(task.fields["unit"])
@@ -38,7 +38,7 @@ def _amount(number: float, unit: str) -> str:
 
 
 class Bars:
-    """The bars of one command; nothing is drawn where standard error is no terminal, or `quiet`."""
+    """The bars of one command. Hidden if `quiet`, or if standard error is not a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
         console = show.console(stderr=True)
@@ -64,32 +64,30 @@ class Bars:
         self._progress.stop()
 
     def sending(self, name: str, size: int) -> "Bar":
-        """A bar of `size` bytes."""
+        """Add a bar for an upload of `size` bytes."""
         return Bar(self._progress, name, "sending", size, "bytes")
 
     def following(self, name: str) -> "Bar":
-        """A bar for a task of which nothing is known yet."""
+        """Add a bar for a task."""
         return Bar(self._progress, name, "waiting", None, "")
 
 
 class Bar:
-    """One file's bar."""
+    """The bar of one file or task."""
 
     def __init__(
-        self, progress: Progress, name: str, doing: str, total: int | None, unit: str
+        self, progress: Progress, name: str, activity: str, total: int | None, unit: str
     ) -> None:
         self._progress = progress
         self._name = show.plain(name).plain
-        self._id: TaskID = progress.add_task(f"{self._name} {doing}", total=total, unit=unit)
+        self._id: TaskID = progress.add_task(f"{self._name} {activity}", total=total, unit=unit)
 
     def sent(self, size: int) -> None:
-        """So many bytes of the file are on their way."""
+        """Show that `size` bytes are sent or stored."""
         self._progress.update(self._id, completed=size)
 
-    def happened(self, event: TaskEvent) -> None:
-        """Shows the event: how far it is, or that something is being done of which nobody knows how
-        far it is.
-        """
+    def show_event(self, event: TaskEvent) -> None:
+        """Show the progress of the event, or its state with a pulsing bar."""
         description = f"{self._name} {show.state_name(event.state)}"
         if event.kind == EventKind.EVENT_KIND_PROGRESS:
             self._progress.start_task(self._id)
@@ -109,5 +107,5 @@ class Bar:
             self._progress.reset(self._id, description=description, start=False, total=0, unit="")
 
     def close(self) -> None:
-        """Removes the bar."""
+        """Remove the bar."""
         self._progress.remove_task(self._id)

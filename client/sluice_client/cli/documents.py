@@ -1,4 +1,4 @@
-"""Messages as the JSON of `--json`: the names and values of the REST door."""
+"""JSON documents of `--json`, with the names and values of the REST API."""
 
 import json
 import math
@@ -36,33 +36,33 @@ _INTERNAL = frozenset({"multipart_id", "report_attempt", "upload_mode", "positio
 
 
 def line(document: dict[str, Any]) -> str:
-    """The document on one line."""
+    """Return the document as one line."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    # Names of files may hold bytes that are no text; as themselves they cannot be written.
+    # File names may have undecodable bytes as surrogates, which cannot be written as UTF-8.
     return _SURROGATES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def task(found: Task) -> dict[str, Any]:
-    """A task, `task_id` and `status` first."""
-    made = _renamed(message(found), _TASK_NAMES)
-    made["mode"] = (made["mode"] or "append").lower()
-    findings = made.pop("validation_errors")
+    """Return the document of a task, `task_id` and `status` first."""
+    document = _renamed(message(found), _TASK_NAMES)
+    document["mode"] = (document["mode"] or "append").lower()
+    problems = document.pop("validation_errors")
     rejected = found.state == TaskState.TASK_STATE_REJECTED
     return {
-        **made,
-        "validation_errors": findings if rejected else [],
-        "validation_warnings": [] if rejected else findings,
+        **document,
+        "validation_errors": problems if rejected else [],
+        "validation_warnings": [] if rejected else problems,
     }
 
 
-def event(happened: TaskEvent) -> dict[str, Any]:
-    """An event of a task."""
-    made = _renamed(message(happened), _EVENT_NAMES)
-    return {**made, "kind": short_name(EventKind.DESCRIPTOR, happened.kind).lower()}
+def event(found: TaskEvent) -> dict[str, Any]:
+    """Return the document of an event."""
+    document = _renamed(message(found), _EVENT_NAMES)
+    return {**document, "kind": short_name(EventKind.DESCRIPTOR, found.kind).lower()}
 
 
-def answer(result: QueryResult) -> dict[str, Any]:
-    """The answer to a query."""
+def query_result(result: QueryResult) -> dict[str, Any]:
+    """Return the document of a query result."""
     return {
         "columns": [{"name": column.name, "type": column.type} for column in result.columns],
         "rows": result.rows,
@@ -74,7 +74,7 @@ def answer(result: QueryResult) -> dict[str, Any]:
 
 
 def error(failure: SluiceClientError) -> dict[str, Any]:
-    """What went wrong, in the shape that errors have in every door."""
+    """Return the document of an error, in the shape that all interfaces use."""
     return {
         "code": failure.code,
         "message": failure.message,
@@ -87,8 +87,8 @@ def error(failure: SluiceClientError) -> dict[str, Any]:
 
 
 def message(found: Message) -> dict[str, Any]:
-    """Any message: snake_case, 64-bit integers as numbers, enums by their short name, bytes as
-    hexadecimal digits, null for what is not set or not a finite number.
+    """Return the document of any message: snake_case names, 64-bit integers as numbers, enums as
+    short names, bytes as hexadecimal digits, null for values that are unset or not finite.
     """
     return {
         field.name: _field(found, field)  # type: ignore[arg-type]
@@ -97,8 +97,8 @@ def message(found: Message) -> dict[str, Any]:
     }
 
 
-def _renamed(made: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    return {names.get(name, name): value for name, value in made.items()}
+def _renamed(document: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in document.items()}
 
 
 def _field(owner: Message, field: FieldDescriptor) -> Any:

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and what it says of an error."""
+"""Exit statuses and error output of the commands."""
 
 import asyncio
 import sys
@@ -11,19 +11,19 @@ from sluice_client.errors import SluiceClientError
 
 
 class Exit(IntEnum):
-    """Exit statuses. 2 is typer's own: the command was not understood."""
+    """Exit statuses. Typer itself uses 2 for wrong usage."""
 
     OK = 0
     FAILED = 1
-    """Sluice or Druid failed; an administrator has to look."""
+    """Sluice or Druid failed; an administrator has to act."""
     REFUSED = 3
-    """The file or the request was refused; the message says what to change."""
+    """The file or the request was rejected; the message says what to change."""
     UNREACHABLE = 4
-    """A service does not answer; the same command may work in a moment."""
+    """A service does not answer; a retry may succeed."""
     CANCELLED = 5
     """The task was cancelled."""
     TRUNCATED = 6
-    """A query has more rows than were asked for by default; those that were answered are shown."""
+    """The query has more rows than the default limit, and only those up to the limit were shown."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -39,12 +39,12 @@ _UNREACHABLE = frozenset({"SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 
 def of_state(state: "TaskState.ValueType") -> Exit:
-    """For a task that was seen in `state`."""
+    """Return the status for a task in `state`."""
     return _OF_STATE.get(state, Exit.OK)
 
 
 def of_error(failure: SluiceClientError) -> Exit:
-    """For a call that failed."""
+    """Return the status for a failed call."""
     if failure.actor == "you":
         return Exit.REFUSED
     return (
@@ -55,27 +55,25 @@ def of_error(failure: SluiceClientError) -> Exit:
 
 
 def worst(statuses: Iterable[Exit]) -> Exit:
-    """The one that matters most; OK for none."""
+    """Return the most severe status; OK if there is none."""
     found = set(statuses)
     return next((status for status in _WORST_FIRST if status in found), Exit.OK)
 
 
-def say(failure: SluiceClientError, as_json: bool, about: str = "") -> None:
-    """The error on standard error, after what it is about."""
+def print_error(failure: SluiceClientError, as_json: bool, subject: str = "") -> None:
+    """Print the error to standard error, after its subject."""
     if as_json:
         print(documents.line(documents.error(failure)), file=sys.stderr)
     else:
-        show.error(failure, about)
+        show.error(failure, subject)
 
 
 def run(command: Coroutine[None, None, Exit], *, as_json: bool, interrupted: str) -> None:
-    """Runs a command to its end and leaves with its exit status; `interrupted` is what Ctrl-C
-    says.
-    """
+    """Run a command and exit with its status; Ctrl-C prints `interrupted`."""
     try:
         status = asyncio.run(command)
     except SluiceClientError as failure:
-        say(failure, as_json)
+        print_error(failure, as_json)
         status = of_error(failure)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)

@@ -1,6 +1,4 @@
-"""What a person sees. Names, messages and values come from files and other people: they are shown
-as text, never as terminal codes.
-"""
+"""Text output. Names, messages and values are untrusted: control characters are escaped."""
 
 import sys
 import unicodedata
@@ -21,7 +19,7 @@ from sluice_client.client import QueryResult
 from sluice_client.enums import short_name
 from sluice_client.errors import SluiceClientError
 
-_COLOURS = {
+_COLORS = {
     "SUCCEEDED": "green",
     "REJECTED": "red",
     "FAILED": "red",
@@ -33,14 +31,13 @@ _REJECTS_SHOWN = 10
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that breaks lines for a terminal only."""
+    """Return a console that wraps lines only on a terminal."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, highlight=False, width=None if terminal else _UNLIMITED)
 
 
 def plain(text: str, style: str = "") -> Text:
-    """The text with control characters, marks that turn the direction of writing, and what is no
-    Unicode made visible."""
+    """Return the text with control and format characters and surrogates escaped."""
     return Text("".join(_visible(each) for each in text), style=style)
 
 
@@ -52,23 +49,24 @@ def _visible(character: str) -> str:
 
 
 def state_name(state: "TaskState.ValueType") -> str:
-    """SUCCEEDED for TASK_STATE_SUCCEEDED."""
+    """Return the short name of a state: SUCCEEDED for TASK_STATE_SUCCEEDED."""
     return short_name(TaskState.DESCRIPTOR, state)
 
 
-def state(of: "TaskState.ValueType") -> Text:
-    """The state in its colour."""
-    name = state_name(of)
-    return Text(name, style=_COLOURS.get(name, "cyan"))
+def state(value: "TaskState.ValueType") -> Text:
+    """Return the state in its color."""
+    name = state_name(value)
+    return Text(name, style=_COLORS.get(name, "cyan"))
 
 
-def error(failure: SluiceClientError, about: str = "") -> None:
-    """An error with its place and what to do, on standard error, after what it is about."""
-    console(stderr=True).print(Text.assemble(plain(f"{about}: ") if about else "", _fault(failure)))
+def error(failure: SluiceClientError, subject: str = "") -> None:
+    """Print an error with its location and action to standard error, after its subject."""
+    prefix = plain(f"{subject}: ") if subject else ""
+    console(stderr=True).print(Text.assemble(prefix, _error(failure)))
 
 
-def _fault(failure: SluiceClientError) -> Text:
-    place = ", ".join(
+def _error(failure: SluiceClientError) -> Text:
+    location = ", ".join(
         part
         for part in (
             f"line {failure.line}" if failure.line else "",
@@ -78,20 +76,20 @@ def _fault(failure: SluiceClientError) -> Text:
         if part
     )
     text = Text.assemble((failure.code, "bold red"), " ", plain(failure.message))
-    if place:
-        text.append(" (").append_text(plain(place)).append(")")
+    if location:
+        text.append(" (").append_text(plain(location)).append(")")
     if failure.action:
         text.append(" ").append_text(plain(failure.action))
     return text
 
 
-def task_now(task: Task, out: Console) -> None:
-    """What is said of a task now."""
+def task_message(task: Task, out: Console) -> None:
+    """Print the current message of a task."""
     out.print(plain(task.message))
 
 
 def task_end(task: Task, out: Console) -> None:
-    """How a task ended, in full."""
+    """Print how a task ended, with its problems."""
     out.print(
         Text.assemble(
             task.task_id,
@@ -104,17 +102,17 @@ def task_end(task: Task, out: Console) -> None:
         )
     )
     if task.problem.code:
-        out.print(Text("  ").append_text(_fault(SluiceClientError.of_problem(task.problem))))
+        out.print(Text("  ").append_text(_problem(task.problem)))
     for problem in task.validation_errors:
         out.print(Text("  ").append_text(_problem(problem)))
 
 
 def _problem(problem: Problem) -> Text:
-    return _fault(SluiceClientError.of_problem(problem))
+    return _error(SluiceClientError.of_problem(problem))
 
 
 def task_table(tasks: Iterable[Task]) -> Table:
-    """Tasks, one a line."""
+    """Return a table with one task per line."""
     table = Table("task", "status", "datasource", "file", "rows", "created", box=box.SIMPLE)
     table.columns[0].no_wrap = True
     table.columns[4].justify = "right"
@@ -132,8 +130,8 @@ def task_table(tasks: Iterable[Task]) -> Table:
     return table
 
 
-def answer(result: QueryResult, out: Console) -> None:
-    """The rows of a query as a table, then how many there are."""
+def query_result(result: QueryResult, out: Console) -> None:
+    """Print the rows of a query as a table, and their number to standard error."""
     table = Table(box=box.SIMPLE)
     for column in result.columns:
         numeric = column.type in {"BIGINT", "DOUBLE", "FLOAT", "INTEGER", "DECIMAL"}
@@ -147,10 +145,10 @@ def answer(result: QueryResult, out: Console) -> None:
 
 
 def truncated(result: QueryResult) -> None:
-    """That there are more rows, on standard error."""
+    """Print to standard error that the query has more rows."""
     text = (
-        f"TRUNCATED: only the first {result.row_count:,} rows; there are more. "
-        "Ask for them with --limit, or get all as a file from POST /api/query (text/csv)."
+        f"TRUNCATED: showing only the first {result.row_count:,} rows. "
+        "Raise --limit, or download all rows from POST /api/query (text/csv)."
     )
     console(stderr=True).print(text, style="bold red")
 
@@ -160,7 +158,7 @@ def _cell(value: Any) -> Text:
 
 
 def report(found: Report, out: Console) -> None:
-    """What validation found: verdict, counts, columns, problems and the first refused rows."""
+    """Print a report: verdict, counts, columns, problems and the first rejected rows."""
     verdict = short_name(Verdict.DESCRIPTOR, found.verdict)
     style = "bold green" if found.verdict == Verdict.VERDICT_PASSED else "bold red"
     kind = short_name(FileFormat.DESCRIPTOR, found.format)
@@ -173,10 +171,10 @@ def report(found: Report, out: Console) -> None:
             plain(found.summary),
         )
     )
-    counts = f"{found.rows_loadable:,} loadable + {found.rows_rejected:,} refused + {found.rows_skipped:,} skipped"
+    counts = f"{found.rows_loadable:,} loadable + {found.rows_rejected:,} rejected + {found.rows_skipped:,} skipped"
     out.print(f"{found.rows_read:,} rows read = {counts}")
     table = Table(
-        "column", "type", "in Druid", "filled", "misfits", "empty", "evidence", box=box.SIMPLE
+        "column", "type", "in Druid", "valid", "invalid", "null", "evidence", box=box.SIMPLE
     )
     for index in (3, 4, 5):
         table.columns[index].justify = "right"
@@ -200,7 +198,7 @@ def report(found: Report, out: Console) -> None:
             out.print(_problem(problem))
     if found.rows_rejected > _REJECTS_SHOWN:
         out.print(
-            f"... and {found.rows_rejected - _REJECTS_SHOWN:,} more refused rows; the page and REST give them as a file."
+            f"... and {found.rows_rejected - _REJECTS_SHOWN:,} more rejected rows. The page and REST have all of them as a file."
         )
 
 

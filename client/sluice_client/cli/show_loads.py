@@ -1,4 +1,4 @@
-"""Plans and receipts for a person."""
+"""Text output of plans and receipts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,39 +14,39 @@ from sluice_client.enums import short_name
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHANGES = {
     ColumnChange.COLUMN_CHANGE_NEW: "new",
-    ColumnChange.COLUMN_CHANGE_CHANGED: "other type",
+    ColumnChange.COLUMN_CHANGE_CHANGED: "type changes",
     ColumnChange.COLUMN_CHANGE_MISSING: "not in the file",
 }
 
 
 def plan(found: GetPlanResponse, out: Console) -> None:
-    """What would happen, the columns that are not the same, the chunks, and how to go on."""
-    would = found.plan
+    """Print a plan: row counts, changed columns, time chunks, and the command that applies it."""
+    planned = found.plan
     out.print(
         plain(
-            f"{_mode(found.load_mode)} into {found.datasource}: {would.rows_added:,} rows come, {would.rows_replaced:,} go."
+            f"{_mode(found.load_mode)} into {found.datasource}: {planned.rows_added:,} rows added, {planned.rows_replaced:,} removed."
         )
     )
     out.print(
         plain(
-            f"{would.segment_granularity} chunks of {_range(would.interval)}; about {would.estimated_seconds:,.0f} s."
+            f"{planned.segment_granularity} chunks of {_range(planned.interval)}; about {planned.estimated_seconds:,.0f} s."
         )
     )
-    changed = [each for each in would.columns if each.change in _CHANGES]
+    changed = [each for each in planned.columns if each.change in _CHANGES]
     if changed:
-        columns = Table("column", "", "type", "type there")
+        columns = Table("column", "", "type", "existing type")
         for each in changed:
             columns.add_row(plain(each.name), _CHANGES[each.change], each.type, each.existing_type)
         out.print(columns)
-    chunks = Table("time", "rows come", "rows go")
-    for chunk in would.chunks:
+    chunks = Table("time", "rows added", "rows removed")
+    for chunk in planned.chunks:
         chunks.add_row(_range(chunk.interval), f"{chunk.rows_added:,}", f"{chunk.rows_replaced:,}")
     out.print(chunks)
     out.print(plain(f"sluice apply {found.task_id} {found.plan_hash}"), soft_wrap=True)
 
 
 def receipt(found: GetReceiptResponse, out: Console) -> None:
-    """The account of the rows and its proof."""
+    """Print a receipt: the ledger of the rows and its evidence."""
     facts = Table(show_header=False, box=None)
     rows = f"{found.rows_read:,} read = {found.rows_loaded:,} loaded + {found.rows_rejected:,} rejected + {found.rows_skipped:,} skipped"
     facts.add_row("file", plain(f"{found.filename}, {found.file_size:,} bytes"))
@@ -60,8 +60,8 @@ def receipt(found: GetReceiptResponse, out: Console) -> None:
         )
     facts.add_row("time", _range(found.interval))
     facts.add_row("Druid tasks", ", ".join(found.druid_task_ids))
-    facts.add_row("done", f"{found.complete_time.ToDatetime():%Y-%m-%d %H:%M:%S}Z")
-    facts.add_row("since then", short_name(LoadState.DESCRIPTOR, found.load_state))
+    facts.add_row("completed", f"{found.complete_time.ToDatetime():%Y-%m-%d %H:%M:%S}Z")
+    facts.add_row("load state", short_name(LoadState.DESCRIPTOR, found.load_state))
     out.print(facts)
 
 

@@ -1,6 +1,4 @@
-"""What a command remembers of an upload until it is complete, so that the same command goes on with
-it after Ctrl-C.
-"""
+"""Request ids of unfinished uploads, so that a repeated command resumes after Ctrl-C."""
 
 import hashlib
 import os
@@ -10,15 +8,14 @@ from pathlib import Path
 
 
 class Unfinished:
-    """The request id of one upload, kept in a file of its own below $XDG_STATE_HOME/sluice/uploads.
+    """The request id of one upload, stored in a file below $XDG_STATE_HOME/sluice/uploads.
 
-    The same file, unchanged, for the same datasource with the same options is the same upload; a
-    file that was changed is another.
+    An upload is identified by the path, size and modification time of the file and by the options.
     """
 
-    def __init__(self, file: Path, *order: object) -> None:
-        facts = file.stat()
-        parts = (file.resolve(), facts.st_size, facts.st_mtime_ns, *order)
+    def __init__(self, file: Path, *options: object) -> None:
+        status = file.stat()
+        parts = (file.resolve(), status.st_size, status.st_mtime_ns, *options)
         name = hashlib.sha256(
             "\0".join(map(str, parts)).encode(errors="surrogateescape")
         ).hexdigest()
@@ -26,25 +23,25 @@ class Unfinished:
         self._path = Path(state) / "sluice" / "uploads" / name
 
     def request_id(self) -> str | None:
-        """That of an earlier command that did not come to its end."""
+        """Return the id stored by an interrupted command."""
         try:
             return self._path.read_text(encoding="ascii")
         except FileNotFoundError:
             return None
 
     def begin(self) -> str:
-        """A new request id, which is remembered."""
-        made = str(uuid.uuid4())
+        """Store and return a new id."""
+        request_id = str(uuid.uuid4())
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._path.write_text(made, encoding="ascii")
+            self._path.write_text(request_id, encoding="ascii")
         except OSError as failure:
             print(
-                f"Should this command be interrupted, it cannot go on later: {failure}",
+                f"This upload cannot be resumed by a later command: {failure}",
                 file=sys.stderr,
             )
-        return made
+        return request_id
 
     def forget(self) -> None:
-        """The upload is complete, or was refused."""
+        """Delete the id: the upload is complete or was rejected."""
         self._path.unlink(missing_ok=True)

@@ -1,6 +1,4 @@
-"""`sluice upload`: files one after the other; with --watch, tasks are followed while the next file
-is sent.
-"""
+"""`sluice upload`: sends files one by one; --watch follows tasks while the next file is sent."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,11 +18,10 @@ from sluice_client.errors import SluiceClientError
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to do with every file."""
+class UploadOptions:
+    """Options of all files of one command."""
 
-    server: str
-    """Address of the upload service."""
+    upload_addr: str
     datasource: str
     mode: "LoadMode.ValueType"
     interval: tuple[datetime, datetime] | None
@@ -35,9 +32,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: its task as last seen, or why there is none or it could not be
-    followed.
-    """
+    """The result for one file: its task as last seen, or the error of uploading or following it."""
 
     file: Path
     task_id: str = ""
@@ -46,13 +41,13 @@ class Outcome:
 
     @property
     def status(self) -> Exit:
-        """Exit status for this file alone."""
+        """Exit status for this file."""
         if self.error is not None:
             return ending.of_error(self.error)
         return ending.of_state(self.task.state) if self.task is not None else Exit.OK
 
     def document(self) -> dict[str, Any]:
-        """Its JSON: the file and the answer of REST, or with --watch the whole task."""
+        """Return the JSON document: the file and the answer of REST, or with --watch the task."""
         if self.error is not None:
             return {
                 "file": str(self.file),
@@ -68,61 +63,67 @@ class Outcome:
 async def send(
     client: SluiceClient,
     files: list[Path],
-    order: Order,
+    options: UploadOptions,
     bars: Bars,
-    ended: Callable[[Outcome], None],
+    on_outcome: Callable[[Outcome], None],
 ) -> Exit:
-    """Sends all files and gives each outcome to `ended`; stops early where a service does not
+    """Send all files and pass each outcome to `on_outcome`. Stops early if a service does not
     answer.
     """
     outcomes: list[Outcome] = []
 
     def end(outcome: Outcome) -> None:
         outcomes.append(outcome)
-        ended(outcome)
+        on_outcome(outcome)
 
-    async with asyncio.TaskGroup() as following:
+    async with asyncio.TaskGroup() as followers:
         for file in files:
             bar = bars.sending(file.name, file.stat().st_size)
             try:
-                task_id = await _sent(client, file, order, bar)
+                task_id = await _upload(client, file, options, bar)
             except SluiceClientError as failure:
                 bar.close()
                 end(Outcome(file, error=failure))
                 if ending.of_error(failure) is Exit.UNREACHABLE:
                     break
                 continue
-            if order.watch:
-                following.create_task(_follow(client, file, task_id, order.plan_first, bar, end))
+            if options.watch:
+                followers.create_task(_follow(client, file, task_id, options.plan_first, bar, end))
             else:
                 end(Outcome(file, task_id))
     return ending.worst(outcome.status for outcome in outcomes)
 
 
-async def _sent(client: SluiceClient, file: Path, order: Order, bar: Bar) -> str:
-    """Id of the file's task, once the file is stored; goes on where an earlier command was
-    interrupted.
-    """
-    said = (order.mode, order.interval, order.plan_first, order.allow_duplicate)
-    unfinished = await asyncio.to_thread(Unfinished, file, order.server, order.datasource, *said)
+async def _upload(client: SluiceClient, file: Path, options: UploadOptions, bar: Bar) -> str:
+    """Upload the file, or resume the upload of an interrupted command; return the task id."""
+    unfinished = await asyncio.to_thread(
+        Unfinished,
+        file,
+        options.upload_addr,
+        options.datasource,
+        options.mode,
+        options.interval,
+        options.plan_first,
+        options.allow_duplicate,
+    )
 
     async def upload(request_id: str) -> str:
         return await client.upload(
             file,
-            order.datasource,
-            mode=order.mode,
-            interval=order.interval,
-            plan_first=order.plan_first,
-            allow_duplicate=order.allow_duplicate,
+            options.datasource,
+            mode=options.mode,
+            interval=options.interval,
+            plan_first=options.plan_first,
+            allow_duplicate=options.allow_duplicate,
             request_id=request_id,
             progress=bar.sent,
         )
 
     try:
-        begun = unfinished.request_id()
-        task_id = await upload(begun or unfinished.begin())
-        if begun and (await client.task(task_id)).state == TaskState.TASK_STATE_CANCELLED:
-            # It was given up in the meantime, by somebody or because it lay too long.
+        stored_id = unfinished.request_id()
+        task_id = await upload(stored_id or unfinished.begin())
+        if stored_id and (await client.task(task_id)).state == TaskState.TASK_STATE_CANCELLED:
+            # The upload was aborted or expired in the meantime.
             task_id = await upload(unfinished.begin())
     except SluiceClientError as failure:
         if failure.actor == "you":
@@ -136,14 +137,14 @@ async def _follow(
     client: SluiceClient,
     file: Path,
     task_id: str,
-    to_its_plan: bool,
+    until_planned: bool,
     bar: Bar,
     end: Callable[[Outcome], None],
 ) -> None:
     try:
         async for answer in client.watch(task_id):
-            bar.happened(answer.event)
-            if to_its_plan and answer.event.state == TaskState.TASK_STATE_PLANNED:
+            bar.show_event(answer.event)
+            if until_planned and answer.event.state == TaskState.TASK_STATE_PLANNED:
                 break
         end(Outcome(file, task_id, await client.task(task_id)))
     except SluiceClientError as failure:

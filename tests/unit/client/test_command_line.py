@@ -458,7 +458,7 @@ async def test_a_report(services: Services, sluice: Shell) -> None:
     services.tasks[id_of(1)] = status_pb2.Task(task_id=id_of(1), report_attempt=2)
     shown = await sluice("report", id_of(1))
     assert shown.status == 0
-    assert "1,234,568 rows read = 1,234,567 loadable + 1 refused + 0 skipped" in shown.out
+    assert "1,234,568 rows read = 1,234,567 loadable + 1 rejected + 0 skipped" in shown.out
     assert "Größe\\x1b]0;title\\x07" in shown.out
     assert "VALUE_MISFIT 'x' is no number. (line 3, Größe, 'x') Correct it." in shown.out
     [document] = (await sluice("report", id_of(1), "--json")).documents()

@@ -67,11 +67,11 @@ def test_a_plan_says_what_comes_and_goes_and_how_to_go_on() -> None:
     )
     text = out.getvalue()
     assert text.splitlines()[:2] == [
-        "replace interval into sales: 1,200 rows come, 34 go.",
+        "replace interval into sales: 1,200 rows added, 34 removed.",
         "MONTH chunks of 2024-01-01/2024-03-01; about 2 s.",
     ]
     lines = [line.split() for line in text.replace("│", " ").splitlines()]
-    assert ["price", "other", "type", "DOUBLE", "BIGINT"] in lines
+    assert ["price", "type", "changes", "DOUBLE", "BIGINT"] in lines
     assert ["2024-01-01/2024-02-01", "1,200", "34"] in lines
     assert "same" not in text
     assert "\x1b" not in text
@@ -108,5 +108,5 @@ def test_a_receipt_accounts_for_every_row() -> None:
     assert facts["sum of revenue"] == "1,234.5 (expected 1,234.5)"
     assert facts["time"] == "2024-01-01/2024-02-01T01:00"
     assert facts["Druid tasks"] == "sluice-t1-1, sluice-t1-2"
-    assert facts["done"] == "2026-01-02 03:04:05Z"
-    assert facts["since then"] == "PARTLY_REPLACED"
+    assert facts["completed"] == "2026-01-02 03:04:05Z"
+    assert facts["load state"] == "PARTLY_REPLACED"
