@@ -1,9 +1,9 @@
-# One target a service: upload, validation, druid_gateway, status, gateway. Each holds its own packages only, from the lock, checked by hash.
+# One target per service: upload, validation, druid_gateway, status, gateway. Each has only its own packages, locked by hash.
 #   docker build --target upload .
 ARG PYTHON_IMAGE=python:3.11-slim
 ARG NODE_IMAGE=node:24-slim
 
-# ---- what installs: uv from the lock, and strip. Nothing of this stage is shipped.
+# ---- tools for installing: uv from the lock file, and strip. Not shipped.
 FROM ${PYTHON_IMAGE} AS installer
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # hadolint ignore=DL3008
@@ -14,7 +14,7 @@ RUN awk '/^uv==/ {on=1} on {print} on && !/\\$/ {exit}' requirements.lock > uv.t
     && pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore --require-hashes -r uv.txt
 COPY deploy/install.sh ./
 
-# ---- our own wheel: the generated stubs, the client and the version
+# ---- the sluice wheel: generated stubs, client and version
 FROM installer AS wheel
 COPY client ./client
 COPY protos ./protos
@@ -43,7 +43,7 @@ FROM installer AS gateway-packages
 RUN ./install.sh gateway
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel ./install.sh gateway /wheel/*.whl
 
-# ---- the page: the gateway ships what is built; docker-compose.dev.yml runs this stage itself
+# ---- the page: the gateway image copies the build; docker-compose.dev.yml runs this stage
 FROM ${NODE_IMAGE} AS page
 WORKDIR /build/frontend
 COPY frontend/package.json frontend/package-lock.json ./
@@ -51,13 +51,13 @@ RUN npm ci --omit=dev --no-audit --no-fund --no-update-notifier && rm -rf /root/
 COPY frontend ./
 COPY gateway/schema.graphql ../gateway/
 COPY examples/sales.csv ../examples/
-# Without the folder that it leaves behind: what is mounted there in its place would take over its owner and mode.
+# Delete the folder that the build leaves behind: a tmpfs mounted there would inherit its owner and mode.
 RUN npm run build && rm -r node_modules/.vite-temp
 USER 1000:1000
 EXPOSE 3000
 CMD ["node_modules/.bin/vite", "--host", "0.0.0.0", "--port", "3000", "--strictPort"]
 
-# ---- what all images share
+# ---- base of all images
 FROM ${PYTHON_IMAGE} AS runtime
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sluice \
     && install --directory --owner sluice --group sluice /spool

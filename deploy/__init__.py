@@ -1,3 +1,1 @@
-"""What a deployment needs beside the services: its environment, its checks and what containers run
-once.
-"""
+"""Tools of a deployment: environment files, checks, and jobs that run once."""

@@ -1,5 +1,5 @@
-"""Makes docker.env and .env: `python -m deploy.env`, what `make docker.env` runs. A file that is
-there is never touched.
+"""Create docker.env and .env: `python -m deploy.env`, run by `make docker.env`. Existing files are
+never changed.
 """
 
 import os
@@ -16,33 +16,33 @@ _FROM_SHELL = (*_AWS_KEYS, "AWS_DEFAULT_REGION", "S3_BUCKET_NAME", "DATABASE_URL
 
 
 class EnvironmentFileError(Exception):
-    """Why no file was made, for a person."""
+    """The files cannot be created. The text says why and what to do."""
 
 
 def uses_aws(shell: Mapping[str, str]) -> bool:
-    """Whether the shell has keys of AWS, so that no S3 server of our own is needed.
+    """Return whether the shell has AWS keys, which replace the S3 server of the profile s3.
 
     Raises:
-        EnvironmentFileError: it has one of the two only.
+        EnvironmentFileError: only one of the two keys is set.
     """
     given = [name for name in _AWS_KEYS if shell.get(name)]
     if len(given) == 1:
         missing = next(name for name in _AWS_KEYS if name not in given)
         raise EnvironmentFileError(
-            f"{given[0]} is set but {missing} is not. Set both to use AWS, or none to use the S3 server of the profile s3."
+            f"{given[0]} is set but {missing} is not. Set both to use AWS, or neither to use the S3 server of the profile s3."
         )
     return len(given) == len(_AWS_KEYS)
 
 
 def filled(example: str, shell: Mapping[str, str]) -> str:
-    """docker.env: the example with random secrets; with AWS keys in the shell, its values of the
-    names that it shares with us.
+    """Return docker.env: the example with random secrets and, if the shell has AWS keys, with the
+    shell's values of _FROM_SHELL.
     """
-    made: dict[str, str] = {}
+    generated: dict[str, str] = {}
 
     def secret(match: re.Match[str]) -> str:
-        # Hexadecimal, so that it needs no escaping in a URL.
-        return made.setdefault(match[1], secrets.token_hex(24))
+        # Hexadecimal digits need no escaping in a URL.
+        return generated.setdefault(match[1], secrets.token_hex(24))
 
     text = _RANDOM.sub(secret, example)
     if not uses_aws(shell):
@@ -60,19 +60,18 @@ def filled(example: str, shell: Mapping[str, str]) -> str:
 
 
 def write(folder: Path, shell: Mapping[str, str]) -> list[str]:
-    """Makes the files that are not there yet, readable by their owner alone; one sentence about
-    each.
+    """Create the missing files, readable only by their owner; return a sentence about each.
 
     Raises:
-        EnvironmentFileError: the example is missing, or the shell has half of a pair of keys.
+        EnvironmentFileError: the example is missing, or the shell has only one AWS key.
     """
     example = folder / "docker.env.example"
     if not example.is_file():
-        raise EnvironmentFileError(f"{example} is missing: it is the pattern of docker.env.")
+        raise EnvironmentFileError(f"{example} is missing: it is the template of docker.env.")
     profiles = "" if uses_aws(shell) else "s3"
     contents = {
         "docker.env": filled(example.read_text(encoding="utf-8"), shell),
-        ".env": f"# For docker compose. s3: its own S3 server; empty: an object store of yours.\nCOMPOSE_PROFILES={profiles}\n",
+        ".env": f"# For docker compose. s3: run an S3 server; empty: use your own object store.\nCOMPOSE_PROFILES={profiles}\n",
     }
     return [_write(folder / name, text) for name, text in contents.items()]
 
@@ -81,14 +80,14 @@ def _write(path: Path, text: str) -> str:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return f"{path.name} is there and stays as it is."
+        return f"{path.name} already exists and is unchanged."
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-    return f"{path.name} was made."
+    return f"{path.name} was created."
 
 
 def main() -> int:
-    """Exit status."""
+    """Run the command; return its exit status."""
     try:
         print("\n".join(write(ROOT, os.environ)))
     except EnvironmentFileError as problem:

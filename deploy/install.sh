@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# install.sh EXTRA: a virtual environment at /opt/venv with what pyproject.toml names for EXTRA, in the versions of requirements.lock and checked by
-# its hashes. install.sh EXTRA WHEEL: our own wheel on top of it. Both without what no service of ours reads.
+# install.sh EXTRA: creates /opt/venv with the packages of EXTRA in pyproject.toml, locked by requirements.lock.
+# install.sh EXTRA WHEEL: installs the sluice wheel into it. Both delete files that the services do not need.
 set -euo pipefail
 if [ $# = 2 ]; then
     uv pip install --quiet --python /opt/venv --no-cache --no-deps "$2"
@@ -11,7 +11,7 @@ else
 fi
 site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-# botocore describes every service of AWS; S3 is the one that is asked.
+# botocore has descriptions of all AWS services; only S3 is used.
 if [ -f "$site/botocore/data/endpoints.json" ]; then
     find "$site/botocore/data" -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
     gzip -9 "$site/botocore/data/endpoints.json"
@@ -21,15 +21,15 @@ if [ -d "$site/boto3/data" ]; then
 fi
 # Symbols for debuggers: a fifth of Polars, nine tenths of uvloop.
 find "$site" -name '*.so' -exec strip --strip-unneeded {} +
-# Sources that compiled modules were made of, types and contracts for programmers, and tests.
+# Sources of compiled modules, type stubs, protos, and tests.
 find "$site" -type f \( -name '*.pyx' -o -name '*.px[di]' -o -name '*.pyi' -o -name '*.[ch]' -o -name '*.proto' \) -delete
 find "$site" -type d \( -name tests -o -path '*/boto3/examples' \) -prune -exec rm -r {} +
-# What installers and auditors read: dist/sbom of a release has the same.
+# Only for installers and auditors; dist/sbom has the same information.
 find "$site" -path '*.dist-info/RECORD' -delete
 find "$site" -type d -path '*.dist-info/sboms' -prune -exec rm -r {} +
 
-# Compiled, as the file system is read-only when they run: half the CPU of every start. Beside Polars that is too much, so there the sources go.
-# Not with -OO: Polars finds the methods that it makes itself by their docstrings.
+# The file system is read-only at runtime; compiling here saves half the CPU of every start. With Polars the image
+# would become too large, so its sources are deleted. Not with -OO: Polars needs docstrings for its generated methods.
 if [ "$1" = validation ]; then
     /opt/venv/bin/python -m compileall -q -b "$site"
     find "$site" -name '*.py' -delete

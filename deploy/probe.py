@@ -1,7 +1,7 @@
-"""Health of the process in this container, for images that have neither curl nor wget.
+"""Health check of the process in this container, for images without curl and wget.
 
-`python -m deploy.probe` asks the gRPC health of BIND_ADDR, `python -m deploy.probe http` the
-gateway's /readyz. Status 0 when it is ready; else 1, and one line that says why.
+`python -m deploy.probe` calls the gRPC health service at BIND_ADDR, `python -m deploy.probe http`
+the gateway's /readyz. Exits with 0 if the process is ready; else with 1 and a line that says why.
 """
 
 import os
@@ -17,16 +17,16 @@ _SERVING = b"\x08\x01"
 
 
 def port_of(bind_addr: str) -> int:
-    """Port of host:port."""
+    """Return the port of host:port."""
     return int(bind_addr.rpartition(":")[2])
 
 
 def ask_grpc(port: int) -> str:
-    """What is wrong with the gRPC server on this port; empty when it is SERVING."""
+    """Return what is wrong with the gRPC server on this port; empty if it is SERVING."""
     import grpc
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        # As bytes: protobuf would cost this short process as much again as all the rest.
+        # As bytes: importing protobuf would double the cost of this short process.
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
             answer = check(_EMPTY, timeout=TIMEOUT_S)
@@ -38,9 +38,7 @@ def ask_grpc(port: int) -> str:
 
 
 def ask_http(port: int) -> str:
-    """What is wrong with the gateway on this port; empty when it and all four services are
-    ready.
-    """
+    """Return what is wrong with the gateway on this port; empty if it and all services are ready."""
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
@@ -56,7 +54,7 @@ def ask_http(port: int) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status."""
+    """Run the check; return the exit status."""
     bind_addr = os.environ.get("BIND_ADDR", "")
     if not bind_addr:
         print("BIND_ADDR is not set: no address to ask", file=sys.stderr)

@@ -1,10 +1,8 @@
-"""What a release consists of beside the images: `python -m deploy.release`, what `make release`
-runs, fills dist/.
+"""Build the release artifacts except the images: `python -m deploy.release`, run by `make release`.
 
 dist/sluice-VERSION-py3-none-any.whl   the client: library, command line and generated stubs
-dist/sbom/NAME.cdx.json                CycloneDX: the packages of the client and of each image, in
-the versions of requirements.lock,
-                                       and those of the page, in the versions of package-lock.json
+dist/sbom/NAME.cdx.json                CycloneDX of the client and each image (requirements.lock)
+                                       and of the page (package-lock.json)
 """
 
 import argparse
@@ -22,24 +20,24 @@ EXTRAS = {
     "status": "status",
     "gateway": "gateway",
 }
-"""What is shipped -> the extra of pyproject.toml that it is installed with."""
+"""Artifact -> the extra of pyproject.toml with its dependencies."""
 
 
 def version() -> str:
-    """Of pyproject.toml."""
+    """Return the version in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["version"])
 
 
 def build_wheel(folder: Path) -> Path:
-    """The wheel of the client, built into `folder`."""
+    """Build the client's wheel into `folder`; return its path."""
     _run("uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", str(folder))
     return folder / f"sluice-{version()}-py3-none-any.whl"
 
 
 def write_sbom(name: str, folder: Path) -> Path:
-    """CycloneDX of one part: what deploy/install.sh installs for it on this kind of machine, each
-    package with its hashes.
+    """Write the CycloneDX file of an artifact: the packages that deploy/install.sh installs on this
+    platform, with their hashes.
     """
     target = folder / f"{name}.cdx.json"
     packages = _run(
@@ -58,13 +56,13 @@ def write_sbom(name: str, folder: Path) -> Path:
             "application",
         ),
         *("--output-format", "JSON", "--output-file", str(target), "-"),
-        given=packages,
+        stdin=packages,
     )
     return target
 
 
 def write_page_sbom(folder: Path) -> Path:
-    """CycloneDX of what the page is built from."""
+    """Write the CycloneDX file of the page's packages."""
     target = folder / "page.cdx.json"
     options = (
         "--sbom-format",
@@ -79,13 +77,11 @@ def write_page_sbom(folder: Path) -> Path:
     return target
 
 
-def _run(program: str, *arguments: str, given: str | None = None) -> str:
-    """Standard output of a program beside this Python; standard error is shown. Ends this process
-    where it fails.
-    """
+def _run(program: str, *arguments: str, stdin: str | None = None) -> str:
+    """Run a program from the folder of this Python; return its standard output. Exits if it fails."""
     command = [str(Path(sys.executable).with_name(program)), *arguments]
     done = subprocess.run(
-        command, cwd=ROOT, input=given, stdout=subprocess.PIPE, text=True, check=False
+        command, cwd=ROOT, input=stdin, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"{program} {arguments[0]} failed with status {done.returncode}")
@@ -93,9 +89,9 @@ def _run(program: str, *arguments: str, given: str | None = None) -> str:
 
 
 def main() -> None:
-    """Writes everything and says where."""
+    """Write all artifacts and print their paths."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.release", description="The wheel of the client and the SBOMs."
+        prog="python -m deploy.release", description="Builds the client's wheel and the SBOMs."
     )
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder (default: dist)")
     folder: Path = parser.parse_args().out

@@ -1,1 +1,1 @@
-"""Looks at a deployment from outside and says what is wrong with it and what to do."""
+"""Diagnose a deployment from outside: what is wrong, and what to do."""

@@ -1,6 +1,4 @@
-"""`python -m deploy.doctor`: what `make doctor` runs. Status 0 when nothing is wrong, 1 when
-something is.
-"""
+"""`python -m deploy.doctor`, run by `make doctor`. Exits with 0 if there is no fault, else with 1."""
 
 import argparse
 import asyncio
@@ -18,7 +16,7 @@ _MARK = {"ok": "ok     ", "warning": "WARNING", "fault": "FAULT  "}
 
 
 async def examine(env_file: Path, gateway_url: str) -> list[Finding]:
-    """Everything that is found; the parts are asked at once."""
+    """Check all components concurrently; return the findings."""
     found = environment.check(env_file)
     try:
         target = Target(read(env_file), gateway_url)
@@ -26,33 +24,33 @@ async def examine(env_file: Path, gateway_url: str) -> list[Finding]:
         return found
     if not all(target.variables.get(name) for name in NEEDED):
         return found
-    parts: dict[str, Awaitable[list[Finding]]] = {
+    checks: dict[str, Awaitable[list[Finding]]] = {
         "docker": containers.check(env_file.parent),
         "gateway": gateway.check(gateway_url),
         "postgresql": postgres.check(target.database_url),
         "s3": s3.check(target),
         "druid": druid.check(target.druid_url),
     }
-    answers = await asyncio.gather(*(_bounded(name, part) for name, part in parts.items()))
-    return [*found, *(finding for answer in answers for finding in answer)]
+    results = await asyncio.gather(*(_bounded(name, check) for name, check in checks.items()))
+    return [*found, *(finding for result in results for finding in result)]
 
 
-async def _bounded(subject: str, part: Awaitable[list[Finding]]) -> list[Finding]:
+async def _bounded(subject: str, check: Awaitable[list[Finding]]) -> list[Finding]:
     try:
         async with asyncio.timeout(DEADLINE_S):
-            return await part
+            return await check
     except TimeoutError:
         return [
             fault(
                 subject,
                 f"did not answer within {DEADLINE_S:g} s",
-                "Look at its log and at the load of its machine.",
+                "Check its log and the load of its machine.",
             )
         ]
 
 
-def shown(found: list[Finding]) -> str:
-    """One line a finding, what to do below it, and a last line that sums up."""
+def render(found: list[Finding]) -> str:
+    """Return a line per finding, followed by its action, and a summary as the last line."""
     lines = []
     for finding in found:
         lines.append(f"{_MARK[finding.level]} {finding.subject}: {finding.text}")
@@ -61,15 +59,15 @@ def shown(found: list[Finding]) -> str:
     faults = sum(finding.level == "fault" for finding in found)
     warnings = sum(finding.level == "warning" for finding in found)
     lines.append(
-        f"{faults} faults, {warnings} warnings" if faults or warnings else "Nothing is wrong."
+        f"{faults} faults, {warnings} warnings" if faults or warnings else "No problems found."
     )
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Exit status."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.doctor", description="Checks a deployment and says what to do."
+        prog="python -m deploy.doctor", description="Diagnoses a deployment."
     )
     parser.add_argument(
         "--env-file",
@@ -84,7 +82,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     found = asyncio.run(examine(arguments.env_file.resolve(), arguments.gateway))
-    print(shown(found))
+    print(render(found))
     return 1 if any(finding.level == "fault" for finding in found) else 0
 
 

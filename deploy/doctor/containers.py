@@ -1,4 +1,4 @@
-"""The containers, where docker compose runs them on this machine."""
+"""Checks of the containers that docker compose runs on this machine."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.doctor.findings import Finding, fault, ok, warning
 
-COMPOSE_OLDEST = (2, 24)
+COMPOSE_MIN = (2, 24)
 """First version with `!override` and optional dependencies."""
 
 
@@ -20,7 +20,7 @@ async def _output(folder: Path, *command: str) -> tuple[int, str]:
 
 
 async def check(folder: Path) -> list[Finding]:
-    """Docker, Compose, and each container of the project."""
+    """Check Docker, Compose and each container of the project."""
     subject = "docker"
     try:
         failed, output = await _output(folder, "docker", "compose", "version", "--short")
@@ -28,24 +28,22 @@ async def check(folder: Path) -> list[Finding]:
         return [
             warning(
                 subject,
-                "is not installed here, so no container was looked at",
-                "Run this where the containers run.",
+                "is not installed here, so the containers were not checked",
+                "Run this on the machine of the containers.",
             )
         ]
     if failed:
         return [
-            fault(
-                subject, "docker compose does not answer", "Install the compose plugin of Docker."
-            )
+            fault(subject, "docker compose does not work", "Install the compose plugin of Docker.")
         ]
     version = tuple(int(part) for part in output.lstrip("v").split("-")[0].split(".")[:2])
     found = [
         ok(subject, f"Compose {output}")
-        if version >= COMPOSE_OLDEST
+        if version >= COMPOSE_MIN
         else fault(
             subject,
             f"Compose {output} is too old",
-            f"Install {'.'.join(map(str, COMPOSE_OLDEST))} or newer.",
+            f"Install {'.'.join(map(str, COMPOSE_MIN))} or newer.",
         )
     ]
     failed, output = await _output(folder, "docker", "compose", "ps", "--all", "--format", "json")
@@ -55,41 +53,41 @@ async def check(folder: Path) -> list[Finding]:
             fault(
                 subject,
                 f"its containers cannot be listed: {output[-200:]}",
-                "Start Docker, and check that you may use it.",
+                "Start Docker, and check your permission to use it.",
             ),
         ]
     containers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     if not containers:
         return [
             *found,
-            warning(subject, "no container of this project is there", "docker compose up --wait"),
+            warning(subject, "this project has no container", "docker compose up --wait"),
         ]
     return [*found, *(finding for container in containers for finding in _container(container))]
 
 
 def _container(container: dict[str, Any]) -> list[Finding]:
     name, state, health = container["Service"], container["State"], container.get("Health", "")
-    look = f"docker compose logs {name}"
+    logs = f"docker compose logs {name}"
     if state == "exited" and container.get("ExitCode") == 0:
-        return [ok(name, "ran and ended")]
+        return [ok(name, "completed")]
     if state == "restarting":
-        return [fault(name, "ends again and again", f"The last lines of `{look}` say why.")]
+        return [fault(name, "restarts repeatedly", f"The last lines of `{logs}` say why.")]
     if state != "running":
         return [
             fault(
                 name,
-                f"does not run ({state}, status {container.get('ExitCode')})",
-                f"`{look}`, then docker compose up --wait",
+                f"is not running ({state}, status {container.get('ExitCode')})",
+                f"`{logs}`, then docker compose up --wait",
             )
         ]
     if health == "unhealthy":
         return [
             fault(
                 name,
-                "runs but is not healthy",
-                f"`{look}`: readiness.changed names the store that does not answer.",
+                "is running but unhealthy",
+                f"`{logs}`: readiness.changed names the store that does not answer.",
             )
         ]
     if health == "starting":
-        return [warning(name, "is starting", "Ask again in a minute.")]
-    return [ok(name, "runs")]
+        return [warning(name, "is starting", "Check again in a minute.")]
+    return [ok(name, "is running")]

@@ -1,6 +1,4 @@
-"""Druid: all roles there, of one known version, with the extensions and settings that loads depend
-on.
-"""
+"""Checks of Druid: roles, version, extensions and settings that loads depend on."""
 
 import re
 from datetime import UTC, datetime
@@ -14,58 +12,55 @@ from deploy.doctor.findings import Finding, clock, fault, ok, warning
 SUBJECT = "druid"
 VERSION = "33."
 EXTENSIONS = ("druid-s3-extensions", "postgresql-metadata-storage")
-PAGES = {
-    "coordinator": "/proxy/coordinator/status/properties",
-    "overlord": "/proxy/overlord/status/properties",
-}
+PROPERTIES = "/proxy/coordinator/status/properties"
 
-WANTED = [
+REQUIRED = [
     (
         "druid.coordinator.kill.on",
         "false",
-        "unused segments are deleted for good, so that a load cannot be undone",
+        "unused segments are deleted permanently, so loads cannot be reverted",
     ),
     ("druid.storage.type", "s3", "segments are on the disk of one machine"),
-    ("druid.metadata.storage.type", "postgresql", "metadata are on the disk of one machine"),
-    ("druid.indexer.logs.type", "s3", "the logs of tasks are on the disk of one machine"),
+    ("druid.metadata.storage.type", "postgresql", "metadata is on the disk of one machine"),
+    ("druid.indexer.logs.type", "s3", "task logs are on the disk of one machine"),
 ]
-"""Setting of the coordinator, the value that it should have, and what is the case otherwise."""
+"""Setting of the coordinator, its required value, and the consequence of another value."""
 
 HOST_TIMEOUT = "druid.coordinator.loadqueuepeon.http.hostTimeout"
 HOST_TIMEOUT_DEFAULT = "PT5M"
 HOST_TIMEOUT_MAX_S = 30.0
-"""How long the coordinator may wait for a historical's answer; it can be lost (docs/adr/0025)."""
+"""Maximum wait of the coordinator for a historical's response, which can be lost (docs/adr/0025)."""
 
 
 async def check(url: str) -> list[Finding]:
-    """Asks the router, which hands on to the others."""
+    """Check all roles through the router."""
     try:
         async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
             status = await http.get("/status")
             status.raise_for_status()
-            found = [
+            properties = await _properties(http)
+            return [
                 _version(status.json()),
                 _clock(status.headers.get("date", "")),
-                *_extensions(await _properties(http)),
+                *_extensions(properties),
+                *_settings(properties),
+                host_timeout(properties),
+                *await _workers(http),
+                *await _historicals(http),
+                await _broker(http),
             ]
-            found += _settings(await _properties(http))
-            found.append(host_timeout(await _properties(http)))
-            found += await _workers(http)
-            found += await _historicals(http)
-            found.append(await _broker(http))
-            return found
     except (httpx.HTTPError, ValueError) as failure:
         return [
             fault(
                 SUBJECT,
                 f"does not answer at {url}: {type(failure).__name__}",
-                "Check DRUID_URL, and that router, coordinator and broker run.",
+                "Check DRUID_URL, and that router, coordinator and broker are running.",
             )
         ]
 
 
 async def _properties(http: httpx.AsyncClient) -> dict[str, str]:
-    answer = await http.get(PAGES["coordinator"])
+    answer = await http.get(PROPERTIES)
     answer.raise_for_status()
     return {str(name): str(value) for name, value in answer.json().items()}
 
@@ -76,7 +71,7 @@ def _version(status: dict[str, Any]) -> Finding:
         return ok(SUBJECT, f"version {version}")
     return warning(
         SUBJECT,
-        f"version {version}; Sluice was proved on {VERSION}0.0",
+        f"version {version}; Sluice is tested with {VERSION}0.0",
         "Try a sample load, and undo it, before you rely on it.",
     )
 
@@ -109,29 +104,29 @@ def _settings(properties: dict[str, str]) -> list[Finding]:
             f"{name} is {properties.get(name, 'not set')}: {meaning}",
             f"Set it to {value} and restart the coordinator.",
         )
-        for name, value, meaning in WANTED
+        for name, value, meaning in REQUIRED
         if properties.get(name) != value
     ]
     return wrong or [ok(SUBJECT, "settings of the coordinator")]
 
 
 def host_timeout(properties: dict[str, str]) -> Finding:
-    """Whether an answer of a historical that is lost is soon asked for again."""
+    """Check that the coordinator soon retries if a historical's response is lost."""
     value = properties.get(HOST_TIMEOUT, HOST_TIMEOUT_DEFAULT)
     seconds = _seconds(value)
     if seconds is not None and seconds <= HOST_TIMEOUT_MAX_S:
         return ok(SUBJECT, f"{HOST_TIMEOUT} is {value}")
     return warning(
         SUBJECT,
-        f"{HOST_TIMEOUT} is {value}: when the answer of a historical is lost, no new rows can be queried for that time",
+        f"{HOST_TIMEOUT} is {value}: if a historical's response is lost, new rows are not queryable for that time",
         "Set it to PT5S and restart the coordinator.",
     )
 
 
 def _seconds(duration: str) -> float | None:
-    """The length of an ISO 8601 duration of hours, minutes and seconds, else None."""
-    form = r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?"
-    parts = re.fullmatch(form, duration.strip(), re.IGNORECASE)
+    """Return the seconds of an ISO 8601 duration of hours, minutes and seconds; None for others."""
+    pattern = r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?"
+    parts = re.fullmatch(pattern, duration.strip(), re.IGNORECASE)
     if parts is None or not any(parts.groups()):
         return None
     hours, minutes, seconds = (float(part or 0) for part in parts.groups())
@@ -148,14 +143,14 @@ async def _workers(http: httpx.AsyncClient) -> list[Finding]:
             fault(
                 SUBJECT,
                 "has no worker, so nothing can be loaded",
-                "Start middlemanager; its log says why it does not register.",
+                "Start the middle manager; its log says why it does not register.",
             )
         ]
     if slots < 2:
         return [
             warning(
                 SUBJECT,
-                "has a single task slot, so loads wait for each other",
+                "has only one task slot, so loads wait for each other",
                 "Raise druid.worker.capacity.",
             )
         ]
@@ -171,7 +166,7 @@ async def _historicals(http: httpx.AsyncClient) -> list[Finding]:
             fault(
                 SUBJECT,
                 "has no historical, so no row can be queried",
-                "Start historical; its log says why it does not register.",
+                "Start the historical; its log says why it does not register.",
             )
         ]
     full = [server["host"] for server in servers if server["currSize"] > 0.9 * server["maxSize"]]
@@ -183,7 +178,7 @@ async def _historicals(http: httpx.AsyncClient) -> list[Finding]:
                 "Raise druid.segmentCache.locations or add a historical.",
             )
         ]
-    return [ok(SUBJECT, f"{len(servers)} historicals with room")]
+    return [ok(SUBJECT, f"{len(servers)} historicals with free space")]
 
 
 async def _broker(http: httpx.AsyncClient) -> Finding:
@@ -192,6 +187,6 @@ async def _broker(http: httpx.AsyncClient) -> Finding:
         return ok(SUBJECT, "answers SQL")
     return fault(
         SUBJECT,
-        f"refuses SQL with status {answer.status_code}",
-        "Start broker; druid.sql.enable must be true.",
+        f"rejects SQL with status {answer.status_code}",
+        "Start the broker; druid.sql.enable must be true.",
     )

@@ -1,4 +1,4 @@
-"""The environment file."""
+"""Checks of the environment file."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ from deploy.doctor.target import NEEDED, read
 
 
 def check(path: Path) -> list[Finding]:
-    """Complete, without placeholders, and readable by its owner alone."""
+    """Check that the file is complete, without placeholders, and readable only by its owner."""
     name = path.name
     try:
         variables = read(path)
     except FileNotFoundError:
-        return [fault(name, "is not there", "Run `make docker.env`.")]
+        return [fault(name, "does not exist", "Run `make docker.env`.")]
     found = [
         fault(
             name,
             f"{variable} is empty or missing: {purpose}",
-            f"Set {variable} in {name}; docker.env.example shows its form.",
+            f"Set {variable} in {name}; see docker.env.example.",
         )
         for variable, purpose in NEEDED.items()
         if not variables.get(variable)
@@ -26,7 +26,7 @@ def check(path: Path) -> list[Finding]:
         fault(
             name,
             f"{variable} is still a placeholder",
-            "Delete the file and run `make docker.env`, or put a secret of your own in its place.",
+            "Delete the file and run `make docker.env`, or set your own secret.",
         )
         for variable, value in variables.items()
         if "<random:" in value
@@ -35,7 +35,7 @@ def check(path: Path) -> list[Finding]:
         fault(
             name,
             f"{variable} has quotes or spaces around its value",
-            "Take them off: values are used as they stand.",
+            "Remove them: values are used verbatim.",
         )
         for variable, value in variables.items()
         if value != value.strip()
@@ -45,7 +45,7 @@ def check(path: Path) -> list[Finding]:
         found.append(
             warning(
                 name,
-                "others on this machine can read it, and it holds passwords",
+                "other users of this machine can read it, and it contains passwords",
                 f"chmod 600 {name}",
             )
         )

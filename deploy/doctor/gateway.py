@@ -1,4 +1,4 @@
-"""The edge and, through it, the four services."""
+"""Checks of the gateway and, through it, of the four services."""
 
 import httpx
 
@@ -6,7 +6,7 @@ from deploy.doctor.findings import Finding, fault, ok
 
 
 async def check(url: str) -> list[Finding]:
-    """/readyz."""
+    """Check /readyz."""
     subject = "gateway"
     try:
         async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
@@ -17,7 +17,7 @@ async def check(url: str) -> list[Finding]:
             fault(
                 subject,
                 f"does not answer at {url}: {type(failure).__name__}",
-                "Is it up? Is another program on its port?",
+                "Check that it is running, and that no other program uses its port.",
             )
         ]
     states = {
@@ -25,7 +25,7 @@ async def check(url: str) -> list[Finding]:
         "UNREACHABLE": "The process is down or starting, or its address in the gateway's environment is wrong.",
     }
     return [
-        ok(name, "serves")
+        ok(name, "is serving")
         if state == "SERVING"
         else fault(name, f"is {state}", states.get(state, "See its log."))
         for name, state in services.items()

@@ -1,6 +1,4 @@
-"""The object store: reachable, our bucket there and writable, a clock like ours, nothing forgotten
-in it.
-"""
+"""Checks of the object store: bucket, permissions, clock and abandoned multipart uploads."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,11 +12,11 @@ from deploy.doctor.target import Target
 
 SUBJECT = "s3"
 PROBE_KEY = "tasks/.written-by-doctor"
-FORGOTTEN_AFTER = timedelta(days=1)
+ABANDONED_AFTER = timedelta(days=1)
 
 
 async def check(target: Target) -> list[Finding]:
-    """Writes, reads and deletes one small object."""
+    """Run all checks; writes, reads and deletes a small object."""
     variables = target.variables
     bucket = variables["S3_BUCKET_NAME"]
     client = aioboto3.Session().client(
@@ -46,14 +44,14 @@ async def check(target: Target) -> list[Finding]:
             found.append(
                 ok(
                     SUBJECT,
-                    f"the bucket {bucket} is there, and its objects can be written, read and deleted",
+                    f"the bucket {bucket} exists, and its objects can be written, read and deleted",
                 )
             )
-            opened = (await s3.list_multipart_uploads(Bucket=bucket)).get("Uploads", [])
+            uploads = (await s3.list_multipart_uploads(Bucket=bucket)).get("Uploads", [])
             old = [
                 upload["Key"]
-                for upload in opened
-                if datetime.now(UTC) - upload["Initiated"] > FORGOTTEN_AFTER
+                for upload in uploads
+                if datetime.now(UTC) - upload["Initiated"] > ABANDONED_AFTER
             ]
             if old:
                 found.append(
@@ -64,18 +62,20 @@ async def check(target: Target) -> list[Finding]:
                     )
                 )
             return found
-    except ClientError as refusal:
-        code = refusal.response.get("Error", {}).get("Code", "")
+    except ClientError as rejection:
+        code = rejection.response.get("Error", {}).get("Code", "")
         todo = {
             "404": "docker compose run --rm bucket",
             "NoSuchBucket": "docker compose run --rm bucket",
             "RequestTimeTooSkewed": "Run NTP on both machines.",
         }.get(
             code,
-            "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do: list, read, write and delete in this bucket.",
+            "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may list, read, write and delete in this bucket.",
         )
         return [
-            fault(SUBJECT, f"refuses {refusal.operation_name} on the bucket {bucket}: {code}", todo)
+            fault(
+                SUBJECT, f"rejects {rejection.operation_name} on the bucket {bucket}: {code}", todo
+            )
         ]
     except BotoCoreError as failure:
         where = target.s3_endpoint or "AWS"

@@ -1,6 +1,4 @@
-"""Where the parts of a deployment are: docker.env, with the names that only containers know turned
-into published ports.
-"""
+"""The addresses of a deployment: docker.env, with container names replaced by published ports."""
 
 import os
 import re
@@ -16,42 +14,42 @@ NEEDED: Mapping[str, str] = {
     "DATABASE_URL": "the PostgreSQL database",
     "DRUID_URL": "Druid's router",
 }
-"""Variable -> what it is for."""
+"""Variable -> its purpose."""
 
 _PUBLISHED = {
     "postgres": ("POSTGRES_PORT", 5433),
     "seaweedfs": ("S3_PORT", 8333),
     "router": ("ROUTER_PORT", 8888),
 }
-"""Name of a container -> variable and default of the port that it has on this machine."""
+"""Container name -> variable and default of its published port."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A deployment, as this machine reaches it."""
+    """A deployment, as reached from this machine."""
 
     variables: Mapping[str, str]
     gateway_url: str
 
     @property
     def database_url(self) -> str:
-        """PostgreSQL."""
-        return outside(self.variables["DATABASE_URL"])
+        """The address of PostgreSQL."""
+        return published(self.variables["DATABASE_URL"])
 
     @property
     def druid_url(self) -> str:
-        """Druid's router."""
-        return outside(self.variables["DRUID_URL"]).rstrip("/")
+        """The address of Druid's router."""
+        return published(self.variables["DRUID_URL"]).rstrip("/")
 
     @property
     def s3_endpoint(self) -> str | None:
-        """The S3 server; None is AWS."""
+        """The address of the S3 server; None for AWS."""
         endpoint = self.variables.get("AWS_ENDPOINT_URL_S3", "")
-        return outside(endpoint) if endpoint else None
+        return published(endpoint) if endpoint else None
 
 
-def outside(url: str) -> str:
-    """The same address with a container's name replaced by the port that it is published on."""
+def published(url: str) -> str:
+    """Return the address with a container name replaced by its published port on this machine."""
     parts = urlsplit(url)
     if parts.hostname not in _PUBLISHED:
         return url
@@ -63,10 +61,10 @@ def outside(url: str) -> str:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Variables of an env file.
+    """Return the variables of an environment file.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the file does not exist.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     return {

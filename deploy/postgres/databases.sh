@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs once, on an empty data directory: a role and a database of its own for Sluice and for Druid, so that neither can read the other's.
+# Runs once, on an empty data directory: creates separate roles and databases for Sluice and Druid, which cannot read
+# each other's data.
 set -euo pipefail
 : "${SLUICE_DATABASE_PASSWORD:?is not set: password of the role sluice, as in DATABASE_URL (docker.env)}"
 : "${DRUID_METADATA_PASSWORD:?is not set: password of the role druid (docker.env)}"

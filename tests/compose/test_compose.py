@@ -402,7 +402,7 @@ def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
 async def test_the_doctor(compose: Compose) -> None:
     """Nothing is wrong; then a service is away, and that is what it says."""
     well = await asyncio.to_thread(doctor, compose)
-    assert well.stdout.endswith("\nNothing is wrong.\n"), well.stdout + well.stderr
+    assert well.stdout.endswith("\nNo problems found.\n"), well.stdout + well.stderr
     assert well.returncode == 0
     compose.run("stop", "validation")
     ill = await asyncio.to_thread(doctor, compose)
@@ -706,7 +706,7 @@ async def test_backup_and_restore(
     again = new_datasource("after_restore")
     await edge.succeeded(await edge.upload("again.csv", superstore(hard_files), again), 240)
     well = await asyncio.to_thread(doctor, compose)
-    assert well.stdout.endswith("\nNothing is wrong.\n"), well.stdout + well.stderr
+    assert well.stdout.endswith("\nNo problems found.\n"), well.stdout + well.stderr
 
 
 def test_down_leaves_nothing(compose: Compose) -> None:

@@ -78,13 +78,13 @@ def test_keys_of_aws_are_taken_over() -> None:
 
 def test_files_are_private_and_made_once(tmp_path: Path) -> None:
     (tmp_path / "docker.env.example").write_text(EXAMPLE, encoding="utf-8")
-    assert env.write(tmp_path, {}) == ["docker.env was made.", ".env was made."]
+    assert env.write(tmp_path, {}) == ["docker.env was created.", ".env was created."]
     assert "COMPOSE_PROFILES=s3\n" in (tmp_path / ".env").read_text(encoding="utf-8")
     made = (tmp_path / "docker.env").read_bytes()
     assert (tmp_path / "docker.env").stat().st_mode & 0o777 == 0o600
     assert env.write(tmp_path, AWS) == [
-        "docker.env is there and stays as it is.",
-        ".env is there and stays as it is.",
+        "docker.env already exists and is unchanged.",
+        ".env already exists and is unchanged.",
     ]
     assert (tmp_path / "docker.env").read_bytes() == made
 

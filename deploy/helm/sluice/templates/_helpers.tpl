@@ -9,7 +9,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .name }}
 {{- end -}}
 
-{{/* The five components. image and module are names of the project; callers are those who may connect. */}}
+{{/* The five components. image and module are names in this project; callers may connect. */}}
 {{- define "sluice.components" -}}
 upload: {image: upload, module: services.upload, port: 50051, values: upload, callers: [gateway, status]}
 validation: {image: validation, module: services.validation, port: 50052, values: validation, callers: [gateway, status]}
@@ -36,7 +36,7 @@ fsGroup: 10001
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
-{{/* environment of a component: what it needs, no more */}}
+{{/* environment of a component: only the variables that it needs */}}
 {{- define "sluice.env" -}}
 - {name: AUTH_MODE, value: open}
 - {name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }}}
