@@ -15,7 +15,7 @@ from gateway.http import server as http_server
 from gateway.http.allowed import Allowed
 from gateway.http.body import JsonBodies
 from gateway.http.clients import Proxies
-from gateway.http.middleware import Edge
+from gateway.http.middleware import GatewayMiddleware
 from gateway.intake.form import Limits
 from gateway.live.all_watch import AllWatch
 from gateway.live.watches import Watches
@@ -144,7 +144,7 @@ def http_app(
                 *tus_http.EXPOSED_HEADERS,
             ],
         )
-    return Edge(
+    return GatewayMiddleware(
         inner,
         allowed=allowed,
         authenticator=OpenAuthenticator(),

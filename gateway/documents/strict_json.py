@@ -1,4 +1,4 @@
-"""JSON from outside: only what every part behind us can hold."""
+"""Parses JSON from clients. Accepts only values that every service can store."""
 
 import math
 import re
@@ -9,16 +9,16 @@ from pydantic_core import from_json
 _BOM = b"\xef\xbb\xbf"
 
 _SUSPECT = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|\\u0000")
-"""Stands wherever a value could be one that is refused below; most texts have no such place and
-need no second look."""
+"""Matches wherever a value might be one that `_check` rejects. Most texts have no match and skip
+the check."""
 
 
 def loads(text: str | bytes | bytearray) -> Any:
-    """The value of a JSON text in UTF-8, nested at most 200 deep. Its numbers are finite and its
-    whole numbers have at most 64 bits; its texts hold no lone surrogate and no NUL.
+    """Parse a JSON text in UTF-8 with at most 200 levels. Numbers must be finite, integers must
+    fit into 64 bits, and strings must not contain NUL or lone surrogates.
 
     Raises:
-        ValueError: what is wrong, as the end of a sentence.
+        ValueError: with the problem as the end of a sentence.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     value = from_json(data.removeprefix(_BOM), allow_inf_nan=False)
@@ -33,13 +33,13 @@ def _check(value: object) -> None:
         match waiting.pop():
             case str() as found:
                 if "\0" in found:
-                    raise ValueError("a text holds a NUL character")
+                    raise ValueError("a string contains a NUL character")
             case float() as found:
                 if not math.isfinite(found):
                     raise ValueError("a number is too large")
             case int() as found:
                 if not -(2**63) <= found < 2**63:
-                    raise ValueError("a whole number has more than 64 bits")
+                    raise ValueError("an integer has more than 64 bits")
             case list() as found:
                 waiting += found
             case dict() as found:

@@ -1,4 +1,4 @@
-"""Which Host headers are answered to, and which pages may change something from a browser."""
+"""Allow-lists of Host headers and of origins that may send changes from a browser."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,39 +12,38 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 @dataclass(frozen=True)
 class Allowed:
     """The allow-lists. Without them, a page of any site could reach a server on this machine
-    through the browser of its user.
+    through the user's browser.
     """
 
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
 
     def check_host(self, host: str) -> None:
-        """`host` is the Host header, with or without a port.
+        """Check the Host header, with or without a port.
 
         Raises:
             SluiceError: HOST_NOT_ALLOWED.
         """
         if _name(host) not in {name.lower() for name in self.hosts}:
-            text = f"This server does not answer to the host {host[:200] or '(none)'}."
+            text = f"Host not allowed: {host[:200] or '(none)'}."
             raise error(ErrorReason.ERROR_REASON_HOST_NOT_ALLOWED, text, column="Host", value=host)
 
     def check_origin(self, origin: str | None, host: str) -> None:
-        """`origin` is the Origin header, which browsers send and other clients do not. `host` is
-        the Host header.
+        """Check the Origin header, which only browsers send, against the Host header.
 
         Raises:
             SluiceError: ORIGIN_NOT_ALLOWED.
         """
-        if origin is None or origin in self.origins or _same(origin, host):
+        if origin is None or origin in self.origins or _is_same_host(origin, host):
             return
-        text = f"A page of {origin[:200]} may not do this here."
+        text = f"Origin not allowed: {origin[:200]}."
         raise error(
             ErrorReason.ERROR_REASON_ORIGIN_NOT_ALLOWED, text, column="Origin", value=origin
         )
 
 
 def _name(host: str) -> str:
-    """The name without its port; an IPv6 address keeps its brackets."""
+    """The host without its port; an IPv6 address keeps its brackets."""
     name, colon, port = host.lower().rpartition(":")
     return (
         name
@@ -53,9 +52,9 @@ def _name(host: str) -> str:
     )
 
 
-def _same(origin: str, host: str) -> bool:
-    """Whether the page came from the host that it calls. The scheme is not compared, as a proxy in
-    front of us may end TLS.
+def _is_same_host(origin: str, host: str) -> bool:
+    """Whether a page calls the host that served it. The schemes may differ, because a proxy may
+    terminate TLS.
     """
     try:
         page = urlsplit(origin)

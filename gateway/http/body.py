@@ -1,4 +1,4 @@
-"""Small JSON bodies."""
+"""Reads small JSON bodies."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 M = TypeVar("M", bound=BaseModel)
 
 
-def documented(schema: dict[str, Any]) -> dict[str, Any]:
+def openapi_body(schema: dict[str, Any]) -> dict[str, Any]:
     """`openapi_extra` of a route that reads a JSON body of this schema."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 @dataclass(frozen=True)
 class JsonBodies:
-    """How JSON bodies are read: the one place, so that no route takes what another refuses."""
+    """The only reader of JSON bodies, so that all routes accept the same."""
 
     max_bytes: int
     timeout_s: float
-    """Seconds in which the whole body has to come."""
+    """Maximum seconds to receive the whole body."""
 
     async def read(self, request: Request) -> Any:
-        """The body's JSON value, as strict_json reads it. Only application/json is taken: a page of
-        another site cannot send that without being asked first.
+        """Parse the body with strict_json. Only application/json is accepted, because a page of
+        another site cannot send it without a CORS preflight.
 
         Raises:
-            SluiceError: REQUEST_INVALID when it is too long, not such JSON, or announced as
-                something else; REQUEST_TIMEOUT.
-            ClientDisconnect: the client went away.
+            SluiceError: REQUEST_INVALID if the body is too long, invalid JSON, or has another
+                Content-Type; REQUEST_TIMEOUT.
+            ClientDisconnect: the client disconnected.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -45,21 +45,21 @@ class JsonBodies:
             )
         try:
             async with asyncio.timeout(self.timeout_s):
-                body = await self._whole(request)
+                body = await self._read_bytes(request)
         except TimeoutError:
-            text = f"The body of the request did not end within {self.timeout_s:g} seconds."
+            text = f"The request body was not complete within {self.timeout_s:g} seconds."
             raise error(ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, text) from None
         try:
             return strict_json.loads(body)
         except ValueError as failure:
-            text = f"The request is not JSON that can be taken: {failure}."
+            text = f"The request body is not valid JSON: {failure}."
             raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text) from None
 
     async def model(self, request: Request, kind: type[M]) -> M:
-        """The body as `kind`.
+        """Parse the body as `kind`.
 
         Raises:
-            RequestValidationError: it is another JSON value.
+            RequestValidationError: the JSON value does not match `kind`.
             SluiceError, ClientDisconnect: see read.
         """
         try:
@@ -67,11 +67,11 @@ class JsonBodies:
         except ValidationError as failure:
             raise RequestValidationError(failure.errors()) from None
 
-    async def _whole(self, request: Request) -> bytes:
+    async def _read_bytes(self, request: Request) -> bytes:
         body = bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > self.max_bytes:
-                text = f"The request is longer than {self.max_bytes} bytes."
+                text = f"The request body is longer than {self.max_bytes} bytes."
                 raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text)
         return bytes(body)

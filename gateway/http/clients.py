@@ -1,4 +1,4 @@
-"""Who sends a request: what limits and shares of the pipeline are counted by."""
+"""Identifies the client of a request, for limits and fair scheduling."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,18 +11,18 @@ from services.common import addresses
 from services.common.addresses import Network
 
 ANONYMOUS = "anonymous"
-"""The caller's name where nobody has to sign in."""
+"""The caller's name without authentication."""
 
 _X_FORWARDED_FOR, _FORWARDED = "x-forwarded-for", "forwarded"
 
 _PAIR = re.compile(
     r"""\s*+(?:([\w!#$%&'*+.^`|~-]++)=(?:"((?:[^"\\]|\\.)*+)"|([^\s";,=]*+)))?+\s*+([;,]|$)"""
 )
-"""A parameter of Forwarded (RFC 7239), and what ends it. Possessive: nothing is tried twice."""
+"""A parameter of Forwarded (RFC 7239) and its separator. Possessive, so it never backtracks."""
 
 
 def client_of(connection: HTTPConnection) -> str:
-    """The name of the sign-in, else the client's address. The one place that decides it."""
+    """The authenticated caller, else the client's address. The only place that decides it."""
     caller: str = getattr(connection.state, "caller", ANONYMOUS)
     if caller != ANONYMOUS:
         return caller
@@ -31,18 +31,17 @@ def client_of(connection: HTTPConnection) -> str:
 
 
 class Proxies:
-    """Takes the client's address from the headers of proxies, but only of trusted ones: everybody
-    can send these headers."""
+    """Reads the client's address from proxy headers, but only those of trusted proxies: any client
+    can send them."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
 
     def client(self, scope: Scope, headers: Headers) -> str:
-        """The address that a request comes from (of IPv6 the /64 network); empty where there is
-        none.
+        """The client's address (for IPv6, its /64 network); empty if there is none.
 
-        Each proxy appends the address that it was called from, so the chain is read from its end,
-        as long as it names trusted proxies. Where it names no address, the one that said so counts.
+        Each proxy appends the address of its peer, so the chain is read backwards while it names
+        trusted proxies. An entry that is not an address ends it at the proxy that wrote it.
         """
         host = scope["client"][0] if scope.get("client") else ""
         peer = addresses.parse(host)
@@ -55,13 +54,13 @@ class Proxies:
                 chains.append(",".join(headers.getlist(_X_FORWARDED_FOR)).split(","))
             if _FORWARDED in headers:
                 chains.append([*_forwarded(headers.getlist(_FORWARDED))])
-            ends = {self._end(peer, chain) for chain in chains}
-            # A proxy writes one of the two headers and hands on the other as it came: where they
-            # differ, one of them is the client's own.
-            found = ends.pop() if len(ends) == 1 else peer
+            clients = {self._first_untrusted(peer, chain) for chain in chains}
+            # A proxy writes one of the two headers and forwards the other unchanged: if they
+            # differ, the client sent one of them.
+            found = clients.pop() if len(clients) == 1 else peer
         return addresses.client(found)
 
-    def _end(self, peer: addresses.Address, chain: list[str]) -> addresses.Address:
+    def _first_untrusted(self, peer: addresses.Address, chain: list[str]) -> addresses.Address:
         for hop in reversed(chain):
             address = addresses.parse(hop)
             if address is None:
@@ -73,8 +72,7 @@ class Proxies:
 
 
 def _forwarded(lines: list[str]) -> Iterator[str]:
-    """The `for` of each element; empty where an element has none, and for a line that is
-    malformed."""
+    """The `for` of each element; empty for an element without one and for a malformed line."""
     for line in lines:
         found, at, hops = "", 0, []
         while at <= len(line):

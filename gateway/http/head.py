@@ -1,6 +1,5 @@
-"""The head of a request is short and comes soon: who sends neither an end of it nor a body would
-otherwise hold memory and a connection. What is no HTTP at all is answered in the shape of every
-other refusal."""
+"""Limits the size and the duration of a request's head, so that a slow or endless head does not
+occupy memory and a connection. Invalid HTTP gets the same error shape as every other failure."""
 
 import asyncio
 from http import HTTPStatus
@@ -13,52 +12,51 @@ from services.common.errors import SluiceError, error, info_of
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 
-def bounded(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol; it refuses a head of more than `max_bytes`, give or take one read, and
-    one that takes longer than `timeout_s`.
+def with_head_limits(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol, rejecting a head that is longer than `max_bytes`, give or take one read,
+    or takes longer than `timeout_s`.
     """
 
-    class Bounded(HttpToolsProtocol):
+    class LimitedHead(HttpToolsProtocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._in_head = False
             self._head_bytes = 0
-            self._late: asyncio.TimerHandle | None = None
-            self._await_head()
+            self._timer: asyncio.TimerHandle | None = None
+            self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._head_is_there()
+            self._stop_timer()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            # A read in which a head begins may have other bytes before it, so only those after it
-            # count.
+            # The read in which a head begins may contain other bytes, so only later reads count.
             counts = self._in_head
             super().data_received(data)
             if counts and self._in_head:
                 self._head_bytes += len(data)
                 if self._head_bytes > max_bytes:
-                    text = f"The head of the request is longer than {max_bytes:,} bytes."
-                    self._refuse(error(ErrorReason.ERROR_REASON_HEADERS_TOO_LARGE, text))
+                    text = f"The request head is longer than {max_bytes:,} bytes."
+                    self._reject(error(ErrorReason.ERROR_REASON_HEADERS_TOO_LARGE, text))
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._in_head, self._head_bytes = True, 0
-            self._await_head()
+            self._start_timer()
 
         def on_headers_complete(self) -> None:
             self._in_head = False
-            self._head_is_there()
+            self._stop_timer()
             super().on_headers_complete()
 
-        def _await_head(self) -> None:
-            if self._late is None:
-                self._late = self.loop.call_later(timeout_s, self._give_up)
+        def _start_timer(self) -> None:
+            if self._timer is None:
+                self._timer = self.loop.call_later(timeout_s, self._time_out)
 
-        def _give_up(self) -> None:
+        def _time_out(self) -> None:
             if self._in_head:
-                text = f"The head of the request did not end within {timeout_s:g} seconds."
-                self._refuse(error(ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, text))
+                text = f"The request head was not complete within {timeout_s:g} seconds."
+                self._reject(error(ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, text))
             else:
                 self.transport.close()
 
@@ -68,22 +66,25 @@ def bounded(max_bytes: int, timeout_s: float) -> type[HttpToolsProtocol]:
                 and self.cycle.response_started
                 and not self.cycle.response_complete
             ):
-                # Another answer within the one that is on its way would be taken for a part of it.
+                # The client would read an error response as a part of the current body.
                 self.transport.close()
                 return
-            text = "The request, or its body, is not valid HTTP/1.1."
-            self._refuse(error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text))
+            text = "The request is not valid HTTP/1.1."
+            self._reject(error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text))
 
-        def _head_is_there(self) -> None:
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
-        def _refuse(self, refused: SluiceError) -> None:
-            status = HTTPStatus(info_of(refused.reason).http)
-            body = wire.problem(refused.problem).model_dump_json().encode()
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            self.transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        def _reject(self, failure: SluiceError) -> None:
+            status = HTTPStatus(info_of(failure.reason).http)
+            body = wire.problem(failure.problem).model_dump_json().encode()
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
             self.transport.close()
 
-    return Bounded
+    return LimitedHead

@@ -1,5 +1,5 @@
-"""What happens around every request: trace, allow-lists, authentication, security headers, one log
-line, figures, and an end of the connection that lets a client read why it was refused.
+"""Runs around every request: trace, allow-lists, authentication, security headers, one log line,
+metrics, and draining of unread bodies so that a client can read why it was rejected.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from gateway.http import problems
 from gateway.http.address import check_address
 from gateway.http.allowed import Allowed
 from gateway.http.clients import Proxies
-from gateway.http.streams import BrokenAnswerError
+from gateway.http.streams import IncompleteResponseError
 from gateway.metrics import Metrics
 from services.common import logs, trace
 from services.common.errors import SluiceError, error
@@ -23,24 +23,24 @@ from services.common.serving.interceptors import Authenticator
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Asked by orchestrators under any host name, without credentials and all the time."""
+"""Called by orchestrators all the time, under any host name, without credentials."""
 
 METRICS = "/metrics"
-"""Asked by Prometheus at the address of each replica, which is no host name of ours."""
+"""Called by Prometheus at the address of each replica, which is not an allowed host."""
 
 QUIET = PROBES | {METRICS}
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 DRAIN_S = 2.0
-"""A refused client that is still sending gets so much time to notice or to end; many read the
-answer only after their last byte.
+"""Seconds that a rejected client may continue to send. Many clients read the response only after
+their last byte.
 """
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -48,8 +48,8 @@ SECURITY_HEADERS = {
 }
 
 
-class Edge:
-    """ASGI middleware; the outermost one."""
+class GatewayMiddleware:
+    """The outermost ASGI middleware."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Edge:
             await self._http(_Exchange(scope, receive, send), headers)
 
     async def _admit(self, scope: Scope, headers: Headers) -> None:
-        """Raises what speaks against the request as such."""
+        """Raises if the host, origin, URL or caller is not acceptable."""
         if scope["path"] in PROBES:
             return
         host = headers.get("host", "")
@@ -108,10 +108,10 @@ class Edge:
                     ErrorReason.ERROR_REASON_NOT_FOUND,
                     f"There is no WebSocket at {scope['path'][:200]}.",
                 )
-        except SluiceError as refused:
-            logs.get().info("websocket.refused", code=refused.code, reason=refused.problem.message)
-            answer = problems.response(scope["path"], refused)
-            await WebSocket(scope, receive, send).send_denial_response(answer)
+        except SluiceError as failure:
+            logs.get().info("websocket.refused", code=failure.code, reason=failure.problem.message)
+            response = problems.response(scope["path"], failure)
+            await WebSocket(scope, receive, send).send_denial_response(response)
             return
         logs.get().info("websocket.opened", path=scope["path"])
         started = perf_counter()
@@ -126,10 +126,10 @@ class Edge:
         scope = exchange.scope
         started = perf_counter()
         try:
-            await self._answer(exchange, headers)
+            await self._respond(exchange, headers)
         finally:
             seconds = perf_counter() - started
-            # The pattern of the route, not the address: a label must not have endless values.
+            # The route's pattern, not the path: the values of a label must be bounded.
             route = getattr(scope.get("route"), "path", "other")
             method = (
                 scope["method"]
@@ -150,38 +150,36 @@ class Edge:
             log = logs.get().debug if scope["path"] in QUIET else logs.get().info
             log("http.request", **facts, received=exchange.received, sent=exchange.sent)
 
-    async def _answer(self, exchange: "_Exchange", headers: Headers) -> None:
+    async def _respond(self, exchange: "_Exchange", headers: Headers) -> None:
         scope = exchange.scope
         try:
             await self._admit(scope, headers)
             await self._app(scope, exchange.receive, exchange.send)
-        except SluiceError as refused:
-            scope["state"]["code"] = refused.code
-            await self._tell(exchange, refused)
+        except SluiceError as failure:
+            scope["state"]["code"] = failure.code
+            await self._send_error(exchange, failure)
         except asyncio.CancelledError:
-            # Only the end of the process cancels a request: its grace is over.
-            text = "The server is stopping and could not finish this request."
-            await self._tell(
+            # Only a shutdown whose grace period is over cancels requests.
+            await self._send_error(
                 exchange,
                 error(
                     ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
-                    text,
+                    "The server is stopping and could not finish this request.",
                     metadata={"service": "gateway"},
                 ),
             )
-        except BrokenAnswerError as broken:
-            scope["state"]["code"] = broken.failure.code
-            logs.get().warning(
-                "http.broken", code=broken.failure.code, reason=broken.failure.problem.message
-            )
+        except IncompleteResponseError as incomplete:
+            failure = incomplete.failure
+            scope["state"]["code"] = failure.code
+            logs.get().warning("http.broken", code=failure.code, reason=failure.problem.message)
         except Exception as failure:
             logs.get().error("http.failed", exc_info=failure, path=scope["path"][:200])
-            await self._tell(exchange, problems.internal())
+            await self._send_error(exchange, problems.internal())
 
     @staticmethod
-    async def _tell(exchange: "_Exchange", failure: SluiceError) -> None:
-        """Answers with the error; where an answer has begun, it stays incomplete and the server
-        breaks the connection off.
+    async def _send_error(exchange: "_Exchange", failure: SluiceError) -> None:
+        """Sends an error response. If a response has already started, it stays incomplete and the
+        server closes the connection.
         """
         if not exchange.status:
             await problems.response(exchange.scope["path"], failure)(
@@ -190,7 +188,7 @@ class Edge:
 
 
 class _Exchange:
-    """A request and its answer on their way through us."""
+    """A request and its response; counts their bytes and drains unread bodies."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -232,8 +230,8 @@ class _Exchange:
             headers["Connection"] = "close"
 
     async def _drain(self) -> None:
-        """Throws away for a while what still comes of a body that nobody wants: closing at once
-        would make the network throw away the answer.
+        """Discards the rest of the body for up to DRAIN_S: closing the connection immediately would
+        reset it, and the client would lose the response.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):

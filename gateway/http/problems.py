@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: everything that goes wrong leaves in one shape."""
+"""Converts errors to HTTP responses of one shape."""
 
 from typing import Any
 
@@ -16,29 +16,29 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 GRAPHQL_PATH = "/graphql"
 
 RETRY_AFTER_S = 2
-"""When to try again where the error does not say it better."""
+"""Retry-After of errors that do not specify one, in seconds."""
 
 MAX_REASON_BYTES = 123
 """RFC 6455: a control frame holds 125 bytes, 2 of them for the status."""
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "default": {"model": models.Problem, "description": "What is wrong and what to do."}
+    "default": {"model": models.Problem, "description": "The problem and how to fix it."}
 }
-"""For the documentation of every route."""
+"""`responses` of every route, for OpenAPI."""
 
 
 def status_of(failure: SluiceError) -> int:
-    """HTTP status of an error."""
+    """The HTTP status of an error."""
     return info_of(failure.reason).http or 500
 
 
 def extensions(failure: SluiceError) -> dict[str, Any]:
-    """The error as GraphQL's `extensions`: the problem and further facts."""
+    """The error as GraphQL `extensions`: the problem and its metadata."""
     return {**failure.metadata, **wire.problem(failure.problem).model_dump()}
 
 
 def graphql_errors(failure: SluiceError) -> dict[str, Any]:
-    """The error of a request that was not executed, as a GraphQL answer."""
+    """The error of a request that was not executed, as a GraphQL response."""
     return {"errors": [{"message": failure.problem.message, "extensions": extensions(failure)}]}
 
 
@@ -48,17 +48,17 @@ def response(
     headers: dict[str, str] | None = None,
     status: int | None = None,
 ) -> Response:
-    """The answer to a request on `path`."""
+    """The error response to a request on `path`."""
     status = status or status_of(failure)
     content = (
         graphql_errors(failure)
         if path == GRAPHQL_PATH
         else wire.problem(failure.problem).model_dump()
     )
-    told = dict(headers or {})
+    headers = dict(headers or {})
     if status in (429, 503):
-        told["Retry-After"] = failure.metadata.get("retry_after_s", str(RETRY_AFTER_S))
-    return JSONResponse(content, status_code=status, headers=told)
+        headers["Retry-After"] = failure.metadata.get("retry_after_s", str(RETRY_AFTER_S))
+    return JSONResponse(content, status_code=status, headers=headers)
 
 
 def close_reason(code: "ErrorReason.ValueType", text: str) -> str:
@@ -67,13 +67,13 @@ def close_reason(code: "ErrorReason.ValueType", text: str) -> str:
 
 
 def internal() -> SluiceError:
-    """What a client is told of a fault of ours."""
-    text = f"Something failed on our side; the log has it under trace {trace.current()}."
+    """INTERNAL, with the trace id."""
+    text = f"Internal error. The server's log has details under trace {trace.current()}."
     return error(ErrorReason.ERROR_REASON_INTERNAL, text, metadata={"trace_id": trace.current()})
 
 
 def install(app: FastAPI) -> None:
-    """Makes every failure that a route raises an answer in our shape."""
+    """Register handlers that convert every exception of a route to an error response."""
 
     @app.exception_handler(SluiceError)
     async def _sluice(request: Request, failure: SluiceError) -> Response:
@@ -82,52 +82,47 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, failure: RequestValidationError) -> Response:
-        return response(request.url.path, _first_fault(failure))
+        return response(request.url.path, _first_violation(failure))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, failure: HTTPException) -> Response:
         headers = dict(failure.headers or {})
         match failure.status_code:
             case 404:
-                told = error(
-                    ErrorReason.ERROR_REASON_NOT_FOUND,
-                    f"There is nothing at {request.url.path[:200]}.",
-                )
+                reason = ErrorReason.ERROR_REASON_NOT_FOUND
+                text = f"Not found: {request.url.path[:200]}."
             case 405:
-                allowed = headers.get("allow") or headers.get("Allow", "")
-                text = f"{request.method} is not possible here; {allowed or 'another method'} is."
-                told = error(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, text)
+                reason = ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED
+                allowed = headers.get("allow") or headers.get("Allow") or "another method"
+                text = f"{request.method} is not allowed here. Allowed: {allowed}."
             case _:
-                told = error(ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure.detail))
-        return response(request.url.path, told, headers, failure.status_code)
+                reason = ErrorReason.ERROR_REASON_REQUEST_INVALID
+                text = str(failure.detail)
+        return response(request.url.path, error(reason, text), headers, failure.status_code)
 
     @app.exception_handler(Exception)
-    async def _fault(request: Request, failure: Exception) -> Response:
-        # Raised again after the answer, to be logged at the edge.
-        told = internal()
-        request.state.code = told.code
-        return response(request.url.path, told)
+    async def _unexpected(request: Request, failure: Exception) -> Response:
+        # Starlette raises it again after the response, so the middleware logs it.
+        shown = internal()
+        request.state.code = shown.code
+        return response(request.url.path, shown)
 
     @app.exception_handler(ClientDisconnect)
-    async def _gone(request: Request, failure: ClientDisconnect) -> Response:
-        told = error(
-            ErrorReason.ERROR_REASON_CLIENT_GONE, "The client went away before its last byte."
-        )
-        request.state.code = told.code
-        return response(request.url.path, told)
+    async def _disconnected(request: Request, failure: ClientDisconnect) -> Response:
+        text = "The client disconnected before its last byte."
+        shown = error(ErrorReason.ERROR_REASON_CLIENT_GONE, text)
+        request.state.code = shown.code
+        return response(request.url.path, shown)
 
 
-def _first_fault(failure: RequestValidationError) -> SluiceError:
-    fault = failure.errors()[0]
-    name = str(fault["loc"][-1]) if fault["loc"] else ""
-    text = f"{name or 'The request'}: {fault['msg']}."
+def _first_violation(failure: RequestValidationError) -> SluiceError:
+    violation = failure.errors()[0]
+    name = str(violation["loc"][-1]) if violation["loc"] else ""
+    text = f"{name or 'The request'}: {violation['msg']}."
+    value = violation.get("input")
     return error(
         ErrorReason.ERROR_REASON_REQUEST_INVALID,
         text,
         column=name,
-        value=_shown(fault.get("input")),
+        value=str(value) if isinstance(value, str | int | float) else "",
     )
-
-
-def _shown(value: object) -> str:
-    return str(value) if isinstance(value, str | int | float) else ""

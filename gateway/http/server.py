@@ -1,6 +1,4 @@
-"""The life of the HTTP server: bound before it starts, and ended without cutting off what can still
-finish.
-"""
+"""Binds, serves and drains the HTTP server."""
 
 import asyncio
 import contextlib
@@ -10,7 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.http.head import bounded
+from gateway.http.head import with_head_limits
 from gateway.http.websocket_server import CodedWebSocket
 from gateway.settings import Settings
 from services.common import logs
@@ -22,24 +20,24 @@ MAX_WEBSOCKET_MESSAGE_BYTES = 256 * 1024
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the process's business, see services.common.serving.server."""
+        """services.common.serving.server handles the signals."""
         yield
 
 
 async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settings) -> int:
-    """Starts a server that `stack` stops again: no new connection, a grace for running requests,
-    then they are cancelled.
+    """Start the server and register its shutdown on `stack`: it accepts no more connections, and
+    running requests are cancelled after the grace period.
 
-    Returns the port that it listens on.
+    Returns the port.
 
     Raises:
-        PortTakenError: the address cannot be had.
+        PortTakenError: cannot bind to the address.
     """
     grace_s = settings.shutdown_grace_s
     listening = _bind(settings.bind_addr)
     config = uvicorn.Config(
         app,
-        http=bounded(settings.max_head_bytes, settings.head_timeout_s),
+        http=with_head_limits(settings.max_head_bytes, settings.head_timeout_s),
         ws=CodedWebSocket,
         lifespan="off",
         access_log=False,
@@ -47,19 +45,19 @@ async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settin
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
-        # A compressor of its own for each of thousands of connections would cost far more memory
-        # than the few bytes are worth.
+        # One compressor per connection would cost far more memory than the few bytes are worth.
         ws_per_message_deflate=False,
         ws_max_size=MAX_WEBSOCKET_MESSAGE_BYTES,
     )
-    config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]  # declared as whole seconds, used as any
+    # Declared as an int, but uvicorn accepts any number of seconds.
+    config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]), name="http")
 
     async def stop() -> None:
         server.should_exit = True
         await running
-        # Those that the grace did not suffice for have been cancelled and now tell their clients.
+        # The remaining requests were cancelled and now send their error responses.
         if server.server_state.tasks:
             await asyncio.wait(server.server_state.tasks, timeout=grace_s)
 
@@ -72,8 +70,7 @@ async def start(stack: contextlib.AsyncExitStack, app: ASGIApp, settings: Settin
 def _bind(bind_addr: str) -> socket.socket:
     host, _, port = bind_addr.rpartition(":")
     try:
-        # Listens at once: whoever connects before the server has started waits instead of being
-        # refused.
+        # Listens immediately: connections wait until the server has started.
         return socket.create_server((host, int(port)), backlog=4096)
     except OSError as failure:
-        raise PortTakenError(f"BIND_ADDR={bind_addr} cannot be listened on: {failure}") from failure
+        raise PortTakenError(f"Cannot bind to BIND_ADDR={bind_addr}: {failure}") from failure

@@ -1,4 +1,4 @@
-"""Answers that are streamed, but begin only when it is known that they can."""
+"""Streamed responses that can still fail with a status before they start."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -12,26 +12,27 @@ from services.common.errors import SluiceError
 Item = TypeVar("Item")
 
 
-class BrokenAnswerError(Exception):
-    """What the answer is made of failed after the answer had begun: it must not look complete."""
+class IncompleteResponseError(Exception):
+    """The source failed after the response had started. The response must not look complete."""
 
     def __init__(self, failure: SluiceError) -> None:
         super().__init__(str(failure))
         self.failure = failure
 
 
-async def begun(
+async def prefetch(
     request: Request, source: AsyncIterator[Item], enough: Callable[[Sequence[Item]], bool]
 ) -> tuple[Sequence[Item], AsyncGenerator[Item, None]]:
-    """The first items, until `enough` says so or there are no more, and all of them: what fails
-    before is raised here, while the answer can still have a status. Closing the second closes the
-    source, and so does a client that leaves meanwhile.
+    """Read items until `enough` or the end; returns them, and an iterator over all items. A failure
+    is raised here, while the response can still have its status. Closing the iterator closes the
+    source.
 
     Raises:
-        ClientDisconnect: the client went away.
+        ClientDisconnect: the client disconnected.
+        SluiceError: whatever `source` raises.
     """
     reading = asyncio.create_task(_first(source, enough))
-    leaving = asyncio.create_task(_gone(request))
+    leaving = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
@@ -56,13 +57,13 @@ async def _first(
     return items
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _all(first: list[Item], source: AsyncIterator[Item]) -> AsyncGenerator[Item, None]:
-    # Closed here and not when it is forgotten: that is what cancels the call behind it.
+    # Closing the source, instead of leaving it to garbage collection, cancels its RPC.
     async with aclosing(source):  # type: ignore[type-var]
         for item in first:
             yield item
@@ -70,4 +71,4 @@ async def _all(first: list[Item], source: AsyncIterator[Item]) -> AsyncGenerator
             async for item in source:
                 yield item
         except SluiceError as failure:
-            raise BrokenAnswerError(failure) from failure
+            raise IncompleteResponseError(failure) from failure

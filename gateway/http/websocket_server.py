@@ -1,6 +1,5 @@
-"""uvicorn's WebSocket protocol, with a code of ours on whatever ends a connection below the
-application: handshakes and frames that are not valid, messages that are too long, a server that
-stops."""
+"""uvicorn's WebSocket protocol with error codes on every end of a connection below the application:
+invalid handshakes and frames, messages that are too long, a shutdown."""
 
 import logging
 from typing import Any
@@ -15,31 +14,34 @@ from gateway.http.problems import close_reason
 from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
-_REFUSALS = {
+_REJECTIONS = {
     414: ErrorReason.ERROR_REASON_HEADERS_TOO_LARGE,
     431: ErrorReason.ERROR_REASON_HEADERS_TOO_LARGE,
     500: ErrorReason.ERROR_REASON_INTERNAL,
 }
-"""Status of a refused handshake; REQUEST_INVALID for any other."""
+"""Reasons by the HTTP status of a rejected handshake; REQUEST_INVALID for any other."""
 
 _CLOSINGS = {
-    CloseCode.PROTOCOL_ERROR: (ErrorReason.ERROR_REASON_REQUEST_INVALID, "A frame is not valid."),
+    CloseCode.PROTOCOL_ERROR: (ErrorReason.ERROR_REASON_REQUEST_INVALID, "Invalid frame."),
     CloseCode.INVALID_DATA: (
         ErrorReason.ERROR_REASON_REQUEST_INVALID,
         "A message is not UTF-8 text.",
     ),
     CloseCode.MESSAGE_TOO_BIG: (ErrorReason.ERROR_REASON_REQUEST_INVALID, "A message is too long."),
-    CloseCode.INTERNAL_ERROR: (ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side."),
-    CloseCode.SERVICE_RESTART: (ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The server stops."),
+    CloseCode.INTERNAL_ERROR: (ErrorReason.ERROR_REASON_INTERNAL, "Internal error."),
+    CloseCode.SERVICE_RESTART: (
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The server is stopping.",
+    ),
 }
-"""Codes that the server, not the application, closes a connection with."""
+"""Close codes that the server itself, not the application, sends."""
 
 
 class _Connection(ServerProtocol):
     def reject(self, status: Any, text: str) -> Response:
-        named = _REFUSALS.get(int(status), ErrorReason.ERROR_REASON_REQUEST_INVALID)
-        refused = error(named, text.strip() or "The WebSocket cannot be opened.")
-        response = super().reject(status, wire.problem(refused.problem).model_dump_json())
+        reason = _REJECTIONS.get(int(status), ErrorReason.ERROR_REASON_REQUEST_INVALID)
+        failure = error(reason, text.strip() or "The WebSocket handshake failed.")
+        response = super().reject(status, wire.problem(failure.problem).model_dump_json())
         del response.headers["Content-Type"]
         response.headers["Content-Type"] = "application/json"
         return response
@@ -54,12 +56,12 @@ class _Connection(ServerProtocol):
 def _reason(code: CloseCode | int | None, reason: str) -> str:
     if code not in _CLOSINGS:
         return reason
-    named, text = _CLOSINGS[CloseCode(code)]
-    return close_reason(named, f"{text} {reason}".strip())
+    error_reason, text = _CLOSINGS[CloseCode(code)]
+    return close_reason(error_reason, f"{text} {reason}".strip())
 
 
 class CodedWebSocket(WebSocketsSansIOProtocol):
-    """See the module's text."""
+    """The protocol with error codes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,6 +72,6 @@ class CodedWebSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # uvicorn writes no answer to a head that websockets refuses, and would wait for ever.
+            # uvicorn does not respond to a head that websockets rejects, and would wait forever.
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.documents import imports, models
 from gateway.http import problems
-from gateway.http.body import JsonBodies, documented
+from gateway.http.body import JsonBodies, openapi_body
 from gateway.http.clients import client_of
 from gateway.intake.destination import request_id
 from gateway.ports import Services
@@ -37,7 +37,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         "/api/ingest/import",
         status_code=202,
         response_model=models.Accepted,
-        openapi_extra=documented(Import.model_json_schema()),
+        openapi_extra=openapi_body(Import.model_json_schema()),
     )
     async def import_object(
         request: Request,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from gateway.documents import loads as load_documents
 from gateway.documents import models, ready_queries, wire
 from gateway.http import problems
-from gateway.http.body import JsonBodies, documented
+from gateway.http.body import JsonBodies, openapi_body
 from gateway.ports import Services
 
 TaskId = Annotated[str, Path(description="UUID of the task.", max_length=255)]
@@ -37,7 +37,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         "/{task_id}/apply",
         status_code=202,
         response_model=models.Task,
-        openapi_extra=documented(models.PlanToApply.model_json_schema()),
+        openapi_extra=openapi_body(models.PlanToApply.model_json_schema()),
     )
     async def apply(task_id: TaskId, request: Request) -> models.Task:
         """Begins the load of a PLANNED task, if its plan still holds; else PLAN_STALE, and GET

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from gateway.documents import options, wire
 from gateway.http import problems
-from gateway.http.body import JsonBodies, documented
+from gateway.http.body import JsonBodies, openapi_body
 from gateway.ports import Services
 from sluice.status.v1.status_pb2 import DatasourceSettings
 
@@ -41,7 +41,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     @routes.put(
         "/settings",
         responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}},
-        openapi_extra=documented({"type": "object"}),
+        openapi_extra=openapi_body({"type": "object"}),
     )
     async def set_settings(name: Name, request: Request) -> dict[str, Any]:
         """Replaces them, for files that are validated from now on: `policy` with its rules and its

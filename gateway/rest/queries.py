@@ -8,8 +8,8 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.documents import models
 from gateway.http import problems
-from gateway.http.body import JsonBodies, documented
-from gateway.http.streams import begun
+from gateway.http.body import JsonBodies, openapi_body
+from gateway.http.streams import prefetch
 from gateway.ports import Services
 from gateway.rest.query_rows import Writer, as_csv, as_json, broken, ndjson, truncated
 from sluice.druid.v1.druid_pb2 import QueryResponse
@@ -25,7 +25,7 @@ FIRST_BYTES = 1024 * 1024
 """Rows that are held back before a CSV or NDJSON answer begins: a shorter one can still end as an
 error, and can say in its head whether it is cut."""
 
-_BODY = documented(models.Question.model_json_schema())
+_BODY = openapi_body(models.Question.model_json_schema())
 
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
@@ -51,11 +51,11 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
             limit = question.limit or DEFAULT_LIMIT
             found = ask(question.sql, limit, question.parameters)
             # Header and first rows: most of what can fail has failed by then, and has its status.
-            _, steps = await begun(request, found, lambda first: len(first) == 2)
+            _, steps = await prefetch(request, found, lambda first: len(first) == 2)
             return StreamingResponse(answer(steps), media_type="application/json")
         media_type, writer = accepted
         found = ask(question.sql, question.limit, question.parameters)
-        first, steps = await begun(request, found, _is_held)
+        first, steps = await prefetch(request, found, _is_held)
         headers, cut = {}, _cut(first)
         if cut and question.limit is None:
             async for _ in steps:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.documents import wire
 from gateway.documents.column_names import unique
-from gateway.http.streams import BrokenAnswerError
+from gateway.http.streams import IncompleteResponseError
 from services.common.errors import SluiceError, error
 from services.common.formulas import without_formula
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -22,7 +22,7 @@ Writer = Callable[[AsyncGenerator[QueryResponse, None], bool], AsyncGenerator[by
 """Steps of an answer, and whether its head says that it is cut, as bytes.
 
 Raises:
-    BrokenAnswerError: the answer failed, or was cut and its head does not say so.
+    IncompleteResponseError: the answer failed, or was cut and its head does not say so.
 """
 
 
@@ -47,7 +47,7 @@ async def ndjson(
                         _check_whole(step.summary, cut_is_told)
                         return
         raise broken()
-    except BrokenAnswerError as failed:
+    except IncompleteResponseError as failed:
         yield as_json({"error": wire.problem(failed.failure.problem).model_dump()}) + b"\n"
         raise
 
@@ -79,10 +79,10 @@ def truncated(rows: int) -> SluiceError:
     )
 
 
-def broken() -> BrokenAnswerError:
+def broken() -> IncompleteResponseError:
     """The service left without a word."""
     message = "The Druid gateway ended the answer before its summary."
-    return BrokenAnswerError(error(ErrorReason.ERROR_REASON_INTERNAL, message))
+    return IncompleteResponseError(error(ErrorReason.ERROR_REASON_INTERNAL, message))
 
 
 def as_json(value: object) -> bytes:
@@ -92,7 +92,7 @@ def as_json(value: object) -> bytes:
 
 def _check_whole(summary: QuerySummary, cut_is_told: bool) -> None:
     if summary.truncated and not cut_is_told:
-        raise BrokenAnswerError(truncated(summary.row_count))
+        raise IncompleteResponseError(truncated(summary.row_count))
 
 
 def _csv(rows: list[list[Any]]) -> bytes:

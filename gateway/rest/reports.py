@@ -11,8 +11,8 @@ from starlette.responses import Response, StreamingResponse
 from gateway.documents import models, wire
 from gateway.documents.reports import report_attempt, retry_request
 from gateway.http import problems
-from gateway.http.body import JsonBodies, documented
-from gateway.http.streams import begun
+from gateway.http.body import JsonBodies, openapi_body
+from gateway.http.streams import prefetch
 from gateway.ports import Services
 from gateway.rest.tasks import TaskId
 from sluice.validation.v1.validation_pb2 import RejectsFormat
@@ -75,7 +75,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         task = await services.tasks.get(task_id)
         attempt = report_attempt(task)
         found = services.reports.rejects(task_id, attempt, wanted)
-        _, pieces = await begun(request, found, lambda first: len(first) == 1)
+        _, pieces = await prefetch(request, found, lambda first: len(first) == 1)
         headers = {
             "Content-Disposition": f'attachment; filename="rejects-{task.task_id[:8]}.{format}"'
         }
@@ -85,7 +85,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         "/revalidate",
         response_model=models.Retried,
         status_code=202,
-        openapi_extra=documented(Revalidation.model_json_schema()),
+        openapi_extra=openapi_body(Revalidation.model_json_schema()),
     )
     async def revalidate(
         request: Request,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from gateway.documents import models, wire
 from gateway.http import problems
-from gateway.http.body import JsonBodies, documented
+from gateway.http.body import JsonBodies, openapi_body
 from gateway.ports import Services
 from services.common import task_states
 from sluice.status.v1 import status_pb2
@@ -74,7 +74,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     @routes.put(
         "",
         response_model=WebhookWithSecret,
-        openapi_extra=documented(NewWebhook.model_json_schema()),
+        openapi_extra=openapi_body(NewWebhook.model_json_schema()),
     )
     async def put(name: Name, request: Request) -> WebhookWithSecret:
         """Has the end of every task of the datasource told to a URL, in place of the one before. At
