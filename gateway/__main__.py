@@ -1,4 +1,4 @@
-"""`python -m gateway`: the HTTP and GraphQL edge."""
+"""`python -m gateway`: runs the gateway."""
 
 from contextlib import AsyncExitStack
 
@@ -10,7 +10,7 @@ from services.common.settings import load
 
 
 def main() -> None:
-    """Runs until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT."""
     settings = load(Settings)
     allocator.keep_freed_buffers()
 

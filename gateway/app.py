@@ -1,4 +1,4 @@
-"""The composition root: which parts there are and how they meet."""
+"""The composition root: wires the HTTP application to the four services."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -48,15 +48,17 @@ from services.common.serving.interceptors import OpenAuthenticator
 
 DESCRIPTION = """Drop a spreadsheet, query it in Apache Druid: every row accounted for.
 
-GraphQL is at `/graphql`: queries and uploads by POST, subscriptions by WebSocket (graphql-transport-ws).
+GraphQL is at `/graphql`: queries and uploads by POST, subscriptions by WebSocket
+(graphql-transport-ws).
 
-Uploads that go on after a break are taken at `/api/ingest/uploads` by the [tus protocol](https://tus.io/protocols/resumable-upload) 1.0:
-metadata `filename` and `datasource_name`, then `mode`, `allow_duplicate` and `request_id` where wanted.
-A file is one upload: the extension concatenation (parallel uploads) is not supported."""
+Resumable uploads are at `/api/ingest/uploads`, by the
+[tus protocol](https://tus.io/protocols/resumable-upload) 1.0. Upload-Metadata requires `filename`
+and `datasource_name`; `mode`, `allow_duplicate` and `request_id` are optional. Parallel uploads
+(the extension concatenation) are not supported."""
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
-    """Starts the gateway on `stack`. Returns the port that it listens on."""
+    """Start the gateway on `stack`. Returns its port."""
     addresses = {
         "upload": settings.upload_addr,
         "validation": settings.validation_addr,
@@ -69,9 +71,9 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     tasks = StatusRpc(channels["status"])
     services = Services(
         tasks=tasks,
-        uploads=UploadRpc(channels["upload"], settings.upload_deadline_s, tasks.loader.answered),
+        uploads=UploadRpc(channels["upload"], settings.upload_deadline_s, tasks.loader.wait_idle),
         reports=ValidationRpc(channels["validation"]),
-        judging=QualityRpc(channels["status"]),
+        quality=QualityRpc(channels["status"]),
         queries=DruidRpc(
             channels["druid_gateway"], settings.query_deadline_s, settings.query_stream_deadline_s
         ),
@@ -79,9 +81,11 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     )
     metrics = Metrics()
     watches, all_watch = Watches(services.tasks, metrics.watches), AllWatch(services.tasks)
-    app = http_app(services, watches, all_watch, settings, metrics, lambda: readiness.ask(channels))
+    app = http_app(
+        services, watches, all_watch, settings, metrics, lambda: readiness.check(channels)
+    )
     port = await http_server.start(stack, app, settings)
-    # Ends the streams that would never end by themselves, before the server waits for its requests.
+    # Ends the event streams, which would not end otherwise, before the server drains its requests.
     stack.push_async_callback(watches.close)
     stack.push_async_callback(all_watch.close)
     return port
@@ -93,9 +97,9 @@ def http_app(
     all_watch: AllWatch,
     settings: Settings,
     metrics: Metrics,
-    ask_readiness: Callable[[], Awaitable[models.Readiness]],
+    check_readiness: Callable[[], Awaitable[models.Readiness]],
 ) -> ASGIApp:
-    """The whole of what is served over HTTP."""
+    """The HTTP application: REST, GraphQL, the page, and the middleware around them."""
     limits = Limits(
         file_bytes=settings.max_file_size_bytes,
         field_bytes=settings.max_form_field_bytes,
@@ -123,7 +127,7 @@ def http_app(
     app.include_router(loads_http.router(services, bodies))
     app.include_router(webhooks_http.router(services, bodies))
     app.include_router(query_http.router(services, bodies))
-    app.include_router(operations_http.router(ask_readiness, metrics))
+    app.include_router(operations_http.router(check_readiness, metrics))
     graphql_http.install(
         app, services, watches, all_watch, limits, bodies, metrics, settings.head_timeout_s
     )

@@ -1,11 +1,11 @@
-"""What Prometheus reads at /metrics."""
+"""Prometheus metrics of the gateway."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """The gateway's figures, in a registry of their own."""
+    """The metrics, in a separate registry."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -13,13 +13,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "sluice_http_requests",
-            "HTTP requests that have ended.",
+            "Completed HTTP requests.",
             ["method", "route", "status"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "sluice_http_request_seconds",
-            "Seconds from the first byte of a request to the last of its answer.",
+            "Seconds from the first byte of a request to the last byte of its response.",
             ["method", "route"],
             buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800),
             registry=self.registry,
@@ -29,16 +29,16 @@ class Metrics:
         )
         self.refused = Counter(
             "sluice_uploads_refused",
-            "Uploads that were not accepted.",
+            "Rejected uploads.",
             ["code"],
             registry=self.registry,
         )
         self.watches = Gauge(
             "sluice_open_watches",
-            "Tasks that are being watched for somebody.",
+            "Tasks with at least one open watch.",
             registry=self.registry,
         )
 
     def text(self) -> bytes:
-        """All figures in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,5 +1,5 @@
-"""What the gateway needs of the four services. Every method raises SluiceError, and nothing of gRPC
-shows through.
+"""What the gateway requires from the four services, independent of gRPC. Every method raises
+SluiceError.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -43,22 +43,22 @@ from sluice.upload.v1.upload_pb2 import (
 from sluice.validation.v1.validation_pb2 import RejectsFormat, Report
 
 Parameter = str | int | float | bool | None
-"""A value of a statement."""
+"""The value of a parameter of a SQL statement."""
 
 
 class Tasks(Protocol):
-    """Reading, watching and cancelling tasks."""
+    """Reads, watches and changes tasks."""
 
     async def get(self, task_id: str) -> Task: ...
 
-    async def list(self, wanted: ListTasksRequest) -> ListTasksResponse:
-        """A page, newest first."""
+    async def list(self, request: ListTasksRequest) -> ListTasksResponse:
+        """One page of tasks, newest first."""
         ...
 
     async def cancel(self, task_id: str) -> Task: ...
 
     async def retry(self, request: RetryTaskRequest) -> Task:
-        """The new task that loads the stored file again."""
+        """Create a task that loads the stored file again; returns it."""
         ...
 
     async def delete_files(self, task_id: str) -> Task: ...
@@ -68,13 +68,13 @@ class Tasks(Protocol):
     async def statistics(self, hours: int) -> GetStatisticsResponse: ...
 
     async def revert(self, task_id: str) -> Task:
-        """Begins to undo a load."""
+        """Start to revert a load."""
         ...
 
     async def plan(self, task_id: str) -> GetPlanResponse: ...
 
     async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
-        """Begins a load that waits for it."""
+        """Start the load of a PLANNED task."""
         ...
 
     async def receipt(self, task_id: str) -> GetReceiptResponse: ...
@@ -82,8 +82,8 @@ class Tasks(Protocol):
     def watch_all(
         self, request: WatchTasksRequest, timeout_s: float
     ) -> AsyncIterator[WatchTasksResponse]:
-        """Events of all tasks that match, as they happen. Raises DEADLINE_EXCEEDED after
-        `timeout_s`: ask again from the next position.
+        """Events of all matching tasks, as they happen. Raises DEADLINE_EXCEEDED after
+        `timeout_s`; call again from the next position.
         """
         ...
 
@@ -91,19 +91,19 @@ class Tasks(Protocol):
         self, task_id: str, from_sequence: int, timeout_s: float
     ) -> AsyncIterator[WatchTaskResponse]:
         """Events from a sequence number on; ends after the terminal one. Raises DEADLINE_EXCEEDED
-        after `timeout_s`: ask again.
+        after `timeout_s`; call again from the next sequence number.
         """
         ...
 
 
 class Uploads(Protocol):
-    """Taking a file in."""
+    """Receives and imports files."""
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse: ...
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
-        """Sends the messages, each after the one before was taken; returns once the task is
-        UPLOADED, or a pause is stored. Cancelling it breaks the stream.
+        """Send the messages with back-pressure; returns once the task is UPLOADED or a pause is
+        stored. Cancelling it breaks the stream.
         """
         ...
 
@@ -112,28 +112,28 @@ class Uploads(Protocol):
     async def abort(self, upload_id: str) -> Upload: ...
 
     async def import_object(self, request: ImportObjectRequest) -> Upload:
-        """Takes a file from where it lies."""
+        """Copy a file from a bucket."""
         ...
 
     async def limits(self) -> GetLimitsResponse:
-        """What is taken."""
+        """Limits and allowed names of files and datasources."""
         ...
 
 
 class Reports(Protocol):
-    """What validation found."""
+    """Reads validation reports and rejects."""
 
     async def report(self, task_id: str, attempt: int) -> Report: ...
 
     def rejects(
         self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
     ) -> AsyncIterator[bytes]:
-        """The refused rows as pieces of a file."""
+        """The rejects file, in pieces."""
         ...
 
 
-class Judging(Protocol):
-    """How the files of a datasource are judged, and what was found in them."""
+class Quality(Protocol):
+    """Settings of a datasource, and the quality of its files."""
 
     async def settings(self, datasource: str) -> DatasourceSettings: ...
 
@@ -145,13 +145,13 @@ class Judging(Protocol):
 
 
 class Queries(Protocol):
-    """Asking Druid."""
+    """Queries Druid."""
 
     def query(
         self, sql: str, limit: int | None, parameters: Sequence[Parameter] = ()
     ) -> AsyncIterator[QueryResponse]:
-        """Header, rows, rows, ..., summary; without a limit all rows, up to the server's largest
-        number. Closing the iterator cancels the query."""
+        """Header, rows, rows, ..., summary. Without a limit, all rows up to the server's maximum.
+        Closing the iterator cancels the query."""
         ...
 
     async def datasources(self) -> ListDatasourcesResponse: ...
@@ -161,12 +161,12 @@ class Queries(Protocol):
     async def preview(self, name: str, limit: int) -> PreviewRowsResponse: ...
 
     async def proposals(self, datasource: str) -> ProposeQueriesResponse:
-        """Queries to begin with."""
+        """Starter queries."""
         ...
 
 
 class Webhooks(Protocol):
-    """Who is told of the end of a datasource's tasks."""
+    """Webhooks of datasources and their deliveries."""
 
     async def put(self, request: SetWebhookRequest) -> SetWebhookResponse: ...
 
@@ -175,17 +175,17 @@ class Webhooks(Protocol):
     async def delete(self, datasource: str) -> None: ...
 
     async def deliveries(self, datasource: str, limit: int) -> list[WebhookDelivery]:
-        """The newest first."""
+        """Deliveries, newest first."""
         ...
 
 
 @dataclass(frozen=True)
 class Services:
-    """The four services."""
+    """The ports to the four services."""
 
     tasks: Tasks
     uploads: Uploads
     reports: Reports
-    judging: Judging
+    quality: Quality
     queries: Queries
     webhooks: Webhooks

@@ -6,7 +6,7 @@ from services.common.settings import Address, Names, Networks, ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """What the gateway reads from its environment."""
+    """Environment variables of the gateway."""
 
     bind_addr: Address = Field(
         "127.0.0.1:8000", description="Address that the gateway listens on, host:port."
@@ -17,59 +17,60 @@ class Settings(ServiceSettings):
     status_addr: Address = Field(description="Address of the status service, host:port.")
     allowed_hosts: Names = Field(
         ("localhost", "127.0.0.1", "[::1]"),
-        description="Host names that requests may be sent to, on any port, separated by commas. The host of BIND_ADDR always may.",
+        description="Allowed Host headers, on any port, separated by commas. "
+        "The host of BIND_ADDR is always allowed.",
     )
     allowed_origins: Names = Field(
         (),
-        description="Pages of other origins that may call us from a browser, such as http://localhost:3000, separated by commas.",
+        description="Other origins whose pages may call the gateway from a browser, such as "
+        "http://localhost:3000, separated by commas.",
     )
     trusted_proxies: Networks = Field(
         (),
         description="Networks (CIDR) of the proxies in front of the gateway, separated by commas. "
-        "Only from them is the client's address taken from X-Forwarded-For or Forwarded; limits are "
-        "by client. Unset: from none.",
+        "Only their X-Forwarded-For and Forwarded headers set the client's address, which the "
+        "limits per client use. Unset: none.",
     )
     max_file_size_bytes: int = Field(
-        500 * 1024 * 1024, gt=0, description="Largest file that is taken, in bytes."
+        500 * 1024 * 1024, gt=0, description="Maximum size of a file, in bytes."
     )
     max_form_field_bytes: int = Field(
-        64 * 1024, gt=0, description="Largest form field other than the file, in bytes."
+        64 * 1024, gt=0, description="Maximum size of a form field other than the file, in bytes."
     )
     max_head_bytes: int = Field(
         64 * 1024,
         ge=8 * 1024,
-        description="Longest head (request line and headers) of a request, in bytes, give or take one read.",
+        description="Maximum size of a request's head (request line and headers), in bytes, "
+        "give or take one read.",
     )
     head_timeout_s: float = Field(
         30.0,
         gt=0,
-        description="Seconds in which a new connection has to send the head of its request.",
+        description="Maximum seconds to receive the head of a request.",
     )
     max_part_header_bytes: int = Field(
-        8 * 1024, gt=0, description="Longest header line of a part of a multipart form, in bytes."
+        8 * 1024,
+        gt=0,
+        description="Maximum length of a header line of a part of a multipart form, in bytes.",
     )
     max_json_body_bytes: int = Field(
-        1024 * 1024, gt=0, description="Largest JSON body of a request, in bytes."
+        1024 * 1024, gt=0, description="Maximum size of a JSON body, in bytes."
     )
     json_body_timeout_s: float = Field(
-        30.0, gt=0, description="Seconds in which the whole JSON body of a request has to come."
+        30.0, gt=0, description="Maximum seconds to receive a JSON body."
     )
     upload_idle_s: float = Field(
-        60.0, gt=0, description="Seconds without a byte after which an upload is given up."
+        60.0, gt=0, description="Maximum seconds between two bytes of an upload."
     )
-    upload_deadline_s: float = Field(
-        3600.0, gt=0, description="Seconds that one upload may take in all."
-    )
-    query_deadline_s: float = Field(
-        60.0, gt=0, description="Seconds that one query may take in all."
-    )
+    upload_deadline_s: float = Field(3600.0, gt=0, description="Maximum seconds of one upload.")
+    query_deadline_s: float = Field(60.0, gt=0, description="Maximum seconds of one query.")
     query_stream_deadline_s: float = Field(
         330.0,
         gt=0,
-        description="Seconds that a CSV or NDJSON answer of all rows may take in all.",
+        description="Maximum seconds of a query that streams all rows as CSV or NDJSON.",
     )
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Every host name that is answered to."""
+        """Every allowed host."""
         return (*self.allowed_hosts, self.bind_addr.rpartition(":")[0])

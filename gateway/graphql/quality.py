@@ -19,7 +19,7 @@ class QualityQuery:
     ) -> list[Document]:
         with translating_errors():
             most = in_range("limit", limit if isinstance(limit, int) else 20, 1, 100)
-            found = await info.context.services.judging.quality(name, most)
+            found = await info.context.services.quality.quality(name, most)
             return [wire.message(each) for each in found.tasks]
 
     @strawberry.field(
@@ -28,7 +28,7 @@ class QualityQuery:
     )  # type: ignore[untyped-decorator]
     async def settings(self, info: ContextInfo, name: str) -> Document:
         with translating_errors():
-            return wire.message(await info.context.services.judging.settings(name))
+            return wire.message(await info.context.services.quality.settings(name))
 
     datasource_quality = as_json(quality)
     datasource_settings = as_json(settings)
@@ -45,6 +45,6 @@ class QualityMutation:
     ) -> Document:
         with translating_errors():
             wanted = options.message(DatasourceSettings, settings, "settings")
-            return wire.message(await info.context.services.judging.set_settings(name, wanted))
+            return wire.message(await info.context.services.quality.set_settings(name, wanted))
 
     update_datasource_settings = as_json(set_datasource_settings)

@@ -169,9 +169,9 @@ class GatewayMiddleware:
                 ),
             )
         except IncompleteResponseError as incomplete:
-            failure = incomplete.failure
-            scope["state"]["code"] = failure.code
-            logs.get().warning("http.broken", code=failure.code, reason=failure.problem.message)
+            cause = incomplete.failure
+            scope["state"]["code"] = cause.code
+            logs.get().warning("http.broken", code=cause.code, reason=cause.problem.message)
         except Exception as failure:
             logs.get().error("http.failed", exc_info=failure, path=scope["path"][:200])
             await self._send_error(exchange, problems.internal())

@@ -1,6 +1,4 @@
-"""A multipart/form-data body, read while it arrives: fields first, then one file. Nothing is
-spooled.
-"""
+"""A streaming parser of multipart/form-data: fields first, then one file. It spools nothing."""
 
 import asyncio
 import re
@@ -20,15 +18,17 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.IGNORECASE)
 
 MAX_PARTS = 32
-"""Parts of a form. A well-made one has at most five."""
+"""Maximum parts of a form. A valid one has at most seven."""
 
 MAX_PREAMBLE_BYTES = 64 * 1024
-"""Bytes before the first boundary; a body without any is given up after so many."""
+"""Maximum bytes before the first boundary."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a form is taken."""
+    """Limits of a form: bytes of the file, of another field and of a part's header line, and
+    seconds without a byte.
+    """
 
     file_bytes: int
     field_bytes: int
@@ -37,12 +37,12 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """Largest body that can still hold a file within its limit."""
+        """The longest body that can contain a file within its limit."""
         return self.file_bytes + MAX_PARTS * (self.field_bytes + self.part_header_bytes)
 
 
 class Body:
-    """The bytes of a request as the client sends them."""
+    """The body of a request, read as it arrives."""
 
     def __init__(self, receive: Receive, limits: Limits) -> None:
         self._receive = receive
@@ -51,10 +51,10 @@ class Body:
         self.received = 0
 
     async def read(self) -> bytes:
-        """The next bytes; none at the end.
+        """The next bytes; empty at the end.
 
         Raises:
-            ClientDisconnect: the client went away.
+            ClientDisconnect: the client disconnected.
             SluiceError: UPLOAD_STALLED, FILE_TOO_LARGE.
         """
         while not self._ended:
@@ -62,7 +62,7 @@ class Body:
                 async with asyncio.timeout(self._limits.idle_s):
                     message = await self._receive()
             except TimeoutError:
-                text = f"No byte came for {self._limits.idle_s:g} seconds."
+                text = f"No bytes arrived for {self._limits.idle_s:g} seconds."
                 raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text) from None
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
@@ -83,12 +83,12 @@ class _End:
 END: Final = _End()
 
 Event: TypeAlias = MultipartSegment | bytes | _End | None
-"""Headers of a part, some of its bytes, its end, the end of the form."""
+"""Headers of a part, some of its bytes, the end of the part (None), or the end of the form."""
 
 
 @dataclass
 class Form:
-    """The parts of a body, one after the other."""
+    """The parts of a form, in order."""
 
     body: Body
     content_type: str
@@ -102,8 +102,9 @@ class Form:
     def __post_init__(self) -> None:
         kind, options = parse_options_header(self.content_type)
         if kind != "multipart/form-data" or not options.get("boundary"):
+            given = self.content_type[:100] or "missing"
             raise _malformed(
-                f"The Content-Type is {self.content_type[:100] or 'missing'}, not multipart/form-data with a boundary."
+                f"The Content-Type is {given}, not multipart/form-data with a boundary."
             )
         try:
             self._parser = PushMultipartParser(
@@ -112,13 +113,13 @@ class Form:
                 max_segment_count=MAX_PARTS,
             )
         except MultipartError as failure:
-            raise _malformed(f"The boundary of the form cannot be used: {failure}.") from None
+            raise _malformed(f"The boundary of the form is invalid: {failure}.") from None
 
     async def next(self) -> Event:
-        """What comes next.
+        """The next event.
 
         Raises:
-            ClientDisconnect: the client went away.
+            ClientDisconnect: the client disconnected.
             SluiceError: MULTIPART_MALFORMED, UPLOAD_STALLED, FILE_TOO_LARGE.
         """
         while not self._parser.closed:
@@ -127,11 +128,11 @@ class Form:
             except StopIteration:
                 if not self._began and self.body.received > MAX_PREAMBLE_BYTES:
                     raise _malformed(
-                        "The body does not begin with the boundary that its Content-Type names."
+                        "The body does not start with the boundary from the Content-Type."
                     ) from None
                 self._events = self._parser.parse(await self.body.read())
             except MultipartError as failure:
-                raise _malformed(f"The form cannot be read: {failure}.") from None
+                raise _malformed(f"The form is malformed: {failure}.") from None
             else:
                 self._began = True
                 if isinstance(event, MultipartSegment) and event.filename is None:
@@ -141,7 +142,7 @@ class Form:
 
     @asynccontextmanager
     async def before_file(self) -> AsyncIterator[None]:
-        """Around all that comes before the file: it has to come within `idle_s`, however it drips.
+        """Limits the time of everything before the file to `idle_s`, even if bytes keep arriving.
 
         Raises:
             SluiceError: UPLOAD_STALLED.
@@ -150,14 +151,14 @@ class Form:
             async with asyncio.timeout(self.limits.idle_s):
                 yield
         except TimeoutError:
-            text = f"The fields before the file did not end within {self.limits.idle_s:g} seconds."
+            text = f"The fields before the file took longer than {self.limits.idle_s:g} seconds."
             raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text) from None
 
     async def field(self, part: MultipartSegment) -> str:
-        """The text of a part whose headers were read just now.
+        """Read the text of the part whose headers came last.
 
         Raises:
-            SluiceError: REQUEST_INVALID when it is too long or not UTF-8; see next.
+            SluiceError: REQUEST_INVALID if it is too long or not UTF-8; see next.
         """
         value = bytearray()
         while isinstance(piece := await self.next(), bytes):
@@ -174,17 +175,16 @@ class Form:
 
 @dataclass
 class IncomingFile:
-    """A file that is on its way: its name is known, its bytes are read once, as they arrive."""
+    """A file that is being received: its name is known, its bytes can be read once."""
 
     form: Form
     filename: str
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Its bytes. Ends only when the whole form has ended and nothing was wrong with what came
-        after the file.
+        """The bytes of the file. Ends only after the rest of the form was received and checked.
 
         Raises:
-            ClientDisconnect: the client went away.
+            ClientDisconnect: the client disconnected.
             SluiceError: FILE_EMPTY, FILE_TOO_LARGE, SECOND_FILE, FIELD_ORDER; see Form.next.
         """
         size = 0
@@ -194,12 +194,15 @@ class IncomingFile:
                 raise too_large(self.form.limits.file_bytes)
             yield piece
         if size == 0:
-            raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, f"{self.filename} has no byte.")
+            raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, f"{self.filename} is empty.")
         while not isinstance(later := await self.form.next(), _End):
             if not isinstance(later, MultipartSegment):
                 continue
             if later.filename is not None:
-                text = f"A second file, {later.filename or 'without a name'}, came in the same request; nothing was kept."
+                text = (
+                    f"The request contains a second file, {later.filename or '(no name)'}; "
+                    "nothing was kept."
+                )
                 raise error(ErrorReason.ERROR_REASON_SECOND_FILE, text, column=later.name)
             text = f"The field {later.name} came after the file; nothing was kept."
             raise error(
@@ -211,8 +214,8 @@ class IncomingFile:
 
 
 def _extended_filename(disposition: str) -> str | None:
-    """The name in `filename*=utf-8''...`, which some clients send instead of `filename` and the
-    parser leaves out.
+    """The name in `filename*=utf-8''...`, which some clients send instead of `filename` and which
+    the parser ignores.
     """
     found = _EXTENDED.search(disposition)
     return unquote(found[2], encoding=found[1]) if found else None
@@ -226,8 +229,8 @@ def refuse_announced(request: Request, limits: Limits) -> None:
 
 
 def too_large(limit_bytes: int) -> SluiceError:
-    """FILE_TOO_LARGE, naming the limit."""
-    text = f"The file is larger than the {_readable(limit_bytes)} that this server takes."
+    """FILE_TOO_LARGE with the limit."""
+    text = f"The file is larger than the limit of {_readable(limit_bytes)}."
     return error(
         ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, metadata={"limit_bytes": str(limit_bytes)}
     )

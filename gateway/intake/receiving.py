@@ -1,4 +1,4 @@
-"""From the client's connection into the upload service, without keeping more than a few chunks."""
+"""Streams a file from the client's connection to the upload service, a few chunks at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -26,37 +26,37 @@ from sluice.upload.v1.upload_pb2 import (
 from sluice.validation.v1.validation_pb2 import ReadOptions
 
 CHUNK_BYTES = 512 * 1024
-"""A message is sent as soon as it holds so much; gRPC is fastest from here to 1 MiB."""
+"""Size from which a chunk is sent. gRPC is fastest between this and 1 MiB."""
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
 HOLD_S = 1.0
-"""Seconds after which the bytes of a slow sender are handed on, however few: the upload service
-sees that it is there.
+"""Seconds after which a smaller chunk of a slow client is sent, so that the upload service sees
+progress.
 """
 
 STALL_S = 60.0
-"""Longest that the upload service may take for one chunk."""
+"""Maximum seconds that the upload service may take for one chunk."""
 
 COMMIT_S = 120.0
-"""Longest that the upload service may take for its answer after the last byte."""
+"""Maximum seconds from the last byte to the response of the upload service."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """What a client says of its file."""
+    """Where and how a client wants its file to be loaded."""
 
     request_id: str
     datasource: str
     mode: "LoadMode.ValueType"
     allow_duplicate: bool
     options: ReadOptions | None = None
-    """How the file is to be read."""
     replace: TimeRange | None = None
-    """What a load with REPLACE_INTERVAL replaces."""
+    """The interval of REPLACE_INTERVAL."""
     plan_first: bool = False
+    """Stop in PLANNED until the plan is applied."""
     client: str = ""
-    """Who sends it."""
+    """The sender, see gateway.http.clients."""
 
     def request(
         self,
@@ -66,7 +66,7 @@ class Destination:
         size: int | None = None,
         client_metadata: str = "",
     ) -> CreateUploadRequest:
-        """What the upload service is asked to make."""
+        """The request that creates the upload."""
         return CreateUploadRequest(
             request_id=self.request_id,
             datasource=self.datasource,
@@ -84,16 +84,14 @@ class Destination:
 
 
 async def receive(uploads: Uploads, file: IncomingFile, destination: Destination) -> Upload:
-    """Makes the task, hands on the file's bytes as they arrive, and returns the upload once the
-    task is UPLOADED.
+    """Create the task, stream the file, and return the upload once the task is UPLOADED.
 
-    A request that came before with the same request id, and got through, is answered without
-    reading a byte.
+    If an earlier request with the same request id succeeded, its upload is returned without reading
+    a byte.
 
     Raises:
-        ClientDisconnect: the client went away; the upload service has been told by a broken stream.
-        SluiceError: whatever is wrong with the form, or what the upload service refuses. Nothing is
-        kept.
+        ClientDisconnect: the client disconnected; the stream to the upload service was broken.
+        SluiceError: the form is invalid, or the upload service rejected the file. Nothing is kept.
     """
     timings = Timings()
     with timings.step("create"):
@@ -102,27 +100,27 @@ async def receive(uploads: Uploads, file: IncomingFile, destination: Destination
         )
     logs.bind(task_id=created.upload.upload_id)
     if not created.created and created.upload.state != TaskState.TASK_STATE_PENDING:
-        return _answered_before(created.upload)
+        return _earlier_outcome(created.upload)
     try:
         upload = await _Transfer(uploads, created.upload.upload_id, file.pieces(), timings).run()
     except SluiceError as failure:
         if created.created or failure.reason != ErrorReason.ERROR_REASON_UPLOAD_CLOSED:
             raise
-        # The earlier request got through while this one waited for its place.
-        return _answered_before(await uploads.get(created.upload.upload_id))
+        # The earlier request completed the upload while this one waited to become its writer.
+        return _earlier_outcome(await uploads.get(created.upload.upload_id))
     timings.log("upload.accepted", bytes=upload.committed_size)
     return upload
 
 
-async def hand_on(
+async def append(
     uploads: Uploads, upload_id: str, pieces: AsyncGenerator[bytes, None], *, offset: int, size: int
 ) -> Upload:
-    """Hands on the bytes of a RESUMABLE upload from `offset` on; the upload as it stands after
-    them, complete once it has `size` bytes.
+    """Append bytes to a RESUMABLE upload at `offset`. Returns the upload after them; it is complete
+    once it has `size` bytes.
 
     Raises:
-        ClientDisconnect: the client went away; what had arrived is kept.
-        SluiceError: OFFSET_MISMATCH, WRITER_REPLACED, and whatever else the upload service refuses.
+        ClientDisconnect: the client disconnected; the bytes that arrived are kept.
+        SluiceError: OFFSET_MISMATCH, WRITER_REPLACED, and other errors of the upload service.
     """
     timings = Timings()
     upload = await _Transfer(uploads, upload_id, pieces, timings, offset=offset, size=size).run()
@@ -130,18 +128,16 @@ async def hand_on(
     return upload
 
 
-def _answered_before(upload: Upload) -> Upload:
-    """The outcome of the earlier request: an upload that ended badly while its bytes arrived was
-    refused, every other one accepted.
-    """
+def _earlier_outcome(upload: Upload) -> Upload:
+    """The outcome of an earlier request: its error if it failed while receiving, else the upload."""
     if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         raise SluiceError(upload.problem)
     return upload
 
 
 class _Transfer:
-    """Two tasks: one reads the client, one writes to the upload service. Between them waits at most
-    one message, so that a slow service slows the client and memory stays as it is.
+    """Two asyncio tasks: one reads from the client, one writes to the upload service. A queue of one
+    message between them gives back-pressure and bounds memory.
     """
 
     def __init__(
@@ -154,9 +150,7 @@ class _Transfer:
         offset: int = 0,
         size: int | None = None,
     ) -> None:
-        """`size` is that of a RESUMABLE upload: less may come, and then the rest comes another
-        time.
-        """
+        """`size` is that of a RESUMABLE upload, of which this request may send only a part."""
         self._uploads = uploads
         self._upload_id = upload_id
         self._pieces = pieces
@@ -173,14 +167,16 @@ class _Transfer:
                 await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 return self._ended_early(writing)
-            # Raises what was wrong with the request; a client that has gone away leaves the stream
-            # without an end.
-            refused = await reading
+            # Raises if the client disconnected: the stream then stays without an end.
+            invalid = await reading
             with self._timings.step("commit"):
                 async with asyncio.timeout(COMMIT_S):
-                    return await self._outcome(writing, refused)
+                    return await self._outcome(writing, invalid)
         except TimeoutError:
-            text = f"The upload service did not answer within {COMMIT_S:g} seconds after the last byte."
+            text = (
+                "The upload service did not respond within "
+                f"{COMMIT_S:g} seconds after the last byte."
+            )
             raise error(
                 ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, text, metadata={"service": "upload"}
             ) from None
@@ -198,20 +194,20 @@ class _Transfer:
         )
 
     @staticmethod
-    async def _outcome(writing: "asyncio.Task[Upload]", refused: SluiceError | None) -> Upload:
-        """The upload service's answer; what is wrong with the request comes first."""
+    async def _outcome(writing: "asyncio.Task[Upload]", invalid: SluiceError | None) -> Upload:
+        """The upload service's response. An error of the request takes precedence."""
         try:
             upload = await writing
         except SluiceError as failure:
-            if refused is None:
+            if invalid is None:
                 raise
-            if failure.code != refused.code:
+            if failure.code != invalid.code:
                 logs.get().warning(
                     "upload.abort_failed", code=failure.code, reason=failure.problem.message
                 )
-            raise refused from None
-        if refused is not None:
-            raise refused
+            raise invalid from None
+        if invalid is not None:
+            raise invalid
         return upload
 
     async def _messages(self) -> AsyncIterator[WriteUploadRequest]:
@@ -223,18 +219,17 @@ class _Transfer:
             yield message
 
     async def _read(self) -> SluiceError | None:
-        """Hands on the whole file, then its end. Returns what was wrong with the request, after the
-        upload service was told.
+        """Queue the chunks, then the end of the stream. Returns the error of an invalid request,
+        after queueing an abort.
         """
         size = self._offset
-        refused = None
+        invalid = None
         try:
             async with aclosing(rechunked(self._pieces)) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
                     message = WriteUploadRequest()
-                    # Set in its place: a WriteChunk that is handed to the constructor is copied
-                    # twice more.
+                    # Set in place: passing a WriteChunk to the constructor copies it twice more.
                     message.chunk.data = chunk
                     await self._put(message)
             more = self._size is not None and size < self._size
@@ -247,31 +242,31 @@ class _Transfer:
             raise
         except SluiceError as failure:
             if self._size is not None:
-                # The request was wrong, not the file; what has arrived of it stays.
+                # The request is invalid, not the file: keep the bytes that arrived.
                 raise
-            refused = failure
+            invalid = failure
             last = WriteUploadRequest(abort=WriteAbort(problem=failure.problem))
         await self._put(last)
-        return refused
+        return invalid
 
     async def _put(self, message: WriteUploadRequest) -> None:
         try:
             async with asyncio.timeout(STALL_S):
                 await self._queue.put(message)
         except TimeoutError:
-            text = f"The upload service took no byte for {STALL_S:g} seconds."
+            text = f"The upload service accepted no bytes for {STALL_S:g} seconds."
             raise _StallError(
                 problem(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text), {"service": "upload"}
             ) from None
 
 
 class _StallError(SluiceError):
-    """The upload service's fault, which it cannot be told of."""
+    """The upload service stalled, so an abort could not reach it either."""
 
 
 async def rechunked(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES; the last one may be smaller, and
-    so may those of a slow sender, whose bytes are not held back for longer than HOLD_S.
+    """The same bytes in chunks of CHUNK_BYTES to MAX_CHUNK_BYTES. The last chunk may be smaller,
+    and so may those of a slow client, because no byte is held longer than HOLD_S.
     """
     waiting: list[bytes] = []
     size = 0

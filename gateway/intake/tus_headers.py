@@ -1,4 +1,4 @@
-"""The headers of the tus protocol 1.0."""
+"""Headers of the tus protocol 1.0."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ EXTENSIONS = ("creation", "creation-with-upload", "expiration", "checksum", "ter
 BODY_TYPE = "application/offset+octet-stream"
 
 RESUMABLE = {"Tus-Resumable": VERSION}
-"""Stands in every answer except that to OPTIONS."""
+"""Header of every response."""
 
 _ALGORITHMS: Final = {
     "sha1": hashlib.sha1,
@@ -28,26 +28,32 @@ _ALGORITHMS: Final = {
     "md5": hashlib.md5,
 }
 
-_DIGITS = 18
-"""No count of bytes is longer."""
+_MAX_DIGITS = 18
+"""Maximum digits of a number of bytes."""
 
-_FAMILY = "upload-"
+_PREFIX = "upload-"
 
 CREATION: Final = frozenset({"upload-length", "upload-metadata", "upload-checksum"})
-"""Headers of a creation that are implemented, of those that begin with Upload-."""
+"""Supported Upload- headers of a creation."""
 
 APPENDING: Final = frozenset({"upload-offset", "upload-checksum"})
-"""The same of a PATCH."""
+"""Supported Upload- headers of a PATCH."""
 
 _ACTIONS: Final = {
-    "upload-concat": "Send the file as one upload: in tus-js-client set parallelUploads to 1, in other clients send no Upload-Concat.",
-    "upload-defer-length": "Send Upload-Length with the size of the file; in tus-js-client set uploadLengthDeferred to false.",
+    "upload-concat": (
+        "Send the file as one upload: in tus-js-client set parallelUploads to 1, "
+        "in other clients send no Upload-Concat."
+    ),
+    "upload-defer-length": (
+        "Send Upload-Length with the size of the file; "
+        "in tus-js-client set uploadLengthDeferred to false."
+    ),
 }
-_ACTION = "Send the request without this header; OPTIONS lists the extensions that are supported."
+_ACTION = "Send the request without this header. OPTIONS lists the supported extensions."
 
 
 def capabilities(max_bytes: int) -> dict[str, str]:
-    """The headers of the answer to OPTIONS."""
+    """The headers of the response to OPTIONS."""
     return {
         **RESUMABLE,
         "Tus-Version": VERSION,
@@ -58,40 +64,39 @@ def capabilities(max_bytes: int) -> dict[str, str]:
 
 
 def check_known(headers: Headers, known: frozenset[str]) -> None:
-    """Raises REQUEST_INVALID for a header that begins with Upload- and is none of `known`, or that
-    comes twice: each of them says what the bytes mean, so leaving one out of account could make
-    another file of them."""
+    """Raises REQUEST_INVALID for an Upload- header that is repeated or not in `known`: these
+    headers define what the bytes mean, so ignoring one could produce a different file."""
     for name in headers:
-        if not name.startswith(_FAMILY):
+        if not name.startswith(_PREFIX):
             continue
         shown = "-".join(word.capitalize() for word in name.split("-"))
         if name not in known:
             raise error(
                 ErrorReason.ERROR_REASON_REQUEST_INVALID,
-                f"The header {shown[:100]} is not supported here.",
+                f"The header {shown[:100]} is not supported for this request.",
                 column=shown[:100],
                 value=headers[name],
                 action=_ACTIONS.get(name, _ACTION),
             )
         if len(headers.getlist(name)) > 1:
             values = ", ".join(headers.getlist(name))
-            raise invalid(shown, f"The header {shown} comes more than once.", values)
+            raise invalid(shown, f"The header {shown} is repeated.", values)
 
 
 def size(headers: Mapping[str, str], name: str) -> int:
-    """A header that must be there and be a count of bytes.
+    """The value of a required header that is a number of bytes.
 
     Raises:
         SluiceError: REQUEST_INVALID.
     """
     text = headers.get(name.lower(), "")
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise invalid(name, f"{name} must be a number of bytes.", text)
     return int(text)
 
 
 def metadata(header: str) -> dict[str, str]:
-    """The pairs of Upload-Metadata, decoded.
+    """Decode the pairs of Upload-Metadata.
 
     Raises:
         SluiceError: REQUEST_INVALID.
@@ -102,7 +107,7 @@ def metadata(header: str) -> dict[str, str]:
         if not key or not key.isascii() or key in found:
             raise invalid(
                 "Upload-Metadata",
-                "Upload-Metadata must be pairs of a key, once each, and a value in Base64.",
+                "Upload-Metadata must be pairs of a unique key and a Base64 value.",
                 pair,
             )
         try:
@@ -110,7 +115,7 @@ def metadata(header: str) -> dict[str, str]:
         except ValueError:
             raise invalid(
                 "Upload-Metadata",
-                f"The value of {key} in Upload-Metadata is not UTF-8 text in Base64.",
+                f"The value of {key} in Upload-Metadata is not Base64 of UTF-8 text.",
                 key,
             ) from None
     return found
@@ -118,23 +123,23 @@ def metadata(header: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Checksum:
-    """What Upload-Checksum says of the body."""
+    """The expected checksum of a body."""
 
     algorithm: str
     digest: bytes
 
     @classmethod
     def of(cls, header: str) -> "Checksum":
-        """Parses the header.
+        """Parse Upload-Checksum.
 
         Raises:
-            SluiceError: REQUEST_INVALID, also for an algorithm that is not known here.
+            SluiceError: REQUEST_INVALID, also for an unsupported algorithm.
         """
         algorithm, _, text = header.strip().partition(" ")
         if algorithm not in _ALGORITHMS:
             raise invalid(
                 "Upload-Checksum",
-                f"The checksum {algorithm[:20]} is not known; {', '.join(_ALGORITHMS)} are.",
+                f"Unsupported checksum {algorithm[:20]}. Supported: {', '.join(_ALGORITHMS)}.",
                 header,
             )
         try:
@@ -142,24 +147,27 @@ class Checksum:
         except ValueError:
             raise invalid(
                 "Upload-Checksum",
-                "Upload-Checksum must be an algorithm and a digest in Base64.",
+                "Upload-Checksum must be an algorithm and a Base64 digest.",
                 header,
             ) from None
 
     def check(self, body: bytes) -> None:
-        """Raises CHECKSUM_MISMATCH unless the body has the digest."""
+        """Raises CHECKSUM_MISMATCH if the body has another digest."""
         if _ALGORITHMS[self.algorithm](body).digest() != self.digest:
-            text = f"The {len(body):,} bytes of the request do not have the {self.algorithm} that came with them; none was kept."
+            text = (
+                f"The {self.algorithm} of the {len(body):,} bytes does not match Upload-Checksum; "
+                "none were kept."
+            )
             raise error(
                 ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, text, action="Send these bytes again."
             )
 
 
 def http_date(moment: Timestamp) -> str:
-    """As Upload-Expires has it."""
+    """Format a time for Upload-Expires."""
     return format_datetime(moment.ToDatetime(UTC), usegmt=True)
 
 
 def invalid(name: str, text: str, value: str = "") -> SluiceError:
-    """REQUEST_INVALID, naming the header."""
+    """REQUEST_INVALID for the header `name`."""
     return error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name, value=value)

@@ -29,14 +29,14 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         """What was found in the files of the datasource, newest first: rows, columns, and how each
         differed from the load before it.
         """
-        return [wire.message(each) for each in (await services.judging.quality(name, limit)).tasks]
+        return [wire.message(each) for each in (await services.quality.quality(name, limit)).tasks]
 
     @routes.get(
         "/settings", responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}}
     )
     async def settings(name: Name) -> dict[str, Any]:
         """How the files of the datasource are read and judged; null where nothing was set."""
-        return wire.message(await services.judging.settings(name))
+        return wire.message(await services.quality.settings(name))
 
     @routes.put(
         "/settings",
@@ -48,6 +48,6 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         contract, and `options`.
         """
         given = options.message(DatasourceSettings, await bodies.read(request), "settings")
-        return wire.message(await services.judging.set_settings(name, given))
+        return wire.message(await services.quality.set_settings(name, given))
 
     return routes

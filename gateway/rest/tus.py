@@ -18,7 +18,7 @@ from gateway.http.clients import client_of
 from gateway.intake import tus_headers
 from gateway.intake.destination import FIELDS, destination, request_id
 from gateway.intake.form import Body, Limits, too_large
-from gateway.intake.receiving import Destination, hand_on
+from gateway.intake.receiving import Destination, append
 from gateway.intake.tus_headers import BODY_TYPE, RESUMABLE, Checksum, invalid
 from gateway.metrics import Metrics
 from gateway.ports import Services
@@ -256,14 +256,14 @@ class _Tus:
         body = Body(request.receive, self._limits)
         checksum = request.headers.get("upload-checksum")
         if checksum is None:
-            return await hand_on(
+            return await append(
                 self._uploads, upload_id, _pieces(body, length - offset), offset=offset, size=length
             )
         expected = Checksum.of(checksum)
         async with self._held():
             data = await _whole(body)
             await asyncio.to_thread(expected.check, data)
-            return await hand_on(self._uploads, upload_id, _one(data), offset=offset, size=length)
+            return await append(self._uploads, upload_id, _one(data), offset=offset, size=length)
 
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[None]:

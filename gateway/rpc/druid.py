@@ -1,4 +1,4 @@
-"""Queries, to DruidGatewayService."""
+"""Client of DruidGatewayService."""
 
 from collections.abc import AsyncGenerator, Sequence
 
@@ -20,7 +20,7 @@ SERVICE = "druid_gateway"
 MAX_DATASOURCES = 10_000
 
 CATALOG_S = 20.0
-"""Deadline of a call that asks Druid several questions."""
+"""Deadline of a call that runs several Druid queries."""
 
 
 class DruidRpc:
@@ -46,34 +46,24 @@ class DruidRpc:
         return errors.streamed(lambda: self._stub.Query(request, timeout=deadline_s), SERVICE)
 
     async def datasources(self) -> ListDatasourcesResponse:
-        found: ListDatasourcesResponse = await errors.answered(
-            self._stub.ListDatasources(
-                druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES), timeout=CATALOG_S
-            ),
-            SERVICE,
+        request = druid_pb2.ListDatasourcesRequest(limit=MAX_DATASOURCES)
+        return await errors.answered(
+            self._stub.ListDatasources(request, timeout=CATALOG_S), SERVICE
         )
-        return found
 
     async def datasource(self, name: str) -> DescribeDatasourceResponse:
         request = druid_pb2.DescribeDatasourceRequest(name=name)
-        found: DescribeDatasourceResponse = await errors.answered(
+        return await errors.answered(
             self._stub.DescribeDatasource(request, timeout=CATALOG_S), SERVICE
         )
-        return found
 
     async def preview(self, name: str, limit: int) -> PreviewRowsResponse:
         request = druid_pb2.PreviewRowsRequest(name=name, limit=limit)
-        found: PreviewRowsResponse = await errors.answered(
-            self._stub.PreviewRows(request, timeout=CATALOG_S), SERVICE
-        )
-        return found
+        return await errors.answered(self._stub.PreviewRows(request, timeout=CATALOG_S), SERVICE)
 
     async def proposals(self, datasource: str) -> ProposeQueriesResponse:
         request = druid_pb2.ProposeQueriesRequest(name=datasource)
-        found: ProposeQueriesResponse = await errors.answered(
-            self._stub.ProposeQueries(request, timeout=CATALOG_S), SERVICE
-        )
-        return found
+        return await errors.answered(self._stub.ProposeQueries(request, timeout=CATALOG_S), SERVICE)
 
 
 def _parameter(value: Parameter) -> QueryParameter:

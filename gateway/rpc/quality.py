@@ -1,4 +1,4 @@
-"""Settings and quality of datasources, from StatusService."""
+"""Client of StatusService: settings and quality of datasources."""
 
 import grpc
 
@@ -8,7 +8,7 @@ from sluice.status.v1.status_pb2 import DatasourceSettings, ListQualityResponse
 
 
 class QualityRpc:
-    """Implements ports.Judging."""
+    """Implements ports.Quality."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = status_pb2_grpc.StatusServiceStub(channel)
@@ -31,7 +31,4 @@ class QualityRpc:
 
     async def quality(self, datasource: str, limit: int) -> ListQualityResponse:
         request = status_pb2.ListQualityRequest(datasource=datasource, limit=limit)
-        answer: ListQualityResponse = await errors.answered(
-            self._stub.ListQuality(request), "status"
-        )
-        return answer
+        return await errors.answered(self._stub.ListQuality(request), "status")

@@ -1,4 +1,4 @@
-"""Whether the four services answer."""
+"""Checks the health of the four services."""
 
 import asyncio
 
@@ -17,18 +17,18 @@ PROTO_NAMES = {
 }
 
 
-async def ask(channels: dict[str, grpc.aio.Channel]) -> models.Readiness:
-    """Asks the health of each service, all at once. Channels have the keys of PROTO_NAMES."""
-    answers = await asyncio.gather(
-        *(_ask(channels[name], service) for name, service in PROTO_NAMES.items())
+async def check(channels: dict[str, grpc.aio.Channel]) -> models.Readiness:
+    """Check all services concurrently. `channels` has the keys of PROTO_NAMES."""
+    states = await asyncio.gather(
+        *(_check(channels[name], service) for name, service in PROTO_NAMES.items())
     )
-    services = dict(zip(PROTO_NAMES, answers, strict=True))
+    services = dict(zip(PROTO_NAMES, states, strict=True))
     return models.Readiness.model_validate(
-        {"ready": set(answers) == {"SERVING"}, "services": services}
+        {"ready": set(states) == {"SERVING"}, "services": services}
     )
 
 
-async def _ask(channel: grpc.aio.Channel, service: str) -> str:
+async def _check(channel: grpc.aio.Channel, service: str) -> str:
     request = health_pb2.HealthCheckRequest(service=service)
     try:
         answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)

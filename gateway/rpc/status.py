@@ -1,4 +1,4 @@
-"""Tasks, from StatusService."""
+"""Client of StatusService: tasks."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
@@ -11,10 +11,10 @@ from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.status.v1.status_pb2 import ListTasksResponse, Task, WatchTaskResponse
 
 APPLY_S = 30.0
-"""The plan is made once more, by asking validation and Druid."""
+"""Deadline of ApplyPlan, which asks validation and Druid to compute the plan again."""
 
 DELETE_S = 70.0
-"""Deleting asks two services that each may take 30 s."""
+"""Deadline of DeleteTaskFiles, which calls two services with up to 30 s each."""
 
 
 class StatusRpc:
@@ -25,10 +25,10 @@ class StatusRpc:
         self.loader = TaskLoader(self._get_all)
 
     async def get(self, task_id: str) -> Task:
-        # An id that breaks a rule must not break the call that it shares with others.
+        # An invalid id must not fail the call that it would share with others.
         if _is_uuid(task_id) and (task := await self.loader.load(task_id)) is not None:
             return task
-        # Asked alone, the status service says what is wrong with the id.
+        # GetTask explains what is wrong with the id.
         answer: status_pb2.GetTaskResponse = await errors.answered(
             self._stub.GetTask(status_pb2.GetTaskRequest(task_id=task_id)), "status"
         )
@@ -40,9 +40,8 @@ class StatusRpc:
         )
         return answer.tasks
 
-    async def list(self, wanted: status_pb2.ListTasksRequest) -> ListTasksResponse:
-        answer: ListTasksResponse = await errors.answered(self._stub.ListTasks(wanted), "status")
-        return answer
+    async def list(self, request: status_pb2.ListTasksRequest) -> ListTasksResponse:
+        return await errors.answered(self._stub.ListTasks(request), "status")
 
     async def cancel(self, task_id: str) -> Task:
         answer: status_pb2.CancelTaskResponse = await errors.answered(
@@ -63,10 +62,9 @@ class StatusRpc:
         return answer.task
 
     async def plan(self, task_id: str) -> status_pb2.GetPlanResponse:
-        answer: status_pb2.GetPlanResponse = await errors.answered(
+        return await errors.answered(
             self._stub.GetPlan(status_pb2.GetPlanRequest(task_id=task_id)), "status"
         )
-        return answer
 
     async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
         request = status_pb2.ApplyPlanRequest(task_id=task_id, plan_hash=plan_hash)
@@ -76,10 +74,9 @@ class StatusRpc:
         return answer.task
 
     async def receipt(self, task_id: str) -> status_pb2.GetReceiptResponse:
-        answer: status_pb2.GetReceiptResponse = await errors.answered(
+        return await errors.answered(
             self._stub.GetReceipt(status_pb2.GetReceiptRequest(task_id=task_id)), "status"
         )
-        return answer
 
     async def delete_files(self, task_id: str) -> Task:
         request = status_pb2.DeleteTaskFilesRequest(task_id=task_id)
@@ -89,16 +86,14 @@ class StatusRpc:
         return answer.task
 
     async def history(self, task_id: str) -> status_pb2.GetHistoryResponse:
-        answer: status_pb2.GetHistoryResponse = await errors.answered(
+        return await errors.answered(
             self._stub.GetHistory(status_pb2.GetHistoryRequest(task_id=task_id)), "status"
         )
-        return answer
 
     async def statistics(self, hours: int) -> status_pb2.GetStatisticsResponse:
-        answer: status_pb2.GetStatisticsResponse = await errors.answered(
+        return await errors.answered(
             self._stub.GetStatistics(status_pb2.GetStatisticsRequest(hours=hours)), "status"
         )
-        return answer
 
     def watch_all(
         self, request: status_pb2.WatchTasksRequest, timeout_s: float

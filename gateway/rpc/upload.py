@@ -1,4 +1,4 @@
-"""Uploads, to UploadService."""
+"""Client of UploadService."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,69 +25,66 @@ from sluice.upload.v1.upload_pb2 import (
     WriteUploadResponse,
 )
 
-LOOK_DEADLINE_S = 75.0
-"""An upload whose connection has just broken is looked at once everything that had arrived is
-stored.
-"""
+GET_DEADLINE_S = 75.0
+"""Deadline of GetUpload. After a disconnect it waits until the received bytes are stored."""
 
 IMPORT_DEADLINE_S = 240.0
-"""The object store has to copy the file meanwhile."""
+"""Deadline of ImportObject, during which the object store copies the file."""
 
-MOST_GIVEN_WAY_S = 0.1
-"""Longest wait of a message for others, so that an upload goes on whatever else happens."""
+MAX_YIELD_S = 0.1
+"""Maximum seconds that a chunk waits for task reads, so that uploads always make progress."""
 
-AGAIN_S = 0.3
-"""Seconds after which a service that was away is asked once more."""
+RETRY_AFTER_S = 0.3
+"""Pause before the only retry of CreateUpload."""
 
 
 class UploadRpc:
     """Implements ports.Uploads."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, deadline_s: float, others: Callable[[], Awaitable[None]]
+        self,
+        channel: grpc.aio.Channel,
+        deadline_s: float,
+        reads_idle: Callable[[], Awaitable[None]],
     ) -> None:
-        """`others` returns when those who wait for more than a file's bytes have their answers."""
+        """`reads_idle` waits until the current task reads are done."""
         self._stub = upload_pb2_grpc.UploadServiceStub(channel)
         self._deadline_s = deadline_s
-        self._others = others
+        self._reads_idle = reads_idle
 
     async def create(self, request: CreateUploadRequest) -> CreateUploadResponse:
-        """Asked a second time where the service was just being restarted: the request id makes that
-        harmless.
-        """
+        """Retries once while the service restarts; the request id makes this idempotent."""
         for tries_left in (1, 0):
             try:
                 answer: CreateUploadResponse = await self._stub.CreateUpload(request)
             except grpc.RpcError as failure:
-                refusal = errors.from_rpc(failure, "upload")
-                if not tries_left or refusal.reason != ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE:
-                    raise refusal from failure
+                found = errors.from_rpc(failure, "upload")
+                if not tries_left or found.reason != ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE:
+                    raise found from failure
             else:
                 return answer
-            await asyncio.sleep(AGAIN_S)
-        raise AssertionError("the last try returns or raises")
+            await asyncio.sleep(RETRY_AFTER_S)
+        raise AssertionError("the last attempt returns or raises")
 
     async def write(self, messages: AsyncIterator[WriteUploadRequest]) -> Upload:
         answer: WriteUploadResponse = await errors.answered(
-            self._stub.WriteUpload(self._giving_way(messages), timeout=self._deadline_s), "upload"
+            self._stub.WriteUpload(self._yielding(messages), timeout=self._deadline_s), "upload"
         )
         return answer.upload
 
-    async def _giving_way(
+    async def _yielding(
         self, messages: AsyncIterator[WriteUploadRequest]
     ) -> AsyncIterator[WriteUploadRequest]:
-        """The same messages, each after those who wait: a file can wait, who asks for a state
-        cannot.
-        """
+        """The same messages, each after the current task reads, which have priority (ADR 0024)."""
         async for message in messages:
             with suppress(TimeoutError):
-                async with asyncio.timeout(MOST_GIVEN_WAY_S):
-                    await self._others()
+                async with asyncio.timeout(MAX_YIELD_S):
+                    await self._reads_idle()
             yield message
 
     async def get(self, upload_id: str) -> Upload:
         answer: GetUploadResponse = await errors.answered(
-            self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=LOOK_DEADLINE_S),
+            self._stub.GetUpload(GetUploadRequest(upload_id=upload_id), timeout=GET_DEADLINE_S),
             "upload",
         )
         return answer.upload
@@ -105,7 +102,4 @@ class UploadRpc:
         return answer.upload
 
     async def limits(self) -> GetLimitsResponse:
-        answer: GetLimitsResponse = await errors.answered(
-            self._stub.GetLimits(GetLimitsRequest()), "upload"
-        )
-        return answer
+        return await errors.answered(self._stub.GetLimits(GetLimitsRequest()), "upload")

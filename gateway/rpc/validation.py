@@ -1,4 +1,4 @@
-"""Reports and rejects, from ValidationService."""
+"""Client of ValidationService: reports and rejects."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -10,7 +10,7 @@ from sluice.validation.v1 import validation_pb2, validation_pb2_grpc
 from sluice.validation.v1.validation_pb2 import GetReportResponse, RejectsFormat, Report
 
 REJECTS_DEADLINE_S = 600.0
-"""A rejects file of hundreds of megabytes over a slow line still arrives."""
+"""Deadline of GetRejects, enough for hundreds of megabytes over a slow connection."""
 
 
 class ValidationRpc:

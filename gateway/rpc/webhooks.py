@@ -1,4 +1,4 @@
-"""Webhooks, from StatusService."""
+"""Client of StatusService: webhooks."""
 
 import grpc
 
@@ -13,10 +13,7 @@ class WebhooksRpc:
         self._stub = status_pb2_grpc.StatusServiceStub(channel)
 
     async def put(self, request: status_pb2.SetWebhookRequest) -> status_pb2.SetWebhookResponse:
-        answer: status_pb2.SetWebhookResponse = await errors.answered(
-            self._stub.SetWebhook(request), "status"
-        )
-        return answer
+        return await errors.answered(self._stub.SetWebhook(request), "status")
 
     async def get(self, datasource: str) -> status_pb2.Webhook:
         answer: status_pb2.GetWebhookResponse = await errors.answered(

@@ -203,10 +203,10 @@ class FakeTasks:
             raise self.failure
         return self.task
 
-    async def list(self, wanted: ListTasksRequest) -> ListTasksResponse:
+    async def list(self, request: ListTasksRequest) -> ListTasksResponse:
         if self.failure is not None:
             raise self.failure
-        self.listed.append(wanted)
+        self.listed.append(request)
         return ListTasksResponse(tasks=[self.task])
 
     async def cancel(self, task_id: str) -> Task:
@@ -368,8 +368,8 @@ DATASOURCE = Datasource(
 )
 
 
-class FakeJudging:
-    """Implements ports.Judging: what is set is kept."""
+class FakeQuality:
+    """Implements ports.Quality: what is set is kept."""
 
     def __init__(self) -> None:
         self.kept: dict[str, DatasourceSettings] = {}
@@ -473,7 +473,7 @@ def application(
         tasks,
         uploads or FakeUploads(),
         FakeReports(),
-        FakeJudging(),
+        FakeQuality(),
         queries or FakeQueries(),
         FakeWebhooks(),
     )

@@ -33,7 +33,7 @@ from sluice.upload.v1 import upload_pb2
 from sluice.validation.v1 import validation_pb2
 from tests.contract.services import SERVICES
 from tests.unit.gateway.edge_fakes import (
-    FakeJudging,
+    FakeQuality,
     FakeQueries,
     FakeReports,
     FakeTasks,
@@ -56,7 +56,7 @@ class Answers:
         self.tasks.task.report_attempt = 1
         self.tasks.task.datasource = "sales"
         self.tasks.task.state = TaskState.TASK_STATE_SUCCEEDED
-        self._reports, self._judging = FakeReports(), FakeJudging()
+        self._reports, self._quality = FakeReports(), FakeQuality()
         self._queries, self._webhooks = FakeQueries(*QUERY_STEPS), FakeWebhooks()
 
     async def GetTask(self, request: Any) -> Any:
@@ -109,14 +109,14 @@ class Answers:
 
     async def GetDatasourceSettings(self, request: Any) -> Any:
         return status_pb2.GetDatasourceSettingsResponse(
-            settings=await self._judging.settings(request.datasource)
+            settings=await self._quality.settings(request.datasource)
         )
 
     async def SetDatasourceSettings(self, request: Any) -> Any:
         return status_pb2.SetDatasourceSettingsResponse(settings=request.settings)
 
     async def ListQuality(self, request: Any) -> Any:
-        return await self._judging.quality(request.datasource, request.limit)
+        return await self._quality.quality(request.datasource, request.limit)
 
     async def CreateUpload(self, request: Any) -> Any:
         return await self.uploads.create(request)
@@ -215,9 +215,9 @@ async def gateway_on_rpcs(**settings: Any) -> AsyncIterator[ASGIApp]:
         tasks = StatusRpc(channel)
         services = Services(
             tasks=tasks,
-            uploads=UploadRpc(channel, 10, tasks.loader.answered),
+            uploads=UploadRpc(channel, 10, tasks.loader.wait_idle),
             reports=ValidationRpc(channel),
-            judging=QualityRpc(channel),
+            quality=QualityRpc(channel),
             queries=DruidRpc(channel, 10, 10),
             webhooks=WebhooksRpc(channel),
         )

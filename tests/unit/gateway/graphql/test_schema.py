@@ -17,7 +17,7 @@ from sluice.druid.v1.druid_pb2 import (
     QuerySummary,
 )
 from tests.unit.gateway.edge_fakes import (
-    FakeJudging,
+    FakeQuality,
     FakeQueries,
     FakeReports,
     FakeTasks,
@@ -32,7 +32,7 @@ def context(tasks: FakeTasks, queries: FakeQueries | None = None) -> Context:
             tasks,
             FakeUploads(),
             FakeReports(),
-            FakeJudging(),
+            FakeQuality(),
             queries or FakeQueries(),
             FakeWebhooks(),
         )

@@ -71,14 +71,14 @@ async def test_those_who_ask_during_a_call_share_the_next_one() -> None:
 async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(task_loader, "TURN_S", 0.02)
+    monkeypatch.setattr(task_loader, "MAX_WAIT_S", 0.02)
     store = Store()
     loader = TaskLoader(store.fetch)
     hanging = asyncio.create_task(loader.load("a"))
     await turns()
     later = asyncio.create_task(loader.load("b"))
     await turns()
-    await loader.answered()
+    await loader.wait_idle()
     assert store.calls == [{"a"}, {"b"}]
     assert not hanging.done()
     store.ready.set()
@@ -87,7 +87,7 @@ async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(
 
 
 async def test_a_call_has_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_loader, "MOST", 2)
+    monkeypatch.setattr(task_loader, "MAX_TASKS", 2)
     store = Store()
     store.ready.set()
     loader = TaskLoader(store.fetch)
@@ -122,7 +122,7 @@ async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
 async def test_a_file_goes_after_those_who_wait_and_goes_on_though_they_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upload_rpc, "MOST_GIVEN_WAY_S", 0.05)
+    monkeypatch.setattr(upload_rpc, "MAX_YIELD_S", 0.05)
     store = Store()
     loader = TaskLoader(store.fetch)
 
@@ -131,7 +131,7 @@ async def test_a_file_goes_after_those_who_wait_and_goes_on_though_they_wait_for
             yield WriteUploadRequest()
 
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        written = UploadRpc(channel, 1.0, loader.answered)._giving_way(messages())
+        written = UploadRpc(channel, 1.0, loader.wait_idle)._yielding(messages())
         await asyncio.wait_for(anext(written), 0.05)
         asking = asyncio.create_task(loader.load("a"))
         await turns()
