@@ -1,4 +1,4 @@
-"""Datasources as clients see them, in REST and GraphQL alike."""
+"""JSON documents of datasources, for REST and GraphQL."""
 
 import json
 

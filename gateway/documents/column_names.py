@@ -1,11 +1,11 @@
-"""Names of an answer's columns where each has to be there once: as keys, and in a CSV's header."""
+"""Unique column names of query results, for JSON keys and CSV headers."""
 
 from collections.abc import Sequence
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """The names in their order; of those that are the same the first keeps its name, the others
-    become name_2, name_3 and so on, past names that other columns have."""
+    """Rename duplicates to name_2, name_3 and so on, skipping names of other columns. The order
+    stays, and the first of each name keeps it."""
     taken = set(names)
     numbers: dict[str, int] = {}
     made = []

@@ -1,4 +1,4 @@
-"""A file that lies in a bucket already, taken from there in REST and GraphQL alike."""
+"""Imports files from buckets, for REST and GraphQL."""
 
 from gateway.documents import wire
 from gateway.documents.options import read_options
@@ -17,10 +17,10 @@ async def begin(
     *,
     allow_duplicate: bool,
 ) -> str:
-    """The id of the task, once the object store has copied the file.
+    """Import a file; returns the task id once the object store has copied the file.
 
     Raises:
-        SluiceError: as ImportObject; REQUEST_INVALID for a mode or an option that there is not.
+        SluiceError: see ImportObject; REQUEST_INVALID for an unknown mode or option.
     """
     request = ImportObjectRequest(
         request_id=request_id,

@@ -1,4 +1,4 @@
-"""Plans and receipts of loads as clients see them, in REST and GraphQL alike."""
+"""JSON documents of plans and receipts, for REST and GraphQL."""
 
 import math
 
@@ -9,15 +9,15 @@ from sluice.status.v1.status_pb2 import GetPlanResponse, GetReceiptResponse
 
 
 def plan(found: GetPlanResponse) -> models.Plan:
-    would = found.plan
+    planned = found.plan
     return models.Plan(
         task_id=found.task_id,
         plan_hash=found.plan_hash,
         created_at=wire.time(found.create_time),
         datasource_name=found.datasource,
         mode=wire.mode_name(found.load_mode),
-        interval=wire.time_range(would.interval),
-        segment_granularity=would.segment_granularity,
+        interval=wire.time_range(planned.interval),
+        segment_granularity=planned.segment_granularity,
         columns=[
             models.PlannedColumn(
                 name=each.name,
@@ -25,7 +25,7 @@ def plan(found: GetPlanResponse) -> models.Plan:
                 type=each.type or None,
                 existing_type=each.existing_type or None,
             )
-            for each in would.columns
+            for each in planned.columns
         ],
         chunks=[
             models.PlannedChunk(
@@ -33,17 +33,17 @@ def plan(found: GetPlanResponse) -> models.Plan:
                 rows_added=each.rows_added,
                 rows_replaced=each.rows_replaced,
             )
-            for each in would.chunks
+            for each in planned.chunks
         ],
-        rows_added=would.rows_added,
-        rows_replaced=would.rows_replaced,
+        rows_added=planned.rows_added,
+        rows_replaced=planned.rows_replaced,
         replaced_segments=[
             models.PlannedSegment(id=each.id, interval=wire.time_range(each.interval))
-            for each in would.replaced
+            for each in planned.replaced
         ],
-        parts=would.parts,
-        sub_tasks=would.sub_tasks,
-        estimated_seconds=round(would.estimated_seconds, 1),
+        parts=planned.parts,
+        sub_tasks=planned.sub_tasks,
+        estimated_seconds=round(planned.estimated_seconds, 1),
     )
 
 

@@ -1,8 +1,8 @@
-"""JSON objects that clients send as protobuf messages: `options` of an upload, settings of a
+"""Converts JSON objects of clients to protobuf messages: `options` of an upload, settings of a
 datasource.
 
-Names are the proto's, or the same in camelCase; enums go by their short name in any case, such as
-`auto` or `reject_row`.
+Fields have their proto name or its camelCase form. Enum values have their short name in any case,
+such as `auto` or `reject_row`.
 """
 
 from typing import Any, TypeVar
@@ -19,17 +19,17 @@ from sluice.validation.v1.validation_pb2 import ReadOptions
 M = TypeVar("M", bound=Message)
 
 _NUMBERS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
-_WHOLE = {
+_INTEGER_BITS = {
     FieldDescriptor.CPPTYPE_INT32: 32,
     FieldDescriptor.CPPTYPE_INT64: 64,
 }
 
 
 def read_options(given: object) -> ReadOptions | None:
-    """`options` as a JSON object, or as the text of one; None where nothing is given.
+    """Parse `options`, a JSON object or its text; None if it is missing or empty.
 
     Raises:
-        SluiceError: REQUEST_INVALID, naming the field.
+        SluiceError: REQUEST_INVALID with the field.
     """
     if given is None or given == "":
         return None
@@ -44,57 +44,56 @@ def read_options(given: object) -> ReadOptions | None:
 
 
 def message(kind: type[M], given: object, name: str) -> M:
-    """The message in a JSON object; `name` is what the object is called in errors.
+    """Convert a JSON object to a message and validate it; errors call the object `name`.
 
     Raises:
-        SluiceError: REQUEST_INVALID, naming the field.
+        SluiceError: REQUEST_INVALID with the field.
     """
-    made = kind()
-    _fill(made, given, name)
+    target = kind()
+    _fill(target, given, name)
     try:
-        check(made)
-    except SluiceError as refused:
-        refused.problem.column = f"{name}.{refused.problem.column}"
+        check(target)
+    except SluiceError as failure:
+        failure.problem.column = f"{name}.{failure.problem.column}"
         raise
-    return made
+    return target
 
 
-def _fill(made: Message, given: object, path: str) -> None:
+def _fill(target: Message, given: object, path: str) -> None:
     if not isinstance(given, dict):
         raise _invalid(path, f"{path} must be a JSON object.")
-    fields = made.DESCRIPTOR.fields_by_name
+    fields = target.DESCRIPTOR.fields_by_name
     camel = {field.camelcase_name: field for field in fields.values()}
     for name, value in given.items():
         field = fields.get(name) or camel.get(name)
-        where = f"{path}.{name}"[:200]
+        field_path = f"{path}.{name}"[:200]
         if field is None:
-            raise _invalid(
-                where, f"{path} has no field {str(name)[:100]!r}; it has {', '.join(fields)}."
-            )
+            text = f"{path} has no field {str(name)[:100]!r}. Its fields are {', '.join(fields)}."
+            raise _invalid(field_path, text)
         if value is None:
             continue
         if field.is_repeated:
-            _fill_list(made, field, value, where)
+            _fill_list(target, field, value, field_path)
         elif field.message_type is not None:
-            child = getattr(made, field.name)
+            child = getattr(target, field.name)
             child.SetInParent()
-            _fill(child, value, where)
+            _fill(child, value, field_path)
         else:
-            setattr(made, field.name, _scalar(field, value, where))
+            setattr(target, field.name, _scalar(field, value, field_path))
 
 
-def _fill_list(made: Message, field: Any, value: object, where: str) -> None:
+def _fill_list(target: Message, field: Any, value: object, path: str) -> None:
     if not isinstance(value, list):
-        raise _invalid(where, f"{where} must be a list.")
-    items = getattr(made, field.name)
-    for place, each in enumerate(value):
+        raise _invalid(path, f"{path} must be a list.")
+    items = getattr(target, field.name)
+    for index, each in enumerate(value):
         if field.message_type is not None:
-            _fill(items.add(), each, f"{where}[{place}]")
+            _fill(items.add(), each, f"{path}[{index}]")
         else:
-            items.append(_scalar(field, each, f"{where}[{place}]"))
+            items.append(_scalar(field, each, f"{path}[{index}]"))
 
 
-def _scalar(field: Any, value: object, where: str) -> Any:
+def _scalar(field: Any, value: object, path: str) -> Any:
     if field.enum_type is not None:
         names = {each.name: each.number for each in field.enum_type.values}
         prefix = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
@@ -103,7 +102,7 @@ def _scalar(field: Any, value: object, where: str) -> Any:
             known = ", ".join(
                 each.removeprefix(prefix).lower() for each, number in names.items() if number
             )
-            raise _invalid(where, f"{where} must be one of {known}.", value)
+            raise _invalid(path, f"{path} must be one of {known}.", value)
         return number
     match value:
         case bool() if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
@@ -114,9 +113,9 @@ def _scalar(field: Any, value: object, where: str) -> Any:
             return value
         case int() | float() if field.cpp_type in _NUMBERS:
             return float(value)
-        case int() if (bits := _WHOLE.get(field.cpp_type)) and abs(value) < 1 << (bits - 1):
+        case int() if (bits := _INTEGER_BITS.get(field.cpp_type)) and abs(value) < 1 << (bits - 1):
             return value
-    raise _invalid(where, f"{where} has a value of the wrong kind.", value)
+    raise _invalid(path, f"{path} has a value of the wrong type.", value)
 
 
 def _invalid(column: str, text: str, value: object = "") -> SluiceError:

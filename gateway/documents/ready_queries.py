@@ -1,4 +1,4 @@
-"""Queries to begin with, for a task whose rows are in Druid."""
+"""Starter queries of a task, for REST and GraphQL."""
 
 from gateway.documents import catalog, models
 from gateway.ports import Services
@@ -9,10 +9,10 @@ from sluice.common.v1.task_pb2 import TaskState
 
 
 async def of_task(services: Services, task_id: str) -> list[models.ProposedQuery]:
-    """Raises STATE_CONFLICT for a task that has not SUCCEEDED."""
+    """Queries of the task's datasource. Raises STATE_CONFLICT before the task has SUCCEEDED."""
     task = await services.tasks.get(task_id)
     if task.state != TaskState.TASK_STATE_SUCCEEDED:
         state = task_states.name_of(task.state)
-        text = f"There is nothing to ask for yet: the task is {state}."
+        text = f"Starter queries require a SUCCEEDED task; this task is {state}."
         raise error(ErrorReason.ERROR_REASON_STATE_CONFLICT, text, metadata={"state": state})
     return catalog.proposals(await services.queries.proposals(task.datasource))

@@ -1,4 +1,4 @@
-"""From our protobuf messages to the JSON that clients see."""
+"""Converts protobuf messages to JSON documents, and arguments of clients to protobuf values."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def time(moment: Timestamp) -> str:
     """ISO 8601 in UTC with milliseconds and Z."""
-    return moment.ToDatetime(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _iso(moment.ToDatetime(UTC))
+
+
+def millis(since_1970: int) -> str:
+    """ISO 8601 in UTC with milliseconds and Z."""
+    return _iso(_EPOCH + timedelta(milliseconds=since_1970))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parse_utc(text: str) -> datetime:
+    """Parse ISO 8601; UTC if it has no zone. Raises ValueError or OverflowError."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def problem(found: errors_pb2.Problem) -> models.Problem:
@@ -37,12 +52,12 @@ def problem(found: errors_pb2.Problem) -> models.Problem:
 
 
 def has_ended(found: status_pb2.Task) -> bool:
-    """Whether the task is in a final state, even in one that only a newer release knows."""
+    """Whether the task's state is terminal, even if only a newer release knows the state."""
     return found.state in task_states.TERMINAL or found.HasField("complete_time")
 
 
 def state_of(name: str) -> "TaskState.ValueType":
-    """The state of a name such as PENDING.
+    """Parse the name of a state, such as PENDING.
 
     Raises:
         SluiceError: REQUEST_INVALID.
@@ -50,24 +65,21 @@ def state_of(name: str) -> "TaskState.ValueType":
     try:
         return task_states.state_of(name)
     except ValueError:
-        text = "status must be the name of a status, such as SUCCEEDED."
+        text = "status must be a task status, such as SUCCEEDED."
         raise errors.error(
             errors_pb2.ERROR_REASON_REQUEST_INVALID, text, column="status", value=name
         ) from None
 
 
 def timestamp(name: str, text: str) -> Timestamp:
-    """The time that the argument `name` tells in ISO 8601; UTC where it has no zone.
+    """Parse the argument `name`, a time in ISO 8601; UTC if it has no zone.
 
     Raises:
         SluiceError: REQUEST_INVALID.
     """
     stamp = Timestamp()
     try:
-        moment = datetime.fromisoformat(text)
-        stamp.FromDatetime(
-            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        )
+        stamp.FromDatetime(_parse_utc(text))
     except (ValueError, OverflowError):
         message = f"{name} must be a time in ISO 8601, such as 2026-01-31T12:00:00Z."
         raise errors.error(
@@ -77,11 +89,11 @@ def timestamp(name: str, text: str) -> Timestamp:
 
 
 def task(found: status_pb2.Task) -> models.Task:
-    def moment(field: str) -> str | None:
-        return time(getattr(found, field)) if found.HasField(field) else None  # type: ignore[arg-type]
-
-    def count(field: str) -> int | None:
+    def value(field: str) -> Any:
         return getattr(found, field) if found.HasField(field) else None  # type: ignore[arg-type]
+
+    def moment(field: str) -> str | None:
+        return time(stamp) if (stamp := value(field)) is not None else None
 
     findings = [problem(each) for each in found.validation_errors]
     rejected = found.state == TaskState.TASK_STATE_REJECTED
@@ -100,11 +112,11 @@ def task(found: status_pb2.Task) -> models.Task:
         error_message=found.problem.message if failed else None,
         validation_errors=findings if rejected else [],
         validation_warnings=[] if rejected else findings,
-        file_size=count("file_size"),
-        row_count=count("rows_loaded"),
-        rows_read=count("rows_read"),
-        rows_rejected=count("rows_rejected"),
-        rows_skipped=count("rows_skipped"),
+        file_size=value("file_size"),
+        row_count=value("rows_loaded"),
+        rows_read=value("rows_read"),
+        rows_rejected=value("rows_rejected"),
+        rows_skipped=value("rows_skipped"),
         message=found.message or None,
         error=problem(found.problem) if failed else None,
         received_size=found.received_size,
@@ -118,7 +130,7 @@ def task(found: status_pb2.Task) -> models.Task:
         repair_of=found.repair_of or None,
         last_sequence=found.last_sequence,
         trace_id=found.trace_id or None,
-        queue_position=count("queue_position"),
+        queue_position=value("queue_position"),
         estimated_seconds_left=round(found.estimated_seconds_left, 1)
         if found.HasField("estimated_seconds_left")
         else None,
@@ -129,27 +141,18 @@ def task(found: status_pb2.Task) -> models.Task:
 
 
 def load_state_name(state: "LoadState.ValueType") -> str:
-    """What has become of a load's rows."""
+    """The short name of a load state, such as LIVE."""
     return enums.short_name(LoadState.DESCRIPTOR, state)
 
 
 def mode_name(mode: "LoadMode.ValueType") -> str:
-    """How a load meets the rows that are there, as clients say it."""
+    """The name of a load mode in the API, such as replace_all."""
     return enums.short_name(LoadMode.DESCRIPTOR, mode).lower() if mode else "append"
 
 
 def time_range(found: task_pb2.TimeRange | druid_pb2.Interval) -> str:
     """start/end in ISO 8601, UTC."""
     return f"{millis(found.start_millis)}/{millis(found.end_millis)}"
-
-
-def millis(since_1970: int) -> str:
-    """ISO 8601 in UTC with milliseconds and Z."""
-    return (
-        (_EPOCH + timedelta(milliseconds=since_1970))
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
 
 
 def timing(stage: status_pb2.StageTiming) -> models.StageTiming:
@@ -161,27 +164,29 @@ def timing(stage: status_pb2.StageTiming) -> models.StageTiming:
     )
 
 
-def event(happened: status_pb2.TaskEvent) -> models.TaskEvent:
+def event(found: status_pb2.TaskEvent) -> models.TaskEvent:
     return models.TaskEvent(
-        task_id=happened.task_id,
-        sequence=happened.sequence,
-        time=time(happened.time) if happened.HasField("time") else None,
-        kind=enums.short_name(EventKind.DESCRIPTOR, happened.kind).lower(),
-        status=task_states.name_of(happened.state),
-        message=happened.message or None,
-        attempt=happened.attempt,
-        done=happened.done if happened.HasField("done") else None,
-        total=happened.total if happened.HasField("total") else None,
-        unit=happened.unit or None,
-        error=problem(happened.problem) if happened.problem.code else None,
+        task_id=found.task_id,
+        sequence=found.sequence,
+        time=time(found.time) if found.HasField("time") else None,
+        kind=enums.short_name(EventKind.DESCRIPTOR, found.kind).lower(),
+        status=task_states.name_of(found.state),
+        message=found.message or None,
+        attempt=found.attempt,
+        done=found.done if found.HasField("done") else None,
+        total=found.total if found.HasField("total") else None,
+        unit=found.unit or None,
+        error=problem(found.problem) if found.problem.code else None,
     )
 
 
 def message(found: Message) -> dict[str, Any]:
-    """Any other message, such as the report: snake_case, 64-bit integers as numbers, enums by their
-    short name, bytes as hexadecimal digits, null for what is not set or not a finite number.
+    """Convert any other message, such as the report: keys in snake_case, 64-bit integers as
+    numbers, enums as short names, bytes in hexadecimal, null for unset fields and for numbers that
+    are not finite.
     """
-    return {field.name: _field(found, field) for field in found.DESCRIPTOR.fields}  # type: ignore[arg-type]
+    fields: Any = found.DESCRIPTOR.fields
+    return {field.name: _field(found, field) for field in fields}
 
 
 def _field(owner: Message, field: FieldDescriptor) -> Any:
@@ -210,7 +215,7 @@ def _value(value: Any, field: FieldDescriptor) -> Any:
 
 
 def load_mode(name: str) -> "LoadMode.ValueType":
-    """The mode of its name: append, replace, replace_interval or replace_all.
+    """Parse a load mode: append, replace, replace_interval or replace_all.
 
     Raises:
         SluiceError: REQUEST_INVALID.
@@ -229,26 +234,21 @@ def load_mode(name: str) -> "LoadMode.ValueType":
 
 
 def interval(text: str) -> task_pb2.TimeRange:
-    """A stretch of time given as start/end in ISO 8601; without a zone it is UTC.
+    """Parse start/end in ISO 8601; UTC if they have no zone.
 
     Raises:
         SluiceError: REQUEST_INVALID.
     """
-    start, slash, end = text.partition("/")
     try:
-        moments = [datetime.fromisoformat(each.strip()) for each in (start, end)]
-        moments = [
-            (each if each.tzinfo else each.replace(tzinfo=UTC)).astimezone(UTC) for each in moments
-        ]
+        start, end = (_parse_utc(each.strip()) - _EPOCH for each in text.split("/"))
     except (ValueError, OverflowError):
-        moments = []
-    if not slash or not moments:
-        message = "interval must be two moments in ISO 8601, such as 2024-01-01/2024-02-01; the second is the first that is not replaced."
+        message = (
+            "interval must be start/end in ISO 8601, end exclusive, such as 2024-01-01/2024-02-01."
+        )
         raise errors.error(
             errors_pb2.ERROR_REASON_REQUEST_INVALID, message, column="interval", value=text
-        )
-    first, last = (each - _EPOCH for each in moments)
+        ) from None
     return task_pb2.TimeRange(
-        start_millis=first // timedelta(milliseconds=1),
-        end_millis=last // timedelta(milliseconds=1),
+        start_millis=start // timedelta(milliseconds=1),
+        end_millis=end // timedelta(milliseconds=1),
     )
