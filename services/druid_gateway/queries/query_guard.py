@@ -1,5 +1,5 @@
-"""Lets through one read-only SQL statement over user tables that Druid can run within bounds, and
-nothing else. Comments are replaced by blanks, so that Druid sees none.
+"""Allows a single read-only SQL statement over user tables that Druid can run within limits.
+Comments are blanked out, so that Druid does not see them.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from services.common import errors
 from services.druid_gateway.http.endpoints import FORBIDDEN_SCHEMAS
 from services.druid_gateway.ports import Value
 from services.druid_gateway.queries import plan_sizes, sql_tree, value_sizes
-from services.druid_gateway.queries.sql_tokens import Kind, Token, forbidden, read
+from services.druid_gateway.queries.sql_tokens import Kind, Token, forbidden, tokenize
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 _STARTS = {"SELECT", "WITH"}
@@ -28,31 +28,33 @@ _WRITES = {
     "CALL",
     "DESCRIBE",
 }
-"""Words that Calcite reserves, so that none of them is the plain name of a column."""
+"""Reserved words of Calcite, so none of them can be a column's name without quotes."""
 _TABLE_FUNCTIONS = {"TABLE", "EXTERN", "EXTEND"}
 _TYPED_STRINGS = {"DATE", "TIME", "TIMESTAMP", "INTERVAL"}
-"""Words that may stand right before a string's quote; others, such as E and U&, change how the
-string is read.
+"""Words allowed directly before a string's quote. Others, such as E and U&, change how the string
+is read.
 """
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What Druid may run: the text without comments and without a closing semicolon, lines where
-    they were; and the most rows of a subquery that its broker may hold, None for Druid's own."""
+    """A statement that Druid may run. `sql`: its text without comments and final semicolon, on the
+    same lines; `max_subquery_rows`: rows of a subquery that the broker may hold, None for Druid's
+    own limit."""
 
     sql: str
     max_subquery_rows: int | None = None
 
 
 def check(sql: str, parameters: Sequence[Value] = ()) -> Statement:
-    """The statement. `parameters`: the values of its question marks.
+    """Check a statement; `parameters` are the values of its `?` placeholders.
 
     Raises:
-        SluiceError: QUERY_FORBIDDEN for what may not be asked, QUERY_INVALID for what no SQL
-            statement is, QUERY_TOO_EXPENSIVE for what could use up Druid's memory; with the line.
+        SluiceError: QUERY_FORBIDDEN for a statement that is not allowed, QUERY_INVALID for text
+            that is not SQL, QUERY_TOO_EXPENSIVE for a statement that could exhaust Druid's memory;
+            with the line.
     """
-    tokens, bare = read(sql)
+    tokens, bare = tokenize(sql)
     if not tokens:
         raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, "The query is empty.")
     _check_start(sql, tokens)
@@ -60,17 +62,17 @@ def check(sql: str, parameters: Sequence[Value] = ()) -> Statement:
         _check_word(sql, token, following)
         _check_schema(sql, token, following)
         _check_string_prefix(sql, token, following)
-    nodes = sql_tree.grow(sql, tokens)
+    nodes = sql_tree.build(sql, tokens)
     sizes = value_sizes.measure(sql, nodes, parameters)
     plan_sizes.check(sql, nodes, sizes)
-    return Statement(bare, plan_sizes.subquery_rows(sizes))
+    return Statement(bare, plan_sizes.max_subquery_rows(sizes))
 
 
 def _check_start(sql: str, tokens: Sequence[Token]) -> None:
     words = [token.word for token in tokens]
     if words[0] == "EXPLAIN":
         if words[1:3] != ["PLAN", "FOR"]:
-            raise forbidden(sql, tokens[0].start, "Of EXPLAIN only EXPLAIN PLAN FOR is allowed.")
+            raise forbidden(sql, tokens[0].start, "EXPLAIN is only allowed as EXPLAIN PLAN FOR.")
         tokens = tokens[3:]
     first = next((token for token in tokens if token.text != "("), None)
     if first is None or first.word not in _STARTS:
@@ -84,7 +86,7 @@ def _check_word(sql: str, token: Token, following: Token | None) -> None:
         raise forbidden(sql, token.start, f"{token.word} is not allowed in a query.")
     if token.word in _TABLE_FUNCTIONS:
         raise forbidden(
-            sql, token.start, f"{token.word} is not allowed: a query reads datasources only."
+            sql, token.start, f"{token.word} is not allowed: a query can only read datasources."
         )
 
 
@@ -93,7 +95,7 @@ def _check_schema(sql: str, token: Token, following: Token | None) -> None:
         raise forbidden(
             sql,
             token.start,
-            f"{token.text} is not a schema that queries may read (nor a name for a table in a query); use druid or none.",
+            f"{token.text} is neither a schema that queries can read nor allowed as a table alias; use druid or no schema.",
         )
 
 
@@ -101,7 +103,7 @@ def _check_string_prefix(sql: str, token: Token, following: Token | None) -> Non
     if token.kind is not Kind.WORD or following is None:
         return
     if token.word == "DECIMAL" and following.kind is Kind.STRING:
-        # Druid's planner does not come to an end with a large exponent.
+        # Druid's planner never finishes with a large exponent.
         raise forbidden(
             sql,
             token.start,

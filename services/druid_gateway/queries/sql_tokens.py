@@ -1,5 +1,5 @@
-"""A SQL text in tokens, cut by the same rules as Druid's parser cuts it (Apache Calcite with
-double-quoted identifiers). What could be cut in two ways is refused: hints, unusual characters.
+"""Tokenizer for SQL, with the rules of Druid's parser (Apache Calcite with double-quoted
+identifiers). Ambiguous text is rejected: hints and unusual characters.
 """
 
 import re
@@ -12,7 +12,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 
 class Kind(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     SPACE = "space"
     LINE_COMMENT = "line comment"
@@ -27,7 +27,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of the text; `start` is its place in it, from 0."""
+    """A token; `start` is its offset in the text, from 0."""
 
     kind: Kind
     text: str
@@ -39,19 +39,19 @@ class Token:
 
     @property
     def word(self) -> str:
-        """The keyword or function that it may be, in capitals; empty for everything quoted."""
+        """The unquoted word in upper case; empty for other tokens."""
         return self.text.upper() if self.kind is Kind.WORD else ""
 
     @property
     def name(self) -> str | None:
-        """The identifier that it may be, folded to lower case."""
+        """The identifier, quoted or not, folded to lower case; None for other tokens."""
         if self.kind is Kind.QUOTED:
             return self.text[1:-1].replace('""', '"').casefold()
         return self.text.casefold() if self.kind is Kind.WORD else None
 
     @property
     def string(self) -> str | None:
-        """The value of a string."""
+        """The value of a string; None for other tokens."""
         return self.text[1:-1].replace("''", "'") if self.kind is Kind.STRING else None
 
 
@@ -64,23 +64,29 @@ _TOKENS = (
     (Kind.QUOTED, r'"(?:[^"]|"")+"'),
     (Kind.NUMBER, r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"),
     (Kind.WORD, r"[^\W0-9][\w$]*"),
-    # No ; : & \ ` { } @ # ! $ ^ ~ and no control characters: none stands in a plain SELECT.
+    # A plain SELECT needs no ; : & \ ` { } @ # ! $ ^ ~ and no control characters.
     (Kind.SYMBOL, r"<>|!=|<=|>=|\|\||=>|[()\[\],.*+\-/%=<>?|]"),
 )
 _TOKEN = re.compile("|".join(f"(?P<{kind.name}>{pattern})" for kind, pattern in _TOKENS), re.DOTALL)
+
+_RESERVED = """
+    ALL AND ANY AS BETWEEN BY DISTINCT ESCAPE EXISTS FALSE FILTER FOR FROM GROUP IN INTERVAL IS
+    LIKE NOT NULL OR ORDER OVER PARTITION SELECT SOME TRUE USING VALUES WITHIN"""
+RESERVED = frozenset(_RESERVED.split())
+"""Words that, without quotes, name neither a column nor a function."""
 
 _BLANK_KINDS = {Kind.SPACE, Kind.LINE_COMMENT, Kind.BLOCK_COMMENT}
 _NOT_LINE_ENDS = re.compile(r"[^\r\n]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def read(sql: str) -> tuple[Sequence[Token], str]:
-    """The tokens that count, and the text without comments and without a closing semicolon; lines
-    and columns stay where they are.
+def tokenize(sql: str) -> tuple[Sequence[Token], str]:
+    """Return the tokens, without spaces and comments, and the text with comments blanked out and
+    without a final semicolon. Lines and columns stay the same.
 
     Raises:
-        SluiceError: QUERY_FORBIDDEN for what may not stand in a query, QUERY_INVALID for what no
-            SQL text is; with the line.
+        SluiceError: QUERY_FORBIDDEN for text that a query must not contain, QUERY_INVALID for text
+            that is not SQL; both with the line.
     """
     sql = sql.rstrip(" \t\r\n\f")
     tokens: list[Token] = []
@@ -96,7 +102,7 @@ def read(sql: str) -> tuple[Sequence[Token], str]:
         if token.kind is Kind.HINT:
             raise forbidden(sql, at, "Hints (/*+ ... */) are not allowed in a query.")
         if token.kind is Kind.SYMBOL and sql.startswith("/*", at):
-            raise invalid(sql, at, "The comment that begins here has no end.")
+            raise invalid(sql, at, "The comment that begins here is not closed.")
         if token.kind in _BLANK_KINDS:
             bare.append(_NOT_LINE_ENDS.sub(" ", token.text))
         else:
@@ -106,46 +112,42 @@ def read(sql: str) -> tuple[Sequence[Token], str]:
     return tokens, "".join(bare)
 
 
-def place(sql: str, at: int) -> tuple[int, int]:
-    """Line and column of a place in the text, both from 1."""
+def line_and_column(sql: str, at: int) -> tuple[int, int]:
+    """Line and column of an offset in the text, both from 1."""
     before = sql[:at]
     ends = list(_LINE_END.finditer(before))
     return len(ends) + 1, at - (ends[-1].end() if ends else 0) + 1
 
 
 def forbidden(sql: str, at: int, message: str) -> errors.SluiceError:
-    """QUERY_FORBIDDEN at a place in the text."""
-    line, _ = place(sql, at)
+    """QUERY_FORBIDDEN with the line of the offset."""
+    line, _ = line_and_column(sql, at)
     return errors.error(ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, message, line=line)
 
 
 def invalid(sql: str, at: int, message: str) -> errors.SluiceError:
-    """QUERY_INVALID at a place in the text."""
-    line, _ = place(sql, at)
+    """QUERY_INVALID with the line of the offset."""
+    line, _ = line_and_column(sql, at)
     return errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, message, line=line)
 
 
-def too_expensive(sql: str, at: int, what: str, message: str) -> errors.SluiceError:
-    """QUERY_TOO_EXPENSIVE at a place in the text; `what` is the function or clause."""
-    line, column = place(sql, at)
+def too_expensive(sql: str, at: int, construct: str, message: str) -> errors.SluiceError:
+    """QUERY_TOO_EXPENSIVE with the function or clause, and the line and column of the offset."""
+    line, column = line_and_column(sql, at)
     return errors.error(
         ErrorReason.ERROR_REASON_QUERY_TOO_EXPENSIVE,
         f"{message} (line {line}, column {column}).",
         line=line,
-        value=what,
+        value=construct,
         metadata={"sql_column": str(column)},
     )
 
 
 def _only_blanks(sql: str, at: int) -> bool:
-    """Nothing but blanks, comments and further semicolons from here."""
+    """Whether only spaces, comments and semicolons follow."""
     while at < len(sql):
         match = _TOKEN.match(sql, at)
-        if (
-            match is not None
-            and match.lastgroup is not None
-            and Kind[match.lastgroup] in _BLANK_KINDS
-        ):
+        if match and match.lastgroup and Kind[match.lastgroup] in _BLANK_KINDS:
             at = match.end()
         elif sql[at] == ";":
             at += 1
@@ -158,7 +160,7 @@ def _unreadable(sql: str, at: int) -> errors.SluiceError:
     match sql[at]:
         case ";":
             return forbidden(
-                sql, at, "A query is a single statement; something follows the semicolon."
+                sql, at, "A query must be a single statement; text follows the semicolon."
             )
         case "'":
             return invalid(sql, at, "The string that begins here has no closing quote.")
@@ -167,4 +169,4 @@ def _unreadable(sql: str, at: int) -> errors.SluiceError:
                 sql, at, "The quoted name that begins here is empty or has no closing quote."
             )
         case char:
-            return forbidden(sql, at, f"The character {char!a} may only stand inside quotes.")
+            return forbidden(sql, at, f"The character {char!a} is only allowed inside quotes.")

@@ -128,8 +128,8 @@ def bound_of(expression: str) -> int | None:
         query_guard.check(sql)
     except errors.SluiceError:
         return None
-    nodes = sql_tree.grow(sql, sql_tokens.read(sql)[0])
-    return value_sizes.measure(sql, nodes, []).longest
+    nodes = sql_tree.build(sql, sql_tokens.tokenize(sql)[0])
+    return value_sizes.measure(sql, nodes, []).longest_value
 
 
 @pytest.mark.parametrize("seed", range(6))

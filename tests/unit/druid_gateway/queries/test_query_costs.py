@@ -198,6 +198,7 @@ TOO_EXPENSIVE = [
     "SELECT REPEAT(SELECT 'a' FROM t, 1000000000)",
     "SELECT REPEAT((SELECT 'a') ORDER BY 1, 1000000000)",
     "SELECT REPEAT(CAST(PI() AS VARCHAR), 1000)",
+    "SELECT TIME_FORMAT(TIME_PARSE(REPEAT('a', 1000000000)), 'yyyy')",
     "SELECT .5, x || x || x AS x FROM (" * 10 + "SELECT city AS x FROM t" + ")" * 10,
     "SELECT a IS DISTINCT FROM b, x || x || x AS x FROM (" * 10
     + "SELECT city AS x FROM t"
