@@ -13,13 +13,14 @@ from services.common.serving.cancelling import cancel
 from services.common.serving.channels import connect
 from services.status.db.database import Database
 from services.status.db.history import History
-from services.status.db.jobs import Jobs
+from services.status.db.leases import Leases
 from services.status.db.listener import CANCEL, DUE, EVENT, WEBHOOK, Listener
 from services.status.db.load_records import LoadRecords
-from services.status.db.quality import Judging
+from services.status.db.quality import QualityRecords
 from services.status.db.queue import Queue
 from services.status.db.store import Store
 from services.status.db.stored_files import StoredFiles
+from services.status.db.webhook_deliveries import WebhookDeliveries
 from services.status.db.webhook_records import Webhooks
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.runner import Pipeline
@@ -56,7 +57,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     store = Store(database, CALL_PATIENCE_S)
     watch = Watch(store)
 
-    jobs = Jobs(database, settings.database_url, settings.lease_s)
+    leases = Leases(database, settings.database_url, settings.lease_s)
     upload, validation, druid = (
         connect(address)
         for address in (settings.upload_addr, settings.validation_addr, settings.druid_gateway_addr)
@@ -67,7 +68,8 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     stack.push_async_callback(posting.close)
     stack.callback(targets.close)
     webhooks = Webhooks(database, targets, CALL_PATIENCE_S)
-    sender = WebhookSender(database, targets, posting.post, PIPELINE_PATIENCE_S)
+    deliveries = WebhookDeliveries(database, PIPELINE_PATIENCE_S)
+    sender = WebhookSender(deliveries, targets, posting.post)
     await _keep_running(stack, "webhooks", sender.run)
     queue = Queue(database, settings.pipeline_workers, CALL_PATIENCE_S)
     files = StoredFiles(database, FilesRpc(upload, validation), CALL_PATIENCE_S)
@@ -76,26 +78,26 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         Store(database, PIPELINE_PATIENCE_S),
         LoadRecords(database, PIPELINE_PATIENCE_S),
     )
-    expectations = Judging(database, PIPELINE_PATIENCE_S)
+    pipeline_quality = QualityRecords(database, PIPELINE_PATIENCE_S)
     pipeline = Pipeline(
         pipeline_store,
         records,
-        jobs,
-        expectations,
+        leases,
+        pipeline_quality,
         ValidationRpc(validation),
         LoadsRpc(druid, gate),
         gate,
         settings,
     )
     files_at_once = settings.validation_workers if settings.pipeline_workers else 0
-    workers = Workers(jobs, pipeline, gate, files_at_once, settings.pipeline_workers)
+    workers = Workers(leases, pipeline, gate, files_at_once, settings.pipeline_workers)
 
     def notified(channel: str, payload: str) -> None:
         match channel:
             case str(name) if name == EVENT:
                 watch.notify(payload)
             case str(name) if name == CANCEL:
-                jobs.cancel(payload)
+                leases.cancel(payload)
             case str(name) if name == DUE:
                 workers.wake()
             case str(name) if name == WEBHOOK:
@@ -112,19 +114,19 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     await _keep_running(stack, "housekeeping", Housekeeping(store, files, settings).run)
 
     history, undoing = History(database, CALL_PATIENCE_S), LoadRecords(database, CALL_PATIENCE_S)
-    commands, judging = Commands(store), Judging(database, CALL_PATIENCE_S)
+    commands, quality = Commands(store), QualityRecords(database, CALL_PATIENCE_S)
     plans = Plans(commands, undoing, store, ValidationRpc(validation), LoadsRpc(druid, gate))
     servicer = StatusServicer(
-        commands, files, queue, history, webhooks, judging, store, undoing, plans, watch
+        commands, files, queue, history, webhooks, quality, store, undoing, plans, watch
     )
-    jobs.start()
-    stack.push_async_callback(jobs.stop)
+    leases.start()
+    stack.push_async_callback(leases.stop)
     port = await server.start(
         stack,
         settings,
         lambda grpc_server: add_StatusServiceServicer_to_server(servicer, grpc_server),
         [SERVICE],
-        {"postgresql": database.check, "heartbeat": jobs.check},
+        {"postgresql": database.check, "heartbeat": leases.check},
     )
     # Closed before the server is: the watchers' streams end, and the tasks are given back at once.
     stack.push_async_callback(watch.close)

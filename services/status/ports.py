@@ -1,13 +1,17 @@
-"""What the pipeline needs of others."""
+"""What the domain requires from outside. An adapter has the name of its port: the stores are in db/,
+the clients of other services (with the suffix Rpc) in rpc/.
+"""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from services.status.db.jobs import Lease
-from services.status.db.load_records import KeptPlan, Role
-from services.status.db.load_states import OtherLoad, Outcome, Recount, Touched
+from services.status.tasks.load_states import OtherLoad, Outcome, Recount, Touched
+from services.status.tasks.loads import KeptPlan, NewerLoad, Role
 from services.status.tasks.machine import Move, State
-from services.status.tasks.task import Owner, Progress, Task
+from services.status.tasks.pages import Filter
+from services.status.tasks.queues import Kind
+from services.status.tasks.task import Event, Lease, NewTask, Owner, Progress, Task
+from services.status.webhooks.webhook import ClaimedDelivery
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import (
     CountLoadsRequest,
@@ -40,11 +44,11 @@ class Validation(Protocol):
     def validate(
         self, request: ValidateObjectRequest, timeout_s: float
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """Progress, then the report. Closing the iterator stops the work."""
+        """Yields the progress, then the report. Closing the iterator stops the work."""
         ...
 
     async def report(self, task_id: str, attempt: int) -> Report:
-        """The report of an attempt."""
+        """Returns the report of an attempt."""
         ...
 
 
@@ -54,11 +58,11 @@ class Loads(Protocol):
     """
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
-        """What a load would do."""
+        """Returns what a load would do."""
         ...
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
-        """Hands a load to Druid."""
+        """Submits a load to Druid."""
         ...
 
     def watch(
@@ -76,28 +80,26 @@ class Loads(Protocol):
         ...
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
-        """Makes a load's rows disappear."""
+        """Removes a load's rows."""
         ...
 
 
 class Files(Protocol):
-    """The stored files of tasks that have ended. All methods raise SluiceError, and are harmless
-    when repeated.
+    """Deletes the stored files of tasks that have ended. All methods raise SluiceError and are
+    idempotent.
     """
 
     async def delete_upload(self, task_id: str) -> None:
-        """Deletes what was uploaded."""
+        """Deletes the uploaded object."""
         ...
 
     async def delete_results(self, task_id: str) -> None:
-        """Deletes what was derived from it."""
+        """Deletes everything that validation derived from it."""
         ...
 
 
-class Rows(Protocol):
-    """What the pipeline reads and writes of tasks; store.Store has the meaning of each. All raise
-    SluiceError DATABASE_UNAVAILABLE.
-    """
+class PipelineStore(Protocol):
+    """The part of Store that the pipeline uses."""
 
     async def owned(self, owner: Owner) -> Task | None: ...
 
@@ -130,10 +132,56 @@ class Rows(Protocol):
     async def enter_lane(self, task: Task, owner: Owner) -> bool: ...
 
 
-class Records(Protocol):
-    """What the pipeline notes of loads; load_records.LoadRecords has the meaning of each. All raise
-    SluiceError DATABASE_UNAVAILABLE.
+class Store(PipelineStore, Protocol):
+    """The tasks and their events; documented in db/store.py. All methods raise SluiceError
+    DATABASE_UNAVAILABLE.
     """
+
+    async def create(self, new: NewTask) -> bool: ...
+
+    async def free_request(self, task: Task) -> None: ...
+
+    async def get_all(self, task_ids: Sequence[str]) -> dict[str, Task]: ...
+
+    async def by_request(self, request_id: str) -> Task | None: ...
+
+    async def page(self, wanted: Filter, limit: int) -> list[Task]: ...
+
+    async def begin_receiving(
+        self, task_id: str, received_size: int, multipart_id: str, writer: str
+    ) -> bool: ...
+
+    async def receive(
+        self,
+        task_id: str,
+        multipart_id: str,
+        writer: str,
+        progress: Progress,
+        findings: list[dict[str, Any]],
+    ) -> bool: ...
+
+    async def move(
+        self,
+        task_id: str,
+        state: State,
+        move: Move,
+        owner: Owner | None = None,
+        writer: str | None = None,
+    ) -> bool: ...
+
+    async def mark_lane_fronts(self) -> None: ...
+
+    async def events(self, task_id: str, from_sequence: int) -> list[Event]: ...
+
+    async def newer_events(self, after: Mapping[str, int]) -> list[Event]: ...
+
+    async def events_from(self, position: int) -> list[Event]: ...
+
+    async def last_position(self) -> int: ...
+
+
+class PipelineRecords(Protocol):
+    """The part of LoadRecords that the pipeline uses."""
 
     async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None: ...
 
@@ -170,19 +218,67 @@ class Records(Protocol):
     ) -> Outcome: ...
 
 
-class Expectations(Protocol):
-    """How the files of a datasource are judged; quality.Judging has the meaning of each. All raise
+class LoadRecords(PipelineRecords, Protocol):
+    """The plans and segments of loads; documented in db/load_records.py. All methods raise
     SluiceError DATABASE_UNAVAILABLE.
     """
+
+    async def own_segments(self, task_id: str) -> list[Segment]: ...
+
+    async def renew_plan(self, task_id: str, plan: KeptPlan) -> None: ...
+
+    async def begin_undo(self, task: Task, message: str) -> list[NewerLoad]: ...
+
+
+class StoredFiles(Protocol):
+    """The part of db/stored_files.py that housekeeping uses."""
+
+    async def request_older(self, age_s: float) -> int: ...
+
+    async def delete_requested(self) -> int: ...
+
+
+class QualityRecords(Protocol):
+    """The part of db/quality.py that the pipeline uses."""
 
     async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]: ...
 
     async def keep(self, task: Task, owner: Owner, quality: Quality) -> None: ...
 
 
-class Claims(Protocol):
-    """What the pipeline does with its claim; jobs.Jobs has the meaning of each."""
+class PipelineLeases(Protocol):
+    """The part of Leases that the pipeline uses."""
 
     async def release(self, lease: Lease) -> None: ...
 
     def forget(self, lease: Lease) -> None: ...
+
+
+class Leases(PipelineLeases, Protocol):
+    """The leases of this process; documented in db/leases.py."""
+
+    async def claim(self, kind: Kind) -> Lease | None: ...
+
+    async def release_all(self) -> None: ...
+
+
+class WebhookDeliveries(Protocol):
+    """The queue of webhook deliveries; documented in db/webhook_deliveries.py. All methods raise
+    SluiceError DATABASE_UNAVAILABLE.
+    """
+
+    async def claim(
+        self, limit: int, busy: Mapping[str, int], per_target: int, hold_s: float
+    ) -> list[ClaimedDelivery]: ...
+
+    async def record(
+        self,
+        delivery: ClaimedDelivery,
+        *,
+        delivered: bool,
+        status: int | None,
+        error: str,
+        pause_s: float | None,
+    ) -> None: ...
+
+    async def release(self, deliveries: Sequence[ClaimedDelivery], patience_s: float) -> None: ...

@@ -11,22 +11,23 @@ from services.common import errors, logs, trace
 from services.common.serving.interceptors import check
 from services.status.db.history import History
 from services.status.db.load_records import LoadRecords
-from services.status.db.quality import Judging
+from services.status.db.quality import QualityRecords
 from services.status.db.queue import Queue
-from services.status.db.store import Filter, Store
-from services.status.db.stored_files import Again, StoredFiles
+from services.status.db.store import Store
+from services.status.db.stored_files import RetryRequest, StoredFiles
 from services.status.db.webhook_records import Webhooks
 from services.status.tasks import pages, receipts, reverting
 from services.status.tasks.commands import Commands, canonical
 from services.status.tasks.event_feed import Watch
 from services.status.tasks.messages import (
-    NOWHERE,
+    NOT_QUEUED,
     delivery_message,
     event_message,
     state_of,
     task_message,
     webhook_message,
 )
+from services.status.tasks.pages import Filter
 from services.status.tasks.plans import Plans
 from services.status.tasks.task import NewTask
 from sluice.common.v1 import task_pb2
@@ -54,7 +55,7 @@ class StatusServicer(StatusServiceServicer):
         queue: Queue,
         history: History,
         webhooks: Webhooks,
-        judging: Judging,
+        quality: QualityRecords,
         store: Store,
         records: LoadRecords,
         plans: Plans,
@@ -65,7 +66,7 @@ class StatusServicer(StatusServiceServicer):
         self._queue = queue
         self._history = history
         self._webhooks = webhooks
-        self._judging = judging
+        self._quality = quality
         self._store = store
         self._records = records
         self._plans = plans
@@ -108,7 +109,7 @@ class StatusServicer(StatusServiceServicer):
                 request.task_id, request.received_size, request.multipart_id, request.writer
             )
             policy, options = (
-                (None, None) if request.received_size else await self._judging.expected(task)
+                (None, None) if request.received_size else await self._quality.expected(task)
             )
             return status_pb2.ReportReceivingResponse(
                 task=task_message(task), policy=policy, options=options
@@ -149,9 +150,9 @@ class StatusServicer(StatusServiceServicer):
         self, request: status_pb2.GetTaskRequest, context: Context
     ) -> status_pb2.GetTaskResponse:
         task = await self._commands.get(request.task_id)
-        places = await self._queue.places([task])
+        positions = await self._queue.positions([task])
         return status_pb2.GetTaskResponse(
-            task=task_message(task, places.get(task.task_id, NOWHERE))
+            task=task_message(task, positions.get(task.task_id, NOT_QUEUED))
         )
 
     async def GetTasks(
@@ -159,9 +160,9 @@ class StatusServicer(StatusServiceServicer):
     ) -> status_pb2.GetTasksResponse:
         asked = {canonical(task_id): task_id for task_id in request.task_ids}
         found = await self._store.get_all(list(asked))
-        places = await self._queue.places(list(found.values()))
+        positions = await self._queue.positions(list(found.values()))
         messages = {
-            asked[task_id]: task_message(task, places.get(task_id, NOWHERE))
+            asked[task_id]: task_message(task, positions.get(task_id, NOT_QUEUED))
             for task_id, task in found.items()
         }
         return status_pb2.GetTasksResponse(tasks=messages)
@@ -182,8 +183,10 @@ class StatusServicer(StatusServiceServicer):
         )
         tasks = await self._store.page(wanted, size + 1)
         token = pages.token_after(tasks[size - 1]) if len(tasks) > size else ""
-        places = await self._queue.places(tasks[:size])
-        messages = [task_message(task, places.get(task.task_id, NOWHERE)) for task in tasks[:size]]
+        positions = await self._queue.positions(tasks[:size])
+        messages = [
+            task_message(task, positions.get(task.task_id, NOT_QUEUED)) for task in tasks[:size]
+        ]
         return status_pb2.ListTasksResponse(tasks=messages, next_page_token=token)
 
     async def CancelTask(
@@ -198,7 +201,7 @@ class StatusServicer(StatusServiceServicer):
         self, request: status_pb2.RetryTaskRequest, context: Context
     ) -> status_pb2.RetryTaskResponse:
         logs.bind(task_id=request.task_id)
-        again = Again(
+        retry = RetryRequest(
             request_id=request.request_id,
             options=_options(request.options) if request.HasField("options") else None,
             allow_duplicate=request.allow_duplicate
@@ -206,7 +209,7 @@ class StatusServicer(StatusServiceServicer):
             else None,
             client=request.client,
         )
-        task_id, created = await self._files.load_again(canonical(request.task_id), again)
+        task_id, created = await self._files.load_again(canonical(request.task_id), retry)
         return status_pb2.RetryTaskResponse(
             task=task_message(await self._commands.get(task_id)), created=created
         )
@@ -291,20 +294,20 @@ class StatusServicer(StatusServiceServicer):
         self, request: status_pb2.GetDatasourceSettingsRequest, context: Context
     ) -> status_pb2.GetDatasourceSettingsResponse:
         return status_pb2.GetDatasourceSettingsResponse(
-            settings=await self._judging.settings(request.datasource)
+            settings=await self._quality.settings(request.datasource)
         )
 
     async def SetDatasourceSettings(
         self, request: status_pb2.SetDatasourceSettingsRequest, context: Context
     ) -> status_pb2.SetDatasourceSettingsResponse:
-        kept = await self._judging.set_settings(request.datasource, request.settings)
+        kept = await self._quality.set_settings(request.datasource, request.settings)
         return status_pb2.SetDatasourceSettingsResponse(settings=kept)
 
     async def ListQuality(
         self, request: status_pb2.ListQualityRequest, context: Context
     ) -> status_pb2.ListQualityResponse:
         return status_pb2.ListQualityResponse(
-            tasks=await self._judging.history(request.datasource, request.limit)
+            tasks=await self._quality.history(request.datasource, request.limit)
         )
 
     async def WatchTask(

@@ -148,6 +148,22 @@ class Database:
                     ) from failure
             await asyncio.sleep(pause_s)
 
+    async def fetch(self, sql: str, *args: object, patience_s: float) -> "list[asyncpg.Record]":
+        """Executes one statement and returns its rows; retries and raises like `run`."""
+        return await self.run(lambda connection: connection.fetch(sql, *args), patience_s)
+
+    async def fetchrow(self, sql: str, *args: object, patience_s: float) -> "asyncpg.Record | None":
+        """Returns the first row of one statement, or None."""
+        return await self.run(lambda connection: connection.fetchrow(sql, *args), patience_s)
+
+    async def fetchval(self, sql: str, *args: object, patience_s: float) -> Any:
+        """Returns the first column of the first row of one statement, or None."""
+        return await self.run(lambda connection: connection.fetchval(sql, *args), patience_s)
+
+    async def execute(self, sql: str, *args: object, patience_s: float) -> None:
+        """Executes one statement."""
+        await self.run(lambda connection: connection.execute(sql, *args), patience_s)
+
     def _acquired(self) -> Any:
         if self._pool is None:
             raise RuntimeError("Database.open was not called")

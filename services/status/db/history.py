@@ -12,7 +12,6 @@ from services.status.db.database import Connection, Database
 from services.status.tasks import problems
 from services.status.tasks.machine import STAGE_OF, State
 from services.status.tasks.messages import state_value
-from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2
 
 FRESH_S = 5.0
@@ -83,23 +82,13 @@ class History:
         Raises:
             SluiceError: TASK_NOT_FOUND, DATABASE_UNAVAILABLE.
         """
-
-        async def work(connection: Connection) -> list[status_pb2.StageRun] | None:
-            rows = await connection.fetch(_RUNS, task_id)
-            if not rows and not await connection.fetchval(
-                "SELECT true FROM ingestion_tasks WHERE task_id = $1", task_id
-            ):
-                return None
-            return [_run(dict(row)) for row in rows]
-
-        found = await self._database.run(work, self._patience_s)
-        if found is None:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
-                f"There is no task {task_id}.",
-                value=task_id,
-            )
-        return found
+        rows = await self._database.fetch(_RUNS, task_id, patience_s=self._patience_s)
+        exists = "SELECT true FROM ingestion_tasks WHERE task_id = $1"
+        if not rows and not await self._database.fetchval(
+            exists, task_id, patience_s=self._patience_s
+        ):
+            raise problems.task_not_found(task_id)
+        return [_run(dict(row)) for row in rows]
 
     async def statistics(self, hours: int) -> status_pb2.GetStatisticsResponse:
         """The figures of the last hours, at most FRESH_S old.

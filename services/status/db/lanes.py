@@ -63,10 +63,6 @@ of one.
 """
 
 
-class LaneTakenError(Exception):
-    """Other loads of the datasource come first; the task is claimed again when it can go on."""
-
-
 async def enter(database: Database, owner: Owner, datasource: str, patience_s: float) -> bool:
     """Whether the load may begin. False where it has to wait, or the claim is lost.
 

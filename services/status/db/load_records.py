@@ -6,17 +6,15 @@ Both are taken under one lock of the datasource (lanes.LOCK), which a transactio
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
 
 import asyncpg
 
 from services.status.db import lanes, load_states
 from services.status.db.database import Connection, Database
-from services.status.db.load_states import OtherLoad, Outcome, Recount, Touched
 from services.status.db.store import Parameters, append, held, transition, update
 from services.status.tasks import problems
+from services.status.tasks.load_states import OtherLoad, Outcome, Recount, Touched
+from services.status.tasks.loads import KeptPlan, NewerLoad, Role
 from services.status.tasks.machine import Move, State
 from services.status.tasks.task import Owner, Task
 from sluice.common.v1.errors_pb2 import Problem
@@ -26,9 +24,6 @@ HISTORY = 50
 """Newest loads of about the same size by which the time of another is told."""
 
 ENOUGH_HISTORY = 3
-
-Role = Literal["OWN", "REPLACED"]
-"""OWN: the segment holds rows of the load. REPLACED: the load took its place."""
 
 _ADD = """
 INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
@@ -124,24 +119,6 @@ FROM (SELECT t.row_count, sum(extract(epoch FROM r.ended_at - r.started_at))::fl
 """  # noqa: S608 - a number of ours
 
 
-@dataclass(frozen=True)
-class KeptPlan:
-    """A serialized PlanIngestionResponse, and the hash by which it is applied."""
-
-    plan_hash: str
-    plan: bytes
-    created_at: datetime | None = None
-    """By the database's clock, once it is kept."""
-
-
-@dataclass(frozen=True)
-class Newer:
-    """A load that stands in the way of undoing another."""
-
-    task_id: str
-    filename: str
-
-
 class LoadRecords:
     """`patience_s` as in store.Store."""
 
@@ -215,11 +192,9 @@ class LoadRecords:
 
     async def touched(self, task_id: str) -> Touched:
         """Where the load may change what queries see of others, and the database's clock."""
-
-        async def work(connection: Connection) -> Touched:
-            return await load_states.touched(connection, task_id)
-
-        return await self._database.run(work, self._patience_s)
+        return await self._database.run(
+            lambda connection: load_states.touched(connection, task_id), self._patience_s
+        )
 
     async def others(
         self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None
@@ -227,32 +202,30 @@ class LoadRecords:
         """A page of the other loads of the datasource that may have rows there, beginning after
         one.
         """
-
-        async def work(connection: Connection) -> list[OtherLoad]:
-            return await load_states.page(connection, task, where, states, after)
-
-        return await self._database.run(work, self._patience_s)
+        return await self._database.run(
+            lambda connection: load_states.page(connection, task, where, states, after),
+            self._patience_s,
+        )
 
     async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome:
         """Makes the transition, and writes what was counted of other loads, or nothing of it."""
         write = transition(task.task_id, task.status, move, owner)
         replaced = move.to is State.SUCCEEDED
-
-        async def work(connection: Connection) -> Outcome:
-            return await load_states.end(connection, task, owner, counted, write, replaced=replaced)
-
-        return await self._database.run(work, self._patience_s)
+        return await self._database.run(
+            lambda connection: load_states.end(
+                connection, task, owner, counted, write, replaced=replaced
+            ),
+            self._patience_s,
+        )
 
     async def note(self, task: Task, counted: Recount) -> bool:
         """Writes what the task found of other loads. False, and nothing is written, where it may be
         outdated."""
+        return await self._database.run(
+            lambda connection: load_states.note(connection, task, counted), self._patience_s
+        )
 
-        async def work(connection: Connection) -> bool:
-            return await load_states.note(connection, task, counted)
-
-        return await self._database.run(work, self._patience_s)
-
-    async def begin_undo(self, task: Task, message: str) -> list[Newer]:
+    async def begin_undo(self, task: Task, message: str) -> list[NewerLoad]:
         """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already.
         Otherwise nothing changes, and the loads that stand in the way are returned.
         """
@@ -271,7 +244,7 @@ class LoadRecords:
         event = append(p, "LOAD_STATE", message, also=_WAKE)
         begin = f"{update(sets, where)} {event}"
 
-        async def work(connection: Connection) -> list[Newer]:
+        async def work(connection: Connection) -> list[NewerLoad]:
             async with connection.transaction():
                 await connection.execute(lanes.LOCK, task.datasource_name)
                 row = await connection.fetchrow(
@@ -286,7 +259,7 @@ class LoadRecords:
                 if row["load_mode"] != "APPEND" and not newer:
                     newer = await connection.fetch(_ON_TOP, task.task_id)
                 if newer:
-                    return [Newer(each["task_id"], each["original_filename"]) for each in newer]
+                    return [NewerLoad(each["task_id"], each["original_filename"]) for each in newer]
                 await connection.execute(begin, *p)
                 return []
 
@@ -316,14 +289,10 @@ class LoadRecords:
         where = f"{held(p, owner.task_id, State.SUCCEEDED, owner)} AND load_state = 'REVERTING'"
         event = append(p, "LOAD_STATE", message, None, problem, _WAKE)
         write = (f"{update(sets, where)} {event}", p)
-
-        async def work(connection: Connection) -> Outcome:
-            return await load_states.end(connection, task, owner, counted, write)
-
-        return await self._database.run(work, self._patience_s)
+        return await self._database.run(
+            lambda connection: load_states.end(connection, task, owner, counted, write),
+            self._patience_s,
+        )
 
     async def _fetch(self, sql: str, *parameters: object) -> list[asyncpg.Record]:
-        async def work(connection: Connection) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, *parameters)
-
-        return await self._database.run(work, self._patience_s)
+        return await self._database.fetch(sql, *parameters, patience_s=self._patience_s)

@@ -9,22 +9,22 @@ which counts them itself when it ends.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum
 from typing import TypeVar
 
 from services.status.db import lanes
 from services.status.db.database import Connection
 from services.status.db.store import Parameters, held
+from services.status.tasks.load_states import (
+    LOADS_AT_ONCE,
+    Counted,
+    OtherLoad,
+    Outcome,
+    Recount,
+    Touched,
+)
 from services.status.tasks.task import Owner, Task
 
 Item = TypeVar("Item")
-
-LOADS_AT_ONCE = 1_000
-"""Loads of a page, of a count and of a statement."""
-
-STATES = ("LIVE", "PARTLY_REPLACED", "REPLACED")
-"""What a count may turn into each other."""
 
 _TOUCHED = """
 SELECT least(t.interval_start_millis, min(s.start_millis)) AS start_millis,
@@ -84,86 +84,6 @@ WHERE older.task_id = ANY($2::text[]) AND older.role = 'OWN' AND EXISTS (
         AND older.start_millis < mine.end_millis AND older.end_millis > mine.start_millis)
 ON CONFLICT DO NOTHING
 """
-
-
-@dataclass(frozen=True)
-class Touched:
-    """The stretch of time in which a load may change what queries see of others, None where there
-    is none; and the database's clock.
-    """
-
-    since: datetime
-    start_millis: int | None = None
-    end_millis: int | None = None
-
-
-@dataclass(frozen=True)
-class OtherLoad:
-    """A load that succeeded, and the rows that it brought; they lie between `start_millis` and
-    `end_millis`."""
-
-    task_id: str
-    load_state: str
-    rows: int
-    start_millis: int
-    end_millis: int
-
-    @classmethod
-    def of(cls, task: Task) -> "OtherLoad":
-        """A task that succeeded."""
-        start, end = task.interval_start_millis or 0, task.interval_end_millis or 0
-        return cls(task.task_id, task.load_state or "", task.row_count or 0, start, end)
-
-
-@dataclass(frozen=True)
-class Counted:
-    """`rows`: those of the load that a query sees now."""
-
-    load: OtherLoad
-    rows: int
-
-    @property
-    def missing(self) -> int:
-        """Rows of the load that no query sees."""
-        return max(0, self.load.rows - self.rows)
-
-    @property
-    def load_state(self) -> str:
-        """What is left of the load."""
-        if not self.missing:
-            return "LIVE"
-        return "PARTLY_REPLACED" if self.rows else "REPLACED"
-
-    def message(self, datasource: str) -> str:
-        """The same as a sentence."""
-        if not self.missing:
-            return f"{self.rows:,} rows are in {datasource} and can be queried."
-        if not self.rows:
-            return f"None of its {self.load.rows:,} rows is in {datasource} any more."
-        return f"{self.rows:,} of its {self.load.rows:,} rows are left in {datasource}."
-
-    @property
-    def is_news(self) -> bool:
-        """Whether it is another state than before, or other rows are missing."""
-        return self.load_state != self.load.load_state or self.load_state == "PARTLY_REPLACED"
-
-
-@dataclass(frozen=True)
-class Recount:
-    """What is left of other loads. It holds where nothing changed them after `since`, by the
-    database's clock.
-    """
-
-    since: datetime
-    loads: Sequence[Counted] = ()
-
-
-class Outcome(Enum):
-    """What became of a write."""
-
-    WRITTEN = "written"
-    FENCED = "the claim is lost, or the task has moved on"
-    OUTDATED = "other loads have changed since they were counted"
 
 
 async def touched(connection: Connection, task_id: str) -> Touched:

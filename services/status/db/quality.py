@@ -4,29 +4,25 @@
 
 from collections.abc import Iterable, Sequence
 
-from services.status.db.database import Connection, Database
+from services.status.db.database import Database
 from services.status.tasks.machine import State
 from services.status.tasks.messages import state_value, time_stamp
+from services.status.tasks.quality import merged
 from services.status.tasks.task import Owner, Task
 from sluice.status.v1.status_pb2 import DatasourceSettings, TaskQuality
 from sluice.validation.v1.validation_pb2 import (
-    Column,
     Contract,
-    KnownColumn,
-    LoadType,
     Policy,
     Quality,
     ReadOptions,
-    Report,
     Rule,
 )
 
 LIMIT = 20
 """Tasks that ListQuality gives where the request says nothing."""
-DECILES = [place / 10 for place in range(1, 10)]
 
 
-class Judging:
+class QualityRecords:
     """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises
     DATABASE_UNAVAILABLE.
     """
@@ -36,17 +32,9 @@ class Judging:
 
     async def settings(self, datasource: str) -> DatasourceSettings:
         """As set; empty where nothing was."""
-
-        async def work(connection: Connection) -> bytes:
-            return (
-                await connection.fetchval(
-                    "SELECT settings FROM datasource_settings WHERE datasource_name = $1",
-                    datasource,
-                )
-                or b""
-            )
-
-        kept = DatasourceSettings.FromString(await self._database.run(work, self._patience_s))
+        sql = "SELECT settings FROM datasource_settings WHERE datasource_name = $1"
+        found = await self._database.fetchval(sql, datasource, patience_s=self._patience_s)
+        kept = DatasourceSettings.FromString(found or b"")
         _forget_limits_without_effect(kept.policy.rules)
         _forget_limits_without_effect(kept.options.rules)
         return kept
@@ -61,11 +49,8 @@ class Judging:
             kept.policy.contract.CopyFrom(Contract(mode=settings.policy.contract.mode))
         sql = """INSERT INTO datasource_settings (datasource_name, settings) VALUES ($1, $2)
             ON CONFLICT (datasource_name) DO UPDATE SET settings = $2, updated_at = clock_timestamp()"""
-
-        async def work(connection: Connection) -> None:
-            await connection.execute(sql, datasource, kept.SerializeToString(deterministic=True))
-
-        await self._database.run(work, self._patience_s)
+        serialized = kept.SerializeToString(deterministic=True)
+        await self._database.execute(sql, datasource, serialized, patience_s=self._patience_s)
         return kept
 
     async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]:
@@ -77,21 +62,13 @@ class Judging:
             WHERE t.datasource_name = $1 AND t.task_id <> $2 AND t.repair_of = ''
                 AND t.status = 'SUCCEEDED' AND t.load_state IN ('LIVE', 'PARTLY_REPLACED')
             ORDER BY t.completed_at DESC LIMIT 1"""
-
-        async def work(connection: Connection) -> Contract | None:
-            row = await connection.fetchrow(sql, task.datasource_name, task.task_id)
-            return (
-                None
-                if row is None
-                else Contract(
-                    task_id=row["task_id"], columns=Quality.FromString(row["quality"]).columns
-                )
-            )
-
-        last = await self._database.run(work, self._patience_s)
+        last = await self._database.fetchrow(
+            sql, task.datasource_name, task.task_id, patience_s=self._patience_s
+        )
         policy = settings.policy
         if last is not None:
-            policy.contract.MergeFrom(last)
+            columns = Quality.FromString(last["quality"]).columns
+            policy.contract.MergeFrom(Contract(task_id=last["task_id"], columns=columns))
         said = ReadOptions.FromString(task.options)
         _forget_limits_without_effect(said.rules)
         return policy, merged(settings.options, said)
@@ -101,36 +78,32 @@ class Judging:
         sql = """INSERT INTO task_quality (task_id, quality)
             SELECT task_id, $4 FROM ingestion_tasks WHERE task_id = $1 AND attempt = $2 AND worker = $3
             ON CONFLICT (task_id) DO UPDATE SET quality = $4, updated_at = clock_timestamp()"""
-
-        async def work(connection: Connection) -> None:
-            await connection.execute(
-                sql,
-                task.task_id,
-                owner.attempt,
-                owner.worker,
-                quality.SerializeToString(deterministic=True),
-            )
-
-        await self._database.run(work, self._patience_s)
+        await self._database.execute(
+            sql,
+            task.task_id,
+            owner.attempt,
+            owner.worker,
+            quality.SerializeToString(deterministic=True),
+            patience_s=self._patience_s,
+        )
 
     async def history(self, datasource: str, limit: int) -> Sequence[TaskQuality]:
         """What was found in the files of the datasource, newest first."""
         sql = """SELECT t.task_id, t.status, t.original_filename, t.created_at, q.quality FROM task_quality q
             JOIN ingestion_tasks t USING (task_id) WHERE t.datasource_name = $1 ORDER BY t.created_at DESC, t.task_id DESC LIMIT $2"""
-
-        async def work(connection: Connection) -> list[TaskQuality]:
-            return [
-                TaskQuality(
-                    task_id=row["task_id"],
-                    state=state_value(State(row["status"])),
-                    filename=row["original_filename"],
-                    create_time=time_stamp(row["created_at"]),
-                    quality=Quality.FromString(row["quality"]),
-                )
-                for row in await connection.fetch(sql, datasource, limit or LIMIT)
-            ]
-
-        return await self._database.run(work, self._patience_s)
+        rows = await self._database.fetch(
+            sql, datasource, limit or LIMIT, patience_s=self._patience_s
+        )
+        return [
+            TaskQuality(
+                task_id=row["task_id"],
+                state=state_value(State(row["status"])),
+                filename=row["original_filename"],
+                create_time=time_stamp(row["created_at"]),
+                quality=Quality.FromString(row["quality"]),
+            )
+            for row in rows
+        ]
 
 
 def _forget_limits_without_effect(rules: Iterable[Rule]) -> None:
@@ -138,51 +111,3 @@ def _forget_limits_without_effect(rules: Iterable[Rule]) -> None:
     for rule in rules:
         if rule.name == "time_column":
             rule.ClearField("limit")
-
-
-def merged(usual: ReadOptions, said: ReadOptions) -> ReadOptions | None:
-    """What the sender said of this file, over what is usual for the datasource; None where nobody
-    said anything.
-    """
-    made = ReadOptions()
-    made.CopyFrom(usual)
-    for field, _ in said.ListFields():
-        made.ClearField(field.name)  # type: ignore[arg-type]
-    made.MergeFrom(said)
-    return made if made.ByteSize() else None
-
-
-def quality_of(report: Report) -> Quality:
-    """What is kept of a report."""
-    loaded = [
-        column for column in report.columns if column.load_type != LoadType.LOAD_TYPE_UNSPECIFIED
-    ]
-    return Quality(
-        rows_read=report.rows_read,
-        rows_loadable=report.rows_loadable,
-        rows_rejected=report.rows_rejected,
-        rows_skipped=report.rows_skipped,
-        duplicate_rows=report.duplicate_rows,
-        columns=[_known(column) for column in loaded],
-        drift=report.drift,
-        verdict=report.verdict,
-    )
-
-
-def _known(column: Column) -> KnownColumn:
-    values = column.nulls + column.fitting + column.misfits
-    quantiles = {quantile.share: quantile.value for quantile in column.quantiles}
-    is_number = column.load_type in (LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE)
-    return KnownColumn(
-        name=column.name,
-        source_name=column.source_name,
-        type=column.type,
-        time_format=column.time_format,
-        load_type=column.load_type,
-        null_share=column.nulls / values if values else 0,
-        deciles=[quantiles[share] for share in DECILES if share in quantiles] if is_number else [],
-        top_values=column.top_values,
-        sample_values=column.sample_values,
-        distinct=column.distinct,
-        mean=column.mean if column.HasField("mean") else None,
-    )

@@ -9,8 +9,9 @@ from time import monotonic
 
 from services.status.db.database import Connection, Database
 from services.status.db.lanes import WAITING
-from services.status.db.turns import FREE, ORDER, QUEUE, TaskQueue
+from services.status.db.turns import FREE, ORDER, QUEUE
 from services.status.tasks.machine import State, is_worked_on
+from services.status.tasks.queues import QueuePosition, TaskQueue
 from services.status.tasks.task import Task
 
 FRESH_S = 1.0
@@ -19,7 +20,7 @@ HISTORY_FRESH_S = 15.0
 HISTORY = 200
 """Newest loads that succeeded by which the time of others is told."""
 
-PLACES = 1000
+MAX_POSITIONS = 1000
 """Tasks at the head of the backlog that have a place; those behind them are not counted."""
 
 _WAITING = f"""
@@ -38,14 +39,6 @@ SELECT regr_slope(seconds, size) AS slope, regr_intercept(seconds, size) AS inte
 FROM (SELECT extract(epoch FROM completed_at - started_at)::float8 AS seconds, coalesce(file_size, 0)::float8 AS size
     FROM ingestion_tasks WHERE status = 'SUCCEEDED' ORDER BY completed_at DESC LIMIT $1) AS newest
 """
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a task stands. None: it does not wait; nothing is known yet."""
-
-    position: int | None = None
-    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +61,12 @@ class Queue:
         self._workers = max(workers, 1)
         self._patience_s = patience_s
         self._reading = asyncio.Lock()
-        self._places: dict[str, Place] = {}
+        self._positions: dict[str, QueuePosition] = {}
         self._read_at = -FRESH_S
         self._pace: Pace | None = None
         self._pace_at = -HISTORY_FRESH_S
 
-    async def places(self, tasks: Sequence[Task]) -> dict[str, Place]:
+    async def positions(self, tasks: Sequence[Task]) -> dict[str, QueuePosition]:
         """The place of each of the tasks that have not ended, by id.
 
         Raises:
@@ -87,29 +80,30 @@ class Queue:
                 await self._database.run(self._read, self._patience_s)
                 self._read_at = monotonic()
         return {
-            task.task_id: self._places.get(task.task_id) or self._at_work(task) for task in running
+            task.task_id: self._positions.get(task.task_id) or self._at_work(task)
+            for task in running
         }
 
-    def _at_work(self, task: Task) -> Place:
+    def _at_work(self, task: Task) -> QueuePosition:
         waits = task.status is State.INGESTING and not task.in_lane
         if self._pace is None or task.started_at is None or waits or task.status is State.CLEANING:
-            return Place()
+            return QueuePosition()
         elapsed = (task.now - task.started_at).total_seconds()
-        return Place(None, max(self._pace.of(task.file_size) - elapsed, 0.0))
+        return QueuePosition(None, max(self._pace.of(task.file_size) - elapsed, 0.0))
 
     async def _read(self, connection: Connection) -> None:
         if monotonic() - self._pace_at >= HISTORY_FRESH_S:
             row = await connection.fetchrow(_HISTORY, HISTORY)
             self._pace = pace(row["slope"], row["intercept"], row["mean"]) if row else None
             self._pace_at = monotonic()
-        ahead, places = 0.0, {}
-        for position, row in enumerate(await connection.fetch(_WAITING, _QUEUES, PLACES), 1):
+        ahead, positions = 0.0, {}
+        for position, row in enumerate(await connection.fetch(_WAITING, _QUEUES, MAX_POSITIONS), 1):
             own = self._pace.of(row["file_size"]) if self._pace else None
-            places[row["task_id"]] = Place(
+            positions[row["task_id"]] = QueuePosition(
                 position, None if own is None else own + ahead / self._workers
             )
             ahead += own or 0.0
-        self._places = places
+        self._positions = positions
 
 
 def pace(slope: float | None, intercept: float | None, mean: float | None) -> Pace | None:

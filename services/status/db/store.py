@@ -7,22 +7,19 @@ always the database's.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from services.common import errors
 from services.status.db import lanes
 from services.status.db.database import Connection, Database
 from services.status.tasks import problems
 from services.status.tasks.machine import LOADED, TERMINAL, Move, State, check, is_worked_on
+from services.status.tasks.pages import EVENTS_PAGE, Filter
 from services.status.tasks.task import Event, NewTask, Owner, Progress, Task
-from sluice.common.v1.errors_pb2 import ErrorReason, Problem
-
-EVENTS_PAGE = 200
-"""Most events that one read gives."""
+from sluice.common.v1.errors_pb2 import Problem
 
 TASK = """
 SELECT t.*, clock_timestamp() AS now, extract(epoch FROM clock_timestamp() - t.stage_started_at)::float8 AS stage_seconds,
@@ -45,24 +42,6 @@ class Parameters(list[Any]):
         """Takes the value; returns its place, such as $3."""
         self.append(value)
         return f"${len(self)}"
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which tasks to list. None and empty do not narrow."""
-
-    datasource: str = ""
-    states: Sequence[State] = ()
-    idle_s: int = 0
-    stage_older_s: float = 0
-    """Only tasks that have been in their state for so many seconds."""
-    text: str = ""
-    """In any case; in file name, datasource, message or client, or a task id."""
-    since: datetime | None = None
-    until: datetime | None = None
-    before: tuple[datetime, str] | None = None
-    """Only tasks after this one in the order newest first: (created_at, task_id)."""
-    skip: int = 0
 
 
 class Store:
@@ -100,18 +79,18 @@ class Store:
             rows = await self._fetch(f"{TASK} WHERE t.task_id = $1", task_ids)
         else:
             rows = await self._fetch(f"{TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
-        return {row["task_id"]: Task.of(row) for row in rows}
+        return {row["task_id"]: task_of(row) for row in rows}
 
     async def by_request(self, request_id: str) -> Task | None:
         """The task that the request made."""
         rows = await self._fetch(f"{TASK} WHERE t.request_id = $1", [request_id])
-        return Task.of(rows[0]) if rows else None
+        return task_of(rows[0]) if rows else None
 
     async def owned(self, owner: Owner) -> Task | None:
         """The task while the claim holds, None when it was lost or the task has ended."""
         sql = f"{TASK} WHERE t.task_id = $1 AND t.attempt = $2 AND t.worker = $3"
         rows = await self._fetch(sql, [owner.task_id, owner.attempt, owner.worker])
-        return Task.of(rows[0]) if rows else None
+        return task_of(rows[0]) if rows else None
 
     async def page(self, wanted: Filter, limit: int) -> list[Task]:
         """At most `limit` tasks, newest first."""
@@ -145,7 +124,7 @@ class Store:
             f"ORDER BY t.created_at DESC, t.task_id DESC LIMIT {p(limit)} OFFSET {p(wanted.skip)}"
         )
         return [
-            Task.of(row)
+            task_of(row)
             for row in await self._fetch(f"{TASK} WHERE {' AND '.join(conditions)} {order}", p)
         ]
 
@@ -302,7 +281,7 @@ class Store:
         """A page of the task's events."""
         sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
         return [
-            Event.of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])
+            _event_of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])
         ]
 
     async def newer_events(self, after: Mapping[str, int]) -> list[Event]:
@@ -315,24 +294,19 @@ class Store:
                 SELECT * FROM task_events WHERE task_id = w.task_id AND sequence > w.sequence ORDER BY sequence LIMIT $3) AS e
             ORDER BY e.task_id, e.sequence"""
         return [
-            Event.of(row)
+            _event_of(row)
             for row in await self._fetch(sql, [list(after), list(after.values()), EVENTS_PAGE])
         ]
 
     async def events_from(self, position: int) -> list[Event]:
         """A page of all tasks' events."""
         sql = "SELECT * FROM task_events WHERE position >= $1 ORDER BY position LIMIT $2"
-        return [Event.of(row) for row in await self._fetch(sql, [position, EVENTS_PAGE])]
+        return [_event_of(row) for row in await self._fetch(sql, [position, EVENTS_PAGE])]
 
     async def last_position(self) -> int:
         """Position of the newest event; 0 where there is none."""
-        return int(
-            (
-                await self._fetch(
-                    "SELECT coalesce(max(position), 0) AS position FROM task_events", []
-                )
-            )[0]["position"]
-        )
+        sql = "SELECT coalesce(max(position), 0) AS position FROM task_events"
+        return int(await self._database.fetchval(sql, patience_s=self._patience_s))
 
     async def _event(
         self,
@@ -355,21 +329,26 @@ class Store:
         return bool(await self._fetch(sql, parameters))
 
     async def _fetch(self, sql: str, parameters: Sequence[object]) -> list[asyncpg.Record]:
-        async def work(connection: Connection) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, *parameters)
-
-        return await self._database.run(work, self._patience_s)
+        return await self._database.fetch(sql, *parameters, patience_s=self._patience_s)
 
 
 _RECEIVING = "The file is being received."
 
 
-def conflict(task: Task, what: str) -> errors.SluiceError:
-    """STATE_CONFLICT: what the task cannot do in its state."""
-    message = f"The task {what}: it is {task.status}."
-    return errors.error(
-        ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)}
-    )
+def task_of(row: asyncpg.Record) -> Task:
+    """A Task from a row of TASK."""
+    values = {column.name: row[column.name] for column in fields(Task)}
+    values["status"] = State(values["status"])
+    values["clean_target"] = State(values["clean_target"]) if values["clean_target"] else None
+    values["entered"] = [
+        (State(state), datetime.fromisoformat(time)) for state, time in values["entered"] or []
+    ]
+    return Task(**values)
+
+
+def _event_of(row: asyncpg.Record) -> Event:
+    values = {column.name: row[column.name] for column in fields(Event)}
+    return Event(**{**values, "state": State(values["state"])})
 
 
 def creation(new: NewTask, message: str) -> tuple[str, Parameters]:

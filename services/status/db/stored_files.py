@@ -14,6 +14,7 @@ from services.common.errors import SluiceError
 from services.status.db import store
 from services.status.db.database import Connection, Database
 from services.status.ports import Files
+from services.status.tasks import problems
 from services.status.tasks.machine import TERMINAL, Move, State
 from services.status.tasks.task import NewTask, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -25,8 +26,8 @@ _LOCK = "SELECT pg_advisory_xact_lock(7303016, hashtext($1))"
 
 
 @dataclass(frozen=True)
-class Again:
-    """How a stored file is to be loaded again. None: as before."""
+class RetryRequest:
+    """How a stored file is to be loaded retry. None: as before."""
 
     request_id: str = ""
     options: bytes | None = None
@@ -42,7 +43,7 @@ class StoredFiles:
         self._files = files
         self._patience_s = patience_s
 
-    async def load_again(self, task_id: str, again: Again) -> tuple[str, bool]:
+    async def load_again(self, task_id: str, retry: RetryRequest) -> tuple[str, bool]:
         """Id of the new task, and whether this call made it: a repeat of a request, or a second
         retry beside one that is under way, gives the task that is there.
 
@@ -54,11 +55,11 @@ class StoredFiles:
         async def work(connection: Connection) -> tuple[str, bool]:
             async with connection.transaction():
                 task = await _locked(connection, task_id)
-                new = _new_task(task, again)
-                if found := await _made_before(connection, task, new, again):
+                new = _new_task(task, retry)
+                if found := await _made_before(connection, task, new, retry):
                     return found, False
                 if task.status not in TERMINAL:
-                    raise store.conflict(task, "is still under way and cannot be loaded again")
+                    raise problems.conflict(task, "is still under way and cannot be loaded again")
                 if task.files_delete_requested_at or all(
                     state is not State.UPLOADED for state, _ in task.entered
                 ):
@@ -71,7 +72,7 @@ class StoredFiles:
                         ErrorReason.ERROR_REASON_FILE_NOT_STORED, message, value=task_id
                     )
                 sql, parameters = store.creation(
-                    new, f"The stored file of task {task.task_id} is taken again."
+                    new, f"The stored file of task {task.task_id} is taken retry."
                 )
                 await connection.fetchrow(sql, *parameters)
                 columns = {"received_size": task.file_size}
@@ -96,7 +97,7 @@ class StoredFiles:
             async with connection.transaction():
                 task = await _locked(connection, task_id)
                 if task.status not in TERMINAL:
-                    raise store.conflict(task, "still needs its file")
+                    raise problems.conflict(task, "still needs its file")
                 users = "SELECT task_id FROM ingestion_tasks WHERE file_uri = $1 AND completed_at IS NULL LIMIT 1"
                 if user := await connection.fetchval(users, task.file_uri):
                     message = f"Task {user} still needs the file."
@@ -150,17 +151,11 @@ class StoredFiles:
             WHERE t.task_id = $1 AND u.files_delete_requested_at IS NULL)"""
         done = "UPDATE ingestion_tasks SET files_deleted_at = clock_timestamp() WHERE task_id = $1 AND files_deleted_at IS NULL"
 
-        async def is_shared(connection: Connection) -> bool:
-            return bool(await connection.fetchval(shared, task_id))
-
-        async def note(connection: Connection) -> None:
-            await connection.execute(done, task_id)
-
         try:
             await self._files.delete_results(task_id)
-            if not await self._database.run(is_shared, self._patience_s):
+            if not await self._database.fetchval(shared, task_id, patience_s=self._patience_s):
                 await self._files.delete_upload(task_id)
-            await self._database.run(note, self._patience_s)
+            await self._database.execute(done, task_id, patience_s=self._patience_s)
             logs.get().info("files.deleted", task_id=task_id)
         except SluiceError as failure:
             logs.get().warning(
@@ -171,10 +166,8 @@ class StoredFiles:
             )
 
     async def _ids(self, sql: str, *parameters: object) -> list[str]:
-        async def work(connection: Connection) -> list[str]:
-            return [row["task_id"] for row in await connection.fetch(sql, *parameters)]
-
-        return await self._database.run(work, self._patience_s)
+        rows = await self._database.fetch(sql, *parameters, patience_s=self._patience_s)
+        return [row["task_id"] for row in rows]
 
 
 async def _locked(connection: Connection, task_id: str) -> Task:
@@ -187,21 +180,21 @@ async def _locked(connection: Connection, task_id: str) -> Task:
         "SELECT file_uri FROM ingestion_tasks WHERE task_id = $1", task_id
     )
     if uri is None:
-        raise errors.error(
-            ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id
-        )
+        raise problems.task_not_found(task_id)
     await connection.execute(_LOCK, uri)
     row = await connection.fetchrow(f"{store.TASK} WHERE t.task_id = $1", task_id)
     if row is None:
         raise RuntimeError("tasks are never deleted")
-    return Task.of(row)
+    return store.task_of(row)
 
 
-async def _made_before(connection: Connection, task: Task, new: NewTask, again: Again) -> str:
-    if again.request_id:
+async def _made_before(
+    connection: Connection, task: Task, new: NewTask, retry: RetryRequest
+) -> str:
+    if retry.request_id:
         row = await connection.fetchrow(
             "SELECT task_id, retry_of, options, allow_duplicate FROM ingestion_tasks WHERE request_id = $1",
-            again.request_id,
+            retry.request_id,
         )
         if row is None:
             return ""
@@ -216,7 +209,7 @@ async def _made_before(connection: Connection, task: Task, new: NewTask, again: 
             ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
             message,
             column="request_id",
-            value=again.request_id,
+            value=retry.request_id,
         )
     running = """SELECT task_id FROM ingestion_tasks
         WHERE retry_of = $1 AND retry_of <> '' AND completed_at IS NULL AND options = $2 AND allow_duplicate = $3
@@ -226,11 +219,11 @@ async def _made_before(connection: Connection, task: Task, new: NewTask, again: 
     )
 
 
-def _new_task(task: Task, again: Again) -> NewTask:
+def _new_task(task: Task, retry: RetryRequest) -> NewTask:
     task_id = str(uuid.uuid4())
     return NewTask(
         task_id=task_id,
-        request_id=again.request_id or f"retry {task_id}",
+        request_id=retry.request_id or f"retry {task_id}",
         datasource_name=task.datasource_name,
         original_filename=task.original_filename,
         file_uri=task.file_uri,
@@ -242,10 +235,10 @@ def _new_task(task: Task, again: Again) -> NewTask:
         replace_start_millis=task.replace_start_millis,
         replace_end_millis=task.replace_end_millis,
         allow_duplicate=task.allow_duplicate
-        if again.allow_duplicate is None
-        else again.allow_duplicate,
+        if retry.allow_duplicate is None
+        else retry.allow_duplicate,
         trace_id=trace.current(),
-        client=again.client or task.client,
-        options=task.options if again.options is None else again.options,
+        client=retry.client or task.client,
+        options=task.options if retry.options is None else retry.options,
         retry_of=task.task_id,
     )

@@ -6,10 +6,10 @@ is: the queues below are indexed in this order, and of a datasource's backlog on
 a queue that workers look at (migration 0013).
 """
 
-from enum import Enum, IntEnum
 from functools import cache
 
 from services.status.db.lanes import BLOCKED, LANES
+from services.status.tasks.queues import Kind, TaskQueue
 
 SMALL_BYTES = 16 * 1024 * 1024
 """A file up to this size is small: it gets a worker although big ones wait."""
@@ -19,21 +19,6 @@ ORDER = """((t.created_at AT TIME ZONE 'UTC')
 """SQL: the order among tasks that are due, the oldest first. A big file counts as younger, by a
 second for each 10 MiB and at most a minute, so that small ones overtake it and none waits for
 ever. UTC because only a time without a zone can be indexed; it is never shown."""
-
-
-class TaskQueue(IntEnum):
-    """Where a task waits for a worker."""
-
-    CLEANING = 0
-    """What Druid has of it is to be removed."""
-    SMALL_LOAD = 1
-    """Its load is to begin, to go on, or to be undone."""
-    BIG_LOAD = 2
-    SMALL_FILE = 3
-    """Its file is to be validated."""
-    BIG_FILE = 4
-    BEHIND = 5
-    """Others of its datasource load first, whatever happens."""
 
 
 _SMALL = f"t.file_size <= {SMALL_BYTES}"
@@ -48,16 +33,6 @@ QUEUE = f"""(CASE WHEN t.status = 'CLEANING' THEN {TaskQueue.CLEANING}
 
 FREE = "t.worker IS NULL AND t.next_run_at IS NOT NULL"
 """SQL: nobody works on the task, and somebody has to, now or later."""
-
-
-class Kind(Enum):
-    """Which queues a worker takes tasks from."""
-
-    CLEANING = (TaskQueue.CLEANING,)
-    SMALL_LOADS = (TaskQueue.CLEANING, TaskQueue.SMALL_LOAD)
-    LOADS = (TaskQueue.CLEANING, TaskQueue.SMALL_LOAD, TaskQueue.BIG_LOAD)
-    SMALL_FILES = (TaskQueue.SMALL_FILE,)
-    FILES = (TaskQueue.SMALL_FILE, TaskQueue.BIG_FILE)
 
 
 _DUE = "t.next_run_at <= now() AND t.task_id <> ALL($4::text[])"

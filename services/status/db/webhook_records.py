@@ -5,14 +5,13 @@ webhook_sender.py sends it.
 """
 
 import secrets
-from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
 
 from services.common import errors
 from services.status.db.database import Connection, Database
 from services.status.webhooks.targets import Targets
+from services.status.webhooks.webhook import Delivery, Webhook
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 _DELETE = "DELETE FROM webhooks WHERE datasource_name = $1"
@@ -23,32 +22,6 @@ UPDATE webhook_deliveries SET next_try_at = NULL, ended_at = clock_timestamp(),
     last_error = 'The webhook was removed.'
 WHERE datasource_name = $1 AND ended_at IS NULL
 """
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """Who is told. The secret is known to nobody but its two ends."""
-
-    datasource: str
-    url: str
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What became of telling one task's end."""
-
-    id: int
-    task_id: str
-    status: str
-    attempts: int
-    delivered: bool
-    last_status: int | None
-    last_error: str
-    created_at: datetime
-    next_try_at: datetime | None
-    ended_at: datetime | None
 
 
 class Webhooks:
@@ -70,8 +43,10 @@ class Webhooks:
         sql = """INSERT INTO webhooks (datasource_name, url, secret) VALUES ($1, $2, $3)
             ON CONFLICT (datasource_name) DO UPDATE SET url = $2, secret = $3, updated_at = clock_timestamp()
             RETURNING *"""
-        rows = await self._fetch(sql, datasource, url, secret)
-        return _webhook(rows[0]), secret
+        [row] = await self._database.fetch(
+            sql, datasource, url, secret, patience_s=self._patience_s
+        )
+        return _webhook(row), secret
 
     async def get(self, datasource: str) -> Webhook:
         """Who is told.
@@ -79,13 +54,14 @@ class Webhooks:
         Raises:
             SluiceError: WEBHOOK_NOT_FOUND, DATABASE_UNAVAILABLE.
         """
-        rows = await self._fetch("SELECT * FROM webhooks WHERE datasource_name = $1", datasource)
-        if not rows:
+        sql = "SELECT * FROM webhooks WHERE datasource_name = $1"
+        row = await self._database.fetchrow(sql, datasource, patience_s=self._patience_s)
+        if row is None:
             message = f"Nobody is told of the tasks of {datasource}."
             raise errors.error(
                 ErrorReason.ERROR_REASON_WEBHOOK_NOT_FOUND, message, value=datasource
             )
-        return _webhook(rows[0])
+        return _webhook(row)
 
     async def delete(self, datasource: str) -> None:
         """Nobody is told any more, also not of what was not delivered yet. Harmless when
@@ -104,14 +80,8 @@ class Webhooks:
         sql = (
             "SELECT * FROM webhook_deliveries WHERE datasource_name = $1 ORDER BY id DESC LIMIT $2"
         )
-        rows = await self._fetch(sql, datasource, limit)
+        rows = await self._database.fetch(sql, datasource, limit, patience_s=self._patience_s)
         return [Delivery(**{name: row[name] for name in Delivery.__annotations__}) for row in rows]
-
-    async def _fetch(self, sql: str, *parameters: object) -> list[asyncpg.Record]:
-        async def work(connection: Connection) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, *parameters)
-
-        return await self._database.run(work, self._patience_s)
 
 
 def _webhook(row: asyncpg.Record) -> Webhook:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from time import monotonic
 
 from services.common import errors
-from services.status.db.load_states import (
+from services.status.pipeline.run import FencedError, Run
+from services.status.ports import Loads, PipelineRecords
+from services.status.tasks.load_states import (
     LOADS_AT_ONCE,
     STATES,
     Counted,
@@ -14,8 +16,6 @@ from services.status.db.load_states import (
     Outcome,
     Recount,
 )
-from services.status.pipeline.run import FencedError, Run
-from services.status.ports import Loads, Records
 from services.status.tasks.loads import count_request
 from services.status.tasks.task import Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -44,7 +44,7 @@ class Away:
 
 
 async def recount(
-    task: Task, loads: Loads, records: Records, states: Sequence[str] = STATES
+    task: Task, loads: Loads, records: PipelineRecords, states: Sequence[str] = STATES
 ) -> Recount | Away:
     """Counts the other loads in one of the load states that the task's load may have changed: one
     query for each LOADS_AT_ONCE of them.
@@ -68,7 +68,7 @@ async def recount(
 async def rows_of(
     others: Sequence[OtherLoad], datasource: str, loads: Loads
 ) -> Mapping[str, int] | Away:
-    """Rows that a query sees, by task; tasks without rows are left out."""
+    """PipelineStore that a query sees, by task; tasks without rows are left out."""
     seen = await loads.count(count_request(datasource, others, WAIT_MS))
     if not seen.complete:
         return Away(seen.segments_published, seen.segments_available)
@@ -76,7 +76,7 @@ async def rows_of(
 
 
 async def settle(
-    run: Run, loads: Loads, records: Records, end: Callable[[Recount], Awaitable[Outcome]]
+    run: Run, loads: Loads, records: PipelineRecords, end: Callable[[Recount], Awaitable[Outcome]]
 ) -> None:
     """Counts the other loads, and ends the stage with what was counted.
 

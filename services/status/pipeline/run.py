@@ -8,7 +8,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeVar
 
-from services.status.ports import Rows
+from services.status.ports import PipelineStore
 from services.status.tasks.machine import Move
 from services.status.tasks.task import Owner, Progress, Task
 
@@ -31,7 +31,9 @@ class FencedError(Exception):
 class Run:
     """A stage at work."""
 
-    def __init__(self, task: Task, owner: Owner, store: Rows, deadline_s: float | None) -> None:
+    def __init__(
+        self, task: Task, owner: Owner, store: PipelineStore, deadline_s: float | None
+    ) -> None:
         self.task = task
         """As it was at the start of the stage, with what `record` added."""
         self.owner = owner

@@ -12,12 +12,17 @@ from time import perf_counter
 from services.common import errors, logs, trace
 from services.common.serving.cancelling import cancel
 from services.common.timing import Timings
-from services.status.db.jobs import Lease
-from services.status.db.lanes import LaneTakenError
 from services.status.pipeline import retry
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.run import FencedError, Run
-from services.status.ports import Claims, Expectations, Loads, Records, Rows, Validation
+from services.status.ports import (
+    Loads,
+    PipelineLeases,
+    PipelineRecords,
+    PipelineStore,
+    QualityRecords,
+    Validation,
+)
 from services.status.settings import Settings
 from services.status.stages.clean import clean
 from services.status.stages.ingest import LoadLostError, ingest
@@ -25,10 +30,14 @@ from services.status.stages.revert import revert
 from services.status.stages.validate import validate
 from services.status.stages.verify import verify
 from services.status.tasks.machine import Move, State, end_badly
-from services.status.tasks.task import Progress, Task
+from services.status.tasks.task import Lease, Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 Stage = Callable[[Run], Awaitable[None]]
+
+
+class LaneTakenError(Exception):
+    """Other loads of the datasource come first. The task becomes due when its load may begin."""
 
 
 async def _start(run: Run) -> None:
@@ -40,22 +49,22 @@ class Pipeline:
 
     def __init__(
         self,
-        store: Rows,
-        records: Records,
-        claims: Claims,
-        expectations: Expectations,
+        store: PipelineStore,
+        records: PipelineRecords,
+        leases: PipelineLeases,
+        quality: QualityRecords,
         validation: Validation,
         loads: Loads,
         gate: Gate,
         settings: Settings,
     ) -> None:
         self._store = store
-        self._claims = claims
+        self._leases = leases
         self._gate = gate
         self._settings = settings
         self._stages: dict[State, Stage] = {
             State.UPLOADED: _start,
-            State.VALIDATING: lambda run: validate(run, validation, expectations, loads, records),
+            State.VALIDATING: lambda run: validate(run, validation, quality, loads, records),
             State.INGESTING: lambda run: self._ingest(run, validation, loads, records),
             State.VERIFYING: lambda run: verify(run, loads, records, settings.verify_settle_s),
             State.CLEANING: lambda run: clean(run, loads, records),
@@ -82,7 +91,7 @@ class Pipeline:
                     break
             timings.log("pipeline.run_ended", lost=lease.lost.is_set())
         except asyncio.CancelledError:
-            await self._claims.release(lease)
+            await self._leases.release(lease)
             timings.log("pipeline.released")
             raise
         except errors.SluiceError as failure:
@@ -92,7 +101,7 @@ class Pipeline:
                 reason="the lease runs out and another worker goes on",
             )
         finally:
-            self._claims.forget(lease)
+            self._leases.forget(lease)
 
     async def _stage(self, task: Task, lease: Lease) -> bool:
         """Runs the stage of the task's state. False when the claim was given back."""
@@ -109,7 +118,7 @@ class Pipeline:
         except FencedError:
             logs.get().info("pipeline.fenced", state=task.status)
         except LaneTakenError:
-            await self._claims.release(lease)
+            await self._leases.release(lease)
             return False
         except LoadLostError as lost:
             failure, new_load = lost.problem, True
@@ -135,7 +144,7 @@ class Pipeline:
         return failure is None or await self._failed(task, lease, failure, new_load)
 
     async def _ingest(
-        self, run: Run, validation: Validation, loads: Loads, records: Records
+        self, run: Run, validation: Validation, loads: Loads, records: PipelineRecords
     ) -> None:
         task = run.task
         if not task.in_lane and not await self._store.enter_lane(task, run.owner):

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from services.common import errors, logs
 from services.common.serving.cancelling import cancel
-from services.status.db.jobs import Jobs
-from services.status.db.turns import Kind
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.runner import Pipeline
+from services.status.ports import Leases
+from services.status.tasks.queues import Kind
 
 POLL_S = 1.0
 """Seconds until a due task is found whose notification was lost."""
@@ -45,8 +45,10 @@ class Workers:
     """The workers of this process, so many for files and so many for loads. `run` them in a task of
     their own; `stop` ends that."""
 
-    def __init__(self, jobs: Jobs, pipeline: Pipeline, gate: Gate, files: int, loads: int) -> None:
-        self._jobs = jobs
+    def __init__(
+        self, leases: Leases, pipeline: Pipeline, gate: Gate, files: int, loads: int
+    ) -> None:
+        self._leases = leases
         self._pipeline = pipeline
         self._gate = gate
         self._pools = (
@@ -73,14 +75,14 @@ class Workers:
         self._stopping = True
         self._wake.set()
         await cancel(*(work for pool in self._pools for work in pool.busy))
-        await self._jobs.release_all()
+        await self._leases.release_all()
 
     async def _take_one(self, pool: _Pool) -> bool:
         kind = pool.kind()
         if kind is None or (pool.needs_druid and not self._gate.allows()):
             return False
         try:
-            lease = await self._jobs.claim(kind)
+            lease = await self._leases.claim(kind)
         except errors.SluiceError as failure:
             logs.get().warning("workers.cannot_claim", code=failure.code)
             return False

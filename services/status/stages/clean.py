@@ -10,7 +10,7 @@ from time import monotonic
 from services.common import errors, logs
 from services.status.pipeline.recount import settle
 from services.status.pipeline.run import Run
-from services.status.ports import Loads, Records
+from services.status.ports import Loads, PipelineRecords
 from services.status.tasks import problems
 from services.status.tasks.loads import Left, remove_request
 from services.status.tasks.machine import Move
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 """After so many seconds without success the worker turns to other tasks for a while."""
 
 
-async def clean(run: Run, loads: Loads, records: Records) -> None:
+async def clean(run: Run, loads: Loads, records: PipelineRecords) -> None:
     """To FAILED, CANCELLED or TIMEOUT, as was decided when it began."""
     await remove_all(run, loads, records)
     target, kept = run.task.clean_target, run.task.problem
@@ -45,7 +45,7 @@ async def clean(run: Run, loads: Loads, records: Records) -> None:
     await settle(run, loads, records, partial(records.end, run.task, run.owner, move))
 
 
-async def remove_all(run: Run, loads: Loads, records: Records) -> None:
+async def remove_all(run: Run, loads: Loads, records: PipelineRecords) -> None:
     """Removes whatever was begun of the task, and brings back what it replaced.
 
     Raises:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from services.common import errors
 from services.common.druid_task_ids import druid_task_id
 from services.status.pipeline.run import Run, to_its_end
-from services.status.ports import Loads, Records, Validation
+from services.status.ports import Loads, PipelineRecords, Validation
 from services.status.stages.clean import remove_all
 from services.status.tasks.loads import (
     plan_request,
@@ -41,7 +41,7 @@ class LoadLostError(Exception):
         self.problem = problem
 
 
-async def ingest(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
+async def ingest(run: Run, validation: Validation, loads: Loads, records: PipelineRecords) -> None:
     """To VERIFYING.
 
     Raises:
@@ -83,7 +83,7 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Record
             )
 
 
-async def _submit(run: Run, validation: Validation, loads: Loads, records: Records) -> None:
+async def _submit(run: Run, validation: Validation, loads: Loads, records: PipelineRecords) -> None:
     report = await validation.report(run.task.task_id, run.task.report_attempt)
     # Once only: after the submit the segments in use may be the load's own.
     if run.task.load_mode != "APPEND" and run.task.interval_start_millis is None:
@@ -97,7 +97,7 @@ async def _submit(run: Run, validation: Validation, loads: Loads, records: Recor
 
 
 async def _record_replaced(
-    run: Run, loads: Loads, records: Records, request: PlanIngestionRequest
+    run: Run, loads: Loads, records: PipelineRecords, request: PlanIngestionRequest
 ) -> None:
     """Keeps what the load will replace: what undoing it has to bring back."""
     plan = await loads.plan(request)
@@ -109,7 +109,7 @@ async def _record_replaced(
     )
 
 
-async def _as_planned(run: Run, records: Records, now: PlanIngestionResponse) -> None:
+async def _as_planned(run: Run, records: PipelineRecords, now: PlanIngestionResponse) -> None:
     """Refuses a load that would replace other rows than the plan that was applied: loads that went
     first may have changed them.
     """
@@ -159,7 +159,7 @@ def _cut_short(run: Run, last: WatchLoadResponse) -> bool:
 
 
 async def _reconcile(
-    run: Run, loads: Loads, records: Records, problem: Problem, wait_ms: int = 0
+    run: Run, loads: Loads, records: PipelineRecords, problem: Problem, wait_ms: int = 0
 ) -> None:
     """What counts is what a query counts: the load is there, or it is removed for another one."""
     seen = await loads.verify(verify_request(run.task, wait_ms))

@@ -5,11 +5,11 @@ SUCCEEDED, and its load state says what became of the rows.
 from functools import partial
 
 from services.common import errors, logs
-from services.status.db.load_states import Counted, OtherLoad, Outcome, Recount
 from services.status.pipeline.recount import Away, rows_of, settle
 from services.status.pipeline.run import FencedError, Run
-from services.status.ports import Loads, Records
+from services.status.ports import Loads, PipelineRecords
 from services.status.stages.clean import remove
+from services.status.tasks.load_states import Counted, OtherLoad, Outcome, Recount
 from services.status.tasks.loads import Left
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
@@ -27,7 +27,7 @@ MAX_NAMED = 10
 """Loads that lack rows whose names the message has."""
 
 
-async def revert(run: Run, loads: Loads, records: Records) -> None:
+async def revert(run: Run, loads: Loads, records: PipelineRecords) -> None:
     """To REVERTED, or back to the load state before where it cannot be done."""
     task = run.task
     left = Left(
@@ -46,7 +46,7 @@ async def revert(run: Run, loads: Loads, records: Records) -> None:
     await settle(run, loads, records, partial(_reverted, run, records))
 
 
-async def _refused(run: Run, loads: Loads, records: Records, problem: Problem) -> None:
+async def _refused(run: Run, loads: Loads, records: PipelineRecords, problem: Problem) -> None:
     """Back to what a query sees of the load."""
     task = run.task
     this = OtherLoad.of(task)
@@ -61,7 +61,7 @@ async def _refused(run: Run, loads: Loads, records: Records, problem: Problem) -
         raise FencedError
 
 
-async def _reverted(run: Run, records: Records, counted: Recount) -> Outcome:
+async def _reverted(run: Run, records: PipelineRecords, counted: Recount) -> Outcome:
     """REVERTED, after the loads of the same stretch of time were counted: they must have what they
     had.
     """

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from services.common import errors
 from services.common.druid_task_ids import druid_task_id
-from services.status.db.load_states import Counted, OtherLoad, Recount
-from services.status.db.quality import quality_of
 from services.status.pipeline.recount import Away, rows_of
 from services.status.pipeline.run import FencedError, Run
-from services.status.ports import Expectations, Loads, Records, Validation
+from services.status.ports import Loads, PipelineRecords, QualityRecords, Validation
 from services.status.tasks import plans, problems
+from services.status.tasks.load_states import Counted, OtherLoad, Recount
 from services.status.tasks.machine import Move, State
+from services.status.tasks.quality import quality_of
 from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import (
@@ -35,13 +35,17 @@ _NUMERIC = {LoadType.LOAD_TYPE_LONG, LoadType.LOAD_TYPE_DOUBLE}
 
 
 async def validate(
-    run: Run, validation: Validation, expectations: Expectations, loads: Loads, records: Records
+    run: Run,
+    validation: Validation,
+    quality: QualityRecords,
+    loads: Loads,
+    records: PipelineRecords,
 ) -> None:
     """To INGESTING, to PLANNED where the task is to stop there, or to REJECTED for what the file is
     or for being there already.
     """
-    report = await _report(run, validation, expectations)
-    await expectations.keep(run.task, run.owner, quality_of(report))
+    report = await _report(run, validation, quality)
+    await quality.keep(run.task, run.owner, quality_of(report))
     found = _columns(run, report)
     if report.rejects_of and (elsewhere := await _of_another_datasource(run, report.rejects_of)):
         await run.move(Move(State.REJECTED, elsewhere.message, elsewhere, found))
@@ -60,9 +64,9 @@ async def validate(
             )
 
 
-async def _report(run: Run, validation: Validation, expectations: Expectations) -> Report:
+async def _report(run: Run, validation: Validation, quality: QualityRecords) -> Report:
     task = run.task
-    policy, options = await expectations.expected(task)
+    policy, options = await quality.expected(task)
     request = ValidateObjectRequest(
         task_id=task.task_id,
         attempt=run.owner.attempt,
@@ -158,7 +162,7 @@ def _moment(millis: int) -> str:
 
 
 async def _passed(
-    run: Run, report: Report, found: dict[str, object], loads: Loads, records: Records
+    run: Run, report: Report, found: dict[str, object], loads: Loads, records: PipelineRecords
 ) -> None:
     task = run.task
     sums = {
@@ -197,7 +201,7 @@ async def _passed(
         await run.move(Move(State.REJECTED, message, problem, {**found, "duplicate_of": duplicate}))
 
 
-async def _is_gone(run: Run, task_id: str, loads: Loads, records: Records) -> bool:
+async def _is_gone(run: Run, task_id: str, loads: Loads, records: PipelineRecords) -> bool:
     """Whether none of that load's rows is in Druid any more, because somebody dropped them there;
     it is noted if so.
     """

@@ -4,11 +4,11 @@ import asyncio
 from time import monotonic
 
 from services.common import errors
-from services.status.db.load_states import Outcome
 from services.status.pipeline.recount import Away, recount
 from services.status.pipeline.run import FencedError, Run
-from services.status.ports import Loads, Records
+from services.status.ports import Loads, PipelineRecords
 from services.status.stages.standstill import Standstill
+from services.status.tasks.load_states import Outcome
 from services.status.tasks.loads import verify_request
 from services.status.tasks.machine import Move, State, end_badly
 from services.status.tasks.task import Progress
@@ -22,7 +22,7 @@ PACE_S = 0.5
 """Least seconds between two calls."""
 
 
-async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> None:
+async def verify(run: Run, loads: Loads, records: PipelineRecords, settle_s: float) -> None:
     """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments
     loaded, or until the deadline.
     """
@@ -49,7 +49,9 @@ async def verify(run: Run, loads: Loads, records: Records, settle_s: float) -> N
         await asyncio.sleep(max(0.0, PACE_S - (monotonic() - asked)))
 
 
-async def _succeeded(run: Run, loads: Loads, records: Records, seen: VerifyLoadResponse) -> bool:
+async def _succeeded(
+    run: Run, loads: Loads, records: PipelineRecords, seen: VerifyLoadResponse
+) -> bool:
     """Ends the stage. False where what the load replaced cannot be counted yet."""
     task = run.task
     await records.add(run.owner, "OWN", seen.segments)

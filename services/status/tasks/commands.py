@@ -7,9 +7,10 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.common import errors
-from services.status.db.store import Store, conflict
+from services.status.ports import Store
 from services.status.tasks import machine, problems
 from services.status.tasks.machine import TERMINAL, Move, State
+from services.status.tasks.problems import conflict
 from services.status.tasks.task import NewTask, Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
@@ -75,11 +76,7 @@ class Commands:
         """
         task = await self._store.get(canonical(task_id))
         if task is None:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_TASK_NOT_FOUND,
-                f"There is no task {task_id}.",
-                value=task_id,
-            )
+            raise problems.task_not_found(task_id)
         return task
 
     async def begin_receiving(

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from services.common import errors, logs
-from services.status.db.store import EVENTS_PAGE, Store
+from services.status.ports import Store
+from services.status.tasks import problems
 from services.status.tasks.machine import TERMINAL
+from services.status.tasks.pages import EVENTS_PAGE
 from services.status.tasks.task import Event, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -109,9 +111,7 @@ class Watch:
         """
         task = await self._store.get(task_id)
         if task is None:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}."
-            )
+            raise problems.task_not_found(task_id)
         wanted = max(from_sequence, 1)
         if wanted > task.last_sequence and task.completed_at is not None:
             return

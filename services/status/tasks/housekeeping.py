@@ -6,10 +6,10 @@ import random
 
 from services.common import errors, logs
 from services.common.errors import SluiceError
-from services.status.db.store import Filter, Store
-from services.status.db.stored_files import StoredFiles
+from services.status.ports import Store, StoredFiles
 from services.status.settings import Settings
 from services.status.tasks.machine import Move, State
+from services.status.tasks.pages import Filter
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 JITTER = 0.2

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
-from services.status.db.load_states import OtherLoad
+from services.status.tasks.load_states import OtherLoad
 from services.status.tasks.task import Task
 from sluice.common.v1.task_pb2 import LoadMode
 from sluice.druid.v1.druid_pb2 import (
@@ -31,6 +33,28 @@ _STORAGE = {
 
 _NOT_STORED = {LoadType.LOAD_TYPE_UNSPECIFIED, LoadType.LOAD_TYPE_TIME}
 """Left out, or __time. Any other type has to be known: no column may go missing unnoticed."""
+
+
+Role = Literal["OWN", "REPLACED"]
+"""OWN: the segment has rows of the load. REPLACED: the load replaced the segment."""
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A serialized PlanIngestionResponse, and the hash by which it is applied."""
+
+    plan_hash: str
+    plan: bytes
+    created_at: datetime | None = None
+    """By the database's clock; None until it is stored."""
+
+
+@dataclass(frozen=True)
+class NewerLoad:
+    """A load that prevents the revert of another."""
+
+    task_id: str
+    filename: str
 
 
 def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:

@@ -5,16 +5,16 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import task_states
-from services.status.db.queue import Place
-from services.status.db.webhook_records import Delivery, Webhook
 from services.status.tasks import problems
 from services.status.tasks.machine import STAGE_OF, State
+from services.status.tasks.queues import QueuePosition
 from services.status.tasks.task import Event, Task
+from services.status.webhooks.webhook import Delivery, Webhook
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.status.v1 import status_pb2
 
-NOWHERE = Place()
+NOT_QUEUED = QueuePosition()
 
 
 def state_value(state: State) -> "task_pb2.TaskState.ValueType":
@@ -27,7 +27,7 @@ def state_of(value: "task_pb2.TaskState.ValueType") -> State:
     return State(task_states.name_of(value))
 
 
-def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
+def task_message(task: Task, queued: QueuePosition = NOT_QUEUED) -> status_pb2.Task:
     """The task as others see it."""
     return status_pb2.Task(
         task_id=task.task_id,
@@ -64,8 +64,8 @@ def task_message(task: Task, place: Place = NOWHERE) -> status_pb2.Task:
         multipart_id=task.multipart_id if task.status is State.PENDING else "",
         allow_duplicate=task.allow_duplicate,
         client=task.client,
-        queue_position=place.position,
-        estimated_seconds_left=place.seconds_left,
+        queue_position=queued.position,
+        estimated_seconds_left=queued.seconds_left,
         files_delete_time=time_stamp(task.files_delete_requested_at),
         options=task.options,
         client_metadata=task.client_metadata,

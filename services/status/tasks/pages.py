@@ -2,12 +2,36 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from services.common import errors
+from services.status.tasks.machine import State
 from services.status.tasks.task import Task
 from sluice.common.v1.errors_pb2 import ErrorReason
+
+EVENTS_PAGE = 200
+"""Most events that one read gives."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which tasks to list. None and empty do not narrow."""
+
+    datasource: str = ""
+    states: Sequence[State] = ()
+    idle_s: int = 0
+    stage_older_s: float = 0
+    """Only tasks that have been in their state for so many seconds."""
+    text: str = ""
+    """In any case; in file name, datasource, message or client, or a task id."""
+    since: datetime | None = None
+    until: datetime | None = None
+    before: tuple[datetime, str] | None = None
+    """Only tasks after this one in the order newest first: (created_at, task_id)."""
+    skip: int = 0
 
 
 def token_after(task: Task) -> str:

@@ -5,13 +5,12 @@ so.
 import hashlib
 
 from services.common import errors
-from services.status.db.load_records import KeptPlan, LoadRecords
-from services.status.db.store import Store, conflict
-from services.status.ports import Loads, Records, Validation
+from services.status.ports import LoadRecords, Loads, PipelineRecords, Store, Validation
 from services.status.tasks.commands import Commands
-from services.status.tasks.loads import plan_request
+from services.status.tasks.loads import KeptPlan, plan_request
 from services.status.tasks.machine import Move, State
 from services.status.tasks.messages import time_stamp
+from services.status.tasks.problems import conflict
 from services.status.tasks.task import Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode
@@ -20,7 +19,7 @@ from sluice.status.v1.status_pb2 import GetPlanResponse
 from sluice.validation.v1.validation_pb2 import Report
 
 
-async def make(task: Task, report: Report, loads: Loads, records: Records) -> KeptPlan:
+async def make(task: Task, report: Report, loads: Loads, records: PipelineRecords) -> KeptPlan:
     """The plan of the task's load, as it is now.
 
     Raises:

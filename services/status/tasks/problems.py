@@ -5,7 +5,8 @@ value, action, actor.
 from typing import Any
 
 from services.common import errors
-from sluice.common.v1.errors_pb2 import Actor, Problem
+from services.status.tasks.task import Task
+from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
 
 MAX_KEPT = 100
 """Findings of validation that a task keeps; the report has the rest."""
@@ -41,4 +42,18 @@ def from_json(kept: dict[str, Any]) -> Problem:
         value=kept["value"],
         action=kept["action"],
         actor=_ACTORS.get(kept["actor"], Actor.ACTOR_UNSPECIFIED),
+    )
+
+
+def task_not_found(task_id: str) -> errors.SluiceError:
+    """TASK_NOT_FOUND."""
+    message = f"There is no task {task_id}."
+    return errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, message, value=task_id)
+
+
+def conflict(task: Task, what: str) -> errors.SluiceError:
+    """STATE_CONFLICT: what the task cannot do in its state."""
+    message = f"The task {what}: it is {task.status}."
+    return errors.error(
+        ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)}
     )

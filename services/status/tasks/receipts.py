@@ -2,11 +2,11 @@
 what the task keeps.
 """
 
-from services.status.db.load_records import LoadRecords
-from services.status.db.store import conflict
+from services.status.ports import LoadRecords
 from services.status.tasks.commands import Commands
 from services.status.tasks.machine import State
 from services.status.tasks.messages import task_message, time_range
+from services.status.tasks.problems import conflict
 from sluice.common.v1.task_pb2 import TimeRange
 from sluice.status.v1.status_pb2 import GetReceiptResponse, ProvenSum
 

@@ -1,7 +1,7 @@
 """Deciding whether a load may be undone. The pipeline then does it (stages/revert.py)."""
 
 from services.common import errors
-from services.status.db.load_records import LoadRecords
+from services.status.ports import LoadRecords
 from services.status.tasks.commands import Commands
 from services.status.tasks.machine import State
 from services.status.tasks.task import Task

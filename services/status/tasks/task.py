@@ -2,11 +2,10 @@
 `task_events`.
 """
 
-from dataclasses import dataclass, fields
+import asyncio
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-from asyncpg import Record
 
 from services.status.tasks.machine import TERMINAL, State
 
@@ -90,17 +89,6 @@ class Task:
     now: datetime
     """The database's clock at the time of reading."""
 
-    @classmethod
-    def of(cls, row: Record) -> "Task":
-        """From a row that store.COLUMNS selected."""
-        values = {field.name: row[field.name] for field in fields(cls)}
-        values["status"] = State(values["status"])
-        values["clean_target"] = State(values["clean_target"]) if values["clean_target"] else None
-        values["entered"] = [
-            (State(state), datetime.fromisoformat(time)) for state, time in values["entered"] or []
-        ]
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class Event:
@@ -116,13 +104,6 @@ class Event:
     progress: dict[str, Any] | None
     problem: dict[str, Any] | None
     created_at: datetime
-
-    @classmethod
-    def of(cls, row: Record) -> "Event":
-        """From a row of the table."""
-        values = {field.name: row[field.name] for field in fields(cls)}
-        values["state"] = State(values["state"])
-        return cls(**values)
 
     @property
     def ends_the_task(self) -> bool:
@@ -173,3 +154,14 @@ class Owner:
     task_id: str
     attempt: int
     worker: str
+
+
+@dataclass(eq=False)
+class Lease:
+    """A lease that this process holds."""
+
+    owner: Owner
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set if another worker has the task, or the task has ended: stop working on it."""
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set if the task was cancelled: read it again."""

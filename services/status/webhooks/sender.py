@@ -12,17 +12,15 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
-
-import asyncpg
 
 from services.common import logs
 from services.common.backoff import Backoff
 from services.common.errors import SluiceError
-from services.status.db.database import Connection, Database
+from services.status.ports import WebhookDeliveries
 from services.status.webhooks.targets import Target, Targets
+from services.status.webhooks.webhook import ClaimedDelivery
 
 ATTEMPTS = 15
 """Tries of one delivery, over about a day."""
@@ -48,68 +46,17 @@ Post = Callable[[Target, bytes, dict[str, str]], Awaitable[int]]
 """Sends a body with headers; the status of the answer. Raises OSError where there is none. The
 caller sets the deadline."""
 
-# At most PER_TARGET rows of each webhook are looked at, however long its backlog is.
-_CLAIM = """
-WITH sending AS (SELECT * FROM unnest($2::text[], $3::int[]) AS s (target, tries)),
-waiting AS (
-    SELECT d.id, d.next_try_at, target,
-        row_number() OVER (PARTITION BY target ORDER BY d.next_try_at) + coalesce(tries, 0) AS place
-    FROM webhooks w
-    CROSS JOIN LATERAL (SELECT lower(substring(w.url FROM '://([^/?#]*)')) AS target) AS parsed
-    LEFT JOIN sending USING (target)
-    CROSS JOIN LATERAL (
-        SELECT id, next_try_at FROM webhook_deliveries
-        WHERE datasource_name = w.datasource_name AND next_try_at <= now()
-        ORDER BY next_try_at LIMIT $4) AS d
-    WHERE coalesce(tries, 0) < $4),
-due AS (
-    SELECT d.id, target FROM webhook_deliveries d JOIN waiting ON waiting.id = d.id
-    WHERE place <= $4 AND d.next_try_at <= now()
-    ORDER BY d.next_try_at LIMIT $1 FOR UPDATE OF d SKIP LOCKED)
-UPDATE webhook_deliveries d
-SET attempts = attempts + 1, next_try_at = clock_timestamp() + make_interval(secs => $5)
-FROM due, ingestion_tasks t, webhooks w
-WHERE d.id = due.id AND t.task_id = d.task_id AND w.datasource_name = d.datasource_name
-RETURNING d.id, d.attempts, d.status, target, w.url, w.secret, t.task_id, t.datasource_name,
-    t.original_filename, t.message, t.row_count, t.rows_rejected, t.file_size, t.retry_of,
-    t.problem, t.created_at, t.completed_at
-"""
-
-_RECORD = """
-UPDATE webhook_deliveries SET delivered = $3, last_status = $4, last_error = $5,
-    next_try_at = clock_timestamp() + make_interval(secs => $6),
-    ended_at = CASE WHEN $6 IS NULL THEN clock_timestamp() END
-WHERE id = $1 AND attempts = $2 AND ended_at IS NULL
-"""
-
-_RELEASE = """
-WITH released AS (
-    UPDATE webhook_deliveries SET next_try_at = clock_timestamp()
-    WHERE (id, attempts) IN (SELECT * FROM unnest($1::bigint[], $2::int[])) AND ended_at IS NULL
-    RETURNING 1)
-SELECT pg_notify('sluice_webhook', '') FROM released LIMIT 1
-"""
-
-
-@dataclass(frozen=True)
-class _Claim:
-    id: int
-    attempt: int
-    target: str
-
 
 class WebhookSender:
-    """Sends what is due. `patience_s`: seconds for which a try waits to record its outcome while
-    PostgreSQL is away."""
+    """Sends due deliveries."""
 
-    def __init__(self, database: Database, targets: Targets, post: Post, patience_s: float) -> None:
-        self._database = database
+    def __init__(self, deliveries: WebhookDeliveries, targets: Targets, post: Post) -> None:
+        self._deliveries = deliveries
         self._targets = targets
         self._post = post
-        self._patience_s = patience_s
         self._wake = asyncio.Event()
         self._claiming: asyncio.Task[bool] | None = None
-        self._sending: dict[asyncio.Task[None], _Claim] = {}
+        self._sending: dict[asyncio.Task[None], ClaimedDelivery] = {}
 
     def wake(self) -> None:
         """Something may be due."""
@@ -133,32 +80,24 @@ class WebhookSender:
         free = AT_ONCE - len(self._sending)
         if not free:
             return False
-        busy = Counter(claim.target for claim in self._sending.values())
+        busy = Counter(delivery.target for delivery in self._sending.values())
         try:
-            rows = await self._fetch(
-                self._patience_s,
-                _CLAIM,
-                free,
-                list(busy),
-                list(busy.values()),
-                PER_TARGET,
-                HOLD_S,
-            )
+            claimed = await self._deliveries.claim(free, busy, PER_TARGET, HOLD_S)
         except SluiceError as failure:
             logs.get().warning("webhook.postponed", code=failure.code)
             return False
-        for row in rows:
-            sending = asyncio.create_task(self._send(row), name="webhook")
-            self._sending[sending] = _Claim(row["id"], row["attempts"], row["target"])
+        for delivery in claimed:
+            sending = asyncio.create_task(self._send(delivery), name="webhook")
+            self._sending[sending] = delivery
             sending.add_done_callback(self._ended)
-        return bool(rows)
+        return bool(claimed)
 
     def _ended(self, sending: "asyncio.Task[None]") -> None:
-        claim = self._sending.pop(sending, None)
+        delivery = self._sending.pop(sending, None)
         self._wake.set()
-        if claim and not sending.cancelled() and (failure := sending.exception()):
+        if delivery and not sending.cancelled() and (failure := sending.exception()):
             # It is sent again after HOLD_S.
-            logs.get().error("webhook.not_recorded", delivery=claim.id, exc_info=failure)
+            logs.get().error("webhook.not_recorded", delivery=delivery.id, exc_info=failure)
 
     async def _stop(self) -> None:
         if self._claiming:
@@ -170,22 +109,22 @@ class WebhookSender:
             task.cancel()
         if sending:
             await asyncio.wait(sending)
-        broken_off = [claim for task, claim in sending.items() if task.cancelled()]
-        if not broken_off:
+        aborted = [delivery for task, delivery in sending.items() if task.cancelled()]
+        if not aborted:
             return
-        ids, attempts = [claim.id for claim in broken_off], [claim.attempt for claim in broken_off]
         try:
-            await self._fetch(STOP_PATIENCE_S, _RELEASE, ids, attempts)
+            await self._deliveries.release(aborted, STOP_PATIENCE_S)
         except SluiceError as failure:
+            ids = [delivery.id for delivery in aborted]
             logs.get().warning("webhook.not_released", code=failure.code, deliveries=ids)
 
-    async def _send(self, row: asyncpg.Record) -> None:
-        delivery_id, attempt, body = row["id"], row["attempts"], _body(row)
-        headers = _headers(delivery_id, attempt, row["secret"], body, int(time()))
+    async def _send(self, delivery: ClaimedDelivery) -> None:
+        body = _body(delivery)
+        headers = _headers(delivery, body, int(time()))
         status, fault = None, ""
         try:
             async with asyncio.timeout(DELIVERY_S):
-                target = await self._targets.check(row["url"])
+                target = await self._targets.check(delivery.url)
                 status = await self._post(target, body, headers)
             if not 200 <= status < 300:
                 fault = f"The receiver answered {status}."
@@ -197,22 +136,18 @@ class WebhookSender:
             fault = f"The receiver did not answer ({failure})."
         except Exception as bug:
             # Recorded like any other fault, so that it counts against the budget.
-            logs.get().error("webhook.broke", delivery=delivery_id, exc_info=bug)
+            logs.get().error("webhook.broke", delivery=delivery.id, exc_info=bug)
             fault = "Sending failed on our side."
+        attempt, task_id = delivery.attempt, delivery.task["task_id"]
         pause = None if not fault or attempt >= ATTEMPTS else RETRY.pause_s(attempt)
-        outcome = (not fault, status, fault, pause)
-        await self._fetch(self._patience_s, _RECORD, delivery_id, attempt, *outcome)
-        log = logs.get().bind(delivery=delivery_id, task_id=row["task_id"], attempt=attempt)
+        await self._deliveries.record(
+            delivery, delivered=not fault, status=status, error=fault, pause_s=pause
+        )
+        log = logs.get().bind(delivery=delivery.id, task_id=task_id, attempt=attempt)
         if fault:
             log.warning("webhook.failed", reason=fault, again_s=pause, status=status)
         else:
             log.info("webhook.delivered", status=status)
-
-    async def _fetch(self, patience_s: float, sql: str, *given: object) -> list[asyncpg.Record]:
-        async def work(connection: Connection) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, *given)
-
-        return await self._database.run(work, patience_s)
 
 
 def signature(secret: str, moment: int, body: bytes) -> str:
@@ -221,33 +156,34 @@ def signature(secret: str, moment: int, body: bytes) -> str:
     return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def _headers(delivery: int, attempt: int, secret: str, body: bytes, moment: int) -> dict[str, str]:
+def _headers(delivery: ClaimedDelivery, body: bytes, moment: int) -> dict[str, str]:
     return {
         "Content-Type": "application/json",
         "User-Agent": "sluice-webhook",
-        "Sluice-Delivery": str(delivery),
-        "Sluice-Attempt": str(attempt),
-        "Sluice-Signature": f"t={moment},v1={signature(secret, moment, body)}",
+        "Sluice-Delivery": str(delivery.id),
+        "Sluice-Attempt": str(delivery.attempt),
+        "Sluice-Signature": f"t={moment},v1={signature(delivery.secret, moment, body)}",
     }
 
 
-def _body(row: asyncpg.Record) -> bytes:
-    told = {
-        "delivery_id": row["id"],
-        "task_id": row["task_id"],
-        "status": row["status"],
-        "datasource_name": row["datasource_name"],
-        "original_filename": row["original_filename"],
-        "message": row["message"],
-        "file_size": row["file_size"],
-        "row_count": row["row_count"],
-        "rows_rejected": row["rows_rejected"],
-        "retry_of": row["retry_of"] or None,
-        "error": row["problem"],
-        "created_at": _iso(row["created_at"]),
-        "completed_at": _iso(row["completed_at"]),
+def _body(delivery: ClaimedDelivery) -> bytes:
+    task = delivery.task
+    document = {
+        "delivery_id": delivery.id,
+        "task_id": task["task_id"],
+        "status": task["status"],
+        "datasource_name": task["datasource_name"],
+        "original_filename": task["original_filename"],
+        "message": task["message"],
+        "file_size": task["file_size"],
+        "row_count": task["row_count"],
+        "rows_rejected": task["rows_rejected"],
+        "retry_of": task["retry_of"] or None,
+        "error": task["problem"],
+        "created_at": _iso(task["created_at"]),
+        "completed_at": _iso(task["completed_at"]),
     }
-    return json.dumps(told, ensure_ascii=False).encode()
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 def _iso(time: datetime) -> str:

@@ -10,11 +10,13 @@ import asyncpg
 import pytest
 
 from services.status.db.database import SERVER_SETTINGS, Database
-from services.status.db.jobs import Jobs, Lease
 from services.status.db.lanes import APPENDS
+from services.status.db.leases import Leases
 from services.status.db.store import Store
-from services.status.db.turns import SMALL_BYTES, Kind, TaskQueue, claim
-from tests.integration.status.test_status_jobs import database, store
+from services.status.db.turns import SMALL_BYTES, claim
+from services.status.tasks.queues import Kind, TaskQueue
+from services.status.tasks.task import Lease
+from tests.integration.status.test_status_leases import database, store
 
 __all__ = ["database", "store"]
 
@@ -175,8 +177,10 @@ class Town:
     them.
     """
 
-    def __init__(self, sql: Sql, store: Store, jobs: Jobs, chance: random.Random) -> None:
-        self.sql, self.store, self.jobs, self.chance = sql, store, jobs, chance
+    def __init__(
+        self, sql: Sql, store: Store, worker_leases: Leases, chance: random.Random
+    ) -> None:
+        self.sql, self.store, self.worker_leases, self.chance = sql, store, worker_leases, chance
         self.leases: list[Lease] = []
         self.made = 0
 
@@ -247,7 +251,7 @@ class Town:
         """Claims what may be claimed, which has to be whose turn it is."""
         kind = self.chance.choice(list(Kind))
         expected = await whose_turn(self.sql, kind)
-        lease = await self.jobs.claim(kind)
+        lease = await self.worker_leases.claim(kind)
         if lease is None:
             assert expected == [], kind
         else:
@@ -261,7 +265,7 @@ async def test_turns_are_what_the_plain_condition_says(
     seed: int, store: Store, database: Database, database_url: str, sql: Sql
 ) -> None:
     chance = random.Random(seed)
-    town = Town(sql, store, Jobs(database, database_url, lease_s=3600), chance)
+    town = Town(sql, store, Leases(database, database_url, lease_s=3600), chance)
     for _ in range(chance.choice([5, 40])):
         await town.arrive()
     for _ in range(250):
@@ -344,7 +348,7 @@ async def test_a_backlog_without_a_front_gets_one(
 ) -> None:
     await sql.execute(_FILL, "deep", "INGESTING", 10, 10, 1)
     await sql.execute("UPDATE ingestion_tasks SET lane_front = false")
-    jobs = Jobs(database, database_url, lease_s=3600)
-    assert await jobs.claim(Kind.LOADS) is None
+    worker_leases = Leases(database, database_url, lease_s=3600)
+    assert await worker_leases.claim(Kind.LOADS) is None
     await store.mark_lane_fronts()
-    assert await jobs.claim(Kind.LOADS) is not None
+    assert await worker_leases.claim(Kind.LOADS) is not None

@@ -12,7 +12,7 @@ from sluice.druid.v1.druid_pb2 import LoadPhase
 from sluice.status.v1 import status_pb2
 from sluice.status.v1.status_pb2 import StageOutcome
 from tests.integration.status.conftest import Service, Services
-from tests.integration.status.test_status_jobs import claimed, database, store, uploaded, worker
+from tests.integration.status.test_status_leases import claimed, database, store, uploaded, worker
 
 __all__ = ["database", "store"]
 

@@ -16,8 +16,8 @@ import pytest
 from services.common import errors
 from services.status.db.database import Database
 from services.status.db.load_records import LoadRecords
-from services.status.db.load_states import STATES, Counted, Outcome, Recount
 from services.status.db.store import Store
+from services.status.tasks.load_states import STATES, Counted, Outcome, Recount
 from services.status.tasks.machine import Move, State, end_badly
 from services.status.tasks.task import Owner, Task
 from sluice.common.v1.errors_pb2 import ErrorReason

@@ -11,14 +11,16 @@ import pytest
 
 from services.status.db import queue
 from services.status.db.database import Database
-from services.status.db.jobs import Jobs, Lease
 from services.status.db.lanes import APPENDS
+from services.status.db.leases import Leases
 from services.status.db.store import Store
-from services.status.db.turns import SMALL_BYTES, Kind
+from services.status.db.turns import SMALL_BYTES
+from services.status.tasks.queues import Kind
+from services.status.tasks.task import Lease
 from sluice.common.v1.task_pb2 import LoadMode, TaskState
 from sluice.status.v1 import status_pb2
 from tests.integration.status.conftest import Service, Services, until
-from tests.integration.status.test_status_jobs import claimed, database, store, uploaded, worker
+from tests.integration.status.test_status_leases import claimed, database, store, uploaded, worker
 from tests.unit.status.fakes import passed, rejected
 
 __all__ = ["database", "store"]
@@ -28,7 +30,7 @@ Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SUCCEEDED, INGESTING = TaskState.TASK_STATE_SUCCEEDED, TaskState.TASK_STATE_INGESTING
 
 
-async def owners(jobs: Jobs, kind: Kind = Kind.FILES) -> list[str]:
+async def owners(jobs: Leases, kind: Kind = Kind.FILES) -> list[str]:
     """What can be claimed now, in turn."""
     found: list[str] = []
     while lease := await jobs.claim(kind):
@@ -243,7 +245,7 @@ async def test_files_are_validated_while_no_load_comes_to_an_end(
 async def test_tasks_far_behind_have_no_place(
     services: Services, sql: "Sql", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "PLACES", 2)
+    monkeypatch.setattr(queue, "MAX_POSITIONS", 2)
     service = await services.start(pipeline_workers=0)
     tasks = [await service.upload() for _ in range(4)]
     await sql.execute(

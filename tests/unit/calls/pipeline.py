@@ -7,19 +7,19 @@ from contextlib import contextmanager, suppress
 from unittest.mock import patch
 
 from services.common import errors
-from services.status.db.load_states import Counted, OtherLoad
 from services.status.pipeline import recount
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.runner import Pipeline
 from services.status.settings import Settings
 from services.status.stages import clean as clean_stage
 from services.status.stages import verify as verify_stage
+from services.status.tasks.load_states import Counted, OtherLoad
 from services.status.tasks.machine import TERMINAL, State, cancel
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase
 from tests.unit.calls.failing import GRPC, POSTGRESQL, Failing, Plan, Stage, hold
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
-from tests.unit.status.fakes import ROWS, FakeExpectations, FakeLoads, FakeValidation, rejected
+from tests.unit.status.fakes import ROWS, FakeLoads, FakeQuality, FakeValidation, rejected
 
 MOST_CLAIMS = 60
 
@@ -41,7 +41,7 @@ class World:
         self.validation = FakeValidation()
         self.loads = FakeLoads()
         rows = Failing(self.rows, POSTGRESQL, plan)
-        expectations = Failing(FakeExpectations(), POSTGRESQL, plan)
+        expectations = Failing(FakeQuality(), POSTGRESQL, plan)
         validation, loads = Failing(self.validation, GRPC, plan), Failing(self.loads, GRPC, plan)
         self.pipeline = Pipeline(
             rows, rows, rows, expectations, validation, loads, Gate(), SETTINGS

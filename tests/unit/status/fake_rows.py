@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from services.status.db.jobs import Lease
-from services.status.db.load_records import KeptPlan, Role
-from services.status.db.load_states import LOADS_AT_ONCE, OtherLoad, Outcome, Recount, Touched
 from services.status.tasks import problems
+from services.status.tasks.load_states import LOADS_AT_ONCE, OtherLoad, Outcome, Recount, Touched
+from services.status.tasks.loads import KeptPlan, Role
 from services.status.tasks.machine import TERMINAL, Move, State, check
-from services.status.tasks.task import Owner, Progress, Task
+from services.status.tasks.task import Lease, Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import Segment
 from tests.unit.status.fakes import Faults
@@ -94,7 +93,7 @@ class Written:
 
 
 class FakeRows:
-    """Implements ports.Rows, ports.Records and ports.Claims for one task."""
+    """Implements ports.PipelineStore, PipelineRecords and PipelineLeases for one task."""
 
     def __init__(self, task: Task, faults: Faults | None = None) -> None:
         self.task = task

@@ -114,8 +114,8 @@ def rejected(
     )
 
 
-class FakeExpectations:
-    """Implements ports.Expectations: nothing was set and nothing loaded before."""
+class FakeQuality:
+    """Implements ports.QualityRecords: nothing was set and nothing loaded before."""
 
     def __init__(self) -> None:
         self.policy = Policy()

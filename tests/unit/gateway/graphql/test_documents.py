@@ -19,7 +19,7 @@ from sluice.status.v1.status_pb2 import DatasourceSettings, ListQualityResponse,
 from sluice.validation.v1.validation_pb2 import Report
 from tests.unit.gateway.edge_fakes import (
     TASK_ID,
-    FakeJudging,
+    FakeQuality,
     FakeQueries,
     FakeReports,
     FakeTasks,
@@ -42,7 +42,7 @@ class FullReports(FakeReports):
         return filled(Report())
 
 
-class FullJudging(FakeJudging):
+class FullJudging(FakeQuality):
     """Settings and qualities with every field set."""
 
     async def settings(self, datasource: str) -> DatasourceSettings:

@@ -10,11 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.common import errors
-from services.status.db.load_states import LOADS_AT_ONCE
 from services.status.pipeline import recount as recounting
 from services.status.settings import Settings
 from services.status.stages import clean as clean_stage
 from services.status.stages import verify as verify_stage
+from services.status.tasks.load_states import LOADS_AT_ONCE
 from services.status.tasks.machine import State, cancel
 from services.status.tasks.task import Task
 from sluice.common.v1.errors_pb2 import ErrorReason

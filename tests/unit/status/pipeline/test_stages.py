@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.common import errors
-from services.status.db.load_records import KeptPlan
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.runner import Pipeline
 from services.status.settings import Settings
 from services.status.stages import clean as clean_stage
 from services.status.stages import verify as verify_stage
+from services.status.tasks.loads import KeptPlan
 from services.status.tasks.machine import State, cancel
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionResponse
@@ -22,8 +22,8 @@ from sluice.validation.v1.validation_pb2 import Report
 from tests.unit.status.fake_rows import TASK_ID, FakeRows, new_task
 from tests.unit.status.fakes import (
     ROWS,
-    FakeExpectations,
     FakeLoads,
+    FakeQuality,
     FakeValidation,
     Faults,
     passed,
@@ -66,7 +66,7 @@ class World:
             self.rows,
             self.rows,
             self.rows,
-            FakeExpectations(),
+            FakeQuality(),
             self.validation,
             self.loads,
             Gate(),

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.status.db.jobs import Lease
-from services.status.db.turns import Kind, TaskQueue
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.workers import CLEANERS, Workers
-from services.status.tasks.task import Owner
+from services.status.tasks.queues import Kind, TaskQueue
+from services.status.tasks.task import Lease, Owner
 
 
 @dataclass
 class Backlog:
-    """Stands for Jobs and Pipeline: tasks by the queue that they wait in; one that was begun goes
+    """Stands for Leases and Pipeline: tasks by the queue that they wait in; one that was begun goes
     on until `end`.
     """
 

@@ -4,15 +4,14 @@ import asyncio
 
 import pytest
 
-from services.status.db.jobs import Lease
-from services.status.db.turns import Kind
 from services.status.pipeline import workers as module
 from services.status.pipeline.gate import Gate
 from services.status.pipeline.workers import Workers
-from services.status.tasks.task import Owner
+from services.status.tasks.queues import Kind
+from services.status.tasks.task import Lease, Owner
 
 
-class Jobs:
+class Leases:
     """Three tasks are due, and the first claims fail."""
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ class Pipeline:
 
 async def test_workers_survive_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_S", 0.01)
-    jobs, pipeline = Jobs(), Pipeline()
+    jobs, pipeline = Leases(), Pipeline()
     workers = Workers(jobs, pipeline, Gate(), 1, 0)  # type: ignore[arg-type]  # fakes
     running = asyncio.create_task(workers.run())
     async with asyncio.timeout(5):

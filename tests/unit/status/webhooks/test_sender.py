@@ -1,11 +1,11 @@
 """A sender that stops gives back every delivery that it has claimed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from services.status.db.database import Connection, Database
+from services.status.db.database import Database
+from services.status.db.webhook_deliveries import WebhookDeliveries
 from services.status.webhooks.sender import WebhookSender
 from services.status.webhooks.targets import Targets
 
@@ -38,12 +38,7 @@ class _SlowDatabase:
         self.claimed, self.answers = asyncio.Event(), asyncio.Event()
         self.released: list[tuple[Any, ...]] = []
 
-    async def run(
-        self, work: Callable[[Connection], Awaitable[list[Any]]], _patience_s: float
-    ) -> list[Any]:
-        return await work(cast(Connection, self))
-
-    async def fetch(self, sql: str, *given: Any) -> list[dict[str, Any]]:
+    async def fetch(self, sql: str, *given: Any, patience_s: float) -> list[dict[str, Any]]:
         if "RETURNING d.id" in sql:
             self.claimed.set()
             await self.answers.wait()
@@ -58,7 +53,8 @@ async def test_a_claim_that_is_under_way_when_the_sender_stops_is_given_back() -
     async def post(*_request: object) -> int:
         raise AssertionError("nothing is sent any more")
 
-    sender = WebhookSender(cast(Database, database), Targets([], 1), post, patience_s=1)
+    deliveries = WebhookDeliveries(cast(Database, database), patience_s=1)
+    sender = WebhookSender(deliveries, Targets([], 1), post)
     running = asyncio.create_task(sender.run())
     await database.claimed.wait()
     running.cancel()

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from buf.validate import validate_pb2
 from services.common.errors import SluiceError
 from services.common.serving.interceptors import check
-from services.status.db.quality import merged
+from services.status.tasks.quality import merged
 from services.validation.report.policy import DEFAULT_LIMITS
 from sluice.status.v1.status_pb2 import DatasourceSettings, SetDatasourceSettingsRequest
 from sluice.validation.v1.validation_pb2 import (

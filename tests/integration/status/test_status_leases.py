@@ -12,11 +12,11 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from services.status.db.database import Database
-from services.status.db.jobs import Jobs, Lease
+from services.status.db.leases import Leases
 from services.status.db.store import Store
-from services.status.db.turns import Kind
 from services.status.tasks.machine import Move, State
-from services.status.tasks.task import NewTask, Progress, Task
+from services.status.tasks.queues import Kind
+from services.status.tasks.task import Lease, NewTask, Progress, Task
 from tests.integration.status.conftest import Services, terminate, until
 from tests.integration.status.test_status_outages import health
 
@@ -39,8 +39,8 @@ def store(database: Database) -> Store:
     return Store(database, 2)
 
 
-def worker(database: Database, database_url: str) -> Jobs:
-    return Jobs(database, database_url, LEASE_S)
+def worker(database: Database, database_url: str) -> Leases:
+    return Leases(database, database_url, LEASE_S)
 
 
 async def uploaded(store: Store, number: int = 0) -> str:
@@ -71,7 +71,7 @@ async def owned(store: Store, lease: Lease) -> Task:
     return task
 
 
-async def claimed(jobs: Jobs, kind: Kind = Kind.FILES) -> Lease:
+async def claimed(jobs: Leases, kind: Kind = Kind.FILES) -> Lease:
     """The next claim, as soon as something is due."""
     found: list[Lease] = []
 
@@ -202,15 +202,15 @@ async def test_the_heartbeat_survives_a_fault_of_ours(
 ) -> None:
     await uploaded(store)
     jobs = worker(database, database_url)
-    real, faults, beats = Jobs._beat, [fault], [0]
+    real, faults, beats = Leases._beat, [fault], [0]
 
-    async def beat(self: Jobs, *arguments: Any) -> None:
+    async def beat(self: Leases, *arguments: Any) -> None:
         if faults:
             raise faults.pop()
         await real(self, *arguments)
         beats[0] += 1
 
-    monkeypatch.setattr(Jobs, "_beat", beat)
+    monkeypatch.setattr(Leases, "_beat", beat)
     jobs.start()
     lease = await claimed(jobs)
 
@@ -228,10 +228,10 @@ async def test_a_heartbeat_that_hangs_makes_the_service_not_ready(
 ) -> None:
     over = threading.Event()
 
-    async def beat(self: Jobs, *arguments: Any) -> None:
+    async def beat(self: Leases, *arguments: Any) -> None:
         over.wait()  # Nothing else runs in that thread.
 
-    monkeypatch.setattr(Jobs, "_beat", beat)
+    monkeypatch.setattr(Leases, "_beat", beat)
     service = await services.start(lease_s=1)
     # Closed in the opposite order: before the service, which waits for its thread.
     services.stack.callback(over.set)

@@ -12,15 +12,15 @@ import os
 import secrets
 import socket
 import threading
-from dataclasses import dataclass, field
 from time import monotonic
 
 import asyncpg
 
 from services.common import errors, logs
 from services.status.db.database import FAILURES, Connection, Database, connect
-from services.status.db.turns import Kind, claim
-from services.status.tasks.task import Owner
+from services.status.db.turns import claim
+from services.status.tasks.queues import Kind
+from services.status.tasks.task import Lease, Owner
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RETRY_S = 0.5
@@ -46,18 +46,7 @@ RETURNING task_id, attempt, cancel_requested
 _TAKEN_OVER = "The worker that had the task has stopped; another one goes on with it."
 
 
-@dataclass(eq=False)
-class Lease:
-    """A claim that this process holds."""
-
-    owner: Owner
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when another worker has the task, or the task has ended: stop working on it."""
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when somebody cancelled the task: look at it again."""
-
-
-class Jobs:
+class Leases:
     """The claims of one process. Open it with `start`, and `stop` it after the last `release`."""
 
     def __init__(self, database: Database, database_url: str, lease_s: float) -> None:
