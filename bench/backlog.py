@@ -7,11 +7,11 @@ from time import perf_counter
 from uuid import uuid4
 
 import asyncpg
+from services.status.db.jobs import Jobs
 
 from bench.support import harness
 from bench.support.stack import running
 from services.status.db.database import Database
-from services.status.db.jobs import Jobs
 from services.status.db.migrate import migrate
 from services.status.db.turns import Kind
 

@@ -5,15 +5,7 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
-
-from services.status.db.database import Database
 from services.status.db.jobs import Lease
-from services.status.db.store import Store
-from services.status.db.turns import Kind
-from services.status.tasks.machine import Move, State
-from services.status.tasks.task import NewTask, Progress, Task
-from sluice.common.v1.errors_pb2 import Problem
-from tests.integration.status.conftest import until
 from tests.integration.status.test_status_jobs import (
     claimed,
     database,
@@ -22,6 +14,14 @@ from tests.integration.status.test_status_jobs import (
     uploaded,
     worker,
 )
+
+from services.status.db.database import Database
+from services.status.db.store import Store
+from services.status.db.turns import Kind
+from services.status.tasks.machine import Move, State
+from services.status.tasks.task import NewTask, Progress, Task
+from sluice.common.v1.errors_pb2 import Problem
+from tests.integration.status.conftest import until
 
 __all__ = ["database", "store"]
 
