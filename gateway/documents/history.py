@@ -12,40 +12,38 @@ MAX_HOURS = 8760
 
 
 class StageRun(BaseModel):
-    """One time that a worker was at work on a stage."""
+    """One run of a stage by a worker."""
 
     stage: str = Field(description="validate, ingest, verify or clean.")
-    status: models.ShownStatus = Field(description="The task's status meanwhile.")
+    status: models.ShownStatus = Field(description="Status of the task during the run.")
     attempt: int = Field(description="Number of the worker's claim.")
     worker: str
     started_at: str = Field(description="ISO 8601, UTC.")
-    ended_at: str | None = Field(description="ISO 8601, UTC; null while it lasts.")
-    seconds: float | None = Field(description="How long it took; null while it lasts.")
+    ended_at: str | None = Field(description="ISO 8601, UTC; null while it runs.")
+    seconds: float | None = Field(description="Duration; null while it runs.")
     outcome: str | None = Field(
-        description="MOVED, GIVEN_BACK or LOST (another worker took over); null while it lasts."
+        description="MOVED, GIVEN_BACK or LOST (another worker took over); null while it runs."
     )
     message: str | None
     error: models.Problem | None
 
 
 class History(BaseModel):
-    """The stages of a task, in the order in which they began."""
+    """The runs of a task's stages, by start time."""
 
     runs: list[StageRun]
 
 
 class Bucket(BaseModel):
-    """The tasks that were made within an hour, or a day where the figures are of more than 48
-    hours.
-    """
+    """The tasks created within one hour, or one day in statistics of more than 48 hours."""
 
     start: str
     tasks: int
     succeeded: int
     rejected: int
     failed: int
-    rows: int = Field(description="Rows that they loaded.")
-    bytes: int = Field(description="Bytes of their files.")
+    rows: int = Field(description="Rows loaded.")
+    bytes: int = Field(description="Bytes of the files.")
 
 
 class StageSeconds(BaseModel):
@@ -65,7 +63,7 @@ class QueueLength(BaseModel):
 
 
 class Statistics(BaseModel):
-    """Figures of all tasks of the last hours, at most a few seconds old."""
+    """Statistics of all tasks of the last hours, at most a few seconds old."""
 
     hours: int
     buckets: list[Bucket]

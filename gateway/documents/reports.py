@@ -9,10 +9,10 @@ from sluice.validation.v1.validation_pb2 import ReadOptions
 
 
 def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRequest:
-    """Return the request to read a stored file again with other options.
+    """The request to read a stored file again.
 
     Raises:
-        SluiceError: REQUEST_INVALID, naming the field.
+        SluiceError: REQUEST_INVALID with the field.
     """
     read = read_options(options) or ReadOptions()
     return RetryTaskRequest(
@@ -21,12 +21,12 @@ def retry_request(task_id: str, options: object, request_id: str) -> RetryTaskRe
 
 
 def report_attempt(task: Task) -> int:
-    """Return the attempt that wrote the task's report.
+    """The attempt that wrote the task's report.
 
     Raises:
         SluiceError: REPORT_NOT_FOUND.
     """
     if not task.report_attempt:
-        text = f"There is no report: the task is {task_states.name_of(task.state)}."
+        text = f"The task has no report; it is {task_states.name_of(task.state)}."
         raise error(ErrorReason.ERROR_REASON_REPORT_NOT_FOUND, text)
     return task.report_attempt

@@ -17,7 +17,7 @@ _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
 def request_id(idempotency_key: str | None) -> str:
-    """Return the client's request id, or a new one.
+    """The client's id of the request, else a new one.
 
     Raises:
         SluiceError: REQUEST_INVALID.
@@ -38,10 +38,10 @@ def request_id(idempotency_key: str | None) -> str:
 def destination(
     fields: dict[str, str], idempotency_key: str | None, client: str = ""
 ) -> Destination:
-    """Parse the fields.
+    """Parse the fields of a form.
 
     Raises:
-        SluiceError: REQUEST_INVALID, naming the field.
+        SluiceError: REQUEST_INVALID with the field.
     """
     mode = wire.load_mode(fields.get("mode") or "append")
     return Destination(
@@ -57,14 +57,14 @@ def destination(
 
 
 def replaced(mode: "LoadMode.ValueType", interval: str) -> TimeRange | None:
-    """Return the interval that a load with REPLACE_INTERVAL replaces; None in other modes.
+    """Parse the interval of REPLACE_INTERVAL; None in every other mode.
 
     Raises:
-        SluiceError: REQUEST_INVALID, also if only one of mode and interval is given.
+        SluiceError: REQUEST_INVALID, also if only one of mode and interval requires the other.
     """
     if bool(interval) == (mode == LoadMode.LOAD_MODE_REPLACE_INTERVAL):
         return wire.interval(interval) if interval else None
-    text = "interval and the mode replace_interval belong together."
+    text = "interval and the mode replace_interval require each other."
     raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column="interval", value=interval)
 
 

@@ -129,15 +129,15 @@ async def append(
 
 
 def _earlier_outcome(upload: Upload) -> Upload:
-    """The outcome of an earlier request: its error if it failed while receiving, else the upload."""
+    """The outcome of an earlier request: an error if it failed while receiving, else the upload."""
     if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         raise SluiceError(upload.problem)
     return upload
 
 
 class _Transfer:
-    """Two asyncio tasks: one reads from the client, one writes to the upload service. A queue of one
-    message between them gives back-pressure and bounds memory.
+    """Two asyncio tasks: one reads from the client, one writes to the upload service. A queue of
+    one message between them gives back-pressure and bounds memory.
     """
 
     def __init__(

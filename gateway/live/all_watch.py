@@ -1,9 +1,8 @@
-"""Who watches all tasks shares one stream with everybody else who does: one WatchTasks call per
-process, fanned out in memory.
+"""Shares one WatchTasks stream per process between all followers of all tasks.
 
-It is a hint of what to read again, not the truth: it tells what happens from about now on. Whoever
-reads too slowly, and everybody where events were lost or the stream ended badly, gets an error and
-should read the list again. A single task is followed without gap by watches.py.
+It only hints at what to read again: it starts at about the current time. A follower that reads too
+slowly, and every follower if events were lost or the stream failed, gets an error and should read
+the list again. watches.py follows a single task without gaps.
 """
 
 import asyncio
@@ -16,7 +15,8 @@ from gateway.live.watches import (
     RETRY,
     RETRY_BUDGET_S,
     WATCH_S,
-    within,
+    is_set_within,
+    unavailable,
 )
 from gateway.ports import Tasks
 from services.common import logs
@@ -25,36 +25,36 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import Task, TaskEvent, WatchTasksRequest, WatchTasksResponse
 
 KEPT_EVENTS = 2048
-"""Newest events of all tasks that are held for those who read slowly."""
+"""Newest events of all tasks that are held for slow followers."""
 
 
 class _Stream:
-    """The events as they come in, until nobody follows or it fails. Followers read `kept`."""
+    """The incoming events, until nobody follows or the stream fails. Followers read `kept`."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self._position = 0
         self.kept: deque[WatchTasksResponse] = deque(maxlen=KEPT_EVENTS)
         self.count = 0
-        """Events that ever came; the newest kept one is number `count`."""
+        """Events received so far; the newest in `kept` has this number."""
         self.followers = 0
         self.ended = False
         self.failure: SluiceError | None = None
         self.changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Reads until nobody follows; sets `failure` where it ends otherwise."""
+        """Read until nobody follows; sets `failure` if it ends for another reason."""
         try:
             await self._run()
         except SluiceError as failure:
             self.failure = failure
         except Exception as bug:
             logs.get().error("watch_all.broke", exc_info=bug)
-            text = "Watching the tasks failed on our side; read the list of tasks again."
+            text = "Watching the tasks failed. Read the list of tasks again."
             self.failure = error(ErrorReason.ERROR_REASON_INTERNAL, text)
         finally:
-            # A call that was cancelled under us, too, is not silence.
-            self.failure = self.failure or _away("The stream of all tasks was cancelled.")
+            # Followers must not mistake a cancelled call for silence.
+            self.failure = self.failure or unavailable("The stream of all tasks was cancelled.")
             self.ended = True
             self._wake()
 
@@ -71,7 +71,7 @@ class _Stream:
                     pauses, alive_at = RETRY.pauses(), monotonic()
                 if failure.reason == ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED:
                     continue
-                # Without a position to go on from, what happens meanwhile would be lost unnoticed.
+                # Without a position to continue from, a retry would silently lose events.
                 if not self._position or monotonic() - alive_at > RETRY_BUDGET_S:
                     raise
                 wait_s = next(pauses)
@@ -79,10 +79,10 @@ class _Stream:
                 await asyncio.sleep(wait_s)
 
     async def _read(self) -> None:
-        """One call.
+        """Make one call, which always ends with an error.
 
         Raises:
-            SluiceError: how it ended; it never ends well.
+            SluiceError: how the call ended.
         """
         request = WatchTasksRequest(from_position=self._position)
         async for item in self._tasks.watch_all(request, WATCH_S):
@@ -90,7 +90,7 @@ class _Stream:
             self.kept.append(item)
             self.count += 1
             self._wake()
-        raise _away("The status service ended the stream of all tasks.")
+        raise unavailable("The status service ended the stream of all tasks.")
 
     def _wake(self) -> None:
         self.changed.set()
@@ -98,7 +98,7 @@ class _Stream:
 
 
 class AllWatch:
-    """The stream of this process; it runs while anybody follows."""
+    """The stream of this process, which runs while it has followers."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
@@ -109,12 +109,12 @@ class AllWatch:
     async def follow(
         self, datasource: str, idle_s: float
     ) -> AsyncGenerator[tuple[TaskEvent, Task] | None, None]:
-        """What happens to the tasks of a datasource, or to all where it is empty; None whenever
-        nothing came for `idle_s`. Ends when the process stops.
+        """Events of the tasks of a datasource, or of all tasks if it is empty; None after each
+        `idle_s` of silence. Ends when the process stops.
 
         Raises:
-            SluiceError: SERVICE_UNAVAILABLE, or what the status service refused: the follower has
-                missed something. Read the list again, then follow again.
+            SluiceError: SERVICE_UNAVAILABLE, or an error of the status service: the follower
+                missed events. Read the list again, then follow again.
         """
         if self._closed:
             return
@@ -125,8 +125,10 @@ class AllWatch:
             while not self._closed:
                 changed = stream.changed
                 if stream.count - seen > len(stream.kept):
-                    text = "More happened than could be told; read the list of tasks again."
-                    raise _away(text, "gateway")
+                    text = (
+                        "Events were lost because of a slow reader. Read the list of tasks again."
+                    )
+                    raise unavailable(text, "gateway")
                 if seen < stream.count:
                     item = stream.kept[seen - stream.count]
                     seen += 1
@@ -134,26 +136,21 @@ class AllWatch:
                         yield item.event, item.task
                 elif stream.failure is not None:
                     raise stream.failure
-                elif not await within(changed, idle_s):
+                elif not await is_set_within(changed, idle_s):
                     yield None
         finally:
             stream.followers -= 1
 
     def _current(self) -> _Stream:
-        """The stream that runs, or a new one."""
+        """The running stream, or a new one."""
         if self._stream is None or self._stream.ended:
             self._stream = _Stream(self._tasks)
             self._running = asyncio.create_task(self._stream.run(), name="watch all")
         return self._stream
 
     async def close(self) -> None:
-        """Ends every stream: the process stops."""
+        """End the stream, at shutdown."""
         self._closed = True
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
-
-
-def _away(text: str, service: str = "status") -> SluiceError:
-    reason = ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
-    return error(reason, text, metadata={"service": service})

@@ -1,8 +1,7 @@
-"""Who watches a task shares one stream with everybody else who does: one WatchTask call per task
-and process, fanned out in memory.
+"""Shares one WatchTask stream per task and process between all followers of the task.
 
-A call lives for WATCH_S at most and is ended by its own deadline, never by cancelling it, and goes
-on from the next sequence number while somebody follows.
+A call lasts at most WATCH_S and ends by its deadline, never by cancellation. The next call
+continues from the next sequence number while the task has followers.
 """
 
 import asyncio
@@ -25,13 +24,13 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1.status_pb2 import Task, TaskEvent, WatchTaskResponse
 
 WATCH_S = 120.0
-"""Longest life of one WatchTask call."""
+"""Deadline of one WatchTask call."""
 
 KEPT_EVENTS = 256
-"""Newest events of a task that are held for those who come later or read slowly."""
+"""Newest events of a task that are held for late and slow followers."""
 
 RETRY_BUDGET_S = 60.0
-"""How long the status service may be away before followers are told."""
+"""Seconds of failed retries after which followers get the error."""
 
 RETRY = Backoff(first_s=0.2, longest_s=3.0)
 
@@ -44,33 +43,29 @@ PASSING = frozenset(
         ErrorReason.ERROR_REASON_CANCELLED,
     }
 )
-"""Failures of the call that another call may not have."""
+"""Transient failures of a call, which are retried."""
 
 
 @dataclass(eq=False)
 class News:
-    """An event, and its task as it was read with it. They are put into words once for all who are
-    told.
-    """
+    """An event and its task, read together. Each is serialized once for all followers."""
 
     event: TaskEvent
     task: Task
 
     @cached_property
     def event_json(self) -> str:
-        """The event as clients see it."""
+        """The event as JSON."""
         return wire.event(self.event).model_dump_json()
 
     @cached_property
     def task_fields(self) -> dict[str, Any]:
-        """The fields of the task as clients see it."""
+        """The fields of the task's JSON document."""
         return wire.task(self.task).model_dump()
 
 
 class _Watch:
-    """One task's events as they come in. Followers read `kept`; nothing is queued for them one by
-    one.
-    """
+    """The incoming events of one task. Followers read `kept` instead of having queues."""
 
     def __init__(self, tasks: Tasks, task_id: str, from_sequence: int) -> None:
         self._tasks = tasks
@@ -84,15 +79,13 @@ class _Watch:
         self.changed = asyncio.Event()
 
     def at(self, sequence: int) -> News | None:
-        """The event with this number, or the first after it; None when it has not happened yet."""
+        """The event with this sequence number, or the first after it; None before it happens."""
         if not self.kept or sequence > self.kept[-1].event.sequence:
             return None
         return self.kept[max(0, sequence - self.kept[0].event.sequence)]
 
     async def run(self) -> None:
-        """Reads until the task's end, until nobody follows, or until the status service was away
-        for too long.
-        """
+        """Read until the task ends, nobody follows, or the retry budget is used up."""
         pauses, alive_at = RETRY.pauses(), monotonic()
         try:
             while True:
@@ -122,23 +115,20 @@ class _Watch:
             logs.get().error("watch.failed", task_id=self._task_id, exc_info=failure)
             self.failure = error(
                 ErrorReason.ERROR_REASON_INTERNAL,
-                "Watching the task failed on our side; its end can still be asked for.",
+                "Watching the task failed. Read the task instead.",
             )
         finally:
             self.end()
 
     async def _read(self) -> bool:
-        """One call. Returns whether it told the end of the task."""
+        """Make one call. Returns whether the task has ended."""
         first = self._next
         async for item in self._tasks.watch(self._task_id, first, WATCH_S):
             self._keep(item)
-        # A stream that ends without a word was asked for what comes after the end.
+        # A stream without events was started after the terminal event.
         if self._next == first or wire.has_ended(self.kept[-1].task):
             return True
-        text = "The status service ended the stream before the task's end."
-        raise error(
-            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"}
-        )
+        raise unavailable("The status service ended the stream before the task's end.")
 
     def _keep(self, item: WatchTaskResponse) -> None:
         if len(self.kept) == KEPT_EVENTS:
@@ -148,7 +138,7 @@ class _Watch:
         self._wake()
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Mark the watch as ended."""
         self.ended = True
         self._wake()
 
@@ -158,7 +148,7 @@ class _Watch:
 
 
 class Watches:
-    """All watches of this process."""
+    """The watches of this process."""
 
     def __init__(self, tasks: Tasks, open_watches: Gauge) -> None:
         self._tasks = tasks
@@ -171,11 +161,11 @@ class Watches:
     async def follow(
         self, task_id: str, from_sequence: int, idle_s: float
     ) -> AsyncGenerator[News | None, None]:
-        """The task's events from a sequence number on, without gap or repeat; None whenever nothing
-        came for `idle_s`. Ends after the task's end, or when the process stops.
+        """The task's events from a sequence number on, without gaps or repeats; None after each
+        `idle_s` of silence. Ends after the terminal event, or when the process stops.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, SERVICE_UNAVAILABLE after the retries.
+            SluiceError: TASK_NOT_FOUND; SERVICE_UNAVAILABLE after the retries.
         """
         if self._closed:
             return
@@ -196,12 +186,12 @@ class Watches:
                 elif watch.ended:
                     if watch.failure is not None:
                         raise watch.failure
-                    # One after another: the ends of hundreds of streams are work that news of other
-                    # tasks must not wait behind.
+                    # One at a time, so that closing hundreds of streams does not delay the events
+                    # of other tasks.
                     async with self._leaving:
                         await asyncio.sleep(0)
                     return
-                elif not await within(changed, idle_s):
+                elif not await is_set_within(changed, idle_s):
                     yield None
         finally:
             watch.followers -= 1
@@ -209,28 +199,24 @@ class Watches:
     async def _missed(
         self, task_id: str, sequence: int, watch: _Watch
     ) -> AsyncGenerator[WatchTaskResponse, None]:
-        """What `watch` does not hold any more, or never did, up to where it begins, read at the
-        pace of the one who needs it.
-        """
+        """The events before those that `watch` holds, read at the follower's pace."""
         first = sequence
-        async with aclosing(self._tasks.watch(task_id, sequence, WATCH_S)) as items:  # type: ignore[type-var]
+        call = self._tasks.watch(task_id, sequence, WATCH_S)
+        async with aclosing(call) as items:  # type: ignore[type-var]
             async for item in items:
                 sequence = item.event.sequence + 1
                 yield item
                 if sequence >= watch.kept_from:
                     return
         if sequence == first:
-            text = "The status service ended the stream before the task's end."
-            raise error(
-                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, text, metadata={"service": "status"}
-            )
+            raise unavailable("The status service ended the stream before the task's end.")
 
     def _watch(self, task_id: str, sequence: int) -> _Watch:
-        """The running watch, or a new one that holds this event."""
+        """The running watch, or a new one that includes this event."""
         watch = self._watches.get(task_id)
         if watch is None:
-            # From as early as it can hold: a call of its own for each who wants one event more
-            # would cost more than all of them.
+            # Starts as early as it can hold, because separate calls for followers that need a few
+            # older events would cost more.
             watch = self._watches[task_id] = _Watch(
                 self._tasks, task_id, max(1, sequence - KEPT_EVENTS)
             )
@@ -249,17 +235,23 @@ class Watches:
                 del self._watches[task_id]
 
     async def close(self) -> None:
-        """Ends every stream: the process stops."""
+        """End all streams, at shutdown."""
         self._closed = True
         for running in self._running:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
 
-async def within(changed: asyncio.Event, seconds: float) -> bool:
-    """Whether the event was set within so many seconds."""
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event; returns whether it was set within `seconds`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await changed.wait()
+            await event.wait()
             return True
     return False
+
+
+def unavailable(text: str, service: str = "status") -> SluiceError:
+    """SERVICE_UNAVAILABLE of a stream."""
+    reason = ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
+    return error(reason, text, metadata={"service": service})

@@ -73,12 +73,12 @@ function render(api) {
   document.getElementById("docs").replaceChildren(
     element("section", {}, element("h2", {}, `${api.info.title} ${api.info.version}`), ...about),
     ...sections,
-    element("section", {}, element("h2", {}, "Shapes"), ...shapes),
+    element("section", {}, element("h2", {}, "Schemas"), ...shapes),
   );
 }
 
 try {
   render(await (await fetch("/openapi.json")).json());
 } catch {
-  document.getElementById("docs").replaceChildren(element("p", {}, "The server does not answer; reload the page to try again."));
+  document.getElementById("docs").replaceChildren(element("p", {}, "The server does not respond. Reload the page to try again."));
 }

@@ -1,4 +1,4 @@
-"""What is in Druid, over REST."""
+"""Datasources: list, describe, preview."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ Name = Annotated[str, Path(description="Name of the datasource.", max_length=128
 
 
 def router(services: Services) -> APIRouter:
-    """The routes, on the given services."""
+    """The routes of this module."""
     routes = APIRouter(
         prefix="/api/datasources", tags=["datasources"], responses=problems.RESPONSES
     )
 
     @routes.get("", response_model=models.Datasources)
     async def datasources() -> models.Datasources:
-        """Everything that has rows, by name."""
+        """List the datasources that have rows, by name."""
         found = await services.queries.datasources()
         return models.Datasources(
             datasources=[catalog.datasource(each) for each in found.datasources]
@@ -27,15 +27,15 @@ def router(services: Services) -> APIRouter:
 
     @routes.get("/{name}", response_model=models.DatasourceDescription)
     async def datasource(name: Name) -> models.DatasourceDescription:
-        """One datasource: its size, its columns, and the loads whose rows are in it."""
+        """Describe a datasource: its size, columns and loads."""
         return catalog.description(await services.queries.datasource(name))
 
     @routes.get("/{name}/preview", response_model=models.Preview)
     async def preview(
         name: Name,
-        limit: Annotated[int, Query(ge=1, le=1000, description="Most rows to answer.")] = 50,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Maximum rows.")] = 50,
     ) -> models.Preview:
-        """Its newest rows."""
+        """Read the newest rows."""
         return catalog.preview(await services.queries.preview(name, limit))
 
     return routes

@@ -1,30 +1,29 @@
-"""What has been, over REST: the stages of one task, and figures of all tasks."""
+"""History of a task, and statistics of all tasks."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from gateway.documents.history import MAX_HOURS, History, Statistics, history_of, statistics_of
 from gateway.http import problems
 from gateway.ports import Services
+from gateway.rest.tasks import TaskId
 
 
 def router(services: Services) -> APIRouter:
-    """The routes, on the given services."""
+    """The routes of this module."""
     routes = APIRouter(tags=["history"], responses=problems.RESPONSES)
 
     @routes.get("/api/ingest/tasks/{task_id}/history", response_model=History)
-    async def history(
-        task_id: Annotated[str, Path(description="UUID of the task.", max_length=255)],
-    ) -> History:
-        """Every time that a worker was at work on a stage of the task."""
+    async def history(task_id: TaskId) -> History:
+        """List the runs of the task's stages."""
         return history_of(await services.tasks.history(task_id))
 
     @routes.get("/api/stats", response_model=Statistics)
     async def stats(
-        hours: Annotated[int, Query(ge=1, le=MAX_HOURS, description="Of how many hours.")] = 24,
+        hours: Annotated[int, Query(ge=1, le=MAX_HOURS, description="Number of hours.")] = 24,
     ) -> Statistics:
-        """Figures of all tasks."""
+        """Compute statistics of all tasks."""
         return statistics_of(await services.tasks.statistics(hours))
 
     return routes

@@ -1,10 +1,10 @@
-"""POST /api/ingest/import: a file that lies in a bucket already."""
+"""POST /api/ingest/import: imports a file from a bucket."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from gateway.documents import imports, models
 from gateway.http import problems
@@ -15,22 +15,22 @@ from gateway.ports import Services
 
 
 class Import(BaseModel):
-    """What to load, and how."""
+    """Which file to import, and how to load it."""
 
     uri: str = Field(
         max_length=1200,
-        description="s3://bucket/key, below one of the places in `import_from` of GET /api/limits.",
+        description="s3://bucket/key, below one of `import_from` in GET /api/limits.",
     )
     datasource_name: str = Field(max_length=1024, description="The Druid datasource.")
     mode: str = Field("append", description="append, replace or replace_all.")
     allow_duplicate: bool = Field(False, description="Load the same bytes again.")
     options: dict[str, Any] | None = Field(
-        None, description="How the file is to be read: see sluice.validation.v1.ReadOptions."
+        None, description="How to read the file, see sluice.validation.v1.ReadOptions."
     )
 
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
-    """The route, on the given services."""
+    """The route of this module."""
     routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
 
     @routes.post(
@@ -41,13 +41,14 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     )
     async def import_object(
         request: Request,
+        response: Response,
         idempotency_key: Annotated[
             str | None,
-            Header(description="Your own id of this request; twice with it makes one task."),
+            Header(description="Repeats with the same key create only one task."),
         ] = None,
-    ) -> Response:
-        """Takes a file from where it lies. Answers once the object store has copied it; validation
-        and loading go on afterwards.
+    ) -> models.Accepted:
+        """Import a file from a bucket. The response is sent once the object store has copied the
+        file; validation and loading continue afterwards.
         """
         wanted = await bodies.model(request, Import)
         task_id = await imports.begin(
@@ -60,11 +61,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
             wanted.options,
             allow_duplicate=wanted.allow_duplicate,
         )
-        accepted = models.Accepted(task_id=task_id)
-        return JSONResponse(
-            accepted.model_dump(),
-            status_code=202,
-            headers={"Location": f"/api/ingest/tasks/{task_id}"},
-        )
+        response.headers["Location"] = f"/api/ingest/tasks/{task_id}"
+        return models.Accepted(task_id=task_id)
 
     return routes

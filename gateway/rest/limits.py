@@ -1,4 +1,4 @@
-"""GET /api/limits: what is taken, so that a client can know before it sends."""
+"""GET /api/limits: limits that clients can check before an upload."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -9,46 +9,44 @@ from gateway.ports import Services
 
 
 class UploadLimits(BaseModel):
-    """What this server takes."""
+    """Limits of uploads and imports."""
 
-    max_file_bytes: int = Field(description="Largest file.")
-    extensions: list[str] = Field(description="What a file's name may end with, in any case.")
-    max_uploads: int = Field(
-        description="Files that each upload process receives at once, from all clients."
-    )
+    max_file_bytes: int = Field(description="Maximum size of a file.")
+    extensions: list[str] = Field(description="Allowed file name extensions, in any case.")
+    max_uploads: int = Field(description="Maximum concurrent uploads per upload process.")
     max_uploads_per_client: int = Field(
-        description="Files that each upload process receives at once from one client."
+        description="Maximum concurrent uploads of one client per upload process."
     )
     max_bytes_in_flight: int = Field(
-        description="Bytes of the files that each upload process receives at once, from all clients."
+        description="Maximum total size of concurrent uploads per upload process."
     )
-    max_bytes_in_flight_per_client: int = Field(description="The same from one client.")
+    max_bytes_in_flight_per_client: int = Field(
+        description="Maximum total size of one client's concurrent uploads per upload process."
+    )
     idle_timeout_s: float = Field(
-        description="Seconds without a byte after which a connection is cut."
+        description="Seconds without a byte after which a connection is closed."
     )
     min_bytes_per_s: int = Field(
-        description="Bytes a second below which a connection is cut after a while; 0 for any."
+        description="Minimum average bytes per second of a connection; 0: no minimum."
     )
     retention_s: int = Field(
         description="Seconds for which an unfinished resumable upload is kept."
     )
     datasources: list[str] = Field(
-        description="Datasources that may be loaded into, `*` for any characters; empty for any."
+        description="Allowed datasources; `*` matches any characters. Empty: any."
     )
     import_from: list[str] = Field(
-        description="Where files may be imported from; empty for nowhere."
+        description="Buckets and prefixes to import from. Empty: imports are off."
     )
 
 
 def router(services: Services, limits: Limits) -> APIRouter:
-    """The route, on the given services; `limits` are the edge's own."""
+    """The route of this module; `limits` are those of the gateway."""
     routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
 
     @routes.get("/api/limits", response_model=UploadLimits)
     async def read_limits() -> UploadLimits:
-        """What is taken: of what size, how many at once, into which datasources, from which
-        places.
-        """
+        """Read the limits: sizes, concurrency, datasources and import locations."""
         found = await services.uploads.limits()
         return UploadLimits(
             max_file_bytes=min(found.max_file_bytes, limits.file_bytes),

@@ -1,4 +1,4 @@
-"""POST /api/query: SQL in; JSON, NDJSON or CSV out, row by row as Druid gives them."""
+"""POST /api/query: runs SQL and streams the result as JSON, NDJSON or CSV."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -11,55 +11,55 @@ from gateway.http import problems
 from gateway.http.body import JsonBodies, openapi_body
 from gateway.http.streams import prefetch
 from gateway.ports import Services
-from gateway.rest.query_rows import Writer, as_csv, as_json, broken, ndjson, truncated
+from gateway.rest.query_rows import Writer, as_csv, as_json, missing_summary, ndjson, truncated
 from sluice.druid.v1.druid_pb2 import QueryResponse
 
 DEFAULT_LIMIT = 1_000
-"""Rows of a JSON answer where the request says nothing."""
+"""Default limit of a JSON result."""
 
 TRUNCATED_HEADER = "X-Truncated"
-"""Whether the request's own limit cut a CSV or NDJSON answer; absent where that was not known when
-the answer began."""
+"""Whether the request's limit cut a CSV or NDJSON result; absent if that was unknown when the
+response started."""
 
 FIRST_BYTES = 1024 * 1024
-"""Rows that are held back before a CSV or NDJSON answer begins: a shorter one can still end as an
-error, and can say in its head whether it is cut."""
+"""Bytes of rows that are read before a CSV or NDJSON response starts. A shorter result can still
+fail with a status, and can set TRUNCATED_HEADER."""
 
 _BODY = openapi_body(models.Question.model_json_schema())
 
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
-    """The route, on the given services."""
+    """The route of this module."""
     routes = APIRouter(tags=["query"], responses=problems.RESPONSES)
 
     @routes.post("/api/query", response_model=models.Answer, openapi_extra=_BODY)
     async def query(request: Request) -> Response:
-        """Runs one read-only SQL statement, and answers at most `limit` rows as JSON.
+        """Run one read-only SQL statement; returns at most `limit` rows as JSON.
 
-        `Accept: application/x-ndjson` gives one object a line, `text/csv` a CSV file, of **all**
-        rows up to the server's `QUERY_MAX_ROWS`. Such an answer is complete when it ends well. One
-        that would not be is refused with `QUERY_TRUNCATED`, or, once rows are on their way, broken
-        off (`curl` ends with status 18; NDJSON has a last line with the key `error`). With a
-        `limit` of your own, the header `X-Truncated` says whether it cut the answer; an answer of
-        over 1 MB, which cannot say so in its head, is broken off where it is cut. Columns of the
-        same name become `name`, `name_2`, `name_3`.
+        With `Accept: application/x-ndjson` (one object per line) or `text/csv`, it returns **all**
+        rows up to the server's `QUERY_MAX_ROWS`. A response that ends normally is complete. A
+        result with more rows fails with `QUERY_TRUNCATED`; if rows were already sent, the
+        connection is closed without an end (`curl` exits with status 18; NDJSON ends with a line
+        with the key `error`). With an explicit `limit`, the header `X-Truncated` says whether the
+        limit cut the result; a result of more than 1 MB, whose header was already sent, is closed
+        at the cut. Columns of the same name become `name`, `name_2`, `name_3`.
         """
         question = await bodies.model(request, models.Question)
-        ask = services.queries.query
+        run = services.queries.query
         accepted = _accepted(request.headers.get("accept", ""))
         if accepted is None:
             limit = question.limit or DEFAULT_LIMIT
-            found = ask(question.sql, limit, question.parameters)
-            # Header and first rows: most of what can fail has failed by then, and has its status.
+            found = run(question.sql, limit, question.parameters)
+            # Most failures occur before the first rows, and can then still set the status.
             _, steps = await prefetch(request, found, lambda first: len(first) == 2)
-            return StreamingResponse(answer(steps), media_type="application/json")
+            return StreamingResponse(json_result(steps), media_type="application/json")
         media_type, writer = accepted
-        found = ask(question.sql, question.limit, question.parameters)
-        first, steps = await prefetch(request, found, _is_held)
-        headers, cut = {}, _cut(first)
+        found = run(question.sql, question.limit, question.parameters)
+        first, steps = await prefetch(request, found, _has_enough)
+        headers, cut = {}, _is_cut(first)
         if cut and question.limit is None:
             async for _ in steps:
-                """To the end of the call."""
+                """Complete the call."""
             raise truncated(first[-1].summary.row_count)
         if cut is not None and question.limit is not None:
             headers[TRUNCATED_HEADER] = str(cut).lower()
@@ -70,9 +70,9 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     return routes
 
 
-async def answer(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[bytes, None]:
-    """The answer's JSON, piece by piece. Rows are passed on as the text they are: no number is read
-    and written again.
+async def json_result(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[bytes, None]:
+    """The JSON of a result, in pieces. Rows are forwarded as text, so that no number changes by
+    being parsed and formatted.
     """
     between = b""
     async with aclosing(steps):
@@ -98,20 +98,18 @@ async def answer(steps: AsyncGenerator[QueryResponse, None]) -> AsyncGenerator[b
                         )
                     )
                     return
-    raise broken()
+    raise missing_summary()
 
 
 def _accepted(accept: str) -> tuple[str, Writer] | None:
-    """How the client wants the answer: the first of its Accept header that is known; None for
-    JSON.
-    """
-    asked = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
-    known = next((each for each in asked if each in _WRITERS or each == "application/json"), "")
+    """The first supported format in an Accept header; None for JSON."""
+    wanted = [each.partition(";")[0].strip().lower() for each in accept.split(",")]
+    known = next((each for each in wanted if each in _WRITERS or each == "application/json"), "")
     return _WRITERS.get(known)
 
 
-def _is_held(first: Sequence[QueryResponse]) -> bool:
-    """Whether the end has come, or so many rows that the answer has to begin."""
+def _has_enough(first: Sequence[QueryResponse]) -> bool:
+    """Whether the result is complete, or FIRST_BYTES of rows were read."""
     if not first:
         return False
     return (
@@ -119,8 +117,8 @@ def _is_held(first: Sequence[QueryResponse]) -> bool:
     )
 
 
-def _cut(first: Sequence[QueryResponse]) -> bool | None:
-    """Whether the answer is cut; None where that is not known yet."""
+def _is_cut(first: Sequence[QueryResponse]) -> bool | None:
+    """Whether the limit cut the result; None if unknown yet."""
     if first and first[-1].HasField("summary"):
         return first[-1].summary.truncated
     return None

@@ -1,6 +1,6 @@
-"""Answers of queries as NDJSON and CSV. One that ends as HTTP demands is complete, or says in its
-head that the client's own limit cut it: any other is broken off, which clients take for the failed
-transfer that it is.
+"""Query results as NDJSON and CSV. A response that ends normally is complete, or its header says
+that the client's limit cut it. Any other response ends abruptly, so that clients see a failed
+transfer.
 """
 
 import csv
@@ -19,18 +19,18 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import QueryResponse, QuerySummary
 
 Writer = Callable[[AsyncGenerator[QueryResponse, None], bool], AsyncGenerator[bytes, None]]
-"""Steps of an answer, and whether its head says that it is cut, as bytes.
+"""Formats the steps of a result. The second argument: whether the header says if the result is cut.
 
 Raises:
-    IncompleteResponseError: the answer failed, or was cut and its head does not say so.
+    IncompleteResponseError: the query failed, or the result is cut and the header does not say so.
 """
 
 
 async def ndjson(
-    steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool
+    steps: AsyncGenerator[QueryResponse, None], cut_announced: bool
 ) -> AsyncGenerator[bytes, None]:
-    """One JSON object a line: each row by its columns' names. An answer that is broken off has a
-    last line with the key `error` alone."""
+    """One JSON object per row and line. An incomplete result ends with a line with the only key
+    `error`."""
     try:
         async with aclosing(steps):
             names: list[str] = []
@@ -44,19 +44,19 @@ async def ndjson(
                             as_json(dict(zip(names, row, strict=True))) + b"\n" for row in rows
                         )
                     case "summary":
-                        _check_whole(step.summary, cut_is_told)
+                        _check_complete(step.summary, cut_announced)
                         return
-        raise broken()
-    except IncompleteResponseError as failed:
-        yield as_json({"error": wire.problem(failed.failure.problem).model_dump()}) + b"\n"
+        raise missing_summary()
+    except IncompleteResponseError as incomplete:
+        yield as_json({"error": wire.problem(incomplete.failure.problem).model_dump()}) + b"\n"
         raise
 
 
 async def as_csv(
-    steps: AsyncGenerator[QueryResponse, None], cut_is_told: bool
+    steps: AsyncGenerator[QueryResponse, None], cut_announced: bool
 ) -> AsyncGenerator[bytes, None]:
-    """A CSV file with a header; null is an empty cell. A text that a spreadsheet would run as a
-    formula gets an apostrophe in front."""
+    """A CSV file with a header; null is an empty cell. Text that a spreadsheet would evaluate as a
+    formula gets an apostrophe prefix."""
     async with aclosing(steps):
         async for step in steps:
             match step.WhichOneof("step"):
@@ -65,23 +65,23 @@ async def as_csv(
                 case "rows":
                     yield _csv(json.loads(step.rows.json))
                 case "summary":
-                    _check_whole(step.summary, cut_is_told)
+                    _check_complete(step.summary, cut_announced)
                     return
-    raise broken()
+    raise missing_summary()
 
 
 def truncated(rows: int) -> SluiceError:
-    """What an answer is that has `rows` rows and should have more."""
+    """QUERY_TRUNCATED for a result that was cut after `rows` rows."""
     return error(
         ErrorReason.ERROR_REASON_QUERY_TRUNCATED,
-        f"The query has more than the {rows:,} rows that are answered.",
+        f"The query has more than {rows:,} rows, the maximum of a result.",
         metadata={"rows": str(rows)},
     )
 
 
-def broken() -> IncompleteResponseError:
-    """The service left without a word."""
-    message = "The Druid gateway ended the answer before its summary."
+def missing_summary() -> IncompleteResponseError:
+    """The error of a result stream that ends without a summary."""
+    message = "The Druid gateway ended the result before its summary."
     return IncompleteResponseError(error(ErrorReason.ERROR_REASON_INTERNAL, message))
 
 
@@ -90,8 +90,8 @@ def as_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _check_whole(summary: QuerySummary, cut_is_told: bool) -> None:
-    if summary.truncated and not cut_is_told:
+def _check_complete(summary: QuerySummary, cut_announced: bool) -> None:
+    if summary.truncated and not cut_announced:
         raise IncompleteResponseError(truncated(summary.row_count))
 
 

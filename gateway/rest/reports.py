@@ -1,10 +1,8 @@
-"""What validation found, over REST: the report, the refused rows, and reading the file again
-another way.
-"""
+"""Report, rejects and revalidation of a task."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
@@ -14,7 +12,7 @@ from gateway.http import problems
 from gateway.http.body import JsonBodies, openapi_body
 from gateway.http.streams import prefetch
 from gateway.ports import Services
-from gateway.rest.tasks import TaskId
+from gateway.rest.tasks import IdempotencyKey, TaskId
 from sluice.validation.v1.validation_pb2 import RejectsFormat
 
 _FORMATS = {
@@ -27,15 +25,15 @@ _FORMATS = {
 
 
 class Revalidation(BaseModel):
-    """What is to be read otherwise."""
+    """How to read the file again."""
 
     options: dict[str, Any] = Field(
-        description="How the file is to be read, instead of what was said before: see ReadOptions."
+        description="How to read the file, instead of the earlier options: see ReadOptions."
     )
 
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
-    """The routes, on the given services."""
+    """The routes of this module."""
     routes = APIRouter(
         prefix="/api/ingest/tasks/{task_id}", tags=["reports"], responses=problems.RESPONSES
     )
@@ -45,14 +43,11 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         responses={200: {"description": "The validation report, see sluice.validation.v1.Report."}},
     )
     async def report(task_id: TaskId) -> dict[str, Any]:
-        """Everything that validation found: verdict, rules, columns with their types and evidence,
-        rows, the first rejects.
+        """Read the validation report: verdict, rules, columns with types and evidence, row counts,
+        the first rejects.
         """
-        return wire.message(
-            await services.reports.report(
-                task_id, report_attempt(await services.tasks.get(task_id))
-            )
-        )
+        attempt = report_attempt(await services.tasks.get(task_id))
+        return wire.message(await services.reports.report(task_id, attempt))
 
     @routes.get(
         "/rejects",
@@ -64,12 +59,12 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         task_id: TaskId,
         format: Annotated[
             Literal["csv", "xlsx"],
-            Query(description="xlsx: a workbook with the cells at fault coloured."),
+            Query(description="xlsx: a workbook with the invalid cells highlighted."),
         ] = "csv",
     ) -> Response:
-        """The refused rows as a file: five guide columns (line, column, value, reason, repair),
-        then your own. Repair the rows and send the file to the same datasource: the guide columns
-        are taken off again. Empty where no row was refused.
+        """Download the rejects file: five guide columns (line, column, value, reason, repair), then
+        the file's columns. Repair the rows and upload the file to the same datasource; Sluice
+        removes the guide columns. Empty if no row was rejected.
         """
         wanted, media_type = _FORMATS[format]
         task = await services.tasks.get(task_id)
@@ -91,12 +86,10 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         request: Request,
         task_id: TaskId,
         response: Response,
-        idempotency_key: Annotated[
-            str, Header(max_length=128, description="Repeats with the same key give the same task.")
-        ] = "",
+        idempotency_key: IdempotencyKey = "",
     ) -> models.Retried:
-        """Reads the stored file of a task that has ended again, as `options` say, and loads it, as
-        a new task.
+        """Create a task that reads the stored file of an ended task again, with new `options`, and
+        loads it.
         """
         wanted = await bodies.model(request, Revalidation)
         made = await services.tasks.retry(retry_request(task_id, wanted.options, idempotency_key))

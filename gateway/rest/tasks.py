@@ -1,4 +1,4 @@
-"""Reading, following, cancelling and repeating tasks over REST."""
+"""Tasks: list, read, follow, cancel, retry, delete files."""
 
 from typing import Annotated
 
@@ -14,23 +14,26 @@ from sluice.status.v1.status_pb2 import ListTasksRequest, RetryTaskRequest
 
 TaskId = Annotated[str, Path(description="UUID of the task.", max_length=255)]
 
+IdempotencyKey = Annotated[
+    str, Header(max_length=128, description="Repeats with the same key return the same task.")
+]
+
 
 def router(services: Services, watches: Watches) -> APIRouter:
-    """The routes, on the given services."""
+    """The routes of this module."""
     routes = APIRouter(prefix="/api/ingest/tasks", tags=["tasks"], responses=problems.RESPONSES)
 
     @routes.get("", response_model=models.TaskPage)
     async def tasks(
-        limit: Annotated[int, Query(ge=1, le=500, description="Tasks on a page.")] = 50,
-        offset: Annotated[
-            int, Query(ge=0, le=1_000_000, description="Tasks to leave out first.")
-        ] = 0,
-        page_token: Annotated[str, Query(description="next_page_token of the page before.")] = "",
+        limit: Annotated[int, Query(ge=1, le=500, description="Tasks per page.")] = 50,
+        offset: Annotated[int, Query(ge=0, le=1_000_000, description="Tasks to skip.")] = 0,
+        page_token: Annotated[str, Query(description="next_page_token of the previous page.")] = "",
         status: Annotated[
-            list[models.StatusName] | None, Query(description="Only these; may be repeated.")
+            list[models.StatusName] | None,
+            Query(description="Only tasks with this status; repeatable."),
         ] = None,
-        datasource: Annotated[str, Query(description="Only this datasource.")] = "",
-        datasource_name: Annotated[str, Query(description="The same.")] = "",
+        datasource: Annotated[str, Query(description="Only tasks of this datasource.")] = "",
+        datasource_name: Annotated[str, Query(description="Alias of `datasource`.")] = "",
         text: Annotated[
             str,
             Query(
@@ -39,13 +42,13 @@ def router(services: Services, watches: Watches) -> APIRouter:
             ),
         ] = "",
         since: Annotated[
-            str, Query(description="Only tasks made at this time or later, ISO 8601.")
+            str, Query(description="Only tasks created at or after this time, ISO 8601.")
         ] = "",
         until: Annotated[
-            str, Query(description="Only tasks made before this time, ISO 8601.")
+            str, Query(description="Only tasks created before this time, ISO 8601.")
         ] = "",
     ) -> models.TaskPage:
-        """Tasks, newest first."""
+        """List tasks, newest first."""
         wanted = ListTasksRequest(
             page_size=limit,
             skip=offset,
@@ -64,26 +67,22 @@ def router(services: Services, watches: Watches) -> APIRouter:
 
     @routes.get("/{task_id}", response_model=models.Task)
     async def task(task_id: TaskId) -> models.Task:
-        """One task as it stands."""
+        """Read a task."""
         return wire.task(await services.tasks.get(task_id))
 
     @routes.post("/{task_id}/cancel", response_model=models.Task)
     async def cancel(task_id: TaskId) -> models.Task:
-        """Cancels a task that has not ended. What Druid holds of it is removed first. Harmless when
-        repeated.
-        """
+        """Cancel a task that has not ended. Its rows are removed from Druid first. Idempotent."""
         return wire.task(await services.tasks.cancel(task_id))
 
     @routes.post("/{task_id}/retry", response_model=models.Retried, status_code=202)
     async def retry(
         task_id: TaskId,
         response: Response,
-        idempotency_key: Annotated[
-            str, Header(max_length=128, description="Repeats with the same key give the same task.")
-        ] = "",
+        idempotency_key: IdempotencyKey = "",
     ) -> models.Retried:
-        """Loads the stored file of a task that has ended again, as a new task. While a retry is
-        under way, a second one is the same.
+        """Create a task that loads the stored file of an ended task again. While a retry is in
+        progress, a second request returns the same task.
         """
         made = await services.tasks.retry(
             RetryTaskRequest(task_id=task_id, request_id=idempotency_key)
@@ -93,9 +92,8 @@ def router(services: Services, watches: Watches) -> APIRouter:
 
     @routes.delete("/{task_id}", response_model=models.Task)
     async def delete_files(task_id: TaskId) -> models.Task:
-        """Has the stored files of a task that has ended deleted: what was uploaded, once no retry
-        of it uses it any more, and what was derived from it. The task itself stays. Harmless when
-        repeated.
+        """Delete the stored files of an ended task: the uploaded file, once no retry uses it, and
+        the derived files. The task itself stays. Idempotent.
         """
         return wire.task(await services.tasks.delete_files(task_id))
 
@@ -111,13 +109,13 @@ def router(services: Services, watches: Watches) -> APIRouter:
             Header(
                 ge=0,
                 lt=2**62,
-                description="Number of the last event that was seen; 0 for all of them.",
+                description="Sequence number of the last received event; 0 for all events.",
             ),
         ] = 0,
     ) -> Response:
-        """What happens to the task, as server-sent events: `id` is the sequence number, `data` a
-        TaskEvent. Ends after the final status; 204 where nothing can come any more, which keeps
-        browsers from asking again.
+        """Stream the task's events as server-sent events: `id` is the sequence number, `data` a
+        TaskEvent. Ends after the final status. Responds with 204 if there are no more events, which
+        stops browsers from reconnecting.
         """
         found = await services.tasks.get(task_id)
         if wire.has_ended(found) and last_event_id >= found.last_sequence:

@@ -1,8 +1,7 @@
-"""/api/ingest/uploads: resumable uploads over HTTP by the tus protocol 1.0, on the RPCs of the
-upload service.
+"""/api/ingest/uploads: resumable uploads by the tus protocol 1.0.
 
-The keys of Upload-Metadata are filename, request_id and the fields of the form, with the meaning
-that they have there.
+The keys of Upload-Metadata are filename, request_id, and the fields of the form of
+POST /api/ingest/upload.
 """
 
 import asyncio
@@ -42,41 +41,40 @@ EXPOSED_HEADERS = (
     "Upload-Metadata",
     "Upload-Offset",
 )
-"""What a page of another origin may read of our answers."""
+"""Response headers that pages of other origins may read."""
 
 MAX_CHECKED_BYTES = 16 * 1024 * 1024
-"""Longest body whose checksum can be checked: it has to be known before the first byte of it is
-kept.
+"""Maximum length of a body with a checksum. It is held in memory, because no byte may be kept
+before the checksum is verified.
 """
 
 SMALLER = "Send the file in smaller chunks, or without Upload-Checksum."
 
 MAX_CHECKED = 4
-"""Such bodies that are held at once."""
+"""Maximum bodies with a checksum that are held concurrently."""
 
 CHECK_WAIT_S = 5.0
-"""Longest that a request waits until fewer are held."""
+"""Maximum seconds that a request waits for a slot."""
 
 CHECKED_BODY_S = 60.0
-"""Longest that such a body may take to arrive: whoever sends it holds a place that others wait
-for."""
+"""Maximum seconds to receive a body with a checksum, because it occupies a slot."""
 
 RETRY_AFTER_S = (3, 12)
-"""When a request that found no place may come again, from and to: not all at the same moment."""
+"""Range of Retry-After in seconds for requests that got no slot. Random, to spread retries."""
 
 
 def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
-    """The routes, on the given services."""
+    """The routes of this module."""
     routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
     tus = _Tus(services, limits)
 
     @routes.api_route(PATH, methods=["POST", "OPTIONS"], include_in_schema=False)
     async def uploads(request: Request) -> Response:
-        """tus 1.0: makes a resumable upload. Upload-Length and Upload-Metadata (filename,
-        datasource_name; mode, allow_duplicate, request_id) say what comes; the answer's Location is
-        where PATCH, HEAD and DELETE go, and Sluice-Task-Id the task.
+        """tus 1.0: create a resumable upload from Upload-Length and Upload-Metadata (filename,
+        datasource_name; mode, allow_duplicate, request_id). PATCH, HEAD and DELETE go to the
+        response's Location; Sluice-Task-Id is the task.
         """
-        return await answered(request)
+        return await respond(request)
 
     @routes.api_route(
         PATH + "/{upload_id}",
@@ -84,75 +82,73 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
         include_in_schema=False,
     )
     async def upload(request: Request, upload_id: str) -> Response:
-        """tus 1.0: sends (PATCH), looks at (HEAD; changes nothing) or gives up (DELETE) an
-        upload."""
-        return await answered(request, upload_id)
+        """tus 1.0: append to (PATCH), read (HEAD) or abort (DELETE) an upload."""
+        return await respond(request, upload_id)
 
-    async def answered(request: Request, upload_id: str = "") -> Response:
+    async def respond(request: Request, upload_id: str = "") -> Response:
         method = request.method
         if method == "POST":
             method = request.headers.get("x-http-method-override", method).upper()
         try:
-            return await tus.answer(method, request, upload_id)
-        except SluiceError as refused:
-            request.state.code = refused.code
-            metrics.refused.labels(refused.code).inc()
-            return _refusal(request, refused)
+            return await tus.handle(method, request, upload_id)
+        except SluiceError as failure:
+            request.state.code = failure.code
+            metrics.refused.labels(failure.code).inc()
+            return _error_response(request, failure)
 
     return routes
 
 
-def _refusal(request: Request, refused: SluiceError) -> Response:
+def _error_response(request: Request, failure: SluiceError) -> Response:
     status = None
     headers = dict(RESUMABLE)
-    if refused.problem.column == "Tus-Resumable":
+    if failure.problem.column == "Tus-Resumable":
         status, headers["Tus-Version"] = 412, tus_headers.VERSION
-    elif refused.problem.column == "Content-Type":
+    elif failure.problem.column == "Content-Type":
         status = 415
-    return problems.response(request.url.path, refused, headers, status)
+    return problems.response(request.url.path, failure, headers, status)
 
 
 class _Tus:
     def __init__(self, services: Services, limits: Limits) -> None:
         self._uploads = services.uploads
         self._limits = limits
-        self._checking = asyncio.Semaphore(MAX_CHECKED)
+        self._checksum_slots = asyncio.Semaphore(MAX_CHECKED)
 
-    async def answer(self, method: str, request: Request, upload_id: str) -> Response:
+    async def handle(self, method: str, request: Request, upload_id: str) -> Response:
         if method == "OPTIONS":
             return Response(
                 status_code=204, headers=tus_headers.capabilities(self._limits.file_bytes)
             )
         version = request.headers.get("tus-resumable", "")
         if version != tus_headers.VERSION:
-            raise invalid(
-                "Tus-Resumable",
-                f"The tus version {version or '(none)'} is not spoken here; {tus_headers.VERSION} is.",
-                version,
+            text = (
+                f"Unsupported tus version {version or '(none)'}. Supported: {tus_headers.VERSION}."
             )
+            raise invalid("Tus-Resumable", text, version)
         match method, bool(upload_id):
             case "POST", False:
                 return await self._create(request)
             case "HEAD", True:
-                return await self._look(upload_id)
+                return await self._head(upload_id)
             case "PATCH", True:
                 return await self._append(request, upload_id)
             case "DELETE", True:
-                await self._resumable(upload_id)
+                await self._get_resumable(upload_id)
                 await self._uploads.abort(upload_id)
                 return Response(status_code=204, headers=RESUMABLE)
-        raise error(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, f"{method} is not possible here.")
+        raise error(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, f"{method} is not allowed here.")
 
-    async def _resumable(self, upload_id: str) -> Upload:
-        """The upload as it stands.
+    async def _get_resumable(self, upload_id: str) -> Upload:
+        """Read an upload.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND; UPLOAD_NOT_RESUMABLE for one that another interface
-            receives in one stream.
+            SluiceError: TASK_NOT_FOUND; UPLOAD_NOT_RESUMABLE for a one-shot upload of another
+            interface.
         """
         upload = await self._uploads.get(upload_id)
         if upload.mode != UploadMode.UPLOAD_MODE_RESUMABLE:
-            text = "This upload was not created by tus and is received in one stream."
+            text = "This upload was not created by tus and cannot be resumed."
             raise error(ErrorReason.ERROR_REASON_UPLOAD_NOT_RESUMABLE, text, value=upload_id)
         return upload
 
@@ -160,37 +156,34 @@ class _Tus:
         tus_headers.check_known(request.headers, tus_headers.CREATION)
         with_bytes = request.headers.get("content-type", "") == BODY_TYPE
         if "upload-checksum" in request.headers and not with_bytes:
-            text = f"Upload-Checksum needs bytes with the Content-Type {BODY_TYPE}."
+            text = f"Upload-Checksum requires a body with the Content-Type {BODY_TYPE}."
             raise invalid("Upload-Checksum", text, request.headers["upload-checksum"])
         if "upload-length" not in request.headers:
-            raise invalid(
-                "Upload-Length",
-                "Upload-Length is missing; uploads of a length that is not known yet are not taken.",
-            )
+            text = "Upload-Length is missing; uploads of unknown length are not supported."
+            raise invalid("Upload-Length", text)
         length = tus_headers.size(request.headers, "Upload-Length")
         if not length:
             text = "The file is empty."
             raise error(ErrorReason.ERROR_REASON_FILE_EMPTY, text, column="Upload-Length")
         if length > self._limits.file_bytes:
             raise too_large(self._limits.file_bytes)
-        said = request.headers.get("upload-metadata", "")
-        pairs = tus_headers.metadata(said)
+        metadata = request.headers.get("upload-metadata", "")
+        pairs = tus_headers.metadata(metadata)
         filename = pairs.get("filename") or pairs.get("name", "")
         if not filename:
             raise invalid("Upload-Metadata", "Upload-Metadata has no filename.")
-        wanted = _destination(request, pairs)
-        made = await self._uploads.create(
-            wanted.request(
-                filename, UploadMode.UPLOAD_MODE_RESUMABLE, size=length, client_metadata=said
+        created = await self._uploads.create(
+            _destination(request, pairs).request(
+                filename, UploadMode.UPLOAD_MODE_RESUMABLE, size=length, client_metadata=metadata
             )
         )
-        upload = made.upload
+        upload = created.upload
         logs.bind(task_id=upload.upload_id)
         _check_not_ended(upload)
         headers = {"Location": f"{PATH}/{upload.upload_id}", "Sluice-Task-Id": upload.upload_id}
         if with_bytes:
-            # Of an upload that was there before, the client is told where to go on instead.
-            if made.created:
+            # If the upload already existed, the client resumes at Upload-Offset instead.
+            if created.created:
                 upload = await self._first_bytes(request, upload, length)
             headers["Upload-Offset"] = str(upload.committed_size)
         return Response(status_code=201, headers={**RESUMABLE, **headers, **_expiry(upload)})
@@ -198,15 +191,15 @@ class _Tus:
     async def _first_bytes(self, request: Request, upload: Upload, length: int) -> Upload:
         try:
             return await self._receive(request, upload.upload_id, 0, length)
-        except SluiceError as broken:
-            # The upload is made all the same, and the client goes on with what is stored of it.
-            kept = await self._uploads.get(upload.upload_id)
-            if kept.state != TaskState.TASK_STATE_PENDING:
-                raise broken from None
-            return kept
+        except SluiceError as failure:
+            # The upload exists anyway, and the client resumes after the stored bytes.
+            stored = await self._uploads.get(upload.upload_id)
+            if stored.state != TaskState.TASK_STATE_PENDING:
+                raise failure from None
+            return stored
 
-    async def _look(self, upload_id: str) -> Response:
-        upload = await self._resumable(upload_id)
+    async def _head(self, upload_id: str) -> Response:
+        upload = await self._get_resumable(upload_id)
         _check_not_ended(upload)
         headers = {
             "Upload-Offset": str(upload.committed_size),
@@ -230,16 +223,16 @@ class _Tus:
             )
         offset = tus_headers.size(request.headers, "Upload-Offset")
         logs.bind(task_id=upload_id)
-        upload = await self._resumable(upload_id)
+        upload = await self._get_resumable(upload_id)
         _check_not_ended(upload)
         if offset != upload.committed_size:
-            text = f"The upload goes on at byte {upload.committed_size:,}, not at byte {offset:,}."
+            text = f"The upload resumes at byte {upload.committed_size:,}, not at byte {offset:,}."
             if upload.state != TaskState.TASK_STATE_PENDING:
                 text = f"The upload is complete with {upload.committed_size:,} bytes."
             raise error(
                 ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
                 text,
-                action="Ask with HEAD for Upload-Offset and go on from there.",
+                action="Read Upload-Offset with HEAD and resume from there.",
                 metadata={"expected_offset": str(upload.committed_size)},
             )
         if upload.state == TaskState.TASK_STATE_PENDING:
@@ -250,39 +243,40 @@ class _Tus:
         )
 
     async def _receive(self, request: Request, upload_id: str, offset: int, length: int) -> Upload:
+        remaining = length - offset
         announced = request.headers.get("content-length", "")
-        if announced.isdigit() and offset + int(announced) > length:
-            raise _too_many(length)
+        if announced.isdigit() and int(announced) > remaining:
+            raise _too_many(remaining)
         body = Body(request.receive, self._limits)
         checksum = request.headers.get("upload-checksum")
         if checksum is None:
             return await append(
-                self._uploads, upload_id, _pieces(body, length - offset), offset=offset, size=length
+                self._uploads, upload_id, _pieces(body, remaining), offset=offset, size=length
             )
         expected = Checksum.of(checksum)
-        async with self._held():
-            data = await _whole(body)
+        async with self._checksum_slot():
+            data = await _read_checked(body)
             await asyncio.to_thread(expected.check, data)
             return await append(self._uploads, upload_id, _one(data), offset=offset, size=length)
 
     @asynccontextmanager
-    async def _held(self) -> AsyncIterator[None]:
-        """Around a body that is held whole. Raises TOO_MANY_UPLOADS where too many are."""
+    async def _checksum_slot(self) -> AsyncIterator[None]:
+        """Holds a slot for a body with a checksum. Raises TOO_MANY_UPLOADS if none becomes free."""
         try:
             async with asyncio.timeout(CHECK_WAIT_S):
-                await self._checking.acquire()
+                await self._checksum_slots.acquire()
         except TimeoutError:
             wait_s = random.randint(*RETRY_AFTER_S)  # noqa: S311 - jitter
             raise error(
                 ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS,
                 f"The limit of concurrent requests with a checksum is reached: {MAX_CHECKED}.",
-                action="Send these bytes again in a moment, or without Upload-Checksum.",
+                action="Send these bytes again after Retry-After, or without Upload-Checksum.",
                 metadata={"retry_after_s": str(wait_s)},
             ) from None
         try:
             yield
         finally:
-            self._checking.release()
+            self._checksum_slots.release()
 
 
 def _destination(request: Request, pairs: dict[str, str]) -> Destination:
@@ -295,8 +289,8 @@ def _destination(request: Request, pairs: dict[str, str]) -> Destination:
 
 
 def _check_not_ended(upload: Upload) -> None:
-    """Raises the reason for which the upload ended before its file was whole; as UPLOAD_EXPIRED, so
-    that clients begin anew.
+    """Raises UPLOAD_EXPIRED if the upload ended before its file was complete, so that clients
+    restart it.
     """
     if upload.state in task_states.TERMINAL and upload.problem.code and not upload.committed_size:
         if upload.problem.code == ErrorReason.ERROR_REASON_UPLOAD_EXPIRED:
@@ -313,35 +307,36 @@ def _expiry(upload: Upload) -> dict[str, str]:
     )
 
 
-def _too_many(length: int) -> SluiceError:
-    text = f"The request has more bytes than are missing of the {length:,} that were announced."
+def _too_many(remaining: int) -> SluiceError:
     return error(
         ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
-        text,
+        f"The request has more bytes than the {remaining:,} that are missing.",
         action="Send the bytes of the file from Upload-Offset on.",
     )
 
 
-async def _pieces(body: Body, most: int) -> AsyncGenerator[bytes, None]:
+async def _pieces(body: Body, remaining: int) -> AsyncGenerator[bytes, None]:
     size = 0
     while piece := await body.read():
         size += len(piece)
-        if size > most:
-            raise _too_many(most)
+        if size > remaining:
+            raise _too_many(remaining)
         yield piece
 
 
-async def _whole(body: Body) -> bytes:
+async def _read_checked(body: Body) -> bytes:
     data = bytearray()
     try:
         async with asyncio.timeout(CHECKED_BODY_S):
             while piece := await body.read():
                 data += piece
                 if len(data) > MAX_CHECKED_BYTES:
-                    text = f"The limit of a request with a checksum is {MAX_CHECKED_BYTES:,} bytes."
+                    text = (
+                        f"A request with a checksum may have {MAX_CHECKED_BYTES:,} bytes at most."
+                    )
                     raise error(ErrorReason.ERROR_REASON_FILE_TOO_LARGE, text, action=SMALLER)
     except TimeoutError:
-        text = f"The bytes with a checksum did not arrive within {CHECKED_BODY_S:g} s."
+        text = f"The body was not complete within {CHECKED_BODY_S:g} seconds."
         raise error(ErrorReason.ERROR_REASON_UPLOAD_STALLED, text, action=SMALLER) from None
     return bytes(data)
 

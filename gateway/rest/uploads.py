@@ -1,4 +1,4 @@
-"""POST /api/ingest/upload: a form with a file, handed on while it arrives."""
+"""POST /api/ingest/upload: uploads a file in a streamed multipart form."""
 
 from typing import Annotated, Any
 
@@ -38,8 +38,8 @@ _FORM: dict[str, Any] = {
                         },
                         "interval": {
                             "type": "string",
-                            "description": "What replace_interval replaces, full hours in UTC: start/end in ISO 8601, such as "
-                            "2024-01-01/2024-02-01.",
+                            "description": "The interval of replace_interval, full hours in UTC: "
+                            "start/end in ISO 8601, such as 2024-01-01/2024-02-01.",
                         },
                         "apply": {
                             "type": "boolean",
@@ -53,12 +53,13 @@ _FORM: dict[str, Any] = {
                         },
                         "options": {
                             "type": "string",
-                            "description": "How the file is to be read, a JSON object: see sluice.validation.v1.ReadOptions.",
+                            "description": "How to read the file, a JSON object: see "
+                            "sluice.validation.v1.ReadOptions.",
                         },
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A .csv, .xlsx or .xls file. The last field.",
+                            "description": "A .csv, .xlsx or .xls file. Must be the last field.",
                         },
                     },
                 }
@@ -71,14 +72,14 @@ _FORM: dict[str, Any] = {
             "in": "header",
             "required": False,
             "schema": {"type": "string", "maxLength": 128},
-            "description": "Your own id of this upload; sending it twice with the same id makes one task.",
+            "description": "Repeats with the same key create only one task.",
         }
     ],
 }
 
 
 def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
-    """The route, on the given services."""
+    """The route of this module."""
     routes = APIRouter(tags=["ingest"], responses=problems.RESPONSES)
 
     @routes.post(
@@ -87,33 +88,31 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
     async def upload(
         request: Request,
         datasource_name: Annotated[
-            str | None, Query(description="The Druid datasource, where the form does not name it.")
+            str | None, Query(description="The Druid datasource; the form has precedence.")
         ] = None,
         mode: Annotated[
             str | None,
-            Query(description="How to meet the rows that are there, where the form does not say."),
+            Query(description="What to do with existing rows; the form has precedence."),
         ] = None,
         interval: Annotated[
             str | None,
-            Query(description="What replace_interval replaces, where the form does not say."),
+            Query(description="The interval of replace_interval; the form has precedence."),
         ] = None,
         apply: Annotated[
-            str | None, Query(description="false: stop at the plan; where the form does not say.")
+            str | None, Query(description="false: stop in PLANNED; the form has precedence.")
         ] = None,
         allow_duplicate: Annotated[
-            str | None, Query(description="true or false, where the form does not say.")
+            str | None, Query(description="true or false; the form has precedence.")
         ] = None,
         options: Annotated[
             str | None,
-            Query(
-                description="How the file is to be read: a JSON object, where the form does not say."
-            ),
+            Query(description="How to read the file, a JSON object; the form has precedence."),
         ] = None,
     ) -> Response:
-        """Takes a file in. Answers once it is stored; validation and loading go on afterwards, see
-        the Location header.
+        """Upload a file. The response is sent once the file is stored; validation and loading
+        continue afterwards, see the Location header.
         """
-        named = {
+        parameters = {
             "datasource_name": datasource_name,
             "mode": mode,
             "interval": interval,
@@ -126,43 +125,46 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
             form = Form(
                 Body(request.receive, limits), request.headers.get("content-type", ""), limits
             )
-            given = {name: value for name, value in named.items() if value is not None}
+            given = {name: value for name, value in parameters.items() if value is not None}
             async with form.before_file():
                 fields, file = await read_fields(form, given)
-            taken = await receive(
+            stored = await receive(
                 services.uploads,
                 file,
                 destination(fields, request.headers.get("idempotency-key"), client_of(request)),
             )
-        except SluiceError as refused:
-            metrics.refused.labels(refused.code).inc()
+        except SluiceError as failure:
+            metrics.refused.labels(failure.code).inc()
             raise
         if "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse(f"/?task={taken.upload_id}", status_code=303)
-        accepted = models.Accepted(task_id=taken.upload_id)
+            return RedirectResponse(f"/?task={stored.upload_id}", status_code=303)
+        accepted = models.Accepted(task_id=stored.upload_id)
         return JSONResponse(
             accepted.model_dump(),
             status_code=202,
-            headers={"Location": f"/api/ingest/tasks/{taken.upload_id}"},
+            headers={"Location": f"/api/ingest/tasks/{stored.upload_id}"},
         )
 
     return routes
 
 
-async def read_fields(form: Form, named: dict[str, str]) -> tuple[dict[str, str], IncomingFile]:
-    """The fields before the file, over those of the address, and the file, of which no byte is read
-    yet.
+async def read_fields(form: Form, given: dict[str, str]) -> tuple[dict[str, str], IncomingFile]:
+    """Read the form up to its file. Returns the fields, which override `given`, and the file, whose
+    bytes are still unread.
 
     Raises:
         SluiceError: FIELD_ORDER, FIELD_MISSING, REQUEST_INVALID; see Form.next.
     """
-    fields = dict(named)
+    fields = dict(given)
     while isinstance(part := await form.next(), MultipartSegment):
         name = part.name or ""
         if part.filename is not None or name == FILE_FIELD:
             return _complete(fields), _file(form, part, name)
         if name not in FIELDS:
-            text = f"The form has a field {name[:100] or 'without a name'}; known are {', '.join(FIELDS)} and {FILE_FIELD}."
+            text = (
+                f"Unknown form field {name[:100] or '(no name)'}. "
+                f"Known fields: {', '.join(FIELDS)}, {FILE_FIELD}."
+            )
             raise error(ErrorReason.ERROR_REASON_REQUEST_INVALID, text, column=name)
         fields[name] = await form.field(part)
     text = "The form has no file."
@@ -171,14 +173,14 @@ async def read_fields(form: Form, named: dict[str, str]) -> tuple[dict[str, str]
 
 def _complete(fields: dict[str, str]) -> dict[str, str]:
     if "datasource_name" not in fields:
-        text = "datasource_name came after the file, or not at all."
+        text = "datasource_name is missing, or came after the file."
         raise error(ErrorReason.ERROR_REASON_FIELD_ORDER, text, column="datasource_name")
     return fields
 
 
 def _file(form: Form, part: MultipartSegment, name: str) -> IncomingFile:
     if name != FILE_FIELD:
-        text = f"The file came in the field {name[:100] or 'without a name'}; it must be `{FILE_FIELD}`."
+        text = f"The file came in the field {name[:100] or '(no name)'}, not in `{FILE_FIELD}`."
         raise error(ErrorReason.ERROR_REASON_FIELD_MISSING, text, column=FILE_FIELD)
     if not part.filename:
         text = "The field `file` has no file name: no file was chosen."

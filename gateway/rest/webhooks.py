@@ -1,34 +1,33 @@
-"""Webhooks over REST: who is told of the end of a datasource's tasks, and what was tried."""
+"""Webhooks of datasources and their deliveries."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from gateway.documents import models, wire
 from gateway.http import problems
 from gateway.http.body import JsonBodies, openapi_body
 from gateway.ports import Services
+from gateway.rest.datasources import Name
 from services.common import task_states
 from sluice.status.v1 import status_pb2
 
-Name = Annotated[str, Path(description="The datasource.", max_length=128)]
-
 
 class NewWebhook(BaseModel):
-    """Who shall be told."""
+    """Where to send webhooks."""
 
     url: str = Field(
         max_length=2000,
-        description="https:// or http:// address on the public internet that takes POST requests.",
+        description="Public https:// or http:// URL that accepts POST requests.",
     )
     secret: str = Field(
-        "", max_length=200, description="What requests are signed with; made where it is empty."
+        "", max_length=200, description="Key of the signatures; generated if empty."
     )
 
 
 class Webhook(BaseModel):
-    """Who is told."""
+    """The webhook of a datasource."""
 
     datasource_name: str
     url: str
@@ -37,36 +36,37 @@ class Webhook(BaseModel):
 
 
 class WebhookWithSecret(Webhook):
-    """Who is told. The secret is shown this once."""
+    """A webhook with its secret, which is not shown again."""
 
     secret: str = Field(
-        description="Requests carry Sluice-Signature: t=<time>,v1=<HMAC-SHA256 of `<time>.<body>` with it, hexadecimal>."
+        description="Key of the header Sluice-Signature: t=<time>,v1=<hexadecimal HMAC-SHA256 of "
+        "`<time>.<body>`>."
     )
 
 
 class Delivery(BaseModel):
-    """What became of telling one task's end."""
+    """The notification of the end of one task."""
 
     id: int
     task_id: str
-    status: models.ShownStatus = Field(description="The final status of the task, which is told.")
+    status: models.ShownStatus = Field(description="Final status of the task.")
     attempts: int
-    delivered: bool = Field(description="Whether the receiver has answered with a status of 2xx.")
+    delivered: bool = Field(description="Whether the receiver responded with status 2xx.")
     last_http_status: int | None
     last_error: str | None
     created_at: str
-    next_try_at: str | None = Field(description="Null once it was delivered or given up.")
+    next_try_at: str | None = Field(description="Null once the delivery has ended.")
     ended_at: str | None
 
 
 class Deliveries(BaseModel):
-    """The newest first."""
+    """Deliveries, newest first."""
 
     deliveries: list[Delivery]
 
 
 def router(services: Services, bodies: JsonBodies) -> APIRouter:
-    """The routes, on the given services."""
+    """The routes of this module."""
     routes = APIRouter(
         prefix="/api/datasources/{name}/webhook", tags=["webhooks"], responses=problems.RESPONSES
     )
@@ -77,30 +77,30 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         openapi_extra=openapi_body(NewWebhook.model_json_schema()),
     )
     async def put(name: Name, request: Request) -> WebhookWithSecret:
-        """Has the end of every task of the datasource told to a URL, in place of the one before. At
-        least once each, signed.
+        """Set the URL that is notified of the end of each task of the datasource. Deliveries are
+        signed, and sent at least once. Replaces an existing webhook.
         """
         wanted = await bodies.model(request, NewWebhook)
-        answer = await services.webhooks.put(
+        stored = await services.webhooks.put(
             status_pb2.SetWebhookRequest(datasource=name, url=wanted.url, secret=wanted.secret)
         )
-        return WebhookWithSecret(**_webhook(answer.webhook).model_dump(), secret=answer.secret)
+        return WebhookWithSecret(**_webhook(stored.webhook).model_dump(), secret=stored.secret)
 
     @routes.get("", response_model=Webhook)
     async def get(name: Name) -> Webhook:
-        """Who is told."""
+        """Read the webhook."""
         return _webhook(await services.webhooks.get(name))
 
     @routes.delete("", status_code=204)
     async def delete(name: Name) -> None:
-        """Nobody is told any more. Harmless when repeated."""
+        """Remove the webhook. Idempotent."""
         await services.webhooks.delete(name)
 
     @routes.get("/deliveries", response_model=Deliveries)
     async def deliveries(name: Name, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Deliveries:
-        """What was tried, the newest first."""
+        """List the deliveries, newest first."""
         found = await services.webhooks.deliveries(name, limit)
-        return Deliveries(deliveries=[delivery(each) for each in found])
+        return Deliveries(deliveries=[_delivery(each) for each in found])
 
     return routes
 
@@ -114,7 +114,7 @@ def _webhook(found: status_pb2.Webhook) -> Webhook:
     )
 
 
-def delivery(found: status_pb2.WebhookDelivery) -> Delivery:
+def _delivery(found: status_pb2.WebhookDelivery) -> Delivery:
     return Delivery(
         id=found.id,
         task_id=found.task_id,
