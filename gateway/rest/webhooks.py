@@ -39,8 +39,10 @@ class WebhookWithSecret(Webhook):
     """A webhook with its secret, which is not shown again."""
 
     secret: str = Field(
-        description="Key of the header Sluice-Signature: t=<time>,v1=<hexadecimal HMAC-SHA256 of "
-        "`<time>.<body>`>."
+        description="Verify requests with a library for Standard Webhooks, whose secret is `whsec_` +"
+        " base64(this secret): webhook-id (the same for all attempts), webhook-timestamp and"
+        " webhook-signature. Deprecated: Sluice-Signature: t=<time>,v1=<HMAC-SHA256 of"
+        " `<time>.<body>` with this secret, hexadecimal>."
     )
 
 

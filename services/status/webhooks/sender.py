@@ -15,6 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from time import time
 
+from standardwebhooks import Webhook
+
 from services.common import logs
 from services.common.backoff import Backoff
 from services.common.errors import SluiceError
@@ -157,12 +159,22 @@ def signature(secret: str, moment: int, body: bytes) -> str:
 
 
 def _headers(delivery: ClaimedDelivery, body: bytes, moment: int) -> dict[str, str]:
+    """Sign a delivery twice: for one release with our own header, and as Standard Webhooks say
+    (https://www.standardwebhooks.com). Their key is the secret in UTF-8, which receivers configure
+    as "whsec_" + base64(secret).
+    """
+    standard = Webhook(delivery.secret.encode()).sign(
+        str(delivery.id), datetime.fromtimestamp(moment, UTC), body.decode()
+    )
     return {
         "Content-Type": "application/json",
         "User-Agent": "sluice-webhook",
         "Sluice-Delivery": str(delivery.id),
         "Sluice-Attempt": str(delivery.attempt),
         "Sluice-Signature": f"t={moment},v1={signature(delivery.secret, moment, body)}",
+        "webhook-id": str(delivery.id),
+        "webhook-timestamp": str(moment),
+        "webhook-signature": standard,
     }
 
 

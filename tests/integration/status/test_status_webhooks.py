@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
+from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
 from services.common.backoff import Backoff
@@ -108,6 +109,7 @@ async def test_the_end_of_a_task_is_told_and_signed(service: Service, receiver: 
         given, hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
     )
     content = json.loads(body)
+    assert Webhook(secret.encode()).verify(body, headers) == content
     assert (content["task_id"], content["status"], content["error"]) == (
         task.task_id,
         "SUCCEEDED",

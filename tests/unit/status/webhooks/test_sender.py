@@ -1,13 +1,20 @@
 """A sender that stops gives back every delivery that it has claimed."""
 
 import asyncio
+import base64
 from datetime import UTC, datetime
+from time import time
 from typing import Any, cast
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.status.db.database import Database
 from services.status.db.webhook_deliveries import WebhookDeliveries
+from services.status.webhooks import sender as webhook_sender
 from services.status.webhooks.sender import WebhookSender
 from services.status.webhooks.targets import Targets
+from services.status.webhooks.webhook import ClaimedDelivery
 
 _NOW = datetime.now(UTC)
 _CLAIMED = {
@@ -62,3 +69,15 @@ async def test_a_claim_that_is_under_way_when_the_sender_stops_is_given_back() -
     database.answers.set()
     await asyncio.wait([running])
     assert database.released == [([7], [2])]
+
+
+@pytest.mark.parametrize("secret", ["secret", "whsec_c2VjcmV0", "Schlüssel mit ß"])
+def test_receivers_verify_a_delivery_with_a_standard_webhooks_library(secret: str) -> None:
+    body = '{"original_filename": "Käse.csv"}'.encode()
+    delivery = ClaimedDelivery(7, 2, "host", "http://host/", secret, {})
+    headers = webhook_sender._headers(delivery, body, int(time()))
+    receiver = Webhook("whsec_" + base64.b64encode(secret.encode()).decode())
+    assert receiver.verify(body, headers) == {"original_filename": "Käse.csv"}
+    assert headers["webhook-id"] == "7"
+    with pytest.raises(WebhookVerificationError):
+        receiver.verify(body + b" ", headers)
