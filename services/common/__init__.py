@@ -1,3 +1,4 @@
-"""Plumbing that every process shares: settings, logging, tracing, errors, channels, the server's
-life. No domain code.
+"""Infrastructure shared by all processes: settings, logs, traces, errors, channels, the server.
+
+Domain code has its place in the services.
 """

@@ -1,6 +1,4 @@
-"""The rule for names of datasources: a narrow one for those that are created here, a wider one for
-those that Druid has already.
-"""
+"""Rules for datasource names: strict for new datasources, wider for existing ones."""
 
 import re
 
@@ -12,7 +10,9 @@ _READABLE = re.compile(r"[^\W_][\w.-]{0,127}")
 
 
 def check(name: str) -> None:
-    """Accepts 1 to 128 ASCII letters, digits, '_', '-' and '.', the first a letter or a digit.
+    """Check the name of a datasource that may be created.
+
+    It has 1 to 128 ASCII letters, digits, '_', '-' and '.', and starts with a letter or digit.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID.
@@ -21,7 +21,9 @@ def check(name: str) -> None:
 
 
 def check_readable(name: str) -> None:
-    """Accepts the same with letters and digits of any script: a datasource of another program.
+    """Check the name of an existing datasource: the same, with letters and digits of any script.
+
+    Other programs may have created it.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID.

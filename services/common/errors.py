@@ -1,4 +1,4 @@
-"""Errors that carry a stable code, a place and what to do, and their way through gRPC and HTTP."""
+"""Errors with a stable code, a location and an action, and their translation to and from gRPC."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -19,7 +19,7 @@ StreamedAnswer = TypeVar("StreamedAnswer", covariant=True)
 
 
 class AnswerStream(Protocol[StreamedAnswer]):
-    """A call that answers with a stream, as grpc.aio has it."""
+    """A call with a streamed response, as returned by grpc.aio."""
 
     def __aiter__(self) -> AsyncIterator[StreamedAnswer]: ...
 
@@ -27,16 +27,17 @@ class AnswerStream(Protocol[StreamedAnswer]):
 
 
 DOMAIN = "sluice"
-"""`domain` of our google.rpc.ErrorInfo."""
+"""`domain` in google.rpc.ErrorInfo."""
 
 MAX_VALUE_CHARS = 200
-"""Longest offending value that is repeated to a person."""
+"""Longest invalid value that a Problem repeats."""
 
 MAX_MESSAGE_BYTES = 1500
-MAX_FACT_BYTES = 400
+MAX_FIELD_BYTES = 400
 MAX_METADATA_BYTES = 1000
-"""Longest texts of a gRPC status. It travels in a header, and clients refuse headers of more than 8
-KiB: the code would be lost with them."""
+"""Longest texts in a gRPC status. It is sent in a header, and clients reject headers longer than
+8 KiB, including the code in them.
+"""
 
 _STATUS_MESSAGE_BYTES = 200
 
@@ -46,14 +47,16 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def code_of(reason: "ErrorReason.ValueType") -> str:
-    """The code as users see it, for example FILE_TOO_LARGE; ERROR_ and the number for one that only
-    a newer release knows."""
+    """Return the code that users see, such as FILE_TOO_LARGE.
+
+    For a reason of a newer release it is ERROR_ and the number.
+    """
     name = enums.short_name(ErrorReason.DESCRIPTOR, reason)
     return f"ERROR_{reason}" if name == enums.UNKNOWN else name
 
 
 def reason_of(code: str) -> "ErrorReason.ValueType":
-    """The reason of a code; INTERNAL for a code that this build does not know."""
+    """Return the reason of a code; INTERNAL if this release does not know the code."""
     try:
         return ErrorReason.Value(_PREFIX + code)
     except ValueError:
@@ -61,20 +64,22 @@ def reason_of(code: str) -> "ErrorReason.ValueType":
 
 
 def info_of(reason: "ErrorReason.ValueType") -> ReasonInfo:
-    """Statuses, actor and default action of a reason, as its comment in errors.proto declares them;
-    those of INTERNAL for one that this build does not know."""
+    """Return the statuses, actor and default action of a reason, as declared in errors.proto.
+
+    A reason that this release does not know has those of INTERNAL.
+    """
     values = ErrorReason.DESCRIPTOR.values_by_number
     value = values.get(reason, values[ErrorReason.ERROR_REASON_INTERNAL])
     return value.GetOptions().Extensions[errors_pb2.reason]
 
 
 def actor_name(actor: "Actor.ValueType") -> str:
-    """you, admin or nobody."""
+    """Return the name that users see: you, admin or nobody."""
     return enums.short_name(Actor.DESCRIPTOR, actor).lower()
 
 
 def encodable(text: str) -> str:
-    """The text with U+FFFD for lone surrogates, which no UTF-8 has and protobuf refuses."""
+    """Replace lone surrogates by U+FFFD. UTF-8 cannot encode them, and protobuf rejects them."""
     return _SURROGATES.sub("\ufffd", text)
 
 
@@ -87,8 +92,10 @@ def problem(
     value: object = "",
     action: str = "",
 ) -> Problem:
-    """A Problem with the reason's own action and actor where no better action is given. Whatever a
-    client sent may stand in its texts: see `encodable`."""
+    """Create a Problem, by default with the action of its reason.
+
+    The texts may contain any input of a client: `encodable` cleans them.
+    """
     info = info_of(reason)
     return Problem(
         code=reason,
@@ -103,10 +110,10 @@ def problem(
 
 @dataclass
 class SluiceError(Exception):
-    """Something that a caller is told about.
+    """An error that reaches the caller.
 
-    `metadata` are further facts for programs, such as limit_bytes; keys as the reason's comment in
-    errors.proto names them.
+    `metadata` has further facts for programs, such as limit_bytes. The comment of the reason in
+    errors.proto names the keys.
     """
 
     problem: Problem
@@ -134,7 +141,7 @@ def error(
     action: str = "",
     metadata: dict[str, str] | None = None,
 ) -> SluiceError:
-    """A SluiceError, ready to be raised."""
+    """Create a SluiceError with a Problem; see `problem`."""
     return SluiceError(
         problem(reason, message, line=line, column=column, value=value, action=action),
         metadata or {},
@@ -142,54 +149,54 @@ def error(
 
 
 def to_status(failure: SluiceError) -> grpc.Status:
-    """The error as a gRPC status with ErrorInfo (code, metadata) and the whole Problem as
-    details.
+    """Convert the error to a gRPC status whose details are an ErrorInfo and the Problem.
+
+    Texts are shortened to the limits above.
     """
     info = info_of(failure.reason)
-    told = Problem()
-    told.CopyFrom(failure.problem)
-    told.message = _cut(told.message, MAX_MESSAGE_BYTES)
-    told.column, told.value = _cut(told.column, MAX_FACT_BYTES), _cut(told.value, MAX_FACT_BYTES)
-    metadata = {key: _cut(value, MAX_METADATA_BYTES) for key, value in failure.metadata.items()}
-    facts = {**_places(told), **metadata}
-    details = [
-        error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata=facts),
-        told,
-    ]
-    packed = []
-    for detail in details:
-        wrapped = any_pb2.Any()
-        wrapped.Pack(detail)
-        packed.append(wrapped)
+    shortened = Problem()
+    shortened.CopyFrom(failure.problem)
+    shortened.message = _shorten(shortened.message, MAX_MESSAGE_BYTES)
+    shortened.column = _shorten(shortened.column, MAX_FIELD_BYTES)
+    shortened.value = _shorten(shortened.value, MAX_FIELD_BYTES)
+    metadata = _fields(shortened) | {
+        key: _shorten(value, MAX_METADATA_BYTES) for key, value in failure.metadata.items()
+    }
+    packed = [any_pb2.Any(), any_pb2.Any()]
+    packed[0].Pack(
+        error_details_pb2.ErrorInfo(reason=failure.code, domain=DOMAIN, metadata=metadata)
+    )
+    packed[1].Pack(shortened)
     status = status_pb2.Status(
         code=info.grpc or grpc.StatusCode.INTERNAL.value[0],
-        message=_cut(told.message, _STATUS_MESSAGE_BYTES),
+        message=_shorten(shortened.message, _STATUS_MESSAGE_BYTES),
         details=packed,
     )
     return rpc_status.to_status(status)
 
 
-def _cut(text: str, most_bytes: int) -> str:
-    return text.encode()[:most_bytes].decode("utf-8", "ignore")
+def _shorten(text: str, max_bytes: int) -> str:
+    return text.encode()[:max_bytes].decode("utf-8", "ignore")
 
 
-def _places(found: Problem) -> dict[str, str]:
-    places = {
+def _fields(found: Problem) -> dict[str, str]:
+    """The fields of a Problem as metadata, for clients that read only ErrorInfo."""
+    fields = {
         "column": found.column,
         "value": found.value,
         "action": found.action,
         "actor": actor_name(found.actor),
     }
     if found.HasField("line"):
-        places["line"] = str(found.line)
-    return {key: value for key, value in places.items() if value}
+        fields["line"] = str(found.line)
+    return {key: value for key, value in fields.items() if value}
 
 
 async def answered(call: Awaitable[Answer], service: str) -> Answer:
-    """What a unary call of another service answers.
+    """Return the response of a unary call to another service.
 
     Raises:
-        SluiceError: what `from_rpc` makes of the call's failure.
+        SluiceError: the call failed; see `from_rpc`.
     """
     try:
         return await call
@@ -200,11 +207,12 @@ async def answered(call: Awaitable[Answer], service: str) -> Answer:
 async def streamed(
     start: Callable[[], AnswerStream[Answer]], service: str
 ) -> AsyncGenerator[Answer, None]:
-    """What a streaming call of another service answers. The call starts with the first item asked
-    for, and is cancelled when the generator is closed.
+    """Yield the responses of a streaming call to another service.
+
+    The call starts when the first response is requested. Closing the generator cancels it.
 
     Raises:
-        SluiceError: what `from_rpc` makes of the call's failure.
+        SluiceError: the call failed; see `from_rpc`.
     """
     call = start()
     try:
@@ -217,8 +225,10 @@ async def streamed(
 
 
 def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
-    """What a call of another service failed with. A failure that carries no Problem becomes
-    SERVICE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED or INTERNAL and names `service`.
+    """Convert the failure of a call to another service.
+
+    A failure without a Problem becomes SERVICE_UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED or
+    INTERNAL, with the name of the service.
     """
     status = rpc_status.from_call(failure)
     if status is not None:
@@ -253,7 +263,7 @@ def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
                 metadata=named,
             )
         case grpc.StatusCode.UNIMPLEMENTED:
-            # During an update of the services one after the other.
+            # Happens during a rolling update.
             message = f"The {service} service is of another release and does not know this call."
             return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, message, metadata=named)
         case grpc.StatusCode.DEADLINE_EXCEEDED:

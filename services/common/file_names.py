@@ -1,7 +1,7 @@
-"""File names: what a person sees of one, and the format that it announces.
+"""File names: how they are displayed, and the file format that their extension indicates.
 
-The table of formats is the enum FileFormat in validation.proto. Upload and validation follow the
-same rule, so that no name passes the one and is refused by the other.
+The enum FileFormat in validation.proto lists the formats. Upload and validation share this rule, so
+that validation never rejects a name that upload has accepted.
 """
 
 import re
@@ -12,11 +12,11 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.validation.v1 import validation_pb2
 from sluice.validation.v1.validation_pb2 import FileFormat, FileFormatInfo
 
-_LONGEST_SHOWN = 80
+_MAX_QUOTED_CHARS = 80
 
 
 def info_of(format: "FileFormat.ValueType") -> FileFormatInfo:
-    """Extensions, media type and words of a format."""
+    """Return the extensions, media type and display name of a format."""
     value = FileFormat.DESCRIPTOR.values_by_number[format]
     return value.GetOptions().Extensions[validation_pb2.file_format]
 
@@ -26,33 +26,36 @@ FORMAT_OF = {
     for each in FileFormat.DESCRIPTOR.values
     for extension in info_of(FileFormat.Value(each.name)).extensions
 }
-"""The format that each extension announces."""
+"""The format of each extension."""
 
 EXTENSIONS = tuple(FORMAT_OF)
-"""What a file's name may end with, in any case."""
+"""The supported extensions in lower case. Case does not matter in file names."""
 
 
 def words(extensions: tuple[str, ...] = EXTENSIONS) -> str:
-    """The extensions as a list in a sentence: `.csv, .xlsx or .xls`."""
+    """Return the extensions as a list for a sentence: `.csv, .xlsx or .xls`."""
     return " or ".join(filter(None, [", ".join(extensions[:-1]), extensions[-1]]))
 
 
 def visible(name: str) -> str:
-    """The name without control characters, direction marks and surrounding blanks, as a person
-    sees it.
+    """Return the name without invisible characters and surrounding blanks.
+
+    Invisible are control characters, format characters such as U+200F, and lone surrogates.
     """
     kept = (char for char in name if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
     return "".join(kept).strip()
 
 
 def shown(name: str) -> str:
-    """The name in quotes, cut, with nothing in it that could rearrange the sentence around it."""
+    """Return the visible name in quotes for a message, shortened to 80 characters."""
     seen = visible(name)
-    return f"'{seen[: _LONGEST_SHOWN - 3]}...'" if len(seen) > _LONGEST_SHOWN else f"'{seen}'"
+    if len(seen) > _MAX_QUOTED_CHARS:
+        seen = f"{seen[: _MAX_QUOTED_CHARS - 3]}..."
+    return f"'{seen}'"
 
 
 def extension(filename: str) -> str:
-    """The extension in small letters, one of EXTENSIONS.
+    """Return the extension in lower case, one of EXTENSIONS.
 
     Raises:
         SluiceError: FILE_TYPE_UNSUPPORTED.
@@ -66,15 +69,13 @@ def extension(filename: str) -> str:
 
 
 def last_extension(filename: str) -> str:
-    """What follows the last dot of the visible name, with the dot and in small letters; or
-    empty.
-    """
+    """Return the last dot of the visible name and what follows it, in lower case; or empty."""
     match = re.search(r"\.[^.]+$", visible(filename))
     return match.group().lower() if match else ""
 
 
 def stem(filename: str) -> str:
-    """The visible name without its extension, if it is one of EXTENSIONS."""
+    """Return the visible name without its extension if that is one of EXTENSIONS."""
     seen = visible(filename)
     ending = next((each for each in EXTENSIONS if seen.lower().endswith(each)), "")
     return seen[: len(seen) - len(ending)]

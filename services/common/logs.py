@@ -1,6 +1,4 @@
-"""Structured logs: one line an event on stderr, with service, task id and trace id where there are
-any.
-"""
+"""Structured logs: one line per event on stderr, with the service, task id and trace id."""
 
 import logging
 import sys
@@ -21,9 +19,7 @@ def _with_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def configure(service: str, level: str = "info", format: str = "json") -> None:
-    """Sends our log lines and those of libraries through structlog to stderr. Called once, at the
-    start of a process.
-    """
+    """Send the log lines of this process and its libraries to stderr. Call it once, at start."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _with_trace,
@@ -55,12 +51,13 @@ def configure(service: str, level: str = "info", format: str = "json") -> None:
 
 
 def get() -> Logger:
-    """The logger. Events are dotted names, facts are keywords: `log.info("upload.completed",
-    size=3)`.
+    """Return the logger. Events are dotted names, facts are keywords.
+
+    Example: `logs.get().info("upload.completed", size=3)`.
     """
     return cast(Logger, structlog.get_logger())
 
 
 def bind(**facts: object) -> None:
-    """Adds facts, such as task_id, to every later line of this context."""
+    """Add facts such as task_id to all later lines of this context."""
     structlog.contextvars.bind_contextvars(**facts)

@@ -1,4 +1,4 @@
-"""The client of the object store, configured once for all services that use one."""
+"""The S3 client of the services."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def client(
     settings: S3Settings, *, connections: int = 32
 ) -> "AbstractAsyncContextManager[S3Client]":
-    """An S3 client, to be entered in an AsyncExitStack.
+    """Create an S3 client, to be entered in an AsyncExitStack.
 
-    Path-style addresses, as S3 servers other than AWS have no host name per bucket. Retries: 3
-    attempts a request.
+    It uses path-style URLs, because S3 servers other than AWS have no host name per bucket. A
+    request has up to 3 attempts.
     """
     return aioboto3.Session().client(
         "s3",
@@ -28,8 +28,7 @@ def client(
         aws_secret_access_key=settings.aws_secret_access_key,
         config=AioConfig(
             signature_version="s3v4",
-            # Bodies travel with a CRC that the store checks, so the signature need not cost a
-            # SHA-256 of every byte on top.
+            # The store checks a CRC of each body, so the signature need not cover it with SHA-256.
             s3={"addressing_style": "path", "payload_signing_enabled": False},
             max_pool_connections=connections,
             connect_timeout=5,
@@ -40,10 +39,10 @@ def client(
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of s3://bucket/key.
+    """Return bucket and key of s3://bucket/key.
 
     Raises:
-        ValueError: it is not such a URI.
+        ValueError: the URI has another form.
     """
     bucket, slash, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket or not slash or not key:

@@ -1,5 +1,6 @@
-"""Settings from the environment, checked at start, with one clear message for everything that is
-missing or wrong.
+"""Settings from environment variables, checked at start.
+
+One message lists all that are missing or invalid.
 """
 
 import os
@@ -22,47 +23,44 @@ def _split(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""A list in one variable, separated by commas."""
-
+"""A list, separated by commas."""
 
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
-"""Networks in CIDR notation, and single addresses, separated by commas."""
+"""Networks in CIDR notation and single addresses, separated by commas."""
 
 
 class ServiceSettings(BaseSettings):
-    """What every one of our processes reads. Field names in capitals are the environment's
-    variables; units are in the names.
-    """
+    """Settings of all processes. Variables have the names of the fields, in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     bind_addr: Address = Field(description="Address that the process listens on, host:port.")
     auth_mode: Literal["open"] = Field(
         "open",
-        description="Who may call. Only `open` (no credentials asked) so far: keep it on loopback.",
+        description="Authentication. Only `open` (no credentials) so far: keep it on loopback.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log lines that are written."
+        "info", description="Minimum severity of log lines."
     )
     log_format: Literal["json", "text"] = Field(
-        "json", description="json: one object a line; text: for a terminal."
+        "json", description="json: one object per line; text: for a terminal."
     )
     shutdown_grace_s: float = Field(
-        2.0, ge=0, description="Seconds that running calls get to end after SIGTERM."
+        2.0, ge=0, description="Seconds that running calls may take after SIGTERM."
     )
 
 
 class GrpcSettings(ServiceSettings):
-    """What the four services read."""
+    """Settings of the four services."""
 
     metrics_addr: Address | None = Field(
         None,
-        description="Address at which Prometheus reads the figures of this process, host:port. Unset: there is none.",
+        description="Address of the Prometheus metrics of this process, host:port. Unset: none.",
     )
 
 
 class S3Settings(BaseSettings):
-    """Where the object store is. The names are the AWS SDK's own."""
+    """Settings of the object store, with the names of the AWS SDK."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -83,10 +81,10 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 
 def load(kind: type[Settings]) -> Settings:
-    """The settings of one process from its environment.
+    """Load the settings of a process from its environment.
 
-    Ends the process with status 2 and one line for each variable that is missing or wrong, saying
-    what it is for. Values are not repeated, as they may be secrets.
+    If any are missing or invalid, print a line for each with its description, and exit with
+    status 2. The values are not printed, because they may be secrets.
     """
     try:
         return kind()
@@ -95,7 +93,7 @@ def load(kind: type[Settings]) -> Settings:
             _explain(kind, str(fault["loc"][0]) if fault["loc"] else "", fault["msg"])
             for fault in error.errors()
         ]
-        print("\n".join(["The environment is not complete:", *lines]), file=sys.stderr)
+        print("\n".join(["Invalid configuration:", *lines]), file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -103,5 +101,5 @@ def _explain(kind: type[BaseSettings], field: str, fault: str) -> str:
     variable = field.upper()
     known = kind.model_fields.get(field)
     purpose = known.description if known and known.description else "no description"
-    what = fault if variable in os.environ else "is not set"
-    return f"  {variable}: {what}. {purpose}"
+    reason = fault if variable in os.environ else "is not set"
+    return f"  {variable}: {reason}. {purpose}"

@@ -1,4 +1,4 @@
-"""What the task states are called and what each of them means, as task.proto declares it."""
+"""Names and properties of the task states, from task.proto."""
 
 from services.common import enums
 from sluice.common.v1 import task_pb2
@@ -8,18 +8,18 @@ _PREFIX = "TASK_STATE_"
 
 
 def info_of(state: "TaskState.ValueType") -> TaskStateInfo:
-    """What the state means; all false for one that a newer release has added."""
+    """Return the properties of a state; all are false for a state of a newer release."""
     value = TaskState.DESCRIPTOR.values_by_number.get(state)
     return value.GetOptions().Extensions[task_pb2.task_state] if value else TaskStateInfo()
 
 
 def name_of(state: "TaskState.ValueType") -> str:
-    """The state's name as users see it, such as PENDING."""
+    """Return the name that users see, such as PENDING."""
     return enums.short_name(TaskState.DESCRIPTOR, state)
 
 
 def state_of(name: str) -> "TaskState.ValueType":
-    """The state of a name such as PENDING.
+    """Return the state of a name such as PENDING.
 
     Raises:
         ValueError: there is no such state.
@@ -30,10 +30,10 @@ def state_of(name: str) -> "TaskState.ValueType":
 STATES = tuple(
     TaskState.Value(each.name) for each in TaskState.DESCRIPTOR.values if each.number != 0
 )
-"""Every state that a task can be in."""
+"""All states, in the order of the proto."""
 
 NAMES = tuple(name_of(state) for state in STATES)
-"""Their names."""
+"""The names of STATES, in the same order."""
 
 TERMINAL = frozenset(state for state in STATES if info_of(state).terminal)
-"""States that no transition leaves."""
+"""The states without transitions to other states."""

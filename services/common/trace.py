@@ -1,5 +1,6 @@
-"""The W3C trace context of the running call: taken from the caller or begun here, logged in every
-line, handed on with every call.
+"""The W3C trace context of the current call (https://www.w3.org/TR/trace-context/).
+
+It is taken from the caller or started here, is in every log line, and is sent with every call.
 """
 
 import re
@@ -13,8 +14,9 @@ _trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 
 def begin(traceparent: str | None = None, trace_id: str | None = None) -> str:
-    """Sets the trace id of this context: the header's where it is valid, else `trace_id`, else a
-    new one. Returns it (32 hex digits).
+    """Set and return the trace id of this context (32 hex digits).
+
+    It comes from the header if that is valid, else from `trace_id`, else it is new.
     """
     match = _TRACEPARENT.match(traceparent or "")
     chosen = match.group(1) if match else trace_id or secrets.token_hex(16)
@@ -23,10 +25,10 @@ def begin(traceparent: str | None = None, trace_id: str | None = None) -> str:
 
 
 def current() -> str:
-    """Trace id of this context, 32 hex digits; empty outside of any call."""
+    """Return the trace id of this context, 32 hex digits; empty outside of calls."""
     return _trace_id.get()
 
 
 def traceparent() -> str:
-    """Header value to hand on: the current trace with a new span id."""
+    """Return the header value for outgoing calls: the current trace with a new span id."""
     return f"00-{current() or secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

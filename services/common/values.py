@@ -1,7 +1,7 @@
-"""What no request may hold, whatever the rules of its fields say.
+"""Values that no request may contain, whatever the rules of its fields allow.
 
-The wire format allows more than databases, clocks and JSON do: NUL in a text, numbers that are not
-finite, moments outside of the years 1 to 9999, enum values that this build does not know.
+Protobuf allows values that PostgreSQL, datetime and JSON do not: NUL in text, infinite numbers and
+NaN, times outside the years 1 to 9999, and enum values that this release does not know.
 """
 
 import math
@@ -17,11 +17,10 @@ from services.common.errors import error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 FROM_FILES = frozenset({"sluice.common.v1.Problem", "sluice.validation.v1.KnownColumn"})
-"""Messages that repeat what stands in a file, which may be anything; who stores them cleans
-them."""
+"""Messages with content of files, which may be anything. It is cleaned when it is stored."""
 
 NOT_FINITE = frozenset({"sluice.druid.v1.ExpectedSum"})
-"""Sums of a file's column may be infinite, or NaN; Druid adds up the same."""
+"""The sum of a column may be infinite or NaN, in the file as in Druid."""
 
 _FIRST_SECOND = -62_135_596_800
 _LAST_SECOND = 253_402_300_799
@@ -30,14 +29,14 @@ _NANOS = 1_000_000_000
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 Check = Callable[[Any], str]
-"""What is wrong with a value; empty where nothing is."""
+"""Describes what is wrong with a value; empty if it is valid."""
 
 
 def check_values(request: Message) -> None:
-    """Looks at every field that is set, also in the messages within.
+    """Check all fields that are set, including those of nested messages.
 
     Raises:
-        SluiceError: REQUEST_INVALID, naming the first field with such a value.
+        SluiceError: REQUEST_INVALID with the first invalid field.
     """
     for path, value, fault in _faults(request, ""):
         raise error(
@@ -63,17 +62,16 @@ def _faults(message: Message, path: str) -> Iterator[tuple[str, object, str]]:
 
 @cache
 def _checks(kind: Descriptor) -> tuple[tuple[FieldDescriptor, Check | None], ...]:
-    """The fields of a message that are looked at, each with its check; None: the messages within
-    are."""
+    """Return the fields of a message to check, with their checks; None for nested messages."""
     found: list[tuple[FieldDescriptor, Check | None]] = []
     for field in kind.fields:
         if field.message_type is not None:
             if field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
-                found.append((field, _moment))
+                found.append((field, _time))
             elif _checks(field.message_type):
                 found.append((field, None))
         elif field.enum_type is not None:
-            found.append((field, _known(field.enum_type)))
+            found.append((field, _enum(field.enum_type)))
         elif field.type == FieldDescriptor.TYPE_STRING and kind.full_name not in FROM_FILES:
             found.append((field, _text))
         elif field.cpp_type in _FLOATS and kind.full_name not in FROM_FILES | NOT_FINITE:
@@ -89,12 +87,12 @@ def _number(value: float) -> str:
     return "" if math.isfinite(value) else "is not a finite number"
 
 
-def _moment(value: Timestamp) -> str:
+def _time(value: Timestamp) -> str:
     known = _FIRST_SECOND <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _NANOS
     return "" if known else "is outside of the years 1 to 9999"
 
 
-def _known(kind: EnumDescriptor) -> Check:
+def _enum(kind: EnumDescriptor) -> Check:
     numbers = kind.values_by_number
     return lambda value: "" if value in numbers else f"has no known value of {kind.name}"
 

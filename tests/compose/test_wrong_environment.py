@@ -129,7 +129,7 @@ async def test_a_wrong_variable_is_named(
     status, output = await outcome([module], environment)
     assert status == 2, output
     lines = output.splitlines()
-    assert lines[0] == "The environment is not complete:"
+    assert lines[0] == "Invalid configuration:"
     assert [line for line in lines[1:] if line.startswith(f"  {variable}:") and said in line], (
         output
     )
@@ -214,7 +214,7 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
             ["services.upload"], {**complete(tmp_path), "BIND_ADDR": address}
         )
     assert status == 3
-    assert f"BIND_ADDR={address} cannot be listened on" in output
+    assert f"Cannot bind to BIND_ADDR={address}" in output
 
 
 async def test_the_bucket_without_keys() -> None:

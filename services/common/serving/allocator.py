@@ -1,4 +1,4 @@
-"""How the C library keeps memory that is used for buffers."""
+"""Configures how glibc's allocator keeps freed buffers."""
 
 import ctypes
 
@@ -10,13 +10,12 @@ _MIB = 1024 * 1024
 
 
 def keep_freed_buffers() -> None:
-    """For a process that moves messages of up to 2 MiB: what one of them has freed is there for the
-    next one.
+    """Reuse the buffers of messages of up to 2 MiB. Call it before the first thread starts.
 
-    By default glibc gives such memory back to the kernel each time, which then fills it with zeros
-    again, page by page, for every copy of every message: a good part of what a gRPC stream costs.
-    Up to 8 MiB for each arena are kept instead; blocks from 4 MiB on go back as ever. Does nothing
-    with another C library. To be called before the first thread starts.
+    By default, glibc returns such buffers to the kernel each time, and the kernel zeroes the pages
+    of the next one: a large part of the cost of a gRPC stream. With these settings, glibc keeps up
+    to 8 MiB per arena and returns only blocks of 4 MiB or more. With another C library, this
+    function has no effect.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

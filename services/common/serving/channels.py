@@ -1,6 +1,4 @@
-"""Channels to our other services: lazy, reconnecting within a second, handing on the trace, with a
-deadline on every unary call.
-"""
+"""Channels to the other services: lazy, with fast reconnects, the trace, and default deadlines."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,24 +9,23 @@ from grpc import aio
 from services.common import trace
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-"""Largest message either way; chunks are at most 2 MiB, a report with 2,000 columns about 1 MiB."""
+"""Largest message. Chunks have up to 2 MiB, and a report with 2,000 columns about 1 MiB."""
 
 DEFAULT_DEADLINE_S = 10.0
-"""Deadline of a unary call that names none."""
+"""Deadline of a unary call for which the caller sets none."""
 
 _OPTIONS = [
-    # Calls go in turn to every replica that the name stands for, and a replica that is new is found
-    # within seconds.
+    # Calls are spread over all replicas behind the name. New replicas are found within seconds.
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # A peer that was restarted is tried again soon, not after gRPC's default of up to 2 minutes.
+    # Reconnects soon after a restart; gRPC's default is up to 2 minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Despite its name the time that one connect may take, TCP and HTTP/2 handshake included.
+    # Despite its name, this is the timeout of a connect, including the TCP and HTTP/2 handshakes.
     ("grpc.min_reconnect_backoff_ms", 5_000),
-    # A half-open connection is noticed within 30 s.
+    # A half-open connection is detected within 30 s.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -72,41 +69,40 @@ class _StreamUnary(aio.StreamUnaryClientInterceptor):  # type: ignore[misc]
         try:
             await call
         except aio.AioRpcError as failure:
-            # A server that refuses a stream while we still write to it sends its status, and then a
-            # write of ours fails. grpc.aio replaces the status by that failure (INTERNAL, no
-            # metadata); whichever of the two came first, the server's is the one.
-            told = (
-                one
-                for one in (failure, *ended)
-                if one.trailing_metadata() or one.code() is not grpc.StatusCode.INTERNAL
+            # If the server rejects a stream while we are writing, it sends its status, and then the
+            # write fails. grpc.aio may replace the status by the failure of the write (INTERNAL,
+            # no metadata). Raise the server's status, whichever came first.
+            from_server = (
+                each
+                for each in (failure, *ended)
+                if each.trailing_metadata() or each.code() is not grpc.StatusCode.INTERNAL
             )
-            raise next(told, failure) from None
+            raise next(from_server, failure) from None
         return call
 
 
 def _outcome(done: aio.Call) -> aio.AioRpcError:
-    """How a call ended, as it is known at the moment it ends."""
+    """Return the status of a call that has just ended, as an error."""
     code, details, trailing = (
-        _answered(question) for question in (done.code(), done.details(), done.trailing_metadata())
+        _result(getter) for getter in (done.code(), done.details(), done.trailing_metadata())
     )
     return aio.AioRpcError(code, aio.Metadata(), trailing or aio.Metadata(), details)
 
 
-def _answered(question: Coroutine[Any, Any, Any]) -> Any:
-    """Result of a coroutine that waits for nothing, such as the questions to a call that is
-    done.
-    """
+def _result(getter: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that does not wait, such as a getter of a finished call."""
     try:
-        question.send(None)
-    except StopIteration as answer:
-        return answer.value
-    question.close()
-    raise RuntimeError("a finished call has to answer at once")
+        getter.send(None)
+    except StopIteration as finished:
+        return finished.value
+    getter.close()
+    raise RuntimeError("a getter of a finished call waits")
 
 
 def connect(address: str) -> aio.Channel:
-    """A channel to `address` (host:port). Call it inside the running event loop; nothing is
-    connected before the first call.
+    """Create a channel to `address` (host:port), inside the running event loop.
+
+    It connects at the first call.
     """
     return aio.insecure_channel(
         address, options=_OPTIONS, interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary()]

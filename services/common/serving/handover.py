@@ -1,6 +1,4 @@
-"""Long calls that another replica can go on with: when the process is told to end, they are broken
-off before the grace of all others.
-"""
+"""Handover of long calls to another replica: they end at SIGTERM, without the grace period."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 
 
 class Handover:
-    """The running calls of that kind. Only for calls that are harmless to repeat."""
+    """The running calls that end early. Use it only for calls that are safe to repeat."""
 
     def __init__(self, service: str) -> None:
         self._service = service
@@ -21,33 +19,33 @@ class Handover:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Around the whole of a call.
+        """Wrap the whole of a call.
 
         Raises:
-            SluiceError: SERVICE_UNAVAILABLE once the process is ending.
+            SluiceError: SERVICE_UNAVAILABLE, if the process is stopping.
         """
         task = asyncio.current_task()
         if task is None or self._stopping.is_set():
-            raise self._ending()
+            raise self._stopped()
         self._running.add(task)
         try:
             yield
         except asyncio.CancelledError:
             if not self._stopping.is_set():
                 raise
-            # By `stop`, not by the caller, who is to learn why.
+            # `stop` cancelled the call, not the caller: the caller needs an error to retry.
             task.uncancel()
-            raise self._ending() from None
+            raise self._stopped() from None
         finally:
             self._running.discard(task)
 
     def stop(self) -> None:
-        """Breaks them off."""
+        """End the running calls, and reject new ones."""
         self._stopping.set()
         for task in self._running:
             task.cancel()
 
-    def _ending(self) -> errors.SluiceError:
+    def _stopped(self) -> errors.SluiceError:
         message = f"The {self._service} service is being stopped."
         return errors.error(
             ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,

@@ -1,11 +1,10 @@
-"""What happens around every call, in this order:
+"""Server interceptors of every call, in this order:
 
-1. trace: takes or begins the trace id, so that all later lines have it;
-2. errors: turns whatever is raised below into a status with ErrorInfo, and writes the one log line
-   of the call with its timing;
-3. authentication: decides who calls, before anything is read of the message;
-4. rules: checks every request message against its protovalidate rules, so that servicers see only
-   valid ones; bytes that are no message at all are refused here too.
+1. Trace: continues or starts the trace, so that all later log lines have its id.
+2. Errors: converts exceptions to a status with ErrorInfo, and logs one line with the duration.
+3. Authentication: identifies the caller before the message is read.
+4. Rules: validates request messages, so that servicers see only valid ones. It also rejects bytes
+   that cannot be decoded.
 """
 
 import asyncio
@@ -27,16 +26,14 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHand
 Behavior = Callable[[Any, "aio.ServicerContext[Any, Any]"], Any]
 
 OPEN_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
-"""Methods that need no authentication and are not logged: probes and tools call them all the
-time.
-"""
+"""Methods of probes and tools, without authentication and log lines."""
 
 
 class Authenticator(Protocol):
-    """The one place that decides whether a caller may call a method."""
+    """Decides whether a caller may call a method."""
 
     async def authenticate(self, method: str, metadata: dict[str, str | bytes]) -> str:
-        """The caller's name.
+        """Return the name of the caller.
 
         Raises:
             SluiceError: UNAUTHENTICATED or PERMISSION_DENIED.
@@ -45,19 +42,21 @@ class Authenticator(Protocol):
 
 
 class OpenAuthenticator:
-    """AUTH_MODE=open: everybody may do everything."""
+    """AUTH_MODE=open: all callers may call all methods."""
 
     async def authenticate(self, method: str, metadata: dict[str, str | bytes]) -> str:
         return "anonymous"
 
 
 class Undecodable:
-    """Stands for bytes that are not the request's message."""
+    """Placeholder for a request that cannot be decoded."""
 
 
 def _decoding(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """The same, except that it never raises: gRPC would end the call before any interceptor sees
-    it, without a code of ours."""
+    """Wrap a deserializer so that it returns Undecodable instead of raising.
+
+    Otherwise gRPC would end the call before the interceptors, without an error code.
+    """
 
     def decode(data: bytes) -> Any:
         try:
@@ -71,7 +70,7 @@ def _decoding(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 def _around(
     handler: "grpc.RpcMethodHandler", wrap: Callable[[Behavior, bool], Behavior]
 ) -> "grpc.RpcMethodHandler":
-    """The handler with its behavior wrapped; `wrap` learns whether the answer is a stream."""
+    """Wrap the behavior of a handler. `wrap` gets the behavior and whether it streams responses."""
     streams_in, streams_out = handler.request_streaming, handler.response_streaming
     kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
     make = getattr(grpc, f"{kind}_rpc_method_handler")
@@ -84,7 +83,7 @@ def _around(
 
 
 class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
-    """Wraps every method that is ours."""
+    """Base of the interceptors: wraps the methods of our services."""
 
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
@@ -138,7 +137,7 @@ class Interceptor(aio.ServerInterceptor):  # type: ignore[misc]
 
 
 class Call:
-    """What an interceptor does before and after a call."""
+    """Context manager around one call. The default does nothing."""
 
     async def __aenter__(self) -> None:
         return None
@@ -150,7 +149,7 @@ class Call:
 
 
 class TraceInterceptor(Interceptor):
-    """Begins or continues the trace, and gives the call a clean set of logged facts."""
+    """Continues or starts the trace, and resets the context of the logs."""
 
     def _call(
         self,
@@ -166,9 +165,7 @@ class TraceInterceptor(Interceptor):
 
 
 class ErrorInterceptor(Interceptor):
-    """Every failure leaves as a status with a stable code; every call leaves one line with its
-    seconds.
-    """
+    """Converts every failure to a status with a stable code, and logs the duration of calls."""
 
     def _call(
         self,
@@ -207,19 +204,20 @@ class _LoggedCall(Call):
             case Exception():
                 logs.get().error("rpc.failed", exc_info=failure, **facts)
                 message = (
-                    f"Something failed on our side; the log has it under trace {trace.current()}."
+                    f"An internal error occurred; search the logs for trace {trace.current()}."
                 )
-                hidden = errors.error(
+                # The text of the exception may have secrets: only the log has it.
+                internal = errors.error(
                     ErrorReason.ERROR_REASON_INTERNAL,
                     message,
                     metadata={"trace_id": trace.current()},
                 )
-                await self._context.abort_with_status(errors.to_status(hidden))
+                await self._context.abort_with_status(errors.to_status(internal))
         return False
 
 
 class AuthInterceptor(Interceptor):
-    """Asks the Authenticator before anything is read."""
+    """Authenticates the caller before the request is read."""
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -244,7 +242,7 @@ class _AuthenticatedCall(Call):
 
 
 class RuleInterceptor(Interceptor):
-    """Checks request messages against the rules in the protos; a stream's messages as they come."""
+    """Validates request messages; those of a stream as they arrive."""
 
     def _request(self, request: Any, handler: "grpc.RpcMethodHandler") -> Any:
         if handler.request_streaming:
@@ -258,12 +256,15 @@ async def _checked(requests: AsyncIterator[Message | Undecodable]) -> AsyncItera
 
 
 def check(request: Message | Undecodable) -> Message:
-    """The same message. Raises REQUEST_INVALID, naming the first field that breaks its rule or
-    holds what no field may."""
+    """Validate a message with its protovalidate rules and `check_values`, and return it.
+
+    Raises:
+        SluiceError: REQUEST_INVALID with the first invalid field.
+    """
     if isinstance(request, Undecodable):
         raise errors.error(
             ErrorReason.ERROR_REASON_REQUEST_INVALID,
-            "The bytes of the request are not its protobuf message.",
+            "The request cannot be decoded as its protobuf message.",
         )
     check_values(request)
     violations = protovalidate.collect_violations(request, fail_fast=True)
@@ -293,7 +294,7 @@ def _shown(value: object) -> str:
 
 
 def server_interceptors(authenticator: Authenticator) -> list[aio.ServerInterceptor]:
-    """All of them, outermost first; the module's text says why in this order."""
+    """Return the interceptors, outermost first; the docstring of the module explains the order."""
     return [
         TraceInterceptor(),
         ErrorInterceptor(),

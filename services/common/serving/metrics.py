@@ -1,6 +1,4 @@
-"""A gRPC process's own figures, for Prometheus: its calls by method and outcome, each replica by
-itself.
-"""
+"""Prometheus metrics of a gRPC process: its calls by method and status."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -23,25 +21,26 @@ _CODES: dict[int, str] = {int(code.value[0]): str(code.name) for code in StatusC
 
 
 class Metrics(Interceptor):
-    """Counts and times every call that is ours. Outermost of the interceptors, so that it sees the
-    status that the caller gets.
+    """Counts and times the calls of our services.
+
+    It must be the outermost interceptor to see the status that the caller gets.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.calls = Counter(
-            "sluice_rpcs", "Calls that have ended.", ["method", "code"], registry=self.registry
+            "sluice_rpcs", "Finished calls.", ["method", "code"], registry=self.registry
         )
         self.running = Gauge(
             "sluice_rpcs_running",
-            "Calls that are being answered.",
+            "Running calls.",
             ["method"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "sluice_rpc_seconds",
-            "Seconds from the first message of a call to its end.",
+            "Duration of calls in seconds.",
             ["method"],
             buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800),
             registry=self.registry,
@@ -56,11 +55,12 @@ class Metrics(Interceptor):
         return _CountedCall(self, method.removeprefix("/"), context)
 
     def serve(self, stack: AsyncExitStack, address: str) -> int:
-        """Answers Prometheus at host:port in threads of its own until `stack` ends; returns the
-        port.
+        """Serve the metrics at host:port, in separate threads, until `stack` ends.
+
+        Returns the port.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: it cannot bind to the address.
         """
         host, _, port = address.rpartition(":")
         http, _ = start_http_server(int(port), host, self.registry)
@@ -90,7 +90,7 @@ class _CountedCall(Call):
 
 
 def _outcome(context: "aio.ServicerContext[Any, Any]", failure: BaseException | None) -> str:
-    """Name of the call's status. A caller that went away leaves none behind."""
+    """Return the status name of a call; CANCELLED if the caller went away."""
     if isinstance(failure, asyncio.CancelledError | GeneratorExit):
         return str(StatusCode.CANCELLED.name)
     code: StatusCode | int | None = context.code()

@@ -1,6 +1,4 @@
-"""The life of a gRPC process: settings and logs, server with health and reflection, SIGTERM to a
-clean end.
-"""
+"""The life of a gRPC process: logs, a server with health and reflection, graceful shutdown."""
 
 import asyncio
 import signal
@@ -23,24 +21,23 @@ from services.common.serving.metrics import Metrics
 from services.common.settings import GrpcSettings, ServiceSettings
 
 _OPTIONS = [
-    # Clients connect again now and then, and so also to replicas that came later; running calls are
-    # not touched.
+    # Clients reconnect regularly, so that new replicas get their share. Running calls continue.
     ("grpc.max_connection_age_ms", 60_000),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # Two processes on one port would split the calls between them unseen.
+    # Otherwise two processes could share a port unnoticed.
     ("grpc.so_reuseport", 0),
     # Allows the pings that channels.py sends.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A half-open client is noticed within 40 s.
+    # A half-open connection is detected within 40 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 
 class PortTakenError(RuntimeError):
-    """An address of the settings cannot be listened on."""
+    """The process cannot bind to an address of its settings."""
 
 
 async def start(
@@ -50,14 +47,14 @@ async def start(
     services: list[str],
     checks: dict[str, Check],
 ) -> int:
-    """Starts a server that `stack` stops again: NOT_SERVING first, then running calls get the
-    grace, then it ends.
+    """Start a server and return the port that it listens on.
 
-    `services` are full proto names (`sluice.upload.v1.UploadService`), `checks` the stores that
-    this service owns. Returns the port that it listens on.
+    `services` are full proto names (`sluice.upload.v1.UploadService`), and `checks` the stores that
+    this service owns. `stack` stops the server: it reports NOT_SERVING, lets running calls end
+    within SHUTDOWN_GRACE_S, and closes.
 
     Raises:
-        PortTakenError: the address cannot be had.
+        PortTakenError: the process cannot bind to an address.
     """
     metrics = Metrics()
     server = aio.server(
@@ -72,14 +69,14 @@ async def start(
         port = server.add_insecure_port(settings.bind_addr)
     except RuntimeError as failure:
         raise PortTakenError(
-            f"BIND_ADDR={settings.bind_addr} cannot be listened on: {failure}"
+            f"Cannot bind to BIND_ADDR={settings.bind_addr}: {failure}"
         ) from failure
     if settings.metrics_addr:
         try:
             metrics.serve(stack, settings.metrics_addr)
         except OSError as failure:
             raise PortTakenError(
-                f"METRICS_ADDR={settings.metrics_addr} cannot be listened on: {failure}"
+                f"Cannot bind to METRICS_ADDR={settings.metrics_addr}: {failure}"
             ) from failure
     await server.start()
     stack.push_async_callback(server.stop, settings.shutdown_grace_s)
@@ -91,7 +88,7 @@ async def start(
 
 
 async def until_stopped() -> None:
-    """Returns at SIGTERM or SIGINT."""
+    """Wait for SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -105,9 +102,7 @@ def run(
     settings: ServiceSettings,
     main: Callable[[AsyncExitStack], Coroutine[Any, Any, None]],
 ) -> None:
-    """Runs a process: `main` opens everything on the stack, then we wait for SIGTERM or SIGINT and
-    unwind it.
-    """
+    """Run a process until SIGTERM or SIGINT. `main` opens everything on the stack."""
     logs.configure(service, settings.log_level, settings.log_format)
 
     async def life() -> None:
