@@ -21,7 +21,7 @@ from pathlib import Path
 
 from services.common import errors
 from services.validation.process.limits import Limits
-from services.validation.reading import csv_reader, structure
+from services.validation.reading import csv_reader, scanner, structure
 from services.validation.reading.faults import FileFault
 from services.validation.reading.table import ROW, Table
 from services.validation.report.judging import examine
@@ -113,7 +113,7 @@ def _convert(path: Path, folder: Path, target: Path) -> Reading:
         code = errors.code_of(fault.problem.code)
         # That a header alone is no table is the verdict; it is read all the same.
         scanned = (
-            structure.scan(
+            scanner.scan(
                 path, folder / "clean", folder / "broken", LIMITS.max_columns, ReadOptions()
             )
             if code == "NO_ROWS"

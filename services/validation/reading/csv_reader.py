@@ -10,9 +10,10 @@ import polars as pl
 from services.common import errors
 from services.validation.process.growth import Growth
 from services.validation.process.worker import Worker
-from services.validation.reading import encoding, structure
+from services.validation.reading import encoding, scanner
+from services.validation.reading.blocks import NotUtf8Error
 from services.validation.reading.faults import FileFault
-from services.validation.reading.structure import NotUtf8Error, Structure
+from services.validation.reading.structure import Structure
 from services.validation.reading.table import ROW, Batch, Table, Take, column
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, ReadOptions
@@ -67,10 +68,10 @@ def _table(
 ) -> Table:
     parsing = _Parsing(take)
     try:
-        found = structure.scan(
+        found = scanner.scan(
             text,
             folder / "clean.csv",
-            folder / "broken.csv",
+            folder / "broken.jsonl",
             max_columns,
             said,
             growth,
@@ -107,7 +108,7 @@ def _table(
         line_breaks=found.line_breaks,
         blank_rows=found.blank_rows,
         broken_rows=found.broken_rows,
-        broken_path=folder / "broken.csv" if found.broken_rows else None,
+        broken_path=folder / "broken.jsonl" if found.broken_rows else None,
         has_header=found.header_line > 0,
         damage=found.damage,
         footer_rows=found.footer_lines,
@@ -164,7 +165,7 @@ class _Parsing:
         self._taker.close()
 
 
-def _warnings(told: encoding.Told, found: structure.Structure) -> Iterator[Problem]:
+def _warnings(told: encoding.Told, found: Structure) -> Iterator[Problem]:
     if told.assumed:
         message = f"Nothing in the file says which encoding it has; it was read as {told.name}."
         yield errors.problem(ErrorReason.ERROR_REASON_ENCODING_ASSUMED, message, value=told.name)

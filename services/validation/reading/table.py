@@ -1,12 +1,13 @@
-"""What a reader hands on: the rows as text, nothing judged yet."""
+"""The result of every reader: the rows of a file as text, before their validation."""
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from services.validation.reading.lines import LineMap
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, Sheet
 
@@ -21,6 +22,31 @@ BATCH_ROWS = 150_000
 def column(position: int) -> str:
     """Name of a column in a frame, by its place in the file from 0."""
     return f"c{position}"
+
+
+class LineMap:
+    """The line of each row in the file, without a number per row.
+
+    Rows follow each other line by line, except after broken, blank and multi-line rows.
+    """
+
+    def __init__(self) -> None:
+        self._rows = array("q")
+        self._lines = array("q")
+
+    def add(self, row: int, line: int) -> None:
+        """Add a row (from 0) that begins on a line (from 1).
+
+        Rows are added in ascending order. A row that follows directly on the last may be left out.
+        """
+        if not self._rows or line - row != self._lines[-1] - self._rows[-1]:
+            self._rows.append(row)
+            self._lines.append(line)
+
+    def line(self, row: int) -> int:
+        """Return the line of a row."""
+        index = bisect_right(self._rows, row) - 1
+        return self._lines[index] + row - self._rows[index]
 
 
 @dataclass(frozen=True)

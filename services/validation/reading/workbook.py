@@ -18,8 +18,7 @@ from services.validation.process.limits import Limits
 from services.validation.reading import zip_guard
 from services.validation.reading.dialect import JUDGED_ROWS, names_or_data
 from services.validation.reading.faults import FileFault
-from services.validation.reading.lines import LineMap
-from services.validation.reading.table import ROW, Table, column
+from services.validation.reading.table import ROW, LineMap, Table, column
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import FileFormat, Header, ReadOptions, Sheet
 

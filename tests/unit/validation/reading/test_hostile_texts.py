@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.validation.reading import structure
+from services.validation.reading import blocks
 from tests.unit.validation.examining import Examine
 
 GOOD_ROW = b"2024-01-01,a,1\n"
@@ -53,6 +53,6 @@ def test_a_lone_carriage_return_is_data(examine: Examine) -> None:
 def test_a_record_longer_than_a_block_is_read(
     examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(structure, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
     examined = examine(HEADER + GOOD_ROW * 3 + b"2024-01-01," + b"x" * 5000 + b",1\n" + GOOD_ROW)
     assert examined.report.rows_loadable == 5

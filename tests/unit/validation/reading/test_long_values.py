@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from services.validation.reading import csv_reader, structure
+from services.validation.reading import blocks, csv_reader
 from services.validation.reading.table import ROW, Batch, Take
 from services.validation.report import rejects, rejects_workbook
 from sluice.validation.v1.validation_pb2 import ReadOptions, Verdict
@@ -87,14 +87,14 @@ def read(text: str, folder: Path, delimiter: str) -> tuple[list[list[str]], list
     delimiter=st.sampled_from(",;\t|"),
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
     last_line_ends=st.booleans(),
-    block_bytes=st.sampled_from([structure.BLOCK_BYTES, 1000, 5000]),
+    block_bytes=st.sampled_from([blocks.BLOCK_BYTES, 1000, 5000]),
 )
 @example(
     rows=[("line\n", 5000)],
     delimiter=",",
     line_end="\n",
     last_line_ends=True,
-    block_bytes=structure.BLOCK_BYTES,
+    block_bytes=blocks.BLOCK_BYTES,
 )
 @example(
     rows=[("short", 5), ("x, y\n\n", 1_000_000), ("z", 1)],
@@ -124,7 +124,7 @@ def test_values_are_those_that_the_csv_module_reads(
     csv.field_size_limit(4 * 1024**2)
     expected = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))[1:]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(structure, "BLOCK_BYTES", block_bytes)
+        patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
         first, again, broken = read(text, new_folder(tmp_path_factory.mktemp("long")), delimiter)
     assert broken == 0
     assert first == expected

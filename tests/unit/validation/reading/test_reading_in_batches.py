@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.validation.columns.column_types import Candidates
 from services.validation.process import early
 from services.validation.process.growth import Growth
-from services.validation.reading import structure
+from services.validation.reading import blocks, sink
 from services.validation.report import survey
 from services.validation.report.judging import examine
 from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest
@@ -78,8 +78,8 @@ def test_neither_batches_nor_a_closer_look_change_the_report(
     data = "\n".join(["order date,a,b,c", *lines, ""]).encode()
     whole = report_of(data, folder)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(structure, "BATCH_BYTES", size)
-        patched.setattr(structure, "BLOCK_BYTES", 4 * size)
+        patched.setattr(sink, "BATCH_BYTES", size)
+        patched.setattr(blocks, "BLOCK_BYTES", 4 * size)
         patched.setattr(survey, "FIRST_SAMPLE_ROWS", 3)
         assert report_of(data, folder) == whole
     with pytest.MonkeyPatch.context() as patched:
