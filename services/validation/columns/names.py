@@ -1,7 +1,8 @@
-"""The names that columns get in Druid."""
+"""Column names in Druid."""
 
 import re
 from collections.abc import Sequence
+from itertools import chain, count
 
 from services.common import errors
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
@@ -10,25 +11,25 @@ TIME = "__time"
 RESERVED = (TIME, "__load_id")
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f\ufeff,]+")
-"""A comma is among them, as Druid 33 cannot load a column that has one in its name ("Wrong number
-of splits").
+"""Includes the comma: Druid 33 cannot load a column with a comma in its name ("Wrong number of
+splits").
 """
 
 
 def clean(name: str) -> str:
-    """The name on one line, without commas, with single blanks and none around it."""
+    """The name on one line, without commas, repeated blanks and surrounding blanks."""
     return _BLANKS.sub(" ", name).strip()
 
 
 def druid_names(
     header: Sequence[str], time_position: int | None
 ) -> tuple[list[str], list[Problem]]:
-    """A name of its own for every column, and a warning for each that is not the one in the file.
+    """Unique names of all columns, and a warning for each that differs from the file.
 
-    The column at `time_position` is `__time`; that its own name goes is no warning.
+    The column at `time_position` is named `__time`, without a warning.
     """
     cleaned = [clean(name) for name in header]
-    # A name that is right as it is belongs to the first column that has it.
+    # The first column with a valid name keeps it.
     taken = set(RESERVED)
     names = [""] * len(cleaned)
     for position, name in enumerate(cleaned):
@@ -41,35 +42,29 @@ def druid_names(
             names[position] = TIME
             continue
         if not names[position]:
-            names[position] = _free(name.strip("_") if name in RESERVED else name, position, taken)
+            base = name.strip("_") if name in RESERVED else name
+            names[position] = _unused(base or f"column_{position + 1}", taken)
             taken.add(names[position])
         if names[position] != header[position].strip():
             problems.append(_renamed(header[position], names[position], position))
     return names, problems
 
 
-def _free(name: str, position: int, taken: set[str]) -> str:
-    base = name or f"column_{position + 1}"
-    if base not in taken:
-        return base
-    number = 2
-    while f"{base}_{number}" in taken:
-        number += 1
-    return f"{base}_{number}"
+def _unused(base: str, taken: set[str]) -> str:
+    candidates = chain([base], (f"{base}_{number}" for number in count(2)))
+    return next(name for name in candidates if name not in taken)
 
 
-def _renamed(given: str, name: str, position: int) -> Problem:
-    shown = clean(given)
+def _renamed(source_name: str, name: str, position: int) -> Problem:
+    shown = clean(source_name)
     if not shown:
         why = f"Column {position + 1} has no name"
     elif shown in RESERVED:
         why = f"Column {position + 1} has the reserved name {shown!r}"
     elif name == shown:
-        why = (
-            f"The name of column {position + 1} spans lines, or holds a comma or control characters"
-        )
+        why = f"The name of column {position + 1} has a line break, comma or control character"
     else:
-        why = f"Column {position + 1} has the name {shown!r}, which another column has"
+        why = f"Column {position + 1} has the name {shown!r}, which is already used"
     return errors.problem(
         ErrorReason.ERROR_REASON_COLUMN_RENAMED,
         f"{why}; it is loaded as {name!r}.",

@@ -1,6 +1,4 @@
-"""How numbers are written, and what they are worth: decimal comma, marks between thousands,
-currency and percent signs.
-"""
+"""Number styles: decimal and thousands separators, currency and percent signs."""
 
 import re
 from collections import Counter
@@ -12,9 +10,7 @@ import polars as pl
 from sluice.validation.v1.validation_pb2 import ReadOptions
 
 MAX_INTEGER = 10**15
-"""Whole numbers have at most 15 digits: more do not survive a DOUBLE, and spreadsheets round
-them.
-"""
+"""Integers have at most 15 digits: a DOUBLE cannot hold more, and spreadsheets round them."""
 BLANK = " "
 _BLANKS = "[ \u00a0\u202f]"
 _NOT_A_NUMBER = r"^[+-]?(?:0\d|\d{16,}$|\d+[eE]\d)"
@@ -23,22 +19,22 @@ _SIGNED = re.compile(
     rf"^[+-]?\s?({_CURRENCY})?\s?[+-]?[\d.,'\s\u00a0\u202f]*\d\s?({_CURRENCY})?(\s?%)?$"
 )
 _AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
-"""May be a number of thousands, or one with three digits after its mark."""
+"""The separator may be for thousands or for decimals."""
 
 
 @dataclass(frozen=True)
 class NumberStyle:
-    """How the numbers of a column are written."""
+    """The notation of the numbers of a column."""
 
     decimal_mark: str = "."
     thousands_mark: str = ""
     currencies: tuple[str, ...] = ()
-    """Signs and codes beside the numbers, the most frequent first."""
+    """Symbols and codes before or after the numbers, the most frequent first."""
     percent: bool = False
 
     @property
     def is_plain(self) -> bool:
-        """Whether the numbers are written as programs write them."""
+        """Whether the notation is that of programming languages."""
         return (
             self.decimal_mark == "."
             and not self.thousands_mark
@@ -47,26 +43,29 @@ class NumberStyle:
         )
 
     def plain(self, value: pl.Expr) -> pl.Expr:
-        """The number in plain notation; null where the text is none in this style."""
+        """The number in plain notation; null if the text does not match this style.
+
+        A plain style does not check the text.
+        """
         if self.is_plain:
             return value
-        mark, between = (
+        decimal, thousands = (
             re.escape(self.decimal_mark),
             _BLANKS if self.thousands_mark == BLANK else re.escape(self.thousands_mark),
         )
-        grouped = rf"\d{{1,3}}(?:{between}\d{{3}})+(?:{mark}\d+)?|" if self.thousands_mark else ""
+        grouped = (
+            rf"\d{{1,3}}(?:{thousands}\d{{3}})+(?:{decimal}\d+)?|" if self.thousands_mark else ""
+        )
         sign = rf"(?:{_CURRENCY})?" if self.currencies else ""
         percent = r"(?:\s?%)?" if self.percent else ""
-        shape = (
-            rf"^[+-]?\s?{sign}\s?[+-]?(?:{grouped}\d+(?:{mark}\d+)?|{mark}\d+)\s?{sign}{percent}$"
-        )
-        digits = value.str.replace_all(rf"[^\d{mark}+-]", "")
+        shape = rf"^[+-]?\s?{sign}\s?[+-]?(?:{grouped}\d+(?:{decimal}\d+)?|{decimal}\d+)\s?{sign}{percent}$"
+        digits = value.str.replace_all(rf"[^\d{decimal}+-]", "")
         if self.decimal_mark == ",":
             digits = digits.str.replace(",", ".", literal=True)
         return pl.when(value.str.contains(shape)).then(digits)
 
     def integer(self, value: pl.Expr) -> pl.Expr:
-        """The whole number, or null."""
+        """The text as an integer, or null."""
         plain = self.plain(value)
         number = plain.cast(pl.Int64, strict=False)
         length = plain.str.len_bytes()
@@ -76,7 +75,7 @@ class NumberStyle:
         return pl.when(number.abs().lt(MAX_INTEGER) & leading_zero.not_()).then(number)
 
     def decimal(self, value: pl.Expr) -> pl.Expr:
-        """The number, or null."""
+        """The text as a number, or null."""
         plain = self.plain(value)
         number = plain.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite() & plain.str.contains(_NOT_A_NUMBER).not_()).then(number)
@@ -85,17 +84,15 @@ class NumberStyle:
 PLAIN = NumberStyle()
 
 
-def styles_of(values: Sequence[str], options: ReadOptions) -> list[NumberStyle]:
-    """Styles worth testing, the likelier first, told from some values of a column. The plain one
-    where there is no sign of another.
-    """
+def candidate_styles(values: Sequence[str], options: ReadOptions) -> list[NumberStyle]:
+    """Styles that most of the sampled values fit, the likeliest first; else the plain style."""
     tried = (
         values
         if options.decimal_mark or options.thousands_mark
         else [value for value in values if not _is_plain(value)]
     )
     if not tried:
-        # Points may be marks between thousands: then other columns of the file have decimal commas.
+        # Points may separate thousands. Then other columns of the file have decimal commas.
         pointed = [value for value in values if "." in value]
         ambiguous = bool(pointed) and all(_AMBIGUOUS.fullmatch(value) for value in pointed)
         return [PLAIN, NumberStyle(",", ".")] if ambiguous else [PLAIN]
@@ -107,8 +104,8 @@ def styles_of(values: Sequence[str], options: ReadOptions) -> list[NumberStyle]:
             percent = percent or bool(match[3])
     signs = tuple(sign for sign, _ in currencies.most_common())
     scored = []
-    for mark, between in _marks(tried, options):
-        style = NumberStyle(mark, between, signs, percent)
+    for decimal, thousands in _separators(tried, options):
+        style = NumberStyle(decimal, thousands, signs, percent)
         fits = pl.DataFrame({"v": values}).select(style.decimal(pl.col("v")).count()).item()
         scored.append((fits, style))
     best = max((fits for fits, _ in scored), default=0)
@@ -124,33 +121,34 @@ def _is_plain(value: str) -> bool:
     return not _AMBIGUOUS.fullmatch(value) or "." in value
 
 
-def _marks(values: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, str]]:
-    """Pairs of decimal mark and mark between thousands that the values have signs of."""
+def _separators(values: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, str]]:
+    """Pairs of decimal and thousands separator that occur in the values."""
     text = "".join(values)
-    for mark, others in ((".", (",", BLANK, "'")), (",", (".", BLANK, "'"))):
-        if options.decimal_mark and options.decimal_mark != mark:
+    for decimal, others in ((".", (",", BLANK, "'")), (",", (".", BLANK, "'"))):
+        if options.decimal_mark and options.decimal_mark != decimal:
             continue
         if options.thousands_mark:
-            if options.thousands_mark != mark:
-                yield mark, options.thousands_mark
+            if options.thousands_mark != decimal:
+                yield decimal, options.thousands_mark
             continue
-        yield mark, ""
-        for other in others:
-            if other in text or (other == BLANK and re.search("[\u00a0\u202f]", text)):
-                yield mark, other
+        yield decimal, ""
+        for thousands in others:
+            if thousands in text or (thousands == BLANK and re.search("[\u00a0\u202f]", text)):
+                yield decimal, thousands
 
 
-def settle(
-    styles: Sequence[NumberStyle], fits: Sequence[int], decimal_marks: "Counter[str]"
+def choose_style(
+    styles: Sequence[NumberStyle], fits: Sequence[int], decimal_separators: "Counter[str]"
 ) -> tuple[NumberStyle, bool]:
-    """The style that the most of all values fit, and whether its marks were assumed: where several
-    do as well, the marks of the file's other columns tell, and where these do not either, the
-    likelier one is taken.
+    """The style that most values fit, and whether its separators are assumed.
+
+    If several styles fit equally, the decimal separator of the file's other columns decides. If
+    that does not help, the likeliest style is assumed. `fits`: values that parse, per style.
     """
     best = max(fits)
-    able = [style for style, count in zip(styles, fits, strict=True) if count == best]
-    marks = {style.decimal_mark for style in able}
-    votes = decimal_marks.most_common(1)
-    if len(marks) > 1 and votes and votes[0][0] in marks:
-        return next(style for style in able if style.decimal_mark == votes[0][0]), False
-    return able[0], len(marks) > 1 and not able[0].is_plain
+    equal = [style for style, count in zip(styles, fits, strict=True) if count == best]
+    separators = {style.decimal_mark for style in equal}
+    votes = decimal_separators.most_common(1)
+    if len(separators) > 1 and votes and votes[0][0] in separators:
+        return next(style for style in equal if style.decimal_mark == votes[0][0]), False
+    return equal[0], len(separators) > 1 and not equal[0].is_plain

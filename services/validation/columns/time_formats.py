@@ -1,7 +1,7 @@
-"""Formats of dates and times: which ones a column may have, and how a value is read in one.
+"""Formats of dates and times: detection and parsing.
 
-Formats are written as in strptime, with two additions of chrono's: `%.f` (fraction of a second,
-with its point) and `%#z` (zone as Z or offset). Times without a zone are UTC.
+Formats use the directives of strptime and two of chrono: `%.f` (fraction of a second with its
+point) and `%#z` (zone as Z or offset). Times without a zone are in UTC.
 """
 
 import re
@@ -22,7 +22,7 @@ _FIRST, _END = (
 )
 """The years 1000 to 9999."""
 _EPOCH_RANGE_S = (10**8, 10**10)
-"""Epoch seconds from 1973 to 2286; numbers outside are not taken for times."""
+"""Epoch seconds from 1973 to 2286; other numbers are not times."""
 
 _DATE = re.compile(
     r"""(?x)^(?:
@@ -41,18 +41,16 @@ _CLOCK = re.compile(
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """One way to read a text as a time."""
+    """A format of dates or times."""
 
     format: str
     has_clock: bool
     day_first: bool | None = None
-    """Whether the day precedes the month where both are numbers and the year is last; None where
-    there is no such choice.
-    """
+    """Whether the day precedes the month; None if the format is unambiguous."""
 
     @property
     def other_order(self) -> "TimeFormat | None":
-        """The same with day and month exchanged; None where there is no such choice."""
+        """The format with day and month exchanged; None if it is unambiguous."""
         if self.day_first is None:
             return None
         swapped = self.format.replace("%d", "%D").replace("%m", "%d").replace("%D", "%m")
@@ -60,12 +58,12 @@ class TimeFormat:
 
     @property
     def strptime(self) -> str:
-        """The format in strptime's own letters, for people."""
+        """The format in the directives of Python's strptime, for display."""
         return self.format.replace("%.f", ".%f").replace("%#z", "%z")
 
     def time(self, value: pl.Expr) -> pl.Expr:
-        """The value as a time in UTC, to the microsecond; null where it is not in this format."""
-        if self.format in (EPOCH_SECONDS, EPOCH_MILLIS):
+        """The text as a UTC time in microseconds; null if it does not match the format."""
+        if self.is_epoch:
             per_second = 1 if self.format == EPOCH_SECONDS else 1000
             number = value.cast(pl.Int64, strict=False)
             in_range = number.is_between(
@@ -79,35 +77,39 @@ class TimeFormat:
                 self.format, strict=False, time_unit="us", time_zone="UTC"
             ).dt.replace_time_zone(None)
         elif self.has_clock:
-            # A cache of texts that were read before costs more than it saves where there are
-            # clocks.
+            # Times rarely repeat, so the cache costs more than it saves.
             time = value.str.to_datetime(self.format, strict=False, time_unit="us", cache=False)
         else:
             time = value.str.to_date(self.format, strict=False).cast(pl.Datetime("us"))
         if self.format == COMPACT_DATE:
             time = pl.when(value.str.len_bytes() == 8).then(time)
-        # A year of one or two digits is read as year 19 by %Y: that is another format's value.
+        # %Y also reads years of one or two digits; these values have another format.
         return pl.when(time.is_between(_FIRST, _END, closed="left")).then(time)
 
-    def shown(self, time: pl.Expr) -> pl.Expr:
-        """A time as ISO 8601 text, as precise as the values are."""
+    def to_text(self, time: pl.Expr) -> pl.Expr:
+        """A time as ISO 8601 text with the precision of the format."""
         if not self.has_clock:
             return time.dt.strftime("%Y-%m-%d")
         fraction = "%.f" if "%.f" in self.format or self.format == EPOCH_MILLIS else ""
-        zone = "Z" if self.has_zone or self.format in (EPOCH_SECONDS, EPOCH_MILLIS) else ""
+        zone = "Z" if self.has_zone or self.is_epoch else ""
         return time.dt.strftime(f"%Y-%m-%dT%H:%M:%S{fraction}{zone}")
 
     @property
     def has_zone(self) -> bool:
-        """Whether the values say which zone they are in."""
+        """Whether the values have a zone."""
         return self.format.endswith("%#z")
 
+    @property
+    def is_epoch(self) -> bool:
+        """Whether the values are seconds or milliseconds since 1970."""
+        return self.format in (EPOCH_SECONDS, EPOCH_MILLIS)
 
-def stated_format(text: str) -> TimeFormat:
-    """A format as a person states it, in strptime's letters.
+
+def specified_format(text: str) -> TimeFormat:
+    """The format that a sender specified in the directives of strptime.
 
     Raises:
-        FileFault: OPTION_MISFIT: it is none.
+        FileFault: OPTION_MISFIT: it is not a valid format.
     """
     format = TimeFormat(
         text.replace(".%f", "%.f").replace("%z", "%#z"),
@@ -128,15 +130,16 @@ def stated_format(text: str) -> TimeFormat:
     if not usable:
         raise FileFault(
             ErrorReason.ERROR_REASON_OPTION_MISFIT,
-            f"{text!r} is no format of times.",
+            f"{text!r} is not a valid time format.",
             value="time_format",
         )
     return format
 
 
-def formats_of(text: str, *, named_like_time: bool) -> list[TimeFormat]:
-    """Formats in which one value may be read. Plain numbers are times only in a column that is
-    `named_like_time`.
+def candidate_formats(text: str, *, named_like_time: bool) -> list[TimeFormat]:
+    """Formats that one value may have.
+
+    Plain numbers are times only in a column that is `named_like_time`.
     """
     if named_like_time and text.isascii() and text.isdigit():
         if len(text) == 8:
@@ -151,20 +154,16 @@ def formats_of(text: str, *, named_like_time: bool) -> list[TimeFormat]:
     if match is None:
         return []
     rest = match["rest"]
-    if not rest:
-        clock = ""
-    else:
-        told = _clock(rest)
-        if told is None or (match["compact"] and rest[0] != "T"):
-            return []
-        clock = told
+    clock = _clock(rest) if rest else ""
+    if clock is None or (match["compact"] and rest and rest[0] != "T"):
+        return []
     return [
         TimeFormat(date + clock, bool(clock), day_first)
         for date, day_first in _dates(match, bool(clock) or named_like_time)
     ]
 
 
-def _dates(match: "re.Match[str]", sure: bool) -> list[tuple[str, bool | None]]:
+def _dates(match: "re.Match[str]", is_time: bool) -> list[tuple[str, bool | None]]:
     if match["ymd"]:
         separator = match["sep1"]
         return [(f"%Y{separator}%m{separator}%d", None)]
@@ -172,14 +171,14 @@ def _dates(match: "re.Match[str]", sure: bool) -> list[tuple[str, bool | None]]:
         separator = match["sep2"]
         year = "%Y" if len(match["year"]) == 4 else "%y"
         day_first = (f"%d{separator}%m{separator}{year}", True)
-        # Dots stand between numbers of a date only where the day comes first.
+        # Dates with dots always begin with the day.
         return (
             [(day_first[0], None)]
             if separator == "."
             else [day_first, (f"%m{separator}%d{separator}{year}", False)]
         )
     if match["compact"]:
-        return [(COMPACT_DATE, None)] if sure else []
+        return [(COMPACT_DATE, None)] if is_time else []
     if match["day_name"]:
         separator = " " if match["sep3"].isspace() else match["sep3"]
         year = "%Y" if len(match["year3"]) == 4 else "%y"
@@ -202,6 +201,6 @@ def _clock(rest: str) -> str | None:
     hours = "%I:%M" if half else "%H:%M"
     seconds = ":%S" if match["seconds"] else ""
     fraction = "%.f" if match["fraction"] else ""
-    shown_half = f"{' ' if half[0].isspace() else ''}%p" if half else ""
+    suffix = f"{' ' if half[0].isspace() else ''}%p" if half else ""
     zone = f"{' ' if match['zone_gap'] else ''}%#z" if match["zone"] else ""
-    return gap + hours + seconds + fraction + shown_half + zone
+    return gap + hours + seconds + fraction + suffix + zone

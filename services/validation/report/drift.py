@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from services.common import errors
 from services.validation.columns.names import TIME
+from services.validation.report import policy
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import (
     Column,
@@ -77,9 +78,7 @@ def hold(report: Report, contract: Contract) -> None:
     if not broken or report.verdict == Verdict.VERDICT_REJECTED:
         report.problems.extend([*broken, *told])
         return
-    report.verdict = Verdict.VERDICT_REJECTED
-    more = f" ({len(broken) - 1} more problems)" if len(broken) > 1 else ""
-    report.summary = f"Rejected: {broken[0].message}{more}"
+    policy.reject(report, broken)
     known = [*broken, *report.problems, *told]
     del report.problems[:], report.parts[:]
     report.problems.extend(known)

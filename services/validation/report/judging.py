@@ -1,19 +1,12 @@
-"""From a file on the local disk to its report, its parts and its rejects. Runs in the child
-process.
-"""
+"""Validates a file on the local disk: report, parts and rejects. Runs in the child process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
-
-import polars as pl
 
 from services.common import errors
 from services.common.timing import Timings
 from services.validation.columns.column_types import ColumnFacts
-from services.validation.columns.time_formats import TimeFormat
 from services.validation.parts import writer as parts
 from services.validation.parts.loading import Loading
 from services.validation.process.growth import Growth
@@ -21,7 +14,7 @@ from services.validation.process.limits import Limits
 from services.validation.reading import csv_reader, kinds, workbook
 from services.validation.reading.faults import FileFault
 from services.validation.reading.table import Table
-from services.validation.report import guide, policy, profile, rejects, time_profile
+from services.validation.report import guide, policy, rejects
 from services.validation.report.survey import Survey
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import (
@@ -42,12 +35,12 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 MAX_REPORT_BYTES = 6 * 1024**2
-"""A report has to fit into a message of gRPC."""
+"""A report must fit into a gRPC message."""
 FEW_REJECTS = 10
 FEW_PROBLEMS = 200
-"""What is kept of a report that would be too large."""
+"""Kept in a report that would be too large."""
 EARLY_PROBLEMS = 10
-"""Problems that an early verdict names."""
+"""Problems in an early verdict."""
 
 Emit = Callable[[ValidationProgress | EarlyFinding | EarlyVerdict], None]
 
@@ -60,9 +53,10 @@ def examine(
     emit: Emit,
     growth: Growth | None = None,
 ) -> Report:
-    """The report of the file `source`, which may still grow where it is text. Parts
-    (`parts/000.csv`, ...) and `rejects.csv` are left in `folder`; the report has their names there
-    in place of their URIs.
+    """Validates the file `source`; a text file may still grow.
+
+    Writes the parts (`parts/000.csv`, ...) and `rejects.csv` to `folder`. The report has their
+    names instead of URIs.
     """
     timings = Timings()
     report = Report()
@@ -83,7 +77,7 @@ def examine(
                     table = workbook.read(source, report.format, limits, request.options)
                     for batch in table.batches():
                         survey.add(batch)
-            _judge(request, table, survey, folder, limits, emit, timings, report)
+            _validate(request, table, survey, folder, limits, emit, timings, report)
     except FileFault as fault:
         report.problems.insert(0, fault.problem)
         report.verdict = Verdict.VERDICT_REJECTED
@@ -96,8 +90,11 @@ def examine(
 
 
 def fit_into_a_message(report: Report) -> None:
-    """Leaves out what a report can do without where thousands of columns make it too large: of the
-    first rejects, of the columns' frequent values, of the warnings at the end."""
+    """Shortens a report that thousands of columns make too large.
+
+    Drops first the rejects after FEW_REJECTS, then the frequent values, then the problems after
+    FEW_PROBLEMS.
+    """
     if report.ByteSize() > MAX_REPORT_BYTES:
         del report.first_rejects[FEW_REJECTS:]
     if report.ByteSize() > MAX_REPORT_BYTES:
@@ -107,7 +104,7 @@ def fit_into_a_message(report: Report) -> None:
         del report.problems[FEW_PROBLEMS:]
 
 
-def _judge(
+def _validate(
     request: ValidateObjectRequest,
     table: Table,
     survey: Survey,
@@ -130,44 +127,49 @@ def _judge(
         loading, blank_rows, warnings = survey.settle(table)
         report.problems.extend(warnings)
         frame_rows = table.rows - blank_rows
-        stats = survey.found()
-        loadable = int(stats["rows"]) if loading.time is not None else 0
+        profile, times = survey.profiles()
+        loadable = profile.rows if loading.time is not None else 0
         emit(ValidationProgress(phase="scan", done=table.rows, total=table.rows, unit="rows"))
     with timings.step("verdict"):
-        refused = rejects.write(table, loading, folder, request.task_id)
-        at_fault = refused.count - table.broken_rows
-        # Without a time no row can be loaded; the file is refused for that, and its good rows count
-        # as refused with it.
-        rejected = refused.count if loading.time is not None else table.broken_rows + frame_rows
+        rejected = rejects.write(table, loading, folder, request.task_id)
+        rows = frame_rows + table.broken_rows
         report.rows_read = table.rows + table.broken_rows + table.blank_rows + table.footer_rows
         report.rows_skipped = table.blank_rows + table.footer_rows + blank_rows
-        report.rows_rejected = rejected
+        # Without a time column no row can be loaded.
+        report.rows_rejected = rejected.count if loading.time is not None else rows
         report.rows_loadable = loadable
         if report.rows_read != report.rows_loadable + report.rows_rejected + report.rows_skipped:
             raise RuntimeError(
                 f"rows do not add up: {report.rows_read} read, {report.rows_loadable} loadable, "
                 f"{report.rows_rejected} rejected, {report.rows_skipped} skipped"
             )
-        report.first_rejects.extend(refused.first)
-        if refused.path is not None:
-            report.rejects_uri = refused.path.name
-        report.columns.extend(_columns(loading, table, stats, refused.misfits))
-        profile.fill(report, loading, stats)
-        if loading.time is not None and loading.time.time_format is not None:
-            report.time.CopyFrom(_time(loading.time, loading.time.time_format, stats, loadable))
+        report.first_rejects.extend(rejected.first)
+        if rejected.path is not None:
+            report.rejects_uri = rejected.path.name
+        report.columns.extend(
+            _column(loading, table.header[fact.position], fact, name, rejected.misfits)
+            for fact, name in zip(loading.columns, loading.names, strict=True)
+        )
+        profile.fill(report)
+        if loading.time is not None:
+            report.time.CopyFrom(_time_column(loading.time))
             report.time.source_name = table.header[loading.time.position]
-            report.problems.extend(time_profile.fill(report.time, loading, table, stats))
-        if not frame_rows + table.broken_rows:
+            if loadable:
+                extremes = profile.time_extremes()
+                report.time.min_millis = extremes.least
+                report.time.max_millis = extremes.greatest
+            report.problems.extend(times.fill(report.time, loading, table, loadable))
+        if not rows:
             raise FileFault(
                 ErrorReason.ERROR_REASON_NO_ROWS, "Every row below the header is blank."
             )
-        found = policy.Found(
+        facts = policy.Facts(
             loading.columns,
-            frame_rows + table.broken_rows,
-            table.broken_rows + at_fault,
-            time_is_said=bool(request.options.time_column),
+            rows,
+            rejected.count,
+            time_is_specified=bool(request.options.time_column),
         )
-        report.rules.extend(policy.judge(policy.rules(request.policy, request.options), found))
+        report.rules.extend(policy.evaluate(policy.rules(request.policy, request.options), facts))
         _conclude(report, table, loading)
         emit(_verdict(report))
     if report.verdict == Verdict.VERDICT_PASSED:
@@ -177,7 +179,7 @@ def _judge(
                 [name for _, name in loading.loaded().values()],
                 loadable,
                 table.size,
-                survey.sampled_times(),
+                profile.times(),
                 folder / "parts",
                 limits.max_parts,
                 lambda done: emit(
@@ -197,27 +199,15 @@ def _judge(
             )
 
 
-def _columns(
-    loading: Loading, table: Table, stats: dict[str, Any], misfits: dict[int, list[tuple[int, str]]]
-) -> list[Column]:
-    return [
-        _column(
-            loading, table.header[fact.position], fact, name, stats, misfits.get(fact.position, [])
-        )
-        for fact, name in zip(loading.columns, loading.names, strict=True)
-    ]
-
-
 def _column(
     loading: Loading,
     source_name: str,
     fact: ColumnFacts,
     name: str,
-    stats: dict[str, Any],
-    misfits: Sequence[tuple[int, str]],
+    misfits: Mapping[int, Sequence[tuple[int, str]]],
 ) -> Column:
     load_type = loading.load_type(fact)
-    made = Column(
+    column = Column(
         source_name=source_name,
         name="" if load_type == LoadType.LOAD_TYPE_UNSPECIFIED else name,
         position=fact.position,
@@ -226,28 +216,15 @@ def _column(
         fitting=fact.fitting,
         misfits=fact.misfits,
         nulls=fact.nulls,
-        evidence=_evidence(fact, misfits),
+        evidence=_evidence(fact, misfits.get(fact.position, ())),
         time_format=fact.time_format.strptime if fact.time_format else "",
         thousands_mark=fact.style.thousands_mark,
         currencies=fact.style.currencies,
         percent=fact.style.percent,
     )
     if fact.type == ColumnType.COLUMN_TYPE_DECIMAL:
-        made.decimal_mark = fact.style.decimal_mark
-    least, most = stats.get(f"min{fact.position}"), stats.get(f"max{fact.position}")
-    if least is not None and most is not None:
-        is_time = load_type == LoadType.LOAD_TYPE_TIME
-        made.min, made.max = _shown(least, is_time), _shown(most, is_time)
-    if (total := stats.get(f"sum{fact.position}")) is not None:
-        made.sum = float(total)
-    return made
-
-
-def _shown(value: object, is_time: bool) -> str:
-    if is_time:
-        moment = pl.Series([value], dtype=pl.Int64).cast(pl.Datetime("ms"))
-        return str(moment.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")[0])
-    return format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
+        column.decimal_mark = fact.style.decimal_mark
+    return column
 
 
 _TYPE_NAMES = {
@@ -274,20 +251,17 @@ def _evidence(fact: ColumnFacts, misfits: Sequence[tuple[int, str]]) -> str:
     return f"{sentence}; {fact.misfits:,} do not fit ({places}{', ...' if fact.misfits > len(misfits) else ''})."
 
 
-def _time(
-    fact: ColumnFacts, format: TimeFormat, stats: dict[str, Any], loadable: int
-) -> TimeColumn:
-    made = TimeColumn(format=format.strptime, order_assumed=fact.order_assumed)
-    if format.day_first is not None:
-        made.day_first = format.day_first
-    if loadable:
-        made.min_millis = stats[f"min{fact.position}"]
-        made.max_millis = stats[f"max{fact.position}"]
-    return made
+def _time_column(fact: ColumnFacts) -> TimeColumn:
+    if fact.time_format is None:
+        raise ValueError("the time column has no format")
+    column = TimeColumn(format=fact.time_format.strptime, order_assumed=fact.order_assumed)
+    if fact.time_format.day_first is not None:
+        column.day_first = fact.time_format.day_first
+    return column
 
 
 def _conclude(report: Report, table: Table, loading: Loading) -> None:
-    """The verdict, and the problems in their order: what rejects the file, then warnings."""
+    """Sets the verdict, and orders the problems: those that reject the file, then warnings."""
     blocking = _problems(report.rules, Severity.SEVERITY_BLOCK)
     if table.damage is not None:
         blocking.insert(0, table.damage)
@@ -295,25 +269,25 @@ def _conclude(report: Report, table: Table, loading: Loading) -> None:
     no_time = ErrorReason.ERROR_REASON_NO_TIME_COLUMN
     warned = _problems(report.rules, Severity.SEVERITY_WARN)
     if loading.time is None and no_time not in reasons:
-        said = report.options.time_column
-        blocking.insert(0, policy.no_time_column(loading.columns, by_name=False, said=said))
-        # Whether its name would be right is no question any more.
+        specified = report.options.time_column
+        blocking.insert(
+            0, policy.no_time_column(loading.columns, by_name=False, specified=specified)
+        )
+        # Replaces the warning about the column's name.
         warned = [problem for problem in warned if problem.code != no_time]
     elif not report.rows_loadable and not blocking:
-        message = "Not one row can be loaded."
+        message = "No row can be loaded."
         blocking.append(errors.problem(ErrorReason.ERROR_REASON_TOO_MANY_REJECTS, message, value=1))
     known = list(report.problems)
     del report.problems[:]
     report.problems.extend([*blocking, *known, *warned])
     if blocking:
-        report.verdict = Verdict.VERDICT_REJECTED
-        more = f" ({len(blocking) - 1} more problems)" if len(blocking) > 1 else ""
-        report.summary = f"Rejected: {blocking[0].message}{more}"
+        policy.reject(report, blocking)
         return
     report.verdict = Verdict.VERDICT_PASSED
     others = [
         f"{count:,} {what}"
-        for count, what in ((report.rows_rejected, "refused"), (report.rows_skipped, "blank"))
+        for count, what in ((report.rows_rejected, "rejected"), (report.rows_skipped, "skipped"))
         if count
     ]
     report.summary = f"{report.rows_loadable:,} rows can be loaded" + (

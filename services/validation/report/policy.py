@@ -1,4 +1,4 @@
-"""What a file has to be: the rules with their defaults, and how a file comes out."""
+"""Policy rules, their defaults, and their outcomes for a file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,16 @@ from sluice.validation.v1.validation_pb2 import (
     OnMisfit,
     Policy,
     ReadOptions,
+    Report,
     Rule,
     RuleOutcome,
     Severity,
+    Verdict,
 )
 
 DEFAULT_TYPE_SHARE = 0.95
 DEFAULT_NULL_TOKENS = ("", "NULL", "N/A", "#N/A")
-"""Also in small letters. A quoted empty value is the empty value: spreadsheets quote at will."""
+"""Also in lower case. A quoted empty value is null too: spreadsheets quote at will."""
 
 DEFAULT_LIMITS: dict[str, float | None] = {
     "min_columns": 5,
@@ -26,74 +28,89 @@ DEFAULT_LIMITS: dict[str, float | None] = {
     "max_null_share": 0.8,
     "max_reject_share": 0.05,
 }
-"""The rules, with their limits where they have one. All of them block by default."""
+"""All rules with their thresholds; None if a rule has none. By default, all of them block."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the rules are judged on."""
+class Facts:
+    """The facts about a file that the rules check."""
 
     columns: Sequence[ColumnFacts]
     rows: int
     """Rows that are not blank."""
     rejected: int
-    time_is_said: bool = False
-    """Whether who sends the file named the column of the time: then its name need not."""
+    time_is_specified: bool = False
+    """Whether the sender specified the time column, so that its name need not be time-like."""
 
 
 class UnknownRuleError(ValueError):
-    """A policy names a rule that does not exist."""
+    """A policy has an unknown rule."""
 
 
 def type_share(policy: Policy) -> float:
-    """Share of a column's values that must fit its type."""
+    """Share of a column's values that must parse as its type."""
     return policy.type_share if policy.HasField("type_share") else DEFAULT_TYPE_SHARE
 
 
 def null_tokens(policy: Policy, options: ReadOptions) -> Sequence[str]:
-    """Values that mean "nothing": the sender's, else the policy's, else the defaults."""
+    """The null tokens of the sender, else of the policy, else the defaults."""
     return list(options.null_tokens) or list(policy.null_tokens) or DEFAULT_NULL_TOKENS
 
 
 def on_misfit(policy: Policy) -> "OnMisfit.ValueType":
-    """What happens to values that do not fit."""
+    """How to treat type mismatches."""
     return policy.on_misfit or OnMisfit.ON_MISFIT_REJECT_ROW
 
 
 def rules(policy: Policy, options: ReadOptions) -> list[Rule]:
-    """All rules, with the severities and limits that hold: the sender's for this file, over the
-    policy's, over the defaults.
+    """All rules with their severities and thresholds.
+
+    The sender's override the policy's, which override the defaults.
 
     Raises:
-        UnknownRuleError: one is named that does not exist.
+        UnknownRuleError: a rule does not exist.
     """
-    held = {
+    merged = {
         name: Rule(name=name, severity=Severity.SEVERITY_BLOCK, limit=limit)
         for name, limit in DEFAULT_LIMITS.items()
     }
     for rule in [*policy.rules, *options.rules]:
-        if rule.name not in held:
+        if rule.name not in merged:
             raise UnknownRuleError(
-                f"There is no rule {rule.name!r}; the rules are {', '.join(held)}."
+                f"There is no rule {rule.name!r}; the rules are {', '.join(merged)}."
             )
         if rule.severity:
-            held[rule.name].severity = rule.severity
+            merged[rule.name].severity = rule.severity
         if rule.HasField("limit"):
-            held[rule.name].limit = rule.limit
-    return list(held.values())
+            merged[rule.name].limit = rule.limit
+    return list(merged.values())
 
 
-def needs_time_name(held: Sequence[Rule]) -> bool:
-    """Whether only a column with a time-like name may be the time column."""
+def check(policy: Policy, options: ReadOptions, field: str) -> None:
+    """Checks that all rules exist.
+
+    Raises:
+        SluiceError: REQUEST_INVALID, for the request's `field`.
+    """
+    try:
+        rules(policy, options)
+    except UnknownRuleError as failure:
+        raise errors.error(
+            ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column=field
+        ) from failure
+
+
+def needs_time_name(rules: Sequence[Rule]) -> bool:
+    """Whether the time column must have a time-like name."""
     return any(
-        rule.name == "time_column" and rule.severity == Severity.SEVERITY_BLOCK for rule in held
+        rule.name == "time_column" and rule.severity == Severity.SEVERITY_BLOCK for rule in rules
     )
 
 
-def judge(held: Sequence[Rule], found: Found) -> list[RuleOutcome]:
+def evaluate(rules: Sequence[Rule], facts: Facts) -> list[RuleOutcome]:
     """The outcome of every rule that is not off."""
     return [
-        _JUDGES[rule.name](rule, found) for rule in held if rule.severity != Severity.SEVERITY_OFF
+        _CHECKS[rule.name](rule, facts) for rule in rules if rule.severity != Severity.SEVERITY_OFF
     ]
 
 
@@ -101,57 +118,61 @@ def _outcome(rule: Rule, found: float, problems: list[Problem]) -> RuleOutcome:
     return RuleOutcome(rule=rule, passed=not problems, found=found, problems=problems)
 
 
-def _min_columns(rule: Rule, found: Found) -> RuleOutcome:
-    count = len(found.columns)
+def _min_columns(rule: Rule, facts: Facts) -> RuleOutcome:
+    count = len(facts.columns)
     if count >= rule.limit:
         return _outcome(rule, count, [])
     return _outcome(rule, count, [too_few_columns(count, rule.limit)])
 
 
 def too_few_columns(count: int, limit: float) -> Problem:
-    """Why `count` columns are not enough."""
-    message = f"The file has {count} columns; at least {limit:g} are asked for."
+    """The problem of a file with only `count` columns."""
+    message = f"The file has {count} columns; at least {limit:g} are required."
     return errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, message, value=count)
 
 
-def _time_column(rule: Rule, found: Found) -> RuleOutcome:
-    times = [fact for fact in found.columns if fact.is_time]
-    named = [fact for fact in times if found.time_is_said or named_like_time(fact.source_name)]
+def _time_column(rule: Rule, facts: Facts) -> RuleOutcome:
+    times = [fact for fact in facts.columns if fact.is_time]
+    named = [fact for fact in times if facts.time_is_specified or named_like_time(fact.source_name)]
     if named:
         return _outcome(rule, len(named), [])
-    return _outcome(rule, 0, [no_time_column(found.columns, by_name=True)])
+    return _outcome(rule, 0, [no_time_column(facts.columns, by_name=True)])
 
 
-def no_time_column(columns: Sequence[ColumnFacts], *, by_name: bool, said: str = "") -> Problem:
-    """Why there is no time column, with the column that comes nearest. `by_name`: whether its name
-    has to be time-like; `said`: the column that the sender named."""
+def no_time_column(
+    columns: Sequence[ColumnFacts], *, by_name: bool, specified: str = ""
+) -> Problem:
+    """The problem of a file without a time column; it names the likeliest column.
+
+    `by_name`: whether the name must be time-like. `specified`: the column that the sender named.
+    """
     reason = ErrorReason.ERROR_REASON_NO_TIME_COLUMN
-    if said:
-        message = f"No column {said!r} holds dates or times; it was named as the time column."
-        return errors.problem(reason, message, column=said)
+    if specified:
+        message = f"There is no column {specified!r} with dates or times, but it was specified as the time column."
+        return errors.problem(reason, message, column=specified)
     for fact in columns:
         if fact.is_time and by_name:
-            message = f"The values of {fact.shown_name} are times, but its name does not say so."
-            action = "Give that column a name with 'date' or 'time' in it."
+            message = f"{fact.display_name} contains dates or times, but its name has neither 'date' nor 'time'."
+            action = "Add 'date' or 'time' to the name of that column."
             return errors.problem(reason, message, column=fact.source_name, action=action)
     for fact in columns:
         if named_like_time(fact.source_name):
-            message = f"Too few values of {fact.shown_name} are times in one and the same format."
-            action = "Write that column in one date format throughout, such as YYYY-MM-DD."
+            message = (
+                f"Too few values of {fact.display_name} are dates or times in the same format."
+            )
+            action = "Use one date format in the whole column, such as YYYY-MM-DD."
             return errors.problem(reason, message, column=fact.source_name, action=action)
-    message = "No column holds dates or times."
+    message = "No column contains dates or times."
     if not by_name:
-        message += " Every load needs one; the rule time_column decides only about its name."
+        message += " Every load needs one; the rule time_column only checks its name."
     return errors.problem(reason, message)
 
 
-def _min_numeric_columns(rule: Rule, found: Found) -> RuleOutcome:
-    count = sum(fact.is_number for fact in found.columns)
+def _min_numeric_columns(rule: Rule, facts: Facts) -> RuleOutcome:
+    count = sum(fact.is_number for fact in facts.columns)
     if count >= rule.limit:
         return _outcome(rule, count, [])
-    message = (
-        f"{count} columns are numeric, judged on all rows; at least {rule.limit:g} are asked for."
-    )
+    message = f"{count} columns are numeric; at least {rule.limit:g} are required."
     return _outcome(
         rule,
         count,
@@ -159,17 +180,20 @@ def _min_numeric_columns(rule: Rule, found: Found) -> RuleOutcome:
     )
 
 
-def _max_null_share(rule: Rule, found: Found) -> RuleOutcome:
+def _max_null_share(rule: Rule, facts: Facts) -> RuleOutcome:
     worst = 0.0
     problems = []
-    for fact in found.columns:
+    for fact in facts.columns:
         unnamed_and_empty = not fact.source_name.strip() and not fact.values
-        if unnamed_and_empty or not found.rows:
+        if unnamed_and_empty or not facts.rows:
             continue
         share = fact.nulls / fact.rows if fact.rows else 0.0
         worst = max(worst, share)
         if share > rule.limit:
-            message = f"{fact.shown_name} is empty in {fact.nulls:,} of {fact.rows:,} rows ({share:.1%}); at most {rule.limit:.0%} may be."
+            message = (
+                f"{fact.display_name} is empty in {fact.nulls:,} of {fact.rows:,} rows "
+                f"({share:.1%}); at most {rule.limit:.0%} are allowed."
+            )
             reason = ErrorReason.ERROR_REASON_TOO_MANY_NULLS
             problems.append(
                 errors.problem(reason, message, column=fact.source_name, value=round(share, 4))
@@ -177,11 +201,11 @@ def _max_null_share(rule: Rule, found: Found) -> RuleOutcome:
     return _outcome(rule, worst, problems)
 
 
-def _max_reject_share(rule: Rule, found: Found) -> RuleOutcome:
-    share = found.rejected / found.rows if found.rows else 0.0
+def _max_reject_share(rule: Rule, facts: Facts) -> RuleOutcome:
+    share = facts.rejected / facts.rows if facts.rows else 0.0
     if share <= rule.limit:
         return _outcome(rule, share, [])
-    message = f"{found.rejected:,} of {found.rows:,} rows cannot be loaded ({share:.1%}); at most {rule.limit:.0%} may be refused."
+    message = f"{facts.rejected:,} of {facts.rows:,} rows cannot be loaded ({share:.1%}); at most {rule.limit:.0%} are allowed."
     return _outcome(
         rule,
         share,
@@ -189,10 +213,17 @@ def _max_reject_share(rule: Rule, found: Found) -> RuleOutcome:
     )
 
 
-_JUDGES: dict[str, Callable[[Rule, Found], RuleOutcome]] = {
+_CHECKS: dict[str, Callable[[Rule, Facts], RuleOutcome]] = {
     "min_columns": _min_columns,
     "time_column": _time_column,
     "min_numeric_columns": _min_numeric_columns,
     "max_null_share": _max_null_share,
     "max_reject_share": _max_reject_share,
 }
+
+
+def reject(report: Report, problems: Sequence[Problem]) -> None:
+    """Sets the verdict and summary of a file that the problems reject."""
+    report.verdict = Verdict.VERDICT_REJECTED
+    more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
+    report.summary = f"Rejected: {problems[0].message}{more}"

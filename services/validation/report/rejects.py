@@ -207,20 +207,20 @@ def _problem(fact: ColumnFacts, loading: Loading, line: int, cell: str | None) -
     if fact is not loading.time:
         reason, message = (
             ErrorReason.ERROR_REASON_VALUE_MISFIT,
-            f"The value of {fact.shown_name} is not {wanted}.",
+            f"The value of {fact.display_name} is not {wanted}.",
         )
-    elif loading.reading.means_nothing(cell):
+    elif loading.null_tokens.is_null(cell):
         reason, message = (
             ErrorReason.ERROR_REASON_TIME_MISSING,
-            f"The row has no time in {fact.shown_name}.",
+            f"The row has no time in {fact.display_name}.",
         )
     else:
         reason, message = (
             ErrorReason.ERROR_REASON_TIME_INVALID,
-            f"The time in {fact.shown_name} is not {wanted}.",
+            f"The time in {fact.display_name} is not {wanted}.",
         )
     meant = (
         "" if reason == ErrorReason.ERROR_REASON_TIME_MISSING else repairs.suggest(fact, cell or "")
     )
-    action = f"Write {meant} in {fact.shown_name}, if that is meant." if meant else ""
+    action = f"Write {meant} in {fact.display_name}, if that is meant." if meant else ""
     return errors.problem(reason, message, line=line, column=name, value=cell or "", action=action)

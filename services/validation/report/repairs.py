@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 
 from services.validation.columns.column_types import ColumnFacts
-from services.validation.columns.time_formats import EPOCH_MILLIS, EPOCH_SECONDS, formats_of
+from services.validation.columns.time_formats import EPOCH_MILLIS, EPOCH_SECONDS, candidate_formats
 from sluice.validation.v1.validation_pb2 import ColumnType
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,'\u00a0\u202f ]*")
@@ -50,7 +50,7 @@ def _time(cell: str, wanted: str) -> str:
     """The time in the column's format, where only one other format reads it."""
     if wanted in (EPOCH_SECONDS, EPOCH_MILLIS) or "%z" in wanted:
         return ""
-    formats = {found.strptime for found in formats_of(cell, named_like_time=True)} - {
+    formats = {found.strptime for found in candidate_formats(cell, named_like_time=True)} - {
         EPOCH_SECONDS,
         EPOCH_MILLIS,
     }

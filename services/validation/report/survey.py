@@ -1,24 +1,23 @@
-"""One pass over the rows, batch by batch: the evidence for what the columns are, and, under the
-types that the beginning suggests, what the report says of the rows, and the rows themselves as they
-will be loaded.
+"""The single pass over the rows, batch by batch.
 
-Where the evidence comes out otherwise than the beginning suggested, the rows are gone through once
-more.
+Collects the evidence for the column types. At the same time, profiles and keeps the loadable rows
+under the types that the first rows suggest. If the evidence of all rows contradicts these types,
+another pass follows.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from services.common import errors
 from services.validation.columns import decisions, names
-from services.validation.columns.column_types import (
+from services.validation.columns.evidence import (
     SAMPLED_VALUES,
     Candidates,
     Evidence,
-    worth_testing,
+    find_candidates,
 )
 from services.validation.parts.kept import Kept
 from services.validation.parts.loading import Loading
@@ -32,30 +31,30 @@ from sluice.validation.v1.validation_pb2 import ValidateObjectRequest
 
 FIRST_SAMPLE_ROWS = 10_000
 SAMPLE_ROWS = 400
-"""What each further batch adds to the sample that tells what is worth testing."""
+"""Rows that each further batch adds to the sample from which the candidates are found."""
 MAX_PASSES = 5
 
 
 class Survey:
-    """What is known of the rows so far."""
+    """Collects evidence, profile and loadable rows of a table."""
 
     def __init__(self, request: ValidateObjectRequest, folder: Path) -> None:
-        """Loadable rows are kept in `folder`."""
-        self._said, self._folder = request, folder
-        self._reading = decisions.reading(request)
+        """`folder`: where the loadable rows are kept."""
+        self._original_request, self._folder = request, folder
+        self._null_tokens = decisions.null_tokens(request)
         self._worker = Worker()
         self.begin()
 
     def close(self) -> None:
-        """Ends the counting."""
+        """Stops counting."""
         self._worker.close()
 
     def begin(self) -> Take:
-        """Forgets all rows; returns what takes them."""
-        self._request = self._said
+        """Discards all rows. Returns the function that takes rows."""
+        self._request = self._original_request
         self._source_header: list[str] = []
-        self._values: list[list[pl.Series]] = []
-        self._silent: set[int] = set()
+        self._samples: list[list[pl.Series]] = []
+        self._without_values: set[int] = set()
         self._candidates: list[Candidates] = []
         self._guess: Loading | None = None
         return self.add
@@ -78,21 +77,22 @@ class Survey:
         self._take(batch)
 
     def _read_as_last_load(self, header: list[str]) -> None:
+        original = self._original_request
         self._request = ValidateObjectRequest()
-        self._request.CopyFrom(self._said)
+        self._request.CopyFrom(original)
         self._request.options.CopyFrom(
-            guide.as_last_load(self._said.options, self._said.policy.contract, header)
+            guide.as_last_load(original.options, original.policy.contract, header)
         )
 
     def _start(self, header: list[str], sample: pl.DataFrame) -> None:
         self._source_header = header
-        self._values = [
-            [sample.select(self._reading.value(column(i))).to_series().drop_nulls()]
+        self._samples = [
+            [sample.select(self._null_tokens.value(column(i))).to_series().drop_nulls()]
             for i in range(len(header))
         ]
-        self._silent = {i for i, (values,) in enumerate(self._values) if not len(values)}
-        self._candidates = self._worth_testing()
-        evidence = Evidence(self._header, self._candidates, self._reading)
+        self._without_values = {i for i, (values,) in enumerate(self._samples) if not len(values)}
+        self._candidates = self._find_candidates()
+        evidence = Evidence(self._header, self._candidates, self._null_tokens)
         evidence.add(sample)
         guess, _, _ = decisions.decide(self._request, self._source_header, evidence)
         self._restart(guess)
@@ -101,120 +101,107 @@ class Survey:
     def _header(self) -> list[str]:
         return [names.clean(name) for name in self._source_header]
 
-    def _worth_testing(self) -> list[Candidates]:
-        return worth_testing(
-            [pl.concat(values) for values in self._values],
+    def _find_candidates(self) -> list[Candidates]:
+        return find_candidates(
+            [pl.concat(pieces) for pieces in self._samples],
             self._header,
             self._source_header,
             self._request.options,
         )
 
     def _sample(self, frame: pl.DataFrame) -> None:
-        all_values = [self._reading.value(column(i)) for i in range(len(self._values))]
-        sample = frame.gather_every(max(1, frame.height // SAMPLE_ROWS)).select(all_values)
-        for i, values in enumerate(self._values):
+        values = [self._null_tokens.value(column(i)) for i in range(len(self._samples))]
+        sample = frame.gather_every(max(1, frame.height // SAMPLE_ROWS)).select(values)
+        for i, pieces in enumerate(self._samples):
             more = sample.to_series(i).drop_nulls()
-            if i in self._silent:
-                more = frame.select(all_values[i]).to_series().drop_nulls().head(SAMPLED_VALUES)
+            if i in self._without_values:
+                more = frame.select(values[i]).to_series().drop_nulls().head(SAMPLED_VALUES)
             if len(more):
-                values.append(more)
-                self._silent.discard(i)
+                pieces.append(more)
+                self._without_values.discard(i)
 
-    def _restart(self, guess: Loading, careful: Collection[int] = ()) -> None:
-        """Forgets what was found under another guess."""
+    def _restart(self, guess: Loading, detailed: Collection[int] = ()) -> None:
+        """Discards the results under another guess."""
         self._guess = guess
-        self._evidence = Evidence(self._header, self._candidates, self._reading, careful)
-        self._changed: dict[int, int] = {}
+        self._evidence = Evidence(self._header, self._candidates, self._null_tokens, detailed)
+        self._changed_texts: Counter[str] = Counter()
         self._worker.finish()
         self._profile = Profile(guess)
         self._times = TimeProfile()
-        self._spool = Kept(self._folder)
+        self._kept = Kept(self._folder)
 
     def _take(self, batch: Batch) -> None:
         if self._guess is None:
             raise RuntimeError("rows came before their header")
-        plain = self._evidence.add(batch.frame)
-        rows = self._guess.loadable(batch.frame, plain, line_breaks=batch.line_breaks)
+        parsed = self._evidence.add(batch.frame)
+        rows = self._guess.loadable(batch.frame, parsed, line_breaks=batch.line_breaks)
         self._worker.do(self._count, rows)
-        if batch.line_breaks:
-            changes = self._guess.changed_texts()
-            counts = batch.frame.select(
-                [count.alias(column(position)) for position, count in changes]
-            )
-            for position, _ in changes:
-                self._changed[position] = self._changed.get(position, 0) + int(
-                    counts[column(position)][0]
-                )
+        if batch.line_breaks and (counts := self._guess.changed_texts()):
+            self._changed_texts.update(batch.frame.select(counts).row(0, named=True))
 
     def _count(self, rows: pl.DataFrame) -> None:
         self._profile.add(rows)
         if names.TIME in rows.columns and rows.height:
             self._times.add(rows[names.TIME])
-            self._spool.add(rows)
+            self._kept.add(rows)
 
     def settle(self, table: Table) -> tuple[Loading, int, list[Problem]]:
-        """What the columns are and which rows are loaded, how many rows are blank, and the warnings
-        about it; `table` has all rows again.
+        """Decides how to load the rows. Also returns the number of blank rows, and the warnings.
+
+        Repeats the pass over `table` until the decisions agree with the evidence.
 
         Raises:
             FileFault: HEADER_DAMAGED, OPTION_MISFIT.
         """
         if self._guess is None:
             self._start(table.header, table.frame().head(0).collect())
-        if any(len(values) > 1 for values in self._values):
-            wanted = self._worth_testing()
+        if any(len(pieces) > 1 for pieces in self._samples):
+            candidates = self._find_candidates()
             if not all(
-                known.cover(other) for known, other in zip(self._candidates, wanted, strict=True)
+                known.covers(other)
+                for known, other in zip(self._candidates, candidates, strict=True)
             ):
-                self._candidates = wanted
-                self._go_through(table)
-        if careful := self._evidence.unmeasured:
-            self._go_through(table, careful=careful)
+                self._candidates = candidates
+                self._repeat(table)
+        if detailed := self._evidence.needs_detail:
+            self._repeat(table, detailed=detailed)
         for _ in range(MAX_PASSES):
             loading, blank, warnings = decisions.decide(
                 self._request, self._source_header, self._evidence, table
             )
-            if self._guess is not None and loading.reads_as(self._guess):
-                return loading, blank, warnings + self._changed_texts(loading)
-            self._go_through(table, loading, careful)
+            if self._guess is not None and loading.same_rows_as(self._guess):
+                return loading, blank, warnings + self._text_warnings(loading)
+            self._repeat(table, loading, detailed)
         raise RuntimeError("the evidence differs from pass to pass")
 
-    def _go_through(
-        self, table: Table, guess: Loading | None = None, careful: Collection[int] = ()
+    def _repeat(
+        self, table: Table, guess: Loading | None = None, detailed: Collection[int] = ()
     ) -> None:
-        if guess is None:
-            guess = self._guess
+        guess = guess or self._guess
         if guess is None:
             raise RuntimeError("rows came before their header")
-        self._restart(guess, careful)
+        self._restart(guess, detailed)
         for batch in table.batches():
             self._take(batch)
 
-    def _changed_texts(self, loading: Loading) -> list[Problem]:
-        changed = []
-        for fact in loading.columns:
-            if count := self._changed.get(fact.position):
-                message = f"{count:,} values of {fact.shown_name} hold line breaks; they are loaded with blanks in their place."
-                changed.append(
-                    errors.problem(
-                        ErrorReason.ERROR_REASON_TEXT_CHANGED,
-                        message,
-                        column=fact.source_name,
-                        value=count,
-                    )
-                )
-        return changed
+    def _text_warnings(self, loading: Loading) -> list[Problem]:
+        return [
+            errors.problem(
+                ErrorReason.ERROR_REASON_TEXT_CHANGED,
+                f"{count:,} values of {fact.display_name} contain line breaks; they are loaded with blanks instead.",
+                column=fact.source_name,
+                value=count,
+            )
+            for fact in loading.columns
+            if (count := self._changed_texts[column(fact.position)])
+        ]
 
-    def found(self) -> dict[str, Any]:
-        """What `profile` and `time_profile` report of the loadable rows."""
+    def profiles(self) -> tuple[Profile, TimeProfile]:
+        """The profiles of the loadable rows, once all are counted."""
         self._worker.finish()
-        return {**self._profile.found(), **self._times.found()}
+        return self._profile, self._times
 
     @property
     def kept(self) -> Kept:
-        """The loadable rows, where there is a time column."""
-        return self._spool
-
-    def sampled_times(self) -> pl.Series:
-        """The times of an even sample of them."""
-        return self._profile.times()
+        """The loadable rows; empty without a time column."""
+        return self._kept

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.validation.columns.column_types import IDENTIFIER_SHARE
+from services.validation.columns.evidence import IDENTIFIER_SHARE
 from sluice.validation.v1.validation_pb2 import Column, ColumnType, LoadType, OnMisfit, Policy
 from tests.unit.validation.examining import LENIENT, Examine, Examined
 

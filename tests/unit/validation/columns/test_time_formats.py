@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from services.validation.columns.time_formats import TimeFormat, formats_of
+from services.validation.columns.time_formats import TimeFormat, candidate_formats
 from sluice.validation.v1.validation_pb2 import LoadType, Policy, ReadOptions, Rule, Severity
 from tests.unit.validation.examining import LENIENT, Examine
 
@@ -69,7 +69,7 @@ def test_years_of_two_digits_are_not_years_of_four() -> None:
     ["1.5", "12", "12345678", "1/2", "10-20-30-40", "2019-13-45T", "Mayor 5, 2019x", "12:30", ""],
 )
 def test_what_is_no_time(text: str) -> None:
-    assert [found for found in formats_of(text, named_like_time=False) if found.format] == []
+    assert [found for found in candidate_formats(text, named_like_time=False) if found.format] == []
 
 
 @pytest.mark.parametrize(

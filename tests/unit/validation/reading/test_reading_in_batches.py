@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.validation.columns.column_types import Candidates
+from services.validation.columns.evidence import Candidates
 from services.validation.process import early
 from services.validation.process.growth import Growth
 from services.validation.reading import blocks, sink
