@@ -1,3 +1,1 @@
-"""Side-by-side measurements: us and what a user would pick instead, interleaved in one run on the
-same work.
-"""
+"""Benchmarks that compare Sluice with the alternatives on the same work, interleaved in one run."""

@@ -1,6 +1,4 @@
-"""`python -m bench NAME`: one measurement. Starts its own stack unless the named instance is up
-already.
-"""
+"""`python -m bench NAME`: run one benchmark. Starts its own stack unless the instance is running."""
 
 from typing import Annotated
 
@@ -24,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
 
-Pairs = Annotated[int, typer.Option(help="Runs of each contender, in turn.", min=1)]
+Pairs = Annotated[int, typer.Option(help="Runs of each contender, interleaved.", min=1)]
 InstanceName = Annotated[
     str, typer.Option("--instance", help="The stack to measure: bench, default or test.")
 ]
@@ -32,7 +30,7 @@ InstanceName = Annotated[
 
 @app.command("memory")
 def memory_command(pairs: Pairs = 3, big_mib: int = 300, instance: InstanceName = "bench") -> None:
-    """Peak memory of gateway and upload: a big upload against one of 5 MiB."""
+    """Peak memory of gateway and upload: a big upload compared with one of 5 MiB."""
     memory.main(pairs, big_mib, instance)
 
 
@@ -51,51 +49,51 @@ def ingest_command(
     pairs: Pairs = 3,
     rows: int = 2_300_000,
     rounds: Annotated[
-        int, typer.Option(help="Small files of each contender, in turn.", min=1)
+        int, typer.Option(help="Small files of each contender, interleaved.", min=1)
     ] = 20,
     month: bool = False,
     only: Annotated[
-        list[str] | None, typer.Option(help="These parts alone: seed, small, beside. Repeatable.")
+        list[str] | None, typer.Option(help="Only these parts: seed, small, beside. Repeatable.")
     ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """Loading 2.3 M rows against the seed's spec on the raw file, and 1,000 against a bare
-    client.
+    """Load 2.3 M rows, compared with the seed's spec on the raw file; load 1,000 rows, compared
+    with a bare client.
     """
     ingest.main(pairs, rows, rounds, only or ["small", "beside", "seed"], instance, month)
 
 
 @app.command("false_done")
 def false_done_command(loads: int = 1000, seed: int = 1, instance: InstanceName = "bench") -> None:
-    """Small files, 8 at a time: every SUCCEEDED one is counted at once by a foreign client."""
+    """Load small files, 8 concurrently; an independent client counts each as soon as it SUCCEEDED."""
     false_done.main(loads, seed, instance)
 
 
 @app.command("query")
 def query_command(rows: int = 1_000_000, instance: InstanceName = "bench") -> None:
-    """Memory of the edge and druid_gateway while a query of a million rows goes through them."""
+    """Memory of gateway and druid_gateway while a query streams a million rows."""
     query.main(rows, instance)
 
 
 @app.command("page")
 def page_command(
     runs: Annotated[
-        int, typer.Option(help="First loads, each by a browser that was never here.", min=1)
+        int, typer.Option(help="First loads, each in a fresh browser context.", min=1)
     ] = 5,
     rows: Annotated[
         int,
         typer.Option(
-            help="Rows of the answer that is scrolled: 1000, 10000 or 100000, as the page offers."
+            help="Rows of the scrolled result: 1000, 10000 or 100000, as the page offers."
         ),
     ] = 100_000,
     size_mib: int = 466,
     only: Annotated[
-        list[str] | None, typer.Option(help="These parts alone: first, scroll, drop. Repeatable.")
+        list[str] | None, typer.Option(help="Only these parts: first, scroll, drop. Repeatable.")
     ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """The page in a Chromium: the first load, scrolling a long answer, memory of the tab that a
-    large file is dropped into.
+    """The page in Chromium: first load, scrolling a long result, memory of the tab during a large
+    upload.
     """
     page.main(runs, rows, size_mib, only or list(page.PARTS), instance)
 
@@ -104,9 +102,7 @@ def page_command(
 def status_command(
     pairs: Pairs = 5, rounds: int = 10, size_mib: int = 466, instance: InstanceName = "bench"
 ) -> None:
-    """Live events to 500 watchers, a reconnect storm of 2,000, and polling while a file is
-    uploaded.
-    """
+    """Latency of events to 500 watchers, a reconnect storm of 2,000, and polling during uploads."""
     status.main(pairs, rounds, size_mib, instance)
 
 
@@ -114,7 +110,7 @@ def status_command(
 def drain_command(
     tasks: int = 1000, away_s: float = 300, seed: int = 1, instance: InstanceName = "bench"
 ) -> None:
-    """Small tasks that are queued while Druid is away, and how they get through afterwards."""
+    """Queue small tasks during a Druid outage, and measure how they are processed afterwards."""
     drain.main(tasks, away_s, seed, instance)
 
 
@@ -125,13 +121,13 @@ def upload_command(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="These parts alone: doors, memory, seed, paced, resume, slow. Repeatable."
+            help="Only these parts: interfaces, memory, seed, paced, tee, resume, slow. Repeatable."
         ),
     ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """Taking a file in by each door: throughput, CPU and memory against the object store itself,
-    broken and slow lines.
+    """Upload through each interface: throughput, CPU and memory compared with the object store
+    itself; broken and slow connections.
     """
     upload.main(pairs, size_mib, instance, only or [])
 
@@ -139,16 +135,16 @@ def upload_command(
 @app.command("hard_files")
 def hard_files_command(
     with_pollock: Annotated[
-        bool, typer.Option("--pollock/--no-pollock", help="Score the polluted CSV files.")
+        bool, typer.Option("--pollock/--no-pollock", help="Score the Pollock CSV files.")
     ] = True,
     with_hostile: Annotated[
         bool,
         typer.Option(
-            "--hostile/--no-hostile", help="Make and read files that are meant to break a reader."
+            "--hostile/--no-hostile", help="Generate and read files meant to break a reader."
         ),
     ] = True,
 ) -> None:
-    """How well real, polluted and hostile files are read; needs no stack."""
+    """Read real, polluted and hostile files. Needs no stack."""
     hard_files.main(with_pollock, with_hostile)
 
 
@@ -158,12 +154,12 @@ def validate_command(
     rows: int = 5_440_000,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="These parts alone: report, early, workbook, upload. Repeatable."),
+        typer.Option(help="Only these parts: report, early, workbook, upload. Repeatable."),
     ] = None,
     instance: InstanceName = "bench",
 ) -> None:
-    """A regular CSV of 466 MiB, its damaged twin and a small one beside DuckDB's SUMMARIZE, early
-    verdicts, a workbook; a real upload's report, which alone needs a stack.
+    """Validate a CSV of 466 MiB, a damaged copy and a small file, compared with DuckDB's SUMMARIZE;
+    validate during the upload; a workbook; the report of a real upload, which needs a stack.
     """
     validate.main(pairs, rows, only or [], instance)
 

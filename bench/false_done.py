@@ -1,5 +1,5 @@
-"""Done is said only of rows that can be queried: small files, 8 at a time, each counted by a
-foreign client as soon as it SUCCEEDED.
+"""SUCCEEDED must mean that the rows are queryable: loads small files, 8 concurrently; an
+independent client counts each as soon as it SUCCEEDED.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from bench.support import harness
 from bench.support.stack import running
 from local.instance import Instance
 
-AT_ONCE = 8
+CONCURRENCY = 8
 DATASOURCES = 8
-MOST_ROWS = 2_000
+MAX_ROWS = 2_000
 DEADLINE_S = 300.0
 POLL_S = 0.05
-TRIES = 3
+ATTEMPTS = 3
 
 
 def main(loads: int, seed: int, instance: str) -> None:
-    """Prints the line with loads and false_done: those of which a query did not count every row as
-    soon as SUCCEEDED was said.
+    """Print the JSON line with loads and false_done: loads whose rows a query did not all count as
+    soon as they SUCCEEDED.
     """
     with running(instance) as stack:
         figures = asyncio.run(_measure(stack, loads, seed))
@@ -34,68 +34,68 @@ def main(loads: int, seed: int, instance: str) -> None:
 async def _measure(stack: Instance, loads: int, seed: int) -> dict[str, object]:
     chance, run = random.Random(seed), uuid4().hex[:8]
     names = [f"bench_done_{run}_{number}" for number in range(DATASOURCES)]
-    orders = [
-        (chance.choice(names), chance.randrange(1, MOST_ROWS + 1), chance.random())
+    files = [
+        (chance.choice(names), chance.randrange(1, MAX_ROWS + 1), chance.random())
         for _ in range(loads)
     ]
-    places = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(CONCURRENCY)
     ends: list[str] = []
-    false: list[str] = []
+    false_done: list[str] = []
     seconds: list[float] = []
     async with (
-        httpx.AsyncClient(base_url=stack.stack.gateway_url, timeout=120) as edge,
+        httpx.AsyncClient(base_url=stack.stack.gateway_url, timeout=120) as gateway,
         httpx.AsyncClient(base_url=stack.stack.druid_url, timeout=60) as druid,
     ):
 
-        async def one(datasource: str, rows: int, salt: float) -> None:
-            async with places:
+        async def load(datasource: str, rows: int, salt: float) -> None:
+            async with slots:
                 began = monotonic()
                 file = {"file": ("small.csv", _csv(rows, salt))}
-                task_id = await _sent(edge, datasource, file)
-                status = await _end(edge, task_id)
+                task_id = await _upload(gateway, datasource, file)
+                status = await _end(gateway, task_id)
                 ends.append(status)
                 if (
                     status == "SUCCEEDED"
                     and (counted := await _counted(druid, datasource, task_id)) != rows
                 ):
-                    false.append(f"{task_id}: {counted} of {rows}")
+                    false_done.append(f"{task_id}: {counted} of {rows}")
                 seconds.append(monotonic() - began)
 
         started = monotonic()
-        await asyncio.gather(*(one(*order) for order in orders))
+        await asyncio.gather(*(load(*file) for file in files))
         took = monotonic() - started
         for name in names:
             await druid.delete(f"/druid/coordinator/v1/datasources/{name}")
-    for each in false:
+    for each in false_done:
         print(each)
     return {
         "loads": ends.count("SUCCEEDED"),
-        "false_done": len(false),
+        "false_done": len(false_done),
         "not_succeeded": loads - ends.count("SUCCEEDED"),
         "p50_s": harness.median(seconds),
         "loads_per_s": loads / took,
     }
 
 
-async def _sent(
-    edge: httpx.AsyncClient, datasource: str, file: dict[str, tuple[str, bytes]]
+async def _upload(
+    gateway: httpx.AsyncClient, datasource: str, file: dict[str, tuple[str, bytes]]
 ) -> str:
-    """Sends under one id, again where the server says that it had no time."""
+    """Upload with one idempotency key; retry server errors."""
     key = {"Idempotency-Key": uuid4().hex}
-    for _ in range(TRIES):
-        sent = await edge.post(
+    for _ in range(ATTEMPTS):
+        answer = await gateway.post(
             "/api/ingest/upload", data={"datasource_name": datasource}, files=file, headers=key
         )
-        if not sent.is_server_error:
+        if not answer.is_server_error:
             break
-    return str(sent.raise_for_status().json()["task_id"])
+    return str(answer.raise_for_status().json()["task_id"])
 
 
-async def _end(edge: httpx.AsyncClient, task_id: str) -> str:
+async def _end(gateway: httpx.AsyncClient, task_id: str) -> str:
     deadline = monotonic() + DEADLINE_S
     while True:
         status = str(
-            (await edge.get(f"/api/ingest/tasks/{task_id}")).raise_for_status().json()["status"]
+            (await gateway.get(f"/api/ingest/tasks/{task_id}")).raise_for_status().json()["status"]
         )
         if status in TERMINAL:
             return status
@@ -111,7 +111,7 @@ async def _counted(druid: httpx.AsyncClient, datasource: str, task_id: str) -> i
 
 
 def _csv(rows: int, salt: float) -> bytes:
-    """Never the same bytes twice."""
+    """Return a unique file."""
     lines = ["order_date,order_id,region,quantity,revenue"]
     lines += [
         f"2024-0{number % 3 + 1}-{number % 28 + 1:02}T10:00:00Z,{number},north,{number % 20},{salt + number}"

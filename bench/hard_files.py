@@ -1,40 +1,26 @@
-"""Real, polluted and hostile files: how well they are read, and that none of them hurts the
-service.
+"""Real, polluted and hostile files: how well they are read, and that none harms the service.
 
-Every file but Pollock's goes through the same children that the service uses, with the service's
-limits; this process stands for the service. The files lie beside the project, or where HARD_FILES
-says.
+All files except Pollock's are read by the service's child processes with its limits; this process
+takes the place of the service. The files are in HARD_FILES, by default next to the project.
 """
 
 import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import aclosing
 from pathlib import Path
-from time import perf_counter
 
 from bench.files import hostile, pollock
-from bench.support import harness
+from bench.support import harness, reading
 from services.common import errors
-from services.validation.process.child import Job
-from services.validation.process.children import ChildLostError, Children
-from services.validation.process.limits import Limits
-from sluice.validation.v1.validation_pb2 import (
-    Report,
-    ValidateObjectRequest,
-    ValidateObjectResponse,
-    Verdict,
-)
+from sluice.validation.v1.validation_pb2 import Verdict
 
 FOLDERS = ("calamine", "fastexcel", "messytables-horror", "sales", "csv-spectrum")
 HOSTILE_SECONDS = 60
-GIB = 1024**3
-LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * GIB, max_parts=4)
 
 
 def main(with_pollock: bool, with_hostile: bool) -> None:
-    """Prints what became of the files and the line with all figures."""
+    """Print the result of each file, and the JSON line with all figures."""
     hard_files = Path(
         os.environ.get("HARD_FILES") or Path(__file__).parents[2] / "shared" / "hard-files"
     )
@@ -52,24 +38,20 @@ def main(with_pollock: bool, with_hostile: bool) -> None:
 
 
 async def _through_children(hard_files: Path, with_hostile: bool) -> dict[str, object]:
-    children = Children(16 * GIB)
-    await children.start()
     untyped, deaths, slow, files = [], 0, [], 0
     peak = 0.0
-    try:
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        async with reading.running_children() as children:
             for name, source in _files(hard_files, Path(folder), with_hostile):
                 files += 1
-                began = perf_counter()
                 try:
-                    report, used = await _examine(
-                        children, source, Path(tempfile.mkdtemp(dir=folder))
+                    seconds, report, used = await reading.examine(
+                        children, source, Path(tempfile.mkdtemp(dir=folder)), HOSTILE_SECONDS * 5
                     )
                 except errors.SluiceError as failure:
                     print(f"{name}: the service failed: {failure}")
                     deaths += 1
                     continue
-                seconds = perf_counter() - began
                 codes = [errors.code_of(problem.code) for problem in report.problems]
                 peak = (
                     max(peak, used)
@@ -83,8 +65,6 @@ async def _through_children(hard_files: Path, with_hostile: bool) -> dict[str, o
                     untyped.append(name)
                 if seconds > HOSTILE_SECONDS:
                     slow.append(name)
-    finally:
-        await children.stop()
     if untyped or slow:
         print("without a typed outcome:", untyped, "slower than", HOSTILE_SECONDS, "s:", slow)
     return {
@@ -106,33 +86,3 @@ def _files(hard_files: Path, folder: Path, with_hostile: bool) -> Iterator[tuple
         for source in hostile.make(folder):
             yield f"hostile/{source.name}", source
             source.unlink()
-
-
-def _request(source: Path) -> ValidateObjectRequest:
-    return ValidateObjectRequest(filename=source.name, file_size=source.stat().st_size)
-
-
-async def _examine(children: Children, source: Path, folder: Path) -> tuple[Report, float]:
-    """The report, and the most memory in MiB that the child had for its own."""
-    request = _request(source)
-    job = Job(request, source, folder, LIMITS, memory_bytes=4 * GIB, timeout_s=HOSTILE_SECONDS * 5)
-    peak = asyncio.create_task(harness.peak_of_children(os.getpid()))
-    try:
-        async with aclosing(children.examine(job)) as responses:
-            async for response in responses:
-                if (
-                    isinstance(response, ValidateObjectResponse)
-                    and response.WhichOneof("step") == "report"
-                ):
-                    return response.report, await _stopped(peak)
-    except ChildLostError as lost:
-        problem = errors.problem(errors.reason_of("RESOURCE_LIMIT"), str(lost))
-        return Report(
-            verdict=Verdict.VERDICT_REJECTED, summary=str(lost), problems=[problem]
-        ), await _stopped(peak)
-    raise RuntimeError("the child ended without a report")
-
-
-async def _stopped(peak: "asyncio.Task[float]") -> float:
-    peak.cancel()
-    return await peak

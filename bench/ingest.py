@@ -1,9 +1,9 @@
-"""Loading rows into Druid: Sluice beside the seed's own spec on the raw file, interleaved on the
-same Druid; small files are in small.py.
+"""Loads into Druid: Sluice compared with the seed's spec on the raw file, interleaved on the same
+Druid. Small files are in small.py.
 
-Both are counted by this foreign client. The seed's spec is run with its time column corrected and
-otherwise unchanged (DAY, no intervals, discovery only); `--month` adds it with MONTH. Druid reads
-the raw file from a presigned URL of the same object store.
+This independent client counts both. The seed's spec is unchanged (DAY, no intervals, schema
+discovery) except for its time column; `--month` adds a run with MONTH. Druid reads the raw file
+from a presigned URL of the same object store.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import httpx
 
-from bench.clients.druid import DEADLINE_S, druid_load, expect_rows, forget, raw_object
-from bench.clients.gateway import Edge
+from bench.clients.druid import DEADLINE_S, drop, druid_load, expect_rows, raw_object
+from bench.clients.gateway import Gateway
 from bench.files import data
 from bench.parts import small
 from bench.support import harness
@@ -23,8 +23,8 @@ WARM_ROWS = 100_000
 
 
 def main(pairs: int, rows: int, rounds: int, only: list[str], instance: str, month: bool) -> None:
-    """Prints the tables and one line with the figures of the parts (seed, small, beside): medians
-    over the pairs or rounds.
+    """Print the tables, and the JSON line with the figures of the parts (seed, small, beside):
+    medians over the pairs or rounds.
     """
     figures: dict[str, object] = {}
     with running(instance) as stack:
@@ -33,21 +33,21 @@ def main(pairs: int, rows: int, rounds: int, only: list[str], instance: str, mon
         if "beside" in only:
             figures |= small.beside(stack, rows)
         if "seed" in only:
-            figures |= {"pairs": pairs, "rows": rows, **_beside_the_seed(stack, pairs, rows, month)}
+            figures |= {"pairs": pairs, "rows": rows, **_compare_seed(stack, pairs, rows, month)}
     harness.conclude(bench="ingest", **figures)
 
 
-def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dict[str, float]:
+def _compare_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dict[str, float]:
     granularities = ["DAY", "MONTH"] if month else ["DAY"]
     seed: dict[str, list[float]] = {granularity: [] for granularity in granularities}
     load: list[float] = []
     total: list[float] = []
     table: list[tuple[object, ...]] = []
     with httpx.Client(base_url=stack.stack.gateway_url, timeout=60) as http:
-        edge = Edge(http)
+        gateway = Gateway(http)
         path = data.sales_by_rows(FILES / f"sales-{rows}-rows.csv", rows)
         warm = data.sales_by_rows(FILES / f"sales-{WARM_ROWS}-rows.csv", WARM_ROWS)
-        edge.succeeded(edge.upload(warm, f"bench_warm_{uuid4().hex[:8]}"), DEADLINE_S)
+        gateway.succeeded(gateway.upload(warm, f"bench_warm_{uuid4().hex[:8]}"), DEADLINE_S)
         for pair in range(1, pairs + 1):
             pids = {
                 name: stack.pid(name)
@@ -62,7 +62,7 @@ def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dic
             }
             with harness.measured(pids) as sample:
                 datasource = f"bench_sluice_{uuid4().hex[:8]}"
-                task = edge.succeeded(edge.upload(path, datasource), DEADLINE_S)
+                task = gateway.succeeded(gateway.upload(path, datasource), DEADLINE_S)
                 expect_rows(stack.stack.druid_url, datasource, rows)
             seconds = {timing["stage"]: timing["seconds"] for timing in task["timings"]}
             load.append(seconds["ingest"] + seconds["verify"])
@@ -70,7 +70,7 @@ def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dic
             table.append(
                 (pair, "Sluice, first byte -> counted", sample.wall_s, sample.cpu_s, load[-1])
             )
-            forget(stack.stack.druid_url, datasource)
+            drop(stack.stack.druid_url, datasource)
             for granularity in granularities:
                 with (
                     raw_object(stack.stack, path) as url,
@@ -88,7 +88,7 @@ def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dic
                         sample.wall_s,
                     )
                 )
-                forget(stack.stack.druid_url, datasource)
+                drop(stack.stack.druid_url, datasource)
     harness.table(
         f"{rows:,} rows, {path.stat().st_size / harness.MIB:.0f} MiB",
         ["pair", "what", "wall s", "CPU s", "load s"],
@@ -113,9 +113,7 @@ def _beside_the_seed(stack: Instance, pairs: int, rows: int, month: bool) -> dic
 
 
 def seed_spec(datasource: str, url: str, granularity: str) -> dict[str, Any]:
-    """The seed's ingestion spec; changed are its time column and, as the file lies behind a URL,
-    its input source.
-    """
+    """Return the seed's ingestion spec with a different time column and input source."""
     return {
         "type": "index_parallel",
         "spec": {

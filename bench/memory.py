@@ -1,15 +1,15 @@
-"""How much more resident memory a big upload needs than a small one, at the edge and in upload.
+"""Peak memory of gateway and upload for a big upload, compared with a small one.
 
 Each pair restarts both processes, sends a small file and then a big one, and compares the
-high-water marks. Each task is cancelled once its bytes are stored, so that validation and Druid
-stay out of the measurement.
+high-water marks. Each task is cancelled once its file is stored, which excludes validation and
+Druid from the measurement.
 """
 
 from uuid import uuid4
 
 import httpx
 
-from bench.clients.gateway import Edge
+from bench.clients.gateway import Gateway
 from bench.files import data
 from bench.support import harness
 from bench.support.stack import FILES, running
@@ -19,8 +19,8 @@ PROCESSES = ("gateway", "upload")
 
 
 def main(pairs: int, big_mib: int, instance: str) -> None:
-    """Prints the table and the line with rss_growth_gateway_mib and rss_growth_upload_mib (medians
-    over the pairs).
+    """Print the table, and the JSON line with rss_growth_gateway_mib and rss_growth_upload_mib
+    (medians over the pairs).
     """
     growth: dict[str, list[float]] = {name: [] for name in PROCESSES}
     rows = []
@@ -28,7 +28,7 @@ def main(pairs: int, big_mib: int, instance: str) -> None:
         running(instance) as stack,
         httpx.Client(base_url=stack.stack.gateway_url, timeout=60) as http,
     ):
-        edge = Edge(http)
+        gateway = Gateway(http)
         files = {
             size: data.sales_by_size(FILES / f"sales-{size}-mib.csv", size)
             for size in (SMALL_MIB, big_mib)
@@ -41,7 +41,7 @@ def main(pairs: int, big_mib: int, instance: str) -> None:
             peaks = {}
             for size, path in files.items():
                 with harness.measured(pids) as sample:
-                    task_id = edge.upload(path, f"bench_memory_{uuid4().hex[:8]}")
+                    task_id = gateway.upload(path, f"bench_memory_{uuid4().hex[:8]}")
                 peaks[size] = sample.peak_rss_mib
                 rows.append(
                     (
@@ -53,11 +53,11 @@ def main(pairs: int, big_mib: int, instance: str) -> None:
                     )
                 )
                 http.post(f"/api/ingest/tasks/{task_id}/cancel").raise_for_status()
-                edge.until_terminal(task_id, seconds=120)
+                gateway.until_terminal(task_id, seconds=120)
             for name in PROCESSES:
                 growth[name].append(peaks[big_mib][name] - peaks[SMALL_MIB][name])
     harness.table(
-        "An upload through the edge",
+        "Upload through the gateway",
         ["pair", "file", "wall s", "CPU s", *(f"{name} peak MiB" for name in PROCESSES)],
         rows,
     )

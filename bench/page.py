@@ -1,5 +1,5 @@
-"""The page in a real Chromium: how much the first load brings and when it can be used, how an
-answer of 100,000 rows scrolls, and what a large file costs the tab.
+"""The page in Chromium: size of the first load and time until usable, scrolling a result of 100,000
+rows, and memory of the tab during a large upload.
 """
 
 import os
@@ -14,8 +14,8 @@ import httpx
 import psutil
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from bench.clients.druid import forget
-from bench.clients.gateway import Edge
+from bench.clients.druid import drop
+from bench.clients.gateway import Gateway
 from bench.files import data
 from bench.support import harness
 from bench.support.harness import MIB
@@ -27,7 +27,7 @@ PARTS = ("first", "scroll", "drop")
 DEADLINE_S = 600.0
 FRAMES = 300
 LONG_FRAME_MS = 50.0
-"""A frame that took longer is seen as a jerk."""
+"""A longer frame is visible as a jerk."""
 
 LONG_TASKS = """
 window.busy = [];
@@ -39,9 +39,7 @@ USABLE = """() => {
   const button = [...document.querySelectorAll("button")].find(each => each.textContent === "Choose files");
   return button && document.querySelector(".rows, .empty") ? Math.max(performance.now(), 1) : 0;
 }"""
-"""Milliseconds from the beginning of the load, once there is what can be clicked, and the latest
-loads are there.
-"""
+"""Milliseconds from the start of the load until the button and the latest loads are shown."""
 
 SCROLL = """async ({ frames, step }) => {
   const box = document.querySelector(".virtual"), took = [];
@@ -60,20 +58,20 @@ SCROLL = """async ({ frames, step }) => {
 
 
 def main(runs: int, rows: int, size_mib: int, only: list[str], instance: str) -> None:
-    """Prints a table for each part, and the line with all figures."""
+    """Print a table for each part, and the JSON line with all figures."""
     figures: dict[str, Any] = {}
     with (
         running(instance) as stack,
         _chromium() as browser,
         httpx.Client(base_url=stack.stack.gateway_url, timeout=300) as http,
     ):
-        edge = Edge(http)
+        gateway = Gateway(http)
         if "first" in only:
             figures |= _first_load(browser, stack.stack.gateway_url, runs)
         if "scroll" in only:
-            figures |= _scroll(browser, stack, edge, rows)
+            figures |= _scroll(browser, stack, gateway, rows)
         if "drop" in only:
-            figures |= _drop(browser, stack, edge, size_mib)
+            figures |= _drop(browser, stack, gateway, size_mib)
     harness.conclude(bench="page", **figures)
 
 
@@ -91,7 +89,7 @@ def _chromium() -> Iterator[Browser]:
 
 
 def _first_load(browser: Browser, url: str, runs: int) -> dict[str, Any]:
-    """Each run is a browser that has never been here."""
+    """Measure first loads, each in a fresh browser context."""
     usable, scripts, everything = [], [], []
     for _ in range(runs):
         context = browser.new_context()
@@ -101,7 +99,7 @@ def _first_load(browser: Browser, url: str, runs: int) -> dict[str, Any]:
         page.goto(url, wait_until="commit")
         seen = page.wait_for_function(USABLE, polling="raf").json_value()
         page.wait_for_load_state("networkidle")
-        # What still keeps the thread busy just then keeps a click waiting.
+        # A long task that is still running would delay a click.
         usable.append(
             max([seen, *(end for end in page.evaluate("window.busy") if end < seen + 1000)])
         )
@@ -121,25 +119,25 @@ def _first_load(browser: Browser, url: str, runs: int) -> dict[str, Any]:
 
 
 def _transferred(page: Page) -> list[tuple[str, float]]:
-    """Kind and compressed bytes of all that the tab fetches, filled as it comes."""
+    """Return a list that collects type and compressed bytes of each response of the tab."""
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     kinds: dict[str, str] = {}
     found: list[tuple[str, float]] = []
     session.on(
-        "Network.responseReceived", lambda told: kinds.update({told["requestId"]: told["type"]})
+        "Network.responseReceived", lambda event: kinds.update({event["requestId"]: event["type"]})
     )
     session.on(
         "Network.loadingFinished",
-        lambda told: found.append((kinds.get(told["requestId"], ""), told["encodedDataLength"])),
+        lambda event: found.append((kinds.get(event["requestId"], ""), event["encodedDataLength"])),
     )
     return found
 
 
-def _scroll(browser: Browser, stack: Instance, edge: Edge, rows: int) -> dict[str, Any]:
+def _scroll(browser: Browser, stack: Instance, gateway: Gateway, rows: int) -> dict[str, Any]:
     datasource = f"bench_page_{uuid4().hex[:8]}"
     path = data.sales_by_rows(FILES / f"sales-{rows}-rows.csv", rows)
-    edge.succeeded(edge.upload(path, datasource), DEADLINE_S)
+    gateway.succeeded(gateway.upload(path, datasource), DEADLINE_S)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{stack.stack.gateway_url}/query")
     page.get_by_label("Limit").select_option(str(rows))
@@ -155,40 +153,36 @@ def _scroll(browser: Browser, stack: Instance, edge: Edge, rows: int) -> dict[st
     table, figures = [], {"rows": rows, "shown_s": shown_s, "scroll_height_px": height}
     for name, step in (("steady", 120), ("leaping", 0)):
         before = _main_thread_s(session)
-        told = page.evaluate(SCROLL, {"frames": FRAMES, "step": step})
-        took = told["took"]
+        result = page.evaluate(SCROLL, {"frames": FRAMES, "step": step})
+        took = result["took"]
         cpu = 1000 * (_main_thread_s(session) - before) / len(took)
-        half, most = quantiles(took, n=2)[0], quantiles(took, n=20)[-1]
+        p50, p95 = quantiles(took, n=2)[0], quantiles(took, n=20)[-1]
         long = sum(each > LONG_FRAME_MS for each in took)
-        table.append((name, len(took), cpu, half, most, max(took), long, told["blank"]))
+        table.append((name, len(took), cpu, p50, p95, max(took), long, result["blank"]))
         figures |= {
             f"{name}_cpu_ms": cpu,
-            f"{name}_p50_ms": half,
-            f"{name}_p95_ms": most,
+            f"{name}_p50_ms": p50,
+            f"{name}_p95_ms": p95,
             f"{name}_long_frames": long,
-            f"{name}_blank_frames": told["blank"],
+            f"{name}_blank_frames": result["blank"],
         }
     harness.table(
         f"{rows:,} rows scrolled",
-        ["", "frames", "CPU ms a frame", "p50 ms", "p95 ms", "longest", "> 50 ms", "without a row"],
+        ["", "frames", "CPU ms per frame", "p50 ms", "p95 ms", "max ms", "> 50 ms", "blank"],
         table,
     )
     page.close()
-    forget(stack.stack.druid_url, datasource)
+    drop(stack.stack.druid_url, datasource)
     return figures
 
 
 def _main_thread_s(session: CDPSession) -> float:
-    """CPU seconds of the tab's own thread so far: what a frame costs, whatever else the machine
-    does.
-    """
-    told = {
-        each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
-    }
-    return float(told["ThreadTime"])
+    """Return the CPU seconds of the tab's main thread so far, independent of the machine's load."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "ThreadTime"))
 
 
-def _drop(browser: Browser, stack: Instance, edge: Edge, size_mib: int) -> dict[str, Any]:
+def _drop(browser: Browser, stack: Instance, gateway: Gateway, size_mib: int) -> dict[str, Any]:
     datasource = f"bench_page_{uuid4().hex[:8]}"
     path = data.sales_by_size(FILES / f"sales-{size_mib}-mib.csv", size_mib)
     page = browser.new_page()
@@ -203,14 +197,14 @@ def _drop(browser: Browser, stack: Instance, edge: Edge, size_mib: int) -> dict[
         page.wait_for_url("**/tasks/*", timeout=DEADLINE_S * 1000)
     task_id = page.url.rpartition("/")[2]
     page.close()
-    edge.http.post(f"/api/ingest/tasks/{task_id}/cancel").raise_for_status()
-    edge.until_terminal(task_id, DEADLINE_S)
-    edge.http.delete(f"/api/ingest/tasks/{task_id}").raise_for_status()
+    gateway.http.post(f"/api/ingest/tasks/{task_id}/cancel").raise_for_status()
+    gateway.until_terminal(task_id, DEADLINE_S)
+    gateway.http.delete(f"/api/ingest/tasks/{task_id}").raise_for_status()
     peak = max(sample.peak_rss_mib.values())
     size = path.stat().st_size / MIB
     harness.table(
-        "A file dropped",
-        ["MiB", "wall s", "tab before MiB", "at most MiB"],
+        "Dropped file",
+        ["MiB", "wall s", "tab before MiB", "peak MiB"],
         [(size, sample.wall_s, before, peak)],
     )
     return {
@@ -222,8 +216,10 @@ def _drop(browser: Browser, stack: Instance, edge: Edge, size_mib: int) -> dict[
 
 
 def _renderers(browser: Browser) -> list[int]:
-    """Processes of the browser that hold tabs."""
-    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    """Return the ids of the browser's tab processes."""
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     return [
-        each["id"] for each in told if each["type"] == "renderer" and psutil.pid_exists(each["id"])
+        each["id"]
+        for each in processes
+        if each["type"] == "renderer" and psutil.pid_exists(each["id"])
     ]

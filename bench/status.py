@@ -1,6 +1,4 @@
-"""How live the status is: events to those who follow, 2,000 followers and their return, and polling
-beside an upload.
-"""
+"""Latency of events to watchers, a reconnect storm of 2,000 watchers, and polling during uploads."""
 
 import asyncio
 
@@ -11,13 +9,11 @@ from bench.support import harness
 from bench.support.stack import running
 
 PROGRAMS = ("postgres", "s3", "status", "upload", "validation")
-"""The gateway is one of ours, as the stack's is healthy only with Druid, which is not needed
-here.
-"""
+"""Without the stack's gateway, which is healthy only with Druid; the parts start their own."""
 
 
 def main(pairs: int, rounds: int, size_mib: int, instance: str) -> None:
-    """Prints the tables and the line with event_latency_p99_ms, watchers_held,
+    """Print the tables, and the JSON line with event_latency_p99_ms, watchers_held,
     storm_missed_terminal, status_p99_ms and ratio_bare.
     """
     with (
@@ -26,15 +22,15 @@ def main(pairs: int, rounds: int, size_mib: int, instance: str) -> None:
     ):
 
         async def measure() -> tuple[dict[str, object], ...]:
-            async with events.edge(stack) as edge:
-                live = await events.latency(edge, rounds)
-            async with events.edge(stack) as edge:
-                storm = await events.storm(edge)
+            async with events.target(stack) as target:
+                live = await events.latency(target, rounds)
+            async with events.target(stack) as target:
+                storm = await events.storm(target)
             return live, storm, await polling.figures(stack, pairs, size_mib)
 
         found = runner.run(measure())
     for title, figures in zip(
-        ("Events", "2,000 watchers", "Polling beside an upload"), found, strict=True
+        ("Events", "2,000 watchers", "Polling during uploads"), found, strict=True
     ):
         harness.table(title, ["figure", "value"], figures.items())
     harness.conclude(

@@ -1,7 +1,7 @@
-"""What taking a file in costs on top of the object store: by each door, one at a time and eight at
-once, on a slow line, with a line that breaks, and beside slow clients.
+"""Cost of uploads compared with the object store itself: through each interface, one and eight
+concurrent files, on slow and breaking connections, and next to slow clients.
 
-Each task is cancelled once its bytes are stored, so that Druid stays out of the measurement.
+Each task is cancelled once its file is stored, which excludes Druid from the measurement.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from uuid import uuid4
 import httpx
 
 from bench.clients import seed
-from bench.clients.interfaces import Doors
+from bench.clients.interfaces import Interfaces
 from bench.files import data
 from bench.support import harness
 from bench.support.harness import MIB
@@ -36,30 +36,30 @@ PACE_BYTES_PER_S = 40e6
 TEE_BYTES_PER_S = 20e6
 CUTS = 10
 SLOW_CLIENTS = 200
-AT_ONCE = 8
-AT_ONCE_MIB = 40
-PARTS = ("doors", "memory", "seed", "paced", "tee", "resume", "slow")
+CONCURRENT = 8
+CONCURRENT_MIB = 40
+PARTS = ("interfaces", "memory", "seed", "paced", "tee", "resume", "slow")
 
 Figures = dict[str, Any]
 
 
 class Upload:
-    """The parts of the measurement, on one stack."""
+    """The parts of the benchmark, on one stack."""
 
     def __init__(self, instance: Instance, size_mib: int, pairs: int) -> None:
         self._instance = instance
         self._pairs = pairs
-        self._doors = Doors(instance.stack)
+        self._interfaces = Interfaces(instance.stack)
         self._path = data.sales_by_size(FILES / f"sales-{size_mib}-mib.csv", size_mib)
         self._http = httpx.Client(base_url=instance.stack.gateway_url, timeout=60)
 
-    def doors(self) -> Figures:
-        """Throughput of each door against a direct multipart upload, in turn; CPU of gateway and
-        upload.
+    def interfaces(self) -> Figures:
+        """Throughput of each interface compared with a direct multipart upload, interleaved; CPU of
+        gateway and upload.
         """
         size = self._path.stat().st_size
-        walls: dict[str, list[float]] = {name: [] for name in ("direct", *self._doors.all)}
-        cpus: dict[str, list[float]] = {name: [] for name in self._doors.all}
+        walls: dict[str, list[float]] = {name: [] for name in ("direct", *self._interfaces.all)}
+        cpus: dict[str, list[float]] = {name: [] for name in self._interfaces.all}
         self._warm()
         for _ in range(self._pairs):
             for name in walls:
@@ -67,7 +67,7 @@ class Upload:
                     walls[name].append(self._direct())
                     continue
                 with harness.measured(self._pids()) as sample:
-                    task_id = self._doors.all[name](self._path)
+                    task_id = self._interfaces.all[name](self._path)
                 self._forget(task_id)
                 walls[name].append(sample.wall_s)
                 cpus[name].append(sample.cpu_s)
@@ -81,7 +81,9 @@ class Upload:
             for name, seconds in walls.items()
         ]
         harness.table(
-            f"{size / MIB:.0f} MiB by each door", ["door", "wall s", "MB/s", "CPU s per GB"], rows
+            f"{size / MIB:.0f} MiB through each interface",
+            ["interface", "wall s", "MB/s", "CPU s per GB"],
+            rows,
         )
         ratios = {name: round(median(walls["direct"]) / median(walls[name]), 3) for name in cpus}
         per_gb = {name: round(median(seconds) / size * 1e9, 2) for name, seconds in cpus.items()}
@@ -94,11 +96,11 @@ class Upload:
         }
 
     def memory(self) -> Figures:
-        """Peak resident memory of a big upload over that of a small one, by REST, after a restart;
-        then of eight at once.
+        """Peak memory of a big upload and of eight concurrent ones over REST after a restart,
+        compared with a small upload.
         """
         small = data.sales_by_size(FILES / f"sales-{SMALL_MIB}-mib.csv", SMALL_MIB)
-        middle = data.sales_by_size(FILES / f"sales-{AT_ONCE_MIB}-mib.csv", AT_ONCE_MIB)
+        middle = data.sales_by_size(FILES / f"sales-{CONCURRENT_MIB}-mib.csv", CONCURRENT_MIB)
         for name in PROCESSES:
             self._instance.restart(name)
         self._instance.wait_healthy(*PROCESSES)
@@ -106,10 +108,10 @@ class Upload:
         for name, path, count in (
             ("small", small, 1),
             ("big", self._path, 1),
-            ("at once", middle, AT_ONCE),
+            ("at once", middle, CONCURRENT),
         ):
             with harness.measured(self._pids()) as sample, ThreadPoolExecutor(count) as pool:
-                tasks = list(pool.map(self._doors.rest, [path] * count))
+                tasks = list(pool.map(self._interfaces.rest, [path] * count))
             for task_id in tasks:
                 self._forget(task_id)
             peaks[name] = sample.peak_rss_mib
@@ -126,20 +128,20 @@ class Upload:
         }
 
     def seed(self) -> Figures:
-        """The same file through FastAPI's UploadFile and boto3's put_object, beside REST: wall, CPU
-        and the peak of memory.
+        """REST compared with FastAPI's UploadFile and boto3's put_object: wall time, CPU and peak
+        memory.
         """
         samples: dict[str, list[harness.Sample]] = {"Sluice": [], "UploadFile, put_object": []}
         ours, theirs = samples.values()
         with seed.serving(self._instance.stack) as (address, pid):
             for _ in range(self._pairs):
                 with harness.measured(self._pids()) as sample:
-                    task_id = self._doors.rest(self._path)
+                    task_id = self._interfaces.rest(self._path)
                 self._forget(task_id)
                 ours.append(sample)
                 with harness.measured({"seed": pid}) as sample:
-                    key = Doors(self._instance.stack, address).plain(self._path)
-                self._doors.delete(key)
+                    key = Interfaces(self._instance.stack, address).plain(self._path)
+                self._interfaces.delete(key)
                 theirs.append(sample)
         rows = [
             (
@@ -162,44 +164,44 @@ class Upload:
         }
 
     def paced(self) -> Figures:
-        """Each door behind a line of 40 MB/s: the share of the line's rate that is reached."""
+        """Each interface on a connection of 40 MB/s: the achieved share of its rate."""
         ideal = self._path.stat().st_size / PACE_BYTES_PER_S
         ratios = {}
-        for name in self._doors.all:
+        for name in self._interfaces.all:
             with Proxy(self._target(name), bytes_per_s=PACE_BYTES_PER_S).running() as proxy:
-                doors = Doors(
+                interfaces = Interfaces(
                     self._instance.stack, ("127.0.0.1", proxy.port), f"127.0.0.1:{proxy.port}"
                 )
                 began = time.perf_counter()
-                task_id = doors.all[name](self._path)
+                task_id = interfaces.all[name](self._path)
                 ratios[name] = round(ideal / (time.perf_counter() - began), 3)
             self._forget(task_id)
         harness.table(
-            "Behind a line of 40 MB/s", ["door", "share of its rate"], list(ratios.items())
+            "Connection of 40 MB/s", ["interface", "share of its rate"], list(ratios.items())
         )
         return {"ratio_paced": ratios, "ratio_paced_worst": min(ratios.values())}
 
     def tee(self) -> Figures:
-        """First byte to verdict behind a line of 20 MB/s, read while it arrives, and read once it
-        is stored: a file of which the first byte came by another connection.
+        """First byte to verdict on a connection of 20 MB/s: validated during the upload, and after
+        it (an interrupted upload is not inspected).
         """
         seconds: dict[bool, list[float]] = {True: [], False: []}
         with Proxy(self._target("tus"), bytes_per_s=TEE_BYTES_PER_S).running() as proxy:
-            doors = Doors(self._instance.stack, ("127.0.0.1", proxy.port))
+            interfaces = Interfaces(self._instance.stack, ("127.0.0.1", proxy.port))
             for _ in range(self._pairs):
                 for teed, walls in seconds.items():
                     began = time.perf_counter()
-                    task_id = doors.tus_to_plan(self._path, broken=not teed)
+                    task_id = interfaces.tus_to_plan(self._path, broken=not teed)
                     self._planned(task_id)
                     walls.append(time.perf_counter() - began)
                     if self._was_fetched(task_id) is teed:
-                        raise RuntimeError("the file was not read as it was meant to be")
+                        raise RuntimeError("the file was validated in the wrong way")
                     self._forget(task_id)
         rows = [
-            ("while it arrives", median(seconds[True])),
-            ("once it is stored", median(seconds[False])),
+            ("during the upload", median(seconds[True])),
+            ("after the upload", median(seconds[False])),
         ]
-        harness.table("First byte to verdict", ["read", "wall s"], rows)
+        harness.table("First byte to verdict", ["validated", "wall s"], rows)
         return {"ratio_tee": round(rows[0][1] / rows[1][1], 3)}
 
     def _planned(self, task_id: str) -> None:
@@ -218,30 +220,27 @@ class Upload:
         return any(timing["step"] == "fetch" for timing in report["timings"])
 
     def resume(self, seed: int = 1) -> Figures:
-        """A gRPC upload whose connection is cut at random bytes, and whose servers are killed on
-        the way.
-        """
+        """Uploads whose connection is cut at random bytes, or whose server is killed."""
         size = self._path.stat().st_size
         chance = random.Random(seed)
         cuts = sorted(chance.randrange(size) for _ in range(CUTS))
         with Proxy(self._target("grpc"), cuts=cuts).running() as proxy:
-            wall_s, _, task_id = asyncio.run(self._sent_with_breaks(f"127.0.0.1:{proxy.port}", []))
+            wall_s, _, task_id = asyncio.run(self._upload_with_kills(f"127.0.0.1:{proxy.port}", []))
             cut = proxy.cut
-        # What went over the line beyond the file; the frames around its pieces are a thousandth of
-        # it.
+        # Includes the framing, about a thousandth of the file.
         resent = proxy.sent - size
-        right = self._stored_right(task_id)
+        intact = self._is_intact(task_id)
         kills = [size // 3, 2 * size // 3]
         killed_s, resent_by_kills, task_id = asyncio.run(
-            self._sent_with_breaks(self._instance.stack.addresses["upload"], list(kills))
+            self._upload_with_kills(self._instance.stack.addresses["upload"], list(kills))
         )
-        right_after_kills = self._stored_right(task_id)
+        intact = self._is_intact(task_id) and intact
         began = time.perf_counter()
-        task_id, resent_by_tus = self._doors.tus_with_breaks(
+        task_id, resent_by_tus = self._interfaces.tus_with_breaks(
             self._path, kills, lambda: self._kill("gateway")
         )
         tus_s = time.perf_counter() - began
-        right_after_kills = self._stored_right(task_id) and right_after_kills
+        intact = self._is_intact(task_id) and intact
         rows = [
             (f"cut {cut} times (seed {seed}), gRPC", wall_s, resent / MIB, ""),
             (
@@ -258,20 +257,20 @@ class Upload:
             ),
         ]
         harness.table(
-            "Lines that break", ["what", "wall s", "resent MiB", "most at once MiB"], rows
+            "Interrupted uploads", ["what", "wall s", "resent MiB", "max per break MiB"], rows
         )
         return {
             "seed": seed,
             "cuts": cut,
             "resent_bytes": resent,
             "resent_bytes_per_cut": round(resent / cut),
-            "resume_right": right and right_after_kills,
+            "resume_right": intact,
             "resent_bytes_by_kills": sum(resent_by_kills) + sum(resent_by_tus),
         }
 
     def slow(self) -> Figures:
-        """A normal upload by REST alone, then beside 200 clients that send a byte a second from
-        other addresses.
+        """A REST upload alone, and next to 200 clients that send one byte per second from other
+        addresses.
         """
         alone = self._rest_seconds()
         with self._slow_clients() as cut:
@@ -284,7 +283,7 @@ class Upload:
         harness.table(
             "Slow clients",
             ["upload", "wall s"],
-            [("alone", alone), (f"beside {SLOW_CLIENTS} slow ones", beside)],
+            [("alone", alone), (f"next to {SLOW_CLIENTS} slow clients", beside)],
         )
         return {
             "ratio_slow": round(beside / alone, 3),
@@ -294,7 +293,7 @@ class Upload:
 
     def _rest_seconds(self) -> float:
         began = time.perf_counter()
-        task_id = self._doors.rest(self._path)
+        task_id = self._interfaces.rest(self._path)
         seconds = time.perf_counter() - began
         self._forget(task_id)
         return seconds
@@ -348,19 +347,20 @@ class Upload:
         for client in clients:
             client.close()
 
-    async def _sent_with_breaks(
+    async def _upload_with_kills(
         self, address: str, kill_at: list[int]
     ) -> tuple[float, list[int], str]:
-        """Seconds, the bytes that were sent again after each break, and the task. Upload is killed
-        when so many bytes are on their way.
-        """
-        handed, resent = 0, []
+        """Upload over gRPC; kill the upload service after each number of sent bytes in `kill_at`.
 
-        def told(offset: int) -> None:
-            nonlocal handed
-            if offset < handed:
-                resent.append(handed - offset)
-            handed = offset
+        Returns the seconds, the number of resent bytes of each break, and the task id.
+        """
+        sent, resent = 0, []
+
+        def progress(offset: int) -> None:
+            nonlocal sent
+            if offset < sent:
+                resent.append(sent - offset)
+            sent = offset
             if kill_at and offset > kill_at[0]:
                 kill_at.pop(0)
                 self._kill("upload")
@@ -371,57 +371,57 @@ class Upload:
         ) as client:
             began = time.perf_counter()
             task_id = await client.upload(
-                self._path, f"bench_upload_{uuid4().hex[:8]}", progress=told
+                self._path, f"bench_upload_{uuid4().hex[:8]}", progress=progress
             )
             return time.perf_counter() - began, resent, task_id
 
-    def _stored_right(self, task_id: str) -> bool:
-        """Whether the object is the file, byte by byte; then the task is cancelled."""
+    def _is_intact(self, task_id: str) -> bool:
+        """Return whether the stored object equals the file; cancel the task."""
         uri = self._http.get(f"/api/ingest/tasks/{task_id}").raise_for_status().json()["file_uri"]
         with self._path.open("rb") as file:
-            wanted = hashlib.file_digest(file, "sha256").hexdigest()
-        right = asyncio.run(self._doors.stored_sha256(uri)) == wanted
+            expected = hashlib.file_digest(file, "sha256").hexdigest()
+        intact = asyncio.run(self._interfaces.stored_sha256(uri)) == expected
         self._forget(task_id)
-        return right
+        return intact
 
-    def _target(self, door: str) -> tuple[str, int]:
+    def _target(self, interface: str) -> tuple[str, int]:
         address = (
             self._instance.stack.addresses["upload"]
-            if door == "grpc"
+            if interface == "grpc"
             else urlsplit(self._instance.stack.gateway_url).netloc
         )
         host, _, port = address.rpartition(":")
         return host, int(port)
 
     def _kill(self, program: str) -> None:
-        """The process manager starts it again."""
+        """Kill a program; the process manager restarts it."""
         self._instance.kill(program, signal.SIGKILL)
 
     def _warm(self) -> None:
         small = data.sales_by_size(FILES / f"sales-{SMALL_MIB}-mib.csv", SMALL_MIB)
-        for door in self._doors.all.values():
-            self._forget(door(small))
+        for send in self._interfaces.all.values():
+            self._forget(send(small))
         self._direct()
 
     def _direct(self) -> float:
         key = f"bench/{uuid4().hex}"
         began = time.perf_counter()
-        self._doors.direct(self._path, key)
+        self._interfaces.direct(self._path, key)
         seconds = time.perf_counter() - began
-        self._doors.delete(key)
+        self._interfaces.delete(key)
         return seconds
 
     def _pids(self) -> dict[str, int]:
         return {name: self._instance.pid(name) for name in PROCESSES}
 
     def _forget(self, task_id: str) -> None:
-        """Ends the task and deletes what was stored of it."""
+        """Cancel the task and delete its stored files."""
         self._http.post(f"/api/ingest/tasks/{task_id}/cancel").raise_for_status()
         self._http.delete(f"/api/ingest/tasks/{task_id}").raise_for_status()
 
 
 def main(pairs: int, size_mib: int, instance: str, only: list[str]) -> None:
-    """Prints a table for each part and the line with the figures."""
+    """Print a table for each part, and the JSON line with the figures."""
     figures: Figures = {}
     with running(instance) as stack:
         upload = Upload(stack, size_mib, pairs)

@@ -1,9 +1,9 @@
-"""Reading a regular CSV of 466 MiB: from a local file through the same child as in the service,
-beside DuckDB's SUMMARIZE on the same file; the same file through Inspect at a paced speed; a
-workbook of 20 million cells; and the report beside that of a real upload.
+"""Validation of a CSV of 466 MiB by the service's child process, compared with DuckDB's SUMMARIZE;
+the same file through Inspect at a limited rate; a workbook of 20 million cells; and a comparison
+with the report of a real upload.
 
-Runs are interleaved. The report is complete before the parts are begun, so that one run gives both
-times. This process stands for the service.
+Runs are interleaved. The report is complete before the parts are written, so one run gives both
+times. This process takes the place of the service.
 """
 
 import asyncio
@@ -13,26 +13,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection
-from contextlib import aclosing
 from pathlib import Path
 from time import perf_counter
 
 from bench.files import orders, workbooks
 from bench.parts import early, twins
-from bench.support import harness
+from bench.support import harness, reading
 from bench.support.stack import FILES
-from services.validation.process.child import Job
 from services.validation.process.children import Children
-from services.validation.process.limits import Limits
-from sluice.validation.v1.validation_pb2 import (
-    Report,
-    ValidateObjectRequest,
-    ValidateObjectResponse,
-    Verdict,
-)
+from sluice.validation.v1.validation_pb2 import Report, Verdict
 
-GIB = 1024**3
-LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * GIB, max_parts=4)
 SMALL_ROWS = 10_000
 WORKBOOK_ROWS = 1_000_000
 _DUCKDB = """
@@ -48,7 +38,7 @@ print(time.perf_counter() - began, time.process_time())
 
 
 def main(pairs: int, rows: int, only: Collection[str], instance: str) -> None:
-    """Prints the tables and the line with the figures (medians over the pairs)."""
+    """Print the tables, and the JSON line with the figures (medians over the pairs)."""
     FILES.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {}
     clean = orders.regular(FILES / f"orders-{rows}-rows.csv", rows)
@@ -67,25 +57,19 @@ def main(pairs: int, rows: int, only: Collection[str], instance: str) -> None:
 
 
 async def _local_report(source: Path) -> Report:
-    children = Children(16 * GIB)
-    await children.start()
-    try:
+    async with reading.running_children() as children:
         return (await _examine(children, source))[1]
-    finally:
-        await children.stop()
 
 
 async def _workbook(rows: int) -> dict[str, object]:
-    """Seconds and MiB of the child for a large workbook; its counts and sums are checked."""
-    children = Children(16 * GIB)
-    await children.start()
+    """Return the seconds and the child's MiB for a large workbook; check its counts and sums."""
     path = FILES / f"cells-{rows}-rows.xlsx"
-    try:
-        sums = workbooks.write(path, rows)
-        wall, report, used = await _examine(children, path)
-    finally:
-        await children.stop()
-        path.unlink(missing_ok=True)
+    async with reading.running_children() as children:
+        try:
+            sums = workbooks.write(path, rows)
+            wall, report, used = await _examine(children, path)
+        finally:
+            path.unlink(missing_ok=True)
     assert report.verdict == Verdict.VERDICT_PASSED, report.summary
     assert (report.rows_read, report.rows_loadable) == (rows, rows)
     for column in report.columns[1:]:
@@ -96,14 +80,12 @@ async def _workbook(rows: int) -> dict[str, object]:
 async def _measure(
     pairs: int, clean: Path, damaged: Path, small: Path, rows: int
 ) -> dict[str, object]:
-    children = Children(16 * GIB)
-    await children.start()
     table: list[tuple[object, ...]] = []
     found: dict[str, list[float]] = {
         name: [] for name in ("duckdb", "with_parts", "damaged", "small_ms", "ours_s", "duckdb_s")
     }
     peak = 0.0
-    try:
+    async with reading.running_children() as children:
         await _examine(children, small)
         for pair in range(1, pairs + 1):
             for _ in range(5):
@@ -136,10 +118,8 @@ async def _measure(
             found["damaged"].append(walls["damaged"] / walls["clean"])
             found["ours_s"].append(walls["clean"])
             found["duckdb_s"].append(theirs)
-    finally:
-        await children.stop()
     harness.table(
-        f"{rows:,} rows, {_request(clean).file_size / harness.MIB:.0f} MiB",
+        f"{rows:,} rows, {reading.request(clean).file_size / harness.MIB:.0f} MiB",
         ["pair", "what", "report s", "with parts s", "CPU s", "child MiB"],
         table,
     )
@@ -155,7 +135,7 @@ async def _measure(
 
 
 def _duckdb(path: Path) -> tuple[float, float]:
-    """Wall and CPU seconds, in a process of its own."""
+    """Run SUMMARIZE in a separate process; return its wall and CPU seconds."""
     answer = subprocess.run(
         [sys.executable, "-c", _DUCKDB, str(path)], check=True, capture_output=True, text=True
     )
@@ -163,24 +143,6 @@ def _duckdb(path: Path) -> tuple[float, float]:
     return wall, cpu
 
 
-def _request(source: Path) -> ValidateObjectRequest:
-    return ValidateObjectRequest(filename=source.name, file_size=source.stat().st_size)
-
-
 async def _examine(children: Children, source: Path) -> tuple[float, Report, float]:
-    """Wall seconds, the report, and the most memory in MiB that the child had for its own."""
     with tempfile.TemporaryDirectory(dir=FILES) as folder:
-        request = _request(source)
-        job = Job(request, source, Path(folder), LIMITS, memory_bytes=4 * GIB, timeout_s=900)
-        watching = asyncio.create_task(harness.peak_of_children(os.getpid()))
-        began = perf_counter()
-        async with aclosing(children.examine(job)) as responses:
-            async for response in responses:
-                if (
-                    isinstance(response, ValidateObjectResponse)
-                    and response.WhichOneof("step") == "report"
-                ):
-                    wall = perf_counter() - began
-                    watching.cancel()
-                    return wall, response.report, await watching
-    raise RuntimeError("the child ended without a report")
+        return await reading.examine(children, source, Path(folder), timeout_s=900)

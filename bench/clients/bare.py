@@ -1,6 +1,4 @@
-"""What a user would write instead to read a task: Starlette and asyncpg, one query, one row as
-JSON. Only to be measured against.
-"""
+"""Baseline for reading a task: Starlette and asyncpg, one query, one row as JSON."""
 
 import json
 import os
@@ -34,7 +32,7 @@ async def _task(request: Request) -> Response:
 
 
 async def main() -> None:
-    """Serves until terminated, on a free port that it tells on standard error."""
+    """Serve until terminated, on a free port that is written to standard error."""
     app = Starlette(routes=[Route("/tasks/{task_id}", _task)], lifespan=_lifespan)
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, http="httptools")

@@ -1,4 +1,4 @@
-"""Druid as a foreign client uses it: submit, count, forget; and files that it can read."""
+"""An independent Druid client: submits, counts and drops; and files that Druid can read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ POLL_S = 0.05
 
 
 def druid_load(stack: Instance, spec: dict[str, Any], datasource: str, rows: int) -> None:
-    """Submits a spec and waits until a query counts `rows`."""
+    """Submit a spec and wait until a query counts `rows`."""
     druid = stack.stack.druid_url
     task_id = (
         httpx.post(f"{druid}/druid/indexer/v1/task", json=spec, timeout=60)
@@ -41,24 +41,29 @@ def druid_load(stack: Instance, spec: dict[str, Any], datasource: str, rows: int
     raise TimeoutError(f"Druid task {task_id} did not end within {DEADLINE_S:g} s")
 
 
+def count_rows(druid: str, datasource: str) -> int:
+    """Return the number of rows; -1 if Druid does not know the datasource."""
+    answer = httpx.post(
+        f"{druid}/druid/v2/sql",
+        json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'},
+        timeout=60,
+    )
+    return int(answer.json()[0]["n"]) if answer.status_code == httpx.codes.OK else -1
+
+
 def expect_rows(druid: str, datasource: str, rows: int) -> None:
-    """Waits until a query counts `rows`."""
+    """Wait until a query counts `rows`."""
     deadline, counted = monotonic() + DEADLINE_S, -1
     while monotonic() < deadline:
-        answer = httpx.post(
-            f"{druid}/druid/v2/sql",
-            json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'},
-            timeout=60,
-        )
-        counted = answer.json()[0]["n"] if answer.status_code == httpx.codes.OK else -1
+        counted = count_rows(druid, datasource)
         if counted == rows:
             return
         sleep(POLL_S)
     raise RuntimeError(f"a query counts {counted} rows in {datasource} instead of {rows}")
 
 
-def forget(druid: str, datasource: str) -> None:
-    """Drops a measured datasource, so that the next run finds the machine as this one did."""
+def drop(druid: str, datasource: str) -> None:
+    """Drop a datasource, so that the next run starts under the same conditions."""
     httpx.delete(
         f"{druid}/druid/coordinator/v1/datasources/{datasource}", timeout=60
     ).raise_for_status()
@@ -66,7 +71,7 @@ def forget(druid: str, datasource: str) -> None:
 
 @contextmanager
 def raw_object(stack: Stack, path: Path) -> Iterator[str]:
-    """A presigned URL of the file in the stack's object store; the object is deleted afterwards."""
+    """Store the file in the stack's object store; yield a presigned URL; delete the object."""
     s3 = boto3.client(
         "s3",
         endpoint_url=stack.s3_endpoint,

@@ -1,4 +1,4 @@
-"""The REST door as a foreign client uses it: streamed multipart, polling."""
+"""An independent REST client: streamed multipart upload, polling."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ TERMINAL = {"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"}
 
 
 @dataclass
-class Edge:
-    """Talks HTTP to the gateway and keeps nothing of a file in memory."""
+class Gateway:
+    """Uploads and polls over REST, without holding files in memory."""
 
     http: httpx.Client
 
     def upload(self, path: Path, datasource: str, **fields: str) -> str:
-        """Sends the file; the task id once all of it is stored."""
+        """Upload the file; return the task id once the file is stored."""
         boundary = secrets.token_hex(16)
         answer = self.http.post(
             "/api/ingest/upload",
@@ -33,7 +33,7 @@ class Edge:
         return str(answer.json()["task_id"])
 
     def until_terminal(self, task_id: str, seconds: float, poll_s: float = 0.05) -> dict[str, Any]:
-        """The task once it has ended; asked every `poll_s`."""
+        """Poll the task every `poll_s` until it is in a final state; return it."""
         deadline = monotonic() + seconds
         while True:
             task: dict[str, Any] = (
@@ -46,7 +46,7 @@ class Edge:
             sleep(poll_s)
 
     def succeeded(self, task_id: str, seconds: float) -> dict[str, Any]:
-        """The task, which must have SUCCEEDED."""
+        """Wait for the task's end; return it, or raise unless it SUCCEEDED."""
         task = self.until_terminal(task_id, seconds)
         if task["status"] != "SUCCEEDED":
             raise RuntimeError(f"task {task_id} ended {task['status']}: {task['message']}")

@@ -1,8 +1,7 @@
-"""The four doors that a file comes in by, and the object store itself beside them. Each sends one
-file and returns the task's id.
+"""Uploads through the four interfaces, and directly into the object store for comparison.
 
-The HTTP clients are bare sockets and `sendfile`, so that what is measured is the server: on two
-cores a client that copies every byte takes its time from the one that is measured.
+The HTTP clients use plain sockets and `sendfile`: on two cores, a client that copies every byte
+would take CPU from the measured server.
 """
 
 import asyncio
@@ -33,13 +32,15 @@ if TYPE_CHECKING:
 PART_BYTES = 8 * MIB
 PARTS_IN_FLIGHT = 4
 
-BACK_S = 60.0
-"""How long a server that was killed may take to answer again."""
+RESTART_S = 60.0
+"""Time within which a killed server must respond again."""
 
 
 @dataclass
-class Doors:
-    """The doors of a stack; `address` of the edge may be a proxy's."""
+class Interfaces:
+    """The interfaces of a stack. Each upload returns the task id. `address` overrides the
+    gateway's, `upload_address` that of the upload service.
+    """
 
     stack: Stack
     address: tuple[str, int] | None = None
@@ -47,17 +48,17 @@ class Doors:
 
     @property
     def all(self) -> dict[str, Callable[[Path], str]]:
-        """By name."""
+        """Name -> upload function."""
         return {"rest": self.rest, "graphql": self.graphql, "tus": self.tus, "grpc": self.grpc}
 
     def rest(self, path: Path) -> str:
-        """POST /api/ingest/upload."""
+        """Upload with POST /api/ingest/upload."""
         boundary = secrets.token_hex(16)
         head = _field(boundary, "datasource_name", _datasource()) + _file(boundary, "file", path)
         return str(self._form("/api/ingest/upload", boundary, head, path)["task_id"])
 
     def graphql(self, path: Path) -> str:
-        """The mutation uploadSalesData as a multipart request."""
+        """Upload with the mutation uploadSalesData as a multipart request."""
         boundary = secrets.token_hex(16)
         query = "mutation($f: Upload!, $d: String!) { uploadSalesData(file: $f, dataSourceName: $d) { taskId } }"
         operations = json.dumps({"query": query, "variables": {"f": None, "d": _datasource()}})
@@ -71,7 +72,7 @@ class Doors:
         return str(answer["data"]["uploadSalesData"]["taskId"])
 
     def tus(self, path: Path) -> str:
-        """POST, then one PATCH with the whole file."""
+        """Upload with POST and one PATCH of the whole file."""
         size, location, task_id = self._create_tus(path)
         patch = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: {size}\r\n"
         status, answered, body = self._send("PATCH", location, patch, b"", path, b"")
@@ -80,8 +81,8 @@ class Doors:
         return task_id
 
     def tus_to_plan(self, path: Path, *, broken: bool) -> str:
-        """Like `tus`, up to the plan of the load. Where it is broken the first byte comes by a
-        connection of its own.
+        """Upload like `tus`, with apply=false. If `broken`, send the first byte over a separate
+        connection.
         """
         size, location, task_id = self._create_tus(path, apply="false")
         offset = 0
@@ -96,31 +97,31 @@ class Doors:
         return task_id
 
     def tus_with_breaks(
-        self, path: Path, at: list[int], hurt: Callable[[], None]
+        self, path: Path, at: list[int], disrupt: Callable[[], None]
     ) -> tuple[str, list[int]]:
-        """Like `tus`, but `hurt` is called when so many bytes are on their way, and each time a new
-        connection goes on where the server is; also the bytes that had to be sent again, for each
-        break.
+        """Upload like `tus`; call `disrupt` after each number of sent bytes in `at`, and resume.
+
+        Returns the task id, and the number of resent bytes of each break.
         """
         size, location, task_id = self._create_tus(path)
-        waiting, resent, handed, offset = list(at), [], 0, 0
+        pending, resent, sent, offset = list(at), [], 0, 0
         while offset < size:
-            resent += [handed - offset] if handed > offset else []
+            resent += [sent - offset] if sent > offset else []
             try:
-                for handed in self._patch(path, location, offset, size):
-                    if waiting and handed > waiting[0]:
-                        waiting.pop(0)
-                        hurt()
+                for sent in self._patch(path, location, offset, size):
+                    if pending and sent > pending[0]:
+                        pending.pop(0)
+                        disrupt()
             except OSError:
                 pass
             offset = self._tus_offset(location)
         return task_id, resent
 
     def _patch(self, path: Path, location: str, offset: int, size: int) -> Iterator[int]:
-        """Sends from `offset` on; where the connection is, after each piece."""
+        """Send the file from `offset`; yield the new offset after each piece."""
         patch = f"Tus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\nContent-Type: application/offset+octet-stream\r\n"
         with (
-            socket.create_connection(self._edge(), timeout=300) as connection,
+            socket.create_connection(self._server(), timeout=300) as connection,
             path.open("rb") as file,
         ):
             connection.sendall(
@@ -135,8 +136,8 @@ class Doors:
                 raise ConnectionResetError
 
     def _tus_offset(self, location: str) -> int:
-        """How far the server is; asked until it answers."""
-        deadline = time.monotonic() + BACK_S
+        """Return the server's offset, retrying until it responds."""
+        deadline = time.monotonic() + RESTART_S
         while True:
             try:
                 status, headers, _ = self._send(
@@ -144,7 +145,7 @@ class Doors:
                 )
                 _expect(status, 200)
                 return int(headers["upload-offset"])
-            except (OSError, RuntimeError, IndexError):
+            except (OSError, RuntimeError, IndexError):  # IndexError: an empty response
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -161,12 +162,12 @@ class Doors:
         return size, headers["location"], headers["sluice-task-id"]
 
     def plain(self, path: Path) -> str:
-        """POST /upload of `bench.clients.seed_server`; the key of the object."""
+        """Upload to `bench.clients.seed_server`; return the key of the object."""
         boundary = secrets.token_hex(16)
         return str(self._form("/upload", boundary, _file(boundary, "file", path), path)["key"])
 
     def grpc(self, path: Path) -> str:
-        """sluice_client."""
+        """Upload with sluice_client."""
 
         async def send() -> str:
             addresses = self.stack.addresses
@@ -179,15 +180,13 @@ class Doors:
         return asyncio.run(send())
 
     def direct(self, path: Path, key: str) -> None:
-        """A multipart upload by aioboto3 into the same server, parts of 8 MiB, four on their
-        way.
-        """
+        """Upload into the object store with aioboto3: parts of 8 MiB, four in flight."""
         asyncio.run(self._direct(path, key, path.stat().st_size))
 
     async def _direct(self, path: Path, key: str, size: int) -> None:
         async with s3.client(_settings(self.stack), connections=PARTS_IN_FLIGHT) as client:
             bucket = self.stack.s3_bucket
-            made = await client.create_multipart_upload(
+            created = await client.create_multipart_upload(
                 Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"
             )
             slots = asyncio.Semaphore(PARTS_IN_FLIGHT)
@@ -198,7 +197,7 @@ class Doors:
                     answer = await client.upload_part(
                         Bucket=bucket,
                         Key=key,
-                        UploadId=made["UploadId"],
+                        UploadId=created["UploadId"],
                         PartNumber=number,
                         Body=data,
                         ChecksumCRC32C=checksum,
@@ -208,11 +207,14 @@ class Doors:
             numbers = range(1, -(-size // PART_BYTES) + 1)
             parts = await asyncio.gather(*(put(number) for number in numbers))
             await client.complete_multipart_upload(
-                Bucket=bucket, Key=key, UploadId=made["UploadId"], MultipartUpload={"Parts": parts}
+                Bucket=bucket,
+                Key=key,
+                UploadId=created["UploadId"],
+                MultipartUpload={"Parts": parts},
             )
 
     async def stored_sha256(self, uri: str) -> str:
-        """SHA-256 of an object, in hexadecimal digits."""
+        """Return the SHA-256 of an object in hexadecimal."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         digest = hashlib.sha256()
         async with (
@@ -224,7 +226,7 @@ class Doors:
         return digest.hexdigest()
 
     def delete(self, key: str) -> None:
-        """Deletes what `direct` has made."""
+        """Delete an object."""
 
         async def delete() -> None:
             async with s3.client(_settings(self.stack)) as client:
@@ -246,7 +248,7 @@ class Doors:
     def _send(
         self, method: str, target: str, headers: str, head: bytes, path: Path | None, tail: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        with socket.create_connection(self._edge(), timeout=300) as connection:
+        with socket.create_connection(self._server(), timeout=300) as connection:
             connection.sendall(self._head(method, target, headers) + head)
             if path is not None:
                 with path.open("rb") as file:
@@ -263,7 +265,7 @@ class Doors:
         }
         return int(lines[0].split()[1]), named, body
 
-    def _edge(self) -> tuple[str, int]:
+    def _server(self) -> tuple[str, int]:
         url = urlsplit(self.stack.gateway_url)
         return self.address or (url.hostname or "", url.port or 80)
 
@@ -309,4 +311,4 @@ def _settings(stack: Stack) -> S3Settings:
 
 def _expect(status: int, wanted: int) -> None:
     if status != wanted:
-        raise RuntimeError(f"the edge answered {status}, not {wanted}")
+        raise RuntimeError(f"the gateway answered {status}, not {wanted}")

@@ -1,5 +1,5 @@
-"""The server of `bench.clients.seed_server`, with its packages in an environment of its own:
-FastAPI's forms need a package whose name another one of ours has.
+"""Runs `bench.clients.seed_server` in a separate environment, because FastAPI's form package
+conflicts with one of our dependencies.
 """
 
 import os
@@ -15,12 +15,12 @@ import psutil
 from local.stack import Stack
 
 PACKAGES = ("fastapi", "uvicorn", "python-multipart", "boto3")
-STARTED_S = 120.0
+START_TIMEOUT_S = 120.0
 
 
 @contextmanager
 def serving(stack: Stack) -> Iterator[tuple[tuple[str, int], int]]:
-    """Its address and process id. Terminated afterwards."""
+    """Run the server; yield its address and process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = {
@@ -46,7 +46,7 @@ def serving(stack: Stack) -> Iterator[tuple[tuple[str, int], int]]:
     process = subprocess.Popen(command, env={**os.environ, **settings})
     try:
         _wait(port, process)
-        # uv waits for the server as its child.
+        # The server is a child process of uv.
         server = psutil.Process(process.pid).children()[0]
         yield ("127.0.0.1", port), server.pid
     finally:
@@ -55,7 +55,7 @@ def serving(stack: Stack) -> Iterator[tuple[tuple[str, int], int]]:
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + STARTED_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -63,4 +63,4 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.1)
         else:
             return
-    raise RuntimeError("the server to compare with did not start")
+    raise RuntimeError("the baseline server did not start")

@@ -1,6 +1,5 @@
-"""What a user would write to take a file in: FastAPI, which spools the form, then the whole file in
-memory and one put_object. Only to be measured against; it runs in an environment of its own, see
-`bench.clients.seed`.
+"""Baseline for uploads: FastAPI spools the form, reads the whole file into memory, and stores it
+with one put_object. Runs in a separate environment, see `bench.clients.seed`.
 """
 
 import os
@@ -21,7 +20,7 @@ s3 = boto3.client(
 
 @app.post("/upload", status_code=202)
 async def upload(file: UploadFile) -> dict[str, str]:
-    """Stores the file under its name below bench/."""
+    """Store the file below bench/."""
     content = await file.read()
     key = f"bench/seed-{file.filename}"
     s3.put_object(Bucket=os.environ["S3_BUCKET_NAME"], Key=key, Body=content)

@@ -1,5 +1,5 @@
-"""Clients that follow tasks through the edge: server-sent events and GraphQL subscriptions, each
-noting when it was told what.
+"""Clients that follow tasks through the gateway with SSE or GraphQL subscriptions, and record when
+they received each status.
 """
 
 import asyncio
@@ -11,46 +11,44 @@ from typing import Protocol
 
 import aiohttp
 
-TERMINAL = {"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"}
+from bench.clients.gateway import TERMINAL
 
 SUBSCRIPTION = """subscription Follow($taskId: ID!) { ingestionTask(taskId: $taskId) {
   taskId status message datasourceName originalFilename fileSize receivedSize rowCount errorMessage updatedAt } }"""
 
 
 class Watcher(Protocol):
-    """One client that follows one task."""
+    """A client that follows one task."""
 
     task_id: str
-    told: dict[str, float]
-    """Status -> when it was first told, seconds of the clock."""
+    received: dict[str, float]
+    """Status -> Unix time at which it was first received."""
     following: asyncio.Event
-    """Set once it is told what happens."""
+    """Set once the watch is established."""
 
     async def follow(self) -> None:
-        """Until the task's end; connects again, from where it was, whenever the connection is
-        lost.
-        """
+        """Follow the task until its end; reconnect and resume after a connection loss."""
         ...
 
     def drop(self) -> None:
-        """Cuts the connection."""
+        """Cut the connection."""
         ...
 
 
 @dataclass(eq=False)
 class Sse:
-    """A browser's EventSource: resumes with Last-Event-ID."""
+    """Behaves like a browser's EventSource: resumes with Last-Event-ID."""
 
     http: aiohttp.ClientSession
     task_id: str
-    told: dict[str, float] = field(default_factory=dict)
+    received: dict[str, float] = field(default_factory=dict)
     following: asyncio.Event = field(default_factory=asyncio.Event)
     sequences: list[int] = field(default_factory=list)
     _answer: aiohttp.ClientResponse | None = None
 
     async def follow(self) -> None:
-        """Until the task's end."""
-        while not TERMINAL & self.told.keys():
+        """Follow the task until its end."""
+        while not TERMINAL & self.received.keys():
             with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
                 await self._read()
 
@@ -67,29 +65,29 @@ class Sse:
                     now, event = time(), json.loads(line[6:])
                     self.sequences.append(event["sequence"])
                     if event["kind"] == "state":
-                        self.told.setdefault(event["status"], now)
+                        self.received.setdefault(event["status"], now)
 
     def drop(self) -> None:
-        """Cuts the connection."""
+        """Cut the connection."""
         if self._answer is not None:
             self._answer.close()
 
 
 @dataclass(eq=False)
 class Subscription:
-    """Apollo's client over graphql-transport-ws: subscribes again after a loss, and is told the
-    task as it stands.
+    """Behaves like Apollo's client over graphql-transport-ws: subscribes again after a connection
+    loss, and receives the current task.
     """
 
     http: aiohttp.ClientSession
     task_id: str
-    told: dict[str, float] = field(default_factory=dict)
+    received: dict[str, float] = field(default_factory=dict)
     following: asyncio.Event = field(default_factory=asyncio.Event)
     _socket: "aiohttp.ClientWebSocketResponse | None" = None
 
     async def follow(self) -> None:
-        """Until the task's end."""
-        while not TERMINAL & self.told.keys():
+        """Follow the task until its end."""
+        while not TERMINAL & self.received.keys():
             with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
                 await self._read()
 
@@ -103,11 +101,13 @@ class Subscription:
                 now, data = time(), json.loads(message.data)
                 if data["type"] == "next":
                     self.following.set()
-                    self.told.setdefault(data["payload"]["data"]["ingestionTask"]["status"], now)
+                    self.received.setdefault(
+                        data["payload"]["data"]["ingestionTask"]["status"], now
+                    )
                 elif data["type"] in ("complete", "error"):
                     return
 
     def drop(self) -> None:
-        """Cuts the connection."""
+        """Cut the connection."""
         if self._socket is not None and self._socket._response.connection is not None:
             self._socket._response.connection.close()

@@ -1,4 +1,4 @@
-"""Files of a wanted size to measure with: the same bytes for the same arguments."""
+"""Reproducible CSV files of a given size."""
 
 import random
 from datetime import datetime, timedelta
@@ -16,8 +16,8 @@ CHANNELS = ["web", "store", "phone"]
 
 
 def _block(first_row: int, count: int) -> tuple[str, float]:
-    """`count` lines from row number `first_row` on, times in random order over two years, and the
-    sum of their revenue.
+    """Return `count` lines from row `first_row`, with random times within two years, and the sum
+    of their revenue.
     """
     chance = random.Random(first_row)
     lines, revenue_sum = [], 0.0
@@ -35,7 +35,7 @@ def _block(first_row: int, count: int) -> tuple[str, float]:
 
 
 def sales_by_rows(path: Path, rows: int) -> Path:
-    """A regular CSV of `rows` sales in random time order, made once; about 87 bytes a row."""
+    """Create, once, a CSV of `rows` sales in random time order; about 87 bytes per row."""
     if not path.exists():
         partial = path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
@@ -47,9 +47,7 @@ def sales_by_rows(path: Path, rows: int) -> Path:
 
 
 def sales_by_size(path: Path, size_mib: int) -> Path:
-    """A regular CSV of at least `size_mib` MiB, made once; its rows repeat after the first
-    20,000.
-    """
+    """Create, once, a CSV of at least `size_mib` MiB; the first 20,000 rows repeat."""
     if not path.exists():
         block = _block(0, BLOCK_ROWS)[0].encode()
         partial = path.with_suffix(".partial")

@@ -1,4 +1,4 @@
-"""Files that are made to break a reader."""
+"""Files meant to break a reader."""
 
 import random
 import zipfile
@@ -28,7 +28,7 @@ _TYPES = (
 
 
 def make(folder: Path) -> Iterator[Path]:
-    """The files, one after the other; each may be removed before the next is made."""
+    """Create and yield the files one by one; each may be deleted before the next is created."""
     for name, write in _TEXTS.items():
         path = folder / f"{name}.csv"
         with path.open("wb") as file:
@@ -117,7 +117,7 @@ def frame(
     archive: zipfile.ZipFile,
     relations: str = f'<Relationship Id="rId3" Type="{_OFFICE}/styles" Target="styles.xml"/>',
 ) -> None:
-    """Writes what a workbook of one sheet has besides the sheet."""
+    """Write the parts of a one-sheet workbook except the sheet."""
     archive.writestr("[Content_Types].xml", _TYPES)
     archive.writestr(
         "_rels/.rels",
@@ -195,7 +195,7 @@ def _lying_dimension(path: Path) -> None:
 
 
 def _lying_size(path: Path) -> None:
-    """The directory says that the sheet unpacks to a hundred bytes."""
+    """The ZIP directory claims that the sheet inflates to 100 bytes."""
     _workbook(path, _rows(100_000))
     data = bytearray(path.read_bytes())
     at = data.rfind(b"xl/worksheets/sheet1.xml")
@@ -228,7 +228,7 @@ def _truncated(path: Path) -> None:
 
 
 def _too_many_cells(path: Path) -> None:
-    """26 million cells by their addresses, in a few rows each of which has one."""
+    """26 million cells by their addresses, most of which are absent."""
     last = 1_040_000
     _workbook(path, _rows(3, 26) + f'<row r="{last}"><c r="Y{last}"><v>1</v></c></row>')
 

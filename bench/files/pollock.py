@@ -1,11 +1,11 @@
-"""The Pollock benchmark of polluted CSV files: what the reading layer makes of each, scored against
-the clean twins, and whether the report names the damaged row and no other.
+"""The Pollock benchmark of polluted CSV files: scores how each is read against its clean version,
+and checks that the report names exactly the damaged row.
 
-A file of the source in another dialect must raise no alarm. One of them is not that: with a blank
-as its delimiter, values such as `Men's Waterproof Hiking Boots` stand in it without quotes, so that
-more than half of its rows have another number of fields under the very dialect it was written in.
-An alarm is right there, and the report refuses it. Such files are told by reading each under its
-own dialect, not by name; `not_told_apart` counts them, and `false_alarms` does not.
+Files that are the source in another dialect must not be rejected. One is ambiguous: its delimiter
+is a space, and values such as `Men's Waterproof Hiking Boots` are not quoted, so that more than
+half of its rows have a different number of fields even in its own dialect. It is rightly rejected.
+Such files are found by reading each in its own dialect, not by name; they count as `not_told_apart`
+instead of `false_alarms`.
 """
 
 import csv
@@ -19,8 +19,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.support.reading import LIMITS
 from services.common import errors
-from services.validation.process.limits import Limits
 from services.validation.reading import csv_reader, scanner, structure
 from services.validation.reading.faults import FileFault
 from services.validation.reading.table import ROW, Table
@@ -33,10 +33,9 @@ from sluice.validation.v1.validation_pb2 import (
     ValidateObjectRequest,
 )
 
-LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1024**3, max_parts=4)
 _RULES = ("min_columns", "time_column", "min_numeric_columns", "max_null_share", "max_reject_share")
 WITHOUT_RULES = Policy(rules=[Rule(name=name, severity=Severity.SEVERITY_OFF) for name in _RULES])
-"""What the rows are, not whether the file suits a policy."""
+"""Turns off the policy rules, which are not tested here."""
 DAMAGED_ROW = re.compile(r"^row_(?:more_sep|less_sep|extra_quote|field_delimiter)_?(?:row)?(\d+)_")
 DIALECT_ONLY = re.compile(
     r"^(?:source|file_(?:field_delimiter|quotation_char|escape_char|record_delimiter|.*trailing_newline).*)\.csv$"
@@ -46,21 +45,21 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of one file."""
+    """The result of one file."""
 
     name: str
     crashed: str = ""
-    refused: str = ""
-    """The code, where it is no table that can be loaded."""
-    named: tuple[int, ...] = ()
-    """Lines of the rows that the report refuses."""
+    rejected: str = ""
+    """The error code if the file is not a loadable table."""
+    rejected_lines: tuple[int, ...] = ()
+    """Line numbers of the rejected rows."""
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
-    """All loadable records, as text."""
+    """All loadable rows, as text."""
 
 
 def score(hard_files: Path) -> tuple[dict[str, object], list[Reading]]:
-    """The totals of the scorer beside the files, and what became of every file."""
+    """Return the totals of Pollock's scorer, and the result of each file."""
     tool = hard_files.parent / "tools" / "pollock_score.py"
     with tempfile.TemporaryDirectory() as folder:
         polluted, converted = Path(folder, "polluted"), Path(folder, "converted")
@@ -103,15 +102,13 @@ def _read(path: Path, converted: Path) -> Reading:
 
 
 def _convert(path: Path, folder: Path, target: Path) -> Reading:
-    """Writes all records as read, those that are refused included, and examines the file as the
-    service does.
-    """
+    """Write all rows as read, including rejected ones, and examine the file as the service does."""
     rows: list[tuple[str, ...]] = []
     try:
         table = csv_reader.read(path, folder, LIMITS.max_columns)
     except FileFault as fault:
         code = errors.code_of(fault.problem.code)
-        # That a header alone is no table is the verdict; it is read all the same.
+        # A header alone is rejected, but the scorer expects it.
         scanned = (
             scanner.scan(
                 path, folder / "clean", folder / "broken", LIMITS.max_columns, ReadOptions()
@@ -120,22 +117,22 @@ def _convert(path: Path, folder: Path, target: Path) -> Reading:
             else None
         )
         _write(target, [scanned.header] if scanned else [])
-        return Reading(path.name, refused=code)
+        return Reading(path.name, rejected=code)
     rows = [
         tuple(cell or "" for cell in row)
         for row in table.frame().collect().sort(ROW).drop(ROW).iter_rows()
     ]
     _write(target, [*([table.header] if table.has_header else []), *_in_order(table, rows)])
-    judged = folder / "judged"
-    judged.mkdir()
+    examined = folder / "examined"
+    examined.mkdir()
     request = ValidateObjectRequest(
         filename=path.name, file_size=path.stat().st_size, policy=WITHOUT_RULES
     )
-    report = examine(request, path, judged, LIMITS, lambda _: None)
+    report = examine(request, path, examined, LIMITS, lambda _: None)
     return Reading(
         path.name,
-        refused=errors.code_of(table.damage.code) if table.damage else "",
-        named=tuple(reject.line for reject in report.first_rejects),
+        rejected=errors.code_of(table.damage.code) if table.damage else "",
+        rejected_lines=tuple(reject.line for reject in report.first_rejects),
         header=tuple(table.header),
         rows=tuple(rows),
     )
@@ -159,10 +156,10 @@ def _write(target: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def _dialect_only(hard_files: Path) -> tuple[set[str], set[str]]:
-    """Files that are the source in another dialect; and those that are meant to be, whose rows
-    their own dialect does not tell apart.
+    """Return the files that are the source in another dialect, and those that are ambiguous in
+    their own dialect.
     """
-    names, untold = set(), set()
+    names, ambiguous = set(), set()
     with (hard_files / "pollock" / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
         for name, _, _, copy, _, parameters, *_ in list(
             csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -180,21 +177,21 @@ def _dialect_only(hard_files: Path) -> tuple[set[str], set[str]]:
             if {len(row) for row in rows if row} <= {true["n_columns"]} or delimiter.strip():
                 names.add(name)
             else:
-                untold.add(name)
-    return names, untold
+                ambiguous.add(name)
+    return names, ambiguous
 
 
 def locate(hard_files: Path, readings: Sequence[Reading]) -> dict[str, object]:
-    """Whether exactly the damaged row is named and the others arrive unchanged; over files whose
-    name carries the row.
+    """Count the files of which exactly the damaged row is rejected and the others are unchanged,
+    among files whose name has the row number.
     """
-    dialect_only, untold = _dialect_only(hard_files)
+    dialect_only, ambiguous = _dialect_only(hard_files)
     by_name = {reading.name: reading for reading in readings}
     source = by_name["source.csv"]
     located = silent = files = alarms = 0
     missed = []
     for reading in readings:
-        if reading.name in dialect_only and (reading.named or reading.refused):
+        if reading.name in dialect_only and (reading.rejected_lines or reading.rejected):
             alarms += 1
             missed.append(reading.name)
         match = DAMAGED_ROW.match(reading.name)
@@ -204,35 +201,35 @@ def locate(hard_files: Path, readings: Sequence[Reading]) -> dict[str, object]:
         row = int(match[1])
         others = source.rows[: row - 1] + source.rows[row:] if row else source.rows
         if row == 0:
-            found = reading.refused == "HEADER_DAMAGED" or (
+            found = reading.rejected == "HEADER_DAMAGED" or (
                 reading.header == source.header and reading.rows == source.rows
             )
-            # A refused file cannot corrupt anything.
-            corrupt = not found and not reading.refused
+            # A rejected file cannot corrupt anything.
+            corrupt = not found and not reading.rejected
         else:
-            found = reading.named == (row + 1,) and reading.rows == others and not reading.refused
-            corrupt = (
-                not reading.refused and row + 1 not in reading.named and reading.rows != source.rows
+            found = (
+                reading.rejected_lines == (row + 1,)
+                and reading.rows == others
+                and not reading.rejected
             )
-            corrupt = corrupt or (
-                not reading.refused
-                and not set(others) <= set(reading.rows)
-                and not len(reading.named) > 1
+            corrupt = not reading.rejected and (
+                (row + 1 not in reading.rejected_lines and reading.rows != source.rows)
+                or (not set(others) <= set(reading.rows) and not len(reading.rejected_lines) > 1)
             )
         located += found
         silent += corrupt
         if not found:
             missed.append(reading.name)
     print(
-        "not located, or not as its source:",
+        "not located, or different from the source:",
         ", ".join(missed[:40]) or "none",
         "..." if len(missed) > 40 else "",
     )
-    print("not told apart by their own dialect:", ", ".join(sorted(untold)) or "none")
+    print("ambiguous in their own dialect:", ", ".join(sorted(ambiguous)) or "none")
     return {
         "located": located / files,
         "located_files": files,
         "silent_corruption": silent,
         "false_alarms": alarms,
-        "not_told_apart": len(untold),
+        "not_told_apart": len(ambiguous),
     }

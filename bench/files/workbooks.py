@@ -1,6 +1,4 @@
-"""A workbook of a million rows and 20 columns, written straight into its XML: the libraries that
-write workbooks take minutes.
-"""
+"""A workbook of a million rows and 20 columns, written directly as XML; libraries take minutes."""
 
 import zipfile
 from pathlib import Path
@@ -14,23 +12,23 @@ BLOCK_ROWS = 50_000
 
 
 def numbers(first: int, rows: int) -> pl.DataFrame:
-    """Dates as days since 1900, whole numbers, and numbers with two digits after the point."""
+    """Return dates as days since 1900, integers, and numbers with two decimals."""
     row = pl.int_range(first, first + rows, dtype=pl.Int64)
     return pl.select(
         (44_562 + row % 700).alias("date"),
         *(
-            (row.hash(place) % 100_000).cast(pl.Int64).alias(f"units_{place}")
-            for place in range(1, 10)
+            (row.hash(index) % 100_000).cast(pl.Int64).alias(f"units_{index}")
+            for index in range(1, 10)
         ),
         *(
-            ((row.hash(place) % 1_000_000).cast(pl.Float64) / 100).alias(f"amount_{place}")
-            for place in range(10, COLUMNS)
+            ((row.hash(index) % 1_000_000).cast(pl.Float64) / 100).alias(f"amount_{index}")
+            for index in range(10, COLUMNS)
         ),
     )
 
 
 def write(path: Path, rows: int) -> dict[str, float]:
-    """Writes the workbook; returns the sum of each column of numbers."""
+    """Write the workbook; return the sum of each numeric column."""
     sums: dict[str, float] = {}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         hostile.frame(archive)
@@ -38,8 +36,8 @@ def write(path: Path, rows: int) -> dict[str, float]:
         with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
             sheet.write(_HEAD)
             header = "".join(
-                f'<c r="{_letter(place)}1" t="inlineStr"><is><t>{name}</t></is></c>'
-                for place, name in enumerate(numbers(0, 1).columns)
+                f'<c r="{_letter(index)}1" t="inlineStr"><is><t>{name}</t></is></c>'
+                for index, name in enumerate(numbers(0, 1).columns)
             )
             sheet.write(f'<row r="1">{header}</row>'.encode())
             for first in range(0, rows, BLOCK_ROWS):
@@ -47,8 +45,8 @@ def write(path: Path, rows: int) -> dict[str, float]:
                 for name in block.columns[1:]:
                     sums[name] = sums.get(name, 0.0) + float(block[name].sum())
                 cells = "".join(
-                    f'<c r="{_letter(place)}{{}}"{_style(place)}><v>{{}}</v></c>'
-                    for place in range(COLUMNS)
+                    f'<c r="{_letter(index)}{{}}"{_style(index)}><v>{{}}</v></c>'
+                    for index in range(COLUMNS)
                 )
                 row = pl.int_range(first + 2, first + 2 + block.height).alias("row")
                 values = [
@@ -62,12 +60,12 @@ def write(path: Path, rows: int) -> dict[str, float]:
     return sums
 
 
-def _letter(place: int) -> str:
-    return chr(65 + place)
+def _letter(index: int) -> str:
+    return chr(65 + index)
 
 
-def _style(place: int) -> str:
-    return ' s="1"' if place == 0 else ""
+def _style(index: int) -> str:
+    return ' s="1"' if index == 0 else ""
 
 
 _HEAD = b'<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'

@@ -1,7 +1,6 @@
-"""How soon after its last byte a file's verdict stands: through the Inspect rpc of a running
-service, at a paced speed.
+"""Time from the last byte of a file to its verdict, through Inspect at a limited rate.
 
-The service runs in this process; the object store is not asked.
+The service runs in this process and does not use the object store.
 """
 
 import asyncio
@@ -32,16 +31,16 @@ CHUNK_BYTES = 512 * 1024
 
 
 async def measure(source: Path, without_time: Path, folder: Path) -> dict[str, float]:
-    """Seconds from the last byte of `source` to the verdict, share of `without_time` that had been
-    sent when it was told to have no time column, and the most memory in MiB that service and child
-    had together.
+    """Return the seconds from the last byte of `source` to the verdict, the share of `without_time`
+    that was sent when its missing time column was reported, and the peak memory in MiB of service
+    and child together.
     """
     async with AsyncExitStack() as stack:
         settings = Settings(
             bind_addr="127.0.0.1:0",
             spool_dir=Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder))),
             aws_access_key_id="none",
-            aws_secret_access_key="none",  # noqa: S106  # nothing is asked of the object store
+            aws_secret_access_key="none",  # noqa: S106  # the object store is not used
             aws_endpoint_url_s3="http://127.0.0.1:9",
             s3_bucket_name="none",
         )
@@ -51,16 +50,16 @@ async def measure(source: Path, without_time: Path, folder: Path) -> dict[str, f
         watching = asyncio.create_task(harness.peak_of_children(os.getpid()))
         verdict_s = await _verdict_after_last_byte(stub, source)
         watching.cancel()
-        told = await _told_without_time(stub, without_time)
+        share = await _share_until_finding(stub, without_time)
         return {
             "verdict_after_last_byte_s": verdict_s,
-            "told_after_share": told,
+            "told_after_share": share,
             "inspect_rss_mib": round(await watching + harness.peak_mib(os.getpid())),
         }
 
 
 class _Sending:
-    """The messages of a file at the paced speed."""
+    """The messages of a file, at a limited rate."""
 
     def __init__(self, source: Path) -> None:
         self._source, self.size = source, source.stat().st_size
@@ -94,7 +93,7 @@ async def _verdict_after_last_byte(
     raise RuntimeError("there was no verdict")
 
 
-async def _told_without_time(
+async def _share_until_finding(
     stub: validation_pb2_grpc.ValidationServiceStub, source: Path
 ) -> float:
     sending = _Sending(source)
@@ -105,4 +104,4 @@ async def _told_without_time(
         ):
             assert answer.finding.certain
             return sending.sent / sending.size
-    raise RuntimeError("nothing was told of the time")
+    raise RuntimeError("the missing time column was not reported")

@@ -1,10 +1,9 @@
-"""From the commit of a transition to whoever follows the task through the edge, and what becomes of
-2,000 followers.
+"""Latency from the commit of a transition to the watchers behind the gateway, and a reconnect storm
+of 2,000 watchers.
 
-A status service and a gateway of our own, without pipeline and in a schema of its own, on the
-stack's PostgreSQL; the transitions are committed through StatusService. Half of the watchers read
-server-sent events, half GraphQL subscriptions. The time of an event is the database's, taken just
-before its commit.
+Starts its own gateway and its own status service, without a pipeline and in a separate schema of
+the stack's PostgreSQL. The transitions are committed through StatusService. Half of the watchers
+use SSE, half GraphQL subscriptions. An event's time is the database's, just before the commit.
 """
 
 import asyncio
@@ -31,12 +30,12 @@ TASKS = 50
 WATCHERS = 500
 EVENTS_PER_S = 100
 STORM_WATCHERS = 2000
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 @dataclass
-class Edge:
-    """What is measured."""
+class Target:
+    """The measured processes."""
 
     status: StatusServiceStub
     http: aiohttp.ClientSession
@@ -45,8 +44,8 @@ class Edge:
 
 
 @asynccontextmanager
-async def edge(instance: Instance) -> AsyncIterator[Edge]:
-    """A status service and a gateway of our own."""
+async def target(instance: Instance) -> AsyncIterator[Target]:
+    """Start a status service and a gateway."""
     schema = f"bench_{uuid.uuid4().hex[:12]}"
     url = instance.stack.database_url
     sql = await asyncpg.connect(url)
@@ -68,12 +67,12 @@ async def edge(instance: Instance) -> AsyncIterator[Edge]:
             aiohttp.ClientSession(
                 f"http://{gateway_addr}",
                 connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=PATIENCE_S),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=TIMEOUT_S),
             ) as http,
             connect(status_addr) as channel,
         ):
             await channel.channel_ready()
-            yield Edge(
+            yield Target(
                 StatusServiceStub(channel),
                 http,
                 sql,
@@ -84,20 +83,19 @@ async def edge(instance: Instance) -> AsyncIterator[Edge]:
         await sql.close()
 
 
-async def latency(measured: Edge, rounds: int) -> dict[str, object]:
-    """Figures of `rounds` times TASKS tasks with WATCHERS watchers, each task moved on twice,
-    EVENTS_PER_S in all.
+async def latency(target: Target, rounds: int) -> dict[str, object]:
+    """Return the figures of `rounds` rounds of TASKS tasks with WATCHERS watchers and two
+    transitions per task, at EVENTS_PER_S in total.
 
-    One round more comes first and is told apart: in it two processes that have never done anything
-    are connected to by all at once.
+    A first round is reported separately: all watchers connect to two fresh processes.
     """
-    first = await _round(measured)
+    first = await _round(target)
     delays: list[float] = []
-    cpu_before, began = harness.cpu_seconds(measured.pids.values()), monotonic()
+    cpu_before, began = harness.cpu_seconds(target.pids.values()), monotonic()
     for _ in range(rounds):
-        delays += await _round(measured)
+        delays += await _round(target)
     seconds = monotonic() - began
-    cpu = (harness.cpu_seconds(measured.pids.values()) - cpu_before) / seconds
+    cpu = (harness.cpu_seconds(target.pids.values()) - cpu_before) / seconds
     return {
         "events": rounds * TASKS * 2,
         "deliveries": len(delays),
@@ -109,37 +107,39 @@ async def latency(measured: Edge, rounds: int) -> dict[str, object]:
     }
 
 
-async def _round(measured: Edge) -> list[float]:
-    """Seconds from each event to each of its watchers."""
-    tasks = await _create(measured, TASKS)
-    watchers = _watchers(measured.http, tasks, WATCHERS)
+async def _round(target: Target) -> list[float]:
+    """Return the seconds from each event to each of its watchers."""
+    tasks = await _create(target, TASKS)
+    watchers = _watchers(target.http, tasks, WATCHERS)
     async with _following(watchers) as following:
-        await _commit(measured, tasks)
-        await asyncio.wait_for(asyncio.gather(*following), PATIENCE_S)
-    return await _delays(measured, watchers)
+        await _commit(target, tasks)
+        await asyncio.wait_for(asyncio.gather(*following), TIMEOUT_S)
+    return await _delays(target, watchers)
 
 
 def _percentile_ms(seconds: list[float], percent: int) -> float:
     return sorted(seconds)[len(seconds) * percent // 100] * 1000
 
 
-async def storm(measured: Edge) -> dict[str, object]:
-    """Figures of STORM_WATCHERS watchers that all lose their connection while the tasks end."""
-    tasks = await _create(measured, TASKS)
-    watchers = _watchers(measured.http, tasks, STORM_WATCHERS)
+async def storm(target: Target) -> dict[str, object]:
+    """Return the figures of STORM_WATCHERS watchers that lose their connections while the tasks
+    end.
+    """
+    tasks = await _create(target, TASKS)
+    watchers = _watchers(target.http, tasks, STORM_WATCHERS)
     began = monotonic()
     async with _following(watchers) as following:
         connected_s = monotonic() - began
-        memory = {f"{name}_mib": harness.peak_mib(pid) for name, pid in measured.pids.items()}
+        memory = {f"{name}_mib": harness.peak_mib(pid) for name, pid in target.pids.items()}
         held = sum(not task.done() for task in following)
-        ending = asyncio.create_task(_commit(measured, tasks))
+        ending = asyncio.create_task(_commit(target, tasks))
         began = monotonic()
         for watcher in watchers:
             watcher.drop()
         await ending
-        await asyncio.wait(following, timeout=PATIENCE_S)
+        await asyncio.wait(following, timeout=TIMEOUT_S)
         storm_s = monotonic() - began
-    missed = sum("CANCELLED" not in watcher.told for watcher in watchers)
+    missed = sum("CANCELLED" not in watcher.received for watcher in watchers)
     gaps = sum(watcher.sequences != [1, 2, 3] for watcher in watchers if isinstance(watcher, Sse))
     return {
         "watchers_held": held,
@@ -151,7 +151,7 @@ async def storm(measured: Edge) -> dict[str, object]:
     }
 
 
-async def _create(measured: Edge, count: int) -> list[str]:
+async def _create(target: Target, count: int) -> list[str]:
     async def create(task_id: str) -> str:
         request = status_pb2.CreateTaskRequest(
             request_id=task_id,
@@ -162,7 +162,7 @@ async def _create(measured: Edge, count: int) -> list[str]:
             upload_mode=UploadMode.UPLOAD_MODE_ONE_SHOT,
             load_mode=LoadMode.LOAD_MODE_APPEND,
         )
-        await measured.status.CreateTask(request)
+        await target.status.CreateTask(request)
         return task_id
 
     return list(await asyncio.gather(*(create(str(uuid.uuid4())) for _ in range(count))))
@@ -175,10 +175,8 @@ def _watchers(http: aiohttp.ClientSession, tasks: Sequence[str], count: int) -> 
     ]
 
 
-async def _commit(measured: Edge, tasks: Sequence[str]) -> None:
-    """Each task to UPLOADED, then each to CANCELLED, one transition every 1 / EVENTS_PER_S
-    seconds.
-    """
+async def _commit(target: Target, tasks: Sequence[str]) -> None:
+    """Move each task to UPLOADED, then each to CANCELLED, at EVENTS_PER_S."""
     began = monotonic()
     uploaded: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as calls:
@@ -186,29 +184,29 @@ async def _commit(measured: Edge, tasks: Sequence[str]) -> None:
             await asyncio.sleep(max(0.0, began + number / EVENTS_PER_S - monotonic()))
             task_id = tasks[number % len(tasks)]
             if number < len(tasks):
-                uploaded[task_id] = calls.create_task(_upload(measured, task_id))
+                uploaded[task_id] = calls.create_task(_upload(target, task_id))
             else:
-                calls.create_task(_cancel(measured, task_id, uploaded[task_id]))
+                calls.create_task(_cancel(target, task_id, uploaded[task_id]))
 
 
-async def _upload(measured: Edge, task_id: str) -> None:
-    await measured.status.CompleteUpload(
+async def _upload(target: Target, task_id: str) -> None:
+    await target.status.CompleteUpload(
         status_pb2.CompleteUploadRequest(task_id=task_id, file_size=1000)
     )
 
 
-async def _cancel(measured: Edge, task_id: str, uploaded: "asyncio.Task[None]") -> None:
+async def _cancel(target: Target, task_id: str, uploaded: "asyncio.Task[None]") -> None:
     await uploaded
-    await measured.status.CancelTask(status_pb2.CancelTaskRequest(task_id=task_id))
+    await target.status.CancelTask(status_pb2.CancelTaskRequest(task_id=task_id))
 
 
 @asynccontextmanager
 async def _following(watchers: Sequence[Watcher]) -> AsyncIterator[list["asyncio.Task[None]"]]:
-    """The watchers, each following its task; those that still do are cut off afterwards."""
+    """Start the watchers; cancel the remaining ones afterwards."""
     following = [asyncio.create_task(watcher.follow()) for watcher in watchers]
     try:
         await asyncio.wait_for(
-            asyncio.gather(*(watcher.following.wait() for watcher in watchers)), PATIENCE_S
+            asyncio.gather(*(watcher.following.wait() for watcher in watchers)), TIMEOUT_S
         )
         yield following
     finally:
@@ -217,19 +215,19 @@ async def _following(watchers: Sequence[Watcher]) -> AsyncIterator[list["asyncio
         await asyncio.gather(*following, return_exceptions=True)
 
 
-async def _delays(measured: Edge, watchers: Sequence[Watcher]) -> list[float]:
-    """Seconds from each event to each watcher. One that was overtaken by the next before it was
-    told is told with it.
+async def _delays(target: Target, watchers: Sequence[Watcher]) -> list[float]:
+    """Return the seconds from each event to each watcher. A status that a watcher skipped counts as
+    received with the next one.
     """
-    rows = await measured.sql.fetch(
+    rows = await target.sql.fetch(
         "SELECT task_id, state, extract(epoch FROM created_at)::float8 AS at FROM task_events WHERE kind = 'STATE' AND sequence > 1"
     )
     committed = {(row["task_id"], row["state"]): row["at"] for row in rows}
     delays = []
     for watcher in watchers:
-        ended = watcher.told["CANCELLED"]
+        ended = watcher.received["CANCELLED"]
         delays += [
-            watcher.told.get(state, ended) - committed[watcher.task_id, state]
+            watcher.received.get(state, ended) - committed[watcher.task_id, state]
             for state in ("UPLOADED", "CANCELLED")
         ]
     return delays

@@ -1,5 +1,5 @@
-"""The seed's polling, getIngestionTaskStatus, at a steady rate while a big file is uploaded; beside
-a bare read of the same row.
+"""The seed's polling, getIngestionTaskStatus, at a steady rate during uploads of a big file,
+compared with a bare read of the same row.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ QUERY = """query GetIngestionTaskStatus($taskId: ID!) { getIngestionTaskStatus(t
 _UPLOAD = """
 import sys, httpx
 from pathlib import Path
-from bench.clients.gateway import Edge
+from bench.clients.gateway import Gateway
 with httpx.Client(base_url=sys.argv[1], timeout=60) as http:
-    edge = Edge(http)
+    gateway = Gateway(http)
     while True:
-        task_id = edge.upload(Path(sys.argv[2]), sys.argv[3], allow_duplicate="true")
+        task_id = gateway.upload(Path(sys.argv[2]), sys.argv[3], allow_duplicate="true")
         http.post(f"/api/ingest/tasks/{task_id}/cancel").raise_for_status()
-        edge.until_terminal(task_id, seconds=120)
+        gateway.until_terminal(task_id, seconds=120)
         http.delete(f"/api/ingest/tasks/{task_id}").raise_for_status()
 """
 
@@ -41,7 +41,7 @@ Ask = Callable[[], Awaitable[None]]
 
 
 async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, object]:
-    """Medians over the pairs; a pair is WINDOW_S seconds of ours and as many of the bare read."""
+    """Return medians over the pairs: WINDOW_S seconds of Sluice and as many of the bare read."""
     path = data.sales_by_size(FILES / f"sales-{size_mib}-mib.csv", size_mib)
     environment = everything(instance.stack, instance.paths.stack.parent)
     ours: list[list[float]] = []
@@ -59,8 +59,8 @@ async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, ob
         async def ask_ours() -> None:
             body = {"query": QUERY, "variables": {"taskId": task_id}}
             async with http.post(f"{gateway}/graphql", json=body) as answer:
-                told = await answer.json()
-                assert told["data"]["getIngestionTaskStatus"]["taskId"] == task_id, told
+                document = await answer.json()
+                assert document["data"]["getIngestionTaskStatus"]["taskId"] == task_id, document
 
         async def ask_bare() -> None:
             async with http.get(f"http://{address}/tasks/{task_id}") as answer:
@@ -94,7 +94,7 @@ async def figures(instance: Instance, pairs: int, size_mib: int) -> dict[str, ob
 
 @asynccontextmanager
 async def _uploading(gateway: str, path: Path) -> AsyncIterator[None]:
-    """One upload after the other, by a process of its own; each is cancelled once it is stored."""
+    """Upload continuously in a separate process; each task is cancelled once its file is stored."""
     arguments = (gateway, str(path), f"bench_status_{uuid4().hex[:8]}")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _UPLOAD, *arguments, cwd=ROOT
@@ -109,7 +109,7 @@ async def _uploading(gateway: str, path: Path) -> AsyncIterator[None]:
 
 
 async def _receiving(http: aiohttp.ClientSession, gateway: str) -> str:
-    """Id of the task that is being uploaded."""
+    """Return the id of the task whose file is being uploaded."""
     deadline = monotonic() + 60
     while monotonic() < deadline:
         async with http.get(f"{gateway}/api/ingest/tasks?status=PENDING&limit=1") as answer:
@@ -125,8 +125,8 @@ async def _is_receiving(http: aiohttp.ClientSession, gateway: str) -> bool:
 
 
 async def _steadily(ask: Ask, seconds: float) -> list[float]:
-    """Asks RATE times a second whatever the answers take; the milliseconds of each from the moment
-    that it was due, sorted.
+    """Call `ask` RATE times per second, regardless of its duration; return the sorted milliseconds
+    from the time that each call was due to its end.
     """
     began = monotonic()
     delays: list[float] = []

@@ -1,9 +1,9 @@
-"""Small files: Sluice beside a bare client of the same Druid, in turn, and one beside a load that
-keeps Druid busy.
+"""Small files: Sluice compared with a bare client of the same Druid, interleaved; and one next to a
+load that keeps Druid busy.
 
-The bare client submits the rows, which lie in the object store already, as typed CSV with
-`intervals`, and counts. Whoever loads, the same foreign client looks every 50 ms: with Sluice for
-SUCCEEDED (and the count must be right at once), without it for the count.
+The bare client submits typed CSV that is already in the object store, with `intervals`, and counts
+its rows. For both, an independent client polls every 50 ms: with Sluice until SUCCEEDED (the count
+must then be right immediately), with the bare client until the count is right.
 """
 
 import random
@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import httpx
 
-from bench.clients.druid import POLL_S, expect_rows, forget, raw_object
-from bench.clients.gateway import Edge
+from bench.clients.druid import POLL_S, count_rows, drop, expect_rows, raw_object
+from bench.clients.gateway import Gateway
 from bench.files import data
 from bench.support import harness
 from bench.support.stack import FILES
@@ -36,21 +36,21 @@ TYPES = {
 
 
 def measure(stack: Instance, rounds: int) -> dict[str, float]:
-    """Medians over the rounds; the two take turns, and who begins changes."""
+    """Return medians over the rounds. The contenders alternate, and so does the order."""
     ours: list[float] = []
     theirs: list[float] = []
     with httpx.Client(base_url=stack.stack.gateway_url, timeout=60) as http:
-        edge = Edge(http)
+        gateway = Gateway(http)
         for number in range(-WARM, rounds):
             for contender in ((_sluice, _bare), (_bare, _sluice))[number % 2]:
                 path = sales_of_a_day(number)
-                seconds = contender(stack, edge, path)
+                seconds = contender(stack, gateway, path)
                 if number >= 0:
                     (ours if contender is _sluice else theirs).append(seconds)
     table = [(n, "Sluice", a) for n, a in enumerate(ours, 1)] + [
         (n, "bare client", b) for n, b in enumerate(theirs, 1)
     ]
-    harness.table(f"{ROWS:,} rows", ["round", "who", "wall s"], sorted(table))
+    harness.table(f"{ROWS:,} rows", ["round", "contender", "wall s"], sorted(table))
     small, bare = harness.median(ours), harness.median(theirs)
     return {
         "small_s": small,
@@ -61,22 +61,24 @@ def measure(stack: Instance, rounds: int) -> dict[str, float]:
 
 
 def beside(stack: Instance, big_rows: int) -> dict[str, float]:
-    """A small file alone, and one sent once Druid loads a big one."""
+    """Load a small file alone, and one while Druid loads a big one."""
     with httpx.Client(base_url=stack.stack.gateway_url, timeout=60) as http:
-        edge = Edge(http)
-        alone = harness.median(_sluice(stack, edge, sales_of_a_day(number)) for number in range(3))
+        gateway = Gateway(http)
+        alone = harness.median(
+            _sluice(stack, gateway, sales_of_a_day(number)) for number in range(3)
+        )
         datasource = f"bench_big_{uuid4().hex[:8]}"
-        big = edge.upload(
+        big = gateway.upload(
             data.sales_by_rows(FILES / f"sales-{big_rows}-rows.csv", big_rows), datasource
         )
-        _until_loading(edge, big)
-        seconds = _sluice(stack, edge, sales_of_a_day(3))
+        _until_loading(gateway, big)
+        seconds = _sluice(stack, gateway, sales_of_a_day(3))
         if (task := http.get(f"/api/ingest/tasks/{big}").json())["status"] != "INGESTING":
             raise RuntimeError(
-                f"the big file was {task['status']} before the small one was done: it has to be bigger"
+                f"the big file was {task['status']} before the small one ended: make it bigger"
             )
-        edge.succeeded(big, 900)
-        forget(stack.stack.druid_url, datasource)
+        gateway.succeeded(big, 900)
+        drop(stack.stack.druid_url, datasource)
     return {
         "small_alone_s": alone,
         "small_beside_big_s": seconds,
@@ -85,7 +87,7 @@ def beside(stack: Instance, big_rows: int) -> dict[str, float]:
 
 
 def sales_of_a_day(seed: int) -> Path:
-    """1,000 sales of one day."""
+    """Write 1,000 sales of one day."""
     path = FILES / f"day-{seed}.csv"
     chance = random.Random(seed)
     rows = (
@@ -97,18 +99,18 @@ def sales_of_a_day(seed: int) -> Path:
     return path
 
 
-def _sluice(stack: Instance, edge: Edge, path: Path) -> float:
+def _sluice(stack: Instance, gateway: Gateway, path: Path) -> float:
     datasource = f"bench_small_{uuid4().hex[:8]}"
     began = monotonic()
-    edge.succeeded(edge.upload(path, datasource), DEADLINE_S)
+    gateway.succeeded(gateway.upload(path, datasource), DEADLINE_S)
     seconds = monotonic() - began
-    if (counted := rows_in(stack.stack.druid_url, datasource)) != ROWS:
-        raise RuntimeError(f"SUCCEEDED was said when a query counted {counted} rows")
-    forget(stack.stack.druid_url, datasource)
+    if (counted := count_rows(stack.stack.druid_url, datasource)) != ROWS:
+        raise RuntimeError(f"SUCCEEDED, but a query counts {counted} rows")
+    drop(stack.stack.druid_url, datasource)
     return seconds
 
 
-def _bare(stack: Instance, edge: Edge, path: Path) -> float:
+def _bare(stack: Instance, gateway: Gateway, path: Path) -> float:
     druid, datasource = stack.stack.druid_url, f"bench_bare_{uuid4().hex[:8]}"
     with raw_object(stack.stack, path) as url:
         began = monotonic()
@@ -117,12 +119,12 @@ def _bare(stack: Instance, edge: Edge, path: Path) -> float:
         ).raise_for_status()
         expect_rows(druid, datasource, ROWS)
         seconds = monotonic() - began
-    forget(druid, datasource)
+    drop(druid, datasource)
     return seconds
 
 
 def _typed_spec(datasource: str, url: str) -> dict[str, Any]:
-    """What somebody would submit who knows Druid well."""
+    """Return the spec that a Druid expert would submit."""
     interval = f"{START:%Y-%m-%d}/{START + timedelta(days=1):%Y-%m-%d}"
     granularity = {
         "type": "uniform",
@@ -153,19 +155,11 @@ def _typed_spec(datasource: str, url: str) -> dict[str, Any]:
     }
 
 
-def rows_in(druid: str, datasource: str) -> int:
-    """Rows that a query counts; -1 where Druid does not know the datasource."""
-    answer = httpx.post(
-        f"{druid}/druid/v2/sql",
-        json={"query": f'SELECT COUNT(*) AS n FROM "{datasource}"'},
-        timeout=60,
-    )
-    return int(answer.json()[0]["n"]) if answer.status_code == httpx.codes.OK else -1
-
-
-def _until_loading(edge: Edge, task_id: str) -> None:
+def _until_loading(gateway: Gateway, task_id: str) -> None:
     deadline = monotonic() + 300
-    while (status := edge.http.get(f"/api/ingest/tasks/{task_id}").json()["status"]) != "INGESTING":
+    while (
+        status := gateway.http.get(f"/api/ingest/tasks/{task_id}").json()["status"]
+    ) != "INGESTING":
         if monotonic() > deadline:
             raise TimeoutError(f"the big file is still {status}")
         sleep(POLL_S)

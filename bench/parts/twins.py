@@ -1,5 +1,5 @@
-"""The report of a file on the local disk beside the report of the same file after a real upload:
-every field has to be the same.
+"""Compares the report of a local file with the report of the same file after a real upload: all
+fields must be equal.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ PROGRAMS = ("postgres", "s3", "status", "upload", "validation")
 PIECE_BYTES = 1024 * 1024
 REPORT_S = 300.0
 POLL_S = 0.2
-OF_THE_RUN = {"task_id", "attempt", "timings", "filename", "file_size", "sha256"}
-"""Fields that the service fills from what it was asked for, and how long it took."""
+RUN_FIELDS = {"task_id", "attempt", "timings", "filename", "file_size", "sha256"}
+"""Fields that depend on the request or on the duration."""
 
 Examine = Callable[[], Awaitable[Report]]
 
 
 async def compare(source: Path, examine: Examine, instance: str) -> dict[str, object]:
-    """Names of the report's fields that differ, and how many fields it has."""
+    """Return the names of the fields that differ, and the number of fields."""
     with running(instance, *PROGRAMS) as stack:
         addresses = stack.stack.addresses
         async with (
@@ -43,7 +43,7 @@ async def compare(source: Path, examine: Examine, instance: str) -> dict[str, ob
             )
             uploaded = await _report(validation_pb2_grpc.ValidationServiceStub(channel), task_id)
     local = await examine()
-    filled = [field.name for field, _ in uploaded.ListFields() if field.name not in OF_THE_RUN]
+    filled = [field.name for field, _ in uploaded.ListFields() if field.name not in RUN_FIELDS]
     return {
         "report_fields": len(filled),
         "report_differs": sorted(set(_differences(local, uploaded))),
@@ -51,9 +51,7 @@ async def compare(source: Path, examine: Examine, instance: str) -> dict[str, ob
 
 
 async def _report(validation: validation_pb2_grpc.ValidationServiceStub, task_id: str) -> Report:
-    """The report, asked for until it is there. The task itself goes on only where there is a
-    Druid.
-    """
+    """Poll the report until it exists. (Without Druid, the task does not end.)"""
     deadline = monotonic() + REPORT_S
     while True:
         try:
@@ -79,7 +77,7 @@ async def _pieces(source: Path) -> AsyncIterator[bytes]:
 def _differences(one: Message, other: Message, path: str = "") -> Iterator[str]:
     for field in one.DESCRIPTOR.fields:
         name = f"{path}{field.name}"
-        if name in OF_THE_RUN:
+        if name in RUN_FIELDS:
             continue
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
         if field.is_repeated and field.message_type:
@@ -92,12 +90,11 @@ def _differences(one: Message, other: Message, path: str = "") -> Iterator[str]:
                 yield name
             yield from _differences(ours, theirs, f"{name}.")
         elif field.name == "uri" or field.name.endswith("_uri"):
-            # In the store there is a bucket and a key before the name.
+            # In the object store, bucket and key precede the name.
             if not theirs.endswith(ours):
                 yield name
         elif isinstance(ours, float):
-            # Sums of many numbers differ in their last digits by the order in which they were
-            # added.
+            # The order of addition changes the last digits of a sum.
             if abs(ours - theirs) > 1e-9 * max(abs(ours), 1.0):
                 yield name
         elif ours != theirs:

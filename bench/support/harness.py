@@ -1,6 +1,4 @@
-"""How every measurement is made and told: medians, CPU seconds and peak memory beside the wall, a
-table, one line of JSON.
-"""
+"""Measuring and reporting: wall time, CPU seconds, peak memory, tables and one line of JSON."""
 
 import asyncio
 import json
@@ -37,7 +35,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU seconds that the processes, their children and their ended children have used so far."""
+    """Return the CPU seconds of the processes and their children, including ended children."""
     total = 0.0
     for pid in pids:
         for process in _family(pid):
@@ -47,21 +45,17 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def rss_mib(pid: int) -> float:
-    """Resident memory of the process, in MiB."""
+    """Return the resident memory of the process, in MiB."""
     return psutil.Process(pid).memory_info().rss / MIB
 
 
 def reset_peak(pid: int) -> None:
-    """Sets the kernel's high-water mark of the process's resident memory to what is resident
-    now.
-    """
+    """Reset the kernel's high-water mark of the process's resident memory to the current value."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_mib(pid: int) -> float:
-    """High-water mark of the process's resident memory since it started or since `reset_peak`, in
-    MiB.
-    """
+    """Return the high-water mark of resident memory since the start or `reset_peak`, in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -69,25 +63,25 @@ def peak_mib(pid: int) -> float:
 
 
 async def peak_of_children(pid: int) -> float:
-    """The most memory in MiB that the running children of a process had for their own (without the
-    pages of files that are mapped), until it is cancelled.
+    """Return the peak of the children's private memory (without mapped files) in MiB, sampled until
+    cancelled.
     """
     peak = 0
     with suppress(asyncio.CancelledError):
         while True:
-            own = 0
+            private = 0
             for child in psutil.Process(pid).children():
                 with suppress(psutil.NoSuchProcess):
                     memory = child.memory_info()
-                    own += memory.rss - memory.shared
-            peak = max(peak, own)
+                    private += memory.rss - memory.shared
+            peak = max(peak, private)
             await asyncio.sleep(PEAK_INTERVAL_S)
     return peak / MIB
 
 
 @contextmanager
 def measured(processes: dict[str, int]) -> Iterator[Sample]:
-    """Measures the block: its wall time, and CPU and peak memory of the named processes."""
+    """Measure wall time of the block, and CPU and peak memory of the named processes."""
     sample = Sample()
     for pid in processes.values():
         reset_peak(pid)
@@ -99,22 +93,22 @@ def measured(processes: dict[str, int]) -> Iterator[Sample]:
 
 
 def median(values: Iterable[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(values)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; floats with three digits after the point."""
-    made = Table(title=title)
+    """Print a table, floats with three decimals."""
+    output = Table(title=title)
     for column in columns:
-        made.add_column(column, justify="left" if column == columns[0] else "right")
+        output.add_column(column, justify="left" if column == columns[0] else "right")
     for row in rows:
-        made.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console(width=140).print(made)
+        output.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+    Console(width=140).print(output)
 
 
 def conclude(**figures: object) -> None:
-    """Prints the last line: one JSON object."""
+    """Print the last line: one JSON object."""
     rounded = {
         key: round(value, 4) if isinstance(value, float) else value
         for key, value in figures.items()

@@ -1,4 +1,4 @@
-"""Processes of our own beside those of the stack."""
+"""Processes outside the stack."""
 
 import asyncio
 import json
@@ -14,9 +14,7 @@ ROOT = Path(__file__).parents[2]
 async def serving(
     *arguments: str, environment: Mapping[str, str]
 ) -> AsyncIterator[tuple[str, int]]:
-    """Runs a Python module that logs the port that it listens on; host:port and its process id.
-    Terminated afterwards.
-    """
+    """Run a Python module that logs its port; yield host:port and the process id."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -32,7 +30,7 @@ async def serving(
         while not port:
             line = await process.stderr.readline()
             if not line:
-                raise RuntimeError(f"{' '.join(arguments)} ended before it listened")
+                raise RuntimeError(f"{' '.join(arguments)} ended before it logged its port")
             port = json.loads(line).get("port", 0)
         reading = asyncio.create_task(process.stderr.read())
         yield f"127.0.0.1:{port}", process.pid

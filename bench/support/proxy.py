@@ -1,6 +1,4 @@
-"""A TCP proxy in front of a service: it cuts connections at chosen bytes of what the client sends,
-or holds it to a rate.
-"""
+"""A TCP proxy that cuts connections after given numbers of client bytes, or limits their rate."""
 
 import asyncio
 import threading
@@ -13,9 +11,10 @@ PIECE = 64 * 1024
 
 @dataclass
 class Proxy:
-    """`cuts` are counts of bytes from clients, over all connections, after which the connection
-    that carries them is cut, both ways. `bytes_per_s` is the rate of what clients send; 0 for as
-    fast as it goes.
+    """Forwards connections to `target`.
+
+    `cuts`: numbers of client bytes, over all connections, after which the current connection is
+    cut. `bytes_per_s`: the rate limit of client bytes; 0 for none.
     """
 
     target: tuple[str, int]
@@ -29,21 +28,21 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self.target)
-        ways = [
+        directions = [
             asyncio.create_task(self._up(reader, up_writer)),
             asyncio.create_task(_down(up_reader, writer)),
         ]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        if ways[0].done() and not ways[0].result():
-            # The client has closed its side alone; the answer may still come.
-            await asyncio.wait(ways)
-        for way in ways:
-            way.cancel()
+        await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+        if directions[0].done() and not directions[0].result():
+            # The client closed only its side; the response may still follow.
+            await asyncio.wait(directions)
+        for direction in directions:
+            direction.cancel()
         for end in (writer, up_writer):
             end.transport.abort()
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection is to be cut."""
+        """Forward client bytes; return whether to cut the connection."""
         clock = asyncio.get_running_loop().time
         free_at = clock()
         while piece := await reader.read(PIECE):
@@ -63,7 +62,7 @@ class Proxy:
 
     @contextmanager
     def running(self) -> Iterator["Proxy"]:
-        """Serves in a thread of its own."""
+        """Serve in a separate thread."""
         loop = asyncio.new_event_loop()
         started = threading.Event()
 

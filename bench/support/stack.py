@@ -1,4 +1,4 @@
-"""The stack that is measured: the instance `bench`, started for the run unless it is up already."""
+"""The measured stack: started for the run unless it is already running."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,13 @@ from pathlib import Path
 from local.instance import Instance
 
 FILES = Path(__file__).parents[2] / ".local" / "bench-files"
-"""Where generated files are kept between runs."""
+"""Folder of generated files, kept between runs."""
 
 
 @contextmanager
 def running(name: str, *only: str) -> Iterator[Instance]:
-    """The healthy stack of the instance `name`, or only the named programs of it; stopped
-    afterwards only if it was not up before.
+    """Yield the healthy stack of the instance `name`, or only its programs `only`; stop it
+    afterwards unless it was already running.
     """
     instance = Instance(name, only)
     fresh = instance.start()
