@@ -1,7 +1,6 @@
-"""Generates the Python of every .proto beside it: messages, gRPC stubs and their types.
+"""Generates the Python code of all .proto files: messages, gRPC stubs and their types.
 
-`make gen` runs it; `python protos/generate.py --check` fails when what is committed differs from
-what it would write.
+Part of `make gen`. `python protos/generate.py --check` fails if the committed files are outdated.
 """
 
 import argparse
@@ -17,15 +16,15 @@ ROOT = Path(__file__).parent
 
 
 def generate(target: Path) -> None:
-    """Writes all generated files below `target`, in the layout of the proto packages.
+    """Write all generated files below `target`, in the layout of the proto packages.
 
     Raises:
-        RuntimeError: protoc refused a file; its own message is on stderr.
+        RuntimeError: protoc rejected a file; its message is on stderr.
     """
     ours = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "sluice").rglob("*.proto"))
     vendored = ["buf/validate/validate.proto"]
     well_known = str(files("grpc_tools") / "_proto")
-    # The plugins lie beside the interpreter; its folder need not be on the path.
+    # The plugins are next to the interpreter, which may not be on the PATH.
     plugins = [
         f"--plugin={name}={Path(sys.executable).with_name(name)}"
         for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
@@ -51,24 +50,24 @@ def generate(target: Path) -> None:
 
 
 def differing(fresh: Path) -> list[str]:
-    """Paths, relative to protos/, whose committed content is not what was generated into
-    `fresh`.
-    """
-    made = {p.relative_to(fresh) for p in fresh.rglob("*.py*") if p.is_file()}
-    kept = {
+    """Return the paths, relative to protos/, whose committed content differs from that in `fresh`."""
+    generated = {p.relative_to(fresh) for p in fresh.rglob("*.py*") if p.is_file()}
+    committed = {
         p.relative_to(ROOT)
         for part in ("sluice", "buf")
         for p in (ROOT / part).rglob("*.py*")
         if p.suffix != ".pyc"
     }
-    changed = {p for p in made & kept if not filecmp.cmp(fresh / p, ROOT / p, shallow=False)}
-    return sorted(str(p) for p in (made ^ kept) | changed)
+    changed = {
+        p for p in generated & committed if not filecmp.cmp(fresh / p, ROOT / p, shallow=False)
+    }
+    return sorted(str(p) for p in (generated ^ committed) | changed)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="compare with what is committed, write nothing"
+        "--check", action="store_true", help="compare with the committed files, write nothing"
     )
     if not parser.parse_args().check:
         generate(ROOT)
@@ -77,7 +76,7 @@ def main() -> int:
         generate(Path(folder))
         stale = differing(Path(folder))
     for path in stale:
-        print(f"protos/{path} is not up to date: run `make gen`", file=sys.stderr)
+        print(f"protos/{path} is outdated: run `make gen`", file=sys.stderr)
     return 1 if stale else 0
 
 

@@ -169,7 +169,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_QUERY_TIMEOUT: _ErrorReason.ValueType  # 52
     """The query exceeded its timeout. Metadata: timeout_ms."""
     ERROR_REASON_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 53
-    """The query exceeded its memory limit or its result size limit."""
+    """The query exceeded its memory limit or the limit on its result size."""
     ERROR_REASON_QUERY_TOO_EXPENSIVE: _ErrorReason.ValueType  # 54
     """The query was not sent to Druid because the values it builds could exhaust the memory of a
     Druid process, and Druid itself has no limit. `message` names the limit, `line` and the
@@ -177,8 +177,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     sql_column.
     """
     ERROR_REASON_QUERY_FAILED: _ErrorReason.ValueType  # 55
-    """Druid failed while it ran the query: one of its processes ended or closed the connection, or
-    reported an error that is not about the SQL. `value` is Druid's own text, if there is one. Not
+    """Druid failed to run the query: one of its processes crashed or closed the connection, or
+    reported an error that is not about the SQL. `value` is Druid's message, if there is one. Not
     retried.
     """
     ERROR_REASON_QUERY_TRUNCATED: _ErrorReason.ValueType  # 56
@@ -205,8 +205,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_FEW_COLUMNS: _ErrorReason.ValueType  # 106
     """Rule min_columns: the file has fewer columns than required. Metadata: value (found), limit."""
     ERROR_REASON_NO_TIME_COLUMN: _ErrorReason.ValueType  # 107
-    """No column holds times in one format, which every load needs; or none of those that do has a
-    time-like name, and the rule time_column blocks.
+    """No column has times in one format, which every load requires; or no such column has a time-like
+    name, and the rule time_column rejects the file.
     """
     ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS: _ErrorReason.ValueType  # 108
     """Rule min_numeric_columns: fewer columns than required are numeric in all their values."""
@@ -307,7 +307,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DRUID_SPEC_REFUSED: _ErrorReason.ValueType  # 201
     """Druid rejected the ingestion spec. This is a bug in Sluice."""
     ERROR_REASON_DRUID_TASK_FAILED: _ErrorReason.ValueType  # 202
-    """The Druid task ended FAILED; `value` is Druid's own text."""
+    """The Druid task ended FAILED; `value` is Druid's message."""
     ERROR_REASON_DRUID_NO_CAPACITY: _ErrorReason.ValueType  # 203
     """Druid has no free task slot for the load. Retried."""
     ERROR_REASON_LOAD_MISMATCH: _ErrorReason.ValueType  # 204
@@ -355,7 +355,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ROWS_OUTSIDE_INTERVAL: _ErrorReason.ValueType  # 221
     """The file has rows outside the interval to replace. Metadata: column, value."""
     ERROR_REASON_DRUID_TASK_STOPPED: _ErrorReason.ValueType  # 222
-    """The load's Druid task was stopped by someone."""
+    """The load's Druid task was stopped, by a user or by Sluice."""
     ERROR_REASON_DRUID_OUT_OF_MEMORY: _ErrorReason.ValueType  # 223
     """Druid ran out of memory during the load."""
     ERROR_REASON_DRUID_DISK_FULL: _ErrorReason.ValueType  # 224
@@ -497,7 +497,7 @@ ERROR_REASON_QUERY_FORBIDDEN: ErrorReason.ValueType  # 51
 ERROR_REASON_QUERY_TIMEOUT: ErrorReason.ValueType  # 52
 """The query exceeded its timeout. Metadata: timeout_ms."""
 ERROR_REASON_QUERY_TOO_LARGE: ErrorReason.ValueType  # 53
-"""The query exceeded its memory limit or its result size limit."""
+"""The query exceeded its memory limit or the limit on its result size."""
 ERROR_REASON_QUERY_TOO_EXPENSIVE: ErrorReason.ValueType  # 54
 """The query was not sent to Druid because the values it builds could exhaust the memory of a
 Druid process, and Druid itself has no limit. `message` names the limit, `line` and the
@@ -505,8 +505,8 @@ metadata's `sql_column` the location (both from 1), `value` the function or clau
 sql_column.
 """
 ERROR_REASON_QUERY_FAILED: ErrorReason.ValueType  # 55
-"""Druid failed while it ran the query: one of its processes ended or closed the connection, or
-reported an error that is not about the SQL. `value` is Druid's own text, if there is one. Not
+"""Druid failed to run the query: one of its processes crashed or closed the connection, or
+reported an error that is not about the SQL. `value` is Druid's message, if there is one. Not
 retried.
 """
 ERROR_REASON_QUERY_TRUNCATED: ErrorReason.ValueType  # 56
@@ -533,8 +533,8 @@ ERROR_REASON_NO_ROWS: ErrorReason.ValueType  # 105
 ERROR_REASON_TOO_FEW_COLUMNS: ErrorReason.ValueType  # 106
 """Rule min_columns: the file has fewer columns than required. Metadata: value (found), limit."""
 ERROR_REASON_NO_TIME_COLUMN: ErrorReason.ValueType  # 107
-"""No column holds times in one format, which every load needs; or none of those that do has a
-time-like name, and the rule time_column blocks.
+"""No column has times in one format, which every load requires; or no such column has a time-like
+name, and the rule time_column rejects the file.
 """
 ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS: ErrorReason.ValueType  # 108
 """Rule min_numeric_columns: fewer columns than required are numeric in all their values."""
@@ -635,7 +635,7 @@ Druid does not respond or returns a server error. Retried.
 ERROR_REASON_DRUID_SPEC_REFUSED: ErrorReason.ValueType  # 201
 """Druid rejected the ingestion spec. This is a bug in Sluice."""
 ERROR_REASON_DRUID_TASK_FAILED: ErrorReason.ValueType  # 202
-"""The Druid task ended FAILED; `value` is Druid's own text."""
+"""The Druid task ended FAILED; `value` is Druid's message."""
 ERROR_REASON_DRUID_NO_CAPACITY: ErrorReason.ValueType  # 203
 """Druid has no free task slot for the load. Retried."""
 ERROR_REASON_LOAD_MISMATCH: ErrorReason.ValueType  # 204
@@ -683,7 +683,7 @@ Metadata: value (number of segments).
 ERROR_REASON_ROWS_OUTSIDE_INTERVAL: ErrorReason.ValueType  # 221
 """The file has rows outside the interval to replace. Metadata: column, value."""
 ERROR_REASON_DRUID_TASK_STOPPED: ErrorReason.ValueType  # 222
-"""The load's Druid task was stopped by someone."""
+"""The load's Druid task was stopped, by a user or by Sluice."""
 ERROR_REASON_DRUID_OUT_OF_MEMORY: ErrorReason.ValueType  # 223
 """Druid ran out of memory during the load."""
 ERROR_REASON_DRUID_DISK_FULL: ErrorReason.ValueType  # 224

@@ -171,7 +171,7 @@ Global___LoadPart: _TypeAlias = LoadPart  # noqa: Y015
 
 @_typing.final
 class Interval(_message.Message):
-    """A time interval."""
+    """A time interval within the years 1 to 9998."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -265,7 +265,7 @@ class StatusServiceServicer:
 
     def GetStatistics(self, request, context):
         """Returns statistics over all tasks of the last hours, at most a few seconds old. Read-only.
-        Errors: none of its own.
+        No specific errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -327,14 +327,14 @@ class StatusServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWebhook(self, request, context):
-        """Deletes the webhook of a datasource. Idempotent. Errors: none of its own.
+        """Deletes the webhook of a datasource. Idempotent. No specific errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookDeliveries(self, request, context):
-        """Lists the webhook deliveries of a datasource, newest first. Read-only. Errors: none of its own.
+        """Lists the webhook deliveries of a datasource, newest first. Read-only. No specific errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -375,7 +375,7 @@ class StatusServiceServicer:
 
     def WatchTasks(self, request, context):
         """Streams the events of all matching tasks as they happen; never ends by itself. Resumable by
-        position. Errors: none of its own.
+        position. No specific errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

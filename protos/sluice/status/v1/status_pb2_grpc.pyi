@@ -67,7 +67,7 @@ class StatusServiceStub:
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_status_pb2.GetStatisticsRequest, _status_pb2.GetStatisticsResponse]
     """Returns statistics over all tasks of the last hours, at most a few seconds old. Read-only.
-    Errors: none of its own.
+    No specific errors.
     """
     RevertLoad: _aio.UnaryUnaryMultiCallable[_status_pb2.RevertLoadRequest, _status_pb2.RevertLoadResponse]
     """Reverts a SUCCEEDED task's load: its rows disappear, and rows that it replaced become visible
@@ -100,9 +100,9 @@ class StatusServiceStub:
     GetWebhook: _aio.UnaryUnaryMultiCallable[_status_pb2.GetWebhookRequest, _status_pb2.GetWebhookResponse]
     """Returns the webhook of a datasource. Read-only. Errors: WEBHOOK_NOT_FOUND."""
     DeleteWebhook: _aio.UnaryUnaryMultiCallable[_status_pb2.DeleteWebhookRequest, _status_pb2.DeleteWebhookResponse]
-    """Deletes the webhook of a datasource. Idempotent. Errors: none of its own."""
+    """Deletes the webhook of a datasource. Idempotent. No specific errors."""
     ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_status_pb2.ListWebhookDeliveriesRequest, _status_pb2.ListWebhookDeliveriesResponse]
-    """Lists the webhook deliveries of a datasource, newest first. Read-only. Errors: none of its own."""
+    """Lists the webhook deliveries of a datasource, newest first. Read-only. No specific errors."""
     GetDatasourceSettings: _aio.UnaryUnaryMultiCallable[_status_pb2.GetDatasourceSettingsRequest, _status_pb2.GetDatasourceSettingsResponse]
     """Returns the settings of a datasource; empty if none are set. Read-only. Errors:
     DATABASE_UNAVAILABLE.
@@ -122,7 +122,7 @@ class StatusServiceStub:
     """
     WatchTasks: _aio.UnaryStreamMultiCallable[_status_pb2.WatchTasksRequest, _status_pb2.WatchTasksResponse]
     """Streams the events of all matching tasks as they happen; never ends by itself. Resumable by
-    position. Errors: none of its own.
+    position. No specific errors.
     """
 
 class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -250,7 +250,7 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.GetStatisticsRequest, _abc.Awaitable[_status_pb2.GetStatisticsResponse]],
     ) -> _abc.Awaitable[_status_pb2.GetStatisticsResponse]:
         """Returns statistics over all tasks of the last hours, at most a few seconds old. Read-only.
-        Errors: none of its own.
+        No specific errors.
         """
 
     @_abc_1.abstractmethod
@@ -325,7 +325,7 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _status_pb2.DeleteWebhookRequest,
         context: _aio.ServicerContext[_status_pb2.DeleteWebhookRequest, _abc.Awaitable[_status_pb2.DeleteWebhookResponse]],
     ) -> _abc.Awaitable[_status_pb2.DeleteWebhookResponse]:
-        """Deletes the webhook of a datasource. Idempotent. Errors: none of its own."""
+        """Deletes the webhook of a datasource. Idempotent. No specific errors."""
 
     @_abc_1.abstractmethod
     def ListWebhookDeliveries(
@@ -333,7 +333,7 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _status_pb2.ListWebhookDeliveriesRequest,
         context: _aio.ServicerContext[_status_pb2.ListWebhookDeliveriesRequest, _abc.Awaitable[_status_pb2.ListWebhookDeliveriesResponse]],
     ) -> _abc.Awaitable[_status_pb2.ListWebhookDeliveriesResponse]:
-        """Lists the webhook deliveries of a datasource, newest first. Read-only. Errors: none of its own."""
+        """Lists the webhook deliveries of a datasource, newest first. Read-only. No specific errors."""
 
     @_abc_1.abstractmethod
     def GetDatasourceSettings(
@@ -383,7 +383,7 @@ class StatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_status_pb2.WatchTasksRequest, _abc.AsyncIterator[_status_pb2.WatchTasksResponse]],
     ) -> _abc.AsyncIterator[_status_pb2.WatchTasksResponse]:
         """Streams the events of all matching tasks as they happen; never ends by itself. Resumable by
-        position. Errors: none of its own.
+        position. No specific errors.
         """
 
 def add_StatusServiceServicer_to_server(servicer: StatusServiceServicer, server: _aio.Server) -> None: ...

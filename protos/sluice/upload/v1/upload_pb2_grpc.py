@@ -137,7 +137,7 @@ class UploadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLimits(self, request, context):
-        """Returns the limits of this server. Read-only; no errors of its own.
+        """Returns the limits of this server. Read-only. No specific errors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,7 +57,7 @@ class UploadServiceStub:
     STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE.
     """
     GetLimits: _aio.UnaryUnaryMultiCallable[_upload_pb2.GetLimitsRequest, _upload_pb2.GetLimitsResponse]
-    """Returns the limits of this server. Read-only; no errors of its own."""
+    """Returns the limits of this server. Read-only. No specific errors."""
     DeleteObjects: _aio.UnaryUnaryMultiCallable[_upload_pb2.DeleteObjectsRequest, _upload_pb2.DeleteObjectsResponse]
     """Deletes the task's object below `uploads/`. Idempotent: a missing object counts as deleted.
     Errors: TASK_NOT_FOUND, STATE_CONFLICT while the task is not terminal.
@@ -142,7 +142,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_pb2.GetLimitsRequest,
         context: _aio.ServicerContext[_upload_pb2.GetLimitsRequest, _abc.Awaitable[_upload_pb2.GetLimitsResponse]],
     ) -> _abc.Awaitable[_upload_pb2.GetLimitsResponse]:
-        """Returns the limits of this server. Read-only; no errors of its own."""
+        """Returns the limits of this server. Read-only. No specific errors."""
 
     @_abc_1.abstractmethod
     def DeleteObjects(

@@ -412,18 +412,18 @@ class Rule(_message.Message):
     name: _builtins.str
     """Its name:
     min_columns: at least `limit` columns.
-    time_column: the time column has `time` or `date` in its name, unless the sender named the
-    column. Where this rule does not block, a column of any name is chosen by its values. A file
-    without a column of times is rejected with NO_TIME_COLUMN whatever this rule says.
-    min_numeric_columns: at least `limit` columns of numbers.
+    time_column: the time column has `time` or `date` in its name, unless the sender specified the
+    column. Unless the severity is BLOCK, any column can be chosen by its values. A file without a
+    time column is always rejected with NO_TIME_COLUMN.
+    min_numeric_columns: at least `limit` numeric columns.
     max_null_share: no column is empty in more than `limit` of the rows.
-    max_reject_share: at most `limit` of the rows are refused.
+    max_reject_share: at most `limit` of the rows are rejected.
     """
     severity: Global___Severity.ValueType
     """Effect if the rule is broken."""
     limit: _builtins.float
-    """Its limit: a count, or a share between 0 and 1. Unset: the default. Refused for time_column,
-    which has none.
+    """Its limit: a count, or a share between 0 and 1. Unset: the default. Not allowed for
+    time_column, which has none.
     """
     def __init__(
         self,
@@ -1442,8 +1442,8 @@ class Column(_message.Message):
 
     @_builtins.property
     def top_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopValue]:
-        """The most frequent values, from the sample, most frequent first, at most 10; empty for the time column
-        and in reports that would be too large for a message.
+        """The most frequent values, from the sample, most frequent first, at most 10; empty for the time
+        column and in reports that would be too large for a message.
         """
 
     def __init__(
@@ -1893,8 +1893,8 @@ class Report(_message.Message):
     """The load that `drift` compares with; empty if there is none."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[_errors_pb2.Problem]:
-        """What rejects the file, then warnings; worst first. At most 200 in a report that would be too large
-        for a message.
+        """Reasons for a rejection, then warnings; most severe first. At most 200 in a report that would be
+        too large for a message.
         """
 
     @_builtins.property
@@ -1923,7 +1923,9 @@ class Report(_message.Message):
 
     @_builtins.property
     def first_rejects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reject]:
-        """The first 100 refused rows, or 10 in a report that would be too large; the rejects file has all."""
+        """The first 100 rejected rows, or 10 in a report that would be too large; the rejects file has
+        all.
+        """
 
     @_builtins.property
     def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepTiming]:
