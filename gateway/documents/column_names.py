@@ -8,11 +8,11 @@ def unique(names: Sequence[str]) -> list[str]:
     stays, and the first of each name keeps it."""
     taken = set(names)
     numbers: dict[str, int] = {}
-    made = []
+    result = []
     for name in names:
         if name not in numbers:
             numbers[name] = 1
-            made.append(name)
+            result.append(name)
             continue
         while True:
             numbers[name] += 1
@@ -20,5 +20,5 @@ def unique(names: Sequence[str]) -> list[str]:
             if candidate not in taken:
                 break
         taken.add(candidate)
-        made.append(candidate)
-    return made
+        result.append(candidate)
+    return result

@@ -102,7 +102,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, failure: Exception) -> Response:
-        # Starlette raises it again after the response, so the middleware logs it.
+        # Starlette re-raises it after the response, so the middleware logs it.
         shown = internal()
         request.state.code = shown.code
         return response(request.url.path, shown)

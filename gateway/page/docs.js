@@ -42,7 +42,7 @@ const fields = (schema) =>
 
 function operation(path, method, { description, parameters = [], requestBody, responses }) {
   const bodies = Object.entries(requestBody?.content ?? {});
-  const answers = Object.entries(responses).flatMap(([status, { description: text, content }]) => {
+  const rows = Object.entries(responses).flatMap(([status, { description: text, content }]) => {
     const kinds = Object.entries(content ?? { "": {} });
     return kinds.map(([kind, { schema }]) => row(status, schema && Object.keys(schema).length ? schema : { type: kind || "nothing" }, text));
   });
@@ -53,7 +53,7 @@ function operation(path, method, { description, parameters = [], requestBody, re
     element("p", {}, description ?? ""),
     table("Parameters", parameters.map((each) => row(`${each.name} (${each.in})`, each.schema, each.description ?? each.schema?.description, each.required))),
     ...bodies.map(([kind, { schema }]) => table(`Body: ${kind}`, fields(schema))),
-    table("Answers", answers),
+    table("Responses", rows),
   );
 }
 

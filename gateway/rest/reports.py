@@ -92,8 +92,8 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         loads it.
         """
         wanted = await bodies.model(request, Revalidation)
-        made = await services.tasks.retry(retry_request(task_id, wanted.options, idempotency_key))
-        response.headers["Location"] = f"/api/ingest/tasks/{made.task_id}"
-        return models.Retried(task_id=made.task_id, retry_of=made.retry_of)
+        retry = await services.tasks.retry(retry_request(task_id, wanted.options, idempotency_key))
+        response.headers["Location"] = f"/api/ingest/tasks/{retry.task_id}"
+        return models.Retried(task_id=retry.task_id, retry_of=retry.retry_of)
 
     return routes

@@ -84,11 +84,11 @@ def router(services: Services, watches: Watches) -> APIRouter:
         """Create a task that loads the stored file of an ended task again. While a retry is in
         progress, a second request returns the same task.
         """
-        made = await services.tasks.retry(
+        retry = await services.tasks.retry(
             RetryTaskRequest(task_id=task_id, request_id=idempotency_key)
         )
-        response.headers["Location"] = f"/api/ingest/tasks/{made.task_id}"
-        return models.Retried(task_id=made.task_id, retry_of=made.retry_of)
+        response.headers["Location"] = f"/api/ingest/tasks/{retry.task_id}"
+        return models.Retried(task_id=retry.task_id, retry_of=retry.retry_of)
 
     @routes.delete("/{task_id}", response_model=models.Task)
     async def delete_files(task_id: TaskId) -> models.Task:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from multipart import MultipartSegment
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from gateway.documents import models
 from gateway.http import problems
@@ -87,6 +87,7 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
     )
     async def upload(
         request: Request,
+        response: Response,
         datasource_name: Annotated[
             str | None, Query(description="The Druid datasource; the form has precedence.")
         ] = None,
@@ -108,7 +109,7 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
             str | None,
             Query(description="How to read the file, a JSON object; the form has precedence."),
         ] = None,
-    ) -> Response:
+    ) -> Response | models.Accepted:
         """Upload a file. The response is sent once the file is stored; validation and loading
         continue afterwards, see the Location header.
         """
@@ -138,12 +139,8 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
             raise
         if "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"/?task={stored.upload_id}", status_code=303)
-        accepted = models.Accepted(task_id=stored.upload_id)
-        return JSONResponse(
-            accepted.model_dump(),
-            status_code=202,
-            headers={"Location": f"/api/ingest/tasks/{stored.upload_id}"},
-        )
+        response.headers["Location"] = f"/api/ingest/tasks/{stored.upload_id}"
+        return models.Accepted(task_id=stored.upload_id)
 
     return routes
 
