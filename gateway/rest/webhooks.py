@@ -102,7 +102,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     async def deliveries(name: Name, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Deliveries:
         """List the deliveries, newest first."""
         found = await services.webhooks.deliveries(name, limit)
-        return Deliveries(deliveries=[_delivery(each) for each in found])
+        return Deliveries(deliveries=[delivery(each) for each in found])
 
     return routes
 
@@ -116,7 +116,7 @@ def _webhook(found: status_pb2.Webhook) -> Webhook:
     )
 
 
-def _delivery(found: status_pb2.WebhookDelivery) -> Delivery:
+def delivery(found: status_pb2.WebhookDelivery) -> Delivery:
     return Delivery(
         id=found.id,
         task_id=found.task_id,

@@ -1,4 +1,4 @@
-"""The services as their descriptors declare them."""
+"""Descriptors of the services."""
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
@@ -13,9 +13,9 @@ SERVICES: dict[str, ServiceDescriptor] = {
     "druid_gateway": druid_pb2.DESCRIPTOR.services_by_name["DruidGatewayService"],
     "status": status_pb2.DESCRIPTOR.services_by_name["StatusService"],
 }
-"""Name of the process -> the service that it serves."""
+"""Service by process name."""
 
 
 def path_of(method: MethodDescriptor) -> str:
-    """The path that gRPC calls it by."""
+    """The gRPC path of a method."""
     return f"/{method.containing_service.full_name}/{method.name}"

@@ -1,6 +1,5 @@
-"""Every rpc of the running services with bytes that are no message, and with numbers and texts at
-their limits: an answer, or a refusal with a code, never a fault of ours; and the processes go
-on."""
+"""Calls every RPC of the running services with malformed messages and with numbers and texts at
+their limits: each call succeeds or fails with a client error, and the processes keep running."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -22,16 +21,16 @@ METHODS = [(process, method) for process, service in SERVICES.items() for method
 OURS = {"INTERNAL", "DEADLINE_EXCEEDED"}
 
 NEVER_END = {"WatchTasks"}
-"""Streams that have nothing to tell."""
+"""Streams without events."""
 
 SUBMITS = {"SubmitLoad"}
-"""Would load into Druid what is right: tests/unit/druid_gateway has it."""
+"""Valid requests would load into Druid, so tests/unit/druid_gateway tests it."""
 
 LEAVE: dict[str, tuple[str, dict[str, Any]]] = {
     "CreateTask": ("EndUpload", {"state": 11, "problem": {"code": 13}}),
     "ValidateObject": ("DeleteResults", {}),
 }
-"""Rpcs that leave something under a task's id, and what takes it away."""
+"""RPCs that store something for a task id, and the RPCs that delete it."""
 
 TABLE = b"day,region,units,price\n" + b"".join(
     b"2024-01-%02d,north,%d,%d.5\n" % (day, day, day) for day in range(1, 29)
@@ -49,7 +48,7 @@ async def channels(stack: Stack) -> AsyncIterator[dict[str, aio.Channel]]:
 @pytest.mark.parametrize(
     ("process", "method"), METHODS, ids=lambda each: getattr(each, "name", each)
 )
-async def test_bytes_that_are_no_message(
+async def test_malformed_messages(
     channels: dict[str, aio.Channel], process: str, method: MethodDescriptor
 ) -> None:
     for name, data in GARBAGE.items():
@@ -59,7 +58,7 @@ async def test_bytes_that_are_no_message(
 
 
 async def clear(channels: dict[str, aio.Channel], name: str, task_id: str) -> None:
-    """Takes away what the rpc has left."""
+    """Delete what the RPC stored."""
     clearing, fields = LEAVE[name]
     ((process, method),) = [each for each in METHODS if each[1].name == clearing]
     request = GetMessageClass(method.input_type)(task_id=task_id, **fields)
@@ -94,7 +93,7 @@ async def test_limits_of_types(
     assert faults(found) == {}
 
 
-async def test_limits_of_types_of_a_file_that_is_there(
+async def test_limits_of_types_for_an_existing_file(
     stack: Stack, channels: dict[str, aio.Channel]
 ) -> None:
     settings = S3Settings(
@@ -115,7 +114,7 @@ async def test_limits_of_types_of_a_file_that_is_there(
             filename="a.csv",
             file_size=len(TABLE),
         )
-        # Every attempt is read anew: a report that is there is given without a look at the file.
+        # A new attempt each time, because an existing report is returned without reading the file.
         found = {}
         for number, case in enumerate(extreme(base), 1):
             request = ValidateObjectRequest.FromString(case.data)
@@ -130,7 +129,7 @@ async def test_limits_of_types_of_a_file_that_is_there(
     assert faults(found) == {}
 
 
-async def test_watching_from_any_position_begins(channels: dict[str, aio.Channel]) -> None:
+async def test_a_watch_starts_from_any_position(channels: dict[str, aio.Channel]) -> None:
     (method,) = [method for _, method in METHODS if method.name == "WatchTasks"]
     for position in (-(2**63), -1, 2**63 - 1):
         data = GetMessageClass(method.input_type)(from_position=position).SerializeToString()

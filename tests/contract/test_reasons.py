@@ -1,4 +1,4 @@
-"""Every error code says how it travels, who acts and what to do."""
+"""Every error code declares its statuses, actor and action."""
 
 import re
 from pathlib import Path
@@ -11,9 +11,9 @@ from sluice.common.v1.errors_pb2 import Actor, ErrorReason
 SOURCE = (Path(__file__).parents[2] / "protos/sluice/common/v1/errors.proto").read_text()
 REASONS = [reason for reason in ErrorReason.values() if reason]
 FINDINGS_ONLY = range(150, 200)
-"""Codes of rows and columns, which never end a call by themselves."""
+"""Codes of rows and columns, which never fail a call by themselves."""
 OF_FILES = {*range(100, 120), *range(150, 170)}
-"""What somebody meets who has nothing but a file: said with an example."""
+"""Codes that users with just a file encounter; their action has an example."""
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=ErrorReason.Name)
@@ -31,12 +31,12 @@ def test_a_reason_is_complete(reason: "ErrorReason.ValueType") -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=ErrorReason.Name)
-def test_a_code_survives_its_way_through_grpc(reason: "ErrorReason.ValueType") -> None:
+def test_a_code_survives_grpc(reason: "ErrorReason.ValueType") -> None:
     assert errors.reason_of(errors.code_of(reason)) == reason
 
 
-def test_every_reason_is_raised_somewhere_or_promised_by_the_contract() -> None:
-    """A code that nothing can ever say would mislead whoever handles it."""
+def test_every_reason_is_raised_or_reserved() -> None:
+    """A code that is never raised would mislead client developers."""
     root = Path(__file__).parents[2]
     code = "\n".join(
         path.read_text()
@@ -46,12 +46,11 @@ def test_every_reason_is_raised_somewhere_or_promised_by_the_contract() -> None:
     unused = {
         ErrorReason.Name(reason) for reason in REASONS if ErrorReason.Name(reason) not in code
     }
-    assert unused == {f"ERROR_REASON_{name}" for name in PROMISED}
+    assert unused == {f"ERROR_REASON_{name}" for name in RESERVED}
 
 
-PROMISED = {
-    # Fixed by the contract for what is still to come: plans, sign-in, workers outside of the status
-    # service.
+RESERVED = {
+    # Reserved by the contract for future features: authentication, external workers.
     "STALE_ATTEMPT",
     "UNAUTHENTICATED",
     "PERMISSION_DENIED",

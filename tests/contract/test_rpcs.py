@@ -1,4 +1,4 @@
-"""Every rpc of every service, called on the running stack as a foreign client would."""
+"""Calls every RPC of every service on the running stack, as an external client."""
 
 import uuid
 from typing import Any
@@ -74,7 +74,7 @@ BREAKS_A_RULE: dict[str, dict[str, Any]] = {
     "WatchTask": {"task_id": ""},
     "WatchTasks": {"from_position": -1},
 }
-"""A request of each rpc that its rules forbid, where the request has a field at all."""
+"""An invalid request for each RPC whose request has fields."""
 
 KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
     "GetUpload": ({"upload_id": NOBODY}, "TASK_NOT_FOUND"),
@@ -112,11 +112,11 @@ KNOWS_NOBODY: dict[str, tuple[dict[str, Any], str]] = {
         "DATASOURCE_NAME_INVALID",
     ),
 }
-"""A valid request that must fail, and its code."""
+"""Valid requests that must fail, and their codes."""
 
 
 async def call(channel: aio.Channel, method: MethodDescriptor, fields: dict[str, Any]) -> Any:
-    """First answer of an rpc, called by its descriptor alone."""
+    """The first response of an RPC, called by its descriptor."""
     kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
     request = GetMessageClass(method.input_type)(**fields)
     rpc = getattr(channel, kind)(
@@ -135,7 +135,7 @@ async def call(channel: aio.Channel, method: MethodDescriptor, fields: dict[str,
 async def failure(
     stack: Stack, process: str, method: MethodDescriptor, fields: dict[str, Any]
 ) -> tuple[str, Problem]:
-    """Code and Problem that the call fails with."""
+    """The code and the Problem of a failed call."""
     async with aio.insecure_channel(stack.addresses[process]) as channel:
         with pytest.raises(grpc.RpcError) as raised:
             await call(channel, method, fields)
@@ -156,7 +156,9 @@ def test_the_tables_name_every_rpc() -> None:
 @pytest.mark.parametrize(
     ("process", "method"), WITH_FIELDS, ids=lambda value: getattr(value, "name", value)
 )
-async def test_a_broken_rule_is_named(stack: Stack, process: str, method: MethodDescriptor) -> None:
+async def test_a_violated_rule_is_named(
+    stack: Stack, process: str, method: MethodDescriptor
+) -> None:
     code, problem = await failure(stack, process, method, BREAKS_A_RULE[method.name])
     assert code == "REQUEST_INVALID"
     assert problem.column
@@ -168,16 +170,14 @@ async def test_a_broken_rule_is_named(stack: Stack, process: str, method: Method
     [(p, m) for p, m in METHODS if m.name in KNOWS_NOBODY],
     ids=lambda x: getattr(x, "name", x),
 )
-async def test_codes_of_what_is_not_there(
-    stack: Stack, process: str, method: MethodDescriptor
-) -> None:
+async def test_codes_of_missing_tasks(stack: Stack, process: str, method: MethodDescriptor) -> None:
     fields, expected = KNOWS_NOBODY[method.name]
     code, problem = await failure(stack, process, method, fields)
     assert code == expected
     assert problem.message
 
 
-async def test_limits_are_told(stack: Stack) -> None:
+async def test_limits_are_returned(stack: Stack) -> None:
     (limits,) = [method for _, method in METHODS if method.name == "GetLimits"]
     async with aio.insecure_channel(stack.addresses["upload"]) as channel:
         told = await call(channel, limits, {})

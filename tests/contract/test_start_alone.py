@@ -1,5 +1,5 @@
-"""Each process starts while everything around it is away: it says so, waits, and ends cleanly on
-SIGTERM.
+"""Each process starts while its dependencies are unavailable: it reports them, waits, and ends
+cleanly on SIGTERM.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.processes import running
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:9"
-"""The discard port: nothing listens there."""
+"""The discard port, on which nothing listens."""
 
 AWAY = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -72,7 +72,7 @@ async def test_a_service_waits_for_its_stores(name: str, tmp_path: Path) -> None
         await ends_cleanly(process)
 
 
-async def test_the_gateway_says_who_is_away() -> None:
+async def test_the_gateway_names_unavailable_services() -> None:
     port = free_port()
     async with (
         running(["gateway"], {**AWAY, "BIND_ADDR": f"127.0.0.1:{port}"}) as process,

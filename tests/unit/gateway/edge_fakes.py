@@ -1,4 +1,4 @@
-"""Fakes behind the gateway's ports, and bodies as a client would send them."""
+"""Fakes of the gateway's ports, and request bodies of clients."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -79,7 +79,7 @@ TASK_ID = "11111111-1111-4111-8111-111111111111"
 
 
 def part(name: str, value: bytes, filename: str | None = None) -> bytes:
-    """One part of a form, with the boundary before it."""
+    """One part of a form, with its leading boundary."""
     file = "" if filename is None else f'; filename="{filename}"'
     return (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
@@ -92,7 +92,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 
 
 def receiving(pieces: Iterable[bytes], *, gone: bool = False) -> Receive:
-    """A client that sends these pieces, then ends, or goes away."""
+    """A client that sends these pieces, then ends the body or disconnects."""
     messages: list[Message] = [
         {"type": "http.request", "body": piece, "more_body": True} for piece in pieces
     ]
@@ -115,13 +115,13 @@ def form(*pieces: bytes, limits: Limits = LIMITS, gone: bool = False) -> Form:
 
 
 def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
-    """The body in pieces, cut at the places."""
+    """The body, cut at these positions."""
     edges = [0, *sorted({place % (len(body) + 1) for place in places}), len(body)]
     return [body[a:b] for a, b in pairwise(edges)]
 
 
 class FakeUploads:
-    """Takes messages in; `refuse_after` bytes it refuses, with `blocked` it takes none."""
+    """Records messages. Fails after `refuse_after` bytes; waits for `blocked` if it is set."""
 
     def __init__(self) -> None:
         self.requests: list[CreateUploadRequest] = []
@@ -179,13 +179,13 @@ class FakeUploads:
 
     @property
     def data(self) -> bytes:
-        """All bytes that came."""
+        """All received bytes."""
         return b"".join(message.chunk.data for message in self.messages)
 
 
 class FakeTasks:
-    """A task, and streams of events that a test scripts: each call of `watch` plays the next
-    script, then waits or ends.
+    """One task, and scripted event streams: each call of `watch` plays the next script, then waits
+    or ends.
     """
 
     def __init__(self, *scripts: list[WatchTaskResponse | SluiceError | None]) -> None:
@@ -342,13 +342,13 @@ class FakeTasks:
             if step is None:
                 await asyncio.Event().wait()
             else:
-                # As from a network: whoever follows gets its turn between two events.
+                # As on a network, followers run between two events.
                 await asyncio.sleep(0)
                 yield step
 
 
 class FakeReports:
-    """A report of nothing."""
+    """Empty reports and rejects."""
 
     async def report(self, task_id: str, attempt: int) -> Report:
         return Report(task_id=task_id, attempt=attempt)
@@ -369,7 +369,7 @@ DATASOURCE = Datasource(
 
 
 class FakeQuality:
-    """Implements ports.Quality: what is set is kept."""
+    """Stores the settings of datasources."""
 
     def __init__(self) -> None:
         self.kept: dict[str, DatasourceSettings] = {}
@@ -390,7 +390,7 @@ class FakeQuality:
 
 
 class FakeQueries:
-    """Plays the given steps."""
+    """Streams the given steps for every query."""
 
     def __init__(self, *steps: QueryResponse) -> None:
         self.steps = steps
@@ -457,7 +457,7 @@ class FakeWebhooks:
 
 
 async def nobody_ready() -> Readiness:
-    """None of the services answers."""
+    """Readiness without any service."""
     return Readiness(ready=False, services={"status": "UNREACHABLE"})
 
 
@@ -467,7 +467,7 @@ def application(
     queries: FakeQueries | None = None,
     **settings: Any,
 ) -> ASGIApp:
-    """The whole gateway on fakes."""
+    """The gateway on fakes."""
     tasks = tasks or FakeTasks()
     services = Services(
         tasks,

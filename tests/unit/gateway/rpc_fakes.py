@@ -1,5 +1,5 @@
-"""The four services over real gRPC with everything around their servicers, answering as the fakes
-behind the ports do: what the gateway makes of a request must be a message that they can take."""
+"""The four services over real gRPC, with their interceptors but fake servicers, to test that the
+gateway sends only valid messages."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -49,7 +49,7 @@ QUERY_STEPS = (
 
 
 class Answers:
-    """What each rpc answers."""
+    """The response of each RPC."""
 
     def __init__(self) -> None:
         self.tasks, self.uploads = FakeTasks(), FakeUploads()
@@ -197,7 +197,7 @@ def _behavior(
 
 @asynccontextmanager
 async def gateway_on_rpcs(**settings: Any) -> AsyncIterator[ASGIApp]:
-    """The whole gateway in front of them."""
+    """The gateway in front of the fake services."""
     answers = Answers()
 
     def register(made: aio.Server) -> None:

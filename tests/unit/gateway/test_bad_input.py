@@ -1,5 +1,5 @@
-"""Every address, every parameter and every argument against a table of bad values: each is refused
-with a code of the client's, never as a fault of ours."""
+"""Sends bad values to every endpoint, parameter and argument: each is rejected with a client error,
+never with an internal error."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ NEVER = {
     "%ed%a0%80": "a surrogate",
     "%c3%28": "a broken sequence",
 }
-"""Percent-encoded texts that nothing takes, anywhere."""
+"""Percent-encoded texts that must be rejected everywhere."""
 
 ODD = {
     "": "nothing",
@@ -48,7 +48,7 @@ ODD = {
     "[" * 5000: "brackets",
     "PENDINGX": "an unknown name",
 }
-"""Percent-encoded texts that may be taken, or be refused; never a fault of ours."""
+"""Percent-encoded texts that may be accepted or rejected, but never cause an internal error."""
 
 JSON_NEVER = {
     "nothing": b"",
@@ -68,7 +68,7 @@ JSON_NEVER = {
     "a text": b'"x"',
     "the wrong case": b'{"\\ud800": 1}',
 }
-"""Bodies that no address takes."""
+"""Bodies that every endpoint must reject."""
 
 VALUES_NEVER = [
     '"\\ud800"',
@@ -82,7 +82,7 @@ VALUES_NEVER = [
     "-Infinity",
     "1" + "0" * 400,
 ]
-"""JSON values that no field takes."""
+"""JSON values that every field must reject."""
 
 VALUES_ODD = [
     "null",
@@ -107,7 +107,7 @@ VALUES_ODD = [
     '{"header_row": 9223372036854775807}',
     '{"policy": {"type_share": 1e308}}',
 ]
-"""JSON values that may be taken, or be refused."""
+"""JSON values that may be accepted or rejected."""
 
 HEADERS = [
     b"\xff",
@@ -125,7 +125,7 @@ HEADERS = [
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
-# One gateway for all: it has to survive everything.
+# One gateway for all cases: it must survive everything.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -141,8 +141,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def judge(answer: httpx.Response, what: object, *, refused: bool = False) -> None:
-    """Raises AssertionError unless it is an answer to the client, and where it is a refusal, one
-    with a code."""
+    """Raises AssertionError for an internal error, and for an error without a code."""
     assert answer.status_code < 500, (what, answer.text[:500])
     if refused:
         assert answer.status_code == 400, (what, answer.status_code, answer.text[:500])
@@ -177,12 +176,12 @@ UNDOCUMENTED = [
 
 
 def parameters(name: str, where: str) -> list[str]:
-    """Names of the parameters of an operation in its path, its query or its headers."""
+    """Names of an operation's parameters in its path, query or headers."""
     return [each["name"] for each in OPERATIONS[name].get("parameters", []) if each["in"] == where]
 
 
 def address(name: str, /, **values: str) -> tuple[str, str]:
-    """Method and path; parameters of the path that are not named are the id of a task."""
+    """Method and path. Path parameters that are not given are a task id."""
     method, _, path = name.partition(" ")
     for piece in path.split("/"):
         if piece.startswith("{"):
@@ -209,14 +208,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_the_examples_are_taken(http: httpx.AsyncClient) -> None:
+async def test_the_examples_are_valid(http: httpx.AsyncClient) -> None:
     assert BODIES.keys() == EXAMPLES.keys()
     for name in BODIES:
         answer = await send(http, name)
         assert answer.status_code < 300, (name, answer.text)
 
 
-def of_paths() -> Iterator[str]:
+def path_cases() -> Iterator[str]:
     yield from (
         name
         for name in [*OPERATIONS, *UNDOCUMENTED]
@@ -224,7 +223,7 @@ def of_paths() -> Iterator[str]:
     )
 
 
-@pytest.mark.parametrize("name", list(of_paths()))
+@pytest.mark.parametrize("name", list(path_cases()))
 async def test_paths(http: httpx.AsyncClient, name: str) -> None:
     pieces = [piece[1:-1] for piece in name.split("/") if piece.startswith("{")]
     headers = TUS if "/uploads/" in name else {}
@@ -392,7 +391,7 @@ FILENAMES = [
 @pytest.mark.parametrize(
     "form", [b'filename="%s"', b"filename*=utf-8''%s", b"filename*=no-such-charset''%s"]
 )
-async def test_names_of_files(http: httpx.AsyncClient, filename: bytes, form: bytes) -> None:
+async def test_file_names(http: httpx.AsyncClient, filename: bytes, form: bytes) -> None:
     named = form % (filename if b"*" not in form else quote(filename).encode())
     body = part("datasource_name", b"sales") + f"--{BOUNDARY}\r\n".encode()
     body += b'Content-Disposition: form-data; name="file"; ' + named + b"\r\n\r\na,b\r\n" + END
@@ -451,7 +450,7 @@ def graphql_fields() -> Iterator[tuple[str, str, GraphQLField]]:
 
 
 def document(kind: str, name: str, field: GraphQLField) -> str:
-    """The field with a variable for each of its arguments."""
+    """A document that calls the field with a variable per argument."""
     declared = ", ".join(f"${argument}: {given.type}" for argument, given in field.args.items())
     passed = ", ".join(f"{argument}: ${argument}" for argument in field.args)
     selected = "" if is_leaf_type(get_named_type(field.type)) else " { __typename }"
@@ -620,7 +619,7 @@ MAPS = [
 
 
 @pytest.mark.parametrize("mapping", MAPS)
-async def test_maps_of_files(http: httpx.AsyncClient, mapping: str) -> None:
+async def test_file_maps(http: httpx.AsyncClient, mapping: str) -> None:
     query = 'mutation ($file: Upload!) { uploadSalesData(file: $file, dataSourceName: "sales") { __typename } }'
     operations = json.dumps({"query": query, "variables": {"file": None}})
     form = (

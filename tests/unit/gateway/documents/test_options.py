@@ -1,4 +1,4 @@
-"""JSON objects as messages: how a file is to be read."""
+"""Read options and settings: JSON objects to protobuf messages."""
 
 import json
 
@@ -34,7 +34,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("given", [WHOLE, json.dumps(WHOLE)])
-def test_every_kind_of_field_is_taken(given: object) -> None:
+def test_every_type_of_field_is_accepted(given: object) -> None:
     assert read_options(given) == ReadOptions(
         delimiter="\t",
         header=Header.HEADER_NO,
@@ -54,7 +54,7 @@ def test_every_kind_of_field_is_taken(given: object) -> None:
 
 
 @pytest.mark.parametrize("given", [None, ""])
-def test_nothing_is_nothing(given: object) -> None:
+def test_missing_options_are_none(given: object) -> None:
     assert read_options(given) is None
 
 
@@ -80,13 +80,13 @@ def test_nothing_is_nothing(given: object) -> None:
         ({"null_tokens": [None]}, "options.null_tokens[0]"),
     ],
 )
-def test_what_is_wrong_is_named(given: object, column: str) -> None:
+def test_errors_name_the_field(given: object, column: str) -> None:
     with pytest.raises(SluiceError) as refused:
         read_options(given)
     assert (refused.value.code, refused.value.problem.column) == ("REQUEST_INVALID", column)
 
 
-async def test_settings_of_a_datasource_through_both_doors() -> None:
+async def test_datasource_settings_over_rest_and_graphql() -> None:
     settings = {
         "policy": {
             "contract": {"mode": "freeze"},

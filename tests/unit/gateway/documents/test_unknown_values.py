@@ -1,5 +1,4 @@
-"""A service may be newer than the gateway: a value that is not known is shown as such, and breaks
-nothing around it."""
+"""Enum values of newer services are shown as unknown, and break nothing else."""
 
 import httpx
 import pytest
@@ -28,14 +27,14 @@ from tests.unit.unknown_values import UNKNOWN, filled
 
 
 class Newer(FakeTasks):
-    """A list of two tasks, one in a state of a newer release."""
+    """Lists two tasks, one in a state that only a newer release knows."""
 
     async def list(self, wanted: object) -> ListTasksResponse:
         known = Task(task_id="known", state=TaskState.TASK_STATE_SUCCEEDED)
         return ListTasksResponse(tasks=[known, filled(Task(task_id="newer"))])
 
 
-async def test_a_list_with_an_unknown_state_is_answered_by_rest() -> None:
+async def test_rest_lists_tasks_with_an_unknown_state() -> None:
     async with client(Newer()) as http:
         answer = await http.get("/api/ingest/tasks")
     assert answer.status_code == 200
@@ -45,7 +44,7 @@ async def test_a_list_with_an_unknown_state_is_answered_by_rest() -> None:
     assert (newer["error"]["code"], newer["error"]["actor"]) == ("ERROR_9999", "unknown")
 
 
-async def test_a_list_with_an_unknown_state_is_answered_by_graphql() -> None:
+async def test_graphql_lists_tasks_with_an_unknown_state() -> None:
     query = "{ listIngestionTasks { taskId status loadState mode error validationWarnings } }"
     async with client(Newer()) as http:
         answer = await http.post("/graphql", json={"query": query})
@@ -54,7 +53,7 @@ async def test_a_list_with_an_unknown_state_is_answered_by_graphql() -> None:
     assert (known["status"], newer["status"]) == ("SUCCEEDED", "UNKNOWN")
 
 
-async def test_unknown_is_no_state_to_ask_for() -> None:
+async def test_unknown_is_not_a_valid_filter() -> None:
     async with client(Newer()) as http:
         answer = await http.get("/api/ingest/tasks?status=UNKNOWN")
     assert (answer.status_code, answer.json()["code"]) == (400, "REQUEST_INVALID")
@@ -79,14 +78,14 @@ def test_every_value_of_a_report_is_shown(kind: type[Report] | type[TaskQuality]
     assert "UNKNOWN" in str(wire.message(filled(kind())))
 
 
-def test_a_task_of_an_unknown_state_has_ended_where_it_was_completed() -> None:
+def test_an_unknown_state_is_terminal_if_the_task_is_completed() -> None:
     task = Task(state=UNKNOWN)  # type: ignore[arg-type]
     assert not wire.has_ended(task)
     task.complete_time.GetCurrentTime()
     assert wire.has_ended(task)
 
 
-async def test_an_error_with_an_unknown_code_is_answered() -> None:
+async def test_an_error_with_an_unknown_code_is_returned() -> None:
     class Refusing(FakeTasks):
         async def get(self, task_id: str) -> Task:
             raise errors.SluiceError(filled(Problem(message="It is too new.", action="Wait.")))

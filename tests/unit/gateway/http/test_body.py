@@ -1,4 +1,4 @@
-"""The JSON that clients see, word for word."""
+"""The exact JSON of responses."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def test_a_task_that_succeeded() -> None:
     )
 
 
-def test_what_did_not_reject_the_file_is_a_warning() -> None:
+def test_problems_of_a_file_that_passed_are_warnings() -> None:
     note = problem(ErrorReason.ERROR_REASON_SHEETS_IGNORED, "Only one sheet was read.")
     task = wire.task(
         Task(task_id="t", state=TaskState.TASK_STATE_SUCCEEDED, validation_errors=[note])
@@ -124,7 +124,7 @@ def test_an_event_on_its_stream() -> None:
     )
 
 
-def test_a_report_says_everything_it_has() -> None:
+def test_a_report_contains_every_field() -> None:
     report = Report(
         task_id="t",
         attempt=1,

@@ -1,5 +1,5 @@
-"""Who sends a file, and how it is to be loaded, is handed on by every door; who sends too much is
-told when to come again.
+"""Every interface passes the client and the load fields to the upload service; a client over its
+limit gets Retry-After.
 """
 
 import json
@@ -22,7 +22,7 @@ def client(uploads: FakeUploads) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
-async def test_graphql_says_mode_duplicates_and_client() -> None:
+async def test_graphql_passes_mode_duplicates_and_client() -> None:
     uploads = FakeUploads()
     query = (
         'mutation($f: Upload!) { uploadSalesData(file: $f, dataSourceName: "sales", '
@@ -51,7 +51,7 @@ async def test_graphql_says_mode_duplicates_and_client() -> None:
     assert uploads.data == FILE
 
 
-async def test_tus_says_the_client() -> None:
+async def test_tus_passes_the_client() -> None:
     uploads = FakeUploads()
     said = {
         "Tus-Resumable": "1.0.0",
@@ -72,7 +72,7 @@ class Full(FakeUploads):
 
 
 @pytest.mark.parametrize("door", ["rest", "tus"])
-async def test_who_sends_too_much_is_told_before_a_byte_is_handed_on(door: str) -> None:
+async def test_a_client_over_its_limit_is_rejected_before_the_first_byte(door: str) -> None:
     uploads = Full()
     async with client(uploads) as http:
         if door == "rest":

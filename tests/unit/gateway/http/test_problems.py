@@ -1,4 +1,4 @@
-"""Everything that is refused has one shape, a status and a code; and who is refused at the door."""
+"""Every error has one shape, a status and a code. Also tests the allow-lists."""
 
 from typing import Any
 
@@ -130,7 +130,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("method", "path", "headers", "body", "status", "code", "column"), REFUSED.values(), ids=REFUSED
 )
-async def test_every_refusal_has_its_shape(
+async def test_every_error_has_the_same_shape(
     method: str,
     path: str,
     headers: dict[str, str],
@@ -153,7 +153,7 @@ async def test_every_refusal_has_its_shape(
 @pytest.mark.parametrize(
     "name", [name for name, reason in ErrorReason.items() if info_of(reason).http]
 )
-async def test_a_service_s_error_keeps_its_code_and_its_status(name: str) -> None:
+async def test_an_error_of_a_service_keeps_its_code_and_status(name: str) -> None:
     reason = ErrorReason.Value(name)
     tasks = FakeTasks()
     tasks.failure = error(reason, "So it is.", line=3, column="c", value="v")
@@ -169,7 +169,7 @@ async def test_a_service_s_error_keeps_its_code_and_its_status(name: str) -> Non
     assert ("retry-after" in answer.headers) == (answer.status_code in (429, 503))
 
 
-async def test_a_fault_of_ours_shows_nothing_but_where_to_look() -> None:
+async def test_an_internal_error_shows_only_its_trace_id() -> None:
     class Broken(FakeTasks):
         async def get(self, task_id: str) -> object:  # type: ignore[override]
             raise RuntimeError("secret")
@@ -181,7 +181,7 @@ async def test_a_fault_of_ours_shows_nothing_but_where_to_look() -> None:
     assert "secret" not in answer.text
 
 
-async def test_errors_of_graphql_have_graphql_s_shape() -> None:
+async def test_graphql_errors_have_the_graphql_shape() -> None:
     async with client() as http:
         foreign = await http.post(
             "/graphql", json={"query": "{ __typename }"}, headers={"Origin": "null"}
@@ -198,7 +198,7 @@ async def test_errors_of_graphql_have_graphql_s_shape() -> None:
     assert set(SHAPE) <= set(broken.json()["errors"][0]["extensions"])
 
 
-async def test_an_announced_length_is_refused_before_anything_is_made() -> None:
+async def test_a_long_content_length_is_rejected_before_a_task_is_created() -> None:
     uploads = FakeUploads()
     body = part("datasource_name", b"s") + part("file", bytes(9_000_000), "a.csv") + END
     async with client(uploads=uploads, max_file_size_bytes=1000) as http:
@@ -211,7 +211,7 @@ async def test_an_announced_length_is_refused_before_anything_is_made() -> None:
     assert uploads.requests == []
 
 
-async def test_an_event_stream_that_has_nothing_to_tell_says_so() -> None:
+async def test_an_event_stream_without_more_events_returns_204() -> None:
     tasks = FakeTasks()
     tasks.task.MergeFrom(type(tasks.task)(state=TaskState.TASK_STATE_FAILED, last_sequence=4))
     async with client(tasks) as http:
@@ -222,7 +222,7 @@ async def test_an_event_stream_that_has_nothing_to_tell_says_so() -> None:
     assert tasks.watched_from == []
 
 
-async def test_probes_answer_to_any_host_and_readiness_says_who_is_away() -> None:
+async def test_probes_allow_any_host_and_readiness_names_unavailable_services() -> None:
     async with client() as http:
         alive = await http.get("/healthz", headers={"Host": "10.0.0.7:8000"})
         ready = await http.get("/readyz", headers={"Host": "10.0.0.7:8000"})
@@ -234,7 +234,7 @@ async def test_probes_answer_to_any_host_and_readiness_says_who_is_away() -> Non
     )
 
 
-async def test_headers_that_protect_are_on_every_answer() -> None:
+async def test_every_response_has_security_headers() -> None:
     async with client() as http:
         for path in (
             "/",
@@ -251,14 +251,14 @@ async def test_headers_that_protect_are_on_every_answer() -> None:
             assert answer.headers["x-frame-options"] == "DENY", path
 
 
-async def test_the_documentation_names_no_other_host() -> None:
+async def test_the_api_docs_load_nothing_from_other_hosts() -> None:
     async with client() as http:
         for path in ("/docs", "/page/docs.js", "/page/docs.css"):
             answer = await http.get(path)
             assert answer.status_code == 200, path
             assert "http://" not in answer.text, path
             assert "https://" not in answer.text, path
-            # The policy allows no script or style within the page.
+            # The Content-Security-Policy forbids inline scripts and styles.
             assert "<script>" not in answer.text, path
             assert " style=" not in answer.text, path
         api = (await http.get("/openapi.json")).json()
@@ -270,7 +270,7 @@ async def test_the_documentation_names_no_other_host() -> None:
     } <= set(api["paths"])
 
 
-async def test_allowed_origins_may_read_and_others_may_not() -> None:
+async def test_only_allowed_origins_may_read() -> None:
     asked = {
         "Origin": "http://localhost:3000",
         "Access-Control-Request-Method": "POST",

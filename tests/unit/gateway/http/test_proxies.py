@@ -1,4 +1,4 @@
-"""Whose request it is: the address of the connection, or what a trusted proxy says of it."""
+"""The client of a request: the address of the connection, or the one a trusted proxy names."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ CREATE = {
 
 
 async def client_of(peer: str, *headers: tuple[str, str], trusted: str = TRUSTED) -> str:
-    """Whom the upload service is told that a request comes from."""
+    """The client that the upload service receives."""
     uploads = FakeUploads()
     transport = httpx.ASGITransport(
         application(None, uploads, trusted_proxies=trusted), client=(peer, 4711)
@@ -35,7 +35,7 @@ async def client_of(peer: str, *headers: tuple[str, str], trusted: str = TRUSTED
 
 @pytest.mark.parametrize("trusted", ["", TRUSTED])
 @pytest.mark.parametrize("name", [XFF, FORWARDED, "X-Real-IP"])
-async def test_a_peer_that_is_no_trusted_proxy_is_the_client(name: str, trusted: str) -> None:
+async def test_an_untrusted_peer_is_the_client(name: str, trusted: str) -> None:
     said = "for=198.51.100.7" if name == FORWARDED else "198.51.100.7"
     assert await client_of(STRANGER, (name, said), trusted=trusted) == STRANGER
 
@@ -50,11 +50,11 @@ async def test_without_the_setting_no_proxy_is_trusted() -> None:
         ([(XFF, "198.51.100.7")], "198.51.100.7"),
         ([(XFF, "198.51.100.7:5123")], "198.51.100.7"),
         ([(XFF, " 198.51.100.7 ")], "198.51.100.7"),
-        # What the client itself sent stands to the left.
+        # The client's own entries are on the left.
         ([(XFF, "1.1.1.1, 198.51.100.7")], "198.51.100.7"),
         ([(XFF, "1.1.1.1"), (XFF, "198.51.100.7")], "198.51.100.7"),
         ([(XFF, "10.0.0.3, 198.51.100.7")], "198.51.100.7"),
-        # Trusted hops are passed over, from the right.
+        # Trusted hops are skipped, from the right.
         ([(XFF, f"1.1.1.1, 198.51.100.7, {OTHER_PROXY}")], "198.51.100.7"),
         ([(XFF, f"198.51.100.7, {OTHER_PROXY}, 10.1.1.1")], "198.51.100.7"),
         ([(XFF, f"10.0.0.3, {OTHER_PROXY}")], "10.0.0.3"),
@@ -63,7 +63,7 @@ async def test_without_the_setting_no_proxy_is_trusted() -> None:
         ([(XFF, "[2001:db8:1:2:3:4:5:6]:443")], "2001:db8:1:2::/64"),
         ([(XFF, "2001:db8:1:2::9, 2001:db8:ffff::1")], "2001:db8:1:2::/64"),
         ([(XFF, "::ffff:198.51.100.7")], "198.51.100.7"),
-        # Nobody knows who that is: it counts as the one that said so.
+        # Not an address: the proxy that wrote it counts as the client.
         ([(XFF, "unknown")], PROXY),
         ([(XFF, "")], PROXY),
         ([(XFF, "198.51.100.7,")], PROXY),
@@ -87,24 +87,24 @@ async def test_without_the_setting_no_proxy_is_trusted() -> None:
         ([(FORWARDED, f"for=unknown, for={OTHER_PROXY}")], OTHER_PROXY),
         ([(FORWARDED, "proto=https")], PROXY),
         ([(FORWARDED, "")], PROXY),
-        # A client opens a quote in the hope that what the proxy appends ends up in its text.
+        # The client opens a quote to swallow what the proxy appends.
         ([(FORWARDED, 'for="1.1.1.1, for=198.51.100.7')], PROXY),
         ([(FORWARDED, 'for="x, for="[2001:db8:1:2::9]:4711"')], PROXY),
         ([(FORWARDED, "for=1.1.1.1=2, for=198.51.100.7;=")], PROXY),
-        # A proxy writes one of the two and hands on the other as the client sent it.
+        # A proxy writes one of the two headers and forwards the other unchanged.
         ([(XFF, "198.51.100.7"), (FORWARDED, "for=1.1.1.1")], PROXY),
         ([(XFF, "1.1.1.1"), (FORWARDED, "for=198.51.100.7")], PROXY),
         ([(XFF, "198.51.100.7"), (FORWARDED, "for=198.51.100.7;by=x")], "198.51.100.7"),
         ([], PROXY),
     ],
 )
-async def test_a_trusted_proxy_says_who_the_client_is(
+async def test_a_trusted_proxy_names_the_client(
     headers: list[tuple[str, str]], client: str
 ) -> None:
     assert await client_of(PROXY, *headers) == client
 
 
-async def test_a_long_chain_is_read_from_its_end() -> None:
+async def test_a_long_chain_is_read_backwards() -> None:
     chain = ", ".join([*["1.1.1.1"] * 2000, "198.51.100.7", *[OTHER_PROXY] * 2000])
     assert await client_of(PROXY, (XFF, chain)) == "198.51.100.7"
 

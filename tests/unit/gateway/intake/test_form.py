@@ -1,4 +1,4 @@
-"""Forms arrive in pieces that nobody chose: what is read must not depend on where they were cut."""
+"""Parsing a form must not depend on how its bytes are split into chunks."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ Outcome = tuple[dict[str, str], str, bytes] | str
 
 
 async def outcome(read: Form, named: dict[str, str] | None = None) -> Outcome:
-    """Fields, file name and bytes of a form; or the code of what is wrong with it."""
+    """Fields, file name and bytes of a form, or its error code."""
     try:
         fields, file = await read_fields(read, named or {})
         return fields, file.filename, b"".join([piece async for piece in file.pieces()])
@@ -36,7 +36,7 @@ async def outcome(read: Form, named: dict[str, str] | None = None) -> Outcome:
     cuts=CUTS,
 )
 def test_a_file_arrives_byte_by_byte_as_it_was_sent(content: bytes, cuts: list[int]) -> None:
-    # A content that holds the boundary is another form: no client chooses such a boundary.
+    # Content that contains the boundary would be a different form; clients avoid that.
     if b"\r\n--frontier" in b"\r\n" + content + b"\r\n":
         return
     body = FIELD + part("mode", b"replace") + part("file", content, "Übersicht 2024.csv") + END
@@ -83,7 +83,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("body", "code"), WRONG.values(), ids=WRONG)
-async def test_what_is_wrong_has_its_code_however_it_is_cut(body: bytes, code: str) -> None:
+async def test_errors_do_not_depend_on_the_chunks(body: bytes, code: str) -> None:
     for size in (1, 7, 64, 1 << 20):
         if size == 1 and len(body) > 20_000:
             continue
@@ -91,7 +91,7 @@ async def test_what_is_wrong_has_its_code_however_it_is_cut(body: bytes, code: s
         assert await outcome(form(*pieces)) == code, size
 
 
-async def test_a_body_without_a_boundary_is_given_up_early() -> None:
+async def test_a_body_without_a_boundary_is_rejected_early() -> None:
     roomy = Limits(file_bytes=1 << 30, field_bytes=256, part_header_bytes=256, idle_s=5)
     read = form(*[bytes(4096)] * 100, limits=roomy)
     assert await outcome(read) == "MULTIPART_MALFORMED"
@@ -101,7 +101,7 @@ async def test_a_body_without_a_boundary_is_given_up_early() -> None:
 @pytest.mark.parametrize(
     "kind", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=x"]
 )
-def test_only_forms_are_read(kind: str) -> None:
+def test_only_multipart_forms_are_accepted(kind: str) -> None:
     with pytest.raises(SluiceError) as refused:
         Form(Body(lambda: asyncio.sleep(0, {}), LIMITS), kind, LIMITS)
     assert refused.value.code == "MULTIPART_MALFORMED"
@@ -118,14 +118,14 @@ def test_only_forms_are_read(kind: str) -> None:
         ('filename="../../evil.csv"', "../../evil.csv"),
     ],
 )
-async def test_the_file_s_name_is_taken_as_data(header: str, name: str) -> None:
+async def test_the_file_name_is_plain_data(header: str, name: str) -> None:
     head = (
         f'--frontier\r\nContent-Disposition: form-data; name="file"; {header}\r\n\r\na\r\n'.encode()
     )
     assert await outcome(form(FIELD + head + END)) == ({"datasource_name": "sales"}, name, b"a")
 
 
-async def test_fields_of_the_form_win_over_those_of_the_address() -> None:
+async def test_form_fields_override_query_parameters() -> None:
     named = {"datasource_name": "address", "mode": "replace"}
     assert await outcome(form(FIELD + FILE + END), named) == (
         {"datasource_name": "sales", "mode": "replace"},
@@ -135,12 +135,12 @@ async def test_fields_of_the_form_win_over_those_of_the_address() -> None:
     assert await outcome(form(FILE + END), named) == (named, "a.csv", b"a,b\r\n1,2\r\n")
 
 
-async def test_a_client_that_goes_is_not_a_broken_form() -> None:
+async def test_a_disconnect_is_not_a_malformed_form() -> None:
     with pytest.raises(ClientDisconnect):
         await outcome(form((FIELD + FILE)[:-20], gone=True))
 
 
-async def test_a_client_that_sends_nothing_is_given_up() -> None:
+async def test_a_silent_client_times_out() -> None:
     async def silent() -> Message:
         await asyncio.Event().wait()
         raise AssertionError
@@ -149,7 +149,7 @@ async def test_a_client_that_sends_nothing_is_given_up() -> None:
     assert await outcome(Form(Body(silent, hasty), CONTENT_TYPE, hasty)) == "UPLOAD_STALLED"
 
 
-def test_what_the_fields_say() -> None:
+def test_fields_become_a_destination() -> None:
     said = destination(
         {"datasource_name": "s", "mode": "replace", "allow_duplicate": "True"}, "my-key", "10.0.0.1"
     )
@@ -177,9 +177,7 @@ def test_what_the_fields_say() -> None:
         ({}, "x" * 129, "Idempotency-Key"),
     ],
 )
-def test_fields_that_say_nothing_known_are_named(
-    fields: dict[str, str], key: str | None, column: str
-) -> None:
+def test_invalid_fields_are_named(fields: dict[str, str], key: str | None, column: str) -> None:
     with pytest.raises(SluiceError) as refused:
         destination({"datasource_name": "s", **fields}, key, "")
     assert (refused.value.code, refused.value.problem.column) == ("REQUEST_INVALID", column)

@@ -1,6 +1,4 @@
-"""From the form into the upload service: everything, in order, a little at a time, and an honest
-end.
-"""
+"""Streams a form to the upload service: all bytes, in order, with back-pressure and the right end."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -51,7 +49,7 @@ async def pieces_of(sizes: Iterable[int]) -> AsyncGenerator[bytes, None]:
 
 @settings(max_examples=15)
 @given(st.lists(st.sampled_from(SIZES), max_size=8))
-def test_chunks_hold_the_same_bytes_in_the_size_that_is_fast(sizes: list[int]) -> None:
+def test_chunks_have_the_same_bytes_in_the_fast_size(sizes: list[int]) -> None:
     async def run() -> tuple[bytes, list[bytes]]:
         sent = b"".join([piece async for piece in pieces_of(sizes)])
         return sent, [chunk async for chunk in rechunked(pieces_of(sizes))]
@@ -62,7 +60,7 @@ def test_chunks_hold_the_same_bytes_in_the_size_that_is_fast(sizes: list[int]) -
     assert all(0 < len(chunk) <= MAX_CHUNK_BYTES for chunk in chunks[-1:])
 
 
-async def test_a_file_goes_through() -> None:
+async def test_a_file_is_streamed_completely() -> None:
     uploads, content = FakeUploads(), bytes(range(256)) * 8192
     taken = await receive(uploads, await file(part("file", content, "a.csv") + END), TO)
     assert (taken.upload_id, taken.committed_size) == (TASK_ID, len(content))
@@ -86,7 +84,7 @@ async def test_a_file_goes_through() -> None:
         (part("file", b"", "a.csv") + END, "FILE_EMPTY"),
     ],
 )
-async def test_a_wrong_request_is_aborted_with_its_problem(body: bytes, code: str) -> None:
+async def test_an_invalid_request_is_aborted_with_its_problem(body: bytes, code: str) -> None:
     uploads = FakeUploads()
     with pytest.raises(SluiceError) as refused:
         await receive(uploads, await file(body), TO)
@@ -96,7 +94,7 @@ async def test_a_wrong_request_is_aborted_with_its_problem(body: bytes, code: st
     assert "finish" not in uploads.steps
 
 
-async def test_a_client_that_goes_breaks_the_stream_without_an_end() -> None:
+async def test_a_disconnect_breaks_the_stream_without_finish() -> None:
     uploads = FakeUploads()
     uploads.blocked = asyncio.Event()
     body = part("file", bytes(CHUNK_BYTES), "a.csv")
@@ -106,7 +104,7 @@ async def test_a_client_that_goes_breaks_the_stream_without_an_end() -> None:
     assert set(uploads.steps) <= {"header", "chunk"}
 
 
-async def test_a_service_that_refuses_is_heard_while_the_client_still_sends() -> None:
+async def test_a_rejection_ends_the_upload_while_the_client_still_sends() -> None:
     uploads = FakeUploads()
     uploads.refuse_after = CHUNK_BYTES
     sent = 0
@@ -156,7 +154,7 @@ async def test_a_slow_service_slows_the_client() -> None:
     assert (await running).committed_size == 40 * CHUNK_BYTES
 
 
-async def test_a_request_that_got_through_before_is_answered_unread() -> None:
+async def test_a_repeat_of_a_successful_request_is_not_read() -> None:
     uploads = FakeUploads()
     uploads.existing = Upload(
         upload_id=TASK_ID, state=TaskState.TASK_STATE_INGESTING, committed_size=9
@@ -166,7 +164,7 @@ async def test_a_request_that_got_through_before_is_answered_unread() -> None:
     assert uploads.messages == []
 
 
-async def test_a_request_that_was_refused_before_is_refused_again() -> None:
+async def test_a_repeat_of_a_rejected_request_is_rejected() -> None:
     uploads = FakeUploads()
     empty = problem(ErrorReason.ERROR_REASON_FILE_EMPTY, "No byte.")
     uploads.existing = Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_REJECTED, problem=empty)
@@ -175,7 +173,7 @@ async def test_a_request_that_was_refused_before_is_refused_again() -> None:
     assert refused.value.code == "FILE_EMPTY"
 
 
-async def test_a_file_that_validation_rejected_was_accepted_all_the_same() -> None:
+async def test_a_repeat_is_accepted_if_validation_rejected_the_file() -> None:
     uploads = FakeUploads()
     few = problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, "Two columns.")
     uploads.existing = Upload(
@@ -186,7 +184,7 @@ async def test_a_file_that_validation_rejected_was_accepted_all_the_same() -> No
     ).upload_id == TASK_ID
 
 
-async def test_the_bytes_of_a_slow_sender_are_not_held_back(
+async def test_bytes_of_a_slow_client_are_not_delayed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(receiving, "HOLD_S", 0)

@@ -1,4 +1,4 @@
-"""However the shared stream of all tasks ends, nobody who follows it is left waiting."""
+"""However the shared stream of all tasks ends, every follower notices."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ AWAY = error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "Away.")
 OVER = error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, "Over.")
 
 Step = int | BaseException
-"""Position of an event that happens, or how the call fails."""
+"""The position of an event, or the failure of the call."""
 
 
 def happened(position: int) -> WatchTasksResponse:
@@ -30,7 +30,7 @@ Events = AsyncIterator[WatchTasksResponse]
 
 
 class Scripted(FakeTasks):
-    """Each call follows the next script and ends; the last one is followed again and again."""
+    """Each call plays the next script and ends; further calls repeat the last one."""
 
     def __init__(self, *calls: list[Step]) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ async def follow(watch: AllWatch, count: int) -> list[int]:
 
 
 async def failed(watch: AllWatch) -> str:
-    """Code of the error that a follower gets."""
+    """The code of the error that a follower gets."""
     with pytest.raises(SluiceError) as failure:
         await follow(watch, 1000)
     return failure.value.code
@@ -80,21 +80,23 @@ async def failed(watch: AllWatch) -> str:
     ],
     ids=["bug here", "call cancelled", "bug there", "refused"],
 )
-async def test_what_is_not_retried_is_told_to_every_follower(fault: Step, code: str) -> None:
+async def test_a_permanent_failure_reaches_every_follower(fault: Step, code: str) -> None:
     watch = AllWatch(Scripted([1, 2, fault], [7, 8, 9, AWAY]))
     assert list(await asyncio.gather(failed(watch), failed(watch))) == [code, code]
     assert await follow(watch, 3) == [7, 8, 9]
     await watch.close()
 
 
-async def test_a_service_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_stays_unavailable_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(all_watch, "RETRY_BUDGET_S", 0.05)
     watch = AllWatch(Scripted([1], [AWAY]))
     assert await failed(watch) == "SERVICE_UNAVAILABLE"
     await watch.close()
 
 
-async def test_a_stream_that_breaks_goes_on_behind_the_last_event() -> None:
+async def test_a_broken_stream_resumes_after_the_last_event() -> None:
     tasks = Scripted([4, OVER], [OVER], [5, AWAY], [AWAY], [6, 9, AWAY], [10, AWAY])
     watch = AllWatch(tasks)
     assert await follow(watch, 5) == [4, 5, 6, 9, 10]
@@ -102,7 +104,7 @@ async def test_a_stream_that_breaks_goes_on_behind_the_last_event() -> None:
     await watch.close()
 
 
-async def test_a_stream_that_ends_is_asked_for_again_with_pauses() -> None:
+async def test_an_ended_stream_is_retried_with_backoff() -> None:
     tasks = Scripted([4], [])
     watch = AllWatch(tasks)
     following = asyncio.create_task(follow(watch, 2))
@@ -113,14 +115,14 @@ async def test_a_stream_that_ends_is_asked_for_again_with_pauses() -> None:
     assert await following == [4]
 
 
-async def test_a_gap_of_unknown_size_is_told() -> None:
-    """Before the first event no position is known to go on from: what happened is lost."""
+async def test_a_gap_of_unknown_size_is_an_error() -> None:
+    """Before the first event, there is no position to resume from, so events are lost."""
     watch = AllWatch(Scripted([OVER], [AWAY], [8]))
     assert await failed(watch) == "SERVICE_UNAVAILABLE"
     await watch.close()
 
 
-async def test_the_end_of_the_process_ends_every_stream() -> None:
+async def test_shutdown_ends_every_stream() -> None:
     class Silent(FakeTasks):
         async def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> Events:
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Many follow a task, one watch reads it: nobody misses an event or gets one twice."""
+"""Followers share one watch of a task; each gets every event exactly once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ def all_watches(tasks: FakeTasks) -> Watches:
 
 
 async def sequences(watches: Watches, start: int = 1, idle_s: float = 5) -> list[int]:
-    """What a follower gets, to the end."""
+    """The sequence numbers that a follower gets."""
     async with aclosing(watches.follow(TASK_ID, start, idle_s)) as events:
         return [item.event.sequence async for item in events if item is not None]
 
@@ -46,7 +46,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "RETRY", Backoff(0.001, 3))
 
 
-async def test_followers_share_a_watch_wherever_they_begin() -> None:
+async def test_followers_share_a_watch_from_any_start() -> None:
     tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
     watches = all_watches(tasks)
     found = await asyncio.gather(sequences(watches), sequences(watches), sequences(watches, 3))
@@ -63,24 +63,24 @@ async def test_followers_share_a_watch_wherever_they_begin() -> None:
         ErrorReason.ERROR_REASON_CANCELLED,
     ],
 )
-async def test_a_watch_that_breaks_goes_on_where_it_was(reason: "ErrorReason.ValueType") -> None:
+async def test_a_broken_watch_resumes_at_its_position(reason: "ErrorReason.ValueType") -> None:
     tasks = FakeTasks([told(1), told(2), fail(reason)], [fail(reason)], [told(3, ENDED)])
     assert await sequences(all_watches(tasks)) == [1, 2, 3]
     assert tasks.watched_from == [1, 3, 3]
 
 
-async def test_a_stream_that_ends_before_the_task_goes_on() -> None:
+async def test_a_stream_that_ends_before_the_task_is_resumed() -> None:
     tasks = FakeTasks([told(1)], [told(2, ENDED)])
     assert await sequences(all_watches(tasks)) == [1, 2]
 
 
-async def test_a_stream_after_the_end_is_the_end() -> None:
+async def test_a_stream_without_events_is_the_end() -> None:
     tasks = FakeTasks([])
     assert await sequences(all_watches(tasks), 9 + watching.KEPT_EVENTS) == []
     assert tasks.watched_from == [9]
 
 
-async def test_what_cannot_be_mended_reaches_every_follower() -> None:
+async def test_a_permanent_failure_reaches_every_follower() -> None:
     watches = all_watches(FakeTasks([told(1), fail(ErrorReason.ERROR_REASON_TASK_NOT_FOUND)]))
 
     async def follow() -> str:
@@ -91,7 +91,7 @@ async def test_what_cannot_be_mended_reaches_every_follower() -> None:
     assert list(await asyncio.gather(follow(), follow())) == ["TASK_NOT_FOUND"] * 2
 
 
-async def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retries_end_when_their_budget_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "RETRY_BUDGET_S", 0.0)
     with pytest.raises(SluiceError) as failure:
         await sequences(
@@ -100,7 +100,7 @@ async def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyP
     assert failure.value.code == "SERVICE_UNAVAILABLE"
 
 
-async def test_a_watch_that_nobody_follows_ends_with_its_deadline() -> None:
+async def test_a_watch_without_followers_ends_at_its_deadline() -> None:
     class Endless(FakeTasks):
         deadline = asyncio.Event()
 
@@ -123,7 +123,7 @@ async def test_a_watch_that_nobody_follows_ends_with_its_deadline() -> None:
     assert tasks.watched_from == [1]
 
 
-async def test_who_begins_earlier_shares_the_watch_as_far_as_it_reaches_back() -> None:
+async def test_an_earlier_follower_shares_the_events_that_the_watch_holds() -> None:
     tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
     watches = all_watches(tasks)
     found = await asyncio.gather(
@@ -133,7 +133,7 @@ async def test_who_begins_earlier_shares_the_watch_as_far_as_it_reaches_back() -
     assert tasks.watched_from == [1]
 
 
-async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold(
+async def test_an_earlier_follower_reads_missing_events_separately(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watching, "KEPT_EVENTS", 2)
@@ -152,7 +152,7 @@ async def test_who_begins_earlier_reads_what_the_shared_watch_does_not_hold(
     await watches.close()
 
 
-async def test_followers_share_the_words() -> None:
+async def test_followers_share_serialized_events() -> None:
     watches = all_watches(FakeTasks([told(1, ENDED)]))
 
     async def follow() -> list[watching.News | None]:
@@ -188,14 +188,14 @@ async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert len(tasks.watched_from) > 1
 
 
-async def test_silence_is_told() -> None:
+async def test_silence_is_reported() -> None:
     watches = all_watches(FakeTasks([None]))
     async with aclosing(watches.follow(TASK_ID, 1, 0.001)) as events:
         assert [await anext(events), await anext(events)] == [None, None]
     await watches.close()
 
 
-async def test_the_end_of_the_process_ends_every_stream() -> None:
+async def test_shutdown_ends_every_stream() -> None:
     watches = all_watches(FakeTasks([told(1), None]))
     async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
         first = await anext(events)

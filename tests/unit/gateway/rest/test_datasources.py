@@ -1,4 +1,4 @@
-"""What is in Druid."""
+"""Datasources and starter queries."""
 
 from httpx import ASGITransport, AsyncClient
 
@@ -19,7 +19,7 @@ async def _asked(
         return answer.status_code, answer.json()
 
 
-async def test_datasources_are_listed_described_and_shown() -> None:
+async def test_datasources_are_listed_described_and_previewed() -> None:
     size = {
         "name": "sales",
         "rows": 2,
@@ -47,7 +47,7 @@ async def test_datasources_are_listed_described_and_shown() -> None:
         )
 
 
-async def test_queries_are_proposed_once_there_is_something_to_ask() -> None:
+async def test_starter_queries_require_a_succeeded_task() -> None:
     path = f"/api/ingest/tasks/{TASK_ID}/queries"
     assert await _asked(path) == (
         200,

@@ -1,4 +1,4 @@
-"""Files that lie in a bucket already, and what is taken at all: by REST and GraphQL."""
+"""Imports and limits, over REST and GraphQL."""
 
 import httpx
 import pytest
@@ -16,7 +16,7 @@ def client(uploads: FakeUploads, tasks: FakeTasks | None = None) -> httpx.AsyncC
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
-async def test_rest_hands_on_what_it_is_told() -> None:
+async def test_rest_passes_all_fields() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
         wanted = {
@@ -49,7 +49,7 @@ async def test_rest_hands_on_what_it_is_told() -> None:
         ({"uri": URI, "datasource_name": "sales", "options": {"colour": 1}}, "options.colour"),
     ],
 )
-async def test_rest_names_what_is_wrong(wanted: dict[str, object], column: str) -> None:
+async def test_rest_names_the_invalid_field(wanted: dict[str, object], column: str) -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
         answer = await http.post("/api/ingest/import", json=wanted)
@@ -61,7 +61,7 @@ async def test_rest_names_what_is_wrong(wanted: dict[str, object], column: str) 
     assert not uploads.imports
 
 
-async def test_graphql_hands_on_what_it_is_told() -> None:
+async def test_graphql_passes_all_fields() -> None:
     uploads = FakeUploads()
     query = 'mutation($u: String!) { importObject(uri: $u, dataSourceName: "sales", mode: "replace") { taskId } }'
     async with client(uploads) as http:
@@ -76,7 +76,7 @@ async def test_graphql_hands_on_what_it_is_told() -> None:
     assert asked.client == "10.0.0.1"
 
 
-async def test_limits_are_the_narrower_of_the_edge_s_and_the_service_s() -> None:
+async def test_limits_are_the_lower_of_gateway_and_service() -> None:
     async with client(FakeUploads()) as http:
         told = (await http.get("/api/limits")).json()
     assert (told["max_file_bytes"], told["extensions"], told["idle_timeout_s"]) == (

@@ -1,4 +1,4 @@
-"""Plans and receipts, over REST and GraphQL; what an upload says of its load."""
+"""Plans, receipts and the load fields of uploads, over REST and GraphQL."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ async def _asked(
         return answer.status_code, answer.json(), answer.headers
 
 
-async def test_a_plan_is_shown_and_applied() -> None:
+async def test_a_plan_is_returned_and_applied() -> None:
     tasks = FakeTasks()
     tasks.task = Task(
         task_id=TASK_ID,
@@ -89,7 +89,7 @@ async def test_a_receipt_is_a_file() -> None:
     assert (receipt["sha256"], receipt["interval"], receipt["chunks"]) == ("00" * 32, DAY, [DAY])
 
 
-async def test_the_same_over_graphql() -> None:
+async def test_plans_and_receipts_over_graphql() -> None:
     tasks = FakeTasks()
     query = f'{{ ingestionPlan(taskId: "{TASK_ID}") ingestionReceipt(taskId: "{TASK_ID}") }}'
     _, answer, _ = await _asked(tasks, "POST", "/graphql", {"query": query})
@@ -107,7 +107,7 @@ async def test_the_same_over_graphql() -> None:
     )
 
 
-def test_what_an_upload_says_of_its_load() -> None:
+def test_an_upload_passes_its_load_fields() -> None:
     fields = {
         "datasource_name": "s",
         "mode": "replace_interval",
@@ -139,7 +139,7 @@ def test_what_an_upload_says_of_its_load() -> None:
         {"apply": "perhaps"},
     ],
 )
-def test_what_does_not_go_together_is_refused(fields: dict[str, str]) -> None:
+def test_contradictory_fields_are_rejected(fields: dict[str, str]) -> None:
     with pytest.raises(SluiceError) as refused:
         destination({"datasource_name": "s", **fields}, None)
     assert refused.value.code == "REQUEST_INVALID"

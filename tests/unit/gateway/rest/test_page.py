@@ -1,4 +1,4 @@
-"""The built page over HTTP: the right file in the right form, kept for as long as its name says."""
+"""Serving the built page: files, encodings and caching."""
 
 import gzip
 from pathlib import Path
@@ -29,7 +29,7 @@ def client() -> httpx.AsyncClient:
 
 
 @pytest.mark.usefixtures("built")
-async def test_every_address_of_the_page_shows_it_and_is_asked_for_again() -> None:
+async def test_every_path_of_the_page_serves_it_without_caching() -> None:
     async with client() as http:
         for path in (
             "/",
@@ -46,9 +46,7 @@ async def test_every_address_of_the_page_shows_it_and_is_asked_for_again() -> No
 
 
 @pytest.mark.usefixtures("built")
-async def test_files_named_by_their_content_are_kept_and_compressed_where_the_client_takes_it() -> (
-    None
-):
+async def test_hashed_files_are_cached_and_compressed_if_accepted() -> None:
     async with client() as http:
         packed = await http.get(
             "/assets/index-1a2b.js", headers={"Accept-Encoding": "deflate, gzip;q=0.8"}
@@ -65,7 +63,7 @@ async def test_files_named_by_their_content_are_kept_and_compressed_where_the_cl
     assert missing.status_code == 404
 
 
-async def test_a_page_that_is_not_built_says_how_to_build_it(
+async def test_a_missing_page_explains_how_to_build_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_http, "BUILT", tmp_path)

@@ -1,4 +1,4 @@
-"""Answers of queries in all their forms: complete, or seen by everybody not to be."""
+"""Query results in all formats are complete, or visibly incomplete."""
 
 import csv
 import io
@@ -27,11 +27,11 @@ from tests.unit.gateway.edge_fakes import FakeQueries, application
 
 NDJSON, CSV = "application/x-ndjson", "text/csv"
 MAX_ROWS = 5_000
-"""What the druid_gateway of these tests answers at most, and by itself."""
+"""Maximum and default rows of the fake druid_gateway."""
 
 
 class Table(FakeQueries):
-    """A druid_gateway that has `rows` rows for every query."""
+    """A druid_gateway with `rows` rows for every query."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Table(FakeQueries):
 
 
 class BrokenOffError(Exception):
-    """The answer began and did not end; `received` had come."""
+    """The response started but did not end; `received` are its bytes."""
 
     def __init__(self, status: int, headers: dict[str, str], received: bytes) -> None:
         super().__init__(status, received[-200:])
@@ -72,7 +72,7 @@ class BrokenOffError(Exception):
 
 
 async def asked(table: Table, accept: str, **question: Any) -> Response:
-    """The answer; raises BrokenOffError for one that does not end as HTTP demands."""
+    """The response; raises BrokenOffError if it ends abruptly."""
     app = application(queries=table)
     ended = False
     status, headers, received = 0, {}, bytearray()
@@ -102,7 +102,7 @@ def rows(count: int, text: str = "x") -> list[list[Any]]:
     return [[f"{text}{number}", number] for number in range(count)]
 
 
-async def test_ndjson_has_an_object_a_line() -> None:
+async def test_ndjson_has_one_object_per_line() -> None:
     table = Table([['x,"y"', 2**60 + 1], ["=1+1", None], ["北", -2]])
     answer = await asked(table, NDJSON)
     assert [json.loads(line) for line in answer.text.splitlines()] == [
@@ -112,7 +112,7 @@ async def test_ndjson_has_an_object_a_line() -> None:
     ]
 
 
-async def test_csv_has_a_header_and_no_formula() -> None:
+async def test_csv_has_a_header_and_escapes_formulas() -> None:
     answer = await asked(
         Table([['x,"y"', 2**60 + 1], ["=1+1", None], ["-5", "+49 30 1"], ["北", -2]]), CSV
     )
@@ -123,7 +123,7 @@ async def test_csv_has_a_header_and_no_formula() -> None:
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_without_a_limit_every_row_comes(accept: str) -> None:
+async def test_without_a_limit_all_rows_are_returned(accept: str) -> None:
     table = Table(rows(3_000))
     answer = await asked(table, accept)
     assert table.asked == [None]
@@ -134,7 +134,7 @@ async def test_without_a_limit_every_row_comes(accept: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_more_rows_than_the_server_answers_are_an_error(accept: str) -> None:
+async def test_more_rows_than_the_maximum_are_an_error(accept: str) -> None:
     answer = await asked(Table(rows(MAX_ROWS + 1)), accept)
     assert answer.status_code == 422
     told = answer.json()
@@ -144,7 +144,7 @@ async def test_more_rows_than_the_server_answers_are_an_error(accept: str) -> No
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_an_answer_that_has_begun_is_broken_off_where_it_is_cut(accept: str) -> None:
+async def test_a_started_response_is_aborted_at_the_cut(accept: str) -> None:
     long = "x" * (2 * FIRST_BYTES // MAX_ROWS)
     with pytest.raises(BrokenOffError) as broken:
         await asked(Table(rows(MAX_ROWS + 1, long)), accept)
@@ -157,7 +157,7 @@ async def test_an_answer_that_has_begun_is_broken_off_where_it_is_cut(accept: st
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_a_limit_of_the_client_cuts_and_is_told(accept: str) -> None:
+async def test_a_client_s_limit_cuts_and_sets_the_header(accept: str) -> None:
     cut = await asked(Table(rows(30)), accept, limit=10)
     assert cut.status_code == 200
     assert len(cut.text.splitlines()) == 10 + (accept == CSV)
@@ -168,7 +168,7 @@ async def test_a_limit_of_the_client_cuts_and_is_told(accept: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_a_limit_that_cannot_be_told_before_the_rows_breaks_the_answer_off(
+async def test_a_cut_after_the_header_was_sent_aborts_the_response(
     accept: str,
 ) -> None:
     long = "x" * (2 * FIRST_BYTES // 1_000)
@@ -180,7 +180,7 @@ async def test_a_limit_that_cannot_be_told_before_the_rows_breaks_the_answer_off
 
 
 @pytest.mark.parametrize("accept", [NDJSON, CSV])
-async def test_a_failure_after_rows_is_told_with_its_status_while_that_is_possible(
+async def test_a_failure_after_few_rows_still_sets_the_status(
     accept: str,
 ) -> None:
     answer = await asked(Table(rows(100), fails_after=50), accept)
@@ -193,13 +193,13 @@ async def test_a_failure_after_rows_is_told_with_its_status_while_that_is_possib
         )
 
 
-async def test_json_says_in_the_answer_whether_it_is_all() -> None:
+async def test_json_contains_truncated() -> None:
     table = Table(rows(3_000))
     assert (await asked(table, "application/json")).json()["truncated"] is True
     assert table.asked == [1_000]
 
 
-async def test_columns_of_the_same_name_stay_apart() -> None:
+async def test_columns_of_the_same_name_become_unique() -> None:
     table = Table([[1, 2, 3, 4, 5]], columns=["a", "a", "b", "a_2", "a"])
     [line] = (await asked(table, NDJSON)).text.splitlines()
     assert json.loads(line) == {"a": 1, "a_3": 2, "b": 3, "a_2": 4, "a_4": 5}
@@ -212,14 +212,14 @@ async def test_columns_of_the_same_name_stay_apart() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "a_2", "a_3", "b", "", "a_2_2"]), max_size=12))
-def test_names_become_unique_and_first_ones_stay(names: list[str]) -> None:
+def test_unique_keeps_the_first_of_each_name(names: list[str]) -> None:
     made = unique(names)
     assert len(set(made)) == len(made) == len(names)
     for place, name in enumerate(names):
         assert made[place] == name or name in names[:place]
 
 
-def test_many_columns_of_one_name_take_no_time() -> None:
+def test_many_columns_of_one_name_are_fast() -> None:
     assert unique(["a"] * 20_000)[-1] == "a_20000"
 
 

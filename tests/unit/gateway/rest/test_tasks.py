@@ -1,6 +1,4 @@
-"""What clients may ask of tasks beside reading one: lists, retries, deletes, and following all of
-them.
-"""
+"""Task lists, retries, deletes, statistics, webhooks, and following all tasks."""
 
 import asyncio
 from contextlib import aclosing
@@ -22,7 +20,7 @@ def client(tasks: FakeTasks) -> httpx.AsyncClient:
     )
 
 
-async def test_a_list_is_narrowed_as_asked() -> None:
+async def test_lists_are_filtered() -> None:
     tasks = FakeTasks()
     params: list[tuple[str, str | int | float | bool | None]] = [
         ("datasource", "sales"),
@@ -50,7 +48,7 @@ async def test_a_list_is_narrowed_as_asked() -> None:
     )
 
 
-async def test_graphql_lists_by_the_same() -> None:
+async def test_graphql_has_the_same_filters() -> None:
     tasks = FakeTasks()
     query = '{ listIngestionTasks(status: ["FAILED"], dataSourceName: "sales", text: "x", since: "2026-01-31T12:00:00+01:00") { taskId } }'
     async with client(tasks) as http:
@@ -70,7 +68,7 @@ async def test_graphql_lists_by_the_same() -> None:
     assert wrong["errors"][0]["extensions"]["code"] == "REQUEST_INVALID"
 
 
-async def test_a_time_that_is_none_is_refused() -> None:
+async def test_an_invalid_time_is_rejected() -> None:
     async with client(FakeTasks()) as http:
         answer = await http.get("/api/ingest/tasks", params={"since": "yesterday"})
     assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (
@@ -80,7 +78,7 @@ async def test_a_time_that_is_none_is_refused() -> None:
     )
 
 
-async def test_a_retry_is_accepted_and_names_both_tasks() -> None:
+async def test_a_retry_returns_both_task_ids() -> None:
     tasks = FakeTasks()
     async with client(tasks) as http:
         answer = await http.post(
@@ -95,7 +93,7 @@ async def test_a_retry_is_accepted_and_names_both_tasks() -> None:
     assert [(each.task_id, each.request_id) for each in tasks.retried] == [(TASK_ID, "once")]
 
 
-async def test_deleting_files_answers_the_task() -> None:
+async def test_deleting_files_returns_the_task() -> None:
     async with client(FakeTasks()) as http:
         answer = await http.delete(f"/api/ingest/tasks/{TASK_ID}")
     assert (answer.status_code, answer.json()["files_deleted_at"]) == (
@@ -107,7 +105,7 @@ async def test_deleting_files_answers_the_task() -> None:
 @pytest.mark.parametrize(
     "name", ["cancelIngestionTask", "retryIngestionTask", "deleteIngestionTaskFiles"]
 )
-async def test_graphql_does_the_same(name: str) -> None:
+async def test_graphql_retries_and_deletes_files(name: str) -> None:
     async with client(FakeTasks()) as http:
         answer = await http.post(
             "/graphql",
@@ -124,7 +122,7 @@ def happened(number: int, datasource: str = "sales") -> WatchTasksResponse:
     )
 
 
-async def test_all_tasks_are_followed_by_many_on_one_stream() -> None:
+async def test_followers_of_all_tasks_share_one_stream() -> None:
     tasks = FakeTasks()
     watch = AllWatch(tasks)
 
@@ -149,7 +147,9 @@ async def test_all_tasks_are_followed_by_many_on_one_stream() -> None:
     await watch.close()
 
 
-async def test_who_reads_too_slowly_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_follower_that_reads_too_slowly_gets_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(all_watch, "KEPT_EVENTS", 4)
     tasks = FakeTasks()
     watch = AllWatch(tasks)
@@ -186,7 +186,7 @@ STATS = {
 }
 
 
-async def test_figures_and_history_are_told_in_both_doors() -> None:
+async def test_statistics_and_history_over_rest_and_graphql() -> None:
     query = f'{{ ingestionStats(hours: 7) ingestionHistory(taskId: "{TASK_ID}") }}'
     async with client(FakeTasks()) as http:
         stats = (await http.get("/api/stats", params={"hours": 7})).json()
@@ -201,7 +201,7 @@ async def test_figures_and_history_are_told_in_both_doors() -> None:
     assert (wrong.status_code, wrong.json()["code"]) == (400, "REQUEST_INVALID")
 
 
-async def test_webhooks_are_set_shown_and_removed() -> None:
+async def test_webhooks_are_set_read_and_removed() -> None:
     place = "/api/datasources/sales/webhook"
     shown = {
         "datasource_name": "sales",

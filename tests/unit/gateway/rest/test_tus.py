@@ -1,5 +1,4 @@
-"""tus at the edge: what a header that is not implemented is answered, and that a question changes
-nothing."""
+"""tus in the gateway: unsupported headers are rejected, and HEAD changes nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,11 +21,11 @@ CREATE = {
 }
 APPEND = {**TUS, "Upload-Offset": "4", "Content-Type": "application/offset+octet-stream"}
 SHA1 = "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA="
-"""No digest of anything here."""
+"""A digest that matches nothing."""
 
 
 class Uploads(FakeUploads):
-    """One upload that is there already, and how often it was asked for, written to and given up."""
+    """One existing upload, with counts of reads, writes and aborts."""
 
     def __init__(self, upload: Upload) -> None:
         super().__init__()
@@ -43,7 +42,7 @@ class Uploads(FakeUploads):
 
     @property
     def touched(self) -> bool:
-        """Whether anything but a read came."""
+        """Whether there was a call other than a read."""
         return bool(self.requests or self.messages or self.writes or self.aborts)
 
 
@@ -80,9 +79,7 @@ def client(uploads: FakeUploads) -> httpx.AsyncClient:
         ("Upload-", "x"),
     ],
 )
-async def test_a_creation_with_a_header_that_is_not_implemented_is_refused(
-    name: str, value: str
-) -> None:
+async def test_a_creation_with_an_unsupported_header_is_rejected(name: str, value: str) -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
         answer = await http.post(PATH, headers={**CREATE, name: value})
@@ -93,7 +90,7 @@ async def test_a_creation_with_a_header_that_is_not_implemented_is_refused(
     assert not uploads.requests
 
 
-async def test_the_refusal_of_a_partial_upload_says_how_to_send_the_file() -> None:
+async def test_the_error_of_a_partial_upload_explains_how_to_send_the_file() -> None:
     async with client(FakeUploads()) as http:
         answer = await http.post(PATH, headers={**CREATE, "Upload-Concat": "partial"})
         offered = (await http.options(PATH)).headers["Tus-Extension"]
@@ -103,7 +100,7 @@ async def test_the_refusal_of_a_partial_upload_says_how_to_send_the_file() -> No
 
 
 @pytest.mark.parametrize("name", ["Upload-Concat", "Upload-Length", "Upload-Complete"])
-async def test_bytes_with_a_header_that_is_not_implemented_are_refused(name: str) -> None:
+async def test_bytes_with_an_unsupported_header_are_rejected(name: str) -> None:
     uploads = Uploads(RESUMABLE)
     async with client(uploads) as http:
         answer = await http.patch(PLACE, headers={**APPEND, name: "8"}, content=b"1234")
@@ -112,7 +109,7 @@ async def test_bytes_with_a_header_that_is_not_implemented_are_refused(name: str
 
 
 @pytest.mark.parametrize("name", ["Upload-Length", "Upload-Metadata"])
-async def test_a_header_that_comes_twice_is_refused(name: str) -> None:
+async def test_a_repeated_header_is_rejected(name: str) -> None:
     uploads = FakeUploads()
     twice = [*CREATE.items(), (name, CREATE[name])]
     async with client(uploads) as http:
@@ -121,7 +118,7 @@ async def test_a_header_that_comes_twice_is_refused(name: str) -> None:
     assert not uploads.requests
 
 
-async def test_a_checksum_of_bytes_that_are_not_taken_is_refused() -> None:
+async def test_a_checksum_without_bytes_is_rejected() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
         answer = await http.post(PATH, headers={**CREATE, "Upload-Checksum": SHA1}, content=b"12")
@@ -130,7 +127,7 @@ async def test_a_checksum_of_bytes_that_are_not_taken_is_refused() -> None:
 
 
 @pytest.mark.parametrize("committed", [0, 4, 8])
-async def test_a_look_changes_nothing(committed: int) -> None:
+async def test_head_changes_nothing(committed: int) -> None:
     uploads = Uploads(upload(UploadMode.UPLOAD_MODE_RESUMABLE, committed))
     async with client(uploads) as http:
         answer = await http.head(PLACE, headers=TUS)
@@ -140,7 +137,7 @@ async def test_a_look_changes_nothing(committed: int) -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE"])
 @pytest.mark.parametrize("content", [b"", b"12"])
-async def test_an_upload_that_is_not_resumable_is_not_touched(method: str, content: bytes) -> None:
+async def test_a_one_shot_upload_is_not_touched(method: str, content: bytes) -> None:
     uploads = Uploads(ONE_SHOT)
     async with client(uploads) as http:
         headers = {**APPEND, "Upload-Offset": "0"}
@@ -152,7 +149,7 @@ async def test_an_upload_that_is_not_resumable_is_not_touched(method: str, conte
 
 
 @pytest.mark.parametrize("offset", ["0", "3", "5"])
-async def test_a_wrong_offset_is_refused_before_anything_is_written(offset: str) -> None:
+async def test_a_wrong_offset_is_rejected_before_any_write(offset: str) -> None:
     uploads = Uploads(RESUMABLE)
     async with client(uploads) as http:
         headers = {**APPEND, "Upload-Offset": offset}
@@ -161,7 +158,7 @@ async def test_a_wrong_offset_is_refused_before_anything_is_written(offset: str)
     assert not uploads.touched
 
 
-async def test_an_empty_file_is_refused_at_its_creation() -> None:
+async def test_an_empty_file_is_rejected_at_creation() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
         answer = await http.post(PATH, headers={**CREATE, "Upload-Length": "0"})
@@ -169,7 +166,7 @@ async def test_an_empty_file_is_refused_at_its_creation() -> None:
     assert not uploads.requests
 
 
-async def test_senders_that_drip_do_not_keep_others_from_having_their_checksum_checked(
+async def test_slow_clients_do_not_block_the_checksum_slots(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tus_http, "CHECK_WAIT_S", 0.05)

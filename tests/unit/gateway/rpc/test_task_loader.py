@@ -1,6 +1,4 @@
-"""Many ask for tasks; one call is on its way at a time, and nobody's answer is older than the
-question.
-"""
+"""Concurrent reads share one call at a time, and no result is older than its request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +18,7 @@ from sluice.upload.v1.upload_pb2 import WriteUploadRequest
 
 
 class Store:
-    """Answers when it is told to, with the state at the moment that the call arrived."""
+    """Responds once `ready` is set, with the state at the start of the call."""
 
     def __init__(self) -> None:
         self.calls: list[set[str]] = []
@@ -42,12 +40,12 @@ class Store:
 
 
 async def turns() -> None:
-    """Lets everything go as far as it can."""
+    """Run all tasks until they block."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-async def test_those_who_ask_during_a_call_share_the_next_one() -> None:
+async def test_reads_during_a_call_share_the_next_one() -> None:
     store = Store()
     loader = TaskLoader(store.fetch)
     first = asyncio.create_task(loader.load("a"))
@@ -68,7 +66,7 @@ async def test_those_who_ask_during_a_call_share_the_next_one() -> None:
     assert store.calls == [{"a"}, {"a", "b", "nobody"}]
 
 
-async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(
+async def test_a_hanging_call_delays_the_next_one_briefly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(task_loader, "MAX_WAIT_S", 0.02)
@@ -86,7 +84,7 @@ async def test_a_call_that_hangs_holds_up_the_next_one_for_a_moment(
     assert await later is not None
 
 
-async def test_a_call_has_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_has_a_maximum_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_loader, "MAX_TASKS", 2)
     store = Store()
     store.ready.set()
@@ -96,7 +94,7 @@ async def test_a_call_has_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(call) for call in store.calls] == [2, 2, 1]
 
 
-async def test_a_failure_is_everybodys_and_the_next_call_is_a_new_one() -> None:
+async def test_a_failure_reaches_all_readers_of_its_call_only() -> None:
     store = Store()
     store.failure = error(ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "Away.")
     store.ready.set()
@@ -108,7 +106,7 @@ async def test_a_failure_is_everybodys_and_the_next_call_is_a_new_one() -> None:
     assert store.calls == [{"a"}] * 2
 
 
-async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
+async def test_a_cancelled_read_does_not_affect_the_others() -> None:
     store = Store()
     loader = TaskLoader(store.fetch)
     leaving, staying = (asyncio.create_task(loader.load("a")) for _ in range(2))
@@ -119,7 +117,7 @@ async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
     assert leaving.cancelled()
 
 
-async def test_a_file_goes_after_those_who_wait_and_goes_on_though_they_wait_for_ever(
+async def test_a_file_yields_to_reads_but_always_makes_progress(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upload_rpc, "MAX_YIELD_S", 0.05)
