@@ -18,7 +18,7 @@ def router(services: Services) -> APIRouter:
     )
 
     @routes.get("", response_model=models.Datasources)
-    async def datasources() -> models.Datasources:
+    async def list_datasources() -> models.Datasources:
         """List the datasources that have rows, by name."""
         found = await services.queries.datasources()
         return models.Datasources(
@@ -26,12 +26,12 @@ def router(services: Services) -> APIRouter:
         )
 
     @routes.get("/{name}", response_model=models.DatasourceDescription)
-    async def datasource(name: Name) -> models.DatasourceDescription:
+    async def describe_datasource(name: Name) -> models.DatasourceDescription:
         """Describe a datasource: its size, columns and loads."""
         return catalog.description(await services.queries.datasource(name))
 
     @routes.get("/{name}/preview", response_model=models.Preview)
-    async def preview(
+    async def preview_datasource(
         name: Name,
         limit: Annotated[int, Query(ge=1, le=1000, description="Maximum rows.")] = 50,
     ) -> models.Preview:

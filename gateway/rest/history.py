@@ -15,12 +15,12 @@ def router(services: Services) -> APIRouter:
     routes = APIRouter(tags=["history"], responses=problems.RESPONSES)
 
     @routes.get("/api/ingest/tasks/{task_id}/history", response_model=History)
-    async def history(task_id: TaskId) -> History:
+    async def read_history(task_id: TaskId) -> History:
         """List the runs of the task's stages."""
         return history_of(await services.tasks.history(task_id))
 
     @routes.get("/api/stats", response_model=Statistics)
-    async def stats(
+    async def read_statistics(
         hours: Annotated[int, Query(ge=1, le=MAX_HOURS, description="Number of hours.")] = 24,
     ) -> Statistics:
         """Compute statistics of all tasks."""

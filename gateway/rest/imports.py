@@ -39,7 +39,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         response_model=models.Accepted,
         openapi_extra=openapi_body(Import.model_json_schema()),
     )
-    async def import_object(
+    async def import_file(
         request: Request,
         response: Response,
         idempotency_key: Annotated[

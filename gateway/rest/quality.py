@@ -22,7 +22,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         "/quality",
         responses={200: {"description": "A list of sluice.status.v1.TaskQuality, newest first."}},
     )
-    async def quality(
+    async def list_quality(
         name: Name, limit: Annotated[int, Query(ge=1, le=100, description="Maximum files.")] = 20
     ) -> list[dict[str, Any]]:
         """List the quality of the datasource's files, newest first: rows, columns, and drift from
@@ -33,7 +33,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     @routes.get(
         "/settings", responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}}
     )
-    async def settings(name: Name) -> dict[str, Any]:
+    async def read_settings(name: Name) -> dict[str, Any]:
         """Read the policy and the read options of the datasource; null where nothing is set."""
         return wire.message(await services.quality.settings(name))
 
@@ -42,7 +42,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         responses={200: {"description": "See sluice.status.v1.DatasourceSettings."}},
         openapi_extra=openapi_body({"type": "object"}),
     )
-    async def set_settings(name: Name, request: Request) -> dict[str, Any]:
+    async def replace_settings(name: Name, request: Request) -> dict[str, Any]:
         """Replace the settings for future validations: `policy` with its rules and contract, and
         `options`.
         """

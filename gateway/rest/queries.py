@@ -33,7 +33,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
     routes = APIRouter(tags=["query"], responses=problems.RESPONSES)
 
     @routes.post("/api/query", response_model=models.Answer, openapi_extra=_BODY)
-    async def query(request: Request) -> Response:
+    async def run_query(request: Request) -> Response:
         """Run one read-only SQL statement; returns at most `limit` rows as JSON.
 
         With `Accept: application/x-ndjson` (one object per line) or `text/csv`, it returns **all**

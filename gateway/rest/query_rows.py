@@ -29,8 +29,8 @@ Raises:
 async def ndjson(
     steps: AsyncGenerator[QueryResponse, None], cut_announced: bool
 ) -> AsyncGenerator[bytes, None]:
-    """One JSON object per row and line. An incomplete result ends with a line with the only key
-    `error`."""
+    """One JSON object per line and row. The last line of an incomplete result has `error` as its
+    only key."""
     try:
         async with aclosing(steps):
             names: list[str] = []
@@ -74,7 +74,7 @@ def truncated(rows: int) -> SluiceError:
     """QUERY_TRUNCATED for a result that was cut after `rows` rows."""
     return error(
         ErrorReason.ERROR_REASON_QUERY_TRUNCATED,
-        f"The query has more than {rows:,} rows, the maximum of a result.",
+        f"The result was cut after {rows:,} rows; the query has more.",
         metadata={"rows": str(rows)},
     )
 

@@ -42,7 +42,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         "/report",
         responses={200: {"description": "The validation report, see sluice.validation.v1.Report."}},
     )
-    async def report(task_id: TaskId) -> dict[str, Any]:
+    async def read_report(task_id: TaskId) -> dict[str, Any]:
         """Read the validation report: verdict, rules, columns with types and evidence, row counts,
         the first rejects.
         """
@@ -54,7 +54,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         response_class=StreamingResponse,
         responses={200: {"content": {kind: {} for _, kind in _FORMATS.values()}}},
     )
-    async def rejects(
+    async def download_rejects(
         request: Request,
         task_id: TaskId,
         format: Annotated[

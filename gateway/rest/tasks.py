@@ -24,7 +24,7 @@ def router(services: Services, watches: Watches) -> APIRouter:
     routes = APIRouter(prefix="/api/ingest/tasks", tags=["tasks"], responses=problems.RESPONSES)
 
     @routes.get("", response_model=models.TaskPage)
-    async def tasks(
+    async def list_tasks(
         limit: Annotated[int, Query(ge=1, le=500, description="Tasks per page.")] = 50,
         offset: Annotated[int, Query(ge=0, le=1_000_000, description="Tasks to skip.")] = 0,
         page_token: Annotated[str, Query(description="next_page_token of the previous page.")] = "",
@@ -66,17 +66,17 @@ def router(services: Services, watches: Watches) -> APIRouter:
         )
 
     @routes.get("/{task_id}", response_model=models.Task)
-    async def task(task_id: TaskId) -> models.Task:
+    async def read_task(task_id: TaskId) -> models.Task:
         """Read a task."""
         return wire.task(await services.tasks.get(task_id))
 
     @routes.post("/{task_id}/cancel", response_model=models.Task)
-    async def cancel(task_id: TaskId) -> models.Task:
+    async def cancel_task(task_id: TaskId) -> models.Task:
         """Cancel a task that has not ended. Its rows are removed from Druid first. Idempotent."""
         return wire.task(await services.tasks.cancel(task_id))
 
     @routes.post("/{task_id}/retry", response_model=models.Retried, status_code=202)
-    async def retry(
+    async def retry_task(
         task_id: TaskId,
         response: Response,
         idempotency_key: IdempotencyKey = "",
@@ -102,7 +102,7 @@ def router(services: Services, watches: Watches) -> APIRouter:
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {}}}},
     )
-    async def events(
+    async def stream_events(
         task_id: TaskId,
         last_event_id: Annotated[
             int,

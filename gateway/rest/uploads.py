@@ -85,7 +85,7 @@ def router(services: Services, limits: Limits, metrics: Metrics) -> APIRouter:
     @routes.post(
         "/api/ingest/upload", status_code=202, response_model=models.Accepted, openapi_extra=_FORM
     )
-    async def upload(
+    async def upload_file(
         request: Request,
         response: Response,
         datasource_name: Annotated[

@@ -78,7 +78,7 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         response_model=WebhookWithSecret,
         openapi_extra=openapi_body(NewWebhook.model_json_schema()),
     )
-    async def put(name: Name, request: Request) -> WebhookWithSecret:
+    async def set_webhook(name: Name, request: Request) -> WebhookWithSecret:
         """Set the URL that is notified of the end of each task of the datasource. Deliveries are
         signed, and sent at least once. Replaces an existing webhook.
         """
@@ -89,17 +89,19 @@ def router(services: Services, bodies: JsonBodies) -> APIRouter:
         return WebhookWithSecret(**_webhook(stored.webhook).model_dump(), secret=stored.secret)
 
     @routes.get("", response_model=Webhook)
-    async def get(name: Name) -> Webhook:
+    async def read_webhook(name: Name) -> Webhook:
         """Read the webhook."""
         return _webhook(await services.webhooks.get(name))
 
     @routes.delete("", status_code=204)
-    async def delete(name: Name) -> None:
+    async def remove_webhook(name: Name) -> None:
         """Remove the webhook. Idempotent."""
         await services.webhooks.delete(name)
 
     @routes.get("/deliveries", response_model=Deliveries)
-    async def deliveries(name: Name, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Deliveries:
+    async def list_deliveries(
+        name: Name, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    ) -> Deliveries:
         """List the deliveries, newest first."""
         found = await services.webhooks.deliveries(name, limit)
         return Deliveries(deliveries=[delivery(each) for each in found])
