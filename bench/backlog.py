@@ -7,13 +7,13 @@ from time import perf_counter
 from uuid import uuid4
 
 import asyncpg
-from services.status.db.jobs import Jobs
 
 from bench.support import harness
 from bench.support.stack import running
 from services.status.db.database import Database
+from services.status.db.leases import Leases
 from services.status.db.migrate import migrate
-from services.status.db.turns import Kind
+from services.status.tasks.queues import Kind
 
 FEW, MANY = 10, 10_000
 WARM_UP = 20
@@ -72,8 +72,8 @@ async def _measure(database_url: str, pairs: int, claims: int) -> tuple[list[flo
 
 
 @asynccontextmanager
-async def _backlog(database_url: str, waiting: int) -> AsyncIterator[Jobs]:
-    """The jobs of a process on a schema in which loads of one datasource wait."""
+async def _backlog(database_url: str, waiting: int) -> AsyncIterator[Leases]:
+    """The leases of a process on a schema in which loads of one datasource wait."""
     schema = f"bench_backlog_{uuid4().hex[:8]}"
     url = f"{database_url}{'&' if '?' in database_url else '?'}search_path={schema}"
     observer = await asyncpg.connect(database_url)
@@ -87,20 +87,20 @@ async def _backlog(database_url: str, waiting: int) -> AsyncIterator[Jobs]:
             database = Database(url, connections=1)
             await database.open(stack)
             await database.migrated.wait()
-            yield Jobs(database, url, lease_s=60)
+            yield Leases(database, url, lease_s=60)
         await observer.execute(f"DROP SCHEMA {schema} CASCADE")
     finally:
         await observer.close()
 
 
-async def _claims(jobs: Jobs, count: int) -> list[float]:
+async def _claims(leases: Leases, count: int) -> list[float]:
     """Seconds of each claim. Each is given back before the next."""
     took = []
     for _ in range(count):
         began = perf_counter()
-        lease = await jobs.claim(Kind.LOADS)
+        lease = await leases.claim(Kind.LOADS)
         took.append(perf_counter() - began)
         if lease is None:
             raise RuntimeError("nothing was due")
-        await jobs.release(lease)
+        await leases.release(lease)
     return took

@@ -5,8 +5,15 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
-from services.status.db.jobs import Lease
-from tests.integration.status.test_status_jobs import (
+
+from services.status.db.database import Database
+from services.status.db.store import Store
+from services.status.tasks.machine import Move, State
+from services.status.tasks.queues import Kind
+from services.status.tasks.task import Lease, NewTask, Progress, Task
+from sluice.common.v1.errors_pb2 import Problem
+from tests.integration.status.conftest import until
+from tests.integration.status.test_status_leases import (
     claimed,
     database,
     owned,
@@ -14,14 +21,6 @@ from tests.integration.status.test_status_jobs import (
     uploaded,
     worker,
 )
-
-from services.status.db.database import Database
-from services.status.db.store import Store
-from services.status.db.turns import Kind
-from services.status.tasks.machine import Move, State
-from services.status.tasks.task import NewTask, Progress, Task
-from sluice.common.v1.errors_pb2 import Problem
-from tests.integration.status.conftest import until
 
 __all__ = ["database", "store"]
 
