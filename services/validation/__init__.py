@@ -1,1 +1,1 @@
-"""Reads a file's every cell, judges it, and writes its load-ready parts."""
+"""Validates every cell of a file, and writes its load-ready parts."""

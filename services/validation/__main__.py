@@ -11,13 +11,13 @@ from services.validation.settings import Settings
 
 def main() -> None:
     """Runs the validation service until SIGTERM."""
-    read = settings.load(Settings)
+    loaded = settings.load(Settings)
 
     async def start(stack: AsyncExitStack) -> None:
-        await build(stack, read)
+        await build(stack, loaded)
 
     try:
-        server.run("validation", read, start)
+        server.run("validation", loaded, start)
     except MemoryTooSmallError as failure:
         logs.get().error("memory.too_small", reason=str(failure))
         raise SystemExit(2) from None

@@ -1,4 +1,4 @@
-"""Puts the validation service together."""
+"""Composition root of the validation service."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -22,10 +22,10 @@ SERVICE = "sluice.validation.v1.ValidationService"
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
-    """Starts the service; `stack` stops it. Returns the port that it listens on.
+    """Starts the service; `stack` stops it. Returns its port.
 
     Raises:
-        MemoryTooSmallError: no file could be read in the memory that there is.
+        MemoryTooSmallError: the memory is too small to read a file.
     """
     client = await stack.enter_async_context(s3.client(settings))
     store = S3ObjectStore(client, settings.s3_bucket_name)
@@ -50,12 +50,12 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         max_parts=settings.max_parts,
         rejects_workbook_rows=settings.rejects_workbook_rows,
     )
-    places = asyncio.Semaphore(memory.children)
+    reading_slots = asyncio.Semaphore(memory.children)
     inspections = Inspections(
         spool,
         children,
         limits,
-        places,
+        reading_slots,
         max_open=memory.inspections,
         keep_s=settings.inspect_keep_s,
         memory_bytes=memory.child_bytes,
@@ -69,7 +69,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         children,
         limits,
         inspections,
-        places,
+        reading_slots,
         memory.child_bytes,
         settings.child_timeout_s,
     )

@@ -1,4 +1,4 @@
-"""What validation needs of the world outside."""
+"""What validation requires from outside."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -6,25 +6,28 @@ from typing import Protocol
 
 
 class ObjectStore(Protocol):
-    """The object store. All methods raise SluiceError STORAGE_UNAVAILABLE where it does not answer
-    or refuses.
+    """The object store.
+
+    All methods but `check` raise SluiceError STORAGE_UNAVAILABLE if it fails or does not respond.
     """
 
     async def check(self) -> None:
-        """Returns where the bucket answers; raises whatever it raises else."""
+        """Checks that the bucket responds; raises any error."""
         ...
 
     def uri(self, key: str) -> str:
-        """s3://bucket/key."""
+        """URI of a key: s3://bucket/key."""
         ...
 
     async def size(self, uri: str) -> int | None:
-        """Bytes of an object; None where there is none."""
+        """Size of an object in bytes; None if it does not exist."""
         ...
 
     def read(self, uri: str, start: int = 0) -> AsyncGenerator[bytes, None]:
-        """The object's bytes from `start`, in pieces of at most 1 MiB. Raises KeyError where there
-        is no object.
+        """Reads an object from byte `start`, in pieces of at most 1 MiB.
+
+        Raises:
+            KeyError: the object does not exist.
         """
         ...
 
@@ -33,9 +36,9 @@ class ObjectStore(Protocol):
         ...
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Stores a file, with bounded memory."""
+        """Stores a file in bounded memory."""
         ...
 
     async def delete_below(self, prefix: str) -> int:
-        """Deletes every object whose key begins with `prefix`; how many there were."""
+        """Deletes all objects whose keys begin with `prefix`. Returns their number."""
         ...

@@ -1,4 +1,4 @@
-"""The object store as S3."""
+"""The object store over the S3 API."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -27,23 +27,20 @@ _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
 class S3ObjectStore:
-    """One bucket of an S3 server."""
+    """One bucket of an S3 server; see the port for the methods."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
     async def check(self) -> None:
-        """Asks for the bucket."""
         await self._client.head_bucket(Bucket=self._bucket)
 
     def uri(self, key: str) -> str:
-        """s3://bucket/key."""
         return f"s3://{self._bucket}/{key}"
 
     async def size(self, uri: str) -> int | None:
-        """Bytes of an object; None where there is none."""
         bucket, key = split_uri(uri)
-        with _reported("head_object"):
+        with _translating_errors("head_object"):
             try:
                 return (await self._client.head_object(Bucket=bucket, Key=key))["ContentLength"]
             except ClientError as failure:
@@ -52,9 +49,8 @@ class S3ObjectStore:
                 raise
 
     async def read(self, uri: str, start: int = 0) -> AsyncGenerator[bytes, None]:
-        """The object's bytes from `start`, in pieces of at most 1 MiB."""
         bucket, key = split_uri(uri)
-        with _reported("get_object"):
+        with _translating_errors("get_object"):
             try:
                 answer = await self._client.get_object(
                     Bucket=bucket, Key=key, Range=f"bytes={start}-"
@@ -63,27 +59,23 @@ class S3ObjectStore:
                 if _is_missing(failure):
                     raise KeyError(uri) from failure
                 raise
-            # The wrapper checks that as many bytes come as were announced; what `async with` yields
-            # does not.
+            # `body` checks the Content-Length; the result of `async with body` does not.
             body = answer["Body"]
             async with body:
                 while data := await body.read(PIECE_BYTES):
                     yield data
 
     async def put(self, key: str, data: bytes) -> None:
-        """Stores a small object."""
-        with _reported("put_object"):
+        with _translating_errors("put_object"):
             await self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Stores a file, in parts where it is large."""
-        with _reported("upload_file"):
+        with _translating_errors("upload_file"):
             await self._client.upload_file(str(path), self._bucket, key, Config=_PARTS)
 
     async def delete_below(self, prefix: str) -> int:
-        """Deletes every object whose key begins with `prefix`; how many there were."""
         deleted = 0
-        with _reported("delete_object"):
+        with _translating_errors("delete_object"):
             async for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix
             ):
@@ -98,7 +90,7 @@ def _is_missing(failure: ClientError) -> bool:
 
 
 @contextmanager
-def _reported(operation: str) -> Iterator[None]:
+def _translating_errors(operation: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError) as failure:
@@ -107,5 +99,5 @@ def _reported(operation: str) -> Iterator[None]:
         )
         raise errors.error(
             ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
-            f"The object store did not do {operation} ({type(failure).__name__}).",
+            f"The object store failed to {operation.replace('_', ' ')} ({type(failure).__name__}).",
         ) from failure

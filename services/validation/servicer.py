@@ -1,4 +1,4 @@
-"""ValidationService: messages in, messages out."""
+"""ValidationService: translates between protobuf and the domain."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -24,7 +24,7 @@ from sluice.validation.v1.validation_pb2 import (
 
 
 class ValidationServicer(validation_pb2_grpc.ValidationServiceServicer):
-    """Hands every call to the domain."""
+    """Passes every call to the domain."""
 
     def __init__(
         self, validation: Validation, inspections: Inspections, handover: Handover

@@ -1,4 +1,4 @@
-"""What the validation service reads from its environment."""
+"""Settings of the validation service."""
 
 import tempfile
 from pathlib import Path
@@ -12,66 +12,66 @@ GIB = 1024 * MIB
 
 
 class Settings(GrpcSettings, S3Settings):
-    """Settings of the validation service."""
+    """Read from the environment."""
 
     spool_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "sluice-spool",
-        description="Folder on a local disk for the files that are being read and the parts that are being made.",
+        description="Local folder for files being read and parts being written.",
     )
     spool_max_bytes: int = Field(
         16 * GIB,
         gt=0,
-        description="Space in SPOOL_DIR, in bytes, shared out evenly among the files that are read at once.",
+        description="Limit of SPOOL_DIR in bytes, shared equally by the files that are read concurrently.",
     )
     max_children: int = Field(
         2,
         ge=1,
         le=64,
-        description="Files that are read at once, each in a process of its own; others wait.",
+        description="Files that are read concurrently, each in its own process; others wait.",
     )
     max_inspections: int = Field(
         2,
         ge=0,
         le=64,
-        description="Files that are read at once while they are uploaded; others are read from the object store later.",
+        description="Files that are read concurrently during their upload; others are read from the object store later.",
     )
     inspect_keep_s: float = Field(
         60.0,
         gt=0,
-        description="Seconds for which a file that was read while it was uploaded waits on the local disk to be validated.",
+        description="Seconds for which a file that was read during its upload is kept on the local disk until its validation.",
     )
     memory_max_bytes: int | None = Field(
         None,
         ge=MIB,
-        description="Memory that the service and all processes that read files may use, in bytes. "
+        description="Memory limit in bytes of the service and its processes. "
         "Unset: the limit of the container, or the memory of the machine.",
     )
     child_memory_bytes: int = Field(
         4 * GIB,
         ge=128 * MIB,
-        description="Memory for reading one file alone, in bytes; beside others it has a share.",
+        description="Memory limit in bytes of a file that is read alone; concurrent files have a share of the total.",
     )
     inspect_memory_bytes: int = Field(
         512 * MIB,
         ge=128 * MIB,
-        description="Memory for a file during its upload, in bytes; one that needs more is read later.",
+        description="Memory limit in bytes of a file during its upload; a file that needs more is read later.",
     )
     child_timeout_s: float = Field(
-        900.0, gt=0, description="Seconds that reading one file may take."
+        900.0, gt=0, description="Time limit in seconds for reading one file."
     )
-    max_columns: int = Field(2000, ge=1, description="Columns that a file may have.")
+    max_columns: int = Field(2000, ge=1, description="Maximum number of columns in a file.")
     max_cells: int = Field(
-        25_000_000, ge=1, description="Cells that a sheet of a workbook may have."
+        25_000_000, ge=1, description="Maximum number of cells in a workbook sheet."
     )
     max_inflated_bytes: int = Field(
-        2 * GIB, ge=1, description="Bytes that an .xlsx file may hold when it is unpacked."
+        2 * GIB, ge=1, description="Maximum uncompressed size of an .xlsx file in bytes."
     )
     max_parts: int = Field(
-        4, ge=1, le=64, description="Parts that a large file is cut into at most."
+        4, ge=1, le=64, description="Maximum number of parts that a large file is split into."
     )
     rejects_workbook_rows: int = Field(
         100_000,
         ge=1,
         le=1_000_000,
-        description="Refused rows that the workbook of them holds at most; the CSV file has all.",
+        description="Maximum number of rows in a rejects workbook; the CSV file has all rejects.",
     )

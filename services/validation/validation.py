@@ -1,4 +1,4 @@
-"""One file from the object store to its report: fetch, read in a child, store what came of it."""
+"""Validates one file: fetches it, reads it in a child process, and stores the results."""
 
 import asyncio
 import hashlib
@@ -39,12 +39,12 @@ PROGRESS_INTERVAL_S = 0.3
 
 
 def results_key(task_id: str, attempt: int, name: str) -> str:
-    """Key of what validation derived from a file."""
+    """Object key of a result."""
     return f"tasks/{task_id}/{attempt}/{name}"
 
 
 class Validation:
-    """Validates objects, and serves what was found."""
+    """Validates objects, and serves the results."""
 
     def __init__(
         self,
@@ -53,30 +53,26 @@ class Validation:
         children: Children,
         limits: Limits,
         inspections: Inspections,
-        places: asyncio.Semaphore,
+        reading_slots: asyncio.Semaphore,
         memory_bytes: int,
         timeout_s: float,
     ) -> None:
         self._store, self._spool, self._children, self._limits = store, spool, children, limits
-        self._inspections, self._places = inspections, places
+        self._inspections, self._reading_slots = inspections, reading_slots
         self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
 
     async def validate(
         self, request: ValidateObjectRequest
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """Progress, then the report, which by then is stored with all that it names. Leaving early
-        stops the work.
+        """Yields progress, then the report once all results are stored.
+
+        Closing the generator stops the work.
 
         Raises:
-            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, VALIDATION_DISK_FULL, REQUEST_INVALID (a
-            rule that does not exist).
+            SluiceError: OBJECT_LOST, STORAGE_UNAVAILABLE, VALIDATION_DISK_FULL, REQUEST_INVALID (an
+                unknown rule).
         """
-        try:
-            policy.rules(request.policy, request.options)
-        except policy.UnknownRuleError as failure:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="policy.rules"
-            ) from failure
+        policy.check(request.policy, request.options, "policy.rules")
         stored = await self._stored_report(request.task_id, request.attempt)
         if stored is not None:
             yield ValidateObjectResponse(report=stored)
@@ -84,53 +80,52 @@ class Validation:
         inspection = await self._inspections.take(request)
         if inspection is not None:
             try:
-                async with aclosing(self._taken_over(request, inspection)) as steps:
+                async with aclosing(self._take_over(request, inspection)) as steps:
                     async for step in steps:
                         yield step
             finally:
                 await inspection.close()
             return
-        if self._places.locked():
+        if self._reading_slots.locked():
             yield _progress("queued", 0, 0, "")
-        async with self._places:
+        async with self._reading_slots:
             with self._spool.job() as folder:
                 async with aclosing(self._validate(request, folder)) as steps:
                     async for step in steps:
                         yield step
 
-    async def _taken_over(
+    async def _take_over(
         self, request: ValidateObjectRequest, inspection: Inspection
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """The same for a file that was read while it was uploaded, if it was read as is asked for;
-        else for its bytes, which are here.
+        """Validates a file that was read during its upload.
+
+        If it was read under another policy or other options, reads its bytes again.
         """
-        read_so = inspection.request
-        if (_reading_part(read_so.policy), read_so.options) == (
-            _reading_part(request.policy),
+        used = inspection.request
+        if (_relevant_policy(used.policy), used.options) == (
+            _relevant_policy(request.policy),
             request.options,
         ):
             try:
-                steps, folder = inspection.steps(), inspection.folder
-                judged = self._judged(request, steps, folder, inspection.sha256, Timings())
-                async with aclosing(judged):
-                    async for step in judged:
+                async with aclosing(
+                    self._conclude(
+                        request,
+                        inspection.steps(),
+                        inspection.folder,
+                        inspection.sha256,
+                        Timings(),
+                    )
+                ) as steps:
+                    async for step in steps:
                         yield step
                 return
             except InspectionDroppedError as dropped:
                 logs.get().info("inspection.dropped", reason=str(dropped))
-        async with self._places:
+        async with self._reading_slots:
             with self._spool.job() as folder:
-                job = Job(
-                    request,
-                    inspection.source,
-                    folder,
-                    self._limits,
-                    self._memory_bytes,
-                    self._timeout_s,
-                )
-                examined = self._children.examine(job)
+                examined = self._examine(request, inspection.source, folder)
                 async with aclosing(
-                    self._judged(request, examined, folder, inspection.sha256, Timings())
+                    self._conclude(request, examined, folder, inspection.sha256, Timings())
                 ) as steps:
                     async for step in steps:
                         yield step
@@ -141,10 +136,8 @@ class Validation:
         timings = Timings()
         source = folder / "source"
         if request.file_size > self._spool.bytes_per_job:
-            message = f"The file has {request.file_size:,} bytes; the disk space for one file is {self._spool.bytes_per_job:,}."
-            yield await self._finished(
-                request, _over_limit(message), request.sha256, folder, timings
-            )
+            message = f"The file has {request.file_size:,} bytes, but the disk space per file is {self._spool.bytes_per_job:,} bytes."
+            yield await self._finish(request, _over_limit(message), request.sha256, folder, timings)
             return
         for _ in range(FETCH_ATTEMPTS):
             digest = hashlib.sha256()
@@ -154,19 +147,24 @@ class Validation:
                         yield _progress("fetch", done, request.file_size, "bytes")
             if request.sha256 in (b"", digest.digest()):
                 break
-            # Bytes that were damaged on their way come whole the next time; those that are damaged
-            # in the store do not.
+            # Bytes damaged in transit may be intact on the next attempt.
             logs.get().warning("fetch.damaged", uri=request.file_uri)
         else:
-            raise _object_lost(request, "another SHA-256 than was recorded")
-        job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
+            raise _object_lost(request, "different SHA-256")
+        examined = self._examine(request, source, folder)
         async with aclosing(
-            self._judged(request, self._children.examine(job), folder, digest.digest(), timings)
+            self._conclude(request, examined, folder, digest.digest(), timings)
         ) as steps:
             async for step in steps:
                 yield step
 
-    async def _judged(
+    def _examine(
+        self, request: ValidateObjectRequest, source: Path, folder: Path
+    ) -> AsyncGenerator[Step, None]:
+        job = Job(request, source, folder, self._limits, self._memory_bytes, self._timeout_s)
+        return self._children.examine(job)
+
+    async def _conclude(
         self,
         request: ValidateObjectRequest,
         examined: AsyncGenerator[Step, None],
@@ -174,7 +172,7 @@ class Validation:
         sha256: bytes,
         timings: Timings,
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """Progress, then the stored report of a file that is being examined."""
+        """Yields progress, then the stored report of a file that is being read."""
         report = Report()
         try:
             async with aclosing(examined) as steps:
@@ -187,9 +185,9 @@ class Validation:
                         yield step
         except ChildLostError as lost:
             report = _over_limit(str(lost))
-        yield await self._finished(request, report, sha256, folder, timings)
+        yield await self._finish(request, report, sha256, folder, timings)
 
-    async def _finished(
+    async def _finish(
         self,
         request: ValidateObjectRequest,
         report: Report,
@@ -197,7 +195,7 @@ class Validation:
         folder: Path,
         timings: Timings,
     ) -> ValidateObjectResponse:
-        """The report, completed and stored with all that it names."""
+        """Completes the report, and stores it with all results."""
         report.task_id, report.attempt, report.filename, report.file_size = (
             request.task_id,
             request.attempt,
@@ -205,7 +203,7 @@ class Validation:
             request.file_size,
         )
         report.sha256 = sha256
-        drift.hold(report, request.policy.contract)
+        drift.compare(report, request.policy.contract)
         with timings.step("store"):
             await self._store_results(report, folder)
         for name, seconds in timings.seconds.items():
@@ -231,13 +229,14 @@ class Validation:
     async def _fetch(
         self, request: ValidateObjectRequest, target: Path, update: Callable[[bytes], object]
     ) -> AsyncGenerator[int, None]:
-        """Copies the object to the disk, going on where a connection broke. Yields bytes done, a
-        few times a second.
+        """Copies the object to the disk; resumes after a broken connection.
+
+        Yields the bytes copied, a few times per second.
         """
         size = await self._store.size(request.file_uri)
         if size != request.file_size:
             raise _object_lost(
-                request, "no bytes in the object store" if size is None else f"{size:,} bytes there"
+                request, "no object found" if size is None else f"{size:,} bytes found"
             )
         done = 0
         due = monotonic()
@@ -254,12 +253,12 @@ class Validation:
                             await asyncio.to_thread(keep, data)
                             done += len(data)
                             if done > size:
-                                raise _object_lost(request, "more bytes than it had")
+                                raise _object_lost(request, "more bytes received")
                             if monotonic() >= due:
                                 due = monotonic() + PROGRESS_INTERVAL_S
                                 yield done
                 except KeyError as failure:
-                    raise _object_lost(request, "no bytes in the object store") from failure
+                    raise _object_lost(request, "no object found") from failure
                 except errors.SluiceError as failure:
                     if (
                         failure.reason != ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE
@@ -271,11 +270,11 @@ class Validation:
                     return
             raise errors.error(
                 ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
-                "The object store keeps ending the file before its last byte.",
+                "The object store repeatedly ended the file before its last byte.",
             )
 
     async def _store_results(self, report: Report, folder: Path) -> None:
-        """Stores parts and rejects, and puts their URIs into the report."""
+        """Stores parts and rejects, and sets their URIs in the report."""
         for part in report.parts:
             key = results_key(report.task_id, report.attempt, f"parts/{part.uri}")
             await self._store.put_file(key, folder / "parts" / part.uri)
@@ -301,7 +300,7 @@ class Validation:
     async def rejects(
         self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
     ) -> AsyncGenerator[bytes, None]:
-        """The rejects file; nothing where no row was refused.
+        """Yields the rejects file; nothing if no row was rejected.
 
         Raises:
             SluiceError: REPORT_NOT_FOUND, STORAGE_UNAVAILABLE.
@@ -316,17 +315,17 @@ class Validation:
             yield data
 
     async def _rejects_workbook(self, report: Report) -> str:
-        """URI of the rejects as a workbook, which is made when it is first asked for."""
+        """URI of the rejects workbook, which the first request creates."""
         key = results_key(report.task_id, report.attempt, "rejects.xlsx")
         if await self._store.size(self._store.uri(key)) is None:
             with self._spool.job() as folder:
-                texts = {
+                sources = {
                     rejects.MARKS: self._store.uri(
                         results_key(report.task_id, report.attempt, rejects.MARKS)
                     ),
                     "csv": report.rejects_uri,
                 }
-                for name, uri in texts.items():
+                for name, uri in sources.items():
                     with (folder / name).open("wb") as file:
                         async for data in self._store.read(uri):
                             await asyncio.to_thread(file.write, data)
@@ -339,8 +338,7 @@ class Validation:
         return self._store.uri(key)
 
     async def delete(self, task_id: str) -> int:
-        """Deletes what was derived from a task's file, of all attempts; how many objects there
-        were.
+        """Deletes the results of all attempts of a task. Returns the number of objects.
 
         Raises:
             SluiceError: STORAGE_UNAVAILABLE.
@@ -356,15 +354,13 @@ class Validation:
         return Report.FromString(data)
 
 
-def _reading_part(whole: Policy) -> Policy:
-    """What of a policy has to be known to read a file: not the contract, unless it leaves columns
-    out.
-    """
-    made = Policy()
-    made.CopyFrom(whole)
-    if made.contract.mode != ContractMode.CONTRACT_MODE_DISCARD:
-        made.ClearField("contract")
-    return made
+def _relevant_policy(policy: Policy) -> Policy:
+    """The policy as far as it affects reading: the contract only if it leaves columns out."""
+    relevant = Policy()
+    relevant.CopyFrom(policy)
+    if relevant.contract.mode != ContractMode.CONTRACT_MODE_DISCARD:
+        relevant.ClearField("contract")
+    return relevant
 
 
 def _progress(phase: str, done: int, total: int, unit: str) -> ValidateObjectResponse:
@@ -379,5 +375,5 @@ def _over_limit(message: str) -> Report:
 
 
 def _object_lost(request: ValidateObjectRequest, found: str) -> errors.SluiceError:
-    message = f"The stored object of {request.filename!r} is not the one that was uploaded: {request.file_size:,} bytes expected, {found}."
+    message = f"The stored object of {request.filename!r} differs from the upload: {request.file_size:,} bytes expected, {found}."
     return errors.error(ErrorReason.ERROR_REASON_OBJECT_LOST, message)

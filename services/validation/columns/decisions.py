@@ -41,7 +41,6 @@ def decide(
     """
     rules = policy.rules(request.policy, request.options)
     on_misfit = policy.on_misfit(request.policy)
-    header = [names.clean(name) for name in source_header]
     if longest := next((name for name in source_header if len(name) > MAX_NAME_CHARS), ""):
         message = (
             f"A column name has {len(longest):,} characters; at most {MAX_NAME_CHARS} are allowed."
@@ -58,21 +57,21 @@ def decide(
         by_name=policy.needs_time_name(rules),
         specified=request.options.time_column,
     )
-    druid_names, warnings = names.druid_names(
-        source_header, None if time is None else time.position
-    )
+    druid_names, renamed = names.druid_names(source_header, None if time is None else time.position)
     # Columns that are not loaded need no name.
-    unloaded = {fact.position for fact in facts if fact.load_type == LoadType.LOAD_TYPE_UNSPECIFIED}
-    warnings = [
-        warning
-        for warning in warnings
-        if warning.value not in {druid_names[position] for position in unloaded}
-    ]
-    warnings += _order_assumed(facts)
-    warnings += _separators_assumed(facts)
-    warnings += _unknown_columns(header, request.options)
+    unloaded = {
+        druid_names[fact.position]
+        for fact in facts
+        if fact.load_type == LoadType.LOAD_TYPE_UNSPECIFIED
+    }
     left_out = drift.left_out(request.policy.contract, druid_names)
-    warnings += [_left_out(druid_names[position]) for position in sorted(left_out)]
+    warnings = [
+        *(problem for problem in renamed if problem.value not in unloaded),
+        *_order_assumed(facts),
+        *_separators_assumed(facts),
+        *_unknown_columns([names.clean(name) for name in source_header], request.options),
+        *(_left_out(druid_names[position]) for position in sorted(left_out)),
+    ]
     loading = Loading(facts, druid_names, time, null_tokens(request), on_misfit, left_out)
     return loading, blank, warnings
 

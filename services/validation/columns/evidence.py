@@ -282,32 +282,32 @@ class Evidence:
             )
             parsed.append((value.is_null() | self._null_tokens.matches(value)).alias(f"null{i}"))
             fields: dict[str, pl.Expr] = {"nulls": is_null.sum()}
-            numbers, fractions = [], []
-            for k, (style, whole) in enumerate(zip(candidate.styles, candidate.whole, strict=True)):
-                number = pl.col(f"number{i}_{k}")
-                parsed.append(
-                    (style.integer(value) if whole else style.decimal(value)).alias(
-                        f"number{i}_{k}"
-                    )
-                )
-                numbers.append(number.count())
-                rest = value.filter(number.is_null())
-                fractions.append(style.decimal(rest).count() if whole else pl.lit(0, pl.UInt32))
-                if k == 0:
-                    length = value.str.len_bytes()
-                    integer_lengths = length.filter(PLAIN.integer(value).is_not_null())
-                    fields |= {
-                        "identifiers": rest.str.contains(_IDENTIFIER).sum(),
-                        "identifier_lengths": Extremes.of(
-                            length.filter(value.str.contains(_IDENTIFIER))
-                        ),
-                        "integers": integer_lengths.count(),
-                        "integer_lengths": Extremes.of(integer_lengths),
-                    }
+            numbers = [f"number{i}_{k}" for k in range(len(candidate.styles))]
+            styles = list(zip(candidate.styles, candidate.whole, numbers, strict=True))
+            parsed += [
+                (style.integer(value) if whole else style.decimal(value)).alias(number)
+                for style, whole, number in styles
+            ]
             if numbers:
+                length = value.str.len_bytes()
+                integer_lengths = length.filter(PLAIN.integer(value).is_not_null())
+                no_number = value.filter(pl.col(numbers[0]).is_null())
                 fields |= {
-                    "numbers": pl.concat_list(numbers),
-                    "fractions": pl.concat_list(fractions),
+                    "numbers": pl.concat_list([pl.col(number).count() for number in numbers]),
+                    "fractions": pl.concat_list(
+                        [
+                            style.decimal(value.filter(pl.col(number).is_null())).count()
+                            if whole
+                            else pl.lit(0, pl.UInt32)
+                            for style, whole, number in styles
+                        ]
+                    ),
+                    "identifiers": no_number.str.contains(_IDENTIFIER).sum(),
+                    "identifier_lengths": Extremes.of(
+                        length.filter(value.str.contains(_IDENTIFIER))
+                    ),
+                    "integers": integer_lengths.count(),
+                    "integer_lengths": Extremes.of(integer_lengths),
                 }
             if candidate.booleans:
                 fields["booleans"] = boolean(value).count()

@@ -1,6 +1,4 @@
-"""The loadable rows on the local disk, typed, from the pass that counted them to the one that
-writes the parts.
-"""
+"""The loadable rows on the local disk, between the pass over the file and the writing of parts."""
 
 import shutil
 from collections.abc import Generator, Sequence
@@ -13,23 +11,21 @@ from services.validation.columns.names import TIME
 from services.validation.reading.table import ROW
 
 PLAIN_BYTES = 768 * 1024**2
-"""Rows are kept as they are up to so many bytes, and compressed beyond: columns of short values
-take more room than their text.
-"""
-STRETCH_ROWS = 16_384
-"""Rows that are read back at once at least."""
+"""Files above this total size are compressed: short values take more space than their text."""
+RECORD_BATCH_ROWS = 16_384
+"""Smallest number of rows that can be read back."""
 THREADS = 2
-"""Files that are put in order at once."""
+"""Files that are sorted concurrently."""
 
 Edge = tuple[int, int]
-"""The time and the row that a bucket begins with."""
+"""Time and row number at which a bucket begins."""
 
 
 class Kept:
-    """Batches of rows, each in a file of its own."""
+    """Batches of typed rows, one Arrow IPC file each."""
 
     def __init__(self, folder: Path) -> None:
-        """What is in `folder` goes."""
+        """Empties or creates `folder`."""
         self._folder = folder
         self._files: list[Path] = []
         self._bytes = 0
@@ -37,7 +33,7 @@ class Kept:
         folder.mkdir()
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Takes the next rows."""
+        """Stores a batch."""
         path = self._folder / f"{len(self._files):06}.ipc"
         self._write(path, rows)
         self._files.append(path)
@@ -47,66 +43,65 @@ class Kept:
         rows.write_ipc(
             path,
             compression="uncompressed" if self._bytes < PLAIN_BYTES else "lz4",
-            record_batch_size=STRETCH_ROWS,
+            record_batch_size=RECORD_BATCH_ROWS,
         )
 
     def times(self) -> pl.DataFrame:
-        """Time and place of all rows, by time."""
+        """Time and row number of all rows, sorted by time."""
         return pl.concat(
             [pl.scan_ipc(path).select(TIME, ROW).collect() for path in self._files]
         ).sort(TIME, ROW)
 
     def all(self) -> pl.DataFrame:
-        """All rows by time; those of one time in their order."""
+        """All rows, sorted by time and then in the order of the file."""
         return _by_time([pl.read_ipc(path) for path in self._files])
 
     def cut(self, edges: Sequence[Edge]) -> "Buckets":
-        """The rows in buckets between the edges. Takes the files apart."""
+        """Splits the rows into buckets at the edges. Sorts the files by time."""
 
-        def ordered(path: Path) -> list[int]:
+        def offsets(path: Path) -> list[int]:
             rows = pl.read_ipc(path)
             if not rows[TIME].is_sorted():
                 rows = rows.sort(TIME, maintain_order=True)
                 self._write(path, rows)
-            return _places(rows, edges)
+            return _offsets(rows, edges)
 
         with ThreadPoolExecutor(THREADS) as threads:
             return Buckets(
-                dict(zip(self._files, threads.map(ordered, self._files), strict=True)),
+                dict(zip(self._files, threads.map(offsets, self._files), strict=True)),
                 len(edges) + 1,
             )
 
 
 class Buckets:
-    """The rows by stretches of time."""
+    """The rows in periods of time, without overlap."""
 
-    def __init__(self, places: dict[Path, list[int]], count: int) -> None:
-        """`places`: per file, where each of the `count` buckets begins among its rows, and the last
-        one ends.
-        """
-        self._places = places
+    def __init__(self, offsets: dict[Path, list[int]], count: int) -> None:
+        """`offsets`: per file, the start of each of the `count` buckets and the end of the last."""
+        self._offsets = offsets
         self.count = count
 
     def all(self) -> Generator[pl.DataFrame, None, None]:
-        """The rows of each bucket by time; those of one time in their order. The next ones are read
-        meanwhile.
+        """The rows of each bucket, sorted by time and then in the order of the file.
+
+        Reads the next bucket ahead.
         """
         with ThreadPoolExecutor(1) as thread:
-            following = thread.submit(self._read, 0)
+            ahead = thread.submit(self._read, 0)
             for number in range(1, self.count + 1):
-                rows = following.result()
+                rows = ahead.result()
                 if number < self.count:
-                    following = thread.submit(self._read, number)
+                    ahead = thread.submit(self._read, number)
                 yield rows
 
     def _read(self, number: int) -> pl.DataFrame:
         return _by_time(
             [
                 pl.scan_ipc(path)
-                .slice(places[number], places[number + 1] - places[number])
+                .slice(offsets[number], offsets[number + 1] - offsets[number])
                 .collect()
-                for path, places in self._places.items()
-                if places[number] < places[number + 1]
+                for path, offsets in self._offsets.items()
+                if offsets[number] < offsets[number + 1]
             ]
         )
 
@@ -115,13 +110,13 @@ def _by_time(pieces: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(pieces).sort(TIME, maintain_order=True).drop(ROW) if pieces else pl.DataFrame()
 
 
-def _places(rows: pl.DataFrame, edges: Sequence[Edge]) -> list[int]:
-    """Where the buckets begin and end among rows that are in order."""
-    places = [0]
+def _offsets(rows: pl.DataFrame, edges: Sequence[Edge]) -> list[int]:
+    """Starts of the buckets among sorted rows, and the end of the last one."""
+    offsets = [0]
     for time, row in edges:
-        place = int(rows[TIME].search_sorted(time, side="left"))
+        offset = int(rows[TIME].search_sorted(time, side="left"))
         if row:
-            same = rows[ROW].slice(place, int(rows[TIME].search_sorted(time, side="right")) - place)
-            place += int(same.search_sorted(row, side="left"))
-        places.append(place)
-    return [*places, rows.height]
+            end = int(rows[TIME].search_sorted(time, side="right"))
+            offset += int(rows[ROW].slice(offset, end - offset).search_sorted(row, side="left"))
+        offsets.append(offset)
+    return [*offsets, rows.height]

@@ -1,4 +1,4 @@
-"""Pass 2: the load-ready parts, sorted by time, with memory that does not grow with the file."""
+"""Writes the parts, sorted by time, in bounded memory."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -12,15 +12,13 @@ from services.validation.columns.names import TIME
 from services.validation.parts.kept import Buckets, Edge, Kept
 
 ROWS_OF_ONE_PART = 200_000
-"""Tables of up to this many rows stay in one part."""
+"""Tables with up to this many rows have one part."""
 PART_BYTES = 48 * 1024 * 1024
 SAMPLED_FROM_ROWS = 1_000_000
-"""Rows of a table whose buckets are told from its sample; buckets of a smaller one are exactly
-equal.
-"""
+"""Rows from which a table is split at times of its sample; a smaller one is split exactly."""
 SAMPLED_PER_BUCKET = 200
 BUCKET_BYTES = 64 * 1024 * 1024
-"""Text that is sorted in memory at once."""
+"""Text that is sorted in memory."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +41,32 @@ def write(
     max_parts: int,
     progress: Callable[[int], None],
 ) -> list[WrittenPart]:
-    """Writes the loadable rows, `rows` of them, as 000.csv, 001.csv, ... Every part holds a stretch
-    of time of its own. `header`: the names of the kept columns in Druid; `size` is that of the
-    table's text, `times` an even sample of the rows' times.
+    """Writes the loadable rows to 000.csv, 001.csv, ... in `folder`. The parts' times do not overlap.
+
+    Args:
+        kept: The loadable rows.
+        header: The names in Druid of the kept columns.
+        rows: Number of loadable rows.
+        size: Bytes of the table's text.
+        times: An even sample of the rows' times.
+        folder: Where to create the files.
+        max_parts: Limit of the number of parts.
+        progress: Called with the number of rows written.
 
     Raises:
-        RuntimeError: the rows written are not `rows`.
+        RuntimeError: the number of rows written is not `rows`.
     """
     folder.mkdir()
     count = 1 if rows <= ROWS_OF_ONE_PART else min(max_parts, max(2, -(-size // PART_BYTES)))
     per_part = max(1, -(-size // (count * BUCKET_BYTES)))
     if count * per_part == 1:
-        written = [_Writing(folder / "000.csv", header).add(kept.all()).done()]
+        written = [_PartWriter(folder / "000.csv", header).add(kept.all()).close()]
         progress(rows)
     else:
         edges = _sampled_edges(times, rows, count * per_part) or _edges(kept, count * per_part)
         written = _in_buckets(kept.cut(edges), header, per_part, folder, progress)
     if (total := sum(part.rows for part in written)) != rows:
-        raise RuntimeError(f"{total} rows were written to the parts, {rows} were counted")
+        raise RuntimeError(f"wrote {total} rows to the parts, but counted {rows}")
     return written
 
 
@@ -75,11 +81,11 @@ def _in_buckets(
     done = 0
     with closing(buckets.all()) as ordered:
         for _ in range(0, buckets.count, per_part):
-            writing = _Writing(folder / f"{len(parts):03}.csv", header)
+            writer = _PartWriter(folder / f"{len(parts):03}.csv", header)
             for rows in islice(ordered, per_part):
-                writing.add(rows)
-                progress(done + writing.rows)
-            part = writing.done()
+                writer.add(rows)
+                progress(done + writer.rows)
+            part = writer.close()
             if not part.rows:
                 part.path.unlink()
                 continue
@@ -89,29 +95,29 @@ def _in_buckets(
 
 
 def _sampled_edges(times: pl.Series, rows: int, buckets: int) -> Sequence[Edge]:
-    """Times at which buckets begin, told from a sample; none where it is too small, or many rows
-    have one time.
+    """Edges of the buckets from a sample of times.
+
+    Empty if the sample is too small, or many rows have the same time.
     """
     if rows < SAMPLED_FROM_ROWS or len(times) < buckets * SAMPLED_PER_BUCKET:
         return []
     ordered = times.sort()
     starts = [ordered[len(ordered) * number // buckets] for number in range(1, buckets)]
-    # Each edge has to leave rows on both sides; a time that takes a bucket by itself is cut by
-    # rows.
+    # A time that fills a bucket by itself must be split by row numbers.
     return [(time, 0) for time in starts] if len(set(starts)) == len(starts) else []
 
 
 def _edges(kept: Kept, buckets: int) -> Sequence[Edge]:
-    """Time and row at which each bucket but the first begins: equal shares of the rows, also where
-    all times are the same.
-    """
+    """Edges of buckets with equal numbers of rows, even if all times are the same."""
     ordered = kept.times()
     share = len(ordered) / buckets
     starts = sorted({round(share * number) for number in range(1, buckets)})
     return [(time, row) for time, row in ordered[starts].iter_rows()]
 
 
-class _Writing:
+class _PartWriter:
+    """Writes one part."""
+
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self._path, self._header = path, header
         self._file = path.open("wb")
@@ -119,8 +125,8 @@ class _Writing:
         self._min: int | None = None
         self._max = 0
 
-    def add(self, ordered: pl.DataFrame) -> "_Writing":
-        """Rows by time, later than all before them."""
+    def add(self, ordered: pl.DataFrame) -> "_PartWriter":
+        """Appends sorted rows, which are later than all before them."""
         if len(ordered):
             self._min = ordered[TIME][0] if self._min is None else self._min
             self._max = ordered[TIME][-1]
@@ -129,6 +135,6 @@ class _Writing:
         self.rows += len(ordered)
         return self
 
-    def done(self) -> WrittenPart:
+    def close(self) -> WrittenPart:
         self._file.close()
         return WrittenPart(self._path, self.rows, self._min or 0, self._max)

@@ -1,7 +1,7 @@
-"""python -m services.validation.process.child: reads files, one after the other.
+"""python -m services.validation.process.child: validates files, one after the other.
 
-The parent writes jobs to stdin and keeps it open: its end is the parent's end, and ours. Answers go
-to what was stdout; whatever a library prints goes nowhere.
+Reads jobs from stdin and exits when the parent closes it. Writes answers to the original stdout;
+output of libraries is discarded.
 """
 
 import base64
@@ -34,8 +34,8 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 ADDRESS_SPACE_SLACK_BYTES = 8 * 1024**3
-"""Address space is far more than memory: threads and allocators reserve it. The parent watches the
-memory itself; this bound only ends an allocation that could never succeed.
+"""Threads and allocators reserve far more address space than memory. The parent watches the memory;
+this limit only stops an allocation that could never succeed.
 """
 
 SWITCH_INTERVAL_S = 0.0005
@@ -43,7 +43,7 @@ SWITCH_INTERVAL_S = 0.0005
 
 @dataclass(frozen=True)
 class Job:
-    """What the child is to do."""
+    """A file to validate, with its limits."""
 
     request: ValidateObjectRequest
     source: Path
@@ -52,51 +52,43 @@ class Job:
     memory_bytes: int
     timeout_s: float
     growing: bool = False
-    """Whether the source still arrives: GROWN and COMPLETE follow."""
+    """Whether the source is still arriving: GROWN and COMPLETE frames follow."""
 
     def to_json(self) -> bytes:
-        """The job as JSON."""
-        request = base64.b64encode(self.request.SerializeToString()).decode()
+        """Encodes the job."""
         fields = {
+            "request": base64.b64encode(self.request.SerializeToString()).decode(),
             "source": str(self.source),
             "folder": str(self.folder),
             "limits": asdict(self.limits),
-        }
-        bounds = {
             "memory_bytes": self.memory_bytes,
             "timeout_s": self.timeout_s,
             "growing": self.growing,
         }
-        return json.dumps({**fields, **bounds, "request": request}).encode()
+        return json.dumps(fields).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "Job":
-        """The job in JSON."""
+        """Decodes a job."""
         fields = json.loads(text)
-        request = ValidateObjectRequest.FromString(base64.b64decode(fields["request"]))
-        limits = Limits(**fields["limits"])
-        source, folder = Path(fields["source"]), Path(fields["folder"])
-        return cls(
-            request,
-            source,
-            folder,
-            limits,
-            fields["memory_bytes"],
-            fields["timeout_s"],
-            fields["growing"],
-        )
+        decoded = {
+            "request": ValidateObjectRequest.FromString(base64.b64decode(fields["request"])),
+            "source": Path(fields["source"]),
+            "folder": Path(fields["folder"]),
+            "limits": Limits(**fields["limits"]),
+        }
+        return cls(**{**fields, **decoded})
 
 
 def main() -> None:
-    """Reads jobs and answers, until the parent ends it."""
+    """Runs jobs until the parent exits."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _be_killed_first()
-    # Ends us also where the parent no longer can.
+    # Ends this process even if the parent no longer can.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    # Threads that count have much to say between their calls of compiled code, and would wait for
-    # the one that scans each time.
+    # The counting threads need the GIL often and briefly; by default each waits 5 ms for the scan.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     jobs: SimpleQueue[tuple[Job, Growth]] = SimpleQueue()
     commands = os.fdopen(os.dup(0), "rb", buffering=0)
@@ -104,13 +96,13 @@ def main() -> None:
     while True:
         job, growth = jobs.get()
         _limit(job)
-        kind, answer = _done(job, growth, answers)
+        kind, answer = _run(job, growth, answers)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _answer(answers, kind, answer)
 
 
-def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
-    """Does a job. What comes before its last answer is written on the way."""
+def _run(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
+    """Runs a job. Writes all answers except the last, which it returns."""
 
     def emit(step: ValidationProgress | EarlyFinding | EarlyVerdict) -> None:
         match step:
@@ -120,7 +112,7 @@ def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
                     Kind.RESPONSE,
                     ValidateObjectResponse(progress=step).SerializeToString(),
                 )
-            # Whoever does not hear early waits for the report.
+            # Without an inspection, only the report matters.
             case _ if not job.growing:
                 pass
             case EarlyFinding():
@@ -129,16 +121,16 @@ def _done(job: Job, growth: Growth, answers: IO[bytes]) -> tuple[Kind, bytes]:
                 _answer(answers, Kind.EARLY, InspectResponse(verdict=step).SerializeToString())
 
     try:
-        request, still = job.request, None
+        request, growth_while_reading = job.request, None
         if job.growing and early.look(request, job.source, job.folder, job.limits, growth, emit):
-            still = growth
+            growth_while_reading = growth
         elif job.growing:
             request = growth.wait_complete()
-        report = examine(request, job.source, job.folder, job.limits, emit, still)
+        report = examine(request, job.source, job.folder, job.limits, emit, growth_while_reading)
     except MemoryError as failure:
-        return Kind.OUT_OF_MEMORY, _described(failure).encode()
+        return Kind.OUT_OF_MEMORY, _describe(failure).encode()
     except Exception as failure:
-        return Kind.DISK_FULL if is_disk_full(failure) else Kind.FAILURE, _described(
+        return Kind.DISK_FULL if is_disk_full(failure) else Kind.FAILURE, _describe(
             failure
         ).encode()
     return Kind.RESPONSE, ValidateObjectResponse(report=report).SerializeToString()
@@ -167,24 +159,22 @@ def _limit(job: Job) -> None:
     )
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not job.growing:
-        _end_in(job.timeout_s)
+        _exit_after(job.timeout_s)
 
 
 def _be_killed_first() -> None:
-    """Where memory runs out, the kernel ends us and not the service, which has the files of all."""
-    # Systems other than Linux have no such file.
+    """Makes the kernel kill this process instead of the service when memory runs out."""
+    # Only Linux has this file.
     with suppress(FileNotFoundError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
-def _end_in(seconds: float) -> None:
+def _exit_after(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds + 5)
 
 
 def _listen(commands: IO[bytes], jobs: "SimpleQueue[tuple[Job, Growth]]") -> None:
-    """Hears jobs, and how the source of the last one grows. The end of the pipe is the parent's
-    end, and ours.
-    """
+    """Receives jobs, and the growth of the last job's source. Exits when the parent exits."""
     while True:
         size, kind = HEADER.unpack(_read(commands, HEADER.size))
         message = _read(commands, size)
@@ -194,17 +184,17 @@ def _listen(commands: IO[bytes], jobs: "SimpleQueue[tuple[Job, Growth]]") -> Non
         elif kind == Kind.GROWN:
             growth.grow(SIZE.unpack(message)[0])
         elif kind == Kind.COMPLETE:
-            _end_in(job.timeout_s)
+            _exit_after(job.timeout_s)
             growth.complete(ValidateObjectRequest.FromString(message))
 
 
-def _described(failure: Exception) -> str:
-    """The exception's type and its places. Its text may hold the user's data."""
-    places = [
+def _describe(failure: Exception) -> str:
+    """The exception's type and traceback. Its text may contain the user's data."""
+    frames = [
         f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(failure.__traceback__)
     ]
-    return f"{type(failure).__name__} at {' > '.join(places)}"
+    return f"{type(failure).__name__} at {' > '.join(frames)}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""Child processes that read files: one file at a time, watched, and killed with whatever it does
-when it takes too much.
+"""Child processes that read files: one file at a time, killed if it exceeds its limits.
 
-One idle child is kept ready, as starting one takes longer than reading a small file. A child that
-has read a text and stayed small reads the next file; after a workbook, whose readers are not our
-own, and after anything unusual there is a new one.
+One idle child is kept ready because starting one takes longer than reading a small file. A child
+that has read a text file and stayed small reads the next file. After a workbook, whose readers are
+third-party, and after anything unusual, a new child starts.
 
-A child that the kernel killed, or that needed more than its share of the memory, may have died of
-what was read beside it: its file is read once more, alone, with all the memory (ADR 0026).
+If the kernel killed a child, or it exceeded its share of the memory, other files may be the cause.
+Its file is read once more, alone, with all the memory (ADR 0026).
 """
 
 import asyncio
@@ -41,13 +40,14 @@ Step = ValidateObjectResponse | InspectResponse
 MEMORY_INTERVAL_S = 0.05
 SPACE_INTERVAL_S = 0.5
 SMALL_CHILD_BYTES = 256 * 1024**2
-"""Memory with which a child is kept."""
+"""Largest memory of a child that is reused."""
 
 
 class Growing:
-    """What a child is told of a source that still arrives.
+    """The growth of a source, for the child that reads it.
 
-    `memory_bytes`: the memory that it may take until all of it is there."""
+    `memory_bytes`: memory limit of the child until the source is complete.
+    """
 
     def __init__(self, memory_bytes: int) -> None:
         self.memory_bytes = memory_bytes
@@ -55,39 +55,41 @@ class Growing:
         self.complete = asyncio.Event()
 
     def grow(self, size: int) -> None:
-        """So many bytes are there."""
+        """Sends the size."""
         self.frames.put_nowait(pack(Kind.GROWN, SIZE.pack(size)))
 
     def finish(self, request: ValidateObjectRequest) -> None:
-        """All bytes are there. From now on the child's time runs."""
+        """Marks the source as complete, which starts the child's time limit."""
         self.frames.put_nowait(pack(Kind.COMPLETE, request.SerializeToString()))
         self.complete.set()
 
 
 class ChildLostError(Exception):
-    """The child ended without a report, by the fault of its file. The text is for a person."""
+    """The child ended without a report because of its file. The message is for users."""
 
 
 class InspectionDroppedError(Exception):
-    """The child of a source that still arrived is gone, and not by the fault of its file."""
+    """The child of a growing source ended, but not because of its file."""
 
 
 class _CrowdedError(Exception):
-    """The child ended, perhaps for want of memory that others have. The text is for a person."""
+    """The child ended, maybe because others use the memory. The message is for users."""
 
 
 @dataclass(frozen=True)
 class _Excess:
-    """What a child took too much of."""
+    """The limit that a child exceeded."""
 
-    what: str
-    of_memory: bool = False
+    description: str
+    is_memory: bool = False
 
 
 class Children:
     """Starts, watches and stops the children.
 
-    `alone_bytes`: memory of a child while there is no other, if its job allows less."""
+    `spool_bytes`: disk space of a job. `alone_bytes`: memory limit of a child without others, if
+    larger than that of its job.
+    """
 
     def __init__(self, spool_bytes: int, alone_bytes: int = 0) -> None:
         self._spool_bytes, self._alone_bytes = spool_bytes, alone_bytes
@@ -98,7 +100,7 @@ class Children:
         self._stopping = False
 
     async def start(self) -> None:
-        """Makes the idle child."""
+        """Starts the idle child."""
         self._idle = await self._spawn()
 
     async def stop(self) -> None:
@@ -108,16 +110,17 @@ class Children:
             await asyncio.wait([self._starting])
         idle, self._idle = self._idle, None
         for process in [*self._running, *([idle] if idle else [])]:
-            await _killed(process)
+            await _kill(process)
 
     async def examine(self, job: Job, growing: Growing | None = None) -> AsyncGenerator[Step, None]:
-        """Progress, what is known early, and at last the report, of one file. Leaving early kills
-        the child.
+        """Yields progress, early findings and finally the report of one file.
+
+        Closing the generator kills the child.
 
         Raises:
-            ChildLostError: it died, or was killed as it took too much.
-            InspectionDroppedError: of a source that still arrives, which is to be read later.
-            SluiceError: VALIDATION_DISK_FULL; INTERNAL, a fault of ours.
+            ChildLostError: the child died, or was killed because it exceeded a limit.
+            InspectionDroppedError: a growing source must be read later.
+            SluiceError: VALIDATION_DISK_FULL; INTERNAL.
         """
         if growing is not None and self._gate.is_wanted_alone:
             raise InspectionDroppedError("A large file is being read alone.")
@@ -143,7 +146,7 @@ class Children:
                 raise ChildLostError(str(lost)) from lost
 
     def _drop_inspections(self) -> None:
-        """Ends those whose source may go on arriving for hours: they can be read later."""
+        """Kills the children of growing sources, which may arrive for hours and can be read later."""
         for process, growing in self._running.items():
             if growing is not None and not growing.complete.is_set():
                 with suppress(ProcessLookupError):
@@ -154,10 +157,10 @@ class Children:
         job: Job,
         growing: Growing | None = None,
     ) -> AsyncGenerator[Step, None]:
-        """The same without another try.
+        """Reads a file once, like `examine`.
 
         Raises:
-            _CrowdedError: it died in a way that others may be the reason of.
+            _CrowdedError: other children may be the cause that the child died.
         """
         idle, self._idle = self._idle, None
         process = idle if idle is not None and idle.returncode is None else await self._spawn()
@@ -169,13 +172,13 @@ class Children:
         )
         try:
             if growing is not None and self._gate.is_wanted_alone:
-                raise _CrowdedError("A large file is to be read alone.")
+                raise _CrowdedError("A large file waits to be read alone.")
             async for response in self._responses(process, job):
                 done = (
                     isinstance(response, ValidateObjectResponse)
                     and response.WhichOneof("step") == "report"
                 )
-                # A fast child may have written all its parts between two looks at the space.
+                # A fast child may have written all its parts between two checks.
                 if done and await self._takes_too_much_space(job):
                     raise ChildLostError(f"Reading the file took {self._too_much_space}.")
                 usable = isinstance(response, ValidateObjectResponse) and _is_usable(
@@ -194,7 +197,7 @@ class Children:
             if usable and self._idle is None and not self._stopping:
                 self._idle = process
             else:
-                await _killed(process)
+                await _kill(process)
             self._refill()
 
     async def _responses(self, process: Process, job: Job) -> AsyncGenerator[Step, None]:
@@ -216,12 +219,12 @@ class Children:
                 logs.get().error("child.disk_full", failure=message.decode())
                 raise disk_full()
             if kind == Kind.OUT_OF_MEMORY:
-                raise ChildLostError("Reading the file asked for more memory than there is.")
+                raise ChildLostError("Reading the file needs more memory than is available.")
             if kind == Kind.FAILURE:
                 logs.get().error("child.failed", failure=message.decode())
                 raise errors.error(
                     ErrorReason.ERROR_REASON_INTERNAL,
-                    "Reading the file failed on our side; the log says where.",
+                    "Reading the file failed; see the log of the validation service.",
                 )
             yield (
                 InspectResponse.FromString(message)
@@ -230,9 +233,7 @@ class Children:
             )
 
     async def _watch(self, process: Process, job: Job, growing: Growing | None) -> _Excess | None:
-        """Kills the child when it takes too much memory, space or time. Returns what it took too
-        much of.
-        """
+        """Kills the child when it exceeds its memory, disk space or time. Returns the limit."""
         loop = asyncio.get_running_loop()
         deadline: float | None = None
         space_due = 0.0
@@ -242,9 +243,9 @@ class Children:
             except psutil.NoSuchProcess:
                 return None
             arriving = growing is not None and not growing.complete.is_set()
-            most = growing.memory_bytes if growing is not None and arriving else job.memory_bytes
-            if own > most:
-                excess = _Excess(f"more than {most // 1024**2:,} MiB of memory", of_memory=True)
+            limit = growing.memory_bytes if growing is not None and arriving else job.memory_bytes
+            if own > limit:
+                excess = _Excess(f"more than {limit // 1024**2:,} MiB of memory", is_memory=True)
                 break
             if deadline is None and not arriving:
                 deadline = loop.time() + job.timeout_s
@@ -279,17 +280,19 @@ class Children:
                 ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The validation service is stopping."
             )
         excess = watching.result() if watching.done() and not watching.cancelled() else None
-        what = excess.what if excess is not None else ""
-        logs.get().warning("child.lost", excess=what, returncode=process.returncode)
+        logs.get().warning(
+            "child.lost",
+            excess=excess.description if excess is not None else "",
+            returncode=process.returncode,
+        )
         growing = self._running.get(process)
         if excess is not None:
             arriving = growing is not None and not growing.complete.is_set()
             more = arriving or job.memory_bytes < self._alone_bytes
-            kind = _CrowdedError if excess.of_memory and more else ChildLostError
-            return kind(f"Reading the file took {excess.what}.")
+            kind = _CrowdedError if excess.is_memory and more else ChildLostError
+            return kind(f"Reading the file took {excess.description}.")
         kind = _CrowdedError if process.returncode == -signal.SIGKILL else ChildLostError
-        message = "Reading the file ended the process that read it; "
-        return kind(f"{message}most often it asked for more memory than there is.")
+        return kind("Reading the file crashed its process, most likely for lack of memory.")
 
     def _refill(self) -> None:
         if (
@@ -304,13 +307,13 @@ class Children:
             if self._idle is None and not self._stopping:
                 self._idle = process
             else:
-                await _killed(process)
+                await _kill(process)
 
         self._starting = asyncio.create_task(refill(), name="child-refill")
 
     async def _spawn(self) -> Process:
-        # A session of its own: a Ctrl-C in the terminal is ours to hear, and must not look like a
-        # file that kills its reader.
+        # In its own session: a Ctrl-C in the terminal must not look like a file that kills its
+        # reader.
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -324,7 +327,7 @@ class Children:
 
 
 def _clear(job: Job) -> None:
-    """Removes what a child left in the job's folder."""
+    """Removes everything except the source from the job's folder."""
     for path in job.folder.iterdir():
         if path == job.source:
             continue
@@ -335,7 +338,7 @@ def _clear(job: Job) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """No more than a child needs: it has no use for the keys of the object store."""
+    """Only the variables that a child needs, so without the object store's credentials."""
     passed = {
         name: value
         for name, value in os.environ.items()
@@ -349,13 +352,13 @@ def _environment() -> dict[str, str]:
 
 
 def _own_bytes(process: Process) -> int:
-    """Memory of the child's own: pages of files that are mapped are the system's to take back."""
+    """Memory of the child without mapped files, whose pages the system can reclaim."""
     memory = psutil.Process(process.pid).memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def _is_usable(process: Process, response: ValidateObjectResponse) -> bool:
-    """Whether the child, which has said this, may read another file."""
+    """Whether the child may read another file after this response."""
     with suppress(psutil.NoSuchProcess):
         return (
             response.report.format == FileFormat.FILE_FORMAT_CSV
@@ -365,20 +368,20 @@ def _is_usable(process: Process, response: ValidateObjectResponse) -> bool:
 
 
 async def _feed(process: Process, growing: Growing) -> None:
-    """Hands on how the source grows."""
+    """Sends the growth of the source to the child."""
     commands = process.stdin
     if commands is None:
         raise RuntimeError("the child was started without pipes")
-    # A child that is gone is told of by its answers' end.
+    # The end of its answers reports a dead child.
     with suppress(ConnectionError):
         while True:
             commands.write(await growing.frames.get())
             await commands.drain()
 
 
-async def _killed(process: Process) -> None:
+async def _kill(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     await process.wait()
-    # The transport holds our ends of the pipes.
+    # The transport holds this end of the pipes.
     process._transport.close()  # type: ignore[attr-defined]

@@ -1,6 +1,4 @@
-"""What parent and child tell each other through pipes: a length of 4 bytes, a kind of 1 byte, and
-the message.
-"""
+"""Frames between parent and child over pipes: length (4 bytes), kind (1 byte), message."""
 
 import struct
 from enum import IntEnum
@@ -11,30 +9,26 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 class Kind(IntEnum):
-    """What a frame holds."""
+    """The message of a frame."""
 
     JOB = 1
-    """JSON of a Job; parent to child."""
+    """Parent to child: a Job as JSON."""
     RESPONSE = 2
-    """A ValidateObjectResponse; the last one of a job holds the report."""
+    """A ValidateObjectResponse; the last one of a job has the report."""
     FAILURE = 3
-    """A fault of ours: the exception's type and the places it came through, without any data of the
-    file.
-    """
+    """An internal error: the exception's type and traceback, without data of the file."""
     EARLY = 4
-    """An InspectResponse: something that is known before the report."""
+    """An InspectResponse: a finding or verdict before the report."""
     GROWN = 5
-    """Eight bytes: so much of the source is there now; parent to child, while the source
-    arrives.
-    """
+    """Parent to child: the size of the growing source, in eight bytes."""
     COMPLETE = 6
-    """A ValidateObjectRequest: all of the source is there; parent to child, once a job."""
+    """Parent to child, once per job: the source is complete; a ValidateObjectRequest."""
     DISK_FULL = 7
-    """There was no room for what is made of the file; the same text as in FAILURE."""
+    """The disk is full; text as in FAILURE."""
     OUT_OF_MEMORY = 8
-    """The file needs more memory than a child can have; the same text as in FAILURE."""
+    """The file needs more memory than a child may have; text as in FAILURE."""
 
 
 def pack(kind: Kind, message: bytes) -> bytes:
-    """The frame of a message."""
+    """Builds a frame."""
     return HEADER.pack(len(message), kind) + message

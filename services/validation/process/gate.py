@@ -1,4 +1,4 @@
-"""Many at once, or one alone."""
+"""A lock for many holders at once, or one alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,58 +6,58 @@ from contextlib import asynccontextmanager
 
 
 class Gate:
-    """Whoever wants to be alone waits for those inside; those who come later wait for it."""
+    """A shared/exclusive lock that prefers the exclusive side."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
-        self._inside = 0
-        self._alone_wanted = 0
-        self._alone_inside = False
+        self._shared = 0
+        self._alone_or_waiting = 0
+        self._is_alone = False
 
     @property
     def is_wanted_alone(self) -> bool:
-        """Whether somebody is alone, or waits for it."""
-        return self._alone_wanted > 0
+        """Whether it is held alone, or someone waits to hold it alone."""
+        return self._alone_or_waiting > 0
 
     @asynccontextmanager
     async def beside_others(self) -> AsyncIterator[None]:
-        """Inside with others."""
+        """Holds the lock with others."""
         await self._until(lambda: not self.is_wanted_alone)
-        self._inside += 1
+        self._shared += 1
         try:
             yield
         finally:
-            self._inside -= 1
-            self._tell()
+            self._shared -= 1
+            self._notify()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Inside with nobody else."""
-        self._alone_wanted += 1
+        """Holds the lock alone."""
+        self._alone_or_waiting += 1
         try:
-            await self._until(lambda: not self._inside and not self._alone_inside)
+            await self._until(lambda: not self._shared and not self._is_alone)
         except BaseException:
-            self._alone_wanted -= 1
-            self._tell()
+            self._alone_or_waiting -= 1
+            self._notify()
             raise
-        self._alone_inside = True
+        self._is_alone = True
         try:
             yield
         finally:
-            self._alone_wanted -= 1
-            self._alone_inside = False
-            self._tell()
+            self._alone_or_waiting -= 1
+            self._is_alone = False
+            self._notify()
 
     async def _until(self, is_free: Callable[[], bool]) -> None:
         while not is_free():
-            told = asyncio.get_running_loop().create_future()
-            self._waiting.add(told)
+            released = asyncio.get_running_loop().create_future()
+            self._waiting.add(released)
             try:
-                await told
+                await released
             finally:
-                self._waiting.discard(told)
+                self._waiting.discard(released)
 
-    def _tell(self) -> None:
-        for told in self._waiting:
-            if not told.done():
-                told.set_result(None)
+    def _notify(self) -> None:
+        for released in self._waiting:
+            if not released.done():
+                released.set_result(None)

@@ -1,6 +1,4 @@
-"""How much of a file is there while it still arrives. Used in the child, whose parent writes the
-file and tells how far it is.
-"""
+"""The size of a growing file. The parent writes the file and sends its size to the child."""
 
 from threading import Condition
 
@@ -8,7 +6,7 @@ from sluice.validation.v1.validation_pb2 import ValidateObjectRequest
 
 
 class Growth:
-    """Bytes of the source that may be read. Told by one thread, waited for by others."""
+    """Bytes of the source that can be read. One thread sets it; others wait for it."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -16,13 +14,13 @@ class Growth:
         self._request: ValidateObjectRequest | None = None
 
     def grow(self, size: int) -> None:
-        """`size` bytes are there."""
+        """Sets the size."""
         with self._changed:
             self._size = size
             self._changed.notify_all()
 
     def complete(self, request: ValidateObjectRequest) -> None:
-        """All bytes are there; `request` says what to do with them."""
+        """Marks the file as complete. `request` is the request to validate it."""
         with self._changed:
             self._request = request
             self._changed.notify_all()
@@ -32,15 +30,15 @@ class Growth:
         return self._request is not None
 
     def wait(self, size: int) -> int:
-        """Returns once `size` bytes are there, or all: how many there are."""
+        """Waits for `size` bytes, or the complete file. Returns the current size."""
         with self._changed:
             self._changed.wait_for(lambda: self._size >= size or self._request is not None)
             return self._size
 
     def wait_complete(self) -> ValidateObjectRequest:
-        """Returns once all bytes are there."""
+        """Waits for the complete file."""
         with self._changed:
             self._changed.wait_for(lambda: self._request is not None)
             if self._request is None:
-                raise RuntimeError("waited for a request and there is none")
+                raise RuntimeError("the file is complete but has no request")
             return self._request

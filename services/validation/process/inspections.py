@@ -1,5 +1,6 @@
-"""Files that are read while they are uploaded. Kept for a while after their last byte, for the
-ValidateObject that takes them over.
+"""Inspections: files that are read during their upload.
+
+A complete inspection is kept for a while, for the ValidateObject that takes it over.
 """
 
 import asyncio
@@ -32,16 +33,14 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 LAST_BYTES_S = 5.0
-"""How long the last bytes of a file that is complete in the object store may still be on their way
-here.
-"""
+"""Seconds to wait for the last bytes of a file that is complete in the object store."""
 
 
 class Inspection:
-    """One file: its bytes so far on the local disk, and what the child that reads them says."""
+    """One file: its bytes so far on the local disk, and the output of the child that reads them."""
 
     def __init__(self, header: InspectHeader, spool: Spool, arriving_bytes: int) -> None:
-        """`arriving_bytes`: memory that reading it may take until all its bytes are there."""
+        """`arriving_bytes`: memory limit of the child until the file is complete."""
         self.request = ValidateObjectRequest(
             task_id=header.task_id,
             filename=header.filename,
@@ -62,38 +61,38 @@ class Inspection:
         self._over = False
         self.size = 0
         self.finished = False
-        """Whether all bytes are there."""
+        """Whether the file is complete."""
         self.settled = asyncio.Event()
-        """Set once they are, or will never be."""
+        """Set once the file is complete, or never will be."""
 
     @property
     def sha256(self) -> bytes:
-        """Of the bytes so far."""
+        """SHA-256 of the bytes so far."""
         return self._digest.digest()
 
     def start(self, children: Children, job: Job) -> None:
-        """Begins to read."""
+        """Starts reading."""
         self._tasks.append(asyncio.create_task(self._read(children, job), name="inspection"))
 
     async def _read(self, children: Children, job: Job) -> None:
         try:
             async with aclosing(children.examine(job, self._growing)) as steps:
                 async for step in steps:
-                    await self._said(step)
+                    await self._publish(step)
         except (ChildLostError, InspectionDroppedError, errors.SluiceError) as failure:
             self._failure = failure
         finally:
             self._over = True
-            await self._said(None)
+            await self._publish(None)
 
-    async def _said(self, step: Step | None) -> None:
+    async def _publish(self, step: Step | None) -> None:
         async with self._changed:
             if step is not None:
                 self._steps.append(step)
             self._changed.notify_all()
 
     async def add(self, data: bytes) -> None:
-        """The next bytes."""
+        """Appends data."""
         await asyncio.to_thread(self._write, data)
         self.size += len(data)
         self._growing.grow(self.size)
@@ -102,22 +101,24 @@ class Inspection:
         write_all(self._file, data)
         self._digest.update(data)
 
-    def finish(self, places: asyncio.Semaphore) -> None:
-        """These were all bytes. What costs most is done at one of the places of all files."""
+    def finish(self, reading_slots: asyncio.Semaphore) -> None:
+        """Marks the file as complete. The rest of the work takes a reading slot."""
         self.finished = True
         self.request.file_size = self.size
-        self._tasks.append(asyncio.create_task(self._to_the_end(places), name="inspection-end"))
+        self._tasks.append(
+            asyncio.create_task(self._complete(reading_slots), name="inspection-end")
+        )
 
-    async def _to_the_end(self, places: asyncio.Semaphore) -> None:
-        async with places:
+    async def _complete(self, reading_slots: asyncio.Semaphore) -> None:
+        async with reading_slots:
             self._growing.finish(self.request)
             await asyncio.wait([self._tasks[0]])
 
     async def steps(self) -> AsyncGenerator[Step, None]:
-        """Everything that the child says, from the beginning.
+        """Yields the child's output from the beginning.
 
         Raises:
-            ChildLostError, InspectionDroppedError, SluiceError: as Children.examine.
+            ChildLostError, InspectionDroppedError, SluiceError: see Children.examine.
         """
         done = 0
         while True:
@@ -134,20 +135,20 @@ class Inspection:
                 return
 
     async def close(self) -> None:
-        """Ends the reading and forgets the bytes."""
+        """Stops reading and deletes the bytes."""
         await cancel(*self._tasks)
         self._closing.close()
 
 
 class Inspections:
-    """The files that are read at the moment, or wait to be taken over, by task."""
+    """All inspections that are being read or wait to be taken over."""
 
     def __init__(
         self,
         spool: Spool,
         children: Children,
         limits: Limits,
-        places: asyncio.Semaphore,
+        reading_slots: asyncio.Semaphore,
         *,
         max_open: int,
         keep_s: float,
@@ -155,20 +156,21 @@ class Inspections:
         arriving_bytes: int,
         timeout_s: float,
     ) -> None:
-        """`memory_bytes`: memory that reading one file may take; `arriving_bytes`: the same until
-        all of it is there."""
+        """`memory_bytes`: memory limit of a file; `arriving_bytes`: the limit during its upload."""
         self._arriving_bytes = arriving_bytes
-        self._spool, self._children, self._limits, self._places = spool, children, limits, places
+        self._spool, self._children, self._limits = spool, children, limits
+        self._reading_slots = reading_slots
         self._max_open, self._keep_s = max_open, keep_s
         self._memory_bytes, self._timeout_s = memory_bytes, timeout_s
         self._open: dict[str, Inspection] = {}
         self._arriving: set[Inspection] = set()
-        self._forgetting: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def take(self, request: ValidateObjectRequest) -> Inspection | None:
-        """The file of the task, if all of it is here; it is the caller's to close. What is still on
-        its way here is waited for: the object is complete, so nothing but these last bytes can be
-        missing.
+        """Hands the complete inspection of a task over to the caller, who must close it.
+
+        Waits up to LAST_BYTES_S for the last bytes: the object is already complete. Returns None
+        without an inspection of the same file.
         """
         arriving = [
             inspection.settled.wait()
@@ -190,20 +192,20 @@ class Inspections:
         )
         if same:
             return found
-        self._forget(found)
+        self._close(found)
         return None
 
     async def close(self) -> None:
-        """Forgets all of them."""
+        """Closes all inspections."""
         for inspection in list(self._open.values()):
             await inspection.close()
         self._open.clear()
-        await cancel(*self._forgetting)
+        await cancel(*self._closing)
 
     async def inspect(
         self, requests: AsyncIterator[InspectRequest]
     ) -> AsyncGenerator[InspectResponse, None]:
-        """Takes the bytes; findings, then the verdict.
+        """Receives a file. Yields findings, then the verdict.
 
         Raises:
             SluiceError: INSPECTION_REFUSED, VALIDATION_DISK_FULL, REQUEST_INVALID.
@@ -213,14 +215,9 @@ class Inspections:
             raise _out_of_order("The first message must be the header.")
         header = first.header
         logs.bind(task_id=header.task_id)
-        try:
-            policy.rules(header.policy, header.options)
-        except policy.UnknownRuleError as failure:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_REQUEST_INVALID, str(failure), column="header.policy.rules"
-            ) from failure
+        policy.check(header.policy, header.options, "header.policy.rules")
         if len(self._arriving) + len(self._open) >= self._max_open:
-            raise _refused(f"{self._max_open} files are being read already.")
+            raise _refused(f"{self._max_open} files are already being read.")
         self._check_size(header.file_size)
         inspection = Inspection(header, self._spool, self._arriving_bytes)
         job = Job(
@@ -237,16 +234,15 @@ class Inspections:
         receiving = asyncio.create_task(self._receive(inspection, requests), name="inspect-receive")
         try:
             async with aclosing(_early(inspection)) as answers:
-                async for answer in _until_broken(answers, receiving):
+                async for answer in _while_receiving(answers, receiving):
                     yield answer
         finally:
             receiving.cancel()
             self._arriving.discard(inspection)
             inspection.settled.set()
             if not inspection.finished:
-                # A task of its own: a call that is cancelled a second time must not leave the child
-                # and its files behind.
-                await asyncio.wait([self._forget(inspection)])
+                # In its own task: a second cancellation must not leave the child and files behind.
+                await asyncio.wait([self._close(inspection)])
 
     async def _receive(
         self, inspection: Inspection, requests: AsyncIterator[InspectRequest]
@@ -259,11 +255,11 @@ class Inspections:
                 case "finish" if (
                     not inspection.finished and request.finish.file_size == inspection.size
                 ):
-                    inspection.finish(self._places)
+                    inspection.finish(self._reading_slots)
                     self._keep(inspection)
                 case "finish" if not inspection.finished:
                     raise _out_of_order(
-                        f"{inspection.size:,} bytes came, and {request.finish.file_size:,} were meant to."
+                        f"Received {inspection.size:,} bytes, but finish says {request.finish.file_size:,}."
                     )
                 case _:
                     raise _out_of_order("Send header, chunk, chunk, ..., finish in this order.")
@@ -274,26 +270,26 @@ class Inspections:
         task_id = inspection.request.task_id
         replaced = self._open.pop(task_id, None)
         if replaced is not None:
-            self._forget(replaced)
+            self._close(replaced)
         self._open[task_id] = inspection
         self._arriving.discard(inspection)
         inspection.settled.set()
 
-        async def forget_later() -> None:
+        async def close_later() -> None:
             await asyncio.sleep(self._keep_s)
             if self._open.get(task_id) is inspection:
                 del self._open[task_id]
                 await inspection.close()
 
-        self._in_background(forget_later())
+        self._in_background(close_later())
 
-    def _forget(self, inspection: Inspection) -> asyncio.Task[None]:
+    def _close(self, inspection: Inspection) -> asyncio.Task[None]:
         return self._in_background(inspection.close())
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._forgetting.add(task)
-        task.add_done_callback(self._forgetting.discard)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
         return task
 
     def _check_size(self, size: int) -> None:
@@ -302,7 +298,7 @@ class Inspections:
 
 
 async def _early(inspection: Inspection) -> AsyncGenerator[InspectResponse, None]:
-    """Of what the child says, what is early; up to the verdict."""
+    """The early findings of the child, up to the verdict."""
     try:
         async with aclosing(inspection.steps()) as steps:
             async for step in steps:
@@ -321,24 +317,24 @@ async def _early(inspection: Inspection) -> AsyncGenerator[InspectResponse, None
         )
 
 
-async def _until_broken(
+async def _while_receiving(
     answers: AsyncGenerator[InspectResponse, None], receiving: "asyncio.Task[None]"
 ) -> AsyncGenerator[InspectResponse, None]:
-    """The answers; where receiving fails, that."""
+    """Yields the answers. Raises the error of `receiving` if it fails."""
     while True:
         answer = asyncio.ensure_future(anext(answers, None))
         try:
             await asyncio.wait({answer, receiving}, return_when=asyncio.FIRST_COMPLETED)
             if receiving.done() and receiving.exception() is not None:
                 receiving.result()
-            found = await answer
+            response = await answer
         finally:
             if not answer.done():
                 answer.cancel()
                 await asyncio.wait([answer])
-        if found is None:
+        if response is None:
             return
-        yield found
+        yield response
 
 
 def _out_of_order(message: str) -> errors.SluiceError:

@@ -1,17 +1,17 @@
-"""What one file may hold."""
+"""Limits of one file."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one file, and on what is made of it."""
+    """Limits of one file and its results."""
 
     max_columns: int
     max_cells: int
-    """Cells of a sheet of a workbook."""
+    """Cells of a workbook sheet."""
     max_inflated_bytes: int
-    """Bytes of an .xlsx file when it is unpacked."""
+    """Uncompressed bytes of an .xlsx file."""
     max_parts: int
     rejects_workbook_rows: int = 100_000
-    """Refused rows that a workbook of them holds at most."""
+    """Rows of a rejects file in workbook format."""

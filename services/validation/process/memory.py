@@ -1,4 +1,4 @@
-"""How much memory the service has, and how much of it reading one file may take."""
+"""Memory of the service, and its shares for reading files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,36 +8,40 @@ import psutil
 
 MIB = 1024**2
 BASE_BYTES = 768 * MIB
-"""For the service itself, the child that waits for a file, temporary files in memory, and what
-children take between two looks at them."""
+"""For the service itself, the idle child, temporary files in memory, and what children allocate
+between two checks.
+"""
 LEAST_BYTES = 128 * MIB
-"""Memory without which no file can be read."""
+"""Memory that reading a file needs at least."""
 ROOMY_BYTES = 512 * MIB
-"""Rather than less for each, fewer files are read at once."""
+"""Below this memory per file, fewer files are read concurrently."""
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 
 
 class MemoryTooSmallError(ValueError):
-    """No file could be read in it."""
+    """The memory is too small to read a file."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What was shared out: `children` of `child_bytes`, `inspections` of `inspection_bytes` and
-    BASE_BYTES are no more than the total, and so are BASE_BYTES and `alone_bytes`."""
+    """Shares of the memory.
+
+    BASE_BYTES + children * child_bytes + inspections * inspection_bytes is at most the total, as is
+    BASE_BYTES + alone_bytes.
+    """
 
     children: int
-    """Files that are read at once."""
+    """Files that are read concurrently."""
     inspections: int
-    """Files that are read at once while they are uploaded."""
+    """Files that are read concurrently during their upload."""
     child_bytes: int
-    """For a file that is read beside others."""
+    """For a file that is read while others are."""
     inspection_bytes: int
-    """For a file as long as it is being uploaded."""
+    """For a file during its upload."""
     alone_bytes: int
-    """For a file that is read while no other is."""
+    """For a file that is read alone."""
 
 
 def share_out(
@@ -47,11 +51,13 @@ def share_out(
     child_bytes: int,
     inspection_bytes: int,
 ) -> Memory:
-    """Shares `total` bytes out. The others are upper bounds; where there is too little for all,
-    files get less of it, and then fewer are read at once: first of those that are being uploaded.
+    """Shares out `total` bytes. The other arguments are upper limits.
+
+    If the memory is too small for them, first each file gets less, then fewer files are read during
+    their upload, then fewer files are read at all.
 
     Raises:
-        MemoryTooSmallError: less than BASE_BYTES and LEAST_BYTES.
+        MemoryTooSmallError: `total` is less than BASE_BYTES + LEAST_BYTES.
     """
     free = total - BASE_BYTES
     if free < LEAST_BYTES:
@@ -75,12 +81,12 @@ def share_out(
 
 
 def available(groups: Path = _GROUPS, own_group: Path = _OWN_GROUP) -> int:
-    """Bytes of memory of this container, by its control group; without one, of the machine."""
+    """Memory limit of this container by its control group, or the memory of the machine."""
     return min([psutil.virtual_memory().total, *_limits(groups, own_group)])
 
 
 def _limits(groups: Path, own_group: Path) -> Iterator[int]:
-    """All limits that hold for this process: of its group and of those around it."""
+    """All memory limits of this process: of its control group and the parents of that."""
     try:
         lines = own_group.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -91,7 +97,7 @@ def _limits(groups: Path, own_group: Path) -> Iterator[int]:
             continue
         base = groups / "memory" if controllers else groups
         name = "memory.limit_in_bytes" if controllers else "memory.max"
-        # In a container the path may be that of the host, whose groups cannot be seen here.
+        # In a container, the path may be of the host, whose groups are not visible.
         folder = base / path.lstrip("/")
         for each in [folder, *folder.parents]:
             if each.is_relative_to(base):

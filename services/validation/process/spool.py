@@ -1,6 +1,4 @@
-"""Folders on the local disk in which files are read and parts are made, each with a bound on its
-size.
-"""
+"""Folders on the local disk for reading files and writing parts."""
 
 import errno
 import fcntl
@@ -20,8 +18,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Spool:
-    """A folder of this process's own within SPOOL_DIR. What a process left there that was killed
-    goes when the next one starts.
+    """The folder of this process within SPOOL_DIR.
+
+    Removes the folders of killed processes at start.
     """
 
     def __init__(self, folder: Path, bytes_per_job: int) -> None:
@@ -40,12 +39,12 @@ class Spool:
 
     @contextmanager
     def job(self) -> Iterator[Path]:
-        """A folder for one file, which is gone afterwards.
+        """A temporary folder for one file.
 
         Raises:
             SluiceError: VALIDATION_DISK_FULL.
         """
-        with _told():
+        with _translating_errors():
             folder = Path(tempfile.mkdtemp(prefix="job-", dir=self._own))
         try:
             yield folder
@@ -54,34 +53,35 @@ class Spool:
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:
-    """Writes all of it to an unbuffered file. A single write takes what a full disk still has room
-    for, and calls that a success.
+    """Writes all data to an unbuffered file.
+
+    On a nearly full disk, a single write succeeds with fewer bytes.
 
     Raises:
         SluiceError: VALIDATION_DISK_FULL.
     """
     view = memoryview(data)
-    with _told():
+    with _translating_errors():
         while view:
             view = view[file.write(view) :]
 
 
 def is_disk_full(failure: Exception) -> bool:
-    """Whether a write failed for want of room. Polars tells it in the text alone."""
+    """Whether a write failed because the disk is full. Polars has no errno, only the text."""
     return isinstance(failure, OSError) and (
         failure.errno in _FULL or any(os.strerror(number) in str(failure) for number in _FULL)
     )
 
 
 def disk_full() -> errors.SluiceError:
-    """The same as users are told it."""
+    """The error for users."""
     return errors.error(
-        ErrorReason.ERROR_REASON_VALIDATION_DISK_FULL, "The disk on which files are read is full."
+        ErrorReason.ERROR_REASON_VALIDATION_DISK_FULL, "The disk of the validation service is full."
     )
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translating_errors() -> Iterator[None]:
     try:
         yield
     except OSError as failure:
@@ -91,7 +91,7 @@ def _told() -> Iterator[None]:
 
 
 def used_bytes(folder: Path) -> int:
-    """Bytes in all files below `folder`. A file that goes meanwhile counts nothing."""
+    """Bytes in all files below `folder`, without files that disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         try:
@@ -102,7 +102,7 @@ def used_bytes(folder: Path) -> int:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes the folders whose process no longer holds its lock."""
+    """Removes the folders whose processes no longer hold their locks."""
     for left in folder.glob(f"{_PREFIX}*"):
         try:
             with (left / "lock").open("w") as lock:

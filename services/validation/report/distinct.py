@@ -1,15 +1,16 @@
-"""How many different values there are, in bounded memory: exact for few, an estimate for many."""
+"""Distinct count in bounded memory: exact for few values, an estimate for many."""
 
 import polars as pl
 
 KEPT = 16_384
-"""Up to so many different values are counted exactly; beyond, the estimate is off by about 1 %."""
+"""Up to this number, the count is exact; above, the error of the estimate is about 1 %."""
 _SPACE = 2**64
 
 
 class Distinct:
-    """Keeps the different hashes of values; once there are too many, only those below a bound that
-    falls: their share of the space of all hashes tells how many there are.
+    """Keeps the distinct hashes below a bound, which falls as their number grows.
+
+    Hashes are uniform, so count = hashes kept * hash space / bound (K minimum values).
     """
 
     def __init__(self) -> None:
@@ -17,7 +18,7 @@ class Distinct:
         self._bound = _SPACE
 
     def add(self, hashes: pl.Series) -> None:
-        """Takes hashes of 64 bits, one per value."""
+        """Adds 64-bit hashes, one per value."""
         fresh = hashes.rename("")
         if self.approximate:
             fresh = fresh.filter(fresh < self._bound)
@@ -28,7 +29,7 @@ class Distinct:
 
     @property
     def count(self) -> int:
-        """How many different values were taken."""
+        """Number of distinct values."""
         return round(len(self._kept) * (_SPACE / self._bound))
 
     @property

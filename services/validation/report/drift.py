@@ -1,8 +1,6 @@
-"""How a file differs from the last load of its datasource, and what the datasource's contract makes
-of that.
+"""Drift of a file from the last load of its datasource, and the datasource's contract.
 
-Both are told from the report alone, after the file was read: only what `discard` leaves out has to
-be known before.
+Both use only the report, after the file is read. Only `left_out` applies while reading.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +23,12 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 SHIFTED = 0.25
-"""Distance, 0 to 1, from which a distribution counts as shifted."""
+"""Distance between distributions, 0 to 1, above which a column is shifted."""
 NULL_SHARE = 0.1
-"""Difference of the shares of nulls from which a column counts as shifted."""
+"""Difference between shares of nulls above which a column is shifted."""
 ENOUGH_VALUES = 100
-"""Fewer values than these say nothing of a distribution."""
-DECILES = [place / 10 for place in range(1, 10)]
+"""Values that a distribution needs at least."""
+DECILES = [number / 10 for number in range(1, 10)]
 
 _BREAKS = {
     ContractMode.CONTRACT_MODE_FREEZE: {
@@ -40,68 +38,68 @@ _BREAKS = {
     },
     ContractMode.CONTRACT_MODE_DISCARD: {DriftKind.DRIFT_KIND_RETYPED},
 }
-_WORDS = {
+_DESCRIPTIONS = {
     DriftKind.DRIFT_KIND_ADDED: "is new",
     DriftKind.DRIFT_KIND_MISSING: "is missing",
     DriftKind.DRIFT_KIND_RETYPED: "was {before} and is {now}",
-    DriftKind.DRIFT_KIND_SHIFTED: "is distributed otherwise ({before} before, {now} now)",
+    DriftKind.DRIFT_KIND_SHIFTED: "has a different distribution ({before} before, {now} now)",
 }
 
 
 def left_out(contract: Contract, names: Sequence[str]) -> frozenset[int]:
-    """Places of the columns that the contract leaves out: those that the last load did not have."""
+    """Positions of the columns that the contract leaves out: those not in the last load."""
     if contract.mode != ContractMode.CONTRACT_MODE_DISCARD or not contract.task_id:
         return frozenset()
     known = {column.name for column in contract.columns}
     return frozenset(
-        place for place, name in enumerate(names) if name not in known and name != TIME
+        position for position, name in enumerate(names) if name not in known and name != TIME
     )
 
 
-def hold(report: Report, contract: Contract) -> None:
-    """Puts into the report how the file differs from the last load, and rejects it where the
-    contract does not allow that.
-    """
+def compare(report: Report, contract: Contract) -> None:
+    """Adds the drift from the last load to the report. Rejects the file if it breaks the contract."""
     if not contract.task_id or report.rejects_of or not report.columns:
         return
     report.compared_with = contract.task_id
-    report.drift.extend(_compare(report.columns, contract.columns))
+    report.drift.extend(_drift(report.columns, contract.columns))
     forbidden = _BREAKS.get(contract.mode, set())
     broken = [
         _problem(drift, ErrorReason.ERROR_REASON_CONTRACT_BROKEN)
         for drift in report.drift
         if drift.kind in forbidden
     ]
-    told = [
-        _problem(drift, _warning(drift)) for drift in report.drift if drift.kind not in forbidden
+    allowed = [
+        _problem(drift, _warning_reason(drift))
+        for drift in report.drift
+        if drift.kind not in forbidden
     ]
     if not broken or report.verdict == Verdict.VERDICT_REJECTED:
-        report.problems.extend([*broken, *told])
+        report.problems.extend([*broken, *allowed])
         return
     policy.reject(report, broken)
-    known = [*broken, *report.problems, *told]
+    problems = [*broken, *report.problems, *allowed]
     del report.problems[:], report.parts[:]
-    report.problems.extend(known)
+    report.problems.extend(problems)
 
 
-def _warning(drift: Drift) -> "ErrorReason.ValueType":
+def _warning_reason(drift: Drift) -> "ErrorReason.ValueType":
     if drift.kind == DriftKind.DRIFT_KIND_SHIFTED:
         return ErrorReason.ERROR_REASON_DISTRIBUTION_SHIFTED
     return ErrorReason.ERROR_REASON_COLUMNS_CHANGED
 
 
 def _problem(drift: Drift, reason: "ErrorReason.ValueType") -> Problem:
-    what = _WORDS[drift.kind].format(before=drift.before, now=drift.now)
+    change = _DESCRIPTIONS[drift.kind].format(before=drift.before, now=drift.now)
     value = round(drift.score, 3) if drift.score else ""
     return errors.problem(
         reason,
-        f"{drift.column!r} {what}, compared with the last load.",
+        f"{drift.column!r} {change}, compared with the last load.",
         column=drift.column,
         value=value,
     )
 
 
-def _compare(columns: Sequence[Column], before: Sequence[KnownColumn]) -> Iterator[Drift]:
+def _drift(columns: Sequence[Column], before: Sequence[KnownColumn]) -> Iterator[Drift]:
     known = {column.name: column for column in before}
     now = {
         column.name: column
@@ -116,7 +114,7 @@ def _compare(columns: Sequence[Column], before: Sequence[KnownColumn]) -> Iterat
             yield Drift(kind=DriftKind.DRIFT_KIND_ADDED, column=name, now=_type(column.type))
             continue
         last = known[name]
-        # A column without values says nothing of its type.
+        # A column without values has no type.
         if last.load_type != column.load_type and column.sample_values and last.sample_values:
             yield Drift(
                 kind=DriftKind.DRIFT_KIND_RETYPED,
@@ -153,13 +151,13 @@ def _shifted(last: KnownColumn, column: Column) -> Iterator[Drift]:
     quantiles = {quantile.share: quantile.value for quantile in column.quantiles}
     deciles = [quantiles[share] for share in DECILES if share in quantiles]
     if last.deciles and len(deciles) == len(last.deciles):
-        score = _apart(last.deciles, deciles)
+        score = _distance(last.deciles, deciles)
         if score > SHIFTED:
             yield drift(score, f"median {last.deciles[4]:g}", f"median {deciles[4]:g}")
         return
     before = {top.value: top.count / last.sample_values for top in last.top_values}
     now = {top.value: top.count / column.sample_values for top in column.top_values}
-    score = max(_moved(before, now), _moved(now, before))
+    score = max(_moved_share(before, now), _moved_share(now, before))
     if score > SHIFTED:
         most = max(
             {**now, **before}, key=lambda value: abs(before.get(value, 0.0) - now.get(value, 0.0))
@@ -171,21 +169,25 @@ def _shifted(last: KnownColumn, column: Column) -> Iterator[Drift]:
         )
 
 
-def _apart(before: Sequence[float], now: Sequence[float]) -> float:
-    """Mean distance of the deciles, as a share of the span of all of them. Holds for a few
-    different values as for many.
+def _distance(before: Sequence[float], now: Sequence[float]) -> float:
+    """Mean distance between the deciles, as a share of their overall range.
+
+    Works for few distinct values as well as for many.
     """
-    span = max(before[-1], now[-1]) - min(before[0], now[0])
+    overall = max(before[-1], now[-1]) - min(before[0], now[0])
     return (
-        sum(abs(one - other) for one, other in zip(before, now, strict=True)) / len(before) / span
-        if span
+        sum(abs(one - other) for one, other in zip(before, now, strict=True))
+        / len(before)
+        / overall
+        if overall
         else 0.0
     )
 
 
-def _moved(from_: Mapping[str, float], to: Mapping[str, float]) -> float:
-    """Share of the values that are rarer there. What is not among the most frequent there may be as
-    frequent as the last of them.
+def _moved_share(source: Mapping[str, float], to: Mapping[str, float]) -> float:
+    """Share of the values that are less frequent in `to`.
+
+    A value that is not among the top values of `to` may be as frequent as the last of them.
     """
     least = min(to.values(), default=0.0)
-    return sum(max(0.0, share - to.get(value, least)) for value, share in from_.items())
+    return sum(max(0.0, share - to.get(value, least)) for value, share in source.items())

@@ -1,8 +1,8 @@
-"""The guide columns of a rejects file: what we put before the user's own columns, and take off
-again when the repaired file comes back.
+"""Guide columns of the rejects file.
 
-The first one's name holds the task whose rows these are; the others have fixed names. A file whose
-header begins so is a rejects file.
+Sluice adds them before the user's columns, and removes them when the repaired file is uploaded. The
+name of the first one contains the id of the task; the others have fixed names. A file whose header
+begins with them is a rejects file.
 """
 
 import re
@@ -19,10 +19,10 @@ from sluice.validation.v1.validation_pb2 import Contract, ReadOptions
 _FIRST = re.compile(r"line of ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _OTHERS = ("column", "value", "reason", "repair")
 COLUMNS = 1 + len(_OTHERS)
-"""How many there are."""
+"""Number of guide columns."""
 
 _ESCAPED = f"^'({FORMULA_START})"
-"""What `without_formula` makes of a cell that a spreadsheet would run."""
+"""A formula escaped by `without_formula`."""
 
 
 def header(task_id: str) -> list[str]:
@@ -31,15 +31,13 @@ def header(task_id: str) -> list[str]:
 
 
 def task_of(names: Sequence[str]) -> str:
-    """The task whose rejects file has this header; empty where it is any other file."""
+    """The task whose rejects file has this header; empty for any other file."""
     match = _FIRST.fullmatch(names[0].strip()) if names else None
     return match[1] if match and tuple(name.strip() for name in names[1:COLUMNS]) == _OTHERS else ""
 
 
 def without(table: Table) -> Table:
-    """The user's own table: without the guide columns, and with cells as they were before they were
-    escaped.
-    """
+    """The user's own table, without guide columns and escaped formulas."""
     return replace(
         table,
         header=own_names(table.header),
@@ -49,7 +47,7 @@ def without(table: Table) -> Table:
 
 
 def without_in(batch: Batch) -> Batch:
-    """The same of some rows."""
+    """The rows of a batch, without guide columns and escaped formulas."""
     return replace(
         batch,
         header=own_names(batch.header),
@@ -58,23 +56,24 @@ def without_in(batch: Batch) -> Batch:
 
 
 def as_last_load(options: ReadOptions, contract: Contract, header: Sequence[str]) -> ReadOptions:
-    """How the repaired rows are read: as those of the last load where their sender says nothing
-    else, as a few rows tell too little. `header`: the user's own names.
+    """Options for repaired rows: those of the last load, unless the sender specifies others.
+
+    A few rows are not enough to detect them. `header`: the user's own names.
     """
-    made = ReadOptions()
-    made.CopyFrom(options)
-    said = {column.name for column in options.columns}
+    merged = ReadOptions()
+    merged.CopyFrom(options)
+    specified = {column.name for column in options.columns}
     for known in contract.columns:
-        if known.source_name in said or known.source_name not in header:
+        if known.source_name in specified or known.source_name not in header:
             continue
-        made.columns.add(name=known.source_name, type=known.type, time_format=known.time_format)
+        merged.columns.add(name=known.source_name, type=known.type, time_format=known.time_format)
         if known.name == TIME and not options.time_column:
-            made.time_column = known.source_name
-    return made
+            merged.time_column = known.source_name
+    return merged
 
 
 def own_names(header: Sequence[str]) -> list[str]:
-    """The user's own names of a rejects file's columns."""
+    """The user's own column names in a rejects file."""
     return [re.sub(_ESCAPED, r"\1", name) for name in header[COLUMNS:]]
 
 
@@ -85,5 +84,5 @@ def _own(frame: pl.LazyFrame, columns: int) -> pl.LazyFrame:
 
 
 def own_fields(table: Table, broken: BrokenRow) -> BrokenRow:
-    """The row without its guide cells."""
+    """The row without guide columns."""
     return replace(broken, fields=broken.fields[table.guide_columns :])

@@ -31,6 +31,10 @@ DEFAULT_LIMITS: dict[str, float | None] = {
 """All rules with their thresholds; None if a rule has none. By default, all of them block."""
 
 
+Outcome = tuple[float, list[Problem]]
+"""The figure that a rule compares with its threshold, and the problems."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """The facts about a file that the rules check."""
@@ -110,19 +114,16 @@ def needs_time_name(rules: Sequence[Rule]) -> bool:
 def evaluate(rules: Sequence[Rule], facts: Facts) -> list[RuleOutcome]:
     """The outcome of every rule that is not off."""
     return [
-        _CHECKS[rule.name](rule, facts) for rule in rules if rule.severity != Severity.SEVERITY_OFF
+        RuleOutcome(rule=rule, passed=not problems, found=found, problems=problems)
+        for rule in rules
+        if rule.severity != Severity.SEVERITY_OFF
+        for found, problems in [_CHECKS[rule.name](rule, facts)]
     ]
 
 
-def _outcome(rule: Rule, found: float, problems: list[Problem]) -> RuleOutcome:
-    return RuleOutcome(rule=rule, passed=not problems, found=found, problems=problems)
-
-
-def _min_columns(rule: Rule, facts: Facts) -> RuleOutcome:
+def _min_columns(rule: Rule, facts: Facts) -> Outcome:
     count = len(facts.columns)
-    if count >= rule.limit:
-        return _outcome(rule, count, [])
-    return _outcome(rule, count, [too_few_columns(count, rule.limit)])
+    return count, [too_few_columns(count, rule.limit)] if count < rule.limit else []
 
 
 def too_few_columns(count: int, limit: float) -> Problem:
@@ -131,12 +132,12 @@ def too_few_columns(count: int, limit: float) -> Problem:
     return errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_COLUMNS, message, value=count)
 
 
-def _time_column(rule: Rule, facts: Facts) -> RuleOutcome:
-    times = [fact for fact in facts.columns if fact.is_time]
-    named = [fact for fact in times if facts.time_is_specified or named_like_time(fact.source_name)]
-    if named:
-        return _outcome(rule, len(named), [])
-    return _outcome(rule, 0, [no_time_column(facts.columns, by_name=True)])
+def _time_column(rule: Rule, facts: Facts) -> Outcome:
+    count = sum(
+        fact.is_time and (facts.time_is_specified or named_like_time(fact.source_name))
+        for fact in facts.columns
+    )
+    return count, [] if count else [no_time_column(facts.columns, by_name=True)]
 
 
 def no_time_column(
@@ -168,26 +169,22 @@ def no_time_column(
     return errors.problem(reason, message)
 
 
-def _min_numeric_columns(rule: Rule, facts: Facts) -> RuleOutcome:
+def _min_numeric_columns(rule: Rule, facts: Facts) -> Outcome:
     count = sum(fact.is_number for fact in facts.columns)
     if count >= rule.limit:
-        return _outcome(rule, count, [])
+        return count, []
     message = f"{count} columns are numeric; at least {rule.limit:g} are required."
-    return _outcome(
-        rule,
-        count,
-        [errors.problem(ErrorReason.ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS, message, value=count)],
-    )
+    reason = ErrorReason.ERROR_REASON_TOO_FEW_NUMERIC_COLUMNS
+    return count, [errors.problem(reason, message, value=count)]
 
 
-def _max_null_share(rule: Rule, facts: Facts) -> RuleOutcome:
+def _max_null_share(rule: Rule, facts: Facts) -> Outcome:
     worst = 0.0
     problems = []
     for fact in facts.columns:
-        unnamed_and_empty = not fact.source_name.strip() and not fact.values
-        if unnamed_and_empty or not facts.rows:
-            continue
         share = fact.nulls / fact.rows if fact.rows else 0.0
+        if not facts.rows or not (fact.source_name.strip() or fact.values):
+            continue
         worst = max(worst, share)
         if share > rule.limit:
             message = (
@@ -198,22 +195,19 @@ def _max_null_share(rule: Rule, facts: Facts) -> RuleOutcome:
             problems.append(
                 errors.problem(reason, message, column=fact.source_name, value=round(share, 4))
             )
-    return _outcome(rule, worst, problems)
+    return worst, problems
 
 
-def _max_reject_share(rule: Rule, facts: Facts) -> RuleOutcome:
+def _max_reject_share(rule: Rule, facts: Facts) -> Outcome:
     share = facts.rejected / facts.rows if facts.rows else 0.0
     if share <= rule.limit:
-        return _outcome(rule, share, [])
+        return share, []
     message = f"{facts.rejected:,} of {facts.rows:,} rows cannot be loaded ({share:.1%}); at most {rule.limit:.0%} are allowed."
-    return _outcome(
-        rule,
-        share,
-        [errors.problem(ErrorReason.ERROR_REASON_TOO_MANY_REJECTS, message, value=round(share, 4))],
-    )
+    reason = ErrorReason.ERROR_REASON_TOO_MANY_REJECTS
+    return share, [errors.problem(reason, message, value=round(share, 4))]
 
 
-_CHECKS: dict[str, Callable[[Rule, Facts], RuleOutcome]] = {
+_CHECKS: dict[str, Callable[[Rule, Facts], Outcome]] = {
     "min_columns": _min_columns,
     "time_column": _time_column,
     "min_numeric_columns": _min_numeric_columns,

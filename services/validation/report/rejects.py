@@ -1,6 +1,4 @@
-"""The rows that are not loaded: the user's own cells, where they stand and what is wrong with
-them.
-"""
+"""The rejects file: every rejected row with its line, its problem and the user's own cells."""
 
 import csv
 import heapq
@@ -16,7 +14,7 @@ from services.common.formulas import without_formula
 from services.validation.columns.column_types import ColumnFacts
 from services.validation.parts.loading import Loading
 from services.validation.reading.structure import read_broken
-from services.validation.reading.table import ROW, Table, column
+from services.validation.reading.table import ROW, BrokenRow, Table, column
 from services.validation.report import guide, repairs
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import ColumnType, Reject
@@ -25,22 +23,23 @@ MARKS = "rejects.marks"
 SHOWN_REJECTS = 100
 SHOWN_MISFITS = 3
 SHOWN_PROBLEMS = 10
-"""Faults of one row that the report names; it has to stay small enough for a message."""
+"""Problems of one row in the report, which must fit into a gRPC message."""
 BATCH_ROWS = 20_000
 
 
 @dataclass
 class Rejects:
-    """What was refused."""
+    """The rejected rows of a file."""
 
     count: int = 0
     first: list[Reject] = field(default_factory=list)
-    """The first SHOWN_REJECTS of the file."""
+    """The first SHOWN_REJECTS rejects of the file."""
     misfits: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
-    """Per column, by position: line and value of the first few that do not fit."""
+    """By column position: line and value of its first type mismatches."""
     path: Path | None = None
-    """CSV of all of them; None where there is none. MARKS, beside it, has for each the places of
-    the cells at fault.
+    """CSV of all rejects; None without rejects.
+
+    The file MARKS in the same folder has the positions of the cells at fault, one line per row.
     """
 
 
@@ -48,35 +47,34 @@ class Rejects:
 class _Row:
     line: int
     cells: list[str]
-    """Of the file: the guide columns, then the user's."""
+    """The guide columns, then the user's own cells."""
     at_fault: str
-    """Places of the user's cells at fault, from 0, with blanks between; empty where the whole row
-    is.
-    """
+    """Positions of the user's cells at fault, separated by blanks; empty for the whole row."""
 
 
 class _Writer:
-    """Writes rows that end with a line feed. A lone carriage return would end one too, as most
-    programs read it, and the module puts no quotes around it."""
+    """Writes rows that end with a line feed.
+
+    Quotes cells with a carriage return, which most programs read as a line break. The csv module
+    does not quote them by itself.
+    """
 
     def __init__(self, file: IO[str]) -> None:
-        self._usual = csv.writer(file, lineterminator="\n")
+        self._minimal = csv.writer(file, lineterminator="\n")
         self._quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def write(self, cells: Sequence[str]) -> None:
-        writer = self._quoting if any("\r" in cell for cell in cells) else self._usual
+        writer = self._quoting if any("\r" in cell for cell in cells) else self._minimal
         writer.writerow(cells)
 
 
-def write(table: Table, loading: Loading | None, folder: Path, task_id: str) -> Rejects:
-    """Writes all refused rows to rejects.csv in `folder`, by line. `loading` is None where no row
-    got so far.
-    """
+def write(table: Table, loading: Loading, folder: Path, task_id: str) -> Rejects:
+    """Writes all rejected rows to rejects.csv in `folder`, by line."""
     rejects = Rejects()
     sources: list[Iterator[_Row]] = []
     if table.broken_path is not None:
         sources.append(_broken(table, table.broken_path, rejects))
-    if loading is not None and (loading.faults() or any(fact.misfits for fact in loading.columns)):
+    if loading.faults() or any(fact.misfits for fact in loading.columns):
         sources.append(_faulty(table, loading, rejects))
     path = folder / "rejects.csv"
     with (
@@ -121,26 +119,30 @@ def _row(
     )
 
 
+def problem_of(row: BrokenRow) -> Problem:
+    """What is wrong with a broken row."""
+    return errors.problem(row.reason, row.message, line=row.line, value=row.found)
+
+
 def _broken(table: Table, path: Path, rejects: Rejects) -> Iterator[_Row]:
     for number, found in enumerate(read_broken(path)):
         broken = guide.own_fields(table, found)
-        problem = errors.problem(
-            broken.reason, broken.message, line=broken.line, value=broken.found
-        )
+        problem = problem_of(broken)
         if number < SHOWN_REJECTS:
             rejects.first.append(Reject(line=broken.line, problems=[problem]))
         yield _row(broken.line, [problem], broken.found, broken.fields)
 
 
 def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
-    """Rows that the grammar takes and a type or the time refuses. Collects the first misfits of
-    every column on the way.
+    """Well-formed rows with a type mismatch or without a time.
+
+    Also collects the first type mismatches of every column.
     """
     faults = loading.faults()
     tested = faults + [
         (fact, loading.misfit(fact))
         for fact in loading.columns
-        if fact.misfits and all(fact is not known for known, _ in faults)
+        if fact.misfits and all(fact is not faulty for faulty, _ in faults)
     ]
     flags = [expression.alias(f"fault{fact.position}") for fact, expression in tested]
     frame = (
@@ -149,7 +151,7 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
         .with_columns(flags)
         .filter(pl.any_horizontal([flag.meta.output_name() for flag in flags]))
     )
-    refused = 0
+    rejected = 0
     for batch in frame.collect_batches(
         chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"
     ):
@@ -162,7 +164,7 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
         for values in batch.iter_rows():
             line = table.lines.line(values[rows])
             problems = []
-            for fact, flag, refuses in flagged:
+            for fact, flag, rejects_row in flagged:
                 if not values[flag]:
                     continue
                 cell = values[cells[fact.position]]
@@ -173,14 +175,16 @@ def _faulty(table: Table, loading: Loading, rejects: Rejects) -> Iterator[_Row]:
                     and problem.code != ErrorReason.ERROR_REASON_TIME_MISSING
                 ):
                     shown.append((line, problem.value))
-                if refuses:
+                if rejects_row:
                     problems.append(problem)
             if problems:
-                refused += 1
-                if refused <= SHOWN_REJECTS:
+                rejected += 1
+                if rejected <= SHOWN_REJECTS:
                     rejects.first.append(Reject(line=line, problems=problems[:SHOWN_PROBLEMS]))
                 at_fault = [
-                    fact.position for fact, flag, refuses in flagged if refuses and values[flag]
+                    fact.position
+                    for fact, flag, rejects_row in flagged
+                    if rejects_row and values[flag]
                 ]
                 yield _row(
                     line,
@@ -201,13 +205,13 @@ _KINDS = {
 
 def _problem(fact: ColumnFacts, loading: Loading, line: int, cell: str | None) -> Problem:
     name = fact.source_name
-    wanted = _KINDS.get(fact.type, "a value of the column's type")
+    expected = _KINDS.get(fact.type, "a value of the column's type")
     if fact.time_format is not None:
-        wanted += f" in the format {fact.time_format.strptime}"
+        expected += f" in the format {fact.time_format.strptime}"
     if fact is not loading.time:
         reason, message = (
             ErrorReason.ERROR_REASON_VALUE_MISFIT,
-            f"The value of {fact.display_name} is not {wanted}.",
+            f"The value of {fact.display_name} is not {expected}.",
         )
     elif loading.null_tokens.is_null(cell):
         reason, message = (
@@ -217,10 +221,10 @@ def _problem(fact: ColumnFacts, loading: Loading, line: int, cell: str | None) -
     else:
         reason, message = (
             ErrorReason.ERROR_REASON_TIME_INVALID,
-            f"The time in {fact.display_name} is not {wanted}.",
+            f"The time in {fact.display_name} is not {expected}.",
         )
-    meant = (
+    suggestion = (
         "" if reason == ErrorReason.ERROR_REASON_TIME_MISSING else repairs.suggest(fact, cell or "")
     )
-    action = f"Write {meant} in {fact.display_name}, if that is meant." if meant else ""
+    action = f"If it means {suggestion}, write that in {fact.display_name}." if suggestion else ""
     return errors.problem(reason, message, line=line, column=name, value=cell or "", action=action)

@@ -1,29 +1,25 @@
-"""The rejects file as a workbook: the same cells, all of them text, with those at fault
-coloured.
-"""
+"""The rejects file as a workbook: the same cells as text, with the cells at fault highlighted."""
 
-import csv
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import xlsxwriter
 
+from services.validation.reading.records import Fields, Grammar
 from services.validation.report.guide import COLUMNS
 
-MAX_CELL_BYTES = 64 * 1024**2
-"""Longest cell of a rejects file that is read: more than any record may have."""
 MAX_CELL_CHARS = 32_767
-"""More does not fit into a cell of a workbook."""
+"""Longest text that a cell of a workbook can hold."""
 WIDTH = 18
-"""Of a column, in characters."""
+"""Width of a column, in characters."""
 
 
 def write(rejects: Path, marks: Path, target: Path, max_rows: int) -> None:
-    """Writes `target` from the rejects file and its marks, at most `max_rows` rows, with bounded
-    memory.
+    """Writes at most `max_rows` rows of the rejects file to `target`, in bounded memory.
 
-    Further rows are not lost: the CSV file has all, and the last row says so.
+    `marks`: per row, the positions of the cells at fault. If rows are left out, the last row says
+    so.
     """
-    csv.field_size_limit(MAX_CELL_BYTES)
     options = {
         "constant_memory": True,
         "tmpdir": str(target.parent),
@@ -32,35 +28,55 @@ def write(rejects: Path, marks: Path, target: Path, max_rows: int) -> None:
     }
     with (
         xlsxwriter.Workbook(target, options) as workbook,
-        rejects.open(encoding="utf-8", newline="") as file,
-        marks.open(encoding="ascii") as places,
+        rejects.open("rb") as file,
+        marks.open(encoding="ascii") as positions,
     ):
         head = workbook.add_format({"bold": True, "bottom": 1})
         guide = workbook.add_format({"font_color": "#777777", "italic": True})
         at_fault = workbook.add_format({"bg_color": "#FFC7CE", "font_color": "#9C0006"})
         sheet = workbook.add_worksheet("Rejects")
         sheet.freeze_panes(1, COLUMNS)
-        rows = csv.reader(file)
+        rows = _rows(file)
         header = next(rows)
         sheet.set_column(0, len(header) - 1, WIDTH)
-        for place, name in enumerate(header):
-            sheet.write_string(0, place, name[:MAX_CELL_CHARS], head)
-        for number, (cells, mark) in enumerate(zip(rows, places, strict=True), start=1):
+        for i, name in enumerate(header):
+            sheet.write_string(0, i, name[:MAX_CELL_CHARS], head)
+        for number, (cells, mark) in enumerate(zip(rows, positions, strict=True), start=1):
             if number > max_rows:
                 sheet.write_string(
                     number,
                     0,
-                    f"Only the first {max_rows:,} rows are here; the CSV file has all.",
+                    f"Only the first {max_rows:,} rows are shown; the CSV file has all rows.",
                     guide,
                 )
                 break
-            wrong = {int(place) + COLUMNS for place in mark.split()} or range(
+            wrong = {int(position) + COLUMNS for position in mark.split()} or range(
                 COLUMNS, max(len(cells), len(header))
             )
-            for place in range(max(len(cells), len(header))):
-                text = cells[place][:MAX_CELL_CHARS] if place < len(cells) else ""
-                format = guide if place < COLUMNS else at_fault if place in wrong else None
+            for i in range(max(len(cells), len(header))):
+                text = cells[i][:MAX_CELL_CHARS] if i < len(cells) else ""
+                format = guide if i < COLUMNS else at_fault if i in wrong else None
                 if text:
-                    sheet.write_string(number, place, text, format)
-                elif place in wrong:
-                    sheet.write_blank(number, place, None, format)
+                    sheet.write_string(number, i, text, format)
+                elif i in wrong:
+                    sheet.write_blank(number, i, None, format)
+
+
+def _rows(lines: Iterable[bytes]) -> Iterator[list[str]]:
+    """The cells of each row of a rejects file.
+
+    The csv module limits the length of a cell, and only for the whole process.
+    """
+    grammar = Grammar(b",")
+    record: list[bytes] = []
+    quotes = 0
+    for line in lines:
+        record.append(line)
+        quotes += line.count(b'"')
+        if quotes % 2:
+            continue
+        parsed = grammar.parse(b"".join(record).removesuffix(b"\n"))
+        if not isinstance(parsed, Fields):
+            raise ValueError(f"The rejects file has a broken row: {parsed.value}.")
+        yield [value.decode() for value in parsed.values]
+        record, quotes = [], 0

@@ -1,6 +1,4 @@
-"""What a refused value may have been meant to be. A suggestion for a person, never applied by
-us.
-"""
+"""Suggestions for rejected values. Sluice never applies them itself."""
 
 import re
 from datetime import datetime
@@ -13,7 +11,7 @@ _NUMBER = re.compile(r"[-+]?\d[\d.,'\u00a0\u202f ]*")
 
 
 def suggest(fact: ColumnFacts, cell: str) -> str:
-    """The value as the column would take it; empty where nobody can tell."""
+    """A value that the column accepts, or an empty text if there is no clear one."""
     if fact.time_format is not None:
         return _time(cell.strip(), fact.time_format.strptime)
     if fact.is_number:
@@ -29,15 +27,15 @@ def _number(cell: str, *, whole: bool) -> str:
     text = re.sub(r"['\s\u00a0\u202f]", "", found[0])
     negative = text.startswith("-") or (cell.startswith("(") and cell.endswith(")"))
     text = text.lstrip("+-")
-    marks = [mark for mark in text if mark in ".,"]
-    if len(set(marks)) == 2:
-        # The last one stands before the fraction.
-        text = text.replace("," if marks[-1] == "." else ".", "").replace(",", ".")
-    elif len(marks) > 1 or (marks and re.search(r"[.,]\d{3}$", text)):
-        # `1,234` may be either; no guess is better than a wrong one.
-        if len(marks) == 1:
+    separators = [character for character in text if character in ".,"]
+    if len(set(separators)) == 2:
+        # The last one is the decimal separator.
+        text = text.replace("," if separators[-1] == "." else ".", "").replace(",", ".")
+    elif len(separators) > 1 or (separators and re.search(r"[.,]\d{3}$", text)):
+        # `1,234` is ambiguous, and a wrong suggestion is worse than none.
+        if len(separators) == 1:
             return ""
-        text = text.replace(marks[0], "")
+        text = text.replace(separators[0], "")
     else:
         text = text.replace(",", ".")
     text = text.rstrip(".")
@@ -47,26 +45,22 @@ def _number(cell: str, *, whole: bool) -> str:
 
 
 def _time(cell: str, wanted: str) -> str:
-    """The time in the column's format, where only one other format reads it."""
+    """The time in the column's format, if all other formats that parse it agree."""
     if wanted in (EPOCH_SECONDS, EPOCH_MILLIS) or "%z" in wanted:
         return ""
     formats = {found.strptime for found in candidate_formats(cell, named_like_time=True)} - {
         EPOCH_SECONDS,
         EPOCH_MILLIS,
     }
-    read = set()
+    times = set()
     for format in formats:
         try:
-            read.add(datetime.strptime(cell, format))
+            times.add(datetime.strptime(cell, format))
         except ValueError:
             continue
-    if len(read) != 1:
+    if len(times) != 1:
         return ""
-    moment = read.pop()
-    if (
-        "%H" not in wanted
-        and "%I" not in wanted
-        and (moment.hour or moment.minute or moment.second)
-    ):
+    time = times.pop()
+    if "%H" not in wanted and "%I" not in wanted and (time.hour or time.minute or time.second):
         return ""
-    return moment.strftime(wanted)
+    return time.strftime(wanted)

@@ -1,4 +1,4 @@
-"""Shared by the tests of validation."""
+"""Fixtures of the validation tests."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.unit.validation.examining import (
 
 @pytest.fixture
 def examine(tmp_path: Path) -> Examine:
-    """Examines bytes, each time in a folder of its own."""
+    """Validates bytes, each time in a new folder."""
 
     def run(
         data: bytes,

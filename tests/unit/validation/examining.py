@@ -1,4 +1,4 @@
-"""A file in memory through the whole reading, in this process."""
+"""Validates files in this process."""
 
 import csv
 import io
@@ -27,12 +27,12 @@ LIMITS = Limits(max_columns=2000, max_cells=25_000_000, max_inflated_bytes=2 * 1
 _OFF = ("min_columns", "min_numeric_columns", "max_null_share", "max_reject_share")
 TASK_ID = "00000000-0000-4000-8000-000000000001"
 LENIENT = Policy(rules=[Rule(name=name, severity=Severity.SEVERITY_OFF) for name in _OFF])
-"""Only the time column is asked for."""
+"""Requires only the time column."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """The report, and the files that it names."""
+    """The report and the files that it names."""
 
     report: Report
     folder: Path
@@ -55,7 +55,7 @@ class Examined:
         ]
 
     def rows(self) -> list[dict[str, str]]:
-        """All rows of all parts, with the texts as they stand there."""
+        """All rows of all parts, as texts."""
         csv.field_size_limit(16 * 1024**2)
         return [
             row
@@ -64,7 +64,7 @@ class Examined:
         ]
 
     def rejects_cells(self) -> list[list[str]]:
-        """The refused rows, cell by cell: our five columns, then the user's."""
+        """The cells of the rejected rows: five guide columns, then the user's."""
         if not self.report.rejects_uri:
             return []
         csv.field_size_limit(16 * 1024**2)
@@ -81,7 +81,7 @@ class Examined:
 
 
 class Examine(Protocol):
-    """Examines bytes under a file name and a policy."""
+    """Validates bytes under a file name and a policy."""
 
     def __call__(
         self,
@@ -103,7 +103,7 @@ def examine_bytes(
     limits: Limits = LIMITS,
     options: ReadOptions | None = None,
 ) -> Examined:
-    """Examines `data`; what comes of it is left in `folder`."""
+    """Validates `data`; leaves the results in `folder`."""
     source = folder / "source"
     source.write_bytes(data)
     return examine_file(source, folder, filename, policy=policy, limits=limits, options=options)
@@ -118,7 +118,7 @@ def examine_file(
     limits: Limits = LIMITS,
     options: ReadOptions | None = None,
 ) -> Examined:
-    """Examines the file `source`."""
+    """Validates the file `source`."""
     request = ValidateObjectRequest(
         task_id=TASK_ID,
         filename=filename,
@@ -127,11 +127,11 @@ def examine_file(
         options=options,
     )
     report = examine(request, source, folder, limits, lambda _: None)
-    drift.hold(report, request.policy.contract)
+    drift.compare(report, request.policy.contract)
     assert report.rows_read == report.rows_loadable + report.rows_rejected + report.rows_skipped
     return Examined(report, folder)
 
 
 def new_folder(parent: Path) -> Path:
-    """A fresh folder."""
+    """A new folder."""
     return Path(tempfile.mkdtemp(dir=parent))

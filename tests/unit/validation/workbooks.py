@@ -1,4 +1,4 @@
-"""Workbooks made in memory."""
+"""Creates workbooks in memory."""
 
 import io
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ Rows = Sequence[Sequence[Any]]
 
 def xlsx(*sheets: Rows, names: Sequence[str] = (), **options: Any) -> bytes:
     """An .xlsx file."""
-    made = io.BytesIO()
-    book = xlsxwriter.Workbook(made, {"in_memory": True, **options})
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file, {"in_memory": True, **options})
     days, times = (
         book.add_format({"num_format": "yyyy-mm-dd"}),
         book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
     )
-    for place, rows in enumerate(sheets):
-        sheet = book.add_worksheet(names[place] if names else None)
+    for index, rows in enumerate(sheets):
+        sheet = book.add_worksheet(names[index] if names else None)
         for row, cells in enumerate(rows):
             for column, cell in enumerate(cells):
                 match cell:
@@ -35,21 +35,21 @@ def xlsx(*sheets: Rows, names: Sequence[str] = (), **options: Any) -> bytes:
                     case _:
                         sheet.write(row, column, cell)
     book.close()
-    return made.getvalue()
+    return file.getvalue()
 
 
 def xls(*sheets: Rows, names: Sequence[str] = ()) -> bytes:
     """An .xls file."""
     book = xlwt.Workbook()
     days = xlwt.easyxf(num_format_str="yyyy-mm-dd")
-    for place, rows in enumerate(sheets):
-        sheet = book.add_sheet(names[place] if names else f"Sheet{place + 1}")
+    for index, rows in enumerate(sheets):
+        sheet = book.add_sheet(names[index] if names else f"Sheet{index + 1}")
         for row, cells in enumerate(rows):
             for column, cell in enumerate(cells):
                 if isinstance(cell, date):
                     sheet.write(row, column, cell, days)
                 elif cell is not None:
                     sheet.write(row, column, cell)
-    made = io.BytesIO()
-    book.save(made)
-    return made.getvalue()
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()

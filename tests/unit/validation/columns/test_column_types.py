@@ -1,4 +1,4 @@
-"""Types from all values of a column."""
+"""Column types from all values."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from tests.unit.validation.examining import LENIENT, Examine, Examined
 
 
 def table(values: Sequence[str], name: str = "value") -> bytes:
-    """A table with a time, one column of interest and a filler."""
+    """A table with a time column, the tested column and a filler."""
     lines = [
         f"date;{name};filler",
         *(f"2024-01-{number % 28 + 1:02};{value};x" for number, value in enumerate(values)),
@@ -58,17 +58,17 @@ def test_the_type_of_a_column(
     assert LoadType.Name(found.load_type) == f"LOAD_TYPE_{load_type}"
 
 
-def test_texts_stay_as_they_are_written(examine: Examine) -> None:
+def test_texts_are_loaded_unchanged(examine: Examine) -> None:
     values = ["00123", " padded ", "3E5", "TRUE", "it''s"]
     assert [row["value"] for row in examine(table(values)).rows()] == values
 
 
-def test_a_few_decimals_make_a_column_of_whole_numbers_decimal(examine: Examine) -> None:
+def test_a_few_decimals_make_a_column_of_integers_decimal(examine: Examine) -> None:
     found = column(examine, ["1"] * 99 + ["2.5"])
     assert (found.type, found.misfits) == (ColumnType.COLUMN_TYPE_DECIMAL, 0)
 
 
-def test_one_leading_zero_among_names_of_one_length_makes_identifiers(examine: Examine) -> None:
+def test_one_leading_zero_among_values_of_one_length_makes_identifiers(examine: Examine) -> None:
     rare = int(2 / IDENTIFIER_SHARE)
     assert column(examine, ["77095"] * rare + ["02138"]).type == ColumnType.COLUMN_TYPE_IDENTIFIER
     assert (
@@ -83,7 +83,7 @@ def with_misfits(examine: Examine, on_misfit: "OnMisfit.ValueType") -> Examined:
     return examine(table(values), policy=policy(on_misfit=on_misfit))
 
 
-def test_values_that_do_not_fit_refuse_their_rows(examine: Examine) -> None:
+def test_type_mismatches_reject_their_rows(examine: Examine) -> None:
     examined = with_misfits(examine, OnMisfit.ON_MISFIT_UNSPECIFIED)
     found = examined.column("value")
     assert (found.type, found.fitting, found.misfits, found.nulls) == (
@@ -106,14 +106,14 @@ def test_values_that_do_not_fit_refuse_their_rows(examine: Examine) -> None:
     assert (found.min, found.max, found.sum) == ("0", "95", sum(range(96)) - 30)
 
 
-def test_values_that_do_not_fit_may_become_null(examine: Examine) -> None:
+def test_type_mismatches_can_become_null(examine: Examine) -> None:
     examined = with_misfits(examine, OnMisfit.ON_MISFIT_NULL_VALUE)
     assert examined.report.rows_loadable == 96
     assert sum(row["value"] == "" for row in examined.rows()) == 2
     assert "line 12: `n.k.`" in examined.column("value").evidence
 
 
-def test_values_that_do_not_fit_may_make_the_column_text(examine: Examine) -> None:
+def test_type_mismatches_can_make_the_column_text(examine: Examine) -> None:
     examined = with_misfits(examine, OnMisfit.ON_MISFIT_WIDEN_TO_TEXT)
     assert examined.column("value").type == ColumnType.COLUMN_TYPE_TEXT
     assert {"n.k.", "1,5,2"} <= {row["value"] for row in examined.rows()}
@@ -122,25 +122,25 @@ def test_values_that_do_not_fit_may_make_the_column_text(examine: Examine) -> No
 @pytest.mark.parametrize(
     ("misfits", "type"), [(5, ColumnType.COLUMN_TYPE_INTEGER), (6, ColumnType.COLUMN_TYPE_TEXT)]
 )
-def test_the_share_that_must_fit(
+def test_the_share_that_must_parse(
     examine: Examine, misfits: int, type: "ColumnType.ValueType"
 ) -> None:
     assert column(examine, ["?"] * misfits + ["1"] * (100 - misfits)).type == type
 
 
-def test_every_row_counts_not_only_the_first(examine: Examine) -> None:
+def test_all_rows_decide_not_only_the_first(examine: Examine) -> None:
     values = ["1"] * 60_000 + ["word"] * 60_000
     assert column(examine, values).type == ColumnType.COLUMN_TYPE_TEXT
     assert column(examine, [""] * 90_000 + ["2024-01-02"] * 500).type == ColumnType.COLUMN_TYPE_DATE
 
 
-def test_null_tokens_can_be_chosen(examine: Examine) -> None:
+def test_null_tokens_can_be_specified(examine: Examine) -> None:
     examined = examine(table(["1", "-", "", "NULL"]), policy=policy(null_tokens=["-", ""]))
     assert examined.column("value").nulls == 2
     assert examined.column("value").type == ColumnType.COLUMN_TYPE_TEXT
 
 
-def test_an_empty_value_that_is_no_null_is_an_empty_text(examine: Examine) -> None:
+def test_an_empty_value_that_is_not_null_is_an_empty_text(examine: Examine) -> None:
     examined = examine(
         b'date,value,other\n2024-01-01,"",-\n2024-01-02,x,y\n', policy=policy(null_tokens=["-"])
     )

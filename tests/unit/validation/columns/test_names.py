@@ -1,4 +1,4 @@
-"""Column names that Druid can load, and a warning for each that had to change."""
+"""Column names that Druid can load, and a warning for each changed one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from services.validation.columns.names import RESERVED, druid_names
         max_size=12,
     )
 )
-def test_every_column_gets_a_name_of_its_own(header: list[str]) -> None:
+def test_every_column_has_a_unique_name(header: list[str]) -> None:
     names, problems = druid_names(header, None)
     assert len(set(names)) == len(header)
     assert not set(names) & set(RESERVED)
@@ -22,11 +22,11 @@ def test_every_column_gets_a_name_of_its_own(header: list[str]) -> None:
         name and name == name.strip() and "," not in name and "\n" not in name for name in names
     )
     assert len(problems) == sum(
-        name != given.strip() for name, given in zip(names, header, strict=True)
+        name != source.strip() for name, source in zip(names, header, strict=True)
     )
 
 
-def test_a_comma_goes_and_it_is_said() -> None:
+def test_a_comma_is_removed_with_a_warning() -> None:
     names, problems = druid_names(["day", "Revenue, USD"], 0)
     assert names == ["__time", "Revenue USD"]
     assert problems[0].value == "Revenue USD"

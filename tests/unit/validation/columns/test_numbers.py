@@ -1,4 +1,4 @@
-"""Numbers as people write them, and what may be said about a column."""
+"""Number styles, and options for columns."""
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +36,7 @@ def table(values: list[str], other: list[str] | None = None) -> bytes:
         (["12.5%", "7 %", "100%"], [12.5, 7.0, 100.0], ".", ""),
     ],
 )
-def test_decimals_are_worth_what_they_say(
+def test_decimals_in_any_style_are_parsed(
     examine: Examine,
     values: list[str],
     numbers: list[float],
@@ -52,7 +52,7 @@ def test_decimals_are_worth_what_they_say(
     assert examined.codes == []
 
 
-def test_signs_beside_numbers_are_told(examine: Examine) -> None:
+def test_currencies_and_percent_signs_are_reported(examine: Examine) -> None:
     assert list(examine(table(["$1.5", "€2.5", "$3.5"])).column("value").currencies) == ["$", "€"]
     assert examine(table(["1.5%", "2.5%"])).column("value").percent
 
@@ -67,7 +67,7 @@ def test_signs_beside_numbers_are_told(examine: Examine) -> None:
         ["-", "$"],
     ],
 )
-def test_what_is_no_number_stays_text(examine: Examine, values: list[str]) -> None:
+def test_other_values_stay_text(examine: Examine, values: list[str]) -> None:
     assert examine(table(values)).column("value").type == ColumnType.COLUMN_TYPE_TEXT
 
 
@@ -80,13 +80,13 @@ def test_identifiers_stay_text(examine: Examine, values: list[str]) -> None:
     assert sorted(row["value"] for row in examined.rows()) == sorted(values)
 
 
-def test_a_mark_that_nothing_decides_is_assumed_with_a_warning(examine: Examine) -> None:
+def test_an_ambiguous_separator_is_assumed_with_a_warning(examine: Examine) -> None:
     examined = examine(table(["1,234", "5,678"]))
     assert examined.codes == ["NUMBER_MARK_ASSUMED"]
     assert examined.column("value").sum == 6912
 
 
-def test_another_column_decides_the_mark(examine: Examine) -> None:
+def test_another_column_decides_the_separator(examine: Examine) -> None:
     assert examine(table(["1,234", "5,678"], ["0,5", "1,75"])).column("value").sum == pytest.approx(
         6.912
     )
@@ -94,19 +94,19 @@ def test_another_column_decides_the_mark(examine: Examine) -> None:
     assert examine(table(["1,234", "5,678"], ["0.5", "1.75"])).codes == []
 
 
-def test_a_stated_mark_decides(examine: Examine) -> None:
+def test_a_specified_separator_decides(examine: Examine) -> None:
     examined = examine(table(["1,234", "5,678"]), options=ReadOptions(decimal_mark=","))
     assert examined.codes == []
     assert examined.column("value").sum == pytest.approx(6.912)
 
 
-def test_a_value_in_another_style_is_a_misfit_and_never_another_number(examine: Examine) -> None:
+def test_a_value_in_another_style_is_a_type_mismatch(examine: Examine) -> None:
     examined = examine(table([*["1,5"] * 99, "1.5"]))
     assert [reject["value"] for reject in examined.rejects()] == ["1.5"]
 
 
 @pytest.mark.parametrize(("day_first", "first"), [(True, "2024-05-04"), (False, "2024-04-05")])
-def test_a_stated_order_of_day_and_month_decides(
+def test_a_specified_order_of_day_and_month_decides(
     examine: Examine, day_first: bool, first: str
 ) -> None:
     examined = examine(
@@ -116,7 +116,7 @@ def test_a_stated_order_of_day_and_month_decides(
     assert examined.column("date").min[:10] == first
 
 
-def test_a_stated_type_holds_whatever_fits(examine: Examine) -> None:
+def test_a_specified_type_applies_whatever_parses(examine: Examine) -> None:
     columns = [
         ColumnOptions(
             name="value",
@@ -137,7 +137,7 @@ def test_a_stated_type_holds_whatever_fits(examine: Examine) -> None:
     ] == ["1.0", "2"]
 
 
-def test_a_stated_time_format_makes_a_time(examine: Examine) -> None:
+def test_a_specified_time_format_makes_a_time(examine: Examine) -> None:
     columns = [ColumnOptions(name="when", time_format="%Y.%j")]
     examined = examine(
         b"when,n\n2024.032,1\n2024.033,2\n",
@@ -147,7 +147,7 @@ def test_a_stated_time_format_makes_a_time(examine: Examine) -> None:
     assert examined.column("when").min.startswith("2024-02-01")
 
 
-def test_a_time_column_may_be_named_whatever_its_name(examine: Examine) -> None:
+def test_the_time_column_can_be_specified_whatever_its_name(examine: Examine) -> None:
     examined = examine(
         b"day,date,n\n2024-01-02,2020-01-01,1\n", options=ReadOptions(time_column="day")
     )
@@ -159,11 +159,13 @@ def test_a_time_column_may_be_named_whatever_its_name(examine: Examine) -> None:
     "options",
     [ReadOptions(time_column="nowhere"), ReadOptions(columns=[ColumnOptions(name="nowhere")])],
 )
-def test_what_is_said_of_no_column_is_a_warning(examine: Examine, options: ReadOptions) -> None:
+def test_an_option_for_an_unknown_column_is_a_warning(
+    examine: Examine, options: ReadOptions
+) -> None:
     assert "OPTION_MISFIT" in examine(table(["1", "2"]), options=options).codes
 
 
-def test_a_stated_format_that_is_none_is_refused(examine: Examine) -> None:
+def test_an_invalid_time_format_is_rejected(examine: Examine) -> None:
     columns = [ColumnOptions(name="date", time_format="tomorrow")]
     assert examine(table(["1"]), options=ReadOptions(columns=columns)).codes == ["OPTION_MISFIT"]
 
@@ -176,7 +178,7 @@ def test_a_stated_format_that_is_none_is_refused(examine: Examine) -> None:
     marks=st.sampled_from([(".", ""), (",", ""), (".", ","), (",", "."), (",", " "), (".", "'")]),
     sign=st.sampled_from(["", "$", "€"]),
 )
-def test_amounts_in_any_style_are_read_as_they_were_meant(
+def test_amounts_in_any_style_keep_their_value(
     tmp_path_factory: pytest.TempPathFactory, cents: list[int], marks: tuple[str, str], sign: str
 ) -> None:
     decimal_mark, thousands_mark = marks

@@ -1,4 +1,4 @@
-"""Formats of times, the order of day and month, and the column that becomes __time."""
+"""Time formats, the order of day and month, and the choice of the time column."""
 
 import polars as pl
 import pytest
@@ -32,7 +32,7 @@ def dates(*values: str, name: str = "date") -> bytes:
         (["20190103", "20190214"], "%Y%m%d", None, False),
     ],
 )
-def test_the_format_is_the_one_that_all_values_have(
+def test_the_format_is_that_of_all_values(
     examine: Examine, values: list[str], format: str, day_first: bool | None, assumed: bool
 ) -> None:
     examined = examine(dates(*values))
@@ -50,7 +50,7 @@ def test_the_order_is_decided_by_all_values_not_by_the_first(examine: Examine) -
     assert examined.report.rows_rejected == 0
 
 
-def test_a_day_that_does_not_exist_is_refused(examine: Examine) -> None:
+def test_a_day_that_does_not_exist_is_rejected(examine: Examine) -> None:
     examined = examine(dates(*["2023-02-01"] * 40, "2023-02-30", "", "soon"))
     found = [(row["line"], row["reason"]) for row in examined.rejects()]
     assert found == [("42", "TIME_INVALID"), ("43", "TIME_MISSING"), ("44", "TIME_INVALID")]
@@ -68,7 +68,7 @@ def test_years_of_two_digits_are_not_years_of_four() -> None:
     "text",
     ["1.5", "12", "12345678", "1/2", "10-20-30-40", "2019-13-45T", "Mayor 5, 2019x", "12:30", ""],
 )
-def test_what_is_no_time(text: str) -> None:
+def test_other_texts_are_not_times(text: str) -> None:
     assert [found for found in candidate_formats(text, named_like_time=False) if found.format] == []
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_time(text: str) -> None:
         ("ship date,timestamp,__time", "__time"),
     ],
 )
-def test_the_name_ranks_the_columns_that_hold_times(
+def test_the_name_ranks_the_candidates_for_the_time_column(
     examine: Examine, header: str, chosen: str
 ) -> None:
     examined = examine(f"{header}\n2024-01-01,2024-01-02,2024-01-03\n".encode())
@@ -102,7 +102,7 @@ def test_other_times_are_loaded_as_iso_text(examine: Examine) -> None:
     ]
 
 
-def test_a_name_that_says_no_time_is_taken_only_where_the_rule_does_not_block(
+def test_a_name_that_is_not_time_like_needs_a_rule_that_does_not_block(
     examine: Examine,
 ) -> None:
     data = b"when,x,y\n2024-01-01,1,2\n"
@@ -119,7 +119,7 @@ def test_a_name_that_says_no_time_is_taken_only_where_the_rule_does_not_block(
 
 
 @pytest.mark.parametrize("severity", [Severity.SEVERITY_OFF, Severity.SEVERITY_WARN])
-def test_without_any_time_nothing_can_be_loaded_whatever_the_policy(
+def test_without_a_time_column_no_policy_loads_the_file(
     examine: Examine,
     severity: "Severity.ValueType",
 ) -> None:
@@ -129,13 +129,13 @@ def test_without_any_time_nothing_can_be_loaded_whatever_the_policy(
     examined = examine(b"a,b\nx,1\ny,2\n", policy=policy)
     assert not examined.passed
     assert examined.codes == ["NO_TIME_COLUMN"]
-    assert "the rule time_column decides only about its name" in examined.report.summary
+    assert "the rule time_column only checks its name" in examined.report.summary
     assert (examined.report.rows_loadable, examined.report.rows_rejected) == (0, 2)
 
 
-def test_a_column_that_was_named_for_the_time_and_holds_none_is_told(examine: Examine) -> None:
+def test_a_specified_time_column_without_times_is_rejected(examine: Examine) -> None:
     options = ReadOptions(time_column="n")
     examined = examine(b"date,n\n2024-01-02,x\n", options=options)
     assert examined.codes == ["NO_TIME_COLUMN"]
     assert examined.report.problems[0].column == "n"
-    assert "No column 'n' holds dates or times" in examined.report.summary
+    assert "There is no column 'n' with dates or times" in examined.report.summary

@@ -1,4 +1,4 @@
-"""The parts as Druid gets them."""
+"""The parts that Druid loads."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ def test_null_is_empty_and_unquoted_and_numbers_keep_their_value(examine: Examin
     ]
 
 
-def test_no_line_break_is_left_as_druid_reads_line_by_line(examine: Examine) -> None:
+def test_line_breaks_in_values_become_blanks(examine: Examine) -> None:
     examined = examine(b'date,text,x\n2024-01-01,"a\r\nb\rc\nd",1\n2024-01-01,"e\x01f",1\n')
     assert [row["text"] for row in examined.rows()] == ["a b c d", "e f"]
     assert "TEXT_CHANGED" in examined.codes
 
 
-def test_a_large_table_is_cut_into_parts_that_follow_each_other(
+def test_a_large_table_is_split_into_parts_without_overlap(
     examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "ROWS_OF_ONE_PART", 100)
@@ -42,9 +42,7 @@ def test_a_large_table_is_cut_into_parts_that_follow_each_other(
     assert sorted(int(row["number"]) for row in examined.rows()) == list(range(1000))
 
 
-def test_rows_of_one_and_the_same_time_are_cut_as_well(
-    examine: Examine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_the_same_time_are_split(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "ROWS_OF_ONE_PART", 100)
     monkeypatch.setattr(parts, "PART_BYTES", 8_000)
     examined = examine(

@@ -1,4 +1,4 @@
-"""The processes that read files."""
+"""Child processes: reuse, limits, kills and retries."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from tests.unit.validation.workbooks import xlsx
 TEXT = b"order date,units\n2024-01-02,3\n2024-01-03,4\n"
 MUCH = 1024**3
 LITTLE = 1024**2
-"""Less than a child takes that does nothing."""
+"""Less than an idle child takes."""
 
 
 def job_of(
@@ -39,7 +39,7 @@ def job_of(
     name: str = "table.csv",
     memory_bytes: int = MUCH,
 ) -> Job:
-    """What a child is to do with a file."""
+    """A job for a file."""
     folder = new_folder(folder)
     source = folder / "source"
     source.write_bytes(data)
@@ -50,11 +50,11 @@ def job_of(
 
 
 async def report_of(steps: AsyncGenerator[Step, None]) -> Report:
-    """What the last step says."""
+    """The report of the last step."""
     async with aclosing(steps):
-        said = [step async for step in steps]
-    assert isinstance(said[-1], ValidateObjectResponse)
-    return said[-1].report
+        done = [step async for step in steps]
+    assert isinstance(done[-1], ValidateObjectResponse)
+    return done[-1].report
 
 
 async def read(children: Children, folder: Path, name: str, data: bytes) -> Report:
@@ -63,7 +63,7 @@ async def read(children: Children, folder: Path, name: str, data: bytes) -> Repo
 
 
 def pids() -> set[int]:
-    """The processes that this one started and that run."""
+    """Ids of the running children."""
     return {child.pid for child in psutil.Process().children() if _reads_files(child)}
 
 
@@ -74,7 +74,7 @@ def _reads_files(child: psutil.Process) -> bool:
         return False
 
 
-async def test_a_child_that_read_a_text_reads_the_next_file_and_one_that_read_a_workbook_ends(
+async def test_a_child_is_reused_after_a_text_file_but_not_after_a_workbook(
     tmp_path: Path,
 ) -> None:
     children = Children(1024**3)
@@ -98,18 +98,18 @@ async def test_a_child_that_read_a_text_reads_the_next_file_and_one_that_read_a_
 
 
 class Counted(Children):
-    """Children that remember how many others read a file when each of them began to."""
+    """Children that record how many others were running when each of them started."""
 
     def __init__(self, alone_bytes: int = 0) -> None:
         super().__init__(1024**3, alone_bytes)
-        self.beside: list[int] = []
+        self.others_running: list[int] = []
 
     async def _examine(
         self,
         job: Job,
         growing: Growing | None = None,
     ) -> AsyncGenerator[Step, None]:
-        self.beside.append(len(self._running))
+        self.others_running.append(len(self._running))
         async with aclosing(super()._examine(job, growing)) as steps:
             async for step in steps:
                 yield step
@@ -131,61 +131,63 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def the_idle_one() -> int:
-    # Until it runs our program it looks like ourselves.
+async def idle_child() -> int:
+    # Until exec, a child looks like this process.
     await until(lambda: bool(pids()))
     (idle,) = pids()
     return idle
 
 
-async def stopped_at_work(children: Counted, work: "asyncio.Task[Report]", idle: int) -> None:
-    """Returns once the idle child, which is stopped, has the file."""
-    begun = len(children.beside)
+async def wait_until_stopped_child_has_file(
+    children: Counted, work: "asyncio.Task[Report]", idle: int
+) -> None:
+    """Stops the idle child, and waits until it has the file."""
+    begun = len(children.others_running)
     os.kill(idle, signal.SIGSTOP)
-    await until(lambda: len(children.beside) > begun or work.done())
+    await until(lambda: len(children.others_running) > begun or work.done())
 
 
-async def test_a_file_whose_child_is_killed_once_is_read_all_the_same(tmp_path: Path) -> None:
+async def test_a_file_whose_child_is_killed_once_is_read_again(tmp_path: Path) -> None:
     async with Counted.started() as children:
-        idle = await the_idle_one()
+        idle = await idle_child()
         job = job_of(tmp_path)
-        # What a child that is killed may leave behind.
+        # Leftovers of a killed child.
         (job.folder / "parts").mkdir()
         (job.folder / "broken.csv").write_bytes(b"half a line")
         reading = asyncio.create_task(report_of(children.examine(job)))
-        await stopped_at_work(children, reading, idle)
+        await wait_until_stopped_child_has_file(children, reading, idle)
         os.kill(idle, signal.SIGKILL)
         report = await reading
         assert (report.verdict, report.rows_loadable) == (Verdict.VERDICT_PASSED, 2)
-        assert children.beside == [0, 0]
+        assert children.others_running == [0, 0]
 
 
-async def test_a_file_whose_child_is_killed_twice_is_at_fault_and_is_not_read_again(
+async def test_a_file_whose_child_is_killed_twice_fails(
     tmp_path: Path,
 ) -> None:
     async with Counted.started() as children:
-        idle = await the_idle_one()
+        idle = await idle_child()
         reading = asyncio.create_task(report_of(children.examine(job_of(tmp_path))))
-        await stopped_at_work(children, reading, idle)
+        await wait_until_stopped_child_has_file(children, reading, idle)
         killed: set[int] = set()
         while not reading.done():
             for pid in pids() - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
             await asyncio.sleep(0.01)
-        with pytest.raises(ChildLostError, match="more memory than there is"):
+        with pytest.raises(ChildLostError, match="lack of memory"):
             await reading
-        assert children.beside == [0, 0]
+        assert children.others_running == [0, 0]
         assert (await read(children, tmp_path, "table.csv", TEXT)).rows_loadable == 2
 
 
-async def test_the_second_try_waits_until_no_other_file_is_read_and_later_ones_wait_for_it(
+async def test_the_retry_runs_alone_and_later_files_wait(
     tmp_path: Path,
 ) -> None:
     async with Counted.started() as children:
-        first = await the_idle_one()
+        first = await idle_child()
         crowded = asyncio.create_task(report_of(children.examine(job_of(tmp_path))))
-        await stopped_at_work(children, crowded, first)
+        await wait_until_stopped_child_has_file(children, crowded, first)
         other = asyncio.create_task(report_of(children.examine(job_of(tmp_path))))
         await until(lambda: bool(pids() - {first}))
         (second,) = pids() - {first}
@@ -195,22 +197,24 @@ async def test_the_second_try_waits_until_no_other_file_is_read_and_later_ones_w
         late = asyncio.create_task(report_of(children.examine(job_of(tmp_path))))
         done, _ = await asyncio.wait({crowded, other, late}, timeout=0.5)
         assert not done
-        assert children.beside == [0, 1]
+        assert children.others_running == [0, 1]
         os.kill(second, signal.SIGCONT)
         reports = await asyncio.gather(other, crowded, late)
         assert [report.rows_loadable for report in reports] == [2, 2, 2]
-        assert children.beside == [0, 1, 0, 0]
+        assert children.others_running == [0, 1, 0, 0]
 
 
-async def test_a_file_that_needs_more_than_its_share_gets_all_of_it_alone(tmp_path: Path) -> None:
+async def test_a_file_that_needs_more_than_its_share_is_read_alone_with_all_memory(
+    tmp_path: Path,
+) -> None:
     async with Counted.started(alone_bytes=MUCH) as children:
         report = await report_of(children.examine(job_of(tmp_path, memory_bytes=LITTLE)))
         assert report.rows_loadable == 2
-        assert children.beside == [0, 0]
+        assert children.others_running == [0, 0]
 
 
 @pytest.mark.parametrize(("alone_bytes", "tries"), [(0, 1), (LITTLE, 1), (2 * LITTLE, 2)])
-async def test_a_file_that_needs_more_than_there_is_is_at_fault(
+async def test_a_file_that_needs_more_than_all_memory_fails(
     tmp_path: Path,
     alone_bytes: int,
     tries: int,
@@ -218,16 +222,16 @@ async def test_a_file_that_needs_more_than_there_is_is_at_fault(
     async with Counted.started(alone_bytes) as children:
         with pytest.raises(ChildLostError, match=f"more than {tries} MiB of memory"):
             await report_of(children.examine(job_of(tmp_path, memory_bytes=LITTLE)))
-        assert len(children.beside) == tries
+        assert len(children.others_running) == tries
 
 
 def arriving(folder: Path) -> Job:
-    """A file of which all bytes are there, but its child is not told so yet."""
+    """A job for a complete file whose child does not know yet that it is complete."""
     job = job_of(folder)
     return Job(**{**job.__dict__, "growing": True})
 
 
-async def test_a_file_that_still_arrives_is_dropped_when_another_has_to_be_alone(
+async def test_an_inspection_is_dropped_when_another_file_must_be_read_alone(
     tmp_path: Path,
 ) -> None:
     async with Counted.started(alone_bytes=MUCH) as children:
@@ -238,27 +242,27 @@ async def test_a_file_that_still_arrives_is_dropped_when_another_has_to_be_alone
         assert report.rows_loadable == 2
         with pytest.raises(InspectionDroppedError):
             await inspecting
-        assert children.beside == [0, 1, 0]
+        assert children.others_running == [0, 1, 0]
 
 
 @pytest.mark.parametrize("killed", [False, True])
-async def test_a_file_that_still_arrives_is_never_at_fault_for_the_memory(
+async def test_an_incomplete_file_never_fails_for_lack_of_memory(
     tmp_path: Path,
     killed: bool,
 ) -> None:
     async with Counted.started() as children:
-        idle = await the_idle_one()
+        idle = await idle_child()
         growing = Growing(MUCH if killed else LITTLE)
         inspecting = asyncio.create_task(report_of(children.examine(arriving(tmp_path), growing)))
         if killed:
-            await stopped_at_work(children, inspecting, idle)
+            await wait_until_stopped_child_has_file(children, inspecting, idle)
             os.kill(idle, signal.SIGKILL)
         with pytest.raises(InspectionDroppedError):
             await inspecting
-        assert children.beside == [0]
+        assert children.others_running == [0]
 
 
-async def test_once_it_is_complete_it_has_the_memory_of_any_file(tmp_path: Path) -> None:
+async def test_a_complete_file_has_the_full_memory_limit(tmp_path: Path) -> None:
     async with Counted.started() as children:
         job = arriving(tmp_path)
         growing = Growing(LITTLE)
@@ -267,8 +271,8 @@ async def test_once_it_is_complete_it_has_the_memory_of_any_file(tmp_path: Path)
         assert (await report_of(children.examine(job, growing))).rows_loadable == 2
 
 
-async def test_the_kernel_is_to_end_a_child_before_the_service() -> None:
+async def test_the_kernel_kills_a_child_before_the_service() -> None:
     async with Counted.started():
-        idle = await the_idle_one()
+        idle = await idle_child()
         score = Path(f"/proc/{idle}/oom_score_adj")
         await until(lambda: score.read_text() == "1000\n")

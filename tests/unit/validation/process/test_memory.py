@@ -1,4 +1,4 @@
-"""What is shared out is never more than there is, and what is deployed has enough."""
+"""Shares of the memory never exceed it, and every deployment has enough."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from services.validation.settings import Settings
 from tests.conftest import ROOT
 
 GIB = 1024 * MIB
-OURS = [
+MEMORY_SETTINGS = [
     "memory_max_bytes",
     "max_children",
     "max_inspections",
@@ -33,7 +33,7 @@ UNITS = {"k": 1024, "m": MIB, "g": GIB, "Ki": 1024, "Mi": MIB, "Gi": GIB}
 
 
 def sum_of(shares: Memory) -> int:
-    """The most that all processes take together while files are read beside each other."""
+    """Largest memory of all processes while files are read concurrently."""
     inspections = shares.inspections * shares.inspection_bytes
     return BASE_BYTES + shares.children * shares.child_bytes + inspections
 
@@ -45,7 +45,7 @@ def sum_of(shares: Memory) -> int:
     child_bytes=st.integers(LEAST_BYTES, 16 * GIB),
     inspection_bytes=st.integers(LEAST_BYTES, 4 * GIB),
 )
-def test_all_together_take_no_more_than_there_is(
+def test_the_shares_never_exceed_the_total(
     total: int,
     children: int,
     inspections: int,
@@ -60,17 +60,17 @@ def test_all_together_take_no_more_than_there_is(
     assert LEAST_BYTES <= shares.child_bytes <= shares.alone_bytes <= child_bytes
 
 
-def test_with_enough_everybody_has_what_the_settings_say() -> None:
+def test_with_enough_memory_the_settings_apply() -> None:
     assert share_out(64 * GIB, 4, 2, 4 * GIB, GIB) == Memory(4, 2, 4 * GIB, GIB, 4 * GIB)
 
 
-def test_with_little_fewer_files_are_read_at_once() -> None:
+def test_with_little_memory_fewer_files_are_read_concurrently() -> None:
     shares = share_out(2 * GIB, 4, 4, 4 * GIB, 512 * MIB)
     assert (shares.children, shares.inspections) == (2, 0)
     assert shares.child_bytes >= 512 * MIB
 
 
-def test_too_little_is_refused_with_what_to_change() -> None:
+def test_too_little_memory_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(MemoryTooSmallError, match=r"MEMORY_MAX_BYTES.* at least 896 MiB"):
         share_out(512 * MIB, 1, 0, GIB, GIB)
 
@@ -88,7 +88,7 @@ def test_too_little_is_refused_with_what_to_change() -> None:
         ("", {}, None),
     ],
 )
-def test_the_limit_of_the_container_is_what_there_is(
+def test_the_container_limit_is_the_available_memory(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     own_group: str,
@@ -109,7 +109,7 @@ def test_the_limit_of_the_container_is_what_there_is(
 
 
 class ComposeLoader(yaml.SafeLoader):
-    """Takes Compose's own tags, such as !override, for nothing."""
+    """Ignores Compose's own tags, such as !override."""
 
 
 ComposeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
@@ -120,9 +120,11 @@ def in_bytes(quantity: str) -> int:
     return int(float(number) * UNITS.get(quantity[len(number) :], 1))
 
 
-def in_compose() -> dict[str, tuple[int, dict[str, Any]]]:
-    """By file: the memory of validation's container, and its environment. Layers change the first
-    file."""
+def compose_limits() -> dict[str, tuple[int, dict[str, Any]]]:
+    """By file, the memory limit and environment of the validation container.
+
+    Layers override the first file.
+    """
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     limit, environment = 0, dict[str, Any]()
     for path in sorted(ROOT.glob("docker-compose*.yml"), key=lambda path: len(path.name)):
@@ -136,7 +138,7 @@ def in_compose() -> dict[str, tuple[int, dict[str, Any]]]:
     return found
 
 
-def in_chart() -> tuple[int, dict[str, Any]]:
+def chart_limits() -> tuple[int, dict[str, Any]]:
     values = yaml.safe_load((ROOT / "deploy/helm/sluice/values.yaml").read_text(encoding="utf-8"))
     validation = values["validation"]
     return in_bytes(validation["resources"]["limits"]["memory"]), validation["env"]
@@ -144,24 +146,26 @@ def in_chart() -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("limit", "environment"),
-    [*in_compose().values(), in_chart()],
-    ids=[*in_compose(), "chart"],
+    [*compose_limits().values(), chart_limits()],
+    ids=[*compose_limits(), "chart"],
 )
-def test_what_is_deployed_fits_into_its_container(limit: int, environment: dict[str, Any]) -> None:
-    known = {name: environment[name.upper()] for name in OURS if name.upper() in environment}
-    needed = {
+def test_every_deployment_fits_into_its_container(limit: int, environment: dict[str, Any]) -> None:
+    configured = {
+        name: environment[name.upper()] for name in MEMORY_SETTINGS if name.upper() in environment
+    }
+    required = {
         "aws_access_key_id": "x",
         "aws_secret_access_key": "x",
         "s3_bucket_name": "bucket",
         "bind_addr": "127.0.0.1:1",
     }
-    settings = Settings(**{**needed, **known})
+    settings = Settings(**{**required, **configured})
     total = settings.memory_max_bytes or limit
-    shares = share_out(total, *(getattr(settings, name) for name in OURS[1:]))
+    shares = share_out(total, *(getattr(settings, name) for name in MEMORY_SETTINGS[1:]))
     assert total <= limit
     assert sum_of(shares) <= limit
     assert BASE_BYTES + shares.alone_bytes <= limit
-    # Nothing of what the settings say has to be given up for it.
+    # The settings apply without reduction.
     assert (shares.children, shares.inspections) == (
         settings.max_children,
         settings.max_inspections,

@@ -1,4 +1,4 @@
-"""A disk without room, played by /dev/full: every write fails with ENOSPC."""
+"""A full disk, simulated by /dev/full: every write fails with ENOSPC."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ CODE = "VALIDATION_DISK_FULL"
 
 
 class Short:
-    """An unbuffered file that takes 3 bytes at a time."""
+    """An unbuffered file that accepts 3 bytes per write."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -28,28 +28,28 @@ class Short:
         return len(data[:3])
 
 
-def test_what_a_write_leaves_over_is_written_next() -> None:
+def test_a_partial_write_is_continued() -> None:
     file: Any = Short()
     write_all(file, b"12345678")
     assert file.written == b"12345678"
 
 
-def test_a_full_disk_is_told() -> None:
-    with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(SluiceError) as told:
+def test_a_full_disk_is_an_error() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(SluiceError) as caught:
         write_all(file, b"1")
-    assert told.value.code == CODE
+    assert caught.value.code == CODE
 
 
-def test_no_room_for_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_space_for_a_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: object) -> str:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    kept = Spool(tmp_path, 1)
+    spool = Spool(tmp_path, 1)
     monkeypatch.setattr("tempfile.mkdtemp", full)
-    with pytest.raises(SluiceError) as told, kept.job():
+    with pytest.raises(SluiceError) as caught, spool.job():
         pass
-    kept.close()
-    assert told.value.code == CODE
+    spool.close()
+    assert caught.value.code == CODE
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_no_room_for_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         (ValueError("No space left on device"), False),
     ],
 )
-def test_what_means_a_full_disk(failure: Exception, full: bool) -> None:
+def test_which_errors_mean_a_full_disk(failure: Exception, full: bool) -> None:
     assert is_disk_full(failure) is full
 
 
-async def test_a_child_without_room_says_so_and_the_next_file_is_read(tmp_path: Path) -> None:
+async def test_a_child_on_a_full_disk_fails_and_the_next_file_is_read(tmp_path: Path) -> None:
     source, full, roomy = tmp_path / "source", tmp_path / "full", tmp_path / "roomy"
     source.write_bytes(b"order date,units\n2024-01-02,3\n")
     full.mkdir()
@@ -87,9 +87,9 @@ async def test_a_child_without_room_says_so_and_the_next_file_is_read(tmp_path: 
         return steps[-1]
 
     try:
-        with pytest.raises(SluiceError) as told:
+        with pytest.raises(SluiceError) as caught:
             await examine(full)
-        assert told.value.code == CODE
+        assert caught.value.code == CODE
         assert await examine(roomy)
     finally:
         await children.stop()

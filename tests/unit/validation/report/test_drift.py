@@ -1,4 +1,4 @@
-"""What differs from the last load, and what the contract makes of it."""
+"""Drift from the last load, and the contract."""
 
 import pytest
 
@@ -20,7 +20,7 @@ ROWS = 2000
 
 
 def known(report: Report) -> list[KnownColumn]:
-    """What the next file is compared with."""
+    """The columns that the next file is compared with."""
     return [_known(column) for column in report.columns if column.load_type]
 
 
@@ -41,7 +41,7 @@ def _known(column: Column) -> KnownColumn:
 
 
 def table(header: str, row: str) -> bytes:
-    """A table of ROWS rows; `row` has places for the number of the row and for what comes of it."""
+    """A table of ROWS rows; `row` is a template with values derived from the row's number."""
     rows = [
         row.format(i=i, day=i % 28 + 1, small=i % 50, region="NSEW"[i % 4]) for i in range(ROWS)
     ]
@@ -75,7 +75,7 @@ def shown(drifts: object) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_same_again_is_no_drift(examine: Examine, first: list[KnownColumn]) -> None:
+def test_the_same_file_has_no_drift(examine: Examine, first: list[KnownColumn]) -> None:
     examined = second(examine, first, FIRST)
     assert (list(examined.report.drift), examined.codes, examined.report.compared_with) == (
         [],
@@ -85,8 +85,8 @@ def test_the_same_again_is_no_drift(examine: Examine, first: list[KnownColumn]) 
 
 
 @pytest.mark.parametrize("value", ["{few}", "{rare}", "5", "{i}"])
-def test_other_rows_of_the_same_kind_are_no_drift(examine: Examine, value: str) -> None:
-    """Also where there are few different values, and deciles lie on the steps between them."""
+def test_rows_of_the_same_distribution_have_no_drift(examine: Examine, value: str) -> None:
+    """Even with few distinct values and deciles on the steps between them."""
     header, rows = (
         "date,n,text",
         [
@@ -98,9 +98,7 @@ def test_other_rows_of_the_same_kind_are_no_drift(examine: Examine, value: str) 
     assert not second(examine, before, "\n".join([header, *rows[1::2]]).encode()).report.drift
 
 
-def test_columns_that_are_new_missing_or_of_another_type(
-    examine: Examine, first: list[KnownColumn]
-) -> None:
+def test_new_missing_and_retyped_columns(examine: Examine, first: list[KnownColumn]) -> None:
     data = table("date,units,region,note", "2024-01-{day:02},u{small},{region},x")
     examined = second(examine, first, data)
     assert shown(examined.report.drift) == [
@@ -123,7 +121,7 @@ def test_columns_that_are_new_missing_or_of_another_type(
         ("2024-01-{day:02},{small},{i}.5,E", "region"),
     ],
 )
-def test_a_distribution_that_shifted(
+def test_a_shifted_distribution(
     examine: Examine, first: list[KnownColumn], row: str, column: str
 ) -> None:
     examined = second(examine, first, table("date,units,amount,region", row))
@@ -134,7 +132,7 @@ def test_a_distribution_that_shifted(
     assert examined.codes == ["DISTRIBUTION_SHIFTED"]
 
 
-def test_a_column_that_is_emptier(examine: Examine, first: list[KnownColumn]) -> None:
+def test_a_column_with_more_nulls(examine: Examine, first: list[KnownColumn]) -> None:
     rows = FIRST.decode().split("\n")
     emptier = [
         f"{row.rpartition(',')[0]}," if number % 3 == 0 else row
@@ -154,7 +152,7 @@ def test_a_column_that_is_emptier(examine: Examine, first: list[KnownColumn]) ->
         ("date,units,amount,region", "2024-01-{day:02},u{small},{i}.5,{region}"),
     ],
 )
-def test_freeze_refuses_other_columns(
+def test_freeze_rejects_changed_columns(
     examine: Examine, first: list[KnownColumn], header: str, row: str
 ) -> None:
     examined = second(examine, first, table(header, row), ContractMode.CONTRACT_MODE_FREEZE)
@@ -162,14 +160,12 @@ def test_freeze_refuses_other_columns(
     assert examined.codes == ["CONTRACT_BROKEN"]
 
 
-def test_freeze_takes_what_is_only_distributed_otherwise(
-    examine: Examine, first: list[KnownColumn]
-) -> None:
+def test_freeze_allows_a_shifted_distribution(examine: Examine, first: list[KnownColumn]) -> None:
     data = table("date,units,amount,region", "2024-01-{day:02},1{small},{i}.5,{region}")
     assert second(examine, first, data, ContractMode.CONTRACT_MODE_FREEZE).passed
 
 
-def test_discard_leaves_new_columns_out_with_their_faults(
+def test_discard_leaves_new_columns_and_their_faults_out(
     examine: Examine, first: list[KnownColumn]
 ) -> None:
     data = (
@@ -183,15 +179,13 @@ def test_discard_leaves_new_columns_out_with_their_faults(
     assert list(examined.rows()[0]) == ["__time", "units", "amount", "region"]
 
 
-def test_discard_refuses_another_type(examine: Examine, first: list[KnownColumn]) -> None:
+def test_discard_rejects_a_retyped_column(examine: Examine, first: list[KnownColumn]) -> None:
     data = table("date,units,amount,region", "2024-01-{day:02},u{small},{i}.5,{region}")
     assert second(examine, first, data, ContractMode.CONTRACT_MODE_DISCARD).codes == [
         "CONTRACT_BROKEN"
     ]
 
 
-def test_a_column_without_values_says_nothing_of_its_type(
-    examine: Examine, first: list[KnownColumn]
-) -> None:
+def test_a_column_without_values_is_not_retyped(examine: Examine, first: list[KnownColumn]) -> None:
     data = table("date,units,amount,region", "2024-01-{day:02},,{i}.5,{region}")
     assert shown(second(examine, first, data).report.drift) == [("SHIFTED", "units")]

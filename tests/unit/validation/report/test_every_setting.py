@@ -1,4 +1,4 @@
-"""Every setting of a datasource and every option of a file does something.
+"""Every setting of a datasource and every option of a file has an effect.
 
 There is one case for each field of the contracts, each value of its enums, and each rule. A field
 that is added has no case, and a setting that is ignored changes nothing: both fail here.
@@ -37,11 +37,11 @@ from tests.unit.validation.workbooks import xlsx
 
 SET_BY_THE_SERVER = {"policy.contract.task_id", "policy.contract.columns"}
 LIMITLESS = {"time_column"}
-"""Rules that have no limit; one is refused."""
+"""Rules without a threshold; specifying one is an error."""
 
 
 def values_of(field: FieldDescriptor, path: str) -> Iterator[str]:
-    """What a field can be set to: each value of an enum, otherwise anything."""
+    """The settings of a field: each value of an enum, otherwise any value."""
     if field.enum_type is not None:
         prefix = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
         for value in field.enum_type.values[1:]:
@@ -53,7 +53,7 @@ def values_of(field: FieldDescriptor, path: str) -> Iterator[str]:
 
 
 def settings_of(kind: Descriptor, prefix: str = "") -> Iterator[str]:
-    """Every setting of a message and of those within it."""
+    """All settings of a message and its submessages."""
     for field in kind.fields:
         path = f"{prefix}{field.name}"
         if path in SET_BY_THE_SERVER:
@@ -70,7 +70,7 @@ def settings_of(kind: Descriptor, prefix: str = "") -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """A file, and what its report or rows show without the setting and with it."""
+    """A file, and what its report or rows show without and with the setting."""
 
     data: bytes
     shows: Callable[[Examined], Any]
@@ -85,12 +85,12 @@ CASES: dict[str, Case] = {}
 
 
 def codes(examined: Examined) -> tuple[bool, list[str]]:
-    """Whether it passed, and what was found."""
+    """Whether the file passed, and the codes of its problems."""
     return examined.passed, examined.codes
 
 
 def names(examined: Examined) -> list[str]:
-    """The columns' names in the file."""
+    """The column names in the file."""
     return [column.source_name for column in examined.report.columns]
 
 
@@ -105,7 +105,7 @@ def values_of_n(examined: Examined) -> list[str]:
 
 
 def counts(examined: Examined) -> tuple[int, int]:
-    """Rows that are loaded, and rows that are not."""
+    """Loadable and rejected rows."""
     return examined.report.rows_loadable, examined.report.rows_rejected
 
 
@@ -115,14 +115,14 @@ def first_day(examined: Examined) -> str:
 
 
 def lenient(**fields: Any) -> DatasourceSettings:
-    """Settings whose policy has these fields, and no rule that is in the way."""
+    """Settings whose policy has these fields and no blocking rule but the time column."""
     policy = Policy(**fields)
     policy.rules.extend(LENIENT.rules)
     return DatasourceSettings(policy=policy)
 
 
 def table(*cells: str) -> bytes:
-    """A date, and the column `n`."""
+    """A table of a date and the column `n`."""
     return ("date,n\n" + "".join(f"2024-01-02,{cell}\n" for cell in cells)).encode()
 
 
@@ -150,7 +150,7 @@ def of_options(
     filename: str = "table.csv",
     **policy: Any,
 ) -> None:
-    """An option, on a file that is read with `without` before."""
+    """An option, compared with reading the file with the options `without`."""
     old, new = lenient(**policy), lenient(**policy)
     new.options.CopyFrom(options)
     if without is not None:
@@ -168,7 +168,7 @@ BREAKING: dict[str, tuple[bytes, str, float]] = {
     "max_null_share": (GOOD.replace(b",x\n", b",\n", 17), "TOO_MANY_NULLS", 0.9),
     "max_reject_share": (GOOD + b"2024-01-01,North\n" * 2, "TOO_MANY_REJECTS", 0.2),
 }
-"""By rule: a file that breaks it and no other, the code of that, and a limit that it keeps."""
+"""By rule: a file that breaks only this rule, the problem's code, and a threshold that it passes."""
 
 
 def with_rule(place: str, rule: Rule) -> DatasourceSettings:
@@ -488,13 +488,13 @@ def test_every_setting_has_a_case_and_every_case_a_setting() -> None:
 
 
 @pytest.mark.parametrize("path", EVERY)
-def test_every_setting_changes_what_comes_of_a_file(examine: Examine, path: str) -> None:
+def test_every_setting_has_an_effect(examine: Examine, path: str) -> None:
     case = CASES[path]
     check(SetDatasourceSettingsRequest(datasource="sales", settings=case.with_it))
     assert case.before != case.after
 
-    def shown(saved: DatasourceSettings, policy: Policy, said: ReadOptions) -> Any:
-        options = merged(saved.options, said)
+    def shown(saved: DatasourceSettings, policy: Policy, specified: ReadOptions) -> Any:
+        options = merged(saved.options, specified)
         examined = examine(case.data, case.filename, policy=policy, options=options)
         assert examined.report.verdict in (Verdict.VERDICT_PASSED, Verdict.VERDICT_REJECTED)
         return case.shows(examined)
@@ -502,14 +502,14 @@ def test_every_setting_changes_what_comes_of_a_file(examine: Examine, path: str)
     nothing = ReadOptions()
     assert shown(case.without, case.without.policy, nothing) == case.before
     assert shown(case.with_it, case.with_it.policy, nothing) == case.after
-    # An option that the file's sender says holds over what is saved.
+    # An option of the sender overrides the saved one.
     assert shown(case.without, case.with_it.policy, case.with_it.options) == case.after
 
 
 @pytest.mark.parametrize("place", ["policy", "options"])
-def test_a_limit_that_would_be_ignored_is_refused(place: str) -> None:
+def test_a_threshold_without_effect_is_an_error(place: str) -> None:
     settings = with_rule(place, Rule(name="time_column", limit=1))
-    with pytest.raises(SluiceError) as refused:
+    with pytest.raises(SluiceError) as caught:
         check(SetDatasourceSettingsRequest(datasource="sales", settings=settings))
-    assert refused.value.code == "REQUEST_INVALID"
-    assert refused.value.problem.column == f"settings.{place}.rules"
+    assert caught.value.code == "REQUEST_INVALID"
+    assert caught.value.problem.column == f"settings.{place}.rules"

@@ -1,4 +1,4 @@
-"""The refused rows, on their way out and back in."""
+"""The rejects file with its guide columns, as written and as uploaded after repair."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ GOOD = b"2024-01-01,5,x\n" * 50
 
 
 def damaged(examine: Examine) -> tuple[Path, list[list[str]]]:
-    """A rejects file with all kinds of faults, and its rows."""
+    """A rejects file with faults of all kinds, and its rows."""
     bad = b"never,five,=SUM(A1)\n2024-01-02,5\n2024-01-03,n.k.,-z\n"
     examined = examine(b"date,number,=note\n" + GOOD + bad + GOOD)
     assert (examined.report.rows_loadable, examined.report.rows_rejected) == (100, 3)
@@ -30,12 +30,12 @@ def damaged(examine: Examine) -> tuple[Path, list[list[str]]]:
 
 
 def repaired(rows: list[list[str]]) -> list[list[str]]:
-    """The same with every fault mended."""
-    mended = [list(row) for row in rows]
-    mended[1][5:7] = ["2024-01-02", "5"]
-    mended[2].append("y")
-    mended[3][6] = "7"
-    return mended
+    """The rows with every fault fixed."""
+    fixed_rows = [list(row) for row in rows]
+    fixed_rows[1][5:7] = ["2024-01-02", "5"]
+    fixed_rows[2].append("y")
+    fixed_rows[3][6] = "7"
+    return fixed_rows
 
 
 def as_csv(rows: list[list[str]]) -> bytes:
@@ -44,7 +44,7 @@ def as_csv(rows: list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def test_the_file_names_its_task_and_the_row_its_repairs(examine: Examine) -> None:
+def test_the_header_has_the_task_and_a_row_its_repairs(examine: Examine) -> None:
     _, rows = damaged(examine)
     assert rows[0] == [
         f"line of {TASK_ID}",
@@ -64,13 +64,13 @@ def test_the_file_names_its_task_and_the_row_its_repairs(examine: Examine) -> No
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_a_repaired_file_is_the_users_own_table_again(examine: Examine, kind: str) -> None:
+def test_a_repaired_file_is_read_without_guide_columns(examine: Examine, kind: str) -> None:
     _, rows = damaged(examine)
-    mended = repaired(rows)
+    fixed_rows = repaired(rows)
     back = (
-        examine(as_csv(mended), "back.csv")
+        examine(as_csv(fixed_rows), "back.csv")
         if kind == "csv"
-        else examine(xlsx([list(row) for row in mended]), "back.xlsx")
+        else examine(xlsx([list(row) for row in fixed_rows]), "back.xlsx")
     )
     report = back.report
     assert report.rejects_of == TASK_ID
@@ -79,11 +79,11 @@ def test_a_repaired_file_is_the_users_own_table_again(examine: Examine, kind: st
     assert sorted(row["=note"] for row in back.rows()) == ["-z", "=SUM(A1)", "y"]
 
 
-def test_what_is_not_repaired_is_refused_again(examine: Examine) -> None:
+def test_an_unrepaired_row_is_rejected_again(examine: Examine) -> None:
     _, rows = damaged(examine)
-    mended = repaired(rows)
-    mended[2].pop()
-    back = examine(as_csv(mended))
+    fixed_rows = repaired(rows)
+    fixed_rows[2].pop()
+    back = examine(as_csv(fixed_rows))
     assert (back.report.rows_read, back.report.rows_loadable, back.report.rows_rejected) == (
         3,
         2,
@@ -92,7 +92,7 @@ def test_what_is_not_repaired_is_refused_again(examine: Examine) -> None:
     assert list(back.rejects()[0].values())[5:7] == ["2024-01-02", "5"]
 
 
-def test_other_headers_are_no_guide() -> None:
+def test_other_headers_are_not_guide_columns() -> None:
     assert guide.task_of(guide.header(TASK_ID)) == TASK_ID
     assert guide.task_of([]) == ""
     assert guide.task_of(["line of nobody", "column", "value", "reason", "repair"]) == ""
@@ -100,22 +100,22 @@ def test_other_headers_are_no_guide() -> None:
 
 
 def cells(path: Path) -> list[list[str]]:
-    """What a reader sees in a workbook."""
+    """The cells of a workbook."""
     frame = fastexcel.read_excel(path).load_sheet(0, header_row=None, dtypes="string").to_polars()
     return [[cell or "" for cell in row] for row in frame.iter_rows()]
 
 
-def test_the_workbook_colours_the_cells_at_fault(examine: Examine, tmp_path: Path) -> None:
+def test_the_workbook_highlights_the_cells_at_fault(examine: Examine, tmp_path: Path) -> None:
     path, rows = damaged(examine)
     rejects_workbook.write(path, path.with_name(MARKS), tmp_path / "rejects.xlsx", 100)
     assert cells(tmp_path / "rejects.xlsx") == [row + [""] * (8 - len(row)) for row in rows]
     sheet = zipfile.ZipFile(tmp_path / "rejects.xlsx").read("xl/worksheets/sheet1.xml").decode()
     assert "<f>" not in sheet
     styles = {
-        place: int(style) for place, style in re.findall(r'<c r="([A-Z]+\d+)" s="(\d+)"', sheet)
+        cell: int(style) for cell, style in re.findall(r'<c r="([A-Z]+\d+)" s="(\d+)"', sheet)
     }
-    # Of a row that is too short all cells are, also the one that is missing.
-    assert {place for place, style in styles.items() if style == max(styles.values())} == {
+    # In a row that is too short, all cells are at fault, even the missing one.
+    assert {cell for cell, style in styles.items() if style == max(styles.values())} == {
         "F2",
         "G2",
         "F3",
@@ -125,7 +125,7 @@ def test_the_workbook_colours_the_cells_at_fault(examine: Examine, tmp_path: Pat
     }
 
 
-def test_the_workbook_says_what_it_leaves_out(examine: Examine, tmp_path: Path) -> None:
+def test_the_workbook_names_the_rows_that_it_leaves_out(examine: Examine, tmp_path: Path) -> None:
     path, _ = damaged(examine)
     rejects_workbook.write(path, path.with_name(MARKS), tmp_path / "rejects.xlsx", 2)
     shown = cells(tmp_path / "rejects.xlsx")
@@ -133,8 +133,17 @@ def test_the_workbook_says_what_it_leaves_out(examine: Examine, tmp_path: Path) 
     assert "CSV file has all" in shown[3][0]
 
 
+def test_the_workbook_does_not_change_the_csv_limit_of_the_process(
+    examine: Examine, tmp_path: Path
+) -> None:
+    path, _ = damaged(examine)
+    before = csv.field_size_limit()
+    rejects_workbook.write(path, path.with_name(MARKS), tmp_path / "rejects.xlsx", 2)
+    assert csv.field_size_limit() == before
+
+
 @pytest.mark.parametrize(
-    ("cell", "whole", "meant"),
+    ("cell", "whole", "suggestion"),
     [
         ("12 EUR", True, "12"),
         ("1 234,5", False, "1234.5"),
@@ -148,12 +157,12 @@ def test_the_workbook_says_what_it_leaves_out(examine: Examine, tmp_path: Path) 
         ("3 of 4", True, ""),
     ],
 )
-def test_a_number_is_suggested_where_there_is_one(cell: str, whole: bool, meant: str) -> None:
-    assert _number(cell, whole=whole) == meant
+def test_a_single_number_is_suggested(cell: str, whole: bool, suggestion: str) -> None:
+    assert _number(cell, whole=whole) == suggestion
 
 
 @pytest.mark.parametrize(
-    ("cell", "wanted", "meant"),
+    ("cell", "wanted", "suggestion"),
     [
         ("31.12.2024", "%Y-%m-%d", "2024-12-31"),
         ("2024/12/31", "%d.%m.%Y", "31.12.2024"),
@@ -163,13 +172,11 @@ def test_a_number_is_suggested_where_there_is_one(cell: str, whole: bool, meant:
         ("soon", "%Y-%m-%d", ""),
     ],
 )
-def test_a_time_is_suggested_where_only_one_reading_makes_sense(
-    cell: str, wanted: str, meant: str
-) -> None:
-    assert _time(cell, wanted) == meant
+def test_an_unambiguous_time_is_suggested(cell: str, wanted: str, suggestion: str) -> None:
+    assert _time(cell, wanted) == suggestion
 
 
-def test_a_few_rows_are_read_as_those_of_the_last_load(examine: Examine) -> None:
+def test_repaired_rows_are_read_like_the_last_load(examine: Examine) -> None:
     rows = "".join(
         f"0{month}/2{day}/2024,A{month},5\n" for month in range(1, 10) for day in range(5)
     )
@@ -196,5 +203,5 @@ def test_a_few_rows_are_read_as_those_of_the_last_load(examine: Examine) -> None
     ]
     assert [row["__time"] for row in back.rows()] == [str(1709510400000)]
     assert (back.report.rows_loadable, back.report.rows_rejected, back.codes) == (1, 1, [])
-    # Without a load there is nothing to go by but these rows.
+    # Without a last load, these rows are not enough to detect the order.
     assert "DAY_MONTH_ASSUMED" in examine(as_csv(fixed)).codes

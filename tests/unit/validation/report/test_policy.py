@@ -1,4 +1,4 @@
-"""The rules, their defaults, and the order in which problems are told."""
+"""Policy rules, their defaults, and the order of problems."""
 
 import pytest
 
@@ -10,7 +10,7 @@ GOOD = b"date,region,units,amount,note\n" + b"2024-01-01,North,1,2.5,x\n" * 20
 DEFAULT = Policy()
 
 
-def test_a_good_file_keeps_all_rules(examine: Examine) -> None:
+def test_a_good_file_passes_all_rules(examine: Examine) -> None:
     examined = examine(GOOD, policy=DEFAULT)
     assert examined.passed
     assert {
@@ -48,12 +48,12 @@ def test_a_file_that_breaks_one_rule(
     assert [outcome.rule.name for outcome in examined.report.rules if not outcome.passed]
 
 
-def test_shares_at_their_limit_are_kept(examine: Examine) -> None:
+def test_shares_at_the_threshold_pass(examine: Examine) -> None:
     assert examine(GOOD.replace(b",x\n", b",\n", 16), policy=DEFAULT).passed
     assert examine(GOOD.replace(b"2024-01-01,", b"never,", 1), policy=DEFAULT).passed
 
 
-def test_all_problems_are_told_those_that_reject_first(examine: Examine) -> None:
+def test_all_problems_are_reported_blocking_ones_first(examine: Examine) -> None:
     warn = Policy(rules=[Rule(name="min_columns", severity=Severity.SEVERITY_WARN)])
     examined = examine(b"a,a\nx,y\n", policy=warn)
     assert examined.codes == [
@@ -64,7 +64,7 @@ def test_all_problems_are_told_those_that_reject_first(examine: Examine) -> None
     ]
 
 
-def test_rules_can_warn_be_off_and_have_other_limits(examine: Examine) -> None:
+def test_rules_can_warn_be_off_or_have_another_threshold(examine: Examine) -> None:
     narrow = b"date,units\n2024-01-01,1\n"
     assert not examine(narrow, policy=DEFAULT).passed
     changed = Policy(
@@ -80,7 +80,7 @@ def test_rules_can_warn_be_off_and_have_other_limits(examine: Examine) -> None:
     assert (first.rule.name, first.passed, first.found) == ("min_columns", False, 2)
 
 
-def test_a_rule_that_does_not_exist_is_an_error() -> None:
+def test_an_unknown_rule_is_an_error() -> None:
     with pytest.raises(policies.UnknownRuleError, match="no rule 'max_nulls'"):
         policies.rules(Policy(rules=[Rule(name="max_nulls")]), ReadOptions())
 
@@ -93,7 +93,7 @@ def test_a_column_without_name_and_values_is_left_out(examine: Examine) -> None:
     assert examined.report.columns[-1].evidence.endswith("not loaded.")
 
 
-def test_names_are_made_unique_and_reserved_ones_are_kept_free(examine: Examine) -> None:
+def test_names_are_unique_and_not_reserved(examine: Examine) -> None:
     examined = examine(
         b'date, region ,region,,__load_id,"two\nlines",__time\n2024-01-01,a,b,c,d,e,f\n'
     )

@@ -1,4 +1,4 @@
-"""The profile: what is exact, what comes from a sample, and what the times tell."""
+"""The profile: exact measures, sampled measures and times."""
 
 from datetime import date, timedelta
 from statistics import fmean
@@ -34,20 +34,20 @@ def test_counts_extremes_means_lengths_and_duplicates_are_exact(examine: Examine
     assert text.mean_length == pytest.approx(6)
     assert not number.HasField("min_length")
     assert not text.HasField("mean")
-    # The rows repeat after 2,100, the least common multiple of their columns; one more pair was
-    # added.
+    # The rows repeat only after 2,100, the least common multiple of their columns; the added pair
+    # is the duplicate.
     assert (report.duplicate_rows, report.duplicate_rows_approximate) == (1, False)
     assert (report.sample_rows, report.rows_loadable) == (2102, 2102)
 
 
-def test_few_distinct_values_are_counted(examine: Examine) -> None:
+def test_few_distinct_values_are_counted_exactly(examine: Examine) -> None:
     report = examine(table([*rows_of(4200), "2024-01-09,,0.25,"])).report
     assert [column.distinct for column in report.columns] == [60, 100, 7, 5]
     assert not any(column.distinct_approximate for column in report.columns)
     assert report.duplicate_rows == 2100
 
 
-def test_many_distinct_values_are_estimated_and_marked_so(examine: Examine) -> None:
+def test_many_distinct_values_are_estimated_and_marked_as_approximate(examine: Examine) -> None:
     report = examine(
         table(
             [
@@ -94,7 +94,7 @@ def test_a_large_file_is_sampled_evenly(examine: Examine) -> None:
     assert report.columns[3].top_values[0].count == report.sample_rows
 
 
-def test_one_value_has_a_histogram_too(examine: Examine) -> None:
+def test_a_single_value_has_a_histogram(examine: Examine) -> None:
     report = examine(table(["2024-01-01,5,0.5,x"])).report
     assert (list(report.columns[1].histogram.edges), list(report.columns[1].histogram.counts)) == (
         [5, 5],
@@ -103,7 +103,7 @@ def test_one_value_has_a_histogram_too(examine: Examine) -> None:
     assert report.duplicate_rows == 0
 
 
-def test_a_file_without_a_loadable_row_has_no_figures(examine: Examine) -> None:
+def test_a_file_without_loadable_rows_has_no_quantiles(examine: Examine) -> None:
     report: Report = examine(
         table(["2024-01-01,5,0.5,x"] * 20 + ["2024-01-02,n,0.5,y"] * 20).replace(b"2024", b"day")
     ).report
@@ -124,7 +124,7 @@ def test_a_file_without_a_loadable_row_has_no_figures(examine: Examine) -> None:
         ),
     ],
 )
-def test_how_fine_times_are(examine: Examine, times: list[str], granularity: int) -> None:
+def test_the_precision_of_times(examine: Examine, times: list[str], granularity: int) -> None:
     time = examine(table([f"{time},5,0.5,x" for time in times])).report.time
     assert (time.granularity, time.zone, time.days) == (granularity, "assumed UTC", 2)
 
@@ -132,11 +132,11 @@ def test_how_fine_times_are(examine: Examine, times: list[str], granularity: int
 @pytest.mark.parametrize(
     ("time", "zone"), [("2024-01-01T10:00:00Z", "stated"), ("1704103200", "epoch")]
 )
-def test_where_the_zone_is_from(examine: Examine, time: str, zone: str) -> None:
+def test_the_origin_of_the_zone(examine: Examine, time: str, zone: str) -> None:
     assert examine(table([f"{time},5,0.5,x"])).report.time.zone == zone
 
 
-def test_gaps_are_told(examine: Examine) -> None:
+def test_gaps_are_reported(examine: Examine) -> None:
     days = [
         date(2024, 1, 1) + timedelta(days=i) for i in range(100) if not 20 <= i < 40 and i != 60
     ]
@@ -156,9 +156,7 @@ def test_gaps_are_told(examine: Examine) -> None:
         ("1899-12-30", "BEFORE_1900", "TIME_OUTLIERS"),
     ],
 )
-def test_times_that_are_hardly_meant_are_told_and_loaded(
-    examine: Examine, odd: str, kind: str, code: str
-) -> None:
+def test_outliers_are_reported_and_loaded(examine: Examine, odd: str, kind: str, code: str) -> None:
     examined = examine(table([*(["2024-01-01,5,0.5,x"] * 30), f"{odd},5,0.5,x"]))
     assert [(outlier.kind, outlier.count) for outlier in examined.report.time.outliers] == [
         (kind, 1)
@@ -167,7 +165,7 @@ def test_times_that_are_hardly_meant_are_told_and_loaded(
     assert examined.report.rows_loadable == 31
 
 
-def test_seconds_among_milliseconds_are_told(examine: Examine) -> None:
+def test_seconds_among_milliseconds_are_reported(examine: Examine) -> None:
     examined = examine(table([*(["1704103200000,5,0.5,x"] * 40), "1704103200,5,0.5,x"]))
     assert [(outlier.kind, outlier.count) for outlier in examined.report.time.outliers] == [
         ("SECONDS_MILLIS_MIX", 1)
@@ -185,7 +183,7 @@ def test_a_table_about_1970_has_no_outliers(examine: Examine) -> None:
     ("rows", "days", "hint"),
     [(200, 3, "MONTH"), (200_000, 4, "DAY"), (200_000, 300, "YEAR"), (400_000, 150, "MONTH")],
 )
-def test_the_hint_for_segments(examine: Examine, rows: int, days: int, hint: str) -> None:
+def test_the_segment_hint(examine: Examine, rows: int, days: int, hint: str) -> None:
     start = date(2024, 1, 1)
     report = examine(
         table([f"{start + timedelta(days=i % days)},5,0.5,x" for i in range(rows)])

@@ -1,4 +1,4 @@
-"""The file of refused rows."""
+"""The rejects file."""
 
 import pytest
 
@@ -9,18 +9,18 @@ from tests.unit.validation.examining import Examine
 @pytest.mark.parametrize(
     "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-a", "+x"]
 )
-def test_what_a_spreadsheet_would_run_is_escaped(cell: str) -> None:
+def test_formulas_are_escaped(cell: str) -> None:
     assert without_formula(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize(
     "cell", ["", "abc", "-12.5", "+1", "-1,234.50", "1-2", "a=b", "-1e-7", "-5%"]
 )
-def test_what_is_plain_is_left_alone(cell: str) -> None:
+def test_other_cells_stay_as_they_are(cell: str) -> None:
     assert without_formula(cell) == cell
 
 
-def test_rows_stand_in_the_order_of_the_file_with_the_users_own_cells(examine: Examine) -> None:
+def test_rows_are_in_file_order_with_the_users_own_cells(examine: Examine) -> None:
     good = b"2024-01-01,5,x\n" * 50
     examined = examine(
         b"date,number,=note\n"

@@ -1,4 +1,4 @@
-"""However many columns there are and whatever they are called, a report fits into a message."""
+"""A report fits into a gRPC message with any number of columns and any names."""
 
 from services.common.serving.channels import MAX_MESSAGE_BYTES
 from services.validation.columns.decisions import MAX_NAME_CHARS
@@ -10,14 +10,14 @@ from tests.unit.validation.examining import Examine
 LONG = "日" * MAX_NAME_CHARS
 
 
-def test_names_that_are_too_long_together_are_refused(examine: Examine) -> None:
+def test_names_that_are_too_long_in_total_are_rejected(examine: Examine) -> None:
     header = ",".join(["date", *(f"{number}{LONG[4:]}" for number in range(1000))])
     examined = examine(f"{header}\n2024-01-02{',1' * 1000}\n".encode())
     assert examined.codes == ["HEADER_DAMAGED"]
-    assert "at most 524,288 are taken" in examined.report.summary
+    assert "at most 524,288 are allowed" in examined.report.summary
 
 
-def test_what_makes_a_report_too_large_is_left_out() -> None:
+def test_a_report_that_is_too_large_is_shortened() -> None:
     problem = Problem(message="日" * 400, column="日" * 80)
     values = [TopValue(value="🎉" * 64, count=1)] * 10
     columns = [Column(source_name="日" * 80, name="日" * 80, top_values=values)] * 2000
@@ -34,7 +34,7 @@ def test_what_makes_a_report_too_large_is_left_out() -> None:
     assert report.first_rejects
 
 
-def test_a_report_that_is_small_enough_stays_whole() -> None:
+def test_a_small_report_is_not_shortened() -> None:
     value = TopValue(value="x", count=1)
     report = Report(columns=[Column(top_values=[value])], first_rejects=[Reject(line=1)] * 100)
     whole = Report.FromString(report.SerializeToString())
