@@ -1,4 +1,4 @@
-"""Where the browser is: $CHROMIUM, the system's, or one that apt installs for root."""
+"""Finds the browser: $CHROMIUM, the system's, or one that apt installs for root."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def find(*, install: bool) -> str | None:
-    """The program, or None where there is none. `install` allows to ask apt for it."""
-    if named := os.environ.get("CHROMIUM"):
-        return named
+    """Return the program, or None. `install` allows installing it with apt."""
+    if chosen := os.environ.get("CHROMIUM"):
+        return chosen
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and install and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "--quiet"], check=True)

@@ -30,15 +30,17 @@ app = typer.Typer(
 console = Console(stderr=True, soft_wrap=True)
 
 InstanceName = Annotated[
-    str, typer.Option("--instance", help="default, test or bench: own ports, own data.")
+    str, typer.Option("--instance", help="default, test or bench; each has its own ports and data.")
 ]
 Only = Annotated[
     list[str] | None,
     typer.Option(
-        "--only", help="Start these alone: program names, or druid, stores, services. Repeatable."
+        "--only", help="Start only these: program names, or druid, stores, services. Repeatable."
     ),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", help="Seconds until all must be healthy.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", help="Seconds within which everything must be healthy.")
+]
 
 MIB = 1024 * 1024
 
@@ -48,7 +50,7 @@ def setup(instance: InstanceName = "default") -> None:
     """Download and prepare everything without starting it."""
     with _plain_errors():
         Instance(instance, console=console).set_up()
-        console.print("Everything is prepared: `make up` or `make run` starts it.")
+        console.print("Everything is prepared; start it with `make up` or `make run`.")
 
 
 @app.command()
@@ -60,19 +62,18 @@ def up(
     """Start the stack in the background; return when everything is healthy."""
     with _plain_errors():
         stack = Instance(instance, only or (), console)
-        fresh = stack.start(timeout)
-        word = "is up" if fresh else "was up already, and is healthy"
+        state = "is running" if stack.start(timeout) else "was already running and is healthy"
         console.print(
-            f"The stack {word}: {stack.stack.gateway_url} ({_resident(stack) // MIB} MiB resident)"
+            f"The stack {state}: {stack.stack.gateway_url} ({_resident(stack) // MIB} MiB resident)"
         )
 
 
 @app.command()
 def down(instance: InstanceName = "default") -> None:
-    """Stop the stack; its data stay."""
+    """Stop the stack; keep its data."""
     with _plain_errors():
         stopped = Instance(instance, console=console).stop()
-        console.print("The stack is down." if stopped else "The stack was not up.")
+        console.print("The stack is stopped." if stopped else "The stack was not running.")
 
 
 @app.command()
@@ -82,32 +83,32 @@ def run(
     timeout: Timeout = HEALTHY_SECONDS,
 ) -> None:
     """Start the stack, load the sample, and stay until Ctrl-C."""
-    with _plain_errors(), _ended_by_signal() as ended:
+    with _plain_errors(), _stopped_by_signal() as stopped:
         stack = Instance(instance, only or (), console)
         if stack.supervisor.running():
             raise LocalStackError(
-                "the stack is up already: use it as it is, or stop it first with `make down`"
+                "the stack is already running: use it, or stop it first with `make down`"
             )
         try:
             stack.start(timeout)
-            if services.EDGE in stack.stack.programs:
+            if services.GATEWAY in stack.stack.programs:
                 sample.load_if_new(stack.stack.gateway_url, console)
             _greet(stack.stack)
-            _watch(stack, ended)
-        except _EndedError:
+            _watch(stack, stopped)
+        except _StopRequestedError:
             console.print("Stopping.")
         finally:
             if stack.stop():
-                console.print("The stack is down; its data stay for the next start.")
+                console.print("The stack is stopped; its data is kept.")
 
 
 @app.command()
 def status(instance: InstanceName = "default") -> None:
-    """Show every process: state, memory and health."""
+    """Show the state, memory and health of each process."""
     with _plain_errors():
         stack = Instance(instance, console=console)
         if not stack.supervisor.running():
-            raise LocalStackError("the stack is not up: start it with `make up`")
+            raise LocalStackError("the stack is not running: start it with `make up`")
         problems = stack.problems()
         table = Table("program", "state", "pid", "MiB", "health")
         for state in stack.states():
@@ -123,15 +124,15 @@ def status(instance: InstanceName = "default") -> None:
 
 @app.command()
 def env(instance: InstanceName = "default") -> None:
-    """Print the variables that point a service or a test at the running stack."""
+    """Print the environment that connects a service or a test to the running stack."""
     with _plain_errors():
         stack = Instance(instance, console=console)
         for name, value in services.everything(stack.stack, stack.paths.spool).items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
-class _EndedError(Exception):
-    """Somebody wants the foreground stack to end."""
+class _StopRequestedError(Exception):
+    """A signal asks the foreground stack to stop."""
 
 
 @contextmanager
@@ -144,33 +145,33 @@ def _plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _ended_by_signal() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C, SIGTERM or hang-up into `_EndedError`; further ones change nothing."""
-    ended = threading.Event()
+def _stopped_by_signal() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into `_StopRequestedError`; ignore further ones."""
+    stopped = threading.Event()
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        if not ended.is_set():
-            ended.set()
-            raise _EndedError
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if not stopped.is_set():
+            stopped.set()
+            raise _StopRequestedError
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, end) for number in numbers}
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield ended
+        yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _watch(stack: Instance, ended: threading.Event) -> None:
-    """Say when a program was started again, until `_EndedError` is raised."""
+def _watch(stack: Instance, stopped: threading.Event) -> None:
+    """Report restarts of programs until `_StopRequestedError` is raised."""
     known = {state.name: state.pid for state in stack.states()}
-    while not ended.wait(1.0):
+    while not stopped.wait(1.0):
         if not stack.supervisor.running():
             raise LocalStackError(f"the process manager has ended: see {stack.supervisor.log}")
         for state in stack.states():
             if state.pid not in (0, known[state.name]):
-                console.print(f"{state.name} ended and was started again: {stack.log(state.name)}")
+                console.print(f"{state.name} exited and was restarted: {stack.log(state.name)}")
                 known[state.name] = state.pid
 
 
@@ -182,7 +183,7 @@ def _greet(stack: Stack) -> None:
         f"  .venv/bin/grpcurl -plaintext {stack.addresses['status']} list\n"
         f"  curl -H 'Content-Type: application/json' -d "
         f'\'{{"sql": "{sample.COUNT}"}}\' {url}/api/query\n\n'
-        "Ctrl-C stops everything; the data stay.",
+        "Ctrl-C stops everything and keeps the data.",
         markup=False,
         highlight=False,
     )

@@ -12,7 +12,7 @@ from local.paths import write_private
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the stores of one instance ask for; the values are safe in URLs and quotes."""
+    """Credentials of an instance's stores. The values need no escaping in URLs and quotes."""
 
     postgres_admin_password: str
     postgres_password: str
@@ -21,15 +21,15 @@ class Credentials:
 
     @classmethod
     def load_or_create(cls, path: Path) -> Credentials:
-        """Read the credentials at `path`, making new ones when there are none."""
+        """Read the credentials from `path`, or create them."""
         if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{field.name: kept[field.name] for field in fields(cls)})
-        made = cls(
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{field.name: stored[field.name] for field in fields(cls)})
+        created = cls(
             postgres_admin_password=secrets.token_hex(20),
             postgres_password=secrets.token_hex(20),
             s3_access_key=secrets.token_hex(10).upper(),
             s3_secret_key=secrets.token_hex(20),
         )
-        write_private(path, json.dumps(asdict(made), indent=2) + "\n")
-        return made
+        write_private(path, json.dumps(asdict(created), indent=2) + "\n")
+        return created

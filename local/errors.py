@@ -1,5 +1,5 @@
-"""The one error of this package that a person is meant to read."""
+"""The exception of this package."""
 
 
 class LocalStackError(Exception):
-    """Something that the person who runs the stack can act on; the text says what and how."""
+    """A failure that the user can fix. The text says what happened and what to do."""

@@ -1,4 +1,4 @@
-"""One set-up, start or stop at a time."""
+"""A lock file, so that set-ups, starts and stops do not overlap."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, waiting for whoever holds it now.
+    """Hold the lock file `path`; wait for its current holder.
 
-    The kernel releases the lock when its holder dies, so a killed `make up` blocks nobody.
+    The kernel releases the lock if the process dies, so a killed `make up` blocks nothing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

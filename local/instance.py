@@ -1,4 +1,4 @@
-"""One stack: set it up, start it, wait for it, look at it, hurt it, stop it."""
+"""One stack: set-up, start, health, faults and stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from local.druid.health import DruidHealth
 from local.errors import LocalStackError
 from local.filelock import exclusive
 from local.paths import PROJECT, CachePaths, InstancePaths
-from local.services import EDGE, PORTS, Services
+from local.services import GATEWAY, PORTS, Services
 from local.stack import Stack
 from local.stores.postgres import Postgres
 from local.stores.seaweed import BUCKET, REGION, Seaweed
@@ -45,17 +45,16 @@ FAMILIES: Mapping[str, Callable[[str], bool]] = {
     "services": lambda name: name in PORTS,
     "stores": lambda name: name not in PORTS,
 }
-"""What `only` accepts beside the names of programs."""
+"""Names that `only` accepts in addition to program names."""
 
 
 class Instance:
-    """A stack of its own ports and data; `name` is one of `local.ports.INSTANCE_OFFSETS`.
+    """A stack with its own ports and data; `name` is one of `local.ports.INSTANCE_OFFSETS`.
 
-    `only` names the programs (or families: druid, services, stores) to start; everything when
-    it is empty.
+    `only` names the programs (or families: druid, services, stores) to start; empty: all.
 
     Raises:
-        LocalStackError: the name is unknown, or the project lies where programs cannot run.
+        LocalStackError: the name is unknown, or programs cannot run in the project's folder.
 
     """
 
@@ -79,41 +78,41 @@ class Instance:
         """The addresses and settings of the running stack.
 
         Raises:
-            LocalStackError: it is not up.
+            LocalStackError: the stack is not running.
 
         """
         return Stack.read(self.paths.stack)
 
     def set_up(self) -> None:
-        """Prepare everything without starting it; does only what is still to be done."""
+        """Prepare everything that is missing, without starting it."""
         with exclusive(self.paths.lock):
             self._prepare()
 
     def start(self, timeout_seconds: float = HEALTHY_SECONDS) -> bool:
-        """Set up, start and wait until all is healthy; return False when it was running already.
+        """Set up, start and wait until healthy; return False if the stack was already running.
 
         Raises:
-            LocalStackError: a port is taken, or something did not become healthy in time.
+            LocalStackError: a port is in use, or a program did not become healthy in time.
 
         """
         with exclusive(self.paths.lock):
             fresh = not self.supervisor.running()
             if fresh:
-                # A stack.json that a crash left behind says nothing about this start.
+                # Ignore the ports of a stack.json that a crash left behind.
                 self._ports = ports.choose(self.name)
-                # What a killed process manager left would hold the ports and the data.
+                # Orphans of a killed process manager would hold ports and data.
                 processes.end_all(self.paths.root, seconds=8)
                 self._prepare()
                 programs = self._programs()
                 ports.require_free(self._ports, [port for p in programs for port in p.ports])
                 self._describe(programs).write(self.paths.stack)
                 self.supervisor.start(programs)
-        # Without the lock: `make down` must be able to end a start that does not get healthy.
+        # Without the lock, so that `make down` can stop a start that does not become healthy.
         self.wait_healthy(timeout_seconds=timeout_seconds)
         return fresh
 
     def stop(self) -> bool:
-        """Stop everything, by force after 15 s; return False when nothing was running."""
+        """Stop everything, with SIGKILL after 15 s; return False if nothing was running."""
         with exclusive(self.paths.lock):
             was_running = self.supervisor.running()
             if was_running:
@@ -121,53 +120,53 @@ class Instance:
                 deadline = time.monotonic() + STOP_SECONDS
                 while processes.of_instance(self.paths.root) and time.monotonic() < deadline:
                     time.sleep(_POLL_SECONDS)
-            left = processes.end_all(self.paths.root, seconds=3)
-            if was_running and left:
-                self.console.print(f"ended by force: {', '.join(left)}")
+            killed = processes.end_all(self.paths.root, seconds=3)
+            if was_running and killed:
+                self.console.print(f"killed: {', '.join(killed)}")
             self.paths.stack.unlink(missing_ok=True)
             sockets.remove_folder(self.paths.root)
             self._seaweed().remove_sockets()
-            return was_running or bool(left)
+            return was_running or bool(killed)
 
     def wait_healthy(self, *programs: str, timeout_seconds: float = HEALTHY_SECONDS) -> None:
         """Wait until the named programs of the running stack (default: all) are healthy.
 
         Raises:
-            LocalStackError: one is not when the time is over, or cannot be started; names it,
+            LocalStackError: a program is not healthy in time, or cannot be started; names it,
                 the reason and its log.
 
         """
         stack = self.stack
-        every = self._checks(stack)
-        checks = {name: every[name] for name in programs or stack.programs}
+        available = self._checks(stack)
+        checks = {name: available[name] for name in programs or stack.programs}
         wait_until_healthy(checks, self.supervisor, self.paths.logs, timeout_seconds, self.console)
 
     def problems(self) -> dict[str, str | None]:
-        """Ask each program of the running stack once: what is wrong with it, or None."""
+        """Check each program of the running stack once: what is wrong with it, or None."""
         stack = self.stack
         checks = self._checks(stack)
         return {name: checks[name]() for name in stack.programs}
 
     def states(self) -> list[ProcessState]:
-        """Return what the process manager says of each program."""
+        """Return the state of each program in the process manager."""
         return self.supervisor.states()
 
     def pid(self, program: str) -> int:
         """Return the process id of `program`.
 
         Raises:
-            LocalStackError: there is no such program, or it does not run at the moment.
+            LocalStackError: the program does not exist or is not running.
 
         """
         state = self.supervisor.state(program)
         if state.pid == 0:
-            raise LocalStackError(f"{program} does not run: it is {state.state}")
+            raise LocalStackError(f"{program} is not running: it is {state.state}")
         return state.pid
 
     def kill(self, program: str, signal_number: int) -> int:
         """Send a signal (`signal.SIGKILL`, `SIGSTOP`, ...) to `program`; return its process id.
 
-        A program that dies of it is started again by the process manager.
+        The process manager restarts a program that dies.
         """
         pid = self.pid(program)
         os.kill(pid, signal_number)
@@ -178,11 +177,11 @@ class Instance:
         self.supervisor.stop_program(program)
 
     def start_program(self, program: str) -> None:
-        """Start a program that was stopped; returns at once (see `wait_healthy`)."""
+        """Start a stopped program; return immediately (see `wait_healthy`)."""
         self.supervisor.start_program(program)
 
     def restart(self, program: str) -> None:
-        """Stop one program cleanly and start it again; returns when it was started."""
+        """Restart one program gracefully; return once it is started."""
         self.supervisor.stop_program(program)
         self.supervisor.start_program(program)
 
@@ -191,7 +190,7 @@ class Instance:
         return self.paths.logs / f"{program}.log"
 
     def environment(self, program: str) -> dict[str, str]:
-        """Return the environment of one of our own processes, to start another one by hand."""
+        """Return the environment of a Sluice process, to start another replica by hand."""
         return Services(self.stack, self.paths.spool).environment(program)
 
     def _prepare(self) -> None:
@@ -217,7 +216,7 @@ class Instance:
         for word in self._only:
             if word not in names and word not in FAMILIES:
                 known = ", ".join([*FAMILIES, *sorted(names)])
-                raise LocalStackError(f"nothing is called {word!r}: choose from {known}")
+                raise LocalStackError(f"unknown program {word!r}: choose from {known}")
         return [program for program in programs if self._wanted(program.name)]
 
     def _wanted(self, name: str) -> bool:
@@ -232,9 +231,9 @@ class Instance:
             **DruidHealth(self._ports).checks(),
         }
         for name in PORTS:
-            if name != EDGE:
+            if name != GATEWAY:
                 checks[name] = _service_check(stack.addresses[name])
-        checks[EDGE] = lambda: health.edge_problem(stack.gateway_url)
+        checks[GATEWAY] = lambda: health.gateway_problem(stack.gateway_url)
         return checks
 
     def _describe(self, programs: Iterable[Program]) -> Stack:
@@ -271,9 +270,7 @@ class Instance:
 
 
 def _running_ports(stack: Path) -> ports.Ports | None:
-    """Return the ports of a running stack: it keeps them, whatever the shell's variables say
-    now.
-    """
+    """Return the ports of a running stack, regardless of the shell's current variables."""
     if not stack.exists():
         return None
     running = Stack.read(stack)
@@ -285,9 +282,10 @@ def _service_check(address: str) -> Callable[[], str | None]:
 
 
 def _require_usable(project: Path) -> None:
-    """Java's class path and supervisord's settings have no way to write these in a path."""
+    """Reject characters that Java's class path and supervisord's settings cannot have in a path."""
     found = sorted({letter for letter in str(project) if letter in ":;#\"'\n"})
     if found:
         raise LocalStackError(
-            f"the project lies in {str(project)!r}, and {' '.join(found)} cannot stand in a path that Java reads: move it to another folder"
+            f"the project is in {str(project)!r}, and Java cannot read a path with {' '.join(found)}: "
+            "move it to another folder"
         )

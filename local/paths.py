@@ -1,7 +1,7 @@
-"""Where the stack keeps its files.
+"""The files of the stack.
 
-`default` lives directly in `.local/`, every other instance in `.local/NAME/`; the caches (the
-jars of Druid and the archive of their classes) exist once, in `.local/cache/`.
+The instance `default` is in `.local/`, the others are in `.local/NAME/`. They share the caches
+(Druid's jars and the archive of their classes) in `.local/cache/`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-"""The root of the project: the folder that holds `local/`."""
+"""The root folder of the project, which contains `local/`."""
 
 
 @dataclass(frozen=True)
 class InstancePaths:
-    """The folders and files of one instance; nothing is created by asking for them."""
+    """The folders and files of one instance. Does not create them."""
 
     root: Path
 
@@ -28,12 +28,12 @@ class InstancePaths:
 
     @property
     def logs(self) -> Path:
-        """One file per program, and the process manager's own."""
+        """One log file per program and one of the process manager."""
         return self.root / "logs"
 
     @property
     def data(self) -> Path:
-        """What survives a stop: the database, the objects, Druid's segments and metadata."""
+        """Data that survives a stop: the database, the objects, Druid's segments and metadata."""
         return self.root / "data"
 
     @property
@@ -48,12 +48,12 @@ class InstancePaths:
 
     @property
     def credentials(self) -> Path:
-        """Generated passwords and keys, mode 0600, made once."""
+        """Passwords and keys, generated once, mode 0600."""
         return self.root / "credentials.json"
 
     @property
     def stack(self) -> Path:
-        """Addresses and settings of the running stack, mode 0600; absent when it is down."""
+        """Addresses and settings of the running stack, mode 0600; absent when stopped."""
         return self.root / "stack.json"
 
     @property
@@ -80,7 +80,7 @@ class CachePaths:
 
     @property
     def incoming(self) -> Path:
-        """Jars that are being downloaded and were not checked yet."""
+        """Downloaded jars that are not verified yet."""
         return self.root / "incoming"
 
     @property
@@ -90,12 +90,12 @@ class CachePaths:
 
     @property
     def lock(self) -> Path:
-        """Held while a cache is filled."""
+        """Held while the caches are filled."""
         return self.root / "cache.lock"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` to `path`, readable by its owner alone, replacing the file in one step."""
+    """Replace the file at `path` atomically with `text`, readable only by its owner."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)

@@ -1,6 +1,4 @@
-"""The TCP ports of the stack: defaults, the variables that change them, and whether they are
-free.
-"""
+"""The TCP ports of the stack: defaults, variables that change them, and a check that they are free."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ import psutil
 from local.errors import LocalStackError
 
 HOST = "127.0.0.1"
-"""The only address that anything of the stack listens on."""
+"""The only address that the stack listens on."""
 
 INSTANCE_OFFSETS: Mapping[str, int] = {"default": 0, "test": 10_000, "bench": 20_000}
-"""What each instance adds to the default ports, so that all can be up at once."""
+"""Offset of each instance's ports from the defaults, so that all can run concurrently."""
 
 DEFAULTS: Mapping[str, int] = {
     "GATEWAY": 8000,
@@ -43,16 +41,15 @@ DEFAULTS: Mapping[str, int] = {
     "DRUID_ROUTER": 8888,
 }
 
-# 50051 + 10000 lies where the kernel picks ports for outgoing connections (32768 to 60999 on
-# Linux), so that another program's connection could hold it by chance. The instances that
-# tests start therefore have their services lower down.
+# 50051 + 10000 is in the range of ephemeral ports (32768 to 60999 on Linux), so an outgoing
+# connection of another program could hold it. The services of these instances use lower ports.
 _SERVICES = ("UPLOAD", "VALIDATION", "DRUID_GATEWAY", "STATUS")
-_SERVICES_ELSEWHERE: Mapping[str, int] = {"test": 15_051, "bench": 25_051}
+_FIRST_SERVICE_PORT: Mapping[str, int] = {"test": 15_051, "bench": 25_051}
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The chosen port of every name in `DEFAULTS`, for one instance."""
+    """The port of each name in `DEFAULTS`, for one instance."""
 
     instance: str
     numbers: Mapping[str, int]
@@ -75,7 +72,7 @@ def choose(instance: str, environment: Mapping[str, str] = os.environ) -> Ports:
     """Return the ports of `instance`: the defaults, changed by `environment`.
 
     Raises:
-        LocalStackError: the instance is unknown, a variable is no port number, or two names
+        LocalStackError: the instance is unknown, a variable is not a port number, or two names
             have the same port.
 
     """
@@ -89,7 +86,7 @@ def choose(instance: str, environment: Mapping[str, str] = os.environ) -> Ports:
         number = _default(instance, name) if not chosen else _parse(instance, name, chosen)
         if number in owners:
             raise LocalStackError(
-                f"port {number} is given to both {owners[number]} and {name}: change "
+                f"port {number} is assigned to both {owners[number]} and {name}: change "
                 f"{variable(instance, owners[number])} or {variable(instance, name)}"
             )
         owners[number] = name
@@ -98,19 +95,19 @@ def choose(instance: str, environment: Mapping[str, str] = os.environ) -> Ports:
 
 
 def require_free(ports: Ports, names: Iterable[str]) -> None:
-    """Check that the named ports can be listened on.
+    """Check that the named ports are free.
 
     Raises:
-        LocalStackError: at least one is taken; names the port, what wants it, who has it (when
-            the system tells) and the variable that changes it.
+        LocalStackError: at least one is in use; names the port, its purpose, the program that uses
+            it (if the system reveals it) and the variable that changes it.
 
     """
     taken = [name for name in names if not _is_free(ports[name])]
     if not taken:
         return
     lines = [
-        f"port {ports[name]} is taken{_holder(ports[name])}, and {name} of the instance "
-        f"{ports.instance!r} wants it: stop the other program, or set "
+        f"port {ports[name]} is in use{_holder(ports[name])}, and {name} of the instance "
+        f"{ports.instance!r} needs it: stop the other program, or set "
         f"{variable(ports.instance, name)} to a free port"
         for name in taken
     ]
@@ -118,7 +115,7 @@ def require_free(ports: Ports, names: Iterable[str]) -> None:
 
 
 def _default(instance: str, name: str) -> int:
-    base = _SERVICES_ELSEWHERE.get(instance)
+    base = _FIRST_SERVICE_PORT.get(instance)
     if base is not None and name in _SERVICES:
         return base + _SERVICES.index(name)
     return DEFAULTS[name] + INSTANCE_OFFSETS[instance]
@@ -128,14 +125,14 @@ def _parse(instance: str, name: str, text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
     if not 1 <= number <= 65_535:
         raise LocalStackError(
-            f"{variable(instance, name)}={text!r} is not a port: give a number from 1 to 65535"
+            f"{variable(instance, name)}={text!r} is not a port: set a number from 1 to 65535"
         )
     return number
 
 
 def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Without this a port whose last connections linger in TIME_WAIT would count as taken.
+        # Otherwise a port with connections in TIME_WAIT would count as used.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -151,6 +148,6 @@ def _holder(port: int) -> str:
                 name = psutil.Process(connection.pid).name()
                 return f" (by {name}, process {connection.pid})"
     except psutil.Error:
-        # Some systems tell only root who listens; the message is complete without it.
+        # Some systems reveal the listener only to root; the message works without it.
         return ""
     return ""

@@ -1,4 +1,4 @@
-"""Loads the project's sample through the edge, as a person would, when its datasource is new."""
+"""Loads the sample file through the gateway if its datasource is empty."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _POLL_SECONDS = 0.5
 
 
 def load_if_new(gateway_url: str, console: Console, sample: Path = SAMPLE) -> None:
-    """Upload `sample` and wait for its end; what goes wrong is said, and the stack stays up."""
+    """Upload `sample` and wait for the end of its task. Failures are printed, not raised."""
     if not sample.exists():
-        console.print(f"There is no sample at {sample}: nothing is loaded.")
+        console.print(f"The sample {sample} does not exist and was not loaded.")
         return
     try:
         with loopback.client(30, gateway_url) as client:
             if _rows(client) > 0:
-                console.print(f"The datasource {DATASOURCE} has its rows already.")
+                console.print(f"The datasource {DATASOURCE} already has rows.")
                 return
             with console.status(f"Loading {sample.name} into {DATASOURCE}"):
                 task = _load(client, sample)
@@ -46,7 +46,7 @@ def load_if_new(gateway_url: str, console: Console, sample: Path = SAMPLE) -> No
 
 def _rows(client: httpx.Client) -> int:
     answer = client.post("/api/query", json={"sql": COUNT})
-    # A datasource that does not exist is an error of the query: it is new then.
+    # The query fails if the datasource does not exist yet.
     if answer.status_code != httpx.codes.OK:
         return 0
     return int(answer.json()["rows"][0][0])
@@ -56,7 +56,7 @@ def _load(client: httpx.Client, sample: Path) -> dict[str, object]:
     with sample.open("rb") as file:
         answer = client.post(
             "/api/ingest/upload",
-            # The datasource goes first: the server starts before the file has arrived.
+            # The datasource must come first: the server starts before the file has arrived.
             data={"datasource_name": DATASOURCE},
             files={"file": (sample.name, file, "text/csv")},
         ).raise_for_status()

@@ -1,6 +1,4 @@
-"""Sluice's own five processes, and the environment that each of them gets: no more than it
-needs.
-"""
+"""Sluice's five processes and their environments, each with only the variables it needs."""
 
 from __future__ import annotations
 
@@ -13,32 +11,32 @@ from local.paths import PROJECT
 from local.stack import Stack
 from local.supervision.programs import Program
 
-EDGE = "gateway"
+GATEWAY = "gateway"
 
 PORTS: Mapping[str, str] = {
     "status": "STATUS",
     "upload": "UPLOAD",
     "validation": "VALIDATION",
     "druid_gateway": "DRUID_GATEWAY",
-    EDGE: "GATEWAY",
+    GATEWAY: "GATEWAY",
 }
 """Program name -> name of its port (see `local.ports`)."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """The five processes, pointed at `stack`."""
+    """The five processes of `stack`."""
 
     stack: Stack
     spool: Path
 
     def programs(self) -> list[Program]:
-        """Return the programs; none waits for another when it is started."""
+        """Return the programs. They can start in any order."""
         return [
             Program(
                 name=name,
                 group="services",
-                command=(sys.executable, "-m", name if name == EDGE else f"services.{name}"),
+                command=(sys.executable, "-m", name if name == GATEWAY else f"services.{name}"),
                 directory=PROJECT,
                 ports=(port,),
                 environment=self.environment(name),
@@ -62,14 +60,14 @@ class Services:
             case "validation":
                 return {**_object_store(self.stack), "SPOOL_DIR": str(self.spool)}
             case "druid_gateway":
-                # It signs the URLs that Druid reads the parts from.
+                # It presigns the URLs of the parts for Druid.
                 return {**_object_store(self.stack), **_druid(self.stack)}
             case _:
                 return {}
 
 
 def everything(stack: Stack, spool: Path) -> dict[str, str]:
-    """Return the variables that point any service, tool or test at `stack`."""
+    """Return the variables that connect any service, tool or test to `stack`."""
     return {
         **_addresses(stack),
         **_object_store(stack),

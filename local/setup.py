@@ -1,4 +1,4 @@
-"""Fills the shared caches: Druid's jars and the archive of its classes."""
+"""Fills the shared caches: Druid's jars and the archive of their classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local.paths import CachePaths
 
 
 def fill_caches(cache: CachePaths, console: Console) -> None:
-    """Download and archive what is missing; does nothing the second time.
+    """Download the missing jars and create the missing archive.
 
     Raises:
         LocalStackError: a download or the archiving failed.
@@ -34,8 +34,8 @@ def fill_caches(cache: CachePaths, console: Console) -> None:
             _download(missing, cache, console)
         recording = classes.RECORD_VARIABLE in os.environ
         if not recording and not classes.archive(jars, cache).exists():
-            with console.status("Archiving Druid's classes, once, so that it starts faster"):
-                classes.make(jars, cache)
+            with console.status("Archiving Druid's classes for faster starts (once)"):
+                classes.create_archive(jars, cache)
             console.print("Archived Druid's classes")
 
 

@@ -1,4 +1,4 @@
-"""`stack.json`: every address and setting that a person or a test needs of a running stack."""
+"""`stack.json`: the addresses and settings of a running stack, for users and tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from local.paths import write_private
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack. The file holds its keys too, so it is readable by its owner alone."""
+    """A running stack. The file contains its keys and is readable only by its owner."""
 
     instance: str
     gateway_url: str
@@ -41,11 +41,11 @@ class Stack:
         """Read the stack from `path`.
 
         Raises:
-            LocalStackError: the stack is not up.
+            LocalStackError: the stack is not running.
 
         """
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise LocalStackError("the stack is not up: start it with `make up`") from None
+            raise LocalStackError("the stack is not running: start it with `make up`") from None
         return cls(**{**fields, "programs": tuple(fields["programs"])})

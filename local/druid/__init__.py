@@ -1,1 +1,1 @@
-"""Apache Druid from Maven Central's jars, its official roles as processes, without Docker."""
+"""Apache Druid without Docker: its official roles as processes, from the jars of Maven Central."""

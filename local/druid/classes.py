@@ -1,8 +1,8 @@
-"""An archive of the Java classes that the roles load (AppCDS), made once per machine.
+"""An archive of the Java classes that the roles load (AppCDS), created once per machine.
 
-All six Java processes map the same file, so they start with a fraction of the CPU and share the
-memory. The list of classes is committed (`classes.lst`); it holds names only, and a wrong or
-missing name costs nothing but a little time.
+All six Java processes map the same file, so they start with a fraction of the CPU and share
+memory. The class names are committed in `classes.lst`; a wrong or missing name only costs some
+startup time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from local.paths import CachePaths
 CLASS_LIST = Path(__file__).with_name("classes.lst")
 
 RECORD_VARIABLE = "SLUICE_RECORD_CLASSES"
-"""For maintainers: a folder in which each role writes the classes it loads (see `record.py`)."""
+"""For maintainers: the folder into which each role writes its loaded classes (see `record.py`)."""
 
 
 def archive(jars: Sequence[Jar], cache: CachePaths) -> Path:
-    """Return where the archive for this Java, these jars and this list of classes belongs."""
+    """Return the path of the archive for this Java, these jars and this list of classes."""
     identity = hashlib.sha256()
     for part in (str(java()), str(java().stat().st_mtime_ns), class_path(jars, cache.jars)):
         identity.update(part.encode() + b"\0")
@@ -34,19 +34,19 @@ def archive(jars: Sequence[Jar], cache: CachePaths) -> Path:
 
 
 def arguments(role: str, jars: Sequence[Jar], cache: CachePaths) -> list[str]:
-    """Return the JVM's arguments for the process of `role`."""
+    """Return the JVM's class sharing arguments for `role`."""
     recording = os.environ.get(RECORD_VARIABLE)
     if recording:
         return [f"-XX:DumpLoadedClassList={Path(recording) / role}.lst", "-Xshare:off"]
-    # "auto": without the archive, or with one that does not fit, the process starts all the same.
+    # "auto": the process also starts without an archive, or with one that does not fit.
     return [f"-XX:SharedArchiveFile={archive(jars, cache)}", "-Xshare:auto", "-Xlog:cds=off"]
 
 
-def make(jars: Sequence[Jar], cache: CachePaths) -> None:
-    """Make the archive, and remove those that it replaces.
+def create_archive(jars: Sequence[Jar], cache: CachePaths) -> None:
+    """Create the archive and delete the ones it replaces.
 
     Raises:
-        LocalStackError: Java could not make it.
+        LocalStackError: Java could not create it.
 
     """
     target = archive(jars, cache)

@@ -28,11 +28,11 @@ class Druid:
 
     @property
     def url(self) -> str:
-        """The router's URL: SQL, tasks and segments are all asked there."""
+        """The router's URL, for SQL, tasks and segments."""
         return f"http://{self.ports.address('DRUID_ROUTER')}"
 
     def prepare(self) -> None:
-        """Make the folders and write the settings of every process."""
+        """Create the folders and write the settings of each process."""
         jars = read_lock()
         self._scratch.mkdir(parents=True, exist_ok=True)
         (self._data / "zookeeper").mkdir(parents=True, exist_ok=True)
@@ -46,10 +46,10 @@ class Druid:
             self._write(role.druid_name, "java.args", argument_file(self._arguments(role, jars)))
 
     def programs(self) -> list[Program]:
-        """Return ZooKeeper and Druid's roles as programs that are kept running."""
+        """Return the programs of ZooKeeper and Druid's roles."""
         programs = [self._program("zookeeper", "zookeeper", ("ZOOKEEPER",), "base")]
         for role in self._roles():
-            # The coordinator serves the metadata database to itself, on a port of its own.
+            # The coordinator runs the metadata database on a separate port.
             ports = (role.port, "DERBY") if role.druid_name == "coordinator" else (role.port,)
             programs.append(self._program(role.program, role.druid_name, ports, "stores"))
         return programs
@@ -128,12 +128,12 @@ class Druid:
             "maxClientCnxns": "0",
             "autopurge.snapRetainCount": "3",
             "autopurge.purgeInterval": "1",
-            # The one four-letter question that the health check asks.
+            # Used by the health check.
             "4lw.commands.whitelist": "ruok",
         }
 
 
 def _properties(settings: Mapping[str, str]) -> str:
-    """Return `settings` as a Java properties file; in that format a backslash escapes."""
+    """Return `settings` as a Java properties file, with backslashes escaped."""
     lines = [f"{key}={value}" for key, value in settings.items()]
     return "".join(line.replace("\\", "\\\\") + "\n" for line in lines)

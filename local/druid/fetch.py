@@ -1,4 +1,4 @@
-"""Fills the cache of Druid's jars: parallel download with jgo, each jar checked by sha256."""
+"""Downloads Druid's jars into the cache with jgo, in parallel, and verifies each by its SHA-256."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from local.druid.jars import Jar, sha256_of
 from local.errors import LocalStackError
 
 PARALLEL = 16
-"""Downloads at once: most jars are small, so waiting for answers bounds one stream."""
+"""Concurrent downloads. Most jars are small, so a single stream would mostly wait."""
 
 ROUNDS = 4
-"""How often a jar is asked for before the set-up gives up."""
+"""Download attempts per jar."""
 
 Advance = Callable[[int], None]
-"""Is told the number of bytes that arrived; negative when a broken download is thrown away."""
+"""Receives the number of downloaded bytes; negative if a broken download is discarded."""
 
 
 def missing(jars: Sequence[Jar], repository: Path) -> list[Jar]:
-    """Return the jars that `repository` does not hold in full size.
+    """Return the jars that are not in `repository` in full size.
 
-    A jar only gets there after its sha256 was checked, so the size alone is looked at here: it
-    finds a file that was cut off later, without reading 180 MB at each start.
+    Jars are verified before they get there. Checking the size finds files that were truncated
+    later, without reading 180 MB at each start.
     """
     return [jar for jar in jars if not _has_size(jar.path_in(repository), jar.size)]
 
 
 def fetch(jars: Sequence[Jar], repository: Path, incoming: Path, advance: Advance) -> None:
-    """Download `jars` into `repository`, by way of the scratch folder `incoming`.
+    """Download `jars` into `repository`, through the scratch folder `incoming`.
 
     Raises:
-        LocalStackError: a jar cannot be had, or is not the one of the lock file.
+        LocalStackError: a jar cannot be downloaded, or does not match the lock file.
 
     """
     shutil.rmtree(incoming, ignore_errors=True)
@@ -60,7 +60,7 @@ def fetch(jars: Sequence[Jar], repository: Path, incoming: Path, advance: Advanc
         coordinate, problem = next(iter(problems.items()))
         raise LocalStackError(
             f"{len(problems)} of Druid's jars could not be downloaded; the first is {coordinate}: "
-            f"{problem}. Check the network and run the same command again: what arrived is kept."
+            f"{problem}. Check the network and repeat the command; complete downloads are kept."
         )
 
 
@@ -69,24 +69,24 @@ def _fetch_one(jar: Jar, repository: Path, incoming: Path, advance: Advance) -> 
     received = 0
 
     @contextmanager
-    def watch(_name: str, _total: int) -> Iterator[Advance]:
-        def arrived(count: int) -> None:
+    def track(_name: str, _total: int) -> Iterator[Advance]:
+        def add(count: int) -> None:
             nonlocal received
             received += count
             advance(count)
 
-        yield arrived
+        yield add
 
     partial = jar.path_in(incoming)
-    # jgo takes a file that is there for a finished one, also what a broken download left.
+    # jgo treats any existing file as complete, even one that a broken download left.
     partial.unlink(missing_ok=True)
     context = MavenContext(
-        resolver=PythonResolver(progress_callback=watch), repo_cache=incoming, timeout=30
+        resolver=PythonResolver(progress_callback=track), repo_cache=incoming, timeout=30
     )
     group, artifact, version, *classifier = jar.coordinate.split(":")
-    wanted = context.project(group, artifact).at_version(version).artifact(*classifier)
+    component = context.project(group, artifact).at_version(version).artifact(*classifier)
     try:
-        path = wanted.resolve()
+        path = component.resolve()
     except (requests.RequestException, RuntimeError, OSError) as error:
         advance(-received)
         return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Whether each of Druid's processes can do its work, asked over the ports that it serves."""
+"""Health checks of Druid's processes over their ports."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ TIMEOUT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class DruidHealth:
-    """Questions to the Druid that listens on `ports`."""
+    """Health checks of the Druid on `ports`."""
 
     ports: Ports
 
     def checks(self) -> dict[str, Callable[[], str | None]]:
-        """Return for each program a question; its answer is what is wrong, or None."""
+        """Return a check for each program, which returns what is wrong, or None."""
         return {
             "zookeeper": self._zookeeper,
-            "druid_coordinator": _says(self._coordinator),
-            "druid_broker": _says(self._broker),
-            "druid_historical": _says(self._historical),
-            "druid_indexer": _says(self._indexer),
-            "druid_router": _says(self._router),
+            "druid_coordinator": _check(self._coordinator),
+            "druid_broker": _check(self._broker),
+            "druid_historical": _check(self._historical),
+            "druid_indexer": _check(self._indexer),
+            "druid_router": _check(self._router),
         }
 
     def _zookeeper(self) -> str | None:
@@ -55,33 +55,32 @@ class DruidHealth:
         return None
 
     def _indexer(self, client: httpx.Client) -> str | None:
-        # The overlord remembers a worker for a while after its end, so it is asked itself, too.
+        # The overlord lists a worker for a while after its end, so check the worker itself, too.
         self._get(client, "DRUID_INDEXER", "/status/health")
-        mine = self.ports.address("DRUID_INDEXER")
+        address = self.ports.address("DRUID_INDEXER")
         workers = self._get(client, "DRUID_COORDINATOR", "/druid/indexer/v1/workers").json()
         for entry in workers:
-            if entry["worker"]["host"] == mine:
-                return None if entry["worker"]["capacity"] > 0 else "it offers no task slot"
-        return "the overlord does not know it yet"
+            if entry["worker"]["host"] == address:
+                return None if entry["worker"]["capacity"] > 0 else "it has no task slot"
+        return "it is not registered with the overlord yet"
 
     def _router(self, client: httpx.Client) -> str | None:
-        # Names, not their count: an aggregate over a sys table may have no row at all while the
-        # broker starts.
-        question = {
+        # Not COUNT(*): an aggregate over a sys table may return no row while the broker starts.
+        query = {
             "query": "SELECT server FROM sys.servers WHERE server_type = 'historical'",
             "resultFormat": "array",
         }
         url = f"http://{self.ports.address('DRUID_ROUTER')}"
-        answer = client.post(f"{url}/druid/v2/sql", json=question).raise_for_status().json()
+        answer = client.post(f"{url}/druid/v2/sql", json=query).raise_for_status().json()
         self._get(client, "DRUID_ROUTER", "/druid/indexer/v1/leader")
-        return None if answer else "the broker sees no historical yet"
+        return None if answer else "the broker does not know a historical yet"
 
     def _get(self, client: httpx.Client, port: str, path: str) -> httpx.Response:
         return client.get(f"http://{self.ports.address(port)}{path}").raise_for_status()
 
 
-def _says(ask: Callable[[httpx.Client], str | None]) -> Callable[[], str | None]:
-    """Turn an HTTP failure of `ask` into a sentence."""
+def _check(ask: Callable[[httpx.Client], str | None]) -> Callable[[], str | None]:
+    """Return a check that runs `ask` and returns HTTP failures as text."""
 
     def check() -> str | None:
         try:

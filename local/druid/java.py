@@ -24,11 +24,11 @@ OPENED = (
 )
 
 COMMON = (
-    # One thread collects garbage: less memory and less CPU than the others with heaps this small.
+    # With such small heaps, the serial collector needs the least memory and CPU.
     "-XX:+UseSerialGC",
-    # A process that is out of memory ends and is started again, instead of limping on.
+    # A process that runs out of memory exits and is restarted.
     "-XX:+ExitOnOutOfMemoryError",
-    # No file per process in the system's temporary folder.
+    # No files in the system's temporary folder.
     "-XX:-UsePerfData",
     "-Duser.timezone=UTC",
     "-Dfile.encoding=UTF-8",
@@ -49,7 +49,7 @@ def class_path(jars: Sequence[Jar], repository: Path) -> str:
 
 
 def argument_file(arguments: Sequence[str]) -> str:
-    """Return the text of a Java argument file (`java @FILE`) that holds `arguments`."""
+    """Return the text of a Java argument file (`java @FILE`) with `arguments`."""
     lines = []
     for argument in arguments:
         escaped = argument.replace("\\", "\\\\").replace('"', '\\"')

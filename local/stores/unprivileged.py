@@ -1,11 +1,11 @@
-"""Starts PostgreSQL where root is at work, since PostgreSQL refuses to run as root.
+"""Runs PostgreSQL when started by root, because PostgreSQL refuses to run as root.
 
-Two ways, tried in this order, each by running PostgreSQL's own `initdb --show` in it:
+Two ways, tried in this order with PostgreSQL's `initdb --show`:
 
-1. A user namespace in which root has the number of an ordinary user. The files stay root's, and
-   nothing has to be readable by anybody else: it works below a directory of mode 0700.
-2. The user `nobody`, keeping the one capability to look through directories (a container whose
-   root may not make namespaces has `dac_override`, else `dac_read_search` is enough).
+1. A user namespace that maps root to an ordinary user. The files stay root's, and it works below a
+   directory of mode 0700.
+2. The user `nobody` with one capability to search directories: `dac_read_search`, or
+   `dac_override` in containers whose root may not create namespaces.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NOBODY = "nobody"
 
 @dataclass(frozen=True)
 class Launcher:
-    """How to run a program that refuses root.
+    """A way to run a program that refuses root.
 
-    `prefix` goes before the command; `owner` is the (user, group) that its data must belong to,
-    or None when the data belong to whoever starts it.
+    `prefix` precedes the command. `owner` is the (user, group) that must own its data; None for
+    the current user.
     """
 
     prefix: Sequence[str]
@@ -36,10 +36,10 @@ class Launcher:
 
 
 def choose(initdb: Path) -> Launcher:
-    """Return the first way of running PostgreSQL that works on this machine.
+    """Return the first launcher that works on this machine.
 
     Raises:
-        LocalStackError: none does.
+        LocalStackError: none works.
 
     """
     if os.geteuid() != 0:
@@ -52,13 +52,13 @@ def choose(initdb: Path) -> Launcher:
         failures.append(f"  {' '.join(launcher.prefix[:2])}: {failure}")
     tried = "\n".join(failures) or "  neither `unshare` nor `setpriv` (util-linux) is installed"
     raise LocalStackError(
-        "PostgreSQL does not run as root, and this machine lets root neither make a user "
-        f"namespace nor change its user:\n{tried}\nRun the same command as an ordinary user."
+        "PostgreSQL does not run as root, and root may neither create a user namespace nor change "
+        f"its user on this machine:\n{tried}\nRun the command as an ordinary user."
     )
 
 
-def give(folder: Path, launcher: Launcher) -> None:
-    """Make `folder` and all in it belong to the user that `launcher` runs programs as."""
+def change_owner(folder: Path, launcher: Launcher) -> None:
+    """Change the owner of `folder` and its content to the user of `launcher`."""
     if os.geteuid() != 0:
         return
     user, group = launcher.owner or (0, 0)
@@ -84,8 +84,8 @@ def _candidates() -> list[Launcher]:
             keep = (
                 f"--inh-caps=-all,+{capability}",
                 f"--ambient-caps=-all,+{capability}",
-                # access(2), by which PostgreSQL finds its own programs, forgets the capabilities
-                # of a user who is not root unless this bit is set.
+                # PostgreSQL finds its programs with access(2), which ignores the capabilities of
+                # users other than root unless this bit is set.
                 "--securebits=+no_setuid_fixup",
             )
             owner = (nobody.pw_uid, nobody.pw_gid)

@@ -1,4 +1,4 @@
-"""Whether our own processes are ready: gRPC health for the services, /readyz for the edge."""
+"""Health checks of Sluice's processes: gRPC health of the services, /readyz of the gateway."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = 3.0
 
 
 def service_problem(address: str) -> str | None:
-    """Ask the service at `address` (host:port) for its health; return what is wrong, or None."""
+    """Check the health of the service at `address` (host:port); return what is wrong, or None."""
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(address, options=options) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -26,8 +26,8 @@ def service_problem(address: str) -> str | None:
     return f"its health is {name}"
 
 
-def edge_problem(url: str) -> str | None:
-    """Ask the edge at `url` whether it is ready; return what is wrong, or None."""
+def gateway_problem(url: str) -> str | None:
+    """Check that the gateway at `url` is ready; return what is wrong, or None."""
     try:
         with loopback.client(TIMEOUT_SECONDS) as client:
             answer = client.get(f"{url}/readyz")

@@ -9,19 +9,19 @@ import httpx
 
 
 def client(timeout_seconds: float, base_url: str = "", socket: Path | None = None) -> httpx.Client:
-    """Return a client that ignores the shell's proxies, over the unix socket `socket` if given.
+    """Return a client without the shell's proxies, over the Unix socket `socket` if given.
 
-    No certificate is trusted: nothing here speaks TLS, and loading the system's list costs more
-    CPU than the question itself.
+    It trusts no certificates: nothing here uses TLS, and loading the system's certificates costs
+    more CPU than a request.
     """
-    untrusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    no_certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     transport = httpx.HTTPTransport(
-        verify=untrusting, trust_env=False, uds=None if socket is None else str(socket)
+        verify=no_certificates, trust_env=False, uds=None if socket is None else str(socket)
     )
     return httpx.Client(
         base_url=base_url,
         timeout=timeout_seconds,
         trust_env=False,
-        verify=untrusting,
+        verify=no_certificates,
         transport=transport,
     )

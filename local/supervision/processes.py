@@ -1,4 +1,4 @@
-"""The processes of one instance, found by the variable that all of them carry."""
+"""The processes of one instance, found by an environment variable."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from local.supervision.supervisor import MARKER
 
 
 def of_instance(root: Path) -> list[psutil.Process]:
-    """Return every living process that was started for the instance at `root`."""
+    """Return all running processes of the instance at `root`."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARKER) == str(root) and _alive(process):
                 found.append(process)
         except (psutil.Error, OSError):
-            # It ended meanwhile, or belongs to somebody else: not ours to look at or to end.
+            # It ended, or belongs to another user.
             continue
     return found
 
 
 def end_all(root: Path, seconds: float) -> list[str]:
-    """End what is left of the instance: asked first, killed after `seconds`; return the names."""
-    left = of_instance(root)
-    names = [_name(process) for process in left]
-    for process in left:
+    """End the remaining processes of the instance, with SIGKILL after `seconds`; return their names."""
+    remaining = of_instance(root)
+    names = [_name(process) for process in remaining]
+    for process in remaining:
         _send(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(left, timeout=seconds)
-    for process in stubborn:
+    _, remaining = psutil.wait_procs(remaining, timeout=seconds)
+    for process in remaining:
         _send(process, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=seconds)
+    psutil.wait_procs(remaining, timeout=seconds)
     return names
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of process `pid` and its children, in bytes; 0 when it is gone.
+    """Return the resident bytes of process `pid` and its descendants; 0 if it has ended.
 
-    Memory that several processes share is counted for each of them.
+    Shared memory counts for each process.
     """
     total = 0
     try:
@@ -70,5 +70,4 @@ def _send(process: psutil.Process, signal_number: int) -> None:
     try:
         process.send_signal(signal_number)
     except psutil.NoSuchProcess:
-        # It ended by itself, which is what was wanted.
         return

@@ -1,4 +1,4 @@
-"""What the process manager starts: one `Program` per process."""
+"""The programs that the process manager runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 Group = Literal["services", "stores", "base"]
-"""Groups are stopped in this order, so that each can finish its work on the ones after it: our own
-processes, the stores that answer them, and what the stores stand on."""
+"""Groups stop in this order, so that each can finish its work with the next: Sluice's processes,
+the stores they use, and the programs that the stores need."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """One process that is kept running.
+    """A process that is restarted when it exits.
 
-    `ports` are the names (see `local.ports`) that it listens on. `stop_signal` asks it to end;
-    after `stop_seconds` it is killed.
+    `ports` are the names (see `local.ports`) of the ports it listens on. It is killed if it does
+    not exit within `stop_seconds` after `stop_signal`.
     """
 
     name: str

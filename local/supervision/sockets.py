@@ -1,4 +1,4 @@
-"""Where the unix sockets of an instance lie: their paths must be short."""
+"""The folder of an instance's Unix sockets, whose paths must be short."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from pathlib import Path
 
 from local.errors import LocalStackError
 
-# A socket's path may have 108 bytes on Linux and 104 elsewhere, with the final zero; the longest
-# name used here has 15 letters.
-_LONGEST_FOLDER = 85
+# The path of a socket is limited to 108 bytes on Linux and 104 elsewhere, including the final zero.
+# The longest file name used here has 15 bytes.
+_FOLDER_MAX_BYTES = 85
 
 
 def folder(root: Path) -> Path:
-    """Return the folder for the sockets of the instance at `root`: itself, when short enough.
+    """Return `root` if its path is short enough, else a temporary folder for its sockets.
 
     Raises:
-        LocalStackError: no temporary folder has a short path either.
+        LocalStackError: the paths of the temporary folders are too long.
 
     """
     identity = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     name = f"sluice-{os.getuid()}-{identity}"
     for candidate in (root, Path(tempfile.gettempdir(), name), Path("/tmp", name)):  # noqa: S108
-        if len(os.fsencode(candidate)) <= _LONGEST_FOLDER:
+        if len(os.fsencode(candidate)) <= _FOLDER_MAX_BYTES:
             return candidate
     raise LocalStackError("no folder with a path short enough for a socket: set TMPDIR to one")
 
 
 def make_folder(root: Path) -> None:
-    """Make the folder; one outside the instance must be ours alone.
+    """Create the folder. A temporary folder must be private.
 
     Raises:
-        LocalStackError: somebody else has made it.
+        LocalStackError: other users can access it.
 
     """
-    made = folder(root)
-    made.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = made.lstat()
-    if made != root and (status.st_uid != os.getuid() or status.st_mode & 0o077):
-        raise LocalStackError(f"{made} is open to another user: remove it, or set TMPDIR")
+    path = folder(root)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = path.lstat()
+    if path != root and (status.st_uid != os.getuid() or status.st_mode & 0o077):
+        raise LocalStackError(f"another user can access {path}: delete it, or set TMPDIR")
 
 
 def remove_folder(root: Path) -> None:
-    """Remove a folder outside the instance, with what killed programs left in it."""
-    made = folder(root)
-    if made == root or not made.exists():
+    """Delete a temporary folder with the sockets that killed programs left."""
+    path = folder(root)
+    if path == root or not path.exists():
         return
-    for left in made.iterdir():
-        left.unlink()
-    made.rmdir()
+    for socket in path.iterdir():
+        socket.unlink()
+    path.rmdir()

@@ -1,7 +1,7 @@
-"""The process manager: supervisord's settings file, its start, and its remote calls.
+"""The process manager: supervisord's settings file, start, and remote calls.
 
-supervisord starts the programs, restarts what dies, keeps their logs bounded, and stops them by
-signal, then by kill. It is asked over a unix socket that only its owner can open.
+supervisord starts the programs, restarts them when they die, rotates their logs, and stops them
+with a signal, then with SIGKILL. Its Unix socket is accessible only by its owner.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from local.supervision import loopback, sockets
 from local.supervision.programs import Group, Program
 
 MARKER = "SLUICE_INSTANCE_ROOT"
-"""Every process of an instance carries its root in this environment variable."""
+"""Environment variable of all processes of an instance; its value is the instance's root."""
 
-# Settings of the person's shell that would lead a process astray or give it what it must not have.
+# Variables of the user's shell that could misconfigure a process or leak credentials to it.
 _NOT_INHERITED = ("AWS_", "PG", "JAVA_", "JDK_", "_JAVA", "DRUID_", "PYTHON", "COVERAGE_")
 _NOT_INHERITED_EXACTLY = ("DATABASE_URL", "S3_BUCKET_NAME", "CLASSPATH", "BIND_ADDR")
 
@@ -35,7 +35,7 @@ _RUNNING = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What supervisord says of one program; `pid` is 0 when it does not run."""
+    """The state of a program in supervisord; `pid` is 0 if it is not running."""
 
     name: str
     group: str
@@ -53,20 +53,20 @@ class Supervisor:
 
     @property
     def socket(self) -> Path:
-        """The unix socket that it is asked over."""
+        """supervisord's Unix socket."""
         return sockets.folder(self._paths.root) / "supervisor.sock"
 
     @property
     def log(self) -> Path:
-        """supervisord's own log."""
+        """supervisord's log file."""
         return self._paths.logs / "supervisord.log"
 
     def running(self) -> bool:
-        """Tell whether supervisord answers."""
+        """Return whether supervisord responds."""
         return self.pid() is not None
 
     def pid(self) -> int | None:
-        """Return supervisord's process id, or None when it does not run."""
+        """Return supervisord's process id, or None if it is not running."""
         if not self.socket.exists():
             return None
         try:
@@ -75,19 +75,19 @@ class Supervisor:
             return None
 
     def start(self, programs: Sequence[Program]) -> None:
-        """Start supervisord in the background, which starts `programs` all at once.
+        """Start supervisord in the background, which starts all `programs` concurrently.
 
         Raises:
-            LocalStackError: it cannot be started.
+            LocalStackError: supervisord did not start.
 
         """
         sockets.make_folder(self._paths.root)
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         settings = self._paths.config / "supervisord.conf"
-        # The services' settings hold passwords.
+        # The services' settings contain passwords.
         write_private(settings, self.settings(programs))
-        # It goes into the background by itself, in a session of its own: Ctrl-C then reaches the
-        # command line only, which stops everything in order.
+        # It daemonizes into its own session, so that Ctrl-C reaches only the command line, which
+        # stops everything in order.
         answer = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(settings)],
             stdin=subprocess.DEVNULL,
@@ -103,11 +103,11 @@ class Supervisor:
             )
 
     def shut_down(self) -> None:
-        """Ask supervisord to stop everything and end; returns at once."""
+        """Request that supervisord stops everything and exits; return immediately."""
         self._call("shutdown")
 
     def states(self) -> list[ProcessState]:
-        """Return the state of every program."""
+        """Return the state of each program."""
         return [
             ProcessState(
                 name=entry["name"],
@@ -124,7 +124,7 @@ class Supervisor:
         """Return the state of `program`.
 
         Raises:
-            LocalStackError: the stack has no such program.
+            LocalStackError: the program does not exist.
 
         """
         states = self.states()
@@ -132,23 +132,23 @@ class Supervisor:
             if state.name == program:
                 return state
         known = ", ".join(state.name for state in states)
-        raise LocalStackError(f"no program {program!r} in this stack; it has {known}")
+        raise LocalStackError(f"this stack has no program {program!r}; it has {known}")
 
     def stop_program(self, program: str) -> None:
-        """Stop one program and wait for its end; it stays stopped."""
+        """Stop one program and wait for its end. It is not restarted."""
         state = self.state(program)
         if state.state in _RUNNING:
             self._call("stopProcess", f"{state.group}:{state.name}", True)
 
     def start_program(self, program: str) -> None:
-        """Start one stopped program; returns at once."""
+        """Start one stopped program; return immediately."""
         state = self.state(program)
         if state.state not in _RUNNING:
             self._call("startProcess", f"{state.group}:{state.name}", False)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
-        # Stopping a program answers when it has ended.
+        # stopProcess returns after the program's end.
         with loopback.client(30, socket=self.socket) as client:
             answer = client.post(
                 "http://supervisor/RPC2", content=body, headers={"Content-Type": "text/xml"}
@@ -168,7 +168,7 @@ class Supervisor:
             f"pidfile={_escape(self._paths.root / 'supervisord.pid')}",
             f"childlogdir={_escape(self._paths.logs)}",
             "umask=077",
-            # It asks for this to be said when root starts it.
+            # Without it, supervisord warns when root starts it.
             *(["user=root"] if os.geteuid() == 0 else []),
             "",
             "[unix_http_server]",
@@ -179,7 +179,7 @@ class Supervisor:
             "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
             "",
         ]
-        # Groups are stopped one after the other, the highest priority first.
+        # Groups stop one after the other, the highest priority first.
         groups: Mapping[Group, int] = {"services": 900, "stores": 500, "base": 100}
         for group, priority in groups.items():
             members = [program.name for program in programs if program.group == group]
@@ -202,7 +202,7 @@ class Supervisor:
             "autostart=true",
             "autorestart=true",
             "startsecs=1",
-            # One more second of waiting after each failure to start: two hours' worth of tries.
+            # The pause grows by one second per failed start: two hours in total.
             "startretries=120",
             f"stopsignal={program.stop_signal}",
             f"stopwaitsecs={program.stop_seconds}",
@@ -222,10 +222,10 @@ def _inherited(extra: Mapping[str, str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_EXACTLY
     }
-    # The loopback is never reached through a proxy.
+    # Never use a proxy for the loopback.
     return {**kept, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **extra}
 
 
 def _escape(value: object) -> str:
-    """Return `value` for supervisord's settings, where % starts an expansion."""
+    """Escape `value` for supervisord's settings, where % starts an expansion."""
     return str(value).replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Waits until programs are healthy and shows what is being waited for."""
+"""Waits until programs are healthy, and shows the ones that are not yet."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def wait_until_healthy(
     timeout_seconds: float,
     console: Console,
 ) -> None:
-    """Ask until each check has answered None once.
+    """Poll until each check has returned None once.
 
     Raises:
-        LocalStackError: the time is over, supervisord has gone, or it gave a program up; says
-            which are not healthy, why, and where their logs are.
+        LocalStackError: time is up, supervisord has exited, or a program cannot be started; names
+            the unhealthy programs, the reasons and their logs.
 
     """
     began = time.monotonic()
-    problems: dict[str, str] = dict.fromkeys(checks, "not asked yet")
+    problems: dict[str, str] = dict.fromkeys(checks, "not checked yet")
     with (
         ThreadPoolExecutor(max_workers=max(1, len(checks))) as pool,
         console.status("Starting") as status,
     ):
         while problems:
-            asked = list(problems)
-            answers = list(pool.map(lambda name: checks[name](), asked))
-            for name, problem in zip(asked, answers, strict=True):
+            names = list(problems)
+            answers = list(pool.map(lambda name: checks[name](), names))
+            for name, problem in zip(names, answers, strict=True):
                 if problem is None:
                     del problems[name]
                     elapsed = time.monotonic() - began
@@ -51,7 +51,7 @@ def wait_until_healthy(
             if not problems:
                 return
             status.update(f"Waiting for {', '.join(problems)}")
-            _give_up_early(problems, supervisor, logs)
+            _fail_early(problems, supervisor, logs)
             if time.monotonic() - began > timeout_seconds:
                 raise LocalStackError(
                     f"not healthy after {timeout_seconds:.0f} s:\n{_list(problems, logs)}"
@@ -59,13 +59,13 @@ def wait_until_healthy(
             time.sleep(POLL_SECONDS)
 
 
-def _give_up_early(problems: Mapping[str, str], supervisor: Supervisor, logs: Path) -> None:
+def _fail_early(problems: Mapping[str, str], supervisor: Supervisor, logs: Path) -> None:
     if not supervisor.running():
-        raise LocalStackError(f"the process manager does not run: see {supervisor.log}")
+        raise LocalStackError(f"the process manager is not running: see {supervisor.log}")
     states = {state.name: state.state for state in supervisor.states()}
-    hopeless = {name: problem for name, problem in problems.items() if states.get(name) == "FATAL"}
-    if hopeless:
-        raise LocalStackError(f"cannot be started:\n{_list(hopeless, logs)}")
+    failed = {name: problem for name, problem in problems.items() if states.get(name) == "FATAL"}
+    if failed:
+        raise LocalStackError(f"cannot be started:\n{_list(failed, logs)}")
 
 
 def _list(problems: Mapping[str, str], logs: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.services import EDGE, Services
+from local.services import GATEWAY, Services
 from local.stack import Stack
 from tests.chaos.plan import REPLICAS, SERVICES
 from tests.chaos.proxy import Link
@@ -87,7 +87,7 @@ class Fleet:
     @property
     def edge_url(self) -> str:
         """Where users send their files."""
-        return f"http://127.0.0.1:{self.links[EDGE].port}"
+        return f"http://127.0.0.1:{self.links[GATEWAY].port}"
 
 
 async def start(stack: AsyncExitStack, real: Stack, spool: Path, logs: Path) -> Fleet:
@@ -126,7 +126,7 @@ async def start(stack: AsyncExitStack, real: Stack, spool: Path, logs: Path) -> 
             **HURRIED,
             "BIND_ADDR": f"127.0.0.1:{port}",
         }
-        module = EDGE if service == EDGE else f"services.{service}"
+        module = GATEWAY if service == GATEWAY else f"services.{service}"
         replicas[name] = Replica(name, module, environment, logs / f"chaos-{name}.log")
         replicas[name].start()
         stack.push_async_callback(replicas[name].stop)
