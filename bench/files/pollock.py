@@ -24,7 +24,7 @@ from services.common import errors
 from services.validation.reading import csv_reader, scanner, structure
 from services.validation.reading.faults import FileFault
 from services.validation.reading.table import ROW, Table
-from services.validation.report.judging import examine
+from services.validation.report.examination import examine
 from sluice.validation.v1.validation_pb2 import (
     Policy,
     ReadOptions,

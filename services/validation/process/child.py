@@ -23,7 +23,7 @@ from services.validation.process.frames import HEADER, SIZE, Kind, pack
 from services.validation.process.growth import Growth
 from services.validation.process.limits import Limits
 from services.validation.process.spool import is_disk_full
-from services.validation.report.judging import examine
+from services.validation.report.examination import examine
 from sluice.validation.v1.validation_pb2 import (
     EarlyFinding,
     EarlyVerdict,

@@ -125,7 +125,7 @@ class Children:
         if growing is not None and self._gate.is_wanted_alone:
             raise InspectionDroppedError("A large file is being read alone.")
         try:
-            async with self._gate.beside_others(), aclosing(self._examine(job, growing)) as steps:
+            async with self._gate.shared(), aclosing(self._examine(job, growing)) as steps:
                 async for step in steps:
                     yield step
             return

@@ -9,7 +9,7 @@ from services.validation.process.limits import Limits
 from services.validation.reading import csv_reader, kinds, structure
 from services.validation.reading.faults import FileFault
 from services.validation.reading.table import Table
-from services.validation.report import guide, judging, policy, rejects
+from services.validation.report import examination, guide, policy, rejects
 from services.validation.report.survey import Survey
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import (
@@ -29,7 +29,7 @@ def look(
     folder: Path,
     limits: Limits,
     growth: Growth,
-    emit: judging.Emit,
+    emit: examination.Emit,
 ) -> bool:
     """Emits findings about the head of a growing file. Returns whether it can be read as it grows."""
     size = growth.wait(HEAD_BYTES)

@@ -20,7 +20,7 @@ class Gate:
         return self._alone_or_waiting > 0
 
     @asynccontextmanager
-    async def beside_others(self) -> AsyncIterator[None]:
+    async def shared(self) -> AsyncIterator[None]:
         """Holds the lock with others."""
         await self._until(lambda: not self.is_wanted_alone)
         self._shared += 1

@@ -10,7 +10,7 @@ from typing import Protocol
 from services.common import errors
 from services.validation.process.limits import Limits
 from services.validation.report import drift
-from services.validation.report.judging import examine
+from services.validation.report.examination import examine
 from sluice.validation.v1.validation_pb2 import (
     Column,
     Policy,

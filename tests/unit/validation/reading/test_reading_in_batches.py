@@ -15,7 +15,7 @@ from services.validation.process import early
 from services.validation.process.growth import Growth
 from services.validation.reading import blocks, sink
 from services.validation.report import survey
-from services.validation.report.judging import examine
+from services.validation.report.examination import examine
 from sluice.validation.v1.validation_pb2 import Report, ValidateObjectRequest
 from tests.unit.validation.examining import LENIENT, LIMITS, TASK_ID, new_folder
 

@@ -2,7 +2,7 @@
 
 from services.common.serving.channels import MAX_MESSAGE_BYTES
 from services.validation.columns.decisions import MAX_NAME_CHARS
-from services.validation.report.judging import EARLY_PROBLEMS, fit_into_a_message
+from services.validation.report.examination import EARLY_PROBLEMS, fit_into_a_message
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.validation.v1.validation_pb2 import Column, Reject, Report, TopValue
 from tests.unit.validation.examining import Examine
