@@ -1,5 +1,5 @@
-"""Requests that no service may take, made from the descriptors of the rpcs: every field, also of
-the messages within."""
+"""Requests that every service must reject, generated from the descriptors of the RPCs, for each
+field including those of nested messages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ GARBAGE = {
     "text": b"{}",
     "a truncated number": b"\x08\xff",
 }
-"""Bytes that are no message at all."""
+"""Bytes that are not a message."""
 
 _SIGNED = {FieldDescriptor.CPPTYPE_INT32: 32, FieldDescriptor.CPPTYPE_INT64: 64}
 _UNSIGNED = {FieldDescriptor.CPPTYPE_UINT32: 32, FieldDescriptor.CPPTYPE_UINT64: 64}
@@ -128,14 +128,14 @@ SOUND: dict[str, dict[str, Any]] = {
     "WatchTask": {"task_id": NOBODY},
     "WatchTasks": {"from_position": 1},
 }
-"""A request of each rpc that keeps its rules and is about nothing that exists."""
+"""A valid request of each RPC, for objects that do not exist."""
 
 Path = tuple[FieldDescriptor, ...]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One request. `field`: where the value is, as errors name it."""
+    """A request. `field`: the path of the value, as in errors."""
 
     field: str
     value: object
@@ -153,8 +153,8 @@ async def failure(
     timeout_s: float = 20,
     to_the_end: bool = False,
 ) -> errors.SluiceError | None:
-    """What a call with these bytes fails with; None for one that answers, of a stream at least once
-    or, if asked, to its end."""
+    """Call the method with these bytes; return its error, or None if it answers. For a stream, one
+    message is enough unless `to_the_end`."""
     kinds = [
         "stream" if streams else "unary"
         for streams in (method.client_streaming, method.server_streaming)
@@ -177,7 +177,7 @@ async def failure(
 
 
 def paths(kind: Descriptor, above: Path = ()) -> Iterator[Path]:
-    """The ways to every field that holds a value, and to every Timestamp."""
+    """Yield the paths to all scalar and enum fields and Timestamps."""
     for field in kind.fields:
         path = (*above, field)
         if field.message_type is None or field.message_type.full_name == TIMESTAMP:
@@ -187,16 +187,15 @@ def paths(kind: Descriptor, above: Path = ()) -> Iterator[Path]:
 
 
 def refused(kind: Descriptor) -> Iterator[Case]:
-    """A request for each field that can hold a value which no rule has to forbid: NUL, an unknown
-    enum value, a number that is not finite, a moment that has no date."""
+    """Yield requests with values that every RPC rejects, for each field: NUL, an unknown enum value,
+    a number that is not finite, a time without a date."""
     for path in paths(kind):
         for value in _refused_values(path[-1]):
             yield _case(GetMessageClass(kind)(), path, value)
 
 
 def extreme(base: Message) -> Iterator[Case]:
-    """The request with each of its numbers as small and as large as its type has them, and each
-    text long or odd."""
+    """Yield the request with each number at the limits of its type, and each text long or odd."""
     kind: Descriptor = base.DESCRIPTOR  # type: ignore[assignment]  # declared as one of two classes
     for path in paths(kind):
         for value in _extreme_values(path[-1]):

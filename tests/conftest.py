@@ -1,4 +1,4 @@
-"""What all rings share: the stack of real parts, and where the hard files are."""
+"""Fixtures of all rings: the running stack and the hard files."""
 
 import os
 from collections.abc import Iterator
@@ -12,22 +12,21 @@ from local.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 
-# How long an example takes says more about what else the machine does than about the code: that is
-# for bench/.
+# The duration of an example depends on the machine's load; bench/ measures speed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
 def instance() -> Iterator[Instance]:
-    """The stack of the instance `test` (or $SLUICE_INSTANCE), healthy. Stopped at the end only if
-    it was not up before.
+    """The healthy stack of the instance `test` (or $SLUICE_INSTANCE); stopped at the end unless it
+    was already running.
     """
-    made = Instance(os.environ.get("SLUICE_INSTANCE", "test"))
-    fresh = made.start()
-    yield made
+    running = Instance(os.environ.get("SLUICE_INSTANCE", "test"))
+    fresh = running.start()
+    yield running
     if fresh:
-        made.stop()
+        running.stop()
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +37,7 @@ def stack(instance: Instance) -> Stack:
 
 @pytest.fixture(scope="session")
 def hard_files() -> Path:
-    """The folder of real, polluted and hostile files; what needs it is skipped where it is not
-    there.
-    """
+    """The folder of real, polluted and hostile files; tests are skipped if it does not exist."""
     folder = Path(os.environ.get("HARD_FILES", ROOT.parent / "shared" / "hard-files"))
     if not folder.is_dir():
         pytest.skip(f"no hard files at {folder}: set HARD_FILES")

@@ -1,6 +1,4 @@
-"""Python modules of the project run as processes of their own, with nothing of our environment but
-the path.
-"""
+"""Runs Python modules of the project as separate processes; only PATH is inherited."""
 
 import asyncio
 import os
@@ -16,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 async def running(
     arguments: list[str], environment: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m ARGUMENTS`, killed at the end if it still runs."""
+    """Run `python -m ARGUMENTS`; kill it at the end if it is still running."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

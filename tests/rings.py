@@ -1,7 +1,7 @@
-"""Runs rings of tests one after the other, each in a pytest of its own, on one shared stack; prints
-the minutes of each.
+"""Runs test rings one after the other, each in a separate pytest, on one shared stack; prints the
+duration of each.
 
-`python -m tests.rings unit integration` or, for all of them, `make test`.
+`python -m tests.rings unit integration`, or `make test` for the default rings.
 """
 
 import subprocess
@@ -11,21 +11,19 @@ from time import monotonic
 
 ROOT = Path(__file__).parent.parent
 WITHOUT_STACK = {"unit"}
-"""Rings that need no real part."""
+"""Rings that need no stack."""
 
 NO_TESTS_COLLECTED = 5
 
 
 def run(*arguments: str) -> int:
-    """Exit status of a Python module run with the same interpreter, its output shown as it
-    comes.
-    """
+    """Run a Python module with the same interpreter and its output shown; return its exit status."""
     return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, check=False).returncode
 
 
 def main(rings: list[str]) -> int:
-    """0 when every ring passed. A failing ring does not keep the next from running, but a stack
-    that does not start ends it.
+    """Run the rings; return 0 if all passed. Continues after a failed ring, but not if the stack
+    does not start.
     """
     outcomes: list[tuple[str, float, int]] = []
     started_stack = False
@@ -45,7 +43,7 @@ def main(rings: list[str]) -> int:
         if started_stack:
             run("local", "down", "--instance", "test")
     for ring, seconds, status in outcomes:
-        verdict = {0: "passed", NO_TESTS_COLLECTED: "had no test"}.get(status, "failed")
+        verdict = {0: "passed", NO_TESTS_COLLECTED: "no tests"}.get(status, "failed")
         print(f"{ring:12} {verdict:12} {seconds / 60:5.1f} minutes")
     return 0 if all(status == 0 for _, _, status in outcomes) else 1
 

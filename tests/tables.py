@@ -1,4 +1,4 @@
-"""Tables that the tests send, made by one seeded generator."""
+"""Test files from a seeded generator."""
 
 import random
 from datetime import date, timedelta
@@ -7,7 +7,7 @@ HEADER = "order_date,order_id,region,quantity,revenue,note"
 
 
 def sales_csv(rows: int, seed: int = 1) -> bytes:
-    """A regular CSV of `rows` sales over two months; column types date, text, text, integer,
+    """Return a CSV of `rows` sales over two months; column types: date, text, text, integer,
     decimal, text with nulls.
     """
     chance = random.Random(seed)

@@ -12,7 +12,7 @@ from local.stack import Stack
 from tests.browser.visitor import ROOT, WINDOW, Visitor
 
 REQUIRED = bool(os.environ.get("BROWSER_REQUIRED"))
-"""`make test-browser` fails without a browser; `make test` says that it skipped."""
+"""`make test-browser` fails without a browser; `make test` skips its tests."""
 
 
 @pytest.fixture(scope="session")
@@ -32,31 +32,31 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_visitor(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
-    """Opens browsers of their own, at the server or at another `url`; options are those of
-    Browser.new_context. In none of their tabs may anything go wrong.
+    """Return a function that opens a separate browser context, at the server or another `url`, with
+    options of Browser.new_context. Any error in its tabs fails the test.
     """
     contexts, visitors = [], []
 
-    def opened(url: str = stack.gateway_url, **options: object) -> Visitor:
+    def open_tab(url: str = stack.gateway_url, **options: object) -> Visitor:
         context = browser.new_context(**{"viewport": WINDOW, **options})  # type: ignore[arg-type]
         contexts.append(context)
         visitors.append(Visitor(context.new_page(), url))
         return visitors[-1]
 
-    yield opened
+    yield open_tab
     for visitor in visitors:
-        visitor.nothing_went_wrong()
+        visitor.expect_no_errors()
     for context in contexts:
         context.close()
 
 
 @pytest.fixture
 def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
-    """One tab."""
+    """A tab."""
     return new_visitor()
 
 
 @pytest.fixture
 def new_datasource() -> Callable[[str], str]:
-    """Makes datasource names that no other test uses."""
+    """Return a function that makes unique datasource names."""
     return lambda name: f"{name}_{uuid4().hex[:8]}"

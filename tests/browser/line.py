@@ -1,4 +1,4 @@
-"""The line between the browser and the server, which a test cuts and mends."""
+"""The connection between browser and server, which a test cuts and restores."""
 
 import asyncio
 import threading
@@ -12,22 +12,22 @@ from tests.chaos.proxy import Link, Mode
 
 @dataclass(frozen=True)
 class Line:
-    """`url` is the server's, at this end of the line."""
+    """A connection; `url` is the server's address through it."""
 
     url: str
     _set: Callable[[Mode], object]
 
     def cut(self) -> None:
-        """Whatever is under way breaks, and nothing new gets through."""
+        """Break open connections and refuse new ones."""
         self._set(Mode.REFUSING)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._set(Mode.OPEN)
 
 
 @contextmanager
 def line_to(url: str) -> Iterator[Line]:
-    """A line in a thread of its own: the browser is driven from this one."""
+    """Run a connection in a separate thread, because this one drives the browser."""
     address = urlsplit(url)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

@@ -1,4 +1,4 @@
-"""The small table that the tests send."""
+"""A small test file."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ def orders(
     last_column: str = "shop",
     price: int = 1,
 ) -> Path:
-    """A CSV of a time, two texts and two numbers, of these months of 2024. `last_column` names the
-    last text; `price` multiplies.
+    """Write a CSV with a time, two texts and two numbers, in the given months of 2024. `last_column`
+    names the last text; `price` is a factor of the prices.
     """
     lines = [
         f"2024-{months[n % len(months)]:02}-{n % 27 + 1:02},{'NESW'[n % 4]},{n % 9},{n * price}.5,x{n % 3}"

@@ -1,4 +1,4 @@
-"""What a datasource remembers of its loads, and how its settings are changed on the page."""
+"""The page of a datasource: drift and settings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_drift_is_shown_and_a_contract_set_on_the_page_refuses_it(
     # Numbers and times as bars, texts by their most frequent values.
     expect(page.locator(".distribution svg")).to_have_count(3)
     expect(page.locator(".covered .gap")).not_to_have_count(0)
-    # What differs is told in one box.
+    # All differences are in one box.
     expect(page.get_by_role("region", name="Notes")).to_have_count(1)
     visitor.look("task-drift")
 

@@ -1,5 +1,5 @@
-"""The server, Druid or the sign-in is away: it is said where it matters, retried, and nothing that
-was typed is lost.
+"""The server or Druid is unavailable, or the sign-in expired: the page shows it in place, retries,
+and loses no input.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ def editor(page: Page) -> str:
 
 
 def let_sign_in_expire(page: Page) -> None:
-    """Every request is answered as by a door that asks for a sign-in, until `unroute_all`."""
-    place = {"line": None, "column": None, "value": None}
-    finding = {
+    """Answer every request like an authenticating proxy, until `unroute_all`."""
+    location = {"line": None, "column": None, "value": None}
+    problem = {
         "code": "UNAUTHENTICATED",
         "message": "The sign-in has expired.",
-        **place,
+        **location,
         "action": EXPIRED.action,
         "actor": "you",
     }
     for path in ("**/api/**", "**/graphql"):
-        page.route(path, lambda route: route.fulfill(status=401, json=finding))
+        page.route(path, lambda route: route.fulfill(status=401, json=problem))
 
 
 def test_the_server_is_away_while_somebody_types(
@@ -49,7 +49,7 @@ def test_the_server_is_away_while_somebody_types(
         ).to_be_visible(timeout=20_000)
         expect(page.locator(".lost")).to_be_visible()
         visitor.look("server-away")
-        # A page that was not looked at before comes as soon as the server is back.
+        # A page that was not open before appears as soon as the server is back.
         page.get_by_role("link", name="Query", exact=True).click()
     finally:
         instance.start_program("gateway")
@@ -82,11 +82,11 @@ def test_the_sign_in_has_expired(
     page.get_by_role("link", name="Query", exact=True).click()
     visitor.type_sql(SQL)
     page.get_by_role("button", name="Run").click()
-    told = page.locator('[data-code="UNAUTHENTICATED"]')
-    expect(told).to_contain_text(EXPIRED.action)
+    problem = page.locator('[data-code="UNAUTHENTICATED"]')
+    expect(problem).to_contain_text(EXPIRED.action)
 
     page.unroute_all()
-    told.get_by_role("button", name="Try again").click()
+    problem.get_by_role("button", name="Try again").click()
     expect(page.locator('.virtual-body [role="cell"]').first).to_have_text("42")
     page.get_by_role("link", name="Load", exact=True).click()
     card.get_by_role("button", name="Try again").click()
@@ -102,8 +102,8 @@ def test_druid_is_down(visitor: Visitor, instance: Instance) -> None:
     instance.stop_program("druid_router")
     try:
         page.get_by_role("button", name="Run").click()
-        told = page.locator('[data-code="DRUID_UNAVAILABLE"]').first
-        expect(told).to_contain_text("Druid unavailable", timeout=60_000)
+        problem = page.locator('[data-code="DRUID_UNAVAILABLE"]').first
+        expect(problem).to_contain_text("Druid unavailable", timeout=60_000)
         visitor.look("druid-down")
     finally:
         instance.start_program("druid_router")

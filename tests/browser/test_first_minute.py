@@ -1,6 +1,4 @@
-"""From a dropped file to a chart of one's own data. The short part of the browser tests, which
-`make test` runs.
-"""
+"""From a dropped file to a chart of its data: the browser tests that `make test` runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +48,7 @@ def test_a_dropped_file_becomes_a_chart(
     page.get_by_role("button", name="Table").click()
     expect(page.locator('.virtual [role="row"]').nth(5)).to_be_visible()
     visitor.look("query-table")
-    # The link holds the query: another tab shows the same.
+    # The URL contains the query: another tab shows the same.
     linked = page.url
     page.goto(linked)
     expect(page.locator(".plot canvas")).to_be_visible()
@@ -87,14 +85,14 @@ def test_the_first_load_is_small(visitor: Visitor) -> None:
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     sizes: list[float] = []
-    session.on("Network.loadingFinished", lambda told: sizes.append(told["encodedDataLength"]))
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     visitor.open("/")
     page.get_by_role("button", name="Choose files").click(trial=True)
     assert sum(sizes) < 250 * 1024, sizes
 
 
 def test_the_documents_of_existing_clients_run_unchanged(visitor: Visitor) -> None:
-    """From a browser, as their page sends them."""
+    """Sent from a browser, like the existing page does."""
     visitor.open("/")
     answer = visitor.page.evaluate(
         """async ([query]) => (await fetch("/graphql", {

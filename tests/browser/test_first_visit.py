@@ -1,6 +1,4 @@
-"""Somebody who comes for the first time, who uses no mouse, or who looks elsewhere while a file is
-loaded.
-"""
+"""First visits, keyboard use, and notifications."""
 
 import json
 from collections.abc import Callable
@@ -28,12 +26,12 @@ STATISTICS = {
 }
 
 
-def nothing_is_there(page: Page) -> None:
-    """The server's lists are empty, as they are when it is new."""
+def make_empty(page: Page) -> None:
+    """Make all lists empty, as on a new server."""
 
     def list_of_tasks(route: Route) -> None:
-        asked = json.loads(route.request.post_data or "{}")
-        if asked.get("operationName") == "Tasks":
+        request = json.loads(route.request.post_data or "{}")
+        if request.get("operationName") == "Tasks":
             route.fulfill(json={"data": {"listIngestionTasks": []}})
         else:
             route.continue_()
@@ -48,7 +46,7 @@ def test_a_first_visit_is_shown_what_to_do(
     visitor: Visitor, new_datasource: Callable[[str], str]
 ) -> None:
     page = visitor.page
-    nothing_is_there(page)
+    make_empty(page)
     for path, text in (
         ("/tasks", "No loads yet."),
         ("/datasources", "No datasources yet."),
@@ -58,7 +56,7 @@ def test_a_first_visit_is_shown_what_to_do(
         ("/", "Try it with a sample"),
     ):
         if path == "/nowhere":
-            # An address that the server does not know is reached from within only.
+            # A path that the server does not know is reachable only within the page.
             page.evaluate("history.pushState({}, '', '/nowhere')")
         else:
             visitor.open(path)
@@ -108,7 +106,7 @@ def tab_to(page: Page, wanted: object) -> None:
         if wanted.evaluate("node => node === document.activeElement"):  # type: ignore[attr-defined]
             return
         page.keyboard.press("Tab")
-    raise AssertionError(f"{wanted} is not reached by the tabulator key")
+    raise AssertionError(f"{wanted} is not reachable with the Tab key")
 
 
 ELSEWHERE = """
@@ -142,7 +140,7 @@ def test_who_looks_elsewhere_is_told_of_the_end(
 def test_every_page_is_in_order(
     visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
-    """History, datasources and dashboard of a server that has something."""
+    """History, datasources and dashboard of a server with data."""
     page, datasource = visitor.page, new_datasource("pages")
     visitor.load(orders(tmp_path, "pages.csv"), datasource)
     visitor.until("SUCCEEDED")
@@ -162,14 +160,14 @@ def test_every_page_is_in_order(
     visitor.open("/")
     expect(page.locator(".rows .row").first).to_be_visible()
     visitor.look("load")
-    # A table that is picked stands in the editor in place of what was there.
+    # Choosing a table replaces the content of the editor.
     visitor.open("/query")
     visitor.type_sql("SELECT 1")
     table = page.locator("details", has_text=datasource)
     table.locator("summary").click()
     table.get_by_role("button", name="Newest rows").click()
     expect(page.locator(".editor .cm-content")).to_contain_text(f'FROM "{datasource}"')
-    # The address of a query shows it to somebody else.
+    # The URL of a query can be shared.
     page.goto(f"{visitor.url}/query?sql=SELECT%20COUNT(*)%20FROM%20%22{datasource}%22")
     expect(page.locator('.virtual-body [role="cell"]').first).to_have_text("600")
 

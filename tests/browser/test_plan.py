@@ -1,4 +1,4 @@
-"""A replace shows its plan before it happens, and a load that ended its receipt."""
+"""Plans of replaces, and receipts."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_a_replace_waits_for_its_plan_to_be_applied(
     visitor.until("SUCCEEDED")
 
     assert visitor.rows("loaded") == ROWS // 2
-    # That it waited, and how long, is told afterwards too.
+    # The waiting time is still shown afterwards.
     expect(page.locator('[data-stage="plan"].done')).to_be_visible()
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download the receipt").click()

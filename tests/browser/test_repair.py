@@ -1,4 +1,4 @@
-"""A file that is not right: the page says why, and the repaired rows come back."""
+"""Invalid files: the page shows the reasons, and accepts repaired rows."""
 
 import csv
 from collections.abc import Callable
@@ -44,12 +44,12 @@ def test_rejected_rows_are_explained_repaired_and_added(
     with Path(saved.value.path()).open(newline="", encoding="utf-8-sig") as source:
         header, *rows = csv.reader(source)
     assert len(rows) == BAD
-    place = len(header) - 2
-    assert {row[place] for row in rows} == {"many"}
+    column = len(header) - 2
+    assert {row[column] for row in rows} == {"many"}
     with repaired.open("w", newline="") as target:
         writer = csv.writer(target)
         writer.writerow(header)
-        writer.writerows([*row[:place], "1", *row[place + 1 :]] for row in rows)
+        writer.writerows([*row[:column], "1", *row[column + 1 :]] for row in rows)
 
     before = page.url
     page.locator("#rejects input[type=file]").set_input_files(str(repaired))

@@ -1,4 +1,4 @@
-"""A file on its way: it is stopped, paused, cut off and left in the middle, and arrives whole."""
+"""Interrupted uploads (paused, cancelled, cut, reloaded) arrive complete."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,12 +27,12 @@ def large(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def line(stack: Stack) -> Iterator[Line]:
-    with line_to(stack.gateway_url) as made:
-        yield made
+    with line_to(stack.gateway_url) as connection:
+        yield connection
 
 
-class Slow:
-    """The rate at which a tab sends."""
+class UploadRate:
+    """The upload rate of a tab."""
 
     def __init__(self, visitor: Visitor, bytes_per_s: int) -> None:
         self._session: CDPSession = visitor.page.context.new_cdp_session(visitor.page)
@@ -40,7 +40,7 @@ class Slow:
         self.to(bytes_per_s)
 
     def to(self, bytes_per_s: int) -> None:
-        """-1 is as fast as it goes."""
+        """Set the rate; -1 for no limit."""
         limits = {
             "offline": False,
             "latency": 0,
@@ -51,7 +51,7 @@ class Slow:
 
 
 def until_sent(visitor: Visitor, percent: int) -> None:
-    script = "least => Number(document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow')) >= least"
+    script = "percent => Number(document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow')) >= percent"
     visitor.page.wait_for_function(script, arg=percent, timeout=60_000)
 
 
@@ -59,12 +59,12 @@ def sent(visitor: Visitor) -> int:
     return int(visitor.page.get_by_role("progressbar").get_attribute("aria-valuenow") or 0)
 
 
-def begin(visitor: Visitor, file: Path, datasource: str, bytes_per_s: int = SLOW) -> Slow:
+def begin(visitor: Visitor, file: Path, datasource: str, bytes_per_s: int = SLOW) -> UploadRate:
     visitor.open("/")
-    slow = Slow(visitor, bytes_per_s)
+    rate = UploadRate(visitor, bytes_per_s)
     visitor.choose(file, datasource=datasource)
     visitor.send()
-    return slow
+    return rate
 
 
 def loaded_whole(visitor: Visitor) -> None:
@@ -77,7 +77,7 @@ def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
     visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page = visitor.page
-    slow = begin(visitor, large, new_datasource("paused"))
+    rate = begin(visitor, large, new_datasource("paused"))
     until_sent(visitor, 30)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused", exact=True)).to_be_visible()
@@ -87,7 +87,7 @@ def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
     until_sent(visitor, at + 10)
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_text("Stopped. Nothing was kept.")).to_be_visible()
-    slow.to(-1)
+    rate.to(-1)
     page.get_by_role("button", name="Try again").click()
     loaded_whole(visitor)
 
@@ -106,7 +106,7 @@ def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
             begun.append(request.method) if "/api/ingest/uploads" in request.url else None
         ),
     )
-    slow = begin(visitor, large, new_datasource("cut"))
+    rate = begin(visitor, large, new_datasource("cut"))
     until_sent(visitor, 50)
     line.cut()
     expect(
@@ -114,12 +114,12 @@ def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
     ).to_be_visible()
     at = sent(visitor)
     visitor.look("load-line-lost")
-    line.mend()
+    line.restore()
     until_sent(visitor, at + 5)
-    slow.to(-1)
+    rate.to(-1)
     loaded_whole(visitor)
     visitor.expect_in_console(*AWAY)
-    # One upload, and not the bytes before the cut once more.
+    # One upload, and one more request for the bytes after the cut.
     assert (begun.count("POST"), begun.count("PATCH")) == (1, 2)
 
 
@@ -127,12 +127,12 @@ def test_after_a_reload_the_same_file_goes_on_where_it_stopped(
     visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page = visitor.page
-    page.on("dialog", lambda asked: asked.accept())
-    slow = begin(visitor, large, new_datasource("reloaded"), SLOW // 3)
+    page.on("dialog", lambda dialog: dialog.accept())
+    rate = begin(visitor, large, new_datasource("reloaded"), SLOW // 3)
     until_sent(visitor, 5)
     other = Visitor(page.context.new_page(), visitor.url)
     other.open("/")
-    # It is on its way here, so another tab does not offer it.
+    # This tab is uploading it, so another tab does not offer it.
     expect(other.page.get_by_text("Unfinished uploads")).to_have_count(0)
     until_sent(visitor, 50)
     page.reload()
@@ -142,18 +142,18 @@ def test_after_a_reload_the_same_file_goes_on_where_it_stopped(
     with page.expect_response(lambda answer: answer.request.method == "HEAD") as looked:
         page.get_by_role("button", name="Resume").click()
     assert int(looked.value.headers["upload-offset"]) > large.stat().st_size // 4
-    slow.to(-1)
+    rate.to(-1)
     loaded_whole(visitor)
     visitor.open("/")
     expect(page.get_by_text("Unfinished uploads")).to_have_count(0)
-    other.nothing_went_wrong()
+    other.expect_no_errors()
 
 
 def test_another_tab_shows_what_is_being_sent_and_cancels_it(
     visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("elsewhere")
-    slow = begin(visitor, large, datasource)
+    rate = begin(visitor, large, datasource)
     until_sent(visitor, 30)
     visitor.page.get_by_role("button", name="Pause").click()
     other = Visitor(visitor.page.context.new_page(), visitor.url)
@@ -170,7 +170,7 @@ def test_another_tab_shows_what_is_being_sent_and_cancels_it(
     expect(visitor.page.get_by_role("article").locator(".problem")).to_be_visible()
     visitor.look("load-cancelled-elsewhere")
     visitor.expect_in_console("status of 410")
-    slow.to(-1)
+    rate.to(-1)
     visitor.page.get_by_role("button", name="Try again").click()
     loaded_whole(visitor)
-    other.nothing_went_wrong()
+    other.expect_no_errors()

@@ -1,5 +1,5 @@
-"""In each stage a reload shows the load where it is, and a cancel ends it. A stage is held by
-freezing what it waits for.
+"""In each stage, a reload shows the same state, and a cancel ends the task. A stage is held by
+freezing the process that it waits for.
 """
 
 import signal
@@ -23,7 +23,7 @@ WORKERS = int(Settings.model_fields["validation_workers"].default)
 
 @contextmanager
 def frozen(instance: Instance, program: str) -> Iterator[None]:
-    """The program does nothing meanwhile, and answers nobody."""
+    """Freeze the program."""
     process = instance.kill(program, signal.SIGSTOP)
     try:
         yield
@@ -61,7 +61,7 @@ def test_while_a_service_works_on_it(
 
 
 def until_druid_has_it(stack: Stack, task: str) -> None:
-    """Before that the broker is asked for the segments that are there."""
+    """Wait for the Druid task. Before it, the broker is needed for the existing segments."""
     until = monotonic() + 60
     while (
         not httpx.get(f"{stack.gateway_url}/api/ingest/tasks/{task}")
@@ -89,7 +89,7 @@ def test_while_its_rows_are_counted(
     page.reload()
     visitor.until("CANCELLED")
     visitor.look("task-cancelled")
-    # The stored file is still there.
+    # The stored file still exists.
     page.get_by_role("button", name="Load again").click()
     visitor.look("task-confirm")
     page.get_by_role("button", name="Load it again").click()
@@ -104,12 +104,12 @@ def test_while_it_waits_for_its_turn(
     tmp_path: Path,
     new_datasource: Callable[[str], str],
 ) -> None:
-    file, edge = orders(tmp_path, "queued.csv"), f"{stack.gateway_url}/api/ingest"
+    file, api = orders(tmp_path, "queued.csv"), f"{stack.gateway_url}/api/ingest"
     with frozen(instance, "validation"):
         before = []
         for _ in range(WORKERS):
             sent = httpx.post(
-                f"{edge}/upload",
+                f"{api}/upload",
                 data={"datasource_name": new_datasource("before")},
                 files={"file": ("a.csv", file.read_bytes())},
             )
@@ -120,7 +120,7 @@ def test_while_it_waits_for_its_turn(
         reload_and_cancel(visitor, "UPLOADED", None)
         visitor.until("CANCELLED")
         for task in before:
-            httpx.post(f"{edge}/tasks/{task}/cancel").raise_for_status()
+            httpx.post(f"{api}/tasks/{task}/cancel").raise_for_status()
 
 
 def test_while_its_plan_waits(

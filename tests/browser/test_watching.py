@@ -1,6 +1,4 @@
-"""A load is followed through reloads, in two tabs, through a restart of the server, and
-cancelled.
-"""
+"""Watching a load across reloads, in two tabs, and across a restart of the server."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +39,7 @@ def test_two_tabs_and_reloads_see_the_same_load(
     other.until("SUCCEEDED")
     visitor.until("SUCCEEDED")
     assert visitor.rows("loaded") == other.rows("loaded") == 10_000
-    other.nothing_went_wrong()
+    other.expect_no_errors()
 
 
 def test_the_server_restarts_under_the_page(

@@ -1,4 +1,4 @@
-"""A person at the page: what they do, what they see, and that nothing went wrong behind it."""
+"""A user of the page: actions, observations, and checks that no error occurred."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,32 +22,32 @@ LOOKS: list[tuple[str, Literal["light", "dark"], ViewportSize]] = [
 DRAWN = "() => scrollTo(0, 0) ?? new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 AWAY = ("net::ERR_", "WebSocket connection to")
-"""What the browser notes while the server or the line to it is away."""
+"""Console messages while the server is unreachable."""
 
 
 @dataclass
 class Visitor:
-    """One tab."""
+    """A tab."""
 
     page: Page
     url: str
-    wrong: list[str] = field(default_factory=list)
-    """What the browser's console complained about, and what the page threw."""
+    errors: list[str] = field(default_factory=list)
+    """Errors and warnings in the console, and exceptions of the page."""
 
     def __post_init__(self) -> None:
-        self.page.on("console", self._noted)
-        self.page.on("pageerror", lambda thrown: self.wrong.append(str(thrown)))
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def _noted(self, told: ConsoleMessage) -> None:
-        if told.type in {"error", "warning"}:
-            self.wrong.append(f"{told.text} {told.location['url']}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(f"{message.text} {message.location['url']}")
 
     def open(self, path: str) -> None:
         self.page.goto(self.url + path)
         expect(self.page.locator("h1")).to_be_visible()
 
     def choose(self, *files: Path, datasource: str | None = None) -> None:
-        """Chooses files on the first page; they are not sent yet."""
+        """Choose files on the start page, without sending them."""
         self.page.set_input_files("input[type=file]", [str(file) for file in files])
         if datasource:
             self.page.get_by_label("Datasource").fill(datasource)
@@ -56,7 +56,7 @@ class Visitor:
         self.page.get_by_role("button", name="Load", exact=True).click()
 
     def load(self, file: Path, datasource: str) -> str:
-        """Loads one file; the task's id, once the page shows the task."""
+        """Load a file; return the task id once the page shows the task."""
         self.open("/")
         self.choose(file, datasource=datasource)
         self.send()
@@ -67,7 +67,7 @@ class Visitor:
         return self.page.locator(".task-title .status")
 
     def until(self, *states: str) -> None:
-        """Waits until the shown task is in one of the states; another end fails."""
+        """Wait until the shown task is in one of the states. Another final state fails."""
         shown = self.page.locator(
             ", ".join(f'.task-title [data-status="{state}"]' for state in {*states, *ENDS})
         )
@@ -78,24 +78,24 @@ class Visitor:
         )
 
     def cancel(self) -> None:
-        """Cancels the shown task, and says so twice."""
+        """Cancel the shown task, and confirm."""
         self.page.get_by_role("button", name="Cancel", exact=True).click()
         self.page.get_by_role("button", name="Cancel the load").click()
 
     def rows(self, what: str) -> int:
-        """Rows of the account: loaded, rejected, skipped."""
-        told = self.page.locator(f'.account-parts [data-rows="{what}"] b').text_content() or ""
-        return int(told.replace(",", ""))
+        """Return a number of the ledger: loaded, rejected or skipped."""
+        number = self.page.locator(f'.account-parts [data-rows="{what}"] b').text_content() or ""
+        return int(number.replace(",", ""))
 
     def type_sql(self, sql: str) -> None:
-        """Into the editor, in place of what is there."""
+        """Replace the content of the editor."""
         self.page.locator(".editor .cm-content").click()
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.insert_text(sql)
 
     def ask(self, sql: str) -> str:
-        """Runs a query in the page; the first cell of its answer."""
+        """Run a query on the page; return the first cell of its result."""
         self.open("/query")
         self.type_sql(sql)
         self.page.get_by_role("button", name="Run").click()
@@ -107,11 +107,11 @@ class Visitor:
         return self.page.locator('.virtual-body [role="cell"]').first.text_content() or ""
 
     def look(self, name: str) -> None:
-        """Takes pictures into screenshots/ (light, dark, and on a phone); in each axe finds nothing
-        that keeps somebody out, and nothing has to be scrolled sideways.
+        """Write screenshots (light, dark, phone) into screenshots/; check each for accessibility
+        violations with axe, and that nothing is too wide.
         """
         SCREENSHOTS.mkdir(exist_ok=True)
-        # evaluate() is not held by the page's policy, as a script element would be.
+        # The content security policy would block a script element, but not evaluate().
         self.page.evaluate(AXE.read_text())
         before = self.page.viewport_size
         for look, scheme, size in LOOKS:
@@ -124,11 +124,11 @@ class Visitor:
             found: list[dict[str, Any]] = self.page.evaluate(
                 "async () => (await axe.run()).violations"
             )
-            told = [
+            violations = [
                 f"{each['id']}: {each['help']}: {[node['html'][:160] for node in each['nodes'][:3]]}"
                 for each in found
             ]
-            assert told == [], f"{name} ({look}): {told}"
+            assert violations == [], f"{name} ({look}): {violations}"
             assert self.page.evaluate("document.documentElement.scrollWidth") <= size["width"], (
                 f"{name} ({look}) is too wide"
             )
@@ -136,10 +136,8 @@ class Visitor:
         self.page.set_viewport_size(before or LOOKS[0][2])
 
     def expect_in_console(self, *texts: str) -> None:
-        """What the browser itself notes there when something is refused or away that the test has
-        refused or taken away.
-        """
-        self.wrong = [told for told in self.wrong if not any(text in told for text in texts)]
+        """Ignore console messages that the test provokes."""
+        self.errors = [error for error in self.errors if not any(text in error for text in texts)]
 
-    def nothing_went_wrong(self) -> None:
-        assert self.wrong == [], self.wrong
+    def expect_no_errors(self) -> None:
+        assert self.errors == [], self.errors

@@ -85,7 +85,7 @@ class Fleet:
     links: Mapping[str, Link]
 
     @property
-    def edge_url(self) -> str:
+    def gateway_url(self) -> str:
         """Where users send their files."""
         return f"http://127.0.0.1:{self.links[GATEWAY].port}"
 

@@ -110,7 +110,7 @@ async def run(at: Site, seed: int, short: bool = False) -> Run:
     """One run of the seed's plan."""
     made = plan.make(seed, short)
     id_prefix = uuid4().hex[:8]
-    async with httpx.AsyncClient(base_url=at.world.fleet.edge_url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=at.world.fleet.gateway_url, trust_env=False) as http:
         began = asyncio.get_running_loop().time()
 
         async def upload(one: plan.Upload) -> Sent:

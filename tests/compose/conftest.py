@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.compose.stack import Compose, copy_checkout, make_environment_files
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 
 
 @pytest.fixture(scope="session")
@@ -77,10 +77,10 @@ def compose(checkout: Compose, say: Callable[[str], None]) -> Iterator[Compose]:
 
 
 @pytest.fixture
-async def edge(compose: Compose) -> AsyncIterator[Edge]:
+async def gateway(compose: Compose) -> AsyncIterator[Gateway]:
     """The REST door of the deployment."""
-    async with httpx.AsyncClient(base_url=compose.edge, timeout=60) as http:
-        yield Edge(http)
+    async with httpx.AsyncClient(base_url=compose.gateway, timeout=60) as http:
+        yield Gateway(http)
 
 
 @pytest.fixture

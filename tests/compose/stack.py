@@ -158,7 +158,7 @@ class Compose:
         }
 
     @property
-    def edge(self) -> str:
+    def gateway(self) -> str:
         """The gateway."""
         return f"http://127.0.0.1:{self.ports['GATEWAY_PORT']}"
 

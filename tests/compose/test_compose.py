@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from tests.compose.stack import OURS, PROJECT, ROOT, Compose, docker
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 from tests.processes import running
 from tests.tables import sales_csv
 
@@ -95,7 +95,7 @@ def test_ports_are_on_the_loopback_only(compose: Compose) -> None:
 
 
 async def test_superstore(
-    compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]
+    compose: Compose, gateway: Gateway, hard_files: Path, new_datasource: Callable[[str], str]
 ) -> None:
     """By curl, as the README says it."""
     datasource = new_datasource("superstore")
@@ -106,16 +106,16 @@ async def test_superstore(
         f"datasource_name={datasource}",
         "-F",
         f"file=@{superstore(hard_files)}",
-        f"{compose.edge}/api/ingest/upload",
+        f"{compose.gateway}/api/ingest/upload",
     ]
     sent = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, check=True
     )
     accepted = json.loads(sent.stdout)
     assert accepted["status"] == "ACCEPTED", accepted
-    task = await edge.succeeded(accepted["task_id"], 240)
+    task = await gateway.succeeded(accepted["task_id"], 240)
     assert (task["row_count"], task["rows_read"], task["rows_rejected"]) == (ROWS, ROWS, 0)
-    assert await edge.rows_in_druid(datasource) == ROWS
+    assert await gateway.rows_in_druid(datasource) == ROWS
 
 
 def test_the_page_is_on_both_ports(compose: Compose) -> None:
@@ -129,7 +129,7 @@ def test_the_page_is_on_both_ports(compose: Compose) -> None:
 
 
 async def test_the_page_works_in_a_browser(
-    compose: Compose, edge: Edge, new_datasource: Callable[[str], str]
+    compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     """On 3000, in Chromium: what it shows of the tasks comes from addresses of its own host and
     port.
@@ -140,7 +140,7 @@ async def test_the_page_works_in_a_browser(
     if program is None:
         pytest.skip("no Chromium is installed (CHROMIUM=... names one)")
     name = f"shown-{uuid4().hex[:8]}.csv"
-    await edge.upload(name, sales_csv(100), new_datasource("shown"))
+    await gateway.upload(name, sales_csv(100), new_datasource("shown"))
     options = [
         "--headless=new",
         "--no-sandbox",
@@ -171,20 +171,24 @@ def kill(compose: Compose, service: str) -> None:
     ],
 )
 async def test_a_killed_container_comes_back(
-    compose: Compose, edge: Edge, new_datasource: Callable[[str], str], service: str, state: str
+    compose: Compose,
+    gateway: Gateway,
+    new_datasource: Callable[[str], str],
+    service: str,
+    state: str,
 ) -> None:
     """With a task running, which ends right."""
     before = compose.containers()[service]["RestartCount"]
     datasource, rows = new_datasource("killed"), 60_000
-    task_id = await edge.upload("killed.csv", sales_csv(rows), datasource)
-    await edge.until(task_id, {state, "INGESTING", "VERIFYING"}, 60)
+    task_id = await gateway.upload("killed.csv", sales_csv(rows), datasource)
+    await gateway.until(task_id, {state, "INGESTING", "VERIFYING"}, 60)
     await asyncio.to_thread(kill, compose, service)
-    task = await edge.succeeded(task_id, 240)
+    task = await gateway.succeeded(task_id, 240)
     assert task["row_count"] == rows
     # A task that was done before the kill does not wait for what was killed, and a query does not
     # either.
-    await edge.ready()
-    assert await edge.rows_in_druid(datasource) == rows
+    await gateway.ready()
+    assert await gateway.rows_in_druid(datasource) == rows
     await healthy(compose, service)
     assert compose.containers()[service]["RestartCount"] == before + 1
 
@@ -351,7 +355,7 @@ async def test_a_store_that_refuses_is_named_and_asked_again(
 
 
 async def test_stores_that_come_late(
-    compose: Compose, edge: Edge, new_datasource: Callable[[str], str]
+    compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     """Ours start before anything that they need: they say what they wait for, none ends, and all
     work once it is there.
@@ -374,8 +378,8 @@ async def test_stores_that_come_late(
         OURS, 0
     )
     datasource = new_datasource("late")
-    await edge.succeeded(await edge.upload("late.csv", sales_csv(100), datasource), 240)
-    assert await edge.rows_in_druid(datasource) == 100
+    await gateway.succeeded(await gateway.upload("late.csv", sales_csv(100), datasource), 240)
+    assert await gateway.rows_in_druid(datasource) == 100
 
 
 def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
@@ -388,7 +392,7 @@ def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
             "--env-file",
             compose.folder / "docker.env",
             "--gateway",
-            compose.edge,
+            compose.gateway,
         ],
         cwd=ROOT,
         env={**compose.environment, "COMPOSE_PROJECT_NAME": PROJECT},
@@ -426,7 +430,7 @@ def addresses(compose: Compose) -> dict[str, str]:
 
 
 async def test_grpc_from_outside(
-    compose: Compose, edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]
+    compose: Compose, gateway: Gateway, hard_files: Path, new_datasource: Callable[[str], str]
 ) -> None:
     """With the override file: the command line, and grpcurl with nothing but an address."""
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("grpc",))
@@ -448,7 +452,7 @@ async def test_grpc_from_outside(
     assert (process.returncode, err) == (0, b"")
     task = json.loads(out)
     assert (task["status"], task["row_count"]) == ("SUCCEEDED", ROWS)
-    assert await edge.rows_in_druid(datasource) == ROWS
+    assert await gateway.rows_in_druid(datasource) == ROWS
     grpcurl = [str(ROOT / ".venv/bin/grpcurl"), "-plaintext"]
     assert "sluice.upload.v1.UploadService" in await output(*grpcurl, address["upload"], "list")
     asked = json.dumps({"task_id": task["task_id"]})
@@ -513,11 +517,11 @@ async def figure(container: str, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
-async def accepted(edge: Edge, name: str, content: bytes, datasource: str) -> str:
+async def accepted(gateway: Gateway, name: str, content: bytes, datasource: str) -> str:
     """Task id of a file that is sent again while the answer is 503, as `curl --retry` does."""
     deadline = monotonic() + 30
     while True:
-        answer = await edge.post_file(name, content, datasource)
+        answer = await gateway.post_file(name, content, datasource)
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
             assert answer.status_code == httpx.codes.ACCEPTED, answer.text
             return str(answer.json()["task_id"])
@@ -526,7 +530,10 @@ async def accepted(edge: Edge, name: str, content: bytes, datasource: str) -> st
 
 
 async def test_two_of_each(
-    compose: Compose, edge: Edge, new_datasource: Callable[[str], str], say: Callable[[str], None]
+    compose: Compose,
+    gateway: Gateway,
+    new_datasource: Callable[[str], str],
+    say: Callable[[str], None],
 ) -> None:
     """Load spreads over both; with one of each killed while files come in, every accepted file ends
     in Druid, once.
@@ -536,10 +543,11 @@ async def test_two_of_each(
     services = [name for name in OURS if name != "gateway"]
     assert all(len(replicas(name)) == 2 for name in OURS)
     first = [
-        await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource) for seed in range(6)
+        await accepted(gateway, f"{seed}.csv", sales_csv(rows, seed), datasource)
+        for seed in range(6)
     ]
     for task_id in first:
-        await edge.succeeded(task_id, 300)
+        await gateway.succeeded(task_id, 300)
     spread = {
         name: [int(await figure(container, ANSWERED)) for container in replicas(name)]
         for name in services
@@ -551,13 +559,13 @@ async def test_two_of_each(
     )
     second = []
     for seed, name in enumerate(services, start=10):
-        second.append(await accepted(edge, f"{seed}.csv", sales_csv(rows, seed), datasource))
+        second.append(await accepted(gateway, f"{seed}.csv", sales_csv(rows, seed), datasource))
         await asyncio.to_thread(
             docker, "exec", replicas(name)[0], "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)"
         )
     for task_id in second:
-        await edge.succeeded(task_id, 300)
-    assert await edge.rows_in_druid(datasource) == rows * (len(first) + len(second))
+        await gateway.succeeded(task_id, 300)
+    assert await gateway.rows_in_druid(datasource) == rows * (len(first) + len(second))
 
 
 async def test_prometheus_reads_each_replica(compose: Compose) -> None:
@@ -634,7 +642,7 @@ async def half_sent(datasource: str, rows: int) -> AsyncIterator[asyncio.subproc
 
 
 async def test_an_upload_survives_the_kill_of_any_one(
-    compose: Compose, edge: Edge, new_datasource: Callable[[str], str]
+    compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     """Of two replicas of each service one is killed, of upload the one that receives the file: it
     goes on where it was with the other.
@@ -656,9 +664,9 @@ async def test_an_upload_survives_the_kill_of_any_one(
         async with asyncio.timeout(120):
             out, err = await process.communicate(b"go on\n")
     assert process.returncode == 0, err.decode()
-    task = await edge.succeeded(out.decode().strip(), 300)
+    task = await gateway.succeeded(out.decode().strip(), 300)
     assert task["row_count"] == rows
-    assert await edge.rows_in_druid(datasource) == rows
+    assert await gateway.rows_in_druid(datasource) == rows
 
 
 def copy_out(bucket: Any, folder: Path) -> None:
@@ -677,7 +685,7 @@ def copy_in(bucket: Any, folder: Path) -> None:
 
 async def test_backup_and_restore(
     compose: Compose,
-    edge: Edge,
+    gateway: Gateway,
     hard_files: Path,
     new_datasource: Callable[[str], str],
     tmp_path: Path,
@@ -686,8 +694,8 @@ async def test_backup_and_restore(
     row and task is there again.
     """
     datasource = new_datasource("restored")
-    task_id = await edge.upload("restored.csv", superstore(hard_files), datasource)
-    await edge.succeeded(task_id, 240)
+    task_id = await gateway.upload("restored.csv", superstore(hard_files), datasource)
+    await gateway.succeeded(task_id, 240)
     dump = compose.run(
         "exec", "-T", "postgres", "pg_dumpall", "-U", "postgres", "--clean", "--if-exists"
     ).stdout
@@ -698,13 +706,13 @@ async def test_backup_and_restore(
     compose.run("exec", "-T", "postgres", "psql", "-U", "postgres", "-q", given=dump)
     copy_in(bucket(compose), tmp_path)
     compose.run("up", "--detach", "--wait", "--wait-timeout", "400", timeout=500)
-    assert (await edge.task(task_id))["status"] == "SUCCEEDED"
+    assert (await gateway.task(task_id))["status"] == "SUCCEEDED"
     deadline = monotonic() + 120
-    while await edge.rows_in_druid(datasource) != ROWS:
+    while await gateway.rows_in_druid(datasource) != ROWS:
         assert monotonic() < deadline, "the historicals did not fetch the segments again"
         await asyncio.sleep(1)
     again = new_datasource("after_restore")
-    await edge.succeeded(await edge.upload("again.csv", superstore(hard_files), again), 240)
+    await gateway.succeeded(await gateway.upload("again.csv", superstore(hard_files), again), 240)
     well = await asyncio.to_thread(doctor, compose)
     assert well.stdout.endswith("\nNo problems found.\n"), well.stdout + well.stderr
 

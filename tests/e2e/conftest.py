@@ -1,4 +1,4 @@
-"""Clients of the running stack, as a user would have them."""
+"""Clients of the running stack."""
 
 from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
@@ -7,17 +7,17 @@ import httpx
 import pytest
 
 from local.stack import Stack
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 
 
 @pytest.fixture
-async def edge(stack: Stack) -> AsyncIterator[Edge]:
-    """The REST door."""
+async def gateway(stack: Stack) -> AsyncIterator[Gateway]:
+    """A REST client."""
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=60) as http:
-        yield Edge(http)
+        yield Gateway(http)
 
 
 @pytest.fixture
 def new_datasource() -> Callable[[str], str]:
-    """Makes datasource names that no other test uses."""
+    """Return a function that makes unique datasource names."""
     return lambda name: f"{name}_{uuid4().hex[:8]}"

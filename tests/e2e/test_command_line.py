@@ -1,4 +1,4 @@
-"""The command line on the whole stack: a file in, its task, its report and its rows out."""
+"""The command line on the whole stack: upload, task, report and query."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ ROWS = 10_194
 
 
 async def sluice(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
-    """The documents of a command that must succeed."""
+    """Run a command that must succeed; return its JSON documents."""
     environment = {
         f"{name.upper()}_ADDR": stack.addresses[name]
         for name in ("upload", "validation", "druid_gateway", "status")

@@ -1,36 +1,36 @@
-"""A file is read while it arrives: what is wrong with it is told before it is all here, and it is
-not fetched again.
+"""Inspection during the upload: findings are reported before the end, and the file is not fetched
+again.
 """
 
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 from tests.tables import sales_csv
 
 ROWS = 80_000
-"""About 4 MiB: read while it arrives, and never more on the way than may wait."""
+"""About 4 MiB: less than the inspection may buffer."""
 
 
 async def test_a_file_that_was_read_while_it_arrived_is_not_fetched_again(
-    edge: Edge, new_datasource: Callable[[str], str]
+    gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
-    task_id = await edge.upload("early.csv", sales_csv(ROWS), new_datasource("early"))
-    task = await edge.succeeded(task_id)
+    task_id = await gateway.upload("early.csv", sales_csv(ROWS), new_datasource("early"))
+    task = await gateway.succeeded(task_id)
     assert task["row_count"] == ROWS
-    report = (await edge.http.get(f"/api/ingest/tasks/{task_id}/report")).json()
+    report = (await gateway.http.get(f"/api/ingest/tasks/{task_id}/report")).json()
     assert "fetch" not in {timing["step"] for timing in report["timings"]}
     assert int(report["rows_read"]) == ROWS
 
 
 async def test_a_file_without_times_is_told_so_while_it_arrives(
-    edge: Edge, new_datasource: Callable[[str], str]
+    gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     data = sales_csv(ROWS).replace(b"order_date", b"dispatched", 1)
     data = data.replace(b"2024-", b"week ")
     metadata = {"filename": "timeless.csv", "datasource_name": new_datasource("timeless")}
-    created = await edge.http.post(
+    created = await gateway.http.post(
         "/api/ingest/uploads",
         headers={
             "Tus-Resumable": "1.0.0",
@@ -54,14 +54,14 @@ async def test_a_file_without_times_is_told_so_while_it_arrives(
         "Content-Type": "application/offset+octet-stream",
     }
     sending = asyncio.create_task(
-        edge.http.patch(created.headers["Location"], content=all_but_one_byte(), headers=headers)
+        gateway.http.patch(created.headers["Location"], content=all_but_one_byte(), headers=headers)
     )
     async with asyncio.timeout(20):
-        while not (task := await edge.task(task_id))["validation_warnings"]:  # noqa: ASYNC110 - a poll, as the page without its socket makes
+        while not (task := await gateway.task(task_id))["validation_warnings"]:  # noqa: ASYNC110 - a poll, as the page without its socket makes
             await asyncio.sleep(0.1)
     assert task["status"] == "PENDING"
     assert [found["code"] for found in task["validation_warnings"]] == ["NO_TIME_COLUMN"]
     assert "So far:" in task["message"]
     told.set()
     await sending
-    await edge.http.post(f"/api/ingest/tasks/{task_id}/cancel")
+    await gateway.http.post(f"/api/ingest/tasks/{task_id}/cancel")

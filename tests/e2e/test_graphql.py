@@ -1,5 +1,5 @@
-"""The GraphQL door with a stock client: multipart upload, polling, subscription, query; the seed's
-own documents unchanged.
+"""GraphQL with a standard client: multipart upload, polling, subscription, query; the seed's
+documents unchanged.
 """
 
 from collections.abc import Callable

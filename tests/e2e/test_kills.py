@@ -1,6 +1,4 @@
-"""Any of our services is killed in the middle: the task ends SUCCEEDED and its rows are in Druid
-once.
-"""
+"""A service is killed during a task: the task ends SUCCEEDED, and its rows are in Druid once."""
 
 import asyncio
 import signal
@@ -9,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from local.instance import Instance
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 from tests.tables import sales_csv
 
 ROWS = 60_000
@@ -27,18 +25,21 @@ ROWS = 60_000
     ],
 )
 async def test_sigkill(
-    edge: Edge, instance: Instance, new_datasource: Callable[[str], str], service: str, state: str
+    gateway: Gateway,
+    instance: Instance,
+    new_datasource: Callable[[str], str],
+    service: str,
+    state: str,
 ) -> None:
     datasource = new_datasource("killed")
-    task_id = await edge.upload("killed.csv", sales_csv(ROWS), datasource)
-    reached = await edge.until(task_id, {state, *AFTER[state]})
+    task_id = await gateway.upload("killed.csv", sales_csv(ROWS), datasource)
+    reached = await gateway.until(task_id, {state, *AFTER[state]})
     killed = await asyncio.to_thread(instance.kill, service, signal.SIGKILL)
-    task = await edge.succeeded(task_id)
+    task = await gateway.succeeded(task_id)
     assert task["row_count"] == ROWS
-    # A task that was done before the kill does not wait for what was killed, and a query does not
-    # either.
+    # The task may have ended before the kill; the query needs the service again.
     await asyncio.to_thread(instance.wait_healthy)
-    assert await edge.rows_in_druid(datasource) == ROWS
+    assert await gateway.rows_in_druid(datasource) == ROWS
     assert instance.pid(service) != killed
     assert reached["status"] in {state, *AFTER[state]}
 
@@ -48,6 +49,4 @@ AFTER = {
     "INGESTING": {"VERIFYING", "SUCCEEDED"},
     "VERIFYING": {"SUCCEEDED"},
 }
-"""States that a fast machine may have reached by the time the test looks; the kill then comes late
-and must still do no harm.
-"""
+"""Later states that a fast machine may have reached; a late kill must not do harm either."""

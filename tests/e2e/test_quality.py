@@ -1,8 +1,8 @@
-"""What a datasource remembers of its loads, and what its settings make of the next file."""
+"""Drift, contracts and settings of a datasource."""
 
 from collections.abc import Callable
 
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 
 DAYS = [f"2024-01-{number % 28 + 1:02}" for number in range(400)]
 FIRST = "\n".join(
@@ -21,7 +21,7 @@ NARROW = b"date,units,price\n2024-02-01,1,1.5\n2024-02-02,2,2.5\n"
 
 
 async def test_drift_contract_and_settings(
-    edge: Edge, new_datasource: Callable[[str], str]
+    gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("quality")
     settings, quality = (
@@ -30,14 +30,16 @@ async def test_drift_contract_and_settings(
     )
 
     async def set_contract(mode: str) -> None:
-        answer = await edge.http.put(settings, json={"policy": {"contract": {"mode": mode}}})
+        answer = await gateway.http.put(settings, json={"policy": {"contract": {"mode": mode}}})
         assert answer.status_code == 200, answer.text
 
-    first = await edge.upload("first.csv", FIRST, datasource)
-    await edge.succeeded(first)
+    first = await gateway.upload("first.csv", FIRST, datasource)
+    await gateway.succeeded(first)
 
     await set_contract("freeze")
-    refused = await edge.until(await edge.upload("changed.csv", CHANGED, datasource), {"REJECTED"})
+    refused = await gateway.until(
+        await gateway.upload("changed.csv", CHANGED, datasource), {"REJECTED"}
+    )
     assert (refused["status"], refused["validation_errors"][0]["code"]) == (
         "REJECTED",
         "CONTRACT_BROKEN",
@@ -45,9 +47,9 @@ async def test_drift_contract_and_settings(
     assert refused["validation_errors"][0]["column"] == "shop"
 
     await set_contract("discard")
-    narrowed = await edge.upload("changed.csv", CHANGED, datasource)
-    await edge.succeeded(narrowed)
-    report = (await edge.http.get(f"/api/ingest/tasks/{narrowed}/report")).json()
+    narrowed = await gateway.upload("changed.csv", CHANGED, datasource)
+    await gateway.succeeded(narrowed)
+    report = (await gateway.http.get(f"/api/ingest/tasks/{narrowed}/report")).json()
     assert [(drift["kind"], drift["column"]) for drift in report["drift"]] == [
         ("MISSING", "shop"),
         ("SHIFTED", "price"),
@@ -57,12 +59,12 @@ async def test_drift_contract_and_settings(
         problem for problem in report["problems"] if problem["code"] == "COLUMN_LEFT_OUT"
     )
     assert left_out["column"] == "note"
-    answer = await edge.http.post(
+    answer = await gateway.http.post(
         "/api/query", json={"sql": f'SELECT * FROM "{datasource}" LIMIT 1'}
     )
     assert "note" not in [column["name"] for column in answer.json()["columns"]]
 
-    history = (await edge.http.get(quality)).json()
+    history = (await gateway.http.get(quality)).json()
     assert [
         (each["filename"], each["state"], len(each["quality"]["drift"])) for each in history
     ] == [
@@ -73,10 +75,12 @@ async def test_drift_contract_and_settings(
 
 
 async def test_the_limit_of_a_rule_takes_effect(
-    edge: Edge, new_datasource: Callable[[str], str]
+    gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("settings")
-    narrow = await edge.until(await edge.upload("narrow.csv", NARROW, datasource), {"REJECTED"})
+    narrow = await gateway.until(
+        await gateway.upload("narrow.csv", NARROW, datasource), {"REJECTED"}
+    )
     assert (narrow["status"], narrow["validation_errors"][0]["code"]) == (
         "REJECTED",
         "TOO_FEW_COLUMNS",
@@ -87,7 +91,7 @@ async def test_the_limit_of_a_rule_takes_effect(
         "settings": {"policy": {"rules": [{"name": "min_columns", "limit": 3}]}},
     }
     answer = (
-        await edge.http.post("/graphql", json={"query": mutation, "variables": values})
+        await gateway.http.post("/graphql", json={"query": mutation, "variables": values})
     ).json()
     assert answer["data"]["updateDatasourceSettings"]["policy"]["rules"][0]["limit"] == 3
-    await edge.succeeded(await edge.upload("narrow.csv", NARROW, datasource))
+    await gateway.succeeded(await gateway.upload("narrow.csv", NARROW, datasource))

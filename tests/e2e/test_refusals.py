@@ -1,4 +1,4 @@
-"""What cannot be loaded: a code, the place, what to do, and no row in Druid."""
+"""Rejected files have a code, a location and an action, and no rows in Druid."""
 
 import io
 import zipfile
@@ -9,14 +9,14 @@ import boto3
 import pytest
 
 from local.stack import Stack
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 from tests.tables import sales_csv
 
 PROBLEM = {"code", "message", "line", "column", "value", "action", "actor"}
 
 
 def objects(stack: Stack, prefix: str) -> tuple[list[str], list[str]]:
-    """Keys of the objects and of the open multipart uploads below a prefix."""
+    """Return the keys of the objects and of the open multipart uploads with a prefix."""
     s3 = boto3.client(
         "s3",
         endpoint_url=stack.s3_endpoint,
@@ -104,7 +104,7 @@ REJECTED.append(
 
 @pytest.mark.parametrize(("name", "content", "code", "column"), REJECTED)
 async def test_rejected_by_validation(
-    edge: Edge,
+    gateway: Gateway,
     stack: Stack,
     new_datasource: Callable[[str], str],
     name: str,
@@ -113,8 +113,8 @@ async def test_rejected_by_validation(
     column: str,
 ) -> None:
     datasource = new_datasource("refused")
-    task_id = await edge.upload(name, content, datasource)
-    task = await edge.until(task_id, {"REJECTED"})
+    task_id = await gateway.upload(name, content, datasource)
+    task = await gateway.until(task_id, {"REJECTED"})
     errors: list[dict[str, Any]] = task["validation_errors"]
     assert code in [error["code"] for error in errors]
     found = next(error for error in errors if error["code"] == code)
@@ -124,41 +124,41 @@ async def test_rejected_by_validation(
     assert found["action"]
     assert found["actor"] == "you"
     assert task["message"]
-    assert await edge.rows_in_druid(datasource) == 0
+    assert await gateway.rows_in_druid(datasource) == 0
     # The file and its report stay until retention.
     stored, opened = objects(stack, f"uploads/{datasource}/")
     assert (len(stored), opened) == (1, [])
-    report = await edge.http.get(f"/api/ingest/tasks/{task_id}/report")
+    report = await gateway.http.get(f"/api/ingest/tasks/{task_id}/report")
     assert report.json()["verdict"] == "REJECTED"
 
 
-async def test_bad_rows_are_named(edge: Edge, new_datasource: Callable[[str], str]) -> None:
-    task_id = await edge.upload("damaged.csv", with_rejects(), new_datasource("refused"))
-    await edge.until(task_id, {"REJECTED"})
-    report = (await edge.http.get(f"/api/ingest/tasks/{task_id}/report")).json()
+async def test_bad_rows_are_named(gateway: Gateway, new_datasource: Callable[[str], str]) -> None:
+    task_id = await gateway.upload("damaged.csv", with_rejects(), new_datasource("refused"))
+    await gateway.until(task_id, {"REJECTED"})
+    report = (await gateway.http.get(f"/api/ingest/tasks/{task_id}/report")).json()
     assert report["rows_read"] == 100
     assert report["rows_rejected"] == 8
     assert report["rows_loadable"] == 92
     first = report["first_rejects"][0]
     assert first["line"] == 3
     assert first["problems"][0]["code"] == "TIME_MISSING"
-    rejects = (await edge.http.get(f"/api/ingest/tasks/{task_id}/rejects")).text.splitlines()
+    rejects = (await gateway.http.get(f"/api/ingest/tasks/{task_id}/rejects")).text.splitlines()
     assert len(rejects) == 1 + 8
     assert "VALUE_MISFIT" in rejects[2]
     assert "many" in rejects[2]
 
 
 async def test_a_few_bad_rows_do_not_sink_a_file(
-    edge: Edge, new_datasource: Callable[[str], str]
+    gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     lines = sales_csv(200).decode().splitlines()
     lines[50] = ",".join(["not a day", *lines[50].split(",")[1:]])
     datasource = new_datasource("few_bad")
-    task = await edge.succeeded(
-        await edge.upload("few_bad.csv", "\n".join(lines).encode(), datasource)
+    task = await gateway.succeeded(
+        await gateway.upload("few_bad.csv", "\n".join(lines).encode(), datasource)
     )
     assert (task["rows_read"], task["row_count"], task["rows_rejected"]) == (200, 199, 1)
-    assert await edge.rows_in_druid(datasource) == 199
+    assert await gateway.rows_in_druid(datasource) == 199
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_a_few_bad_rows_do_not_sink_a_file(
     ],
 )
 async def test_refused_while_receiving(
-    edge: Edge,
+    gateway: Gateway,
     stack: Stack,
     new_datasource: Callable[[str], str],
     name: str,
@@ -179,7 +179,7 @@ async def test_refused_while_receiving(
     code: str,
 ) -> None:
     datasource = new_datasource("refused")
-    answer = await edge.post_file(name, content, datasource)
+    answer = await gateway.post_file(name, content, datasource)
     assert answer.status_code == status, answer.text
     assert set(answer.json()) >= PROBLEM
     assert answer.json()["code"] == code
@@ -189,19 +189,17 @@ async def test_refused_while_receiving(
 @pytest.mark.parametrize(
     "datasource", ["../etc", "with space", "", "_internal", "x" * 129, "semi;colon", 'quo"te']
 )
-async def test_datasource_names(edge: Edge, datasource: str) -> None:
-    answer = await edge.post_file("x.csv", sales_csv(3), datasource)
+async def test_datasource_names(gateway: Gateway, datasource: str) -> None:
+    answer = await gateway.post_file("x.csv", sales_csv(3), datasource)
     assert answer.status_code == 400
     assert answer.json()["code"] in {"DATASOURCE_NAME_INVALID", "FIELD_ORDER"}
     assert answer.json()["action"]
 
 
 async def test_one_over_the_limit(
-    edge: Edge, stack: Stack, new_datasource: Callable[[str], str]
+    gateway: Gateway, stack: Stack, new_datasource: Callable[[str], str]
 ) -> None:
-    """One byte over 500 MB, sent without saying how much will come: 413, no object, the task
-    REJECTED.
-    """
+    """One byte over 500 MB, without a Content-Length: 413, no object, the task REJECTED."""
     datasource = new_datasource("too_long")
     boundary = "cut here"
     block = b"2024-01-02,1,2.5,x,y\n" * 50_000
@@ -215,7 +213,7 @@ async def test_one_over_the_limit(
             yield block
         yield f"\r\n--{boundary}--\r\n".encode()
 
-    answer = await edge.http.post(
+    answer = await gateway.http.post(
         "/api/ingest/upload",
         content=body(),
         headers={"Content-Type": f'multipart/form-data; boundary="{boundary}"'},
@@ -225,45 +223,49 @@ async def test_one_over_the_limit(
     assert answer.json()["code"] == "FILE_TOO_LARGE"
     assert objects(stack, f"uploads/{datasource}/") == ([], [])
     listed = (
-        await edge.http.get("/api/ingest/tasks", params={"datasource_name": datasource})
+        await gateway.http.get("/api/ingest/tasks", params={"datasource_name": datasource})
     ).json()["tasks"]
     assert [(task["status"], task["error"]["code"]) for task in listed] == [
         ("REJECTED", "FILE_TOO_LARGE")
     ]
 
 
-async def test_the_same_file_twice(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_the_same_file_twice(gateway: Gateway, new_datasource: Callable[[str], str]) -> None:
     datasource, content = new_datasource("twice"), sales_csv(50)
-    first = await edge.upload("once.csv", content, datasource)
-    await edge.succeeded(first)
-    again = await edge.until(await edge.upload("again.csv", content, datasource), {"REJECTED"})
+    first = await gateway.upload("once.csv", content, datasource)
+    await gateway.succeeded(first)
+    again = await gateway.until(
+        await gateway.upload("again.csv", content, datasource), {"REJECTED"}
+    )
     assert again["error"]["code"] == "DUPLICATE_CONTENT"
     assert first in again["error"]["message"] or again["duplicate_of"] == first
-    meant = await edge.succeeded(
-        await edge.upload("meant.csv", content, datasource, allow_duplicate="true")
+    meant = await gateway.succeeded(
+        await gateway.upload("meant.csv", content, datasource, allow_duplicate="true")
     )
     assert meant["row_count"] == 50
-    assert await edge.rows_in_druid(datasource) == 100
+    assert await gateway.rows_in_druid(datasource) == 100
 
 
 async def test_replace_touches_its_time_chunks(
-    edge: Edge, new_datasource: Callable[[str], str]
+    gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("replaced")
-    await edge.succeeded(await edge.upload("one.csv", sales_csv(80, seed=1), datasource))
-    await edge.succeeded(
-        await edge.upload("two.csv", sales_csv(70, seed=2), datasource, mode="replace")
+    await gateway.succeeded(await gateway.upload("one.csv", sales_csv(80, seed=1), datasource))
+    await gateway.succeeded(
+        await gateway.upload("two.csv", sales_csv(70, seed=2), datasource, mode="replace")
     )
-    assert await edge.rows_in_druid(datasource) == 70
+    assert await gateway.rows_in_druid(datasource) == 70
 
 
-async def test_request_id(edge: Edge, new_datasource: Callable[[str], str]) -> None:
+async def test_request_id(gateway: Gateway, new_datasource: Callable[[str], str]) -> None:
     datasource, content = new_datasource("key"), sales_csv(30)
     key = {"Idempotency-Key": datasource}
-    answers = [await edge.post_file("key.csv", content, datasource, headers=key) for _ in range(2)]
+    answers = [
+        await gateway.post_file("key.csv", content, datasource, headers=key) for _ in range(2)
+    ]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].json() == answers[1].json()
-    await edge.succeeded(answers[0].json()["task_id"])
-    assert await edge.rows_in_druid(datasource) == 30
-    other = await edge.post_file("key.csv", content, new_datasource("other"), headers=key)
+    await gateway.succeeded(answers[0].json()["task_id"])
+    assert await gateway.rows_in_druid(datasource) == 30
+    other = await gateway.post_file("key.csv", content, new_datasource("other"), headers=key)
     assert (other.status_code, other.json()["code"]) == (409, "REQUEST_ID_REUSED")

@@ -1,7 +1,7 @@
-"""A seeded series of appends, replaces and undos on the real Druid: after each, every LIVE load has
-all of its rows.
+"""A seeded series of appends, replaces and reverts on the real Druid: after each step, every LIVE
+load has all its rows.
 
-SERIES_STEPS and SERIES_SEED make it longer or another one: `SERIES_STEPS=50 .venv/bin/pytest
+SERIES_STEPS and SERIES_SEED change its length and seed: `SERIES_STEPS=50 .venv/bin/pytest
 tests/e2e/test_series.py`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 from tests.e2e.test_modes import days
 from tests.e2e.test_undo import reverted
 
@@ -23,9 +23,9 @@ DAYS = 40
 
 @dataclass
 class Series:
-    """One datasource, and the loads that went into it."""
+    """A datasource and its loads."""
 
-    edge: Edge
+    gateway: Gateway
     datasource: str
     chance: random.Random = field(default_factory=lambda: random.Random(SEED))
     loads: dict[str, int] = field(default_factory=dict)
@@ -47,38 +47,36 @@ class Series:
         fields = {"mode": mode}
         if mode == "replace_interval":
             fields["interval"] = "2024-01-01/2024-03-01"
-        task_id = await self.edge.upload(
+        task_id = await self.gateway.upload(
             f"{number}.csv", days(first, last, of_each, amount=number), self.datasource, **fields
         )
-        await self.edge.succeeded(task_id)
+        await self.gateway.succeeded(task_id)
         self.loads[task_id] = (last - first + 1) * of_each
         return f"{mode} {task_id}"
 
     async def undo(self) -> str:
         task_id = self.chance.choice(list(self.loads))
-        answer = await self.edge.http.post(f"/api/ingest/tasks/{task_id}/revert")
+        answer = await self.gateway.http.post(f"/api/ingest/tasks/{task_id}/revert")
         if answer.status_code == 409:
             assert answer.json()["code"] == "NEWER_LOADS"
             self.refused += 1
             return f"undo {task_id}: refused"
         assert answer.status_code == 202, answer.text
-        await reverted(self.edge, task_id)
+        await reverted(self.gateway, task_id)
         del self.loads[task_id]
         return f"undo {task_id}"
 
     async def check(self, after: str) -> None:
-        """Every row that a query finds belongs to a load that says so, and every LIVE load has all
-        of its rows.
-        """
+        """Check that each row belongs to a known load, and that the load states match the counts."""
         sql = f'SELECT __load_id, COUNT(*) FROM "{self.datasource}" GROUP BY 1'
-        known = await self.edge.rows_in_druid(self.datasource)
+        known = await self.gateway.rows_in_druid(self.datasource)
         counted = {
             str(task_id): int(rows)
-            for task_id, rows in (await self.edge.query(sql) if known else [])
+            for task_id, rows in (await self.gateway.query(sql) if known else [])
         }
         assert counted.keys() <= self.loads.keys(), after
         for task_id, rows in self.loads.items():
-            state, found = (await self.edge.task(task_id))["load_state"], counted.get(task_id, 0)
+            state, found = (await self.gateway.task(task_id))["load_state"], counted.get(task_id, 0)
             fits = {
                 "LIVE": found == rows,
                 "PARTLY_REPLACED": 0 < found < rows,
@@ -90,7 +88,7 @@ class Series:
 
 
 @pytest.mark.timeout(60 + 30 * STEPS)
-async def test_a_seeded_series(edge: Edge, new_datasource: Callable[[str], str]) -> None:
-    series = Series(edge, new_datasource("series"))
+async def test_a_seeded_series(gateway: Gateway, new_datasource: Callable[[str], str]) -> None:
+    series = Series(gateway, new_datasource("series"))
     for number in range(1, STEPS + 1):
         await series.check(f"step {number}, {await series.step(number)}")

@@ -1,4 +1,4 @@
-"""The main job on a real spreadsheet: in by every door, counted by SQL."""
+"""A real spreadsheet through each interface, counted by SQL."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from local.stack import Stack
 from sluice_client import SluiceClient
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 
 ROWS = 10_194
 SALES = 2326534.3543
@@ -20,10 +20,10 @@ def superstore(request: pytest.FixtureRequest, hard_files: Path) -> Path:
     return hard_files / "sales" / str(request.param)
 
 
-async def assert_superstore(edge: Edge, datasource: str) -> None:
-    """The three answers, and integers that stayed integers."""
+async def assert_superstore(gateway: Gateway, datasource: str) -> None:
+    """Check count, sum, time range and column types."""
     count, sales, first, last = (
-        await edge.query(
+        await gateway.query(
             f'SELECT COUNT(*), ROUND(SUM("Sales"), 4), MIN(__time), MAX(__time) FROM "{datasource}"'
         )
     )[0]
@@ -31,7 +31,7 @@ async def assert_superstore(edge: Edge, datasource: str) -> None:
     assert first.startswith("2019-01-03")
     assert last.startswith("2022-12-30")
     types = dict(
-        await edge.query(
+        await gateway.query(
             f"SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{datasource}'"
         )
     )
@@ -40,20 +40,22 @@ async def assert_superstore(edge: Edge, datasource: str) -> None:
     assert types["Postal Code"] == types["Order ID"] == "VARCHAR"
 
 
-async def test_rest(edge: Edge, superstore: Path, new_datasource: Callable[[str], str]) -> None:
+async def test_rest(
+    gateway: Gateway, superstore: Path, new_datasource: Callable[[str], str]
+) -> None:
     datasource = new_datasource("superstore")
-    task = await edge.succeeded(await edge.upload(superstore.name, superstore, datasource))
+    task = await gateway.succeeded(await gateway.upload(superstore.name, superstore, datasource))
     assert task["row_count"] == task["rows_read"] == ROWS
     assert task["rows_rejected"] == task["rows_skipped"] == 0
     assert task["validation_errors"] == []
     assert [note["code"] for note in task["validation_warnings"]] == (
         ["SHEETS_IGNORED"] if superstore.suffix == ".xls" else []
     )
-    await assert_superstore(edge, datasource)
+    await assert_superstore(gateway, datasource)
 
 
 async def test_grpc(
-    edge: Edge, stack: Stack, hard_files: Path, new_datasource: Callable[[str], str]
+    gateway: Gateway, stack: Stack, hard_files: Path, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("superstore_grpc")
     addresses = stack.addresses
@@ -66,24 +68,22 @@ async def test_grpc(
         task_id = await client.upload(hard_files / "sales" / "Sample - Superstore.csv", datasource)
         task = await client.wait(task_id)
         assert task.rows_loaded == ROWS, task
-    await assert_superstore(edge, datasource)
+    await assert_superstore(gateway, datasource)
 
 
 async def test_twins_are_equal_in_druid(
-    edge: Edge, hard_files: Path, new_datasource: Callable[[str], str]
+    gateway: Gateway, hard_files: Path, new_datasource: Callable[[str], str]
 ) -> None:
-    """Every column of the .csv and of the .xls, row by row: text and dates exactly, numbers within
-    1e-9 relative.
-    """
+    """All columns of the .csv and the .xls: text and dates are equal, numbers within 1e-9."""
     tables = []
     for suffix in ("csv", "xls"):
         datasource = new_datasource(f"twin_{suffix}")
-        await edge.succeeded(
-            await edge.upload(
+        await gateway.succeeded(
+            await gateway.upload(
                 f"twin.{suffix}", hard_files / "sales" / f"Sample - Superstore.{suffix}", datasource
             )
         )
-        answer = await edge.http.post(
+        answer = await gateway.http.post(
             "/api/query", json={"sql": f'SELECT * FROM "{datasource}"', "limit": 20_000}
         )
         body = answer.json()
@@ -118,7 +118,7 @@ async def test_twins_are_equal_in_druid(
 
 
 async def test_grpcurl_without_proto_files(stack: Stack) -> None:
-    """A person with grpcurl alone can list and call every service."""
+    """grpcurl alone can list and call each service."""
     names = {
         "upload": "sluice.upload.v1.UploadService",
         "validation": "sluice.validation.v1.ValidationService",
@@ -145,7 +145,7 @@ async def test_grpcurl_without_proto_files(stack: Stack) -> None:
 
 
 async def grpcurl(address: str, *arguments: str, data: str | None = None) -> str:
-    """Output of grpcurl, which must succeed."""
+    """Run grpcurl, which must succeed; return its output."""
     command = [
         ".venv/bin/grpcurl",
         "-plaintext",

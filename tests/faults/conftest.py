@@ -1,5 +1,5 @@
 """Clients of the running stack."""
 
-from tests.e2e.conftest import edge, new_datasource
+from tests.e2e.conftest import gateway, new_datasource
 
-__all__ = ["edge", "new_datasource"]
+__all__ = ["gateway", "new_datasource"]

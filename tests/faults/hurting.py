@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from local.instance import Instance
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 
 BEGINS_S = 60
 """Seconds within which Druid has begun a load, or a task has told what is awaited of it."""
@@ -53,13 +53,15 @@ class DruidTasks:
             await asyncio.sleep(0.05)
 
 
-async def told(edge: Edge, task_id: str, state: str, words: str) -> None:
+async def told(gateway: Gateway, task_id: str, state: str, words: str) -> None:
     """Returns when the task tells the words while it is in the state. Fails where it is said to be
     done before.
     """
     async with (
         asyncio.timeout(BEGINS_S),
-        edge.http.stream("GET", f"/api/ingest/tasks/{task_id}/events", timeout=BEGINS_S) as stream,
+        gateway.http.stream(
+            "GET", f"/api/ingest/tasks/{task_id}/events", timeout=BEGINS_S
+        ) as stream,
     ):
         async for line in stream.aiter_lines():
             if line.startswith("data:"):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from local.instance import Instance
-from tests.e2e.edge import Edge
+from tests.e2e.gateway import Gateway
 from tests.faults.hurting import DruidTasks, configured, paused, stopped, told
 from tests.tables import sales_csv
 
@@ -31,18 +31,18 @@ def many() -> bytes:
 
 
 async def test_the_overlord_is_down_before_the_submit(
-    edge: Edge, instance: Instance, new_datasource: Callable[[str], str]
+    gateway: Gateway, instance: Instance, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("down")
     with stopped(instance, "druid_coordinator"):
-        task_id = await edge.upload("down.csv", sales_csv(FEW), datasource)
-        await told(edge, task_id, "INGESTING", "trying again in")
-    await once(edge, task_id, datasource, FEW)
+        task_id = await gateway.upload("down.csv", sales_csv(FEW), datasource)
+        await told(gateway, task_id, "INGESTING", "trying again in")
+    await once(gateway, task_id, datasource, FEW)
 
 
 @pytest.mark.parametrize("role", ["druid_coordinator", "druid_indexer"])
 async def test_the_overlord_or_the_worker_is_killed_in_the_middle(
-    edge: Edge,
+    gateway: Gateway,
     instance: Instance,
     druid: DruidTasks,
     new_datasource: Callable[[str], str],
@@ -50,60 +50,60 @@ async def test_the_overlord_or_the_worker_is_killed_in_the_middle(
     role: str,
 ) -> None:
     datasource = new_datasource("hurt")
-    task_id = await edge.upload("hurt.csv", many, datasource)
+    task_id = await gateway.upload("hurt.csv", many, datasource)
     await druid.known(task_id, location=True)
     await asyncio.to_thread(instance.kill, role, signal.SIGKILL)
-    await once(edge, task_id, datasource, MANY)
+    await once(gateway, task_id, datasource, MANY)
     await asyncio.to_thread(instance.wait_healthy)
 
 
 @pytest.mark.timeout(300)
 async def test_the_worker_dies_with_a_load_that_it_never_began(
-    edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
+    gateway: Gateway, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("assigned")
     instance.kill("druid_indexer", signal.SIGSTOP)
-    task_id = await edge.upload("assigned.csv", sales_csv(FEW), datasource)
+    task_id = await gateway.upload("assigned.csv", sales_csv(FEW), datasource)
     await druid.known(task_id, location=False)
     instance.kill("druid_indexer", signal.SIGKILL)
-    await once(edge, task_id, datasource, FEW, seconds=240)
+    await once(gateway, task_id, datasource, FEW, seconds=240)
     await asyncio.to_thread(instance.wait_healthy)
 
 
 async def test_a_paused_historical_is_waited_for(
-    edge: Edge, instance: Instance, new_datasource: Callable[[str], str]
+    gateway: Gateway, instance: Instance, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("paused")
     with paused(instance, "druid_historical"):
-        task_id = await edge.upload("paused.csv", sales_csv(FEW), datasource)
-        await told(edge, task_id, "VERIFYING", "becoming visible")
-    await once(edge, task_id, datasource, FEW)
+        task_id = await gateway.upload("paused.csv", sales_csv(FEW), datasource)
+        await told(gateway, task_id, "VERIFYING", "becoming visible")
+    await once(gateway, task_id, datasource, FEW)
 
 
 async def test_a_full_segment_cache_is_waited_for(
-    edge: Edge, instance: Instance, new_datasource: Callable[[str], str]
+    gateway: Gateway, instance: Instance, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("full")
     with configured(instance, "historical", '"maxSize":"100GiB"', '"maxSize":"1"'):
-        task_id = await edge.upload("full.csv", sales_csv(FEW), datasource)
-        await told(edge, task_id, "VERIFYING", "becoming visible")
-    await once(edge, task_id, datasource, FEW)
+        task_id = await gateway.upload("full.csv", sales_csv(FEW), datasource)
+        await told(gateway, task_id, "VERIFYING", "becoming visible")
+    await once(gateway, task_id, datasource, FEW)
 
 
 async def test_a_load_that_is_shut_down_by_hand_is_begun_again(
-    edge: Edge, druid: DruidTasks, new_datasource: Callable[[str], str], many: bytes
+    gateway: Gateway, druid: DruidTasks, new_datasource: Callable[[str], str], many: bytes
 ) -> None:
     datasource = new_datasource("shut")
-    task_id = await edge.upload("shut.csv", many, datasource)
+    task_id = await gateway.upload("shut.csv", many, datasource)
     first = await druid.known(task_id, location=True)
     (await druid.http.post(f"/druid/indexer/v1/task/{first}/shutdown")).raise_for_status()
-    await once(edge, task_id, datasource, MANY)
-    receipt = (await edge.http.get(f"/api/ingest/tasks/{task_id}/receipt")).json()
+    await once(gateway, task_id, datasource, MANY)
+    receipt = (await gateway.http.get(f"/api/ingest/tasks/{task_id}/receipt")).json()
     assert len(receipt["druid_task_ids"]) == 2
 
 
 async def test_druid_forgets_loads(
-    edge: Edge,
+    gateway: Gateway,
     instance: Instance,
     druid: DruidTasks,
     new_datasource: Callable[[str], str],
@@ -117,59 +117,61 @@ async def test_druid_forgets_loads(
     ):
         # One that was done: it is counted, not loaded again.
         datasource = new_datasource("forgotten")
-        done = await edge.upload("done.csv", many, datasource)
+        done = await gateway.upload("done.csv", many, datasource)
         druid_id = await druid.known(done, location=True)
         with paused(instance, "druid_gateway"):
             await druid.ended(druid_id)
             instance.restart("druid_coordinator")
             await asyncio.to_thread(instance.wait_healthy, "druid_coordinator")
-        await once(edge, done, datasource, MANY)
-        receipt = (await edge.http.get(f"/api/ingest/tasks/{done}/receipt")).json()
+        await once(gateway, done, datasource, MANY)
+        receipt = (await gateway.http.get(f"/api/ingest/tasks/{done}/receipt")).json()
         assert receipt["druid_task_ids"] == [druid_id]
 
         # One that was not: it is begun anew.
         datasource = new_datasource("forgotten")
-        running = await edge.upload("running.csv", many, datasource)
+        running = await gateway.upload("running.csv", many, datasource)
         await druid.known(running, location=True)
         instance.restart("druid_coordinator")
-        await once(edge, running, datasource, MANY)
+        await once(gateway, running, datasource, MANY)
 
 
 async def test_a_datasource_that_is_dropped_by_hand_is_loaded_again(
-    edge: Edge, druid: DruidTasks, new_datasource: Callable[[str], str]
+    gateway: Gateway, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
-    first = await edge.upload("first.csv", sales_csv(FEW), datasource)
-    await once(edge, first, datasource, FEW)
+    first = await gateway.upload("first.csv", sales_csv(FEW), datasource)
+    await once(gateway, first, datasource, FEW)
     (await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
-    second = await edge.upload("second.csv", sales_csv(FEW // 2), datasource)
-    await once(edge, second, datasource, FEW // 2)
+    second = await gateway.upload("second.csv", sales_csv(FEW // 2), datasource)
+    await once(gateway, second, datasource, FEW // 2)
     # What was dropped is no duplicate, and nobody says any longer that it is there.
-    again = await edge.upload("first.csv", sales_csv(FEW), datasource)
-    assert (await edge.succeeded(again))["row_count"] == FEW
-    assert await edge.rows_in_druid(datasource) == FEW + FEW // 2
-    assert (await edge.task(first))["load_state"] == "REPLACED"
+    again = await gateway.upload("first.csv", sales_csv(FEW), datasource)
+    assert (await gateway.succeeded(again))["row_count"] == FEW
+    assert await gateway.rows_in_druid(datasource) == FEW + FEW // 2
+    assert (await gateway.task(first))["load_state"] == "REPLACED"
 
 
 @pytest.mark.timeout(300)
 async def test_a_datasource_that_is_dropped_while_its_rows_are_counted(
-    edge: Edge, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
+    gateway: Gateway, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
     # Not paused: a historical that goes on would still take up the segment it was told to load
     # before the drop, and its rows be counted.
     with stopped(instance, "druid_historical"):
-        task_id = await edge.upload("dropped.csv", sales_csv(FEW), datasource)
-        await told(edge, task_id, "VERIFYING", "becoming visible")
+        task_id = await gateway.upload("dropped.csv", sales_csv(FEW), datasource)
+        await told(gateway, task_id, "VERIFYING", "becoming visible")
         (
             await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")
         ).raise_for_status()
     await asyncio.to_thread(instance.wait_healthy, "druid_historical")
-    task = await edge.until(task_id, {"FAILED"}, 240)
-    assert (task["error"]["code"], await edge.rows_in_druid(datasource)) == ("LOAD_MISMATCH", 0)
+    task = await gateway.until(task_id, {"FAILED"}, 240)
+    assert (task["error"]["code"], await gateway.rows_in_druid(datasource)) == ("LOAD_MISMATCH", 0)
 
 
-async def once(edge: Edge, task_id: str, datasource: str, rows: int, seconds: float = 150) -> None:
+async def once(
+    gateway: Gateway, task_id: str, datasource: str, rows: int, seconds: float = 150
+) -> None:
     """Fails unless the task ends SUCCEEDED and a query counts its rows, no more and no fewer."""
-    task = await edge.succeeded(task_id, seconds)
-    assert (task["row_count"], await edge.rows_in_druid(datasource)) == (rows, rows)
+    task = await gateway.succeeded(task_id, seconds)
+    assert (task["row_count"], await gateway.rows_in_druid(datasource)) == (rows, rows)

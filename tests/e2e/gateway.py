@@ -1,4 +1,4 @@
-"""The REST door with the few things that the tests do again and again."""
+"""A REST client with the operations that tests repeat."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ TERMINAL = {"SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"}
 
 
 @dataclass
-class Edge:
-    """Talks HTTP to the gateway."""
+class Gateway:
+    """Calls the gateway over REST."""
 
     http: httpx.AsyncClient
 
@@ -25,7 +25,7 @@ class Edge:
         fields: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        """Sends a file as a browser or curl does; the answer as it comes."""
+        """Upload a file as a browser or curl does; return the response."""
         return await self.http.post(
             "/api/ingest/upload",
             data={"datasource_name": datasource, **(fields or {})},
@@ -34,7 +34,7 @@ class Edge:
         )
 
     async def upload(self, name: str, content: bytes | Path, datasource: str, **fields: str) -> str:
-        """Sends a file that must be accepted; its task id."""
+        """Upload a file that must be accepted; return the task id."""
         data = await asyncio.to_thread(content.read_bytes) if isinstance(content, Path) else content
         answer = await self.post_file(name, data, datasource, fields)
         assert answer.status_code == 202, answer.text
@@ -45,21 +45,19 @@ class Edge:
         return str(body["task_id"])
 
     async def task(self, task_id: str) -> dict[str, Any]:
-        """The task as GET shows it."""
+        """Return the task."""
         answer = await self.http.get(f"/api/ingest/tasks/{task_id}")
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
     async def until(self, task_id: str, states: set[str], seconds: float = 120) -> dict[str, Any]:
-        """The task once it is in one of the states (or terminal, which fails the test if that was
-        not asked for).
-        """
+        """Wait until the task is in one of the states; return it. Another final state fails."""
         deadline = monotonic() + seconds
         while True:
             try:
                 task = await self.task(task_id)
             except (AssertionError, httpx.TransportError):
-                # One of our services may be down on purpose; the deadline still holds.
+                # A test may have stopped a service.
                 if monotonic() > deadline:
                     raise
                 task = {"status": "unknown"}
@@ -72,31 +70,31 @@ class Edge:
             await asyncio.sleep(0.05)
 
     async def succeeded(self, task_id: str, seconds: float = 120) -> dict[str, Any]:
-        """The task once it is SUCCEEDED."""
+        """Wait until the task is SUCCEEDED; return it."""
         return await self.until(task_id, {"SUCCEEDED"}, seconds)
 
     async def ready(self, seconds: float = 60) -> None:
-        """Once every service answers the gateway, which may be down itself on purpose."""
+        """Wait until the gateway and all services are ready."""
         deadline = monotonic() + seconds
         while True:
             try:
                 answer = await self.http.get("/readyz")
-                said = answer.text
+                reason = answer.text
                 if answer.status_code == 200:
                     return
             except httpx.TransportError as failure:
-                said = repr(failure)
-            assert monotonic() < deadline, said
+                reason = repr(failure)
+            assert monotonic() < deadline, reason
             await asyncio.sleep(0.1)
 
     async def query(self, sql: str) -> list[list[Any]]:
-        """Rows of a query that must succeed."""
+        """Run a query that must succeed; return its rows."""
         answer = await self.http.post("/api/query", json={"sql": sql})
         assert answer.status_code == 200, answer.text
         return list(answer.json()["rows"])
 
     async def rows_in_druid(self, datasource: str) -> int:
-        """Rows that a query counts; 0 where Druid does not know the datasource."""
+        """Return the number of rows; 0 if Druid does not know the datasource."""
         known = await self.query(
             f"SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = '{datasource}'"
         )
