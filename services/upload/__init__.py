@@ -1,1 +1,1 @@
-"""Moves a file's bytes from a client into the object store, and owns the objects below uploads/."""
+"""The upload service: receives files into the object store, and owns the objects below uploads/."""

@@ -9,14 +9,14 @@ from services.upload.settings import Settings
 
 
 def main() -> None:
-    """Runs the upload service until SIGTERM."""
-    read = settings.load(Settings)
+    """Run the upload service until SIGTERM."""
+    loaded = settings.load(Settings)
     allocator.keep_freed_buffers()
 
     async def start(stack: AsyncExitStack) -> None:
-        await build(stack, read)
+        await build(stack, loaded)
 
-    server.run("upload", read, start)
+    server.run("upload", loaded, start)
 
 
 if __name__ == "__main__":

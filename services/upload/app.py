@@ -1,4 +1,4 @@
-"""Puts the upload service together."""
+"""Composition root of the upload service."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -23,22 +23,20 @@ from services.upload.sweeping.sweeper import Sweeper
 from sluice.upload.v1 import upload_pb2_grpc
 
 CLEANUP_GRACE_S = 5.0
-"""How long the clean-up of interrupted uploads may take after the server has stopped, in
-seconds.
-"""
+"""Seconds that work on interrupted uploads may take after the server has stopped."""
 
 VERDICT_S = 300.0
-"""How long after the last byte of a file the verdict on it is listened for, in seconds."""
+"""Seconds that validation may take after the last byte of a file."""
 
 GATEWAY_LOOKUPS = 8
-"""Host names of trusted gateways that are resolved at once."""
+"""Concurrency limit for resolving the host names of trusted gateways."""
 
 SERVICE = "sluice.upload.v1.UploadService"
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
-    """Starts the service; `stack` stops it. Returns the port that it listens on."""
-    # Every upload at once has its parts in flight; the rest of the pool is for small requests.
+    """Start the service and return the port that it listens on. `stack` stops it."""
+    # Each upload may have its parts in flight; 16 connections are left for small requests.
     connections = settings.max_concurrent_uploads * settings.parts_in_flight + 16
     client = await stack.enter_async_context(s3.client(settings, connections=connections))
     store = S3ObjectStore(client, settings.s3_bucket_name)

@@ -1,4 +1,4 @@
-"""What the upload service needs of the world: an object store and the tasks."""
+"""What the upload service requires from outside: object store, tasks and validation."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,7 @@ from sluice.validation.v1.validation_pb2 import InspectRequest, InspectResponse,
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A part that the object store has taken. The checksum is None where the store does not tell
-    those of parts that it lists.
-    """
+    """A stored part. `crc32c` is None if the store lists parts without their checksums."""
 
     number: int
     etag: str
@@ -24,129 +22,125 @@ class StoredPart:
 
 @dataclass(frozen=True)
 class FoundObject:
-    """An object as it was found."""
+    """Size and ETag of an existing object."""
 
     size: int
     etag: str
 
 
 class ObjectStore(Protocol):
-    """Objects by s3://bucket/key. Every method has a deadline, retries within it, and raises
-    SluiceError STORAGE_UNAVAILABLE.
+    """Objects by s3://bucket/key.
+
+    Every method has a deadline, retries within it, and raises SluiceError STORAGE_UNAVAILABLE.
     """
 
     def uri(self, key: str) -> str:
-        """The URI of a key in our bucket."""
+        """Return the URI of a key in the configured bucket."""
         ...
 
     async def put(self, uri: str, data: bytearray, crc32c: int) -> None:
-        """Writes a whole object; the store checks the CRC-32C."""
+        """Write a whole object; the store checks the CRC-32C."""
         ...
 
     async def open_multipart(self, uri: str, *, resumable: bool) -> str:
-        """Begins a multipart upload and returns its id. A resumable one can be completed with parts
-        that were only listed.
+        """Open a multipart upload and return its id.
+
+        A resumable one can be completed from a list of its parts, without their checksums.
         """
         ...
 
     async def put_part(
         self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int
     ) -> StoredPart:
-        """Writes one part, from 1 to 10,000; the store checks the CRC-32C."""
+        """Write a part, with a number from 1 to 10,000; the store checks the CRC-32C."""
         ...
 
     async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
-        """The parts that are there, by their number; None where there is no such multipart
-        upload.
-        """
+        """Return the stored parts by number; None if the multipart upload does not exist."""
         ...
 
     async def complete_multipart(
         self, uri: str, multipart_id: str, parts: list[StoredPart]
     ) -> None:
-        """Makes the object of its parts, given in order. Idempotent."""
+        """Create the object from its parts, in order. Idempotent."""
         ...
 
     async def abort_multipart(self, uri: str, multipart_id: str) -> None:
-        """Frees the parts. Idempotent: one that is not there counts as aborted."""
+        """Delete a multipart upload and its parts. Idempotent."""
         ...
 
     async def delete(self, uri: str) -> None:
-        """Deletes an object. Idempotent: one that is not there counts as deleted."""
+        """Delete an object. Idempotent."""
         ...
 
     async def size(self, uri: str) -> int | None:
-        """Size of an object in bytes; None where there is none."""
+        """Return the size of an object in bytes; None if it does not exist."""
         ...
 
     async def find(self, uri: str) -> FoundObject | None:
-        """An object of any bucket; None where there is none, or none that may be read."""
+        """Find an object in any bucket; None if it does not exist or may not be read."""
         ...
 
     async def copy(self, source: str, target: str, found: FoundObject) -> None:
-        """Makes `target` of `source`, which must be as it was found. Idempotent."""
+        """Copy an object that has not changed since it was found. Idempotent."""
         ...
 
     async def get(self, uri: str) -> bytes:
-        """The bytes of an object of at most a part's size."""
+        """Read an object that is not larger than a part."""
         ...
 
     async def uris(self, prefix: str) -> list[str]:
-        """Every object below a key prefix of our bucket."""
+        """Return the URIs of all objects below a key prefix of the configured bucket."""
         ...
 
     async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
-        """URI and id of every multipart upload that is open below a key prefix of our bucket."""
+        """Return URI and id of all open multipart uploads below a key prefix."""
         ...
 
     async def check(self) -> None:
-        """Returns while our bucket answers."""
+        """Return if the configured bucket is available; raise any exception otherwise."""
         ...
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file has to be and how it is to be read. Known of one of which nothing has arrived
-    yet.
-    """
+    """The policy and read options of a file, known before its first byte arrives."""
 
     policy: Policy
     options: ReadOptions
 
 
 class Validation(Protocol):
-    """Reads files while they arrive."""
+    """Inspects files as they arrive."""
 
     def inspect(
         self, messages: AsyncIterator[InspectRequest]
     ) -> AsyncGenerator[InspectResponse, None]:
-        """Hands over the messages of one file; what is found in it.
+        """Send the messages of one file and yield the findings.
 
         Raises:
-            SluiceError: INSPECTION_REFUSED, or whatever else went wrong with the call.
+            SluiceError: INSPECTION_REFUSED, or another failure of the call.
         """
         ...
 
 
 class Tasks(Protocol):
-    """The tasks, kept by the status service.
+    """The tasks, stored by the status service.
 
-    Every method raises SluiceError with the code that the rpc names, or SERVICE_UNAVAILABLE,
-    DATABASE_UNAVAILABLE or DEADLINE_EXCEEDED after its own budget of retries is used up.
+    Every method raises SluiceError with the codes of its RPC, or, when its retry budget is
+    exhausted, SERVICE_UNAVAILABLE, DATABASE_UNAVAILABLE or DEADLINE_EXCEEDED.
     """
 
     async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
-        """The task, new or found by its request id, and whether it is new."""
+        """Create a task, or find it by its request id. Return it and whether it is new."""
         ...
 
     async def get(self, task_id: str) -> Task:
-        """One task."""
+        """Return a task."""
         ...
 
     async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
-        """Makes `writer` the one that may write to the task. Earlier ones are refused with
-        WRITER_REPLACED from here on.
-        """
+        """Make `writer` the writer of the upload. Earlier writers then get WRITER_REPLACED."""
         ...
 
     async def report(
@@ -158,17 +152,18 @@ class Tasks(Protocol):
         rate: float,
         findings: Sequence[Problem] = (),
     ) -> None:
-        """A sign of life with the bytes so far, the bytes a second, and what is wrong in them.
-        Tried once: the next one follows.
+        """Send a heartbeat with the bytes received, the bytes per second and the findings.
+
+        It is not retried, because the next one follows.
         """
         ...
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
-        """Like `report`, but tried until it is known: what it says must not get lost."""
+        """Record the bytes received before the stream ends. Unlike `report`, it is retried."""
         ...
 
     async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
-        """PENDING -> UPLOADED."""
+        """Complete the upload: PENDING -> UPLOADED."""
         ...
 
     async def end(
@@ -180,11 +175,13 @@ class Tasks(Protocol):
         *,
         unless_begun: bool = False,
     ) -> Task:
-        """PENDING -> a bad end. A task that is terminal already stays as it is and is returned so,
-        and so is, with `unless_begun`, one of which any writer has begun. Without `writer` whoever
-        writes."""
+        """End the upload: PENDING -> REJECTED, FAILED or CANCELLED. Return the task.
+
+        A task that is already terminal does not change. With `unless_begun`, neither does a task
+        that has a writer. Without `writer`, the upload ends whoever its writer is.
+        """
         ...
 
     def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
-        """All PENDING tasks, or those that nothing has changed for so many seconds."""
+        """Yield the PENDING tasks that have not changed for `idle_s` seconds."""
         ...

@@ -1,4 +1,4 @@
-"""Work that has to come to its end even when the call that began it is cancelled."""
+"""Work that must finish even if the call that started it is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,13 +11,13 @@ Result = TypeVar("Result")
 
 
 class Background:
-    """Runs such work, and waits for it when the process ends."""
+    """Runs such work, and waits for it when the process stops."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
-        """Begins `work`. Whoever waits for it shields it from being cancelled."""
+        """Start `work`. Callers that wait for it must shield it from cancellation."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -26,12 +26,11 @@ class Background:
     def _done(self, task: "asyncio.Task[Any]") -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # Whoever waited and has gone no longer hears of a failure; the work itself has logged
-            # it.
+            # Marks the failure as retrieved: the caller may be gone, and the work has logged it.
             task.exception()
 
     async def drain(self, timeout_s: float) -> None:
-        """Waits for everything that still runs; cancels it after the timeout."""
+        """Wait for all running work; cancel it after the timeout."""
         if not self._running:
             return
         _, late = await asyncio.wait(self._running, timeout=timeout_s)

@@ -1,7 +1,7 @@
-"""Whose an upload is. A gateway speaks for its clients; who is no gateway speaks for itself.
+"""The client of an upload: a trusted gateway names it; for other callers it is their own address.
 
-There is no sign-in between the services yet, so that a gateway is told by its address: one of a
-network, or one that a host name has, such as the name of a container or of a headless service.
+The services have no authentication yet, so a gateway is identified by its address. TRUSTED_GATEWAYS
+has networks and host names, such as the name of a container or of a headless service.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from services.common import addresses, logs
 from services.common.addresses import Address, Network
 
 FRESH_S = 30.0
-"""Seconds for which the addresses of a name are used before it is resolved again."""
+"""Seconds for which resolved addresses are used."""
 
 RETRY_S = 1.0
-"""Shortest time between two looks at the names, however many unknown callers there are."""
+"""Minimum seconds between two lookups, however many unknown callers there are."""
 
 RESOLVE_S = 2.0
-"""Longest that the resolution of all names may take."""
+"""Timeout for resolving all names."""
 
 Resolve = Callable[[str], Awaitable[Iterable[str]]]
-"""The addresses of a host name. Raises OSError where there are none."""
+"""Returns the addresses of a host name. Raises OSError if there are none."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _ADDRESS = re.compile(r"[0-9./]+|.*:.*")
@@ -32,17 +32,17 @@ _ADDRESS = re.compile(r"[0-9./]+|.*:.*")
 
 @dataclass(frozen=True)
 class Trusted:
-    """Those who may speak for others."""
+    """Callers that may name the client of an upload."""
 
     networks: tuple[Network, ...]
     names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, entries: Sequence[str]) -> "Trusted":
-        """Of networks in CIDR notation, addresses and host names.
+        """Parse networks in CIDR notation, addresses and host names.
 
         Raises:
-            ValueError: one is none of these.
+            ValueError: an entry is none of these.
         """
         networks, names = [], []
         for entry in entries:
@@ -62,45 +62,48 @@ class Trusted:
 
 
 class Callers:
-    """Decides for each call whose it is."""
+    """Decides which client a call belongs to."""
 
     def __init__(self, trusted: Trusted, resolve: Resolve) -> None:
         self._trusted = trusted
         self._resolve = resolve
         self._resolved: frozenset[Address] = frozenset()
-        self._resolved_at = self._tried_at = float("-inf")
+        self._resolved_at = self._attempted_at = float("-inf")
         self._resolving = asyncio.Lock()
 
     async def client(self, named: str, peer: str) -> str:
-        """Whom the caller names, if it may, else the caller's own address (of IPv6 the /64
-        network). `peer` is the caller as gRPC has it. The one place that decides it."""
+        """Return the client that the caller names, if it is trusted, or the caller's own address.
+
+        For IPv6, the address is its /64 network. `peer` is gRPC's name of the caller.
+        """
         address = addresses.of_peer(peer)
         own = addresses.client(address) if address else peer.partition(":")[0]
         if not named or named == own:
             return own
-        if address is not None and await self._may_speak(address):
+        if address is not None and await self._is_trusted(address):
             return named
         logs.get().warning("upload.client_not_believed", peer=own, named=named)
         return own
 
-    async def _may_speak(self, address: Address) -> bool:
+    async def _is_trusted(self, address: Address) -> bool:
         if addresses.is_in(address, self._trusted.networks):
             return True
         if not self._trusted.names:
             return False
-        if not self._knows(address):
+        if not self._is_fresh(address):
             async with self._resolving:
-                if not self._knows(address) and monotonic() - self._tried_at >= RETRY_S:
-                    await self._look_up()
+                if not self._is_fresh(address) and monotonic() - self._attempted_at >= RETRY_S:
+                    await self._resolve_names()
         return address in self._resolved
 
-    def _knows(self, address: Address) -> bool:
+    def _is_fresh(self, address: Address) -> bool:
         return address in self._resolved and monotonic() - self._resolved_at < FRESH_S
 
-    async def _look_up(self) -> None:
-        """Keeps the last answer where there is none now: a gateway that calls is not turned into
-        one client because DNS is away."""
-        self._tried_at = monotonic()
+    async def _resolve_names(self) -> None:
+        """Resolve the trusted names. If DNS fails, the last addresses stay valid: otherwise all
+        clients of a gateway would become one.
+        """
+        self._attempted_at = monotonic()
         try:
             async with asyncio.timeout(RESOLVE_S):
                 found = await asyncio.gather(*map(self._resolve, self._trusted.names))
@@ -109,4 +112,4 @@ class Callers:
             return
         parsed = (addresses.parse(text) for texts in found for text in texts)
         self._resolved = frozenset(address for address in parsed if address is not None)
-        self._resolved_at = self._tried_at
+        self._resolved_at = self._attempted_at

@@ -1,6 +1,4 @@
-"""From chunks of any size to an object: parts of one size, a few of them on their way at once, the
-rest never in memory.
-"""
+"""Writes chunks of any size as parts of one size, several of them concurrently."""
 
 import asyncio
 import hashlib
@@ -15,25 +13,26 @@ from services.upload.ports import ObjectStore
 from services.upload.storing.stored import Stored, tail_key
 
 MAX_PARTS = 10_000
-"""Parts that an object may have in S3."""
+"""Maximum number of parts of an S3 object."""
 
 _MIB = 1024 * 1024
 
 
 def part_size_for(size: int, smallest: int) -> int:
-    """Size of the parts of a file of up to `size` bytes: `smallest`, or the whole MiB with which
-    10,000 parts suffice.
+    """Return the part size for a file of up to `size` bytes.
+
+    It is `smallest`, or the number of whole MiB with which 10,000 parts suffice.
     """
     needed = -(-size // MAX_PARTS)
     return max(smallest, -(-needed // _MIB) * _MIB)
 
 
 class PartWriter:
-    """Writes one object, going on after what is stored of it; `start` first. At most `in_flight` +
-    1 buffers of a part's size exist, and each is used again.
+    """Writes one object, after the bytes that are already stored. Call `start` first.
 
-    A file that is smaller than a part is put at once, at `complete`. Parts are written by tasks of
-    the group that is passed to `start`; a failed part therefore ends everything in that group.
+    At most `in_flight` + 1 buffers of the part size exist, and they are reused. A file smaller than
+    a part is written by `complete` with a single request. Tasks of the group passed to `start`
+    write the parts, so a part that fails cancels the whole group.
     """
 
     def __init__(
@@ -47,13 +46,13 @@ class PartWriter:
         resumable: bool = False,
     ) -> None:
         self.size = stored.parts_size
-        """Bytes taken so far, with those of earlier streams."""
+        """Bytes received so far, including those of earlier streams."""
         self.multipart_id = stored.multipart_id
-        """The multipart upload; empty until the first part is full."""
+        """Id of the multipart upload; empty until the first part is full."""
         self.opened = asyncio.Event()
-        """Set once the multipart upload is open."""
+        """Set when the multipart upload is open."""
         self.completing = False
-        """The object may exist from here on."""
+        """Whether `complete` was called, so that the object may exist."""
         self._store = store
         self._uri = uri
         self._part_size = stored.part_size
@@ -66,32 +65,32 @@ class PartWriter:
         self._parts = {part.number: part for part in stored.parts}
         self._sent = len(stored.parts)
         self.whole = stored.whole
-        """The object is there already."""
+        """Whether the object already exists."""
         self._tail_size = 0
         self._spare: list[bytearray] = []
         self._buffer = bytearray(self._part_size)
         self._filled = 0
         self._crc32c = 0
-        # Only who has every byte can say what the SHA-256 of the whole is.
+        # The SHA-256 can be computed only if this stream has all bytes.
         self._sha256 = hashlib.sha256() if not self.size else None
         self._hashing = asyncio.Lock()
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """Parts are written by tasks of this group."""
+        """Set the group whose tasks write the parts."""
         self._group = group
 
     @property
     def parts(self) -> int:
-        """Parts stored so far."""
+        """Number of stored parts."""
         return len(self._parts)
 
     async def take_tail(self, tail: bytes) -> None:
-        """Takes the tail of an earlier stream, before any other byte."""
+        """Write the tail of an earlier stream, before any other byte."""
         await self.write(tail)
         self._tail_size = len(tail)
 
     async def write(self, data: bytes) -> None:
-        """Takes the next bytes; waits while as many parts as allowed are on their way."""
+        """Write the next bytes; wait while the limit of parts in flight is reached."""
         start = 0
         while start < len(data):
             taken = min(len(data) - start, self._part_size - self._filled)
@@ -104,8 +103,9 @@ class PartWriter:
                 await self._send()
 
     async def drain(self) -> bytes:
-        """Waits until every byte is hashed and all parts are stored; returns the SHA-256 of the
-        whole, or nothing where an earlier stream had a part of it. Nothing is visible yet.
+        """Wait until all bytes are hashed and all parts are stored. The object does not exist yet.
+
+        Returns the SHA-256 of the file; empty if an earlier stream received some of it.
         """
         self._buffer = self._buffer[: self._filled]
         if self._sent and self._filled:
@@ -116,8 +116,9 @@ class PartWriter:
         return self._sha256.digest() if self._sha256 and not self.whole else b""
 
     async def suspend(self, task_id: str) -> str:
-        """Waits until all parts are stored and puts what is left as a tail: every byte that was
-        taken is then safe. Returns the key of the tail, or an empty text where there is none.
+        """Wait until all parts are stored, and store the rest as a tail. All bytes are then safe.
+
+        Returns the key of the tail; empty if there is none.
         """
         await self._all_stored()
         if not self._filled:
@@ -130,7 +131,7 @@ class PartWriter:
         return key
 
     async def complete(self) -> None:
-        """Makes the object, after `drain`."""
+        """Create the object. Call `drain` first."""
         self.completing = True
         if self.whole:
             return
@@ -144,13 +145,13 @@ class PartWriter:
             await self._store.put(self._uri, self._buffer, self._crc32c)
 
     async def discard(self) -> str:
-        """Lets go of the buffers; returns the multipart upload that may have to be aborted, or an
-        empty text. After the group has ended.
+        """Free the buffers after the group has ended.
+
+        Returns the id of the multipart upload that may have to be aborted; empty if there is none.
         """
         self._buffer, self._spare = bytearray(), []
         if self._opening is not None and not self.multipart_id:
-            # The opening was not cancelled with the rest: its answer is the only place where the id
-            # stands.
+            # This request was not cancelled with the others, because only its response has the id.
             try:
                 self.multipart_id = await self._opening
             except SluiceError as failure:
@@ -179,8 +180,7 @@ class PartWriter:
 
     async def _put(self, number: int, buffer: bytearray) -> None:
         try:
-            # Tasks get the lock in the order in which they ask for it, which is the order of the
-            # parts.
+            # Tasks get the lock in the order of the parts, because asyncio locks are fair.
             async with self._hashing:
                 checksum = await self._digest(buffer)
             with self._timings.step("store"):
@@ -192,8 +192,9 @@ class PartWriter:
             self._slots.release()
 
     async def _digest(self, buffer: bytearray) -> int:
-        """CRC-32C of the buffer, after adding it to the SHA-256 of the whole. In a thread: both let
-        go of the interpreter's lock.
+        """Add the buffer to the SHA-256 of the file and return its CRC-32C.
+
+        It runs in a thread, because both functions release the GIL.
         """
 
         def digest() -> tuple[int, float]:

@@ -45,10 +45,10 @@ class Outcome:
         stream.tee.finish()
         with timings.step("commit"):
             done = await self._tasks.complete(task.task_id, parts.size, sha256, stream.writer.id)
-        if stream.begun_at:
+        if stream.start_size:
             await self._cleanup.remove(Leftover(task.file_uri, tails=task.task_id))
         seconds = perf_counter() - stream.started
-        rate = round((parts.size - stream.begun_at) / seconds / 1e6, 1)
+        rate = round((parts.size - stream.start_size) / seconds / 1e6, 1)
         timings.log(
             "upload.completed",
             bytes=parts.size,
@@ -79,7 +79,7 @@ class Outcome:
             return failure
         return await self._end(stream, failure, found, facts, sha256)
 
-    async def refused(self, upload_id: str, problem: Problem) -> None:
+    async def rejected(self, upload_id: str, problem: Problem) -> None:
         """Ends the task of a ONE_SHOT upload for which there was no slot, unless a stream sends it
         at another process."""
         with _unless_away("upload.end_not_told"):
@@ -89,7 +89,7 @@ class Outcome:
                     upload_id, TaskState.TASK_STATE_FAILED, problem, unless_begun=True
                 )
 
-    async def never_begun(self, task: Task, failure: Exception) -> None:
+    async def never_started(self, task: Task, failure: Exception) -> None:
         """Ends the task of a stream that brought no byte, where that means something for the file:
         a ONE_SHOT upload has no other stream, and an empty file is wrong in any. Nothing where a
         stream has begun at another process, or a newer one took this one's turn."""

@@ -1,14 +1,14 @@
-"""One stream of bytes becomes one object, or the next bytes of one, or nothing at all.
+"""Receives one stream of WriteUpload: it becomes an object, a part of one, or nothing.
 
-The order is header, chunk, chunk, ..., then finish, pause or abort. Every way to end is told to the
-status service. A ONE_SHOT upload that ends badly leaves neither an object nor an open multipart
-upload. A RESUMABLE one keeps what has arrived, whatever breaks, unless the file itself is wrong.
-What a bad end is called:
+The order is header, chunk, chunk, ..., then finish, pause or abort. Every outcome is reported to
+the status service. A ONE_SHOT upload that fails leaves neither an object nor an open multipart
+upload. A RESUMABLE upload keeps what has arrived, unless the file itself is wrong. The final states
+of a task whose upload failed:
 
-- REJECTED: the file or the request is wrong (empty, too long, damaged, out of order, or the sender
-  says so by an abort);
-- CANCELLED: the sender went away or fell silent (ONE_SHOT);
-- FAILED: something on our side (ONE_SHOT).
+- REJECTED: the file or request is wrong (empty, too large, damaged, out of order), or the sender
+  aborted it.
+- CANCELLED: the client disconnected or stalled (ONE_SHOT).
+- FAILED: a failure of Sluice or the object store (ONE_SHOT).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from services.common import errors, logs, task_states
 from services.common.errors import SluiceError
 from services.common.timing import Timings
 from services.upload.ports import ObjectStore, Tasks
-from services.upload.receiving.admission import MAX_JUDGED, Admission, Share
+from services.upload.receiving.admission import MAX_WAITING, Admission, Limits
 from services.upload.receiving.background import Background
 from services.upload.receiving.multipart import PartWriter, part_size_for
 from services.upload.receiving.outcome import Outcome
@@ -37,26 +37,22 @@ from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
 
 REPORT_INTERVAL_S = 0.5
-"""Shortest time between two reports of the bytes received."""
+"""Minimum seconds between two reports of the bytes received."""
 
-LONGEST_REPORT_INTERVAL_S = 5.0
-"""The interval grows with the time that a stream takes, up to this: the history of a task must not
-grow without bound.
-"""
+MAX_REPORT_INTERVAL_S = 5.0
+"""Maximum of the interval, which grows with the duration of a stream to limit the task's history."""
 
-SIGN_OF_LIFE_S = 10.0
-"""Longest time between two reports, also while no byte arrives."""
+HEARTBEAT_S = 10.0
+"""Seconds between two reports while no bytes arrive."""
 
-ORDER = "After the header come chunks, then finish, abort, or the pause of a resumable upload."
+ORDER = "The header must be followed by chunks, then finish, abort, or pause (resumable uploads)."
 
-Last = Finish | Pause | SluiceError
-"""How the bytes of a stream ended: by a message, or by what broke it where the upload outlives
-that.
-"""
+End = Finish | Pause | SluiceError
+"""How a stream ended: with a message, or with an error after which the upload can be resumed."""
 
 
 class Receiver:
-    """Receives uploads, up to the limits of the settings."""
+    """Receives uploads, up to the concurrency limits."""
 
     def __init__(
         self,
@@ -75,34 +71,36 @@ class Receiver:
         self._tees = tees
         self._outcome = Outcome(tasks, cleanup)
         self.admission = Admission(
-            Share(settings.max_concurrent_uploads, settings.max_bytes_in_flight),
-            Share(
+            Limits(settings.max_concurrent_uploads, settings.max_bytes_in_flight),
+            Limits(
                 settings.max_concurrent_uploads_per_client, settings.max_bytes_in_flight_per_client
             ),
         )
-        """The slots, which imports share."""
+        """The slots, which uploads and imports share."""
         self._writers = Writers(self.admission)
-        self._refusals = 0
+        self._ending = 0
         self._stopping = False
 
     def stop(self) -> None:
-        """Streams that break from here on broke because this process ends, not because their client
-        left.
-        """
+        """Attribute later interruptions of streams to this process, not to the client."""
         self._stopping = True
 
     async def stored(self, task: Task) -> Stored:
-        """What is safe of an unfinished RESUMABLE upload; a stream that is just being put away is
-        waited for. Read-only."""
+        """Return what is stored of an unfinished RESUMABLE upload. Read-only.
+
+        If its writer is leaving, wait until it has stored its bytes.
+        """
         await self._writers.settled(task.task_id)
         return await stored(self._store, task, self._part_size(task))
 
     async def receive(self, steps: AsyncIterator[Step]) -> Task:
-        """The task after the whole stream: UPLOADED or later after a finish; after a pause PENDING,
-        its received_size being safe.
+        """Receive a stream and return its task.
+
+        After a finish it is UPLOADED or later. After a pause it is PENDING, and `received_size`
+        bytes are stored.
 
         Raises:
-            SluiceError: as WriteUpload in upload.proto names them.
+            SluiceError: the errors of WriteUpload in upload.proto.
         """
         settings = self._settings
         writer = Writer(
@@ -116,11 +114,11 @@ class Receiver:
             raise (
                 self._interrupted()
                 if header is None
-                else _out_of_order("The first message has to be the header.")
+                else _out_of_order("The first message must be the header.")
             )
         logs.bind(task_id=header.upload_id)
-        # A task of its own: when the call is cancelled, because its client left, what has arrived
-        # is still put away.
+        # A separate task, which still stores what has arrived if the client disconnects and the
+        # call is cancelled.
         running = self._background.start(self._receive(header, writer))
         try:
             return await asyncio.shield(running)
@@ -130,10 +128,10 @@ class Receiver:
             raise
 
     async def finish_stored(self, task: Task) -> bool:
-        """Finishes a RESUMABLE upload all bytes of which are stored; returns whether they are.
+        """Finish a RESUMABLE upload if all its bytes are stored. Return whether they are.
 
         Raises:
-            SluiceError: as WriteUpload in upload.proto names them.
+            SluiceError: the errors of WriteUpload in upload.proto.
         """
         kept = await self.stored(task)
         if not kept.whole and kept.size != _announced(task):
@@ -152,52 +150,53 @@ class Receiver:
 
     async def _receive(self, header: Header, writer: Writer) -> Task:
         try:
-            with self.admission.judging(needs_slot=not self._writers.receives(header.upload_id)):
+            with self.admission.waiting(needs_slot=not self._writers.receives(header.upload_id)):
                 task = await self._tasks.get(header.upload_id)
                 _check_open(task)
             self._writers.enter(task.task_id, writer, task.client, _announced(task) or 0)
-        except SluiceError as refused:
-            if refused.reason == ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS:
-                self._end_refused(header.upload_id, refused)
+        except SluiceError as rejection:
+            if rejection.reason == ErrorReason.ERROR_REASON_TOO_MANY_UPLOADS:
+                self._end_rejected(header.upload_id, rejection)
             raise
         try:
-            return await self._receive_in_turn(header, task, writer)
+            return await self._receive_with_slot(header, task, writer)
         finally:
             self._writers.leave(task.task_id, writer)
 
-    def _end_refused(self, upload_id: str, refused: SluiceError) -> None:
-        """Ends the task of a ONE_SHOT upload without making its client wait for it. With more of
-        them the sweeper ends the rest."""
-        if self._refusals >= MAX_JUDGED or self._writers.receives(upload_id):
+    def _end_rejected(self, upload_id: str, rejection: SluiceError) -> None:
+        """End the task of a rejected ONE_SHOT upload in the background.
+
+        If there are too many, the sweeper ends the others.
+        """
+        if self._ending >= MAX_WAITING or self._writers.receives(upload_id):
             return
 
         def ended(_: "asyncio.Task[None]") -> None:
-            self._refusals -= 1
+            self._ending -= 1
 
-        self._refusals += 1
-        ending = self._background.start(self._outcome.refused(upload_id, refused.problem))
+        self._ending += 1
+        ending = self._background.start(self._outcome.rejected(upload_id, rejection.problem))
         ending.add_done_callback(ended)
 
-    async def _receive_in_turn(self, header: Header, task: Task, writer: Writer) -> Task:
+    async def _receive_with_slot(self, header: Header, task: Task, writer: Writer) -> Task:
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         if resumable:
-            # As it is now: another stream may have stored something between the first look and the
-            # slot.
+            # Read it again: another stream may have stored bytes before this one got the slot.
             task = await self._open_task(task.task_id)
-        kept = await self._standing(header, task)
-        # Not in a variable of ours, which would keep the chunk as long as the stream lasts.
-        writer.ahead = await self._first(task, kept, writer)
+        kept = await self._check_offset(header, task)
+        # Not in a local variable, which would keep the chunk in memory until the stream ends.
+        writer.ahead = await self._first_step(task, kept, writer)
         if isinstance(writer.ahead, Pause):
             task.received_size = kept.size
             return task
         await self._writers.take_over(task.task_id, writer)
         if writer.waited:
             task = await self._open_task(task.task_id)
-            kept = await self._standing(header, task)
+            kept = await self._check_offset(header, task)
         stream = await self._begin(task, kept, writer)
         sha256 = b""
         try:
-            last, sha256 = await self._take(stream)
+            last, sha256 = await self._receive_all(stream)
             match last:
                 case Finish():
                     return await self._outcome.commit(stream, sha256)
@@ -212,16 +211,16 @@ class Receiver:
                 return outcome
             raise outcome from failure
         finally:
-            stream.tee.break_off()
+            stream.tee.end_unless_finished()
 
     async def _open_task(self, task_id: str) -> Task:
-        """Raises TASK_NOT_FOUND, UPLOAD_CLOSED."""
+        """Return the task. Raises TASK_NOT_FOUND or UPLOAD_CLOSED."""
         task = await self._tasks.get(task_id)
         _check_open(task)
         return task
 
-    async def _standing(self, header: Header, task: Task) -> Stored:
-        """What there is of the upload, which is where the stream goes on.
+    async def _check_offset(self, header: Header, task: Task) -> Stored:
+        """Return what is stored of the upload, if the stream continues at its end.
 
         Raises:
             SluiceError: OFFSET_MISMATCH, STORAGE_UNAVAILABLE.
@@ -235,18 +234,19 @@ class Receiver:
         if header.offset != kept.size:
             raise errors.error(
                 ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
-                f"The upload goes on at byte {kept.size:,}, not at byte {header.offset:,}.",
+                f"The upload continues at byte {kept.size:,}, not at byte {header.offset:,}.",
                 metadata={"expected_offset": str(kept.size)},
             )
         return kept
 
-    async def _first(self, task: Task, kept: Stored, writer: Writer) -> Step:
-        """The first message after the header. Until it is there, and unless it is one that has to
-        change the upload, nothing is done to the upload: another stream may be sending it, here or
-        at another process.
+    async def _first_step(self, task: Task, kept: Stored, writer: Writer) -> Step:
+        """Return the first message after the header.
+
+        The upload stays unchanged until a message arrives that must change it, because another
+        stream may be sending it, in this process or another.
 
         Raises:
-            SluiceError: what is wrong with the stream.
+            SluiceError: the stream is invalid or interrupted.
         """
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         try:
@@ -270,18 +270,16 @@ class Receiver:
                     raise _out_of_order(ORDER)
         except Exception as failure:
             if self._writers.writes(task.task_id, writer):
-                # The slot is free before the status service has been told.
+                # Release the slot before the call to the status service.
                 self._writers.leave(task.task_id, writer)
-                await self._outcome.never_begun(task, failure)
+                await self._outcome.never_started(task, failure)
             raise
 
     async def _begin(self, task: Task, kept: Stored, writer: Writer) -> Stream:
-        """The stream, which is the upload's writer from here on, at whichever process another one
-        may be.
+        """Make the stream the writer of the upload, replacing one in any process.
 
         Raises:
-            SluiceError: STATE_CONFLICT, STORAGE_UNAVAILABLE, and what the status service refuses
-            with.
+            SluiceError: STATE_CONFLICT, STORAGE_UNAVAILABLE, and errors of the status service.
         """
         timings = Timings()
         with timings.step("open"):
@@ -294,7 +292,7 @@ class Receiver:
                 task.task_id, kept.size, kept.multipart_id, writer.id
             )
             if task.multipart_id and not kept.multipart_id and not kept.whole:
-                # Of a stream that this one replaces.
+                # It belongs to a stream that this one replaces.
                 await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         parts = PartWriter(
@@ -307,20 +305,21 @@ class Receiver:
         )
         tee = self._tees.begin(task, expected)
         if kept.size:
-            # Of bytes that it has not seen validation cannot judge.
+            # Validation can inspect only files that it gets from the first byte.
             tee.end()
         return Stream(task, writer, parts, tee, timings, kept.size, tail)
 
-    async def _take(self, stream: Stream) -> tuple[Last, bytes]:
-        """Takes everything up to the end of the stream. All of it is stored then, and the object is
-        not visible yet. Returns how it ended, and the SHA-256 of a finished file where it is known.
+    async def _receive_all(self, stream: Stream) -> tuple[End, bytes]:
+        """Receive and store everything up to the end of the stream. The object does not exist yet.
+
+        Returns how the stream ended, and the SHA-256 of a finished file if it is known.
         """
         sha256 = b""
         try:
             async with asyncio.TaskGroup() as group:
                 stream.parts.start(group)
                 reporter = group.create_task(self._report(stream))
-                last = await self._bytes(stream)
+                last = await self._receive_chunks(stream)
                 if isinstance(last, Finish):
                     sha256 = await stream.parts.drain()
                     _check_whole(stream.task, last, stream.parts.size, sha256)
@@ -335,11 +334,11 @@ class Receiver:
                     )
                 reporter.cancel()
         except BaseExceptionGroup as failures:
-            raise _first(failures) from failures
+            raise _most_specific(failures) from failures
         return last, sha256
 
-    async def _bytes(self, stream: Stream) -> Last:
-        """Takes chunks up to the end of the stream."""
+    async def _receive_chunks(self, stream: Stream) -> End:
+        """Receive chunks up to the end of the stream."""
         try:
             await stream.parts.take_tail(stream.tail)
             stream.tail = b""
@@ -349,7 +348,7 @@ class Receiver:
                 match step:
                     case Chunk():
                         self._check_chunk(step, stream)
-                        stream.tee.hand(step.data)
+                        stream.tee.send(step.data)
                         await stream.parts.write(step.data)
                     case Finish():
                         return step
@@ -373,35 +372,39 @@ class Receiver:
         if end > self._settings.max_file_size_bytes:
             raise too_large(self._settings.max_file_size_bytes)
         if announced is not None and end > announced:
-            raise _wrong(f"The file was announced with {announced:,} bytes, and more arrived.")
+            raise _mismatch(f"The announced size is {announced:,} bytes, but more arrived.")
         if stream.parts.whole:
-            raise _wrong(f"The file is stored with {offset:,} bytes, and more arrived.")
+            raise _mismatch(f"The file is complete with {offset:,} bytes, but more arrived.")
         if chunk.crc32c is not None and crc32c.crc32c(chunk.data) != chunk.crc32c:
-            message = f"The {len(chunk.data)} bytes from byte {offset} on do not have the CRC-32C that came with them."
+            message = (
+                f"The {len(chunk.data):,} bytes at offset {offset:,} do not match their CRC-32C."
+            )
             raise errors.error(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, message)
 
     async def _report(self, stream: Stream) -> None:
-        """Tells the status service what has arrived, until cancelled. Ends the stream when the task
-        has ended meanwhile, or when a stream at another process has taken over.
+        """Report the bytes received to the status service, until cancelled.
+
+        Raises:
+            SluiceError: the task has ended, or a stream of another process has taken over.
         """
         parts, task_id = stream.parts, stream.task.task_id
-        told, told_at = (stream.begun_at, parts.multipart_id), perf_counter()
+        reported, reported_at = (stream.start_size, parts.multipart_id), perf_counter()
         findings = stream.tee.findings
         opened = asyncio.create_task(parts.opened.wait())
         try:
             await asyncio.wait([opened], timeout=REPORT_INTERVAL_S)
             while True:
                 now, at = (parts.size, parts.multipart_id), perf_counter()
-                if now != told or at - told_at >= SIGN_OF_LIFE_S:
+                if now != reported or at - reported_at >= HEARTBEAT_S:
                     try:
                         await self._tasks.report(
                             task_id,
                             *now,
                             stream.writer.id,
-                            max(now[0] - told[0], 0) / (at - told_at),
+                            max(now[0] - reported[0], 0) / (at - reported_at),
                             findings,
                         )
-                        told, told_at = now, at
+                        reported, reported_at = now, at
                     except SluiceError as failure:
                         if failure.reason in ENDED_MEANWHILE | {
                             ErrorReason.ERROR_REASON_WRITER_REPLACED
@@ -413,38 +416,36 @@ class Receiver:
                             reason=failure.problem.message,
                         )
                 interval_s = max(REPORT_INTERVAL_S, (at - stream.started) / 60)
-                await asyncio.sleep(min(interval_s, LONGEST_REPORT_INTERVAL_S))
+                await asyncio.sleep(min(interval_s, MAX_REPORT_INTERVAL_S))
         finally:
             opened.cancel()
 
     def _interrupted(self) -> SluiceError:
-        """Why a stream broke; gRPC shows the end of this process and that of the client in the same
-        two ways.
-        """
+        """Return why a stream broke. gRPC does not distinguish a shutdown here from a lost client."""
         if self._stopping:
             return errors.error(
                 ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
-                "The upload service was stopped while the file arrived.",
+                "The upload service was stopped during the upload.",
                 action="Send the file again.",
                 metadata={"service": "upload"},
             )
         return errors.error(
             ErrorReason.ERROR_REASON_CLIENT_GONE,
-            "The client went away before the file was complete.",
+            "The client disconnected before the file was complete.",
         )
 
 
 def too_large(limit: int) -> SluiceError:
-    """FILE_TOO_LARGE with the limit, in bytes."""
+    """Create FILE_TOO_LARGE with the limit in bytes."""
     return errors.error(
         ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
-        f"The file is larger than {limit:,} bytes, the largest that this server takes.",
+        f"The file is larger than the limit of {limit:,} bytes.",
         metadata={"limit_bytes": str(limit)},
     )
 
 
 def empty() -> SluiceError:
-    """FILE_EMPTY."""
+    """Create FILE_EMPTY."""
     return errors.error(ErrorReason.ERROR_REASON_FILE_EMPTY, "The file is empty.")
 
 
@@ -459,55 +460,56 @@ def _check_open(task: Task) -> None:
     if task.state != TaskState.TASK_STATE_PENDING:
         raise errors.error(
             ErrorReason.ERROR_REASON_UPLOAD_CLOSED,
-            f"The upload takes no more bytes: its task is {state}.",
+            f"The upload is closed: its task is {state}.",
             metadata={"state": state},
         )
 
 
 def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
-    """Raises FILE_EMPTY or CHECKSUM_MISMATCH unless all that was announced of the file holds. What
-    cannot be said yet of the SHA-256 of a file that came in several streams is checked by
-    validation.
+    """Raise FILE_EMPTY or CHECKSUM_MISMATCH if the file differs from its announced size or SHA-256.
+
+    The SHA-256 of a file that arrived in several streams is unknown here; validation checks it.
     """
     if not size:
         raise empty()
     for announced_size in (_announced(task), finish.size):
         if announced_size is not None and announced_size != size:
-            raise _wrong(
-                f"The file was announced with {announced_size:,} bytes, and {size:,} arrived."
+            raise _mismatch(
+                f"The announced size is {announced_size:,} bytes, but {size:,} bytes arrived."
             )
     sha256 = sha256 or finish.sha256
     for announced in (task.sha256, finish.sha256):
         if announced and sha256 and announced != sha256:
-            raise _wrong(
-                f"The file was announced with SHA-256 {announced.hex()}, and what arrived has {sha256.hex()}."
+            raise _mismatch(
+                f"The announced SHA-256 is {announced.hex()}, but the received file has "
+                f"{sha256.hex()}."
             )
 
 
 def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
-    """Raises what speaks against a finish that comes without a byte. `alone`: no other stream sends
-    the upload at this process."""
+    """Check a finish without chunks: everything must be stored already.
+
+    `alone`: no other stream of this process is sending the upload.
+    """
     if not kept.size:
         raise empty()
     announced = _announced(task)
     if kept.whole or kept.size == announced:
         return
     if not alone:
-        message = "Another connection sends this file at the moment."
+        message = "Another connection is sending this file."
         raise errors.error(
             ErrorReason.ERROR_REASON_STATE_CONFLICT,
             message,
-            action="Wait until it has ended, then ask GetUpload where to go on.",
+            action="Wait until it ends, then call GetUpload to get the offset.",
             metadata={"state": "PENDING"},
         )
     if announced is not None:
-        raise _wrong(
-            f"The file was announced with {announced:,} bytes, and {kept.size:,} are stored."
-        )
+        raise _mismatch(f"The announced size is {announced:,} bytes, but {kept.size:,} are stored.")
 
 
-def _first(failures: "BaseExceptionGroup[BaseException]") -> BaseException:
-    """The failure that a caller is told of: one with a code where there is one."""
+def _most_specific(failures: "BaseExceptionGroup[BaseException]") -> BaseException:
+    """Return the failure to raise: preferably one with a code."""
     leaves: list[BaseException] = []
     waiting: list[BaseException] = [failures]
     while waiting:
@@ -528,5 +530,5 @@ def _out_of_order(message: str) -> SluiceError:
     )
 
 
-def _wrong(message: str) -> WrongFileError:
+def _mismatch(message: str) -> WrongFileError:
     return WrongFileError(errors.problem(ErrorReason.ERROR_REASON_CHECKSUM_MISMATCH, message))

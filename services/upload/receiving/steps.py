@@ -1,4 +1,4 @@
-"""What a stream of WriteUpload consists of."""
+"""The messages of a WriteUpload stream."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from sluice.common.v1.errors_pb2 import Problem
 
 @dataclass(frozen=True)
 class Header:
-    """Which upload, from which byte."""
+    """The upload, and the offset of the first byte of this stream."""
 
     upload_id: str
     offset: int
@@ -15,7 +15,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Chunk:
-    """The next bytes, and their CRC-32C where the sender made one."""
+    """The next bytes, and their CRC-32C if the sender computed it."""
 
     data: bytes
     crc32c: int | None
@@ -23,7 +23,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Finish:
-    """The end of the file, with its size and SHA-256 where the sender knows them."""
+    """The end of the file, with its size and SHA-256 if the sender knows them."""
 
     size: int | None
     sha256: bytes
@@ -31,12 +31,12 @@ class Finish:
 
 @dataclass(frozen=True)
 class Pause:
-    """The end of the stream; more of the file will come on another one."""
+    """The end of this stream; another one will continue the file."""
 
 
 @dataclass(frozen=True)
 class Abort:
-    """The sender found the request to be wrong."""
+    """The sender ends the upload with a problem."""
 
     problem: Problem
 

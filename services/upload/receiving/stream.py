@@ -1,4 +1,4 @@
-"""One stream on its way, and how it failed."""
+"""State of one stream, and the errors that end it."""
 
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -13,41 +13,41 @@ from sluice.common.v1.task_pb2 import UploadMode
 from sluice.status.v1.status_pb2 import Task
 
 ENDED_MEANWHILE = {ErrorReason.ERROR_REASON_STATE_CONFLICT, ErrorReason.ERROR_REASON_TASK_NOT_FOUND}
-"""What the status service refuses with where the task has ended."""
+"""Errors of the status service if the task has already ended."""
 
 _NO_FILE = {ErrorReason.ERROR_REASON_FILE_TOO_LARGE, ErrorReason.ERROR_REASON_FILE_EMPTY}
 
 
 class AbortedError(SluiceError):
-    """The sender's own abort."""
+    """The sender aborted the upload."""
 
 
 class WrongFileError(SluiceError):
-    """The file is not the one that was announced: sending the same bytes again cannot help."""
+    """The file differs from its announced size or checksum. Sending it again cannot help."""
 
 
 @dataclass
 class Stream:
-    """What belongs to one stream."""
+    """State of one stream."""
 
     task: Task
     writer: Writer
     parts: PartWriter
     tee: Tee
     timings: Timings
-    begun_at: int
-    """Bytes that were there before it."""
+    start_size: int
+    """Bytes that were stored before this stream."""
     tail: bytes
-    """Those of them that are not in a part yet."""
+    """The last of these bytes, which are not in a part yet."""
     started: float = field(default_factory=perf_counter)
 
     @property
     def resumable(self) -> bool:
-        """Whether what has arrived is kept when the stream breaks."""
+        """Whether the stored bytes are kept if the stream breaks."""
         return self.task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
 
     def survives(self, failure: Exception) -> bool:
-        """Whether the upload can go on after `failure` with another stream."""
+        """Whether another stream can resume the upload after `failure`."""
         if not self.resumable or isinstance(failure, AbortedError | WrongFileError):
             return False
         return not (

@@ -1,9 +1,7 @@
-"""The bytes of a stream, handed to validation while they arrive: it reads them meanwhile, and
-speaks before the last one is here.
+"""Sends the bytes of a stream to validation as they arrive, so that it reports findings early.
 
-Nobody waits for it. Where validation is slow, away or full, or the line so fast that reading would
-take the processor from receiving, the tee ends and the upload goes on: validation reads the object
-later.
+The upload never waits for it. If validation is slow, full or unavailable, or if the connection is
+so fast that reading would slow it down, the tee ends, and validation reads the object later.
 """
 
 import asyncio
@@ -26,24 +24,25 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 FROM_BYTES = 2 * 1024 * 1024
-"""A file that is shorter is validated before anybody could act on an early word."""
+"""Bytes after which the inspection starts. Smaller files are validated soon enough without it."""
 
 WAITING_BYTES = 8 * 1024 * 1024
-"""Bytes of one stream that may wait to be handed over. Where more would, validation is slower than
-the line.
-"""
+"""Maximum bytes of a stream that wait to be sent. If there are more, validation is too slow."""
 
 FASTEST_BYTES_PER_S = 25_000_000
-"""Above this a file is here sooner than it is read, and both would be done later than one after the
-other.
+"""Rate above which a file arrives faster than it can be read. Doing both at once would then take
+longer than one after the other.
 """
 
 RATED_FROM_BYTES = 8 * 1024 * 1024
-"""The first bytes of a stream come out of buffers, faster than the line is."""
+"""Bytes after which the rate is measured: the first ones come from buffers, at a higher rate."""
 
 
 class Tee:
-    """One stream's. Inert without a validation service. While it runs its task is in `running`."""
+    """The tee of one stream. It does nothing without a validation service.
+
+    `running` has its asyncio task while it runs.
+    """
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class Tee:
         running: "set[asyncio.Task[None]]",
     ) -> None:
         self.findings: list[Problem] = []
-        """What is wrong in the bytes so far."""
+        """Problems found so far."""
         self._validation = validation
         self._header = header
         self._waiting: deque[bytes] = deque()
@@ -64,8 +63,8 @@ class Tee:
         self._all_running = running
         self._running: asyncio.Task[None] | None = None
 
-    def hand(self, data: bytes) -> None:
-        """The next bytes."""
+    def send(self, data: bytes) -> None:
+        """Queue the next bytes for validation."""
         if self._over or self._validation is None:
             return
         self._waiting.append(data)
@@ -85,21 +84,21 @@ class Tee:
             self._running.add_done_callback(self._all_running.discard)
 
     def finish(self) -> None:
-        """These were all bytes, and they are an object now. What waits is still handed over."""
+        """Mark the file as complete and stored. Bytes that wait are still sent."""
         if self._running is None:
             self.end()
         self._finished = True
         self._changed.set()
 
     def end(self) -> None:
-        """Hands nothing over any more; validation forgets what it has, unless it has all of it."""
+        """Stop sending. Validation discards what it has unless it has the whole file."""
         self._over = True
         self._waiting.clear()
         if self._running is not None:
             self._running.cancel()
 
-    def break_off(self) -> None:
-        """Ends it unless all bytes have been handed in."""
+    def end_unless_finished(self) -> None:
+        """End the tee unless the file is complete."""
         if not self._finished:
             self.end()
 
@@ -132,14 +131,14 @@ class Tee:
 
 
 class Tees:
-    """Makes them, and ends them all."""
+    """Creates the tees of this process, and ends them."""
 
     def __init__(self, validation: Validation | None) -> None:
         self._validation = validation
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, task: Task, expected: Expected) -> Tee:
-        """Of the stream that brings the task's file from its first byte on."""
+        """Create the tee of a stream that starts with the first byte of the file."""
         header = InspectHeader(
             task_id=task.task_id,
             filename=task.filename,
@@ -150,5 +149,5 @@ class Tees:
         return Tee(self._validation, header, self._running)
 
     async def close(self) -> None:
-        """Ends all of them."""
+        """End all tees."""
         await cancel(*self._running)

@@ -73,7 +73,7 @@ class Imports:
         key = names.object_key(
             new.datasource, filename, task_id, int(time.time()), self._settings.allowed_datasources
         )
-        with self._admission.judging():
+        with self._admission.waiting():
             found = await self._find(new.uri)
         request = CreateTaskRequest(
             request_id=new.request_id,

@@ -187,7 +187,7 @@ async def test_what_is_wrong_is_told_with_the_next_report(monkeypatch: pytest.Mo
     world = World(validation=reader)
     task = await world.create()
     monkeypatch.setattr("services.upload.receiving.receiver.REPORT_INTERVAL_S", 0.01)
-    monkeypatch.setattr("services.upload.receiving.receiver.SIGN_OF_LIFE_S", 0.01)
+    monkeypatch.setattr("services.upload.receiving.receiver.HEARTBEAT_S", 0.01)
 
     async def until_told() -> AsyncIterator[Step]:
         async for step in slowly(Header(task.task_id, 0), *chunks(DATA)):

@@ -9,10 +9,10 @@ import pytest
 from services.common.errors import SluiceError
 from services.upload.receiving import writers as writers_module
 from services.upload.receiving.admission import (
-    MAX_JUDGED,
+    MAX_WAITING,
     RETRY_AFTER_S,
     Admission,
-    Share,
+    Limits,
     too_many,
 )
 from services.upload.receiving.steps import Chunk, Step
@@ -32,7 +32,7 @@ async def all_of(writer: Writer) -> None:
 
 async def test_a_sender_that_trickles_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers_module, "PACE_WINDOW_S", 0.1)
-    writer = Writer(trickle(1, 0.02), 30, 60, least_bytes_per_s=512)
+    writer = Writer(trickle(1, 0.02), 30, 60, min_bytes_per_s=512)
     with pytest.raises(SluiceError) as cut:
         await asyncio.wait_for(all_of(writer), 10)
     assert cut.value.code == "UPLOAD_STALLED"
@@ -42,7 +42,7 @@ async def test_a_sender_that_trickles_is_cut(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_only_the_time_of_waiting_for_bytes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers_module, "PACE_WINDOW_S", 0.1)
-    writer = Writer(trickle(1, 0), 30, 60, least_bytes_per_s=5)
+    writer = Writer(trickle(1, 0), 30, 60, min_bytes_per_s=5)
     for _ in range(5):
         await writer.next()
         # As where our own object store is slow.
@@ -58,7 +58,7 @@ async def test_a_stream_has_a_time_in_all() -> None:
 
 
 async def test_a_newer_stream_waits_until_the_older_has_left() -> None:
-    writers = Writers(Admission(Share(1, 1), Share(1, 1)))
+    writers = Writers(Admission(Limits(1, 1), Limits(1, 1)))
     older, newer = Writer(trickle(1, 30), 60, 60), Writer(trickle(1, 30), 60, 60)
     order = []
 
@@ -89,7 +89,7 @@ async def test_a_newer_stream_waits_until_the_older_has_left() -> None:
 
 
 async def test_a_stream_that_only_waits_has_the_turn_once_the_other_has_left() -> None:
-    admission = Admission(Share(1, 1), Share(1, 1))
+    admission = Admission(Limits(1, 1), Limits(1, 1))
     writers = Writers(admission)
     first, second, third = (Writer(trickle(1, 30), 60, 60) for _ in range(3))
     for writer in (first, second, third):
@@ -123,7 +123,7 @@ async def test_a_stream_that_only_waits_has_the_turn_once_the_other_has_left() -
 def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(
     client: str, size: int, refused: str
 ) -> None:
-    admission = Admission(Share(3, 100), Share(2, 50))
+    admission = Admission(Limits(3, 100), Limits(2, 50))
     admission.take("same", 40).received = 3
     if not refused:
         admission.check(client, size)
@@ -135,7 +135,7 @@ def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(
 
 
 def test_a_client_has_its_share_of_the_uploads_and_a_file_of_any_size_goes_alone() -> None:
-    admission = Admission(Share(2, 2000), Share(1, 50))
+    admission = Admission(Limits(2, 2000), Limits(1, 50))
     admission.take("one", 1000)
     with pytest.raises(SluiceError) as full:
         admission.take("one", 1)
@@ -150,7 +150,7 @@ def test_a_client_has_its_share_of_the_uploads_and_a_file_of_any_size_goes_alone
 
 
 async def test_what_has_come_counts_where_nothing_was_announced() -> None:
-    admission = Admission(Share(9, 100), Share(9, 100))
+    admission = Admission(Limits(9, 100), Limits(9, 100))
     writers, writer = Writers(admission), Writer(trickle(60, 0), 60, 60)
     writers.enter("a", writer, "", 0)
     await writer.next()
@@ -167,15 +167,15 @@ def test_those_that_are_refused_come_again_at_different_times() -> None:
 
 
 def test_so_many_are_judged_at_once_and_no_more() -> None:
-    admission = Admission(Share(1, 1), Share(1, 1))
+    admission = Admission(Limits(1, 1), Limits(1, 1))
     with ExitStack() as judged:
-        for _ in range(MAX_JUDGED):
-            judged.enter_context(admission.judging())
-        with pytest.raises(SluiceError) as full, admission.judging(needs_slot=False):
+        for _ in range(MAX_WAITING):
+            judged.enter_context(admission.waiting())
+        with pytest.raises(SluiceError) as full, admission.waiting(needs_slot=False):
             pass
         assert full.value.code == "TOO_MANY_UPLOADS"
     slot = admission.take("", 0)
-    with pytest.raises(SluiceError), admission.judging():
+    with pytest.raises(SluiceError), admission.waiting():
         pass
-    with admission.judging(needs_slot=False):
+    with admission.waiting(needs_slot=False):
         admission.give_back(slot)
