@@ -1,4 +1,4 @@
-"""UploadService: messages to the domain's values and back."""
+"""UploadService: protobuf messages to domain values and back."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,11 +19,11 @@ from sluice.upload.v1 import upload_pb2 as pb
 from sluice.upload.v1 import upload_pb2_grpc
 
 CHUNK_SIZE = MIB
-"""Data of a chunk with which a stream is fastest, in bytes."""
+"""Recommended size of a chunk in bytes, with which a stream is fastest."""
 
 
 class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
-    """The rpcs of upload.proto."""
+    """Implements the RPCs of upload.proto."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
             options=request.options.SerializeToString(deterministic=True),
             client=await self._callers.client(request.client, context.peer()),
         )
-        task, created = await self._imports.take(new)
+        task, created = await self._imports.create(new)
         committed = 0 if task.state == TaskState.TASK_STATE_PENDING else task.file_size
         return pb.ImportObjectResponse(upload=self._upload(task, committed), created=created)
 
@@ -126,7 +126,7 @@ class UploadServicer(upload_pb2_grpc.UploadServiceServicer):
         return pb.DeleteObjectsResponse(deleted=await self._uploads.delete_objects(request.task_id))
 
     def _upload(self, task: Task, committed: int) -> pb.Upload:
-        """The task as an upload, of whose file so many bytes are safe."""
+        """Convert a task to an upload with `committed` bytes."""
         pending = task.state == TaskState.TASK_STATE_PENDING
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         kept_s = (

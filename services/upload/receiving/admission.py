@@ -33,7 +33,7 @@ class Limits:
 
 @dataclass(eq=False)
 class Slot:
-    """The slot of one file. `announced`: its size in bytes, 0 if unknown; `received`: bytes so far."""
+    """The slot of a file. `announced`: size in bytes, 0 if unknown; `received`: bytes so far."""
 
     client: str
     announced: int

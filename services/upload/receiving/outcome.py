@@ -1,6 +1,4 @@
-"""How a stream ends: its file becomes an object and its task UPLOADED; or it is kept for a later
-stream; or nothing of it is left.
-"""
+"""The outcome of a stream: its file is completed, kept for a later stream, or removed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,23 +23,22 @@ _CANCELLED = {ErrorReason.ERROR_REASON_CLIENT_GONE, ErrorReason.ERROR_REASON_UPL
 
 
 class Outcome:
-    """Tells the status service, and removes what must not stay."""
+    """Reports outcomes to the status service, and removes what must not remain."""
 
     def __init__(self, tasks: Tasks, cleanup: Cleanup) -> None:
         self._tasks = tasks
         self._cleanup = cleanup
 
     async def commit(self, stream: Stream, sha256: bytes) -> Task:
-        """Makes the object of what is stored, then the task UPLOADED.
+        """Create the object, then set the task to UPLOADED.
 
         Raises:
-            SluiceError: STORAGE_UNAVAILABLE, UPLOAD_CLOSED, or what the status service refuses
-            with.
+            SluiceError: STORAGE_UNAVAILABLE, UPLOAD_CLOSED, or an error of the status service.
         """
         task, parts, timings = stream.task, stream.parts, stream.timings
         with timings.step("complete"):
             await parts.complete()
-        # Before the task is UPLOADED: its validation asks at once for what was read meanwhile.
+        # Before the task is UPLOADED, because its validation then uses the inspection at once.
         stream.tee.finish()
         with timings.step("commit"):
             done = await self._tasks.complete(task.task_id, parts.size, sha256, stream.writer.id)
@@ -59,9 +56,10 @@ class Outcome:
         return done
 
     async def failed(self, stream: Stream, failure: Exception, sha256: bytes) -> Exception | Task:
-        """Keeps what a later stream can go on with, else ends the task and removes what was stored
-        of it. Returns the error that the caller gets, mostly `failure` itself; or the task, where
-        it is UPLOADED by this very stream and only the answer was lost.
+        """Keep what a later stream can resume, or else end the task and remove what is stored.
+
+        Returns the error for the caller, mostly `failure` itself. If this stream has completed the
+        upload and only the response was lost, returns the task.
         """
         found = failure.problem if isinstance(failure, SluiceError) else _internal()
         facts = {
@@ -80,9 +78,8 @@ class Outcome:
         return await self._end(stream, failure, found, facts, sha256)
 
     async def rejected(self, upload_id: str, problem: Problem) -> None:
-        """Ends the task of a ONE_SHOT upload for which there was no slot, unless a stream sends it
-        at another process."""
-        with _unless_away("upload.end_not_told"):
+        """End the task of a ONE_SHOT upload without a slot, unless another process receives it."""
+        with _leaving_failures_to_sweeper("upload.end_not_told"):
             task = await self._tasks.get(upload_id)
             if task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT:
                 await self._tasks.end(
@@ -90,16 +87,17 @@ class Outcome:
                 )
 
     async def never_started(self, task: Task, failure: Exception) -> None:
-        """Ends the task of a stream that brought no byte, where that means something for the file:
-        a ONE_SHOT upload has no other stream, and an empty file is wrong in any. Nothing where a
-        stream has begun at another process, or a newer one took this one's turn."""
+        """End the task of a stream without bytes, if it was ONE_SHOT or the file is empty.
+
+        Do nothing if another process has a writer, or if a newer stream has replaced this one.
+        """
         found = failure.problem if isinstance(failure, SluiceError) else _internal()
         one_shot = task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT
         if found.code == ErrorReason.ERROR_REASON_WRITER_REPLACED:
             return
         if not one_shot and found.code != ErrorReason.ERROR_REASON_FILE_EMPTY:
             return
-        with _unless_away("upload.end_not_told"):
+        with _leaving_failures_to_sweeper("upload.end_not_told"):
             ended = await self._tasks.end(
                 task.task_id, _end_state(failure), found, unless_begun=True
             )
@@ -122,39 +120,40 @@ class Outcome:
         task, state = stream.task, _end_state(failure)
         try:
             ended = await self._tasks.end(task.task_id, state, found, stream.writer.id)
-        except SluiceError as refusal:
-            match refusal.reason:
+        except SluiceError as rejection:
+            match rejection.reason:
                 case ErrorReason.ERROR_REASON_STATE_CONFLICT:
-                    # UPLOADED or later: the object is the task's, whoever completed it.
+                    # The task is UPLOADED or later and needs the object, whoever completed it.
                     logs.get().info("upload.closed_meanwhile", **facts)
                     return await self._committed(stream, sha256)
                 case ErrorReason.ERROR_REASON_TASK_NOT_FOUND:
                     ended = Task()
                 case _:
-                    # Whether the task is UPLOADED is not known, so the object stays until the
-                    # sweeper has ended the task.
-                    logs.get().warning("upload.end_not_told", refusal=str(refusal), **facts)
+                    # The task may be UPLOADED. The object stays until the sweeper ends the task.
+                    logs.get().warning("upload.end_not_told", refusal=str(rejection), **facts)
                     return failure
-        # A writer that this one replaced may have made the object; a task that a worker had is no
-        # longer ours to clear.
+        # A replaced writer may have created the object. If a worker has claimed the task, its
+        # object must stay.
         never_uploaded = not ended.attempt and ended.problem.code in {
             found.code,
             ErrorReason.ERROR_REASON_UNSPECIFIED,
         }
-        made = stream.parts.completing or never_uploaded
-        left = Leftover(task.file_uri, object=made, tails=task.task_id if stream.resumable else "")
+        may_exist = stream.parts.completing or never_uploaded
+        left = Leftover(
+            task.file_uri, object=may_exist, tails=task.task_id if stream.resumable else ""
+        )
         if left.object or left.tails:
             await self._cleanup.remove(left)
-            self._cleanup.keep(left)
+            self._cleanup.retry_later(left)
         logs.get().info("upload.ended", state=task_states.name_of(state), **facts)
         return (
             failure
             if ended.problem.code in (found.code, ErrorReason.ERROR_REASON_UNSPECIFIED)
-            else _ended_otherwise(ended)
+            else _ended_differently(ended)
         )
 
     async def _committed(self, stream: Stream, sha256: bytes) -> Exception | Task:
-        """The task, where it was our own completion that closed the upload."""
+        """Return the task if this stream completed the upload; otherwise the error."""
         found = await self._tasks.get(stream.task.task_id)
         if (
             stream.parts.completing
@@ -163,17 +162,17 @@ class Outcome:
         ):
             return found
         return errors.error(
-            ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is complete already."
+            ErrorReason.ERROR_REASON_UPLOAD_CLOSED, "The upload is already complete."
         )
 
 
 @contextmanager
-def _unless_away(event: str) -> Iterator[None]:
-    """What cannot be told now is found by the sweeper."""
+def _leaving_failures_to_sweeper(event: str) -> Iterator[None]:
+    """Log and ignore failures of the status service: the sweeper ends the task later."""
     try:
         yield
-    except SluiceError as refusal:
-        logs.get().info(event, refusal=str(refusal))
+    except SluiceError as rejection:
+        logs.get().info(event, refusal=str(rejection))
 
 
 def _end_state(failure: Exception) -> "TaskState.ValueType":
@@ -189,14 +188,14 @@ def _end_state(failure: Exception) -> "TaskState.ValueType":
 
 def _internal() -> Problem:
     return errors.problem(
-        ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file arrived."
+        ErrorReason.ERROR_REASON_INTERNAL, "An internal error occurred during the upload."
     )
 
 
-def _ended_otherwise(task: Task) -> SluiceError:
+def _ended_differently(task: Task) -> SluiceError:
     state = task_states.name_of(task.state)
     return errors.error(
         ErrorReason.ERROR_REASON_STATE_CONFLICT,
-        f"The task was ended while its file arrived: it is {state}. {task.problem.message}".strip(),
+        f"The task ended during the upload: it is {state}. {task.problem.message}".strip(),
         metadata={"state": state},
     )

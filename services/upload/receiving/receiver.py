@@ -40,7 +40,7 @@ REPORT_INTERVAL_S = 0.5
 """Minimum seconds between two reports of the bytes received."""
 
 MAX_REPORT_INTERVAL_S = 5.0
-"""Maximum of the interval, which grows with the duration of a stream to limit the task's history."""
+"""Maximum of the interval. It grows with the duration of a stream to limit the task's history."""
 
 HEARTBEAT_S = 10.0
 """Seconds between two reports while no bytes arrive."""
@@ -421,7 +421,7 @@ class Receiver:
             opened.cancel()
 
     def _interrupted(self) -> SluiceError:
-        """Return why a stream broke. gRPC does not distinguish a shutdown here from a lost client."""
+        """Return why a stream broke. For gRPC, our shutdown and a lost client look the same."""
         if self._stopping:
             return errors.error(
                 ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,

@@ -1,6 +1,4 @@
-"""Files that lie in a bucket already: the object store copies them, and no byte passes through
-us.
-"""
+"""Imports: the object store copies files from a bucket, and no bytes pass through this process."""
 
 import asyncio
 import time
@@ -25,15 +23,15 @@ from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
 MAX_COPIES = 8
-"""Copies that are made at once; each is work of the object store alone."""
+"""Concurrency limit of copies, which only the object store works on."""
 
-SIGN_OF_LIFE_S = 10.0
-"""How often a task whose file is being copied says that it is."""
+HEARTBEAT_S = 10.0
+"""Seconds between heartbeats of a task during the copy."""
 
 
 @dataclass(frozen=True)
 class NewImport:
-    """What a client asks for, as in ImportObjectRequest."""
+    """The parameters of ImportObjectRequest."""
 
     request_id: str
     uri: str
@@ -45,8 +43,8 @@ class NewImport:
 
 
 class Imports:
-    """Copies files to where uploads lie. A copy goes on when its caller leaves; who asks again with
-    the same request id gets its task.
+    """Imports files. A copy continues if its caller disconnects; a repeated request id returns its
+    task.
     """
 
     def __init__(
@@ -66,8 +64,8 @@ class Imports:
         self._background = background
         self._copying = 0
 
-    async def take(self, new: NewImport) -> tuple[Task, bool]:
-        """The task, UPLOADED or later where it is new, and whether it is new."""
+    async def create(self, new: NewImport) -> tuple[Task, bool]:
+        """Import a file. Return its task, UPLOADED or later if it is new, and whether it is new."""
         filename = self._filename(new.uri)
         task_id = str(uuid.uuid4())
         key = names.object_key(
@@ -100,8 +98,11 @@ class Imports:
 
     @contextmanager
     def _slot(self, client: str, size: int) -> Iterator[None]:
-        """Taken before the first await that follows the check, so that no two take the last one.
-        Raises TOO_MANY_UPLOADS."""
+        """Take a slot without an await after the check, so that no two imports get the last one.
+
+        Raises:
+            SluiceError: TOO_MANY_UPLOADS.
+        """
         if self._copying >= MAX_COPIES:
             raise too_many(f"The limit of concurrent imports is reached: {MAX_COPIES}.")
         slot = self._admission.take(client, size)
@@ -113,26 +114,29 @@ class Imports:
             self._admission.give_back(slot)
 
     def _filename(self, uri: str) -> str:
-        """The name in the address. Raises IMPORT_NOT_ALLOWED for a place that no setting names, and
-        for tricks with the path.
+        """Return the file name in the URI.
+
+        Raises:
+            SluiceError: IMPORT_NOT_ALLOWED, if no prefix of IMPORT_FROM matches, or the path has
+            empty, `.` or `..` segments.
         """
-        inside = any(
-            uri.startswith(place) and len(uri) > len(place) for place in self._settings.import_from
+        allowed = any(
+            uri.startswith(prefix) and uri != prefix for prefix in self._settings.import_from
         )
-        steps = uri.removeprefix("s3://").split("/")
-        if not inside or any(step in ("", ".", "..") for step in steps):
-            message = f"Files are not imported from {uri[:200]!r}."
+        segments = uri.removeprefix("s3://").split("/")
+        if not allowed or any(segment in ("", ".", "..") for segment in segments):
+            message = f"Imports from {uri[:200]!r} are not allowed."
             raise errors.error(
                 ErrorReason.ERROR_REASON_IMPORT_NOT_ALLOWED, message, column="uri", value=uri
             )
-        return steps[-1]
+        return segments[-1]
 
     async def _find(self, uri: str) -> FoundObject:
-        """Raises IMPORT_NOT_FOUND, FILE_EMPTY or FILE_TOO_LARGE."""
+        """Find the object. Raises IMPORT_NOT_FOUND, FILE_EMPTY or FILE_TOO_LARGE."""
         found = await self._store.find(uri)
         if found is None:
             bucket, key = split_uri(uri)
-            message = f"The bucket {bucket} has no object {key!r}, or it may not be read."
+            message = f"The bucket {bucket} has no object {key!r}, or access to it is denied."
             raise errors.error(
                 ErrorReason.ERROR_REASON_IMPORT_NOT_FOUND, message, column="uri", value=uri
             )
@@ -146,24 +150,24 @@ class Imports:
         timings, writer = Timings(), str(uuid.uuid4())
         try:
             await self._tasks.begin(task.task_id, 0, "", writer)
-            living = asyncio.create_task(self._live(task.task_id, writer))
+            heartbeat = asyncio.create_task(self._send_heartbeats(task.task_id, writer))
             try:
                 with timings.step("copy"):
                     await self._store.copy(source, task.file_uri, found)
             finally:
-                living.cancel()
+                heartbeat.cancel()
             done = await self._tasks.complete(task.task_id, found.size, b"", writer)
         except Exception as failure:
-            done_after_all = await self._end(task, failure, writer)
-            if done_after_all is None:
+            completed = await self._end(task, failure, writer)
+            if completed is None:
                 raise
-            return done_after_all
+            return completed
         timings.log("upload.imported", bytes=found.size)
         return done
 
-    async def _live(self, task_id: str, writer: str) -> None:
+    async def _send_heartbeats(self, task_id: str, writer: str) -> None:
         while True:
-            await asyncio.sleep(SIGN_OF_LIFE_S)
+            await asyncio.sleep(HEARTBEAT_S)
             try:
                 await self._tasks.report(task_id, 0, "", writer, 0.0)
             except SluiceError as failure:
@@ -172,8 +176,9 @@ class Imports:
                 )
 
     async def _end(self, task: Task, failure: Exception, writer: str) -> Task | None:
-        """Ends the task as FAILED and removes the copy. Returns the task where it is UPLOADED and
-        only the answer was lost.
+        """End the task as FAILED and remove the copy.
+
+        Returns the task if it is UPLOADED and only the response was lost.
         """
         problem = failure.problem if isinstance(failure, SluiceError) else _internal()
         logs.get().info(
@@ -181,19 +186,19 @@ class Imports:
         )
         try:
             await self._tasks.end(task.task_id, TaskState.TASK_STATE_FAILED, problem, writer)
-        except SluiceError as refusal:
-            if refusal.reason == ErrorReason.ERROR_REASON_STATE_CONFLICT:
+        except SluiceError as rejection:
+            if rejection.reason == ErrorReason.ERROR_REASON_STATE_CONFLICT:
                 return await self._tasks.get(task.task_id)
-            # Not known to have ended: its object stays until the sweeper has ended the task.
-            logs.get().warning("upload.end_not_told", refusal=str(refusal))
+            # The task may not have ended. The object stays until the sweeper ends it.
+            logs.get().warning("upload.end_not_told", refusal=str(rejection))
             return None
         left = Leftover(task.file_uri, object=True)
         await self._cleanup.remove(left)
-        self._cleanup.keep(left)
+        self._cleanup.retry_later(left)
         return None
 
 
 def _internal() -> Problem:
     return errors.problem(
-        ErrorReason.ERROR_REASON_INTERNAL, "Something failed on our side while the file was copied."
+        ErrorReason.ERROR_REASON_INTERNAL, "An internal error occurred during the import."
     )

@@ -1,4 +1,4 @@
-"""Making, showing, giving up and deleting uploads: everything except the bytes."""
+"""Creates, reads, aborts and deletes uploads: everything except receiving bytes."""
 
 import time
 import uuid
@@ -19,7 +19,7 @@ from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
 @dataclass(frozen=True)
 class NewUpload:
-    """What a client asks for, as in CreateUploadRequest."""
+    """The parameters of CreateUploadRequest."""
 
     request_id: str
     datasource: str
@@ -30,17 +30,17 @@ class NewUpload:
     load_mode: "LoadMode.ValueType"
     allow_duplicate: bool
     options: bytes = b""
-    """How the file is to be read: a serialized ReadOptions; empty where nothing is said."""
+    """A serialized ReadOptions; empty if none is specified."""
     client_metadata: str = ""
     plan_first: bool = False
     replace: TimeRange | None = None
-    """What a load with REPLACE_INTERVAL replaces."""
+    """The interval that a load with REPLACE_INTERVAL replaces."""
     client: str = ""
-    """Who sends it."""
+    """The client, by name or address."""
 
 
 class Uploads:
-    """Uploads by their id, which is the task's."""
+    """The uploads. The id of an upload is its task id."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Uploads:
         self._receiver = receiver
 
     async def create(self, new: NewUpload) -> tuple[Task, bool]:
-        """The task, new or found by its request id, and whether it is new."""
+        """Create a task, or find it by its request id. Return it and whether it is new."""
         limit = self._settings.max_file_size_bytes
         if new.size is not None and new.size > limit:
             raise too_large(limit)
@@ -69,7 +69,7 @@ class Uploads:
             int(time.time()),
             self._settings.allowed_datasources,
         )
-        # A word in time: the slot is taken by the stream.
+        # Reject early if there is no slot. The stream takes it later.
         self._receiver.admission.check(new.client, new.size or 0)
         timings = Timings()
         with timings.step("create"):
@@ -98,13 +98,11 @@ class Uploads:
         return task, created
 
     async def get(self, upload_id: str) -> tuple[Task, int]:
-        """The task, and how many bytes of its file are safe."""
+        """Return the task and its committed size in bytes."""
         return await self.with_committed(await self._tasks.get(upload_id))
 
     async def with_committed(self, task: Task) -> tuple[Task, int]:
-        """The task, and how many bytes of its file are safe. Nothing of an unfinished ONE_SHOT
-        upload is kept.
-        """
+        """Return the task and its committed size: 0 for an unfinished ONE_SHOT upload."""
         if task.state == TaskState.TASK_STATE_UPLOADED or task.HasField("start_time"):
             return task, task.file_size
         if (
@@ -115,28 +113,29 @@ class Uploads:
         return task, 0
 
     async def abort(self, upload_id: str) -> Task:
-        """Ends an unfinished upload. A writer that still sends is told by its next report."""
+        """Abort an unfinished upload. An active writer gets an error at its next report."""
         logs.bind(task_id=upload_id)
         before = await self._tasks.get(upload_id)
         problem = errors.problem(
-            ErrorReason.ERROR_REASON_CANCELLED, "The upload was given up on request."
+            ErrorReason.ERROR_REASON_CANCELLED, "The upload was aborted on request."
         )
         try:
             task = await self._tasks.end(upload_id, TaskState.TASK_STATE_CANCELLED, problem)
-        except SluiceError as refusal:
-            if refusal.reason != ErrorReason.ERROR_REASON_STATE_CONFLICT:
+        except SluiceError as rejection:
+            if rejection.reason != ErrorReason.ERROR_REASON_STATE_CONFLICT:
                 raise
             raise errors.error(
                 ErrorReason.ERROR_REASON_UPLOAD_CLOSED,
-                "The upload is complete and can no longer be given up.",
-            ) from refusal
+                "The upload is complete and can no longer be aborted.",
+            ) from rejection
         tails = upload_id if before.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE else ""
         await self._cleanup.remove(Leftover(before.file_uri, before.multipart_id, tails=tails))
         return task
 
     async def delete_objects(self, task_id: str) -> int:
-        """Deletes the object of a terminal task; 1 when it is gone, 0 where the task's object is
-        none of ours.
+        """Delete the object of a terminal task.
+
+        Returns the number of deleted objects: 0 if the object is not owned by this service.
         """
         logs.bind(task_id=task_id)
         task = await self._tasks.get(task_id)

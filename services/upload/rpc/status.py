@@ -1,4 +1,4 @@
-"""The tasks by the status service's RPCs."""
+"""Client of StatusService."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,19 +16,19 @@ from sluice.status.v1 import status_pb2, status_pb2_grpc
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
 ATTEMPT_S = 5.0
-"""Deadline of one attempt of a call."""
+"""Deadline of one attempt."""
 
 BUDGET_S = 5.0
-"""For how long a call is tried that a client waits for."""
+"""Retry budget of calls that a client waits for, in seconds."""
 
 OUTCOME_BUDGET_S = 15.0
-"""For how long a call is tried that tells how an upload ended: long enough for a restart of the
+"""Retry budget of calls that report the end of an upload, in seconds: enough for a restart of the
 status service.
 """
 
 RETRY = Backoff(first_s=0.1, longest_s=1.0)
 
-_PASSING = {
+_TRANSIENT = {
     ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
     ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE,
     ErrorReason.ERROR_REASON_DATABASE_TOO_NEW,
@@ -39,28 +39,28 @@ Answer = TypeVar("Answer")
 
 
 class StatusRpc:
-    """Tasks over a channel of services.common.serving.channels."""
+    """Implements ports.Tasks."""
 
     def __init__(self, channel: aio.Channel) -> None:
         self._stub = status_pb2_grpc.StatusServiceStub(channel)
 
     async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
-        """The task, new or found by its request id, and whether it is new."""
-        answer = await _persistently(
+        """Create a task, or find it by its request id. Return it and whether it is new."""
+        answer = await _retry(
             lambda deadline: self._stub.CreateTask(request, timeout=deadline), BUDGET_S
         )
         return answer.task, answer.created
 
     async def get(self, task_id: str) -> Task:
-        """One task."""
+        """Return a task."""
         request = status_pb2.GetTaskRequest(task_id=task_id)
-        answer: status_pb2.GetTaskResponse = await _persistently(
+        answer: status_pb2.GetTaskResponse = await _retry(
             lambda deadline: self._stub.GetTask(request, timeout=deadline), BUDGET_S
         )
         return answer.task
 
     async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
-        """Makes `writer` the one that may write."""
+        """Make `writer` the writer of the upload."""
         request = status_pb2.ReportReceivingRequest(
             task_id=task_id,
             received_size=received,
@@ -68,7 +68,7 @@ class StatusRpc:
             writer=writer,
             begin=True,
         )
-        answer = await _persistently(
+        answer = await _retry(
             lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), BUDGET_S
         )
         return Expected(answer.policy, answer.options)
@@ -82,7 +82,7 @@ class StatusRpc:
         rate: float,
         findings: Sequence[Problem] = (),
     ) -> None:
-        """A sign of life."""
+        """Send a heartbeat, without retries."""
         request = status_pb2.ReportReceivingRequest(
             task_id=task_id,
             received_size=received,
@@ -97,20 +97,20 @@ class StatusRpc:
             raise errors.from_rpc(failure, "status") from failure
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
-        """A sign of life that must not get lost."""
+        """Record the bytes received, with retries."""
         request = status_pb2.ReportReceivingRequest(
             task_id=task_id, received_size=received, multipart_id=multipart_id, writer=writer
         )
-        await _persistently(
+        await _retry(
             lambda deadline: self._stub.ReportReceiving(request, timeout=deadline), OUTCOME_BUDGET_S
         )
 
     async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
-        """PENDING -> UPLOADED."""
+        """Complete the upload: PENDING -> UPLOADED."""
         request = status_pb2.CompleteUploadRequest(
             task_id=task_id, file_size=size, sha256=sha256, writer=writer
         )
-        answer: status_pb2.CompleteUploadResponse = await _persistently(
+        answer: status_pb2.CompleteUploadResponse = await _retry(
             lambda deadline: self._stub.CompleteUpload(request, timeout=deadline), OUTCOME_BUDGET_S
         )
         return answer.task
@@ -124,7 +124,7 @@ class StatusRpc:
         *,
         unless_begun: bool = False,
     ) -> Task:
-        """PENDING -> a bad end."""
+        """End the upload: PENDING -> REJECTED, FAILED or CANCELLED."""
         request = status_pb2.EndUploadRequest(
             task_id=task_id,
             state=state,
@@ -132,18 +132,18 @@ class StatusRpc:
             writer=writer,
             unless_begun=unless_begun,
         )
-        answer: status_pb2.EndUploadResponse = await _persistently(
+        answer: status_pb2.EndUploadResponse = await _retry(
             lambda deadline: self._stub.EndUpload(request, timeout=deadline), OUTCOME_BUDGET_S
         )
         return answer.task
 
     async def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
-        """All PENDING tasks, or those that nothing has changed for so many seconds."""
+        """Yield the PENDING tasks that have not changed for `idle_s` seconds."""
         request = status_pb2.ListTasksRequest(
             page_size=500, states=[TaskState.TASK_STATE_PENDING], idle_seconds=idle_s
         )
         while True:
-            page = await _persistently(
+            page = await _retry(
                 lambda deadline: self._stub.ListTasks(request, timeout=deadline), BUDGET_S
             )
             for task in page.tasks:
@@ -153,10 +153,8 @@ class StatusRpc:
             request.page_token = page.next_page_token
 
 
-async def _persistently(call: Callable[[float], Awaitable[Answer]], budget_s: float) -> Answer:
-    """The answer; a service that is away is asked again, with growing pauses, until the budget is
-    used up.
-    """
+async def _retry(call: Callable[[float], Awaitable[Answer]], budget_s: float) -> Answer:
+    """Make a call, and retry transient failures with backoff until the budget is exhausted."""
     clock = asyncio.get_running_loop().time
     end = clock() + budget_s
     pauses = RETRY.pauses()
@@ -165,6 +163,6 @@ async def _persistently(call: Callable[[float], Awaitable[Answer]], budget_s: fl
             return await call(min(ATTEMPT_S, max(end - clock(), RETRY.first_s)))
         except grpc.RpcError as failure:
             error, pause_s = errors.from_rpc(failure, "status"), next(pauses)
-            if error.reason not in _PASSING or clock() + pause_s >= end:
+            if error.reason not in _TRANSIENT or clock() + pause_s >= end:
                 raise error from failure
         await asyncio.sleep(pause_s)

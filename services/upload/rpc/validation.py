@@ -1,4 +1,4 @@
-"""The validation service, over gRPC."""
+"""Client of ValidationService."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -10,9 +10,7 @@ from sluice.validation.v1.validation_pb2_grpc import ValidationServiceStub
 
 
 class ValidationRpc:
-    """Implements ports.Validation over a channel of services.common.serving.channels. A file may
-    take `deadline_s` seconds.
-    """
+    """Implements ports.Validation. `deadline_s` is the deadline per file."""
 
     def __init__(self, channel: aio.Channel, deadline_s: float) -> None:
         self._stub = ValidationServiceStub(channel)
@@ -21,7 +19,7 @@ class ValidationRpc:
     def inspect(
         self, messages: AsyncIterator[InspectRequest]
     ) -> AsyncGenerator[InspectResponse, None]:
-        """What is found in a file while it arrives."""
+        """Send the messages of one file and yield the findings."""
         return errors.streamed(
             lambda: self._stub.Inspect(messages, timeout=self._deadline_s), "validation"
         )

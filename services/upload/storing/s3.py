@@ -1,4 +1,4 @@
-"""The object store by the S3 API."""
+"""The object store, over the S3 API."""
 
 import asyncio
 import base64
@@ -22,17 +22,16 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
 DATA_DEADLINE_S = 60.0
-"""For a request that carries bytes, with its retries."""
+"""Deadline of a request with a body, including its retries."""
 
 COPY_DEADLINE_S = 180.0
-"""For a copy within the object store, with its retries."""
+"""Deadline of a copy within the object store, including its retries."""
 
 DEADLINE_S = 20.0
-"""For any other request, with its retries."""
+"""Deadline of all other requests, including their retries."""
 
-
-DAMAGED_TRIES = 3
-"""How often bytes are sent that arrive damaged."""
+DAMAGED_ATTEMPTS = 3
+"""Attempts of a request whose body arrives damaged."""
 
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"}
 
@@ -42,9 +41,7 @@ Answer = TypeVar("Answer")
 
 
 class _SlicedPayload(aiohttp.payload.BytesPayload):
-    """A bytearray that goes to the socket slice by slice. aiohttp would first copy it, then copy it
-    again to put the headers before it.
-    """
+    """A bytearray that is written to the socket in slices. By default, aiohttp copies it twice."""
 
     async def write_with_length(
         self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
@@ -58,7 +55,7 @@ aiohttp.payload.register_payload(_SlicedPayload, bytearray, order=aiohttp.payloa
 
 
 class S3ObjectStore:
-    """ObjectStore on an S3 client of services.common.s3."""
+    """Implements ports.ObjectStore with an S3 client of services.common.s3."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
@@ -66,31 +63,31 @@ class S3ObjectStore:
         self._lists_checksums: bool | None = None
 
     def uri(self, key: str) -> str:
-        """s3://bucket/key."""
+        """Return s3://bucket/key."""
         return f"s3://{self._bucket}/{key}"
 
     async def put(self, uri: str, data: bytearray, crc32c: int) -> None:
-        """Writes a whole object."""
+        """Write a whole object."""
         bucket, key = split_uri(uri)
-        async with _asked("to take the file", DATA_DEADLINE_S):
-            await _undamaged(
+        async with _translating_errors("storing the file", DATA_DEADLINE_S):
+            await _resend_if_damaged(
                 lambda: self._client.put_object(
                     Bucket=bucket,
                     Key=key,
-                    Body=data,  # type: ignore[arg-type]  # the stubs leave out bytearray, which botocore takes
-                    ChecksumCRC32C=_encoded(crc32c),
+                    Body=data,  # type: ignore[arg-type]  # missing in the stubs
+                    ChecksumCRC32C=_encode_crc32c(crc32c),
                 )
             )
 
     async def open_multipart(self, uri: str, *, resumable: bool) -> str:
-        """Begins a multipart upload.
+        """Open a multipart upload.
 
-        One with a checksum algorithm has to be completed with the checksum of every part, and not
-        every store lists those. Where it does not, a resumable upload is opened without: the store
-        still checks each part as it comes, and the parts are put together by ETag.
+        With a checksum algorithm, S3 requires the checksums of all parts to complete it, but not
+        every store lists them. If it does not, a resumable upload is opened without the algorithm:
+        the store still checks each part, and the parts are identified by ETag.
         """
         bucket, key = split_uri(uri)
-        async with _asked("to begin a multipart upload", DEADLINE_S):
+        async with _translating_errors("opening a multipart upload", DEADLINE_S):
             if resumable and self._lists_checksums is None:
                 self._lists_checksums = await self._probe(bucket, f"{key}.probe")
             if resumable and not self._lists_checksums:
@@ -104,15 +101,13 @@ class S3ObjectStore:
             )["UploadId"]
 
     async def _probe(self, bucket: str, key: str) -> bool:
-        """Whether the store tells the checksums of parts that it lists. Asked once, with an upload
-        that is given up.
-        """
+        """Test with a temporary multipart upload whether the store lists the checksums of parts."""
         multipart_id = (
             await self._client.create_multipart_upload(
                 Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32C"
             )
         )["UploadId"]
-        checksum = _encoded(crc32c.crc32c(b"?"))
+        checksum = _encode_crc32c(crc32c.crc32c(b"?"))
         await self._client.upload_part(
             Bucket=bucket,
             Key=key,
@@ -128,26 +123,26 @@ class S3ObjectStore:
     async def put_part(
         self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int
     ) -> StoredPart:
-        """Writes one part."""
+        """Write a part."""
         bucket, key = split_uri(uri)
-        async with _asked(f"to take part {number} of the file", DATA_DEADLINE_S):
-            answer = await _undamaged(
+        async with _translating_errors(f"storing part {number} of the file", DATA_DEADLINE_S):
+            answer = await _resend_if_damaged(
                 lambda: self._client.upload_part(
                     Bucket=bucket,
                     Key=key,
                     UploadId=multipart_id,
                     PartNumber=number,
                     Body=data,  # type: ignore[arg-type]  # as above
-                    ChecksumCRC32C=_encoded(crc32c),
+                    ChecksumCRC32C=_encode_crc32c(crc32c),
                 )
             )
         return StoredPart(number, answer["ETag"], crc32c, len(data))
 
     async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
-        """The parts that are there."""
+        """Return the stored parts by number; None without such a multipart upload."""
         bucket, key = split_uri(uri)
         found: list[StoredPart] = []
-        async with _asked("for the parts of the file", DEADLINE_S):
+        async with _translating_errors("listing the parts of the file", DEADLINE_S):
             pages = self._client.get_paginator("list_parts").paginate(
                 Bucket=bucket, Key=key, UploadId=multipart_id
             )
@@ -159,7 +154,7 @@ class S3ObjectStore:
                             StoredPart(
                                 part["PartNumber"],
                                 part["ETag"],
-                                _decoded(checksum) if checksum else None,
+                                _decode_crc32c(checksum) if checksum else None,
                                 part["Size"],
                             )
                         )
@@ -170,11 +165,13 @@ class S3ObjectStore:
     async def complete_multipart(
         self, uri: str, multipart_id: str, parts: list[StoredPart]
     ) -> None:
-        """Makes the object of its parts; found to be done where only the answer of an earlier try
-        was lost.
+        """Create the object from its parts.
+
+        If the multipart upload no longer exists, an earlier attempt may have succeeded and only its
+        response was lost: then the object must have the same parts.
         """
         bucket, key = split_uri(uri)
-        async with _asked("to put the parts of the file together", DATA_DEADLINE_S):
+        async with _translating_errors("completing a multipart upload", DATA_DEADLINE_S):
             try:
                 await self._client.complete_multipart_upload(
                     Bucket=bucket,
@@ -192,9 +189,9 @@ class S3ObjectStore:
                     raise
 
     async def abort_multipart(self, uri: str, multipart_id: str) -> None:
-        """Frees the parts."""
+        """Delete a multipart upload and its parts."""
         bucket, key = split_uri(uri)
-        async with _asked("to abort a multipart upload", DEADLINE_S):
+        async with _translating_errors("aborting a multipart upload", DEADLINE_S):
             try:
                 await self._client.abort_multipart_upload(
                     Bucket=bucket, Key=key, UploadId=multipart_id
@@ -203,15 +200,15 @@ class S3ObjectStore:
                 return
 
     async def delete(self, uri: str) -> None:
-        """Deletes an object."""
+        """Delete an object."""
         bucket, key = split_uri(uri)
-        async with _asked("to delete an object", DEADLINE_S):
+        async with _translating_errors("deleting an object", DEADLINE_S):
             await self._client.delete_object(Bucket=bucket, Key=key)
 
     async def size(self, uri: str) -> int | None:
-        """Size of an object."""
+        """Return the size of an object in bytes; None if it does not exist."""
         bucket, key = split_uri(uri)
-        async with _asked("for an object", DEADLINE_S):
+        async with _translating_errors("reading the size of an object", DEADLINE_S):
             try:
                 return (await self._client.head_object(Bucket=bucket, Key=key))["ContentLength"]
             except ClientError as failure:
@@ -220,9 +217,9 @@ class S3ObjectStore:
                 raise
 
     async def find(self, uri: str) -> FoundObject | None:
-        """An object of any bucket."""
+        """Find an object in any bucket; None if it does not exist or may not be read."""
         bucket, key = split_uri(uri)
-        async with _asked("for the file", DEADLINE_S):
+        async with _translating_errors("finding the file", DEADLINE_S):
             try:
                 head = await self._client.head_object(Bucket=bucket, Key=key)
             except ClientError as failure:
@@ -232,12 +229,13 @@ class S3ObjectStore:
         return FoundObject(head["ContentLength"], head["ETag"])
 
     async def copy(self, source: str, target: str, found: FoundObject) -> None:
-        """Within the object store. Not every store looks at the condition, so the size is compared
-        as well.
+        """Copy an object that has not changed since it was found.
+
+        Not every store checks the condition, so the size is compared too.
         """
         from_bucket, from_key = split_uri(source)
         bucket, key = split_uri(target)
-        async with _asked("to copy the file", COPY_DEADLINE_S):
+        async with _translating_errors("copying the file", COPY_DEADLINE_S):
             await self._client.copy_object(
                 Bucket=bucket,
                 Key=key,
@@ -250,17 +248,17 @@ class S3ObjectStore:
             raise errors.error(ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE, message)
 
     async def get(self, uri: str) -> bytes:
-        """The bytes of an object."""
+        """Read an object."""
         bucket, key = split_uri(uri)
-        async with _asked("for what it has of the file", DATA_DEADLINE_S):
+        async with _translating_errors("reading the end of the file", DATA_DEADLINE_S):
             answer = await self._client.get_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
             async with answer["Body"] as body:
                 return bytes(await body.read())
 
     async def uris(self, prefix: str) -> list[str]:
-        """Every object below a prefix."""
+        """Return the URIs of all objects below a key prefix."""
         found: list[str] = []
-        async with _asked("for its objects", DEADLINE_S):
+        async with _translating_errors("listing objects", DEADLINE_S):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix
             )
@@ -269,9 +267,9 @@ class S3ObjectStore:
         return found
 
     async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
-        """URI and id of every multipart upload that is open."""
+        """Return URI and id of all open multipart uploads below a key prefix."""
         found: list[tuple[str, str]] = []
-        async with _asked("for its open multipart uploads", DEADLINE_S):
+        async with _translating_errors("listing multipart uploads", DEADLINE_S):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self._bucket, Prefix=prefix
             )
@@ -283,15 +281,16 @@ class S3ObjectStore:
         return found
 
     async def check(self) -> None:
-        """Returns while our bucket answers."""
+        """Return if the configured bucket is available."""
         await self._client.head_bucket(Bucket=self._bucket)
 
 
-async def _undamaged(send: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The answer to a request with bytes; sent again where the store found that they do not have
-    their checksum. The library retries only what it takes for a fault of the store.
+async def _resend_if_damaged(send: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Send a request with a body, and send it again if the store reports a wrong checksum.
+
+    The library does not retry that error.
     """
-    for _ in range(DAMAGED_TRIES - 1):
+    for _ in range(DAMAGED_ATTEMPTS - 1):
         try:
             return await send()
         except ClientError as failure:
@@ -302,8 +301,8 @@ async def _undamaged(send: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 @asynccontextmanager
-async def _asked(what: str, deadline_s: float) -> AsyncIterator[None]:
-    """Sets the deadline, and turns every failure into STORAGE_UNAVAILABLE."""
+async def _translating_errors(operation: str, deadline_s: float) -> AsyncIterator[None]:
+    """Set the deadline, and raise STORAGE_UNAVAILABLE for every failure."""
     try:
         async with asyncio.timeout(deadline_s):
             yield
@@ -315,22 +314,22 @@ async def _asked(what: str, deadline_s: float) -> AsyncIterator[None]:
         )
         raise errors.error(
             ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
-            f"The object store was asked {what} and failed: {cause}.",
+            f"The object store failed while {operation}: {cause}.",
         ) from failure
 
 
 def _cause(failure: Exception) -> str:
-    """What went wrong, without the addresses and headers that the library's own texts contain."""
+    """Return the cause without the addresses and headers in the texts of the library."""
     if isinstance(failure, ClientError):
         return f"{failure.response['Error'].get('Code', 'unknown')} in {failure.operation_name}"
     return type(failure).__name__
 
 
-def _encoded(crc32c: int) -> str:
+def _encode_crc32c(crc32c: int) -> str:
     return base64.b64encode(crc32c.to_bytes(4, "big")).decode()
 
 
-def _decoded(crc32c: str) -> int:
+def _decode_crc32c(crc32c: str) -> int:
     return int.from_bytes(base64.b64decode(crc32c), "big")
 
 
@@ -338,19 +337,24 @@ def _completed(parts: list[StoredPart]) -> "list[CompletedPartTypeDef]":
     if any(part.crc32c is None for part in parts):
         return [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
     return [
-        {"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC32C": _encoded(part.crc32c or 0)}
+        {
+            "PartNumber": part.number,
+            "ETag": part.etag,
+            "ChecksumCRC32C": _encode_crc32c(part.crc32c or 0),
+        }
         for part in parts
     ]
 
 
 def is_made_of(parts: list[StoredPart], size: int, checksum: str) -> bool:
-    """Whether an object is the one of these parts, as far as the store tells: by its size, and by
-    its checksum where that is one of the parts' checksums. Its ETag says nothing: it is made of
-    MD5s in some stores only, and not where objects are encrypted with a key of KMS."""
+    """Whether an object consists of these parts, by its size and, if available, its checksum.
+
+    The ETag is no evidence: only some stores compute it from MD5s, and not with KMS encryption.
+    """
     if size != sum(part.size for part in parts):
         return False
     known = [part.crc32c.to_bytes(4, "big") for part in parts if part.crc32c is not None]
-    # Only the checksum of checksums says after how many parts it is.
+    # A composite checksum ends with the number of parts.
     if "-" not in checksum or len(known) < len(parts):
         return True
-    return checksum == f"{_encoded(crc32c.crc32c(b''.join(known)))}-{len(parts)}"
+    return checksum == f"{_encode_crc32c(crc32c.crc32c(b''.join(known)))}-{len(parts)}"

@@ -1,10 +1,9 @@
-"""What the object store holds of an upload that is not finished. It is asked each time, so no
-process has to remember anything.
+"""What the object store has of an unfinished upload. Processes keep no state: it is read each time.
 
-Parts lie at fixed places: part n holds the bytes from (n - 1) x part size on, whichever process
-writes it and however often the upload was interrupted. What an interrupted stream leaves of its
-last part lies beside it as a tail, an object that is named after the place where it begins; a tail
-whose place is covered by parts meanwhile has no meaning any more.
+Parts have fixed offsets: part n starts at byte (n - 1) x part size, whichever process writes it and
+however often the upload was interrupted. If a stream breaks in the middle of a part, the bytes of
+that part are stored as a tail: an object named by its offset. A tail at an offset that parts cover
+is ignored.
 """
 
 from dataclasses import dataclass
@@ -14,16 +13,14 @@ from services.upload.storing import names
 from sluice.status.v1.status_pb2 import Task
 
 TAILS = f"{names.PREFIX}.tails/"
-"""No datasource begins with a dot, so no user's file is ever below it."""
+"""Key prefix of the tails. Datasource names never start with a dot, so no file has this prefix."""
 
 _SMALLEST_PART = 5 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes that are safe. `whole` where the object is there already, and only the task does not
-    know.
-    """
+    """The stored bytes. `whole`: the object already exists, but the task is not UPLOADED yet."""
 
     size: int
     part_size: int
@@ -34,17 +31,17 @@ class Stored:
 
     @property
     def parts_size(self) -> int:
-        """Bytes in the parts."""
+        """Bytes in the parts, without the tail."""
         return self.size - self.tail_size
 
 
 def tail_key(task_id: str, start: int) -> str:
-    """Key of the tail that begins at byte `start`."""
+    """Return the key of the tail that starts at byte `start`."""
     return f"{TAILS}{task_id}/{start:020d}"
 
 
 async def stored(store: ObjectStore, task: Task, part_size: int) -> Stored:
-    """What there is of the file. `part_size` is the size of its parts where there is none yet.
+    """Return what is stored of the task's file. `part_size` applies if no part is stored yet.
 
     Raises:
         SluiceError: STORAGE_UNAVAILABLE.
@@ -56,7 +53,7 @@ async def stored(store: ObjectStore, task: Task, part_size: int) -> Stored:
             return Stored(whole, part_size, whole=True)
         listed = []
     if listed and listed[0].size >= _SMALLEST_PART:
-        # Whatever the setting is now: the places of an upload's parts do not change.
+        # The part size of an upload never changes, even if the setting has changed.
         part_size = listed[0].size
     parts: list[StoredPart] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Removing what a bad end leaves in the object store, now or, where the store is away, later."""
+"""Removes leftovers of failed uploads from the object store: now, or later if it is unavailable."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ REMOVAL_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Leftover:
-    """What may be in the store of one file: a multipart upload (where `multipart_id` is not empty),
-    the object, and the tails of the task whose id is in `tails`.
+    """What may remain of a file: a multipart upload (if `multipart_id` is set), the object, and the
+    tails of the task whose id is in `tails`.
     """
 
     uri: str
@@ -24,14 +24,14 @@ class Leftover:
 
 
 class Cleanup:
-    """Removes leftovers. What cannot be removed is kept in mind for `retry`."""
+    """Removes leftovers. Those that it cannot remove are left for `retry`."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._kept: set[Leftover] = set()
+        self._postponed: set[Leftover] = set()
 
     async def remove(self, leftover: Leftover) -> bool:
-        """Whether it is gone; within 10 s."""
+        """Remove a leftover within 10 s. Return whether it is gone."""
         try:
             async with asyncio.timeout(REMOVAL_TIMEOUT_S):
                 if leftover.multipart_id:
@@ -45,18 +45,16 @@ class Cleanup:
             logs.get().warning(
                 "cleanup.postponed", uri=leftover.uri, reason=str(failure) or "timeout"
             )
-            self._kept.add(leftover)
+            self._postponed.add(leftover)
             return False
-        self._kept.discard(leftover)
+        self._postponed.discard(leftover)
         return True
 
-    def keep(self, leftover: Leftover) -> None:
-        """Removes it at the next `retry` too: the store may still be at work on a request whose
-        answer was lost.
-        """
-        self._kept.add(leftover)
+    def retry_later(self, leftover: Leftover) -> None:
+        """Remove it again at the next `retry`: a request whose response was lost may still run."""
+        self._postponed.add(leftover)
 
     async def retry(self) -> None:
-        """Tries to remove everything that is kept in mind."""
-        for leftover in list(self._kept):
+        """Remove all postponed leftovers."""
+        for leftover in list(self._postponed):
             await self.remove(leftover)

@@ -1,5 +1,4 @@
-"""Ends the uploads of processes and clients that are gone, finishes those all bytes of which are
-stored, and frees what lies in the object store without a task that needs it."""
+"""Ends abandoned uploads, finishes uploads that are stored completely, deletes orphaned objects."""
 
 import asyncio
 import random
@@ -19,13 +18,14 @@ from sluice.status.v1.status_pb2 import Task
 JITTER = 0.2
 
 FINISH_AFTER_S = 20
-"""Seconds of silence, longer than between two reports of a stream, after which an upload that is
-stored whole is finished here: its client has sent the last byte and need not come again."""
+"""Seconds without a report after which the sweeper finishes an upload that is stored completely, so
+that its client need not return. Longer than the interval between reports.
+"""
 
 
 class Sweeper:
-    """Any number of replicas may sweep at once: every step is idempotent, and the status service
-    decides which task has ended.
+    """Sweeps regularly. Replicas may sweep concurrently: every step is idempotent, and the status
+    service decides which tasks have ended.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Sweeper:
         self._tasks = tasks
         self._cleanup = cleanup
         self._receiver = receiver
-        self._looked_at: dict[str, tuple[int, int]] = {}
-        """Unfinished uploads that were found to lack bytes, and when they had changed last."""
+        self._incomplete: dict[str, tuple[int, int]] = {}
+        """Uploads that lack bytes, with the time of their last change."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await asyncio.sleep(self._interval_s * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
             try:
@@ -57,19 +57,18 @@ class Sweeper:
                     "sweep.postponed", code=failure.code, reason=failure.problem.message
                 )
             except Exception as failure:
-                # A fault of ours must not end the sweeping; the line makes it seen.
+                # A bug must not end the sweeps.
                 logs.get().error("sweep.failed", exc_info=failure)
 
     async def sweep(self) -> None:
-        """Once over everything.
+        """Sweep once.
 
         Raises:
-            SluiceError: the object store or the status service is away; the next sweep does what
-            this one did not.
+            SluiceError: the object store or the status service is unavailable. The next sweep
+            continues.
         """
-        # In this order: a multipart upload is opened, and a tail written, only for a task that is
-        # PENDING already, so what is in the first lists and not in the last belongs to a task that
-        # has ended.
+        # The order matters: multipart uploads and tails are created only for PENDING tasks. What is
+        # listed here, but has no PENDING task when they are listed later, belongs to an ended task.
         multiparts = await self._store.open_multiparts(names.PREFIX)
         tails = await self._store.uris(TAILS)
         await self._finish_stored()
@@ -80,7 +79,7 @@ class Sweeper:
             if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE:
                 await self._end(task, ErrorReason.ERROR_REASON_UPLOAD_EXPIRED, self._retention_s)
         if multiparts or tails:
-            await self._remove_ownerless(multiparts, tails)
+            await self._remove_orphans(multiparts, tails)
         await self._cleanup.retry()
 
     async def _finish_stored(self) -> None:
@@ -90,22 +89,22 @@ class Sweeper:
             for task in pending
             if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         }
-        self._looked_at = {key: at for key, at in self._looked_at.items() if key in silent}
+        self._incomplete = {key: at for key, at in self._incomplete.items() if key in silent}
         for task in silent.values():
             changed_at = (task.update_time.seconds, task.update_time.nanos)
-            if self._looked_at.get(task.task_id) == changed_at:
+            if self._incomplete.get(task.task_id) == changed_at:
                 continue
             try:
                 if await self._receiver.finish_stored(task):
                     logs.get().info("sweep.upload_finished", task_id=task.task_id)
                 else:
-                    self._looked_at[task.task_id] = changed_at
-            except SluiceError as refusal:
+                    self._incomplete[task.task_id] = changed_at
+            except SluiceError as rejection:
                 logs.get().info(
-                    "sweep.upload_not_finished", task_id=task.task_id, refusal=str(refusal)
+                    "sweep.upload_not_finished", task_id=task.task_id, refusal=str(rejection)
                 )
 
-    async def _remove_ownerless(self, multiparts: list[tuple[str, str]], tails: list[str]) -> None:
+    async def _remove_orphans(self, multiparts: list[tuple[str, str]], tails: list[str]) -> None:
         pending = {task.task_id: task.file_uri async for task in self._tasks.pending()}
         receiving = set(pending.values())
         for uri, multipart_id in multiparts:
@@ -120,15 +119,15 @@ class Sweeper:
     async def _end(self, task: Task, reason: "ErrorReason.ValueType", silent_s: int) -> None:
         problem = errors.problem(
             reason,
-            f"Nothing was heard of the upload for {silent_s} s after {task.received_size:,} bytes.",
+            f"No data arrived for {silent_s} s after {task.received_size:,} bytes.",
         )
         try:
             await self._tasks.end(task.task_id, TaskState.TASK_STATE_CANCELLED, problem)
-        except SluiceError as refusal:
-            if refusal.reason == ErrorReason.ERROR_REASON_STATE_CONFLICT:
-                return  # Completed between the list and now.
+        except SluiceError as rejection:
+            if rejection.reason == ErrorReason.ERROR_REASON_STATE_CONFLICT:
+                return  # It was completed since it was listed.
             raise
-        # Its multipart upload is in the first list of this sweep or of the next.
+        # If this fails, the next sweep finds the multipart upload as an orphan.
         tails = task.task_id if task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE else ""
         await self._cleanup.remove(
             Leftover(task.file_uri, task.multipart_id, object=True, tails=tails)

@@ -35,7 +35,7 @@ async def take(made: World, **changes: Any) -> tuple[Task, bool]:
         "options": b"",
         "client": "10.0.0.1",
     }
-    return await made.imports.take(NewImport(**{**new, **changes}))
+    return await made.imports.create(NewImport(**{**new, **changes}))
 
 
 async def test_a_file_is_copied_to_where_uploads_lie() -> None:
