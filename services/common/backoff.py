@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
-MAX_DOUBLINGS = 64
-"""Keeps 2 ** n finite however often a loop retries."""
-
 
 @dataclass(frozen=True)
 class Backoff:
@@ -25,7 +22,8 @@ class Backoff:
 
     def pause_s(self, attempt: int) -> float:
         """Seconds to wait after `attempt`. Numbers below 1 give fractions of `first_s`."""
-        longest = min(self.longest_s, self.first_s * 2.0 ** min(attempt - 1, MAX_DOUBLINGS))
+        # With the limit of 64, the power stays finite however often a loop retries.
+        longest = min(self.longest_s, self.first_s * 2.0 ** min(attempt - 1, 64))
         return longest * random.uniform(1 - self.jitter, 1.0)  # noqa: S311 - not a secret
 
     def pauses(self) -> Iterator[float]:

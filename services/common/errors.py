@@ -41,6 +41,27 @@ MAX_METADATA_BYTES = 1000
 
 _STATUS_MESSAGE_BYTES = 200
 
+_RPC_FAILURES = {
+    grpc.StatusCode.UNAVAILABLE: (
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The {service} service does not answer.",
+    ),
+    # Happens during a rolling update.
+    grpc.StatusCode.UNIMPLEMENTED: (
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The {service} service is of another release and does not know this call.",
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
+        "The {service} service did not answer in time.",
+    ),
+    grpc.StatusCode.CANCELLED: (
+        ErrorReason.ERROR_REASON_CANCELLED,
+        "The call of the {service} service was cancelled.",
+    ),
+}
+"""Reason and message for failures of a call without a Problem."""
+
 _PREFIX = "ERROR_REASON_"
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -254,33 +275,11 @@ def from_rpc(failure: grpc.RpcError, service: str) -> SluiceError:
         if isinstance(failure, grpc.Call | grpc.aio.AioRpcError)
         else grpc.StatusCode.UNKNOWN
     )
-    named = {"service": service}
-    match status_code:
-        case grpc.StatusCode.UNAVAILABLE:
-            return error(
-                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
-                f"The {service} service does not answer.",
-                metadata=named,
-            )
-        case grpc.StatusCode.UNIMPLEMENTED:
-            # Happens during a rolling update.
-            message = f"The {service} service is of another release and does not know this call."
-            return error(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, message, metadata=named)
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return error(
-                ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
-                f"The {service} service did not answer in time.",
-                metadata=named,
-            )
-        case grpc.StatusCode.CANCELLED:
-            return error(
-                ErrorReason.ERROR_REASON_CANCELLED,
-                f"The call of the {service} service was cancelled.",
-                metadata=named,
-            )
-        case _:
-            return error(
-                ErrorReason.ERROR_REASON_INTERNAL,
-                f"The {service} service failed ({status_code.name}).",
-                metadata=named,
-            )
+    reason, text = _RPC_FAILURES.get(
+        status_code,
+        (
+            ErrorReason.ERROR_REASON_INTERNAL,
+            f"The {{service}} service failed ({status_code.name}).",
+        ),
+    )
+    return error(reason, text.format(service=service), metadata={"service": service})

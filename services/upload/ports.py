@@ -36,70 +36,55 @@ class ObjectStore(Protocol):
 
     def uri(self, key: str) -> str:
         """Return the URI of a key in the configured bucket."""
-        ...
 
     async def put(self, uri: str, data: bytearray, crc32c: int) -> None:
         """Write a whole object; the store checks the CRC-32C."""
-        ...
 
     async def open_multipart(self, uri: str, *, resumable: bool) -> str:
         """Open a multipart upload and return its id.
 
         A resumable one can be completed from a list of its parts, without their checksums.
         """
-        ...
 
     async def put_part(
         self, uri: str, multipart_id: str, number: int, data: bytearray, crc32c: int
     ) -> StoredPart:
         """Write a part, with a number from 1 to 10,000; the store checks the CRC-32C."""
-        ...
 
     async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
         """Return the stored parts by number; None if the multipart upload does not exist."""
-        ...
 
     async def complete_multipart(
         self, uri: str, multipart_id: str, parts: list[StoredPart]
     ) -> None:
         """Create the object from its parts, in order. Idempotent."""
-        ...
 
     async def abort_multipart(self, uri: str, multipart_id: str) -> None:
         """Delete a multipart upload and its parts. Idempotent."""
-        ...
 
     async def delete(self, uri: str) -> None:
         """Delete an object. Idempotent."""
-        ...
 
     async def size(self, uri: str) -> int | None:
         """Return the size of an object in bytes; None if it does not exist."""
-        ...
 
     async def find(self, uri: str) -> FoundObject | None:
         """Find an object in any bucket; None if it does not exist or may not be read."""
-        ...
 
     async def copy(self, source: str, target: str, found: FoundObject) -> None:
         """Copy an object that has not changed since it was found. Idempotent."""
-        ...
 
     async def get(self, uri: str) -> bytes:
         """Read an object that is not larger than a part."""
-        ...
 
     async def uris(self, prefix: str) -> list[str]:
         """Return the URIs of all objects below a key prefix of the configured bucket."""
-        ...
 
     async def open_multiparts(self, prefix: str) -> list[tuple[str, str]]:
         """Return URI and id of all open multipart uploads below a key prefix."""
-        ...
 
     async def check(self) -> None:
         """Return if the configured bucket is available; raise any exception otherwise."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -121,7 +106,6 @@ class Validation(Protocol):
         Raises:
             SluiceError: INSPECTION_REFUSED, or another failure of the call.
         """
-        ...
 
 
 class Tasks(Protocol):
@@ -133,15 +117,12 @@ class Tasks(Protocol):
 
     async def create(self, request: CreateTaskRequest) -> tuple[Task, bool]:
         """Create a task, or find it by its request id. Return it and whether it is new."""
-        ...
 
     async def get(self, task_id: str) -> Task:
         """Return a task."""
-        ...
 
     async def begin(self, task_id: str, received: int, multipart_id: str, writer: str) -> Expected:
         """Make `writer` the writer of the upload. Earlier writers then get WRITER_REPLACED."""
-        ...
 
     async def report(
         self,
@@ -156,15 +137,12 @@ class Tasks(Protocol):
 
         It is not retried, because the next one follows.
         """
-        ...
 
     async def keep(self, task_id: str, received: int, multipart_id: str, writer: str) -> None:
         """Record the bytes received before the stream ends. Unlike `report`, it is retried."""
-        ...
 
     async def complete(self, task_id: str, size: int, sha256: bytes, writer: str) -> Task:
         """Complete the upload: PENDING -> UPLOADED."""
-        ...
 
     async def end(
         self,
@@ -180,8 +158,6 @@ class Tasks(Protocol):
         A task that is already terminal does not change. With `unless_begun`, neither does a task
         that has a writer. Without `writer`, the upload ends whoever its writer is.
         """
-        ...
 
     def pending(self, idle_s: int = 0) -> AsyncIterator[Task]:
         """Yield the PENDING tasks that have not changed for `idle_s` seconds."""
-        ...

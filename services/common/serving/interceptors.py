@@ -38,7 +38,6 @@ class Authenticator(Protocol):
         Raises:
             SluiceError: UNAUTHENTICATED or PERMISSION_DENIED.
         """
-        ...
 
 
 class OpenAuthenticator:

@@ -7,7 +7,7 @@ from time import perf_counter
 from services.common import errors, logs, task_states
 from services.common.errors import SluiceError
 from services.upload.ports import Tasks
-from services.upload.receiving.stream import AbortedError, Stream
+from services.upload.receiving.stream import AbortedError, Stream, problem_of
 from services.upload.sweeping.cleanup import Cleanup, Leftover
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
@@ -61,7 +61,7 @@ class Outcome:
         Returns the error for the caller, mostly `failure` itself. If this stream has completed the
         upload and only the response was lost, returns the task.
         """
-        found = failure.problem if isinstance(failure, SluiceError) else _internal()
+        found = problem_of(failure)
         facts = {
             "code": errors.code_of(found.code),
             "reason": found.message,
@@ -91,7 +91,7 @@ class Outcome:
 
         Do nothing if another process has a writer, or if a newer stream has replaced this one.
         """
-        found = failure.problem if isinstance(failure, SluiceError) else _internal()
+        found = problem_of(failure)
         one_shot = task.upload_mode == UploadMode.UPLOAD_MODE_ONE_SHOT
         if found.code == ErrorReason.ERROR_REASON_WRITER_REPLACED:
             return
@@ -176,20 +176,12 @@ def _leaving_failures_to_sweeper(event: str) -> Iterator[None]:
 
 
 def _end_state(failure: Exception) -> "TaskState.ValueType":
-    reason = (
-        failure.reason if isinstance(failure, SluiceError) else ErrorReason.ERROR_REASON_INTERNAL
-    )
+    reason = problem_of(failure).code
     if reason in _CANCELLED:
         return TaskState.TASK_STATE_CANCELLED
     if reason in _REJECTED or isinstance(failure, AbortedError):
         return TaskState.TASK_STATE_REJECTED
     return TaskState.TASK_STATE_FAILED
-
-
-def _internal() -> Problem:
-    return errors.problem(
-        ErrorReason.ERROR_REASON_INTERNAL, "An internal error occurred during the upload."
-    )
 
 
 def _ended_differently(task: Task) -> SluiceError:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from services.common import errors
 from services.common.errors import SluiceError
 from services.common.timing import Timings
 from services.upload.receiving.multipart import PartWriter
 from services.upload.receiving.tee import Tee
 from services.upload.receiving.writers import Writer
-from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import UploadMode
 from sluice.status.v1.status_pb2 import Task
 
@@ -24,6 +25,14 @@ class AbortedError(SluiceError):
 
 class WrongFileError(SluiceError):
     """The file differs from its announced size or checksum. Sending it again cannot help."""
+
+
+def problem_of(failure: Exception) -> Problem:
+    """Return the problem of a failure; INTERNAL for one without a code."""
+    if isinstance(failure, SluiceError):
+        return failure.problem
+    message = "An internal error occurred while receiving the file."
+    return errors.problem(ErrorReason.ERROR_REASON_INTERNAL, message)
 
 
 @dataclass

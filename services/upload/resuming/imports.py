@@ -15,10 +15,11 @@ from services.upload.ports import FoundObject, ObjectStore, Tasks
 from services.upload.receiving.admission import too_many
 from services.upload.receiving.background import Background
 from services.upload.receiving.receiver import Receiver, empty, too_large
+from services.upload.receiving.stream import problem_of
 from services.upload.settings import Settings
 from services.upload.storing import names
 from services.upload.sweeping.cleanup import Cleanup, Leftover
-from sluice.common.v1.errors_pb2 import ErrorReason, Problem
+from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, TaskState, UploadMode
 from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 
@@ -180,7 +181,7 @@ class Imports:
 
         Returns the task if it is UPLOADED and only the response was lost.
         """
-        problem = failure.problem if isinstance(failure, SluiceError) else _internal()
+        problem = problem_of(failure)
         logs.get().info(
             "upload.import_failed", code=errors.code_of(problem.code), reason=problem.message
         )
@@ -196,9 +197,3 @@ class Imports:
         await self._cleanup.remove(left)
         self._cleanup.retry_later(left)
         return None
-
-
-def _internal() -> Problem:
-    return errors.problem(
-        ErrorReason.ERROR_REASON_INTERNAL, "An internal error occurred during the import."
-    )
