@@ -26,7 +26,7 @@ from services.upload.receiving.background import Background
 from services.upload.receiving.multipart import PartWriter, part_size_for
 from services.upload.receiving.outcome import Outcome
 from services.upload.receiving.steps import Abort, Chunk, Finish, Header, Pause, Step
-from services.upload.receiving.stream import ENDED_MEANWHILE, AbortedError, Stream, WrongFileError
+from services.upload.receiving.stream import ALREADY_ENDED, AbortedError, Stream, WrongFileError
 from services.upload.receiving.tee import Tees
 from services.upload.receiving.writers import Writer, Writers
 from services.upload.settings import Settings
@@ -406,7 +406,7 @@ class Receiver:
                         )
                         reported, reported_at = now, at
                     except SluiceError as failure:
-                        if failure.reason in ENDED_MEANWHILE | {
+                        if failure.reason in ALREADY_ENDED | {
                             ErrorReason.ERROR_REASON_WRITER_REPLACED
                         }:
                             raise

@@ -13,7 +13,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.common.v1.task_pb2 import UploadMode
 from sluice.status.v1.status_pb2 import Task
 
-ENDED_MEANWHILE = {ErrorReason.ERROR_REASON_STATE_CONFLICT, ErrorReason.ERROR_REASON_TASK_NOT_FOUND}
+ALREADY_ENDED = {ErrorReason.ERROR_REASON_STATE_CONFLICT, ErrorReason.ERROR_REASON_TASK_NOT_FOUND}
 """Errors of the status service if the task has already ended."""
 
 _NO_FILE = {ErrorReason.ERROR_REASON_FILE_TOO_LARGE, ErrorReason.ERROR_REASON_FILE_EMPTY}
@@ -60,5 +60,5 @@ class Stream:
         if not self.resumable or isinstance(failure, AbortedError | WrongFileError):
             return False
         return not (
-            isinstance(failure, SluiceError) and failure.reason in _NO_FILE | ENDED_MEANWHILE
+            isinstance(failure, SluiceError) and failure.reason in _NO_FILE | ALREADY_ENDED
         )

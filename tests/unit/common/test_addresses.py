@@ -1,4 +1,4 @@
-"""Addresses in every form in which headers and peers have them, and which are one client."""
+"""Addresses in all forms of headers and peers, and which of them are one client."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
@@ -39,12 +39,12 @@ def test_a_client_has_all_addresses_of_its_network(one: int, two: int, net: int)
     "text",
     ["", "unknown", "_hidden", "1.2.3", "1.2.3.4:x", "[1.2.3.4]", "[]", "[::1", "::1]:1", "a:1"],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     assert addresses.parse(text) is None
     assert addresses.of_peer(f"unix:{text}") is None
 
 
-async def test_a_name_that_no_resolver_takes_has_no_address() -> None:
+async def test_an_invalid_host_name_has_no_address() -> None:
     names = addresses.HostNames(lookups=1)
     assert "127.0.0.1" in await names.resolve("127.0.0.1")
     with pytest.raises(OSError, match="host name"):

@@ -1,5 +1,4 @@
-"""Every rpc of every service against requests that no service may take: refused before a servicer
-sees them."""
+"""Invalid requests to every RPC of every service are rejected before the servicer."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -25,7 +24,7 @@ NAMES = [method.name for method in METHODS]
 
 
 def handler(method: MethodDescriptor, seen: list[str]) -> grpc.RpcMethodHandler:
-    """Reads the whole request and answers with an empty message."""
+    """Read the whole request and return an empty message."""
     answer = GetMessageClass(method.output_type)
 
     async def read(request: Any) -> None:
@@ -56,7 +55,7 @@ def handler(method: MethodDescriptor, seen: list[str]) -> grpc.RpcMethodHandler:
 
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[aio.Channel, list[str]]]:
-    """Everything that all services have around their servicers, and what got through it."""
+    """The interceptors of all services, and the requests that passed them."""
     seen: list[str] = []
 
     def register(made: aio.Server) -> None:
@@ -74,7 +73,7 @@ async def served() -> AsyncIterator[tuple[aio.Channel, list[str]]]:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-async def test_bytes_that_are_no_message_have_a_code(
+async def test_undecodable_requests_have_a_code(
     served: tuple[aio.Channel, list[str]], method: MethodDescriptor
 ) -> None:
     channel, seen = served
@@ -103,7 +102,7 @@ def _tag(field: FieldDescriptor) -> bytes:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
-async def test_no_field_takes_what_cannot_be_kept(
+async def test_no_field_accepts_values_that_cannot_be_stored(
     served: tuple[aio.Channel, list[str]], method: MethodDescriptor
 ) -> None:
     channel, seen = served
@@ -114,11 +113,11 @@ async def test_no_field_takes_what_cannot_be_kept(
     assert seen == []
 
 
-def test_every_rpc_has_a_sound_request() -> None:
+def test_every_rpc_has_a_valid_request() -> None:
     assert SOUND.keys() == set(NAMES)
 
 
-def test_every_kind_of_field_is_looked_at() -> None:
+def test_every_kind_of_field_is_checked() -> None:
     for method in METHODS:
         for path in paths(method.input_type):
             for field in path:
@@ -127,7 +126,7 @@ def test_every_kind_of_field_is_looked_at() -> None:
                 ), field.full_name
 
 
-def test_what_stands_in_files_may_be_anything() -> None:
+def test_content_of_files_may_be_anything() -> None:
     found = Problem(
         code=ErrorReason.ERROR_REASON_QUOTE_BROKEN, message="a\0b", column="\0", value="\0"
     )
@@ -163,7 +162,7 @@ async def test_the_longest_error_arrives_with_its_code(char: str) -> None:
         port = await server.start(stack, settings, register, [], {})
         channel = await stack.enter_async_context(aio.insecure_channel(f"127.0.0.1:{port}"))
         data = GetMessageClass(method.input_type)(**SOUND[method.name]).SerializeToString()
-        # Clients refuse most headers above 8 KiB, and by chance those that are a little shorter.
+        # Clients reject most headers above 8 KiB, and some that are slightly shorter.
         for _ in range(20):
             failed = await failure(channel, method, data)
             assert failed is not None

@@ -1,4 +1,4 @@
-"""Channels on real TCP: a handshake may be slow, and a peer that was restarted is found soon."""
+"""Channels over TCP: slow handshakes, and reconnects after a restart."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ from sluice_client import SluiceClient
 from tests.chaos.proxy import Link
 
 HANDSHAKE_S = 1.3
-"""A path on which packets are lost, or a busy peer: TCP repeats a lost SYN after 1 s."""
+"""Packet loss or a busy peer: TCP repeats a lost SYN after 1 s."""
 
 AWAY_S = 3.0
-"""Long enough for the pauses between connects to have grown to their most."""
+"""Long enough for the backoff between connects to reach its maximum."""
 
 TASK_ID = "00000000-0000-4000-8000-000000000001"
 
@@ -33,7 +33,7 @@ class Status(status_pb2_grpc.StatusServiceServicer):
 
 @asynccontextmanager
 async def serving(port: int = 0) -> AsyncIterator[int]:
-    """A server; its port."""
+    """Run a server; yield its port."""
     server = aio.server(options=[("grpc.so_reuseport", 0)])
     status_pb2_grpc.add_StatusServiceServicer_to_server(Status(), server)  # type: ignore[abstract]
     found = server.add_insecure_port(f"127.0.0.1:{port}")
@@ -45,7 +45,7 @@ async def serving(port: int = 0) -> AsyncIterator[int]:
 
 
 async def answers(channel: aio.Channel) -> bool:
-    """Whether a call gets its answer."""
+    """Whether a call succeeds."""
     stub = status_pb2_grpc.StatusServiceStub(channel)
     try:
         answer = await stub.GetTask(status_pb2.GetTaskRequest(task_id=TASK_ID))
@@ -58,7 +58,7 @@ async def answers(channel: aio.Channel) -> bool:
 
 @pytest.fixture
 async def slow_port() -> AsyncIterator[int]:
-    """Where connections to a server take HANDSHAKE_S."""
+    """A port whose connections take HANDSHAKE_S."""
     async with serving() as port:
         link = Link([("127.0.0.1", port)], HANDSHAKE_S)
         await link.open()
@@ -76,7 +76,7 @@ async def test_the_client_connects_by_a_slow_handshake(slow_port: int) -> None:
         assert (await client.task(TASK_ID)).task_id == TASK_ID
 
 
-async def test_a_peer_that_was_restarted_is_found_soon() -> None:
+async def test_a_restarted_peer_is_reconnected_soon() -> None:
     async with AsyncExitStack() as stack:
         async with serving() as port:
             channel = channels.connect(f"127.0.0.1:{port}")

@@ -1,4 +1,4 @@
-"""A failure keeps its code, place and action on its way through gRPC."""
+"""An error keeps its code, location and action over gRPC."""
 
 import grpc
 import pytest
@@ -12,7 +12,7 @@ from tests.unit.unknown_values import filled
 
 
 class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]
-    """What a client sees of a call that was aborted with a status."""
+    """The error of a client whose call was aborted with a status."""
 
     def __init__(self, status: grpc.Status) -> None:
         self._status = status
@@ -65,7 +65,7 @@ def test_defaults_come_from_the_reason() -> None:
     )
 
 
-def test_long_values_are_cut() -> None:
+def test_long_values_are_shortened() -> None:
     assert (
         len(errors.problem(ErrorReason.ERROR_REASON_VALUE_MISFIT, "x", value="v" * 10_000).value)
         == errors.MAX_VALUE_CHARS
@@ -89,7 +89,7 @@ def test_failures_without_a_problem_name_the_service(code: grpc.StatusCode, expe
     assert seen.metadata == {"service": "upload"}
 
 
-def test_a_code_of_a_newer_build_is_internal() -> None:
+def test_a_code_of_a_newer_release_is_internal() -> None:
     assert errors.reason_of("FROM_THE_FUTURE") == ErrorReason.ERROR_REASON_INTERNAL
 
 
@@ -100,7 +100,7 @@ def test_the_problem_is_the_error() -> None:
     assert str(raised) == "FILE_EMPTY: Nothing in it."
 
 
-def test_a_reason_of_a_newer_release_is_handed_on() -> None:
+def test_a_reason_of_a_newer_release_is_passed_on() -> None:
     newer = errors.SluiceError(filled(Problem(message="Too new.", action="Wait.")))
     received = errors.from_rpc(Failed(errors.to_status(newer)), "upload")
     assert (received.code, received.problem) == ("ERROR_9999", newer.problem)

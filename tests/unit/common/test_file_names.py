@@ -1,4 +1,4 @@
-"""File names: one table and one rule, whoever asks."""
+"""File names: upload and validation share one table and one rule."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sluice.validation.v1.validation_pb2 import FileFormat
 CSV = FileFormat.FILE_FORMAT_CSV
 
 
-def test_every_format_has_an_extension_a_media_type_and_words() -> None:
+def test_every_format_has_an_extension_a_media_type_and_a_name() -> None:
     for format in FileFormat.values()[1:]:
         info = file_names.info_of(format)
         assert info.extensions
@@ -24,7 +24,7 @@ def test_every_format_has_an_extension_a_media_type_and_words() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.csv ", "a.csv\u200f", " a.b.csv\t"])
-def test_upload_and_validation_take_the_same_names(name: str, tmp_path: Path) -> None:
+def test_upload_and_validation_accept_the_same_names(name: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"day,n\n2024-01-02,1\n")
     assert file_names.extension(name) == ".csv"
@@ -33,7 +33,7 @@ def test_upload_and_validation_take_the_same_names(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["a", "csv", "a.txt", "a.csv.exe", "a.csv/", "a.xlsxx"])
-def test_upload_and_validation_refuse_the_same_names(name: str, tmp_path: Path) -> None:
+def test_upload_and_validation_reject_the_same_names(name: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"day,n\n2024-01-02,1\n")
     with pytest.raises(SluiceError) as refused:

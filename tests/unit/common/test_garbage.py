@@ -1,4 +1,4 @@
-"""Garbage is looked for seldom, and not among what stays."""
+"""Garbage collections are rare and exclude the objects of the setup."""
 
 import gc
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def _as_before() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_as_before")
-def test_what_is_there_is_not_looked_through_again() -> None:
+def test_present_objects_are_excluded_from_collections() -> None:
     kept = [[number] for number in range(100)]
     garbage.collect_rarely()
     assert gc.get_freeze_count() > len(kept)

@@ -1,4 +1,4 @@
-"""Calls that are broken off when the process ends, and those that their caller breaks off."""
+"""Handover: calls that the process ends, and calls that their callers cancel."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ async def call(handover: Handover, began: asyncio.Event) -> None:
         await asyncio.Event().wait()
 
 
-async def test_the_end_of_the_process_is_told() -> None:
+async def test_a_call_that_the_process_ends_gets_an_error() -> None:
     handover, began = Handover("validation"), asyncio.Event()
     running = asyncio.create_task(call(handover, began))
     await began.wait()
@@ -29,7 +29,7 @@ async def test_the_end_of_the_process_is_told() -> None:
         await call(handover, began)
 
 
-async def test_a_caller_that_leaves_is_not_told() -> None:
+async def test_a_call_that_its_caller_cancels_is_cancelled() -> None:
     handover, began = Handover("validation"), asyncio.Event()
     running = asyncio.create_task(call(handover, began))
     await began.wait()
@@ -38,7 +38,7 @@ async def test_a_caller_that_leaves_is_not_told() -> None:
         await running
 
 
-async def test_calls_that_have_ended_are_forgotten() -> None:
+async def test_finished_calls_are_not_kept() -> None:
     handover = Handover("validation")
     with handover.call():
         pass

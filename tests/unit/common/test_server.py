@@ -1,4 +1,4 @@
-"""The server around a servicer: trace, errors, rules, health and the end."""
+"""The gRPC server: trace, errors, rules, health and shutdown."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ SOME_ID = "7b0f3c52-1111-4222-8333-944445555666"
 
 
 class Servicer(upload_pb2_grpc.UploadServiceServicer):
-    """Answers by the id that it is asked for."""
+    """Responds depending on the requested id."""
 
     def __init__(self) -> None:
         self.trace_ids: list[str] = []
@@ -72,7 +72,7 @@ class Servicer(upload_pb2_grpc.UploadServiceServicer):
 
 
 class Store:
-    """A store that answers or does not."""
+    """A store that is available or not."""
 
     def __init__(self) -> None:
         self.away = False
@@ -212,7 +212,7 @@ async def test_calls_are_counted_by_method_and_outcome() -> None:
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1)
 
 
-async def test_running_calls_get_the_grace_and_no_more() -> None:
+async def test_running_calls_get_only_the_grace_period() -> None:
     servicer = Servicer()
     async with AsyncExitStack() as outer:
         stack = AsyncExitStack()
@@ -243,7 +243,7 @@ async def test_a_unary_call_without_deadline_gets_one(
     assert (await failed(served[0].CreateUpload(request))).code == "DEADLINE_EXCEEDED"
 
 
-async def test_a_call_that_an_older_release_lacks_is_waited_for(served: Served) -> None:
+async def test_a_call_that_an_older_release_lacks_is_retryable(served: Served) -> None:
     stub = status_pb2_grpc.StatusServiceStub(served[3])
     assert (
         await failed(stub.GetTask(status_pb2.GetTaskRequest(task_id="x")))

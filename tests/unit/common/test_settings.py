@@ -1,4 +1,4 @@
-"""A wrong environment ends the process with the names of the variables, never with their values."""
+"""Invalid settings end the process with the names of the variables, never their values."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_all_that_is_missing_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_missing_variables_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         settings.load(settings.S3Settings)
     assert ended.value.code == 2

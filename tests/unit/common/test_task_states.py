@@ -1,4 +1,4 @@
-"""Task states: task.proto is the list, and whatever must stay a copy of it equals it."""
+"""Task states: task.proto lists them, and the necessary copies are equal."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_names_of_all_states_and_of_one_that_a_newer_release_added() -> None:
 
 
 @pytest.mark.parametrize("state", State)
-def test_what_a_state_means_agrees_with_itself(state: State) -> None:
+def test_the_properties_of_a_state_are_consistent(state: State) -> None:
     info = task_states.info_of(task_states.state_of(state))
     assert (state in TERMINAL) == info.terminal
     assert not (

@@ -16,13 +16,13 @@ def test_a_valid_header_is_continued() -> None:
 
 
 @given(st.text())
-def test_anything_else_begins_a_new_one(header: str) -> None:
+def test_an_invalid_header_starts_a_new_trace(header: str) -> None:
     first, second = trace.begin(header), trace.begin(header)
     assert len(first) == 32
     assert first != second
 
 
-def test_a_stored_trace_is_taken_up() -> None:
+def test_a_stored_trace_is_continued() -> None:
     assert trace.begin(trace_id="ab" * 16) == "ab" * 16 == trace.current()
 
 
@@ -37,6 +37,6 @@ def test_uris_split_where_they_were_joined(bucket: str, key: str) -> None:
     "uri",
     ["", "s3://", "s3://bucket", "s3://bucket/", "http://bucket/key", "/bucket/key", "s3:///key"],
 )
-def test_what_is_no_uri(uri: str) -> None:
+def test_invalid_uris(uri: str) -> None:
     with pytest.raises(ValueError, match="not an S3 URI"):
         s3.split_uri(uri)

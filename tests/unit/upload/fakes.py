@@ -29,16 +29,16 @@ from sluice.status.v1.status_pb2 import CreateTaskRequest, Task
 from sluice.validation.v1.validation_pb2 import Policy, ReadOptions
 
 PART = 5 * 1024 * 1024
-"""The smallest part size that settings take."""
+"""The minimum part size of the settings."""
 
 Fault = Literal["before", "after", "outage", "leave"]
-"""Before: the call fails and has no effect. After: it has its effect and the answer is lost.
+"""Before: the call fails without effect. After: it has its effect, but the response is lost.
 Outage: it and all later ones fail. Leave: the client goes away during it.
 """
 
 
 class Faults:
-    """Counts the calls of the world and makes number `at` fail; 0 for none."""
+    """Counts the calls and makes number `at` fail; 0: none."""
 
     def __init__(self, at: int = 0, fault: Fault = "before") -> None:
         self.at = at
@@ -48,7 +48,7 @@ class Faults:
 
     @property
     def struck(self) -> bool:
-        """Whether the planned call came."""
+        """Whether the planned call was made."""
         return 0 < self.at <= len(self.calls)
 
     @asynccontextmanager
@@ -76,7 +76,7 @@ class FakeStore:
         self.at_once = 0
         self.most_at_once = 0
         self.full_at = 0
-        """Parts that have to be on their way at once before the first of them is stored."""
+        """Parts that must be in flight before the first of them is stored."""
         self._full = asyncio.Event()
         self._faults = faults
         self._next = 0
@@ -108,7 +108,7 @@ class FakeStore:
         try:
             await self._full.wait()
             async with self._call("put_part"):
-                # Later parts come first, as they may.
+                # Later parts may be stored first.
                 for _ in range(8 - number % 8):
                     await asyncio.sleep(0)
                 assert crc32c.crc32c(data) == checksum
@@ -120,7 +120,7 @@ class FakeStore:
     async def parts(self, uri: str, multipart_id: str) -> list[StoredPart] | None:
         async with self._call("parts"):
             found = self.multiparts.get((uri, multipart_id))
-        # A store need not tell the checksums of parts that it lists.
+        # A store need not list the checksums of parts.
         return (
             None
             if found is None
@@ -183,17 +183,17 @@ def _part(number: int, data: bytes) -> StoredPart:
 
 
 class FakeTasks:
-    """Tasks, by the rules of status.proto."""
+    """Implements ports.Tasks with the rules of status.proto."""
 
     def __init__(self, faults: Faults) -> None:
         self.tasks: dict[str, Task] = {}
         self.reports: list[tuple[int, str]] = []
         self.findings: list[Problem] = []
-        """Those of the last report."""
+        """The findings of the last report."""
         self.reported = asyncio.Event()
         self.writers: dict[str, str] = {}
         self.idle_s = math.inf
-        """Seconds for which nothing was heard of any task."""
+        """Seconds since the last change of all tasks."""
         self._requests: dict[str, str] = {}
         self._faults = faults
 
@@ -323,7 +323,7 @@ class FakeTasks:
 
 
 class World:
-    """A whole upload service over fakes."""
+    """An upload service with fakes."""
 
     def __init__(
         self, faults: Faults | None = None, validation: Validation | None = None, **settings: Any
@@ -350,13 +350,13 @@ class World:
         self.sweeper = Sweeper(self.settings, self.store, self.tasks, self.cleanup, self.receiver)
 
     def new_receiver(self) -> Receiver:
-        """That of one more process."""
+        """Create the receiver of another process."""
         return Receiver(
             self.settings, self.store, self.tasks, self.cleanup, self.background, self.tees
         )
 
     async def create(self, **changes: Any) -> Task:
-        """A new upload."""
+        """Create an upload."""
         new = {
             "request_id": "r1",
             "datasource": "sales",
@@ -371,18 +371,18 @@ class World:
         return task
 
     def nothing_is_stored(self) -> bool:
-        """Neither an object nor an open multipart upload."""
+        """Whether there is neither an object nor an open multipart upload."""
         return not self.store.objects and not self.store.multiparts
 
 
 async def steps(*given: Step) -> AsyncIterator[Step]:
-    """A stream that ends after these."""
+    """A stream that ends after these messages."""
     for step in given:
         yield step
 
 
 async def silent(*given: Step) -> AsyncIterator[Step]:
-    """A stream that stays open after these."""
+    """A stream that stays open after these messages."""
     for step in given:
         yield step
     await asyncio.Event().wait()

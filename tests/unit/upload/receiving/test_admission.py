@@ -1,5 +1,6 @@
-"""Many streams at once while the status service is slow: as many get in as there are slots, and the
-others are told at once."""
+"""Many streams while the status service is slow: all slots are used, and the others are rejected at
+once.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,12 +25,12 @@ DATA = b"date,amount\n2026-01-01,3\n"
 
 
 class SlowTasks:
-    """The fake, each call of which takes as long as a status service that is in trouble."""
+    """FakeTasks with the latency of an overloaded status service."""
 
     def __init__(self, tasks: FakeTasks, latency_s: float) -> None:
         self._tasks, self.latency_s = tasks, latency_s
         self.answered: dict[str, list[str]] = {}
-        """The calls of each task that have been answered."""
+        """The finished calls of each task."""
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._tasks, name)
@@ -45,7 +46,7 @@ class SlowTasks:
 
 @dataclass
 class Sent:
-    """How a stream ended, and what had been asked until it was refused."""
+    """How a stream ended, and the calls made until it was rejected."""
 
     task: Task | None = None
     refusal: SluiceError | None = None
@@ -53,7 +54,7 @@ class Sent:
 
 
 class Crowd:
-    """Streams that come one after the other and hold their slots until `end` is set."""
+    """Streams that start one after the other and hold their slots until `end` is set."""
 
     def __init__(self, **settings: Any) -> None:
         many = {"max_concurrent_uploads": SLOTS, "max_concurrent_uploads_per_client": SLOTS}
@@ -88,7 +89,7 @@ class Crowd:
         yield Finish(len(DATA), b"")
 
     async def ends(self) -> list[Sent]:
-        """All of them, the good ones having been let go once every other one was refused."""
+        """Return all streams; the valid ones end when all others were rejected."""
         async with asyncio.timeout(60):
             while sum(not each.done() for each in self.running) > SLOTS:  # noqa: ASYNC110
                 await asyncio.sleep(GAP_S)
@@ -96,9 +97,7 @@ class Crowd:
         return await asyncio.gather(*self.running)
 
 
-async def test_as_many_streams_get_in_as_there_are_slots_however_slow_the_status_service_is() -> (
-    None
-):
+async def test_all_slots_are_used_however_slow_the_status_service_is() -> None:
     crowd = Crowd()
     tasks = await crowd.tasks(STREAMS)
     crowd.slow_down()
@@ -108,7 +107,7 @@ async def test_as_many_streams_get_in_as_there_are_slots_however_slow_the_status
     refused = [each for each in sent if each.refusal is not None]
     assert (len(uploaded), len(refused)) == (SLOTS, STREAMS - SLOTS)
     assert {each.refusal.code for each in refused if each.refusal} == {"TOO_MANY_UPLOADS"}
-    # Judged by one answer, and not kept waiting for what is done about its task.
+    # Rejected after one call, without waiting for the end of its task.
     assert {each.asked for each in refused} <= {(), ("get",)}
     waits = [int(each.refusal.metadata["retry_after_s"]) for each in refused if each.refusal]
     assert (min(waits) >= 1, len(set(waits)) > 2) == (True, True)
@@ -118,15 +117,15 @@ async def test_as_many_streams_get_in_as_there_are_slots_however_slow_the_status
     assert states.count(TaskState.TASK_STATE_FAILED) == STREAMS - SLOTS
 
 
-async def test_streams_that_are_no_good_do_not_keep_good_ones_out() -> None:
+async def test_invalid_streams_do_not_block_valid_ones() -> None:
     crowd = Crowd()
     tasks = await crowd.tasks(STREAMS)
     closed = tasks[SLOTS:]
     for task in closed:
         crowd.world.tasks.tasks[task.task_id].state = TaskState.TASK_STATE_CANCELLED
     crowd.slow_down()
-    # Two that are closed before each good one, so that more come within the latency than there are
-    # slots.
+    # Two closed uploads before each valid one, so that more arrive within the latency than there
+    # are slots.
     bad, good = iter(closed), iter(tasks[:SLOTS])
     order: list[str] = []
     for task in good:
@@ -138,7 +137,7 @@ async def test_streams_that_are_no_good_do_not_keep_good_ones_out() -> None:
     assert codes == {"UPLOAD_CLOSED"}
 
 
-async def test_the_share_of_a_client_holds_while_its_streams_are_judged() -> None:
+async def test_the_limit_per_client_holds_while_its_streams_wait_for_a_slot() -> None:
     crowd = Crowd(max_concurrent_uploads_per_client=5)
     tasks = await crowd.tasks(20, client="one")
     other = await crowd.world.create(request_id="other", client="two")
@@ -154,7 +153,7 @@ async def test_the_share_of_a_client_holds_while_its_streams_are_judged() -> Non
     assert all("from one client" in str(each.refusal) for each in sent if each.refusal)
 
 
-async def test_a_full_server_refuses_without_asking_anybody() -> None:
+async def test_a_full_server_rejects_without_calls() -> None:
     crowd = Crowd(max_concurrent_uploads=1)
     first, late = await crowd.tasks(2)
     await crowd.come([first.task_id])
@@ -167,7 +166,7 @@ async def test_a_full_server_refuses_without_asking_anybody() -> None:
     await crowd.world.background.drain(0)
 
 
-async def test_the_task_of_a_stream_that_was_refused_ends_with_the_reason() -> None:
+async def test_the_task_of_a_rejected_stream_ends_with_the_reason() -> None:
     crowd = Crowd(max_concurrent_uploads=1)
     first, late = await crowd.tasks(2)
     await crowd.come([first.task_id])
@@ -184,7 +183,7 @@ async def test_the_task_of_a_stream_that_was_refused_ends_with_the_reason() -> N
 
 
 @pytest.mark.parametrize("given", [[], [Finish(None, b"")]], ids=["gone", "empty"])
-async def test_a_stream_without_a_byte_gives_its_slot_back_before_its_end_is_told(
+async def test_a_stream_without_bytes_releases_its_slot_before_its_task_ends(
     given: list[Step],
 ) -> None:
     crowd = Crowd(max_concurrent_uploads=1)
@@ -213,7 +212,7 @@ async def test_a_stream_without_a_byte_gives_its_slot_back_before_its_end_is_tol
 @pytest.mark.parametrize(
     "mode", [UploadMode.UPLOAD_MODE_ONE_SHOT, UploadMode.UPLOAD_MODE_RESUMABLE]
 )
-async def test_a_second_stream_of_an_upload_needs_no_slot_of_its_own(
+async def test_all_streams_of_an_upload_share_a_slot(
     mode: "UploadMode.ValueType",
 ) -> None:
     world = World(max_concurrent_uploads=1, max_concurrent_uploads_per_client=1)
@@ -241,7 +240,7 @@ async def test_a_second_stream_of_an_upload_needs_no_slot_of_its_own(
     assert (await world.receiver.receive(whole)).state == TaskState.TASK_STATE_UPLOADED
 
 
-async def test_a_refusal_does_not_end_an_upload_that_another_process_receives() -> None:
+async def test_a_rejection_does_not_end_an_upload_of_another_process() -> None:
     world = World(max_concurrent_uploads=1)
     here, there = await world.create(request_id="a"), await world.create(request_id="b")
     elsewhere = world.new_receiver()

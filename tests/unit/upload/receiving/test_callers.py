@@ -1,4 +1,4 @@
-"""Whose upload it is: only trusted gateways may say so of others."""
+"""The client of an upload: only trusted gateways may name it."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ GATEWAY, OTHER = "172.18.0.7", "172.18.0.1"
 
 
 class Names:
-    """A DNS whose answers can change, and how often it was asked."""
+    """A DNS with changeable answers; it counts its lookups."""
 
     def __init__(self, **answers: str) -> None:
         self.answers = answers
@@ -54,10 +54,10 @@ async def test_a_caller_that_is_not_trusted_is_the_client(
 @pytest.mark.parametrize(
     "peer", ["ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711", "ipv6:%5B::ffff:127.0.0.1%5D:4711"]
 )
-async def test_a_trusted_caller_speaks_for_its_clients(peer: str) -> None:
+async def test_a_trusted_caller_names_its_clients(peer: str) -> None:
     trusting = callers("127.0.0.0/8,::1")
     assert await trusting.client("198.51.100.7", peer) == "198.51.100.7"
-    # The page's own tests, and people with grpcurl.
+    # Tests of the page, and users of grpcurl.
     assert await trusting.client("", peer) in ("127.0.0.1", "::1")
 
 
@@ -73,12 +73,12 @@ def test_this_machine_is_trusted_by_default() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "a b", "http://gateway", "-x", "*"])
-def test_what_is_neither_a_network_nor_a_name_is_refused(wrong: str) -> None:
+def test_an_entry_that_is_neither_a_network_nor_a_name_is_rejected(wrong: str) -> None:
     with pytest.raises(ValueError, match="neither"):
         Trusted.of([wrong])
 
 
-async def test_a_name_stands_for_every_address_that_it_has() -> None:
+async def test_a_name_trusts_all_its_addresses() -> None:
     names = Names(gateway=f"{GATEWAY} 2001:db8::7")
     trusting = callers("gateway", names)
     for peer in (f"ipv4:{GATEWAY}:1", "ipv6:%5B2001:db8::7%5D:1"):
@@ -87,7 +87,7 @@ async def test_a_name_stands_for_every_address_that_it_has() -> None:
     assert await trusting.client("c", "ipv4:127.0.0.1:1") == "127.0.0.1"
 
 
-async def test_a_caller_that_is_new_is_looked_up_and_a_stranger_does_not_ask_all_the_time(
+async def test_an_unknown_caller_triggers_a_lookup_at_most_once_per_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1000.0]
@@ -101,12 +101,12 @@ async def test_a_caller_that_is_new_is_looked_up_and_a_stranger_does_not_ask_all
     now[0] += module.RETRY_S
     assert await trusting.client("c", f"ipv4:{OTHER}:1") == "c"
     assert names.asked == 2
-    # As long as it is fresh, nobody is asked about those that are known.
+    # Known addresses need no lookup while they are fresh.
     assert await trusting.client("c", f"ipv4:{GATEWAY}:1") == "c"
     assert names.asked == 2
 
 
-async def test_an_address_that_the_name_has_no_more_is_trusted_no_longer(
+async def test_an_address_that_a_name_has_lost_is_no_longer_trusted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1000.0]
@@ -119,7 +119,7 @@ async def test_an_address_that_the_name_has_no_more_is_trusted_no_longer(
     assert await trusting.client("c", f"ipv4:{GATEWAY}:1") == GATEWAY
 
 
-async def test_while_names_cannot_be_resolved_the_last_answer_holds(
+async def test_the_last_addresses_stay_valid_while_dns_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [1000.0]
@@ -133,7 +133,7 @@ async def test_while_names_cannot_be_resolved_the_last_answer_holds(
     assert await trusting.client("c", f"ipv4:{OTHER}:1") == OTHER
 
 
-async def test_a_resolver_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_resolver_that_hangs_delays_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RESOLVE_S", 0.05)
 
     async def hangs(name: str) -> Iterable[str]:

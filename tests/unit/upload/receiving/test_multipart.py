@@ -59,7 +59,7 @@ async def test_any_chunking_gives_the_same_parts(
 
 
 @pytest.mark.timeout(30)
-async def test_as_many_parts_are_on_their_way_as_allowed_and_no_more() -> None:
+async def test_parts_in_flight_reach_their_limit_and_never_exceed_it() -> None:
     store, _, _ = await written([b"x" * 1000], part_size=10, in_flight=3, full_at=3)
     assert store.most_at_once == 3
 
@@ -115,5 +115,5 @@ def test_ten_thousand_parts_suffice(size: int, smallest: int) -> None:
     assert part_size == smallest or -(-size // (part_size - MIB)) > MAX_PARTS
 
 
-def test_ordinary_files_have_parts_of_the_smallest_size() -> None:
+def test_ordinary_files_have_parts_of_the_configured_size() -> None:
     assert part_size_for(500 * MIB, 8 * MIB) == 8 * MIB

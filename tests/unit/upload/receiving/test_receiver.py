@@ -49,7 +49,7 @@ async def refused(
 async def ends(
     world: World, task: Task, stream: AsyncIterator[Step], state: "TaskState.ValueType", code: str
 ) -> SluiceError:
-    """The stream is refused with the code, the task has ended with it, and nothing is left."""
+    """Check that the stream and its task end with the code, and that nothing remains."""
     refusal = await refused(world, task, stream)
     ended = world.tasks.tasks[task.task_id]
     assert (refusal.code, errors.code_of(ended.problem.code), ended.state) == (code, code, state)
@@ -71,7 +71,7 @@ async def test_a_whole_file_is_stored(data: bytes) -> None:
     assert not world.store.multiparts
 
 
-async def test_a_small_file_is_put_at_once() -> None:
+async def test_a_small_file_is_stored_with_one_request() -> None:
     world = World()
     task = await world.create()
     await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(SMALL), finish()))
@@ -123,17 +123,17 @@ async def test_an_empty_file_is_rejected() -> None:
 
 
 @pytest.mark.parametrize("limit", [10, PART, 2 * PART + 5, len(DATA) - 1])
-async def test_a_file_that_is_too_long_is_cut_off_at_the_limit(limit: int) -> None:
+async def test_a_file_that_is_too_large_is_rejected_at_the_limit(limit: int) -> None:
     world = World(max_file_size_bytes=limit)
     task = await world.create()
-    # The stream would go on for ever: it is cut off without being read to its end.
+    # The stream is endless: it is rejected without being read to its end.
     refusal = await ends(
         world, task, silent(Header(task.task_id, 0), *chunks(DATA)), REJECTED, "FILE_TOO_LARGE"
     )
     assert refusal.metadata == {"limit_bytes": str(limit)}
 
 
-async def test_a_file_of_exactly_the_limit_is_taken() -> None:
+async def test_a_file_of_exactly_the_limit_is_accepted() -> None:
     world = World(max_file_size_bytes=len(DATA))
     task = await world.create()
     assert await world.receiver.receive(steps(Header(task.task_id, 0), *chunks(DATA), finish(DATA)))
@@ -141,7 +141,9 @@ async def test_a_file_of_exactly_the_limit_is_taken() -> None:
 
 @pytest.mark.parametrize("data", [SMALL, DATA])
 @pytest.mark.parametrize("wrong", [Finish(3, b""), Finish(None, b"\0" * 32)])
-async def test_a_finish_that_does_not_fit_is_refused(data: bytes, wrong: Finish) -> None:
+async def test_a_finish_with_a_wrong_size_or_checksum_is_rejected(
+    data: bytes, wrong: Finish
+) -> None:
     world = World()
     task = await world.create()
     await ends(
@@ -156,7 +158,7 @@ async def test_a_finish_that_does_not_fit_is_refused(data: bytes, wrong: Finish)
 
 
 @pytest.mark.parametrize("announced", [{"size": 3}, {"sha256": b"\0" * 32}])
-async def test_what_was_announced_at_the_creation_is_checked(announced: dict[str, object]) -> None:
+async def test_the_announced_size_and_checksum_are_checked(announced: dict[str, object]) -> None:
     world = World()
     task = await world.create(**announced)
     await ends(
@@ -168,7 +170,7 @@ async def test_what_was_announced_at_the_creation_is_checked(announced: dict[str
     )
 
 
-async def test_a_chunk_with_its_checksum_is_taken_and_a_damaged_one_refused() -> None:
+async def test_a_damaged_chunk_is_rejected_by_its_checksum() -> None:
     world = World()
     good = Chunk(SMALL, crc32c.crc32c(SMALL))
     task = await world.create()
@@ -211,7 +213,7 @@ async def test_a_stream_without_finish_is_cancelled(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", SMALL, DATA])
-async def test_a_silent_client_is_cut_off(data: bytes) -> None:
+async def test_a_silent_client_is_disconnected(data: bytes) -> None:
     world = World(upload_idle_timeout_s=0.05)
     task = await world.create()
     await ends(
@@ -219,7 +221,7 @@ async def test_a_silent_client_is_cut_off(data: bytes) -> None:
     )
 
 
-async def test_a_second_header_is_refused() -> None:
+async def test_a_second_header_is_rejected() -> None:
     world = World()
     task = await world.create()
     header = Header(task.task_id, 0)
@@ -245,7 +247,7 @@ async def test_the_header_comes_first(first: Step) -> None:
     assert world.tasks.tasks[task.task_id].state == TaskState.TASK_STATE_PENDING
 
 
-async def test_a_wrong_offset_is_refused_with_the_right_one() -> None:
+async def test_a_wrong_offset_is_rejected_with_the_right_one() -> None:
     world = World()
     task = await world.create()
     refusal = await refused(world, task, steps(Header(task.task_id, 7)))
@@ -257,7 +259,7 @@ async def test_a_wrong_offset_is_refused_with_the_right_one() -> None:
     "state",
     [TaskState.TASK_STATE_UPLOADED, TaskState.TASK_STATE_SUCCEEDED, TaskState.TASK_STATE_CANCELLED],
 )
-async def test_a_closed_upload_takes_no_bytes(state: "TaskState.ValueType") -> None:
+async def test_a_closed_upload_accepts_no_bytes(state: "TaskState.ValueType") -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].state = state
@@ -267,7 +269,7 @@ async def test_a_closed_upload_takes_no_bytes(state: "TaskState.ValueType") -> N
     assert world.nothing_is_stored()
 
 
-async def test_an_unknown_upload_is_refused() -> None:
+async def test_an_unknown_upload_is_rejected() -> None:
     world = World()
     task = await world.create()
     assert (
@@ -275,7 +277,7 @@ async def test_an_unknown_upload_is_refused() -> None:
     ).code == "TASK_NOT_FOUND"
 
 
-async def test_a_newer_writer_takes_over_and_begins_anew() -> None:
+async def test_a_newer_writer_takes_over_and_starts_from_the_beginning() -> None:
     world = World()
     task = await world.create()
     receiving = asyncio.create_task(
@@ -313,10 +315,10 @@ async def test_a_writer_of_another_process_takes_over(monkeypatch: pytest.Monkey
     assert world.nothing_is_stored()
 
 
-async def test_a_writer_that_ends_badly_leaves_nothing_of_the_one_that_it_replaced() -> None:
+async def test_a_writer_that_fails_leaves_nothing_of_its_predecessor() -> None:
     world = World()
     task = await world.create()
-    # An older writer, at another process, that stored the file and was refused as it said so.
+    # An older writer of another process has stored the file, but its completion was rejected.
     newer_is_there, older_is_refused = asyncio.Event(), asyncio.Event()
 
     async def newer() -> AsyncIterator[Step]:
@@ -342,7 +344,7 @@ async def test_a_writer_that_ends_badly_leaves_nothing_of_the_one_that_it_replac
     assert world.nothing_is_stored()
 
 
-async def test_more_uploads_than_allowed_are_refused_and_ended() -> None:
+async def test_uploads_beyond_the_limit_are_rejected_and_ended() -> None:
     world = World(max_concurrent_uploads=1)
     running, late = await world.create(request_id="a"), await world.create(request_id="b")
     receiving = asyncio.create_task(
@@ -363,7 +365,7 @@ async def test_more_uploads_than_allowed_are_refused_and_ended() -> None:
     assert (await world.create(request_id="d")).state == TaskState.TASK_STATE_PENDING
 
 
-async def test_a_task_that_is_cancelled_meanwhile_stops_the_stream() -> None:
+async def test_cancelling_the_task_stops_the_stream() -> None:
     world = World()
     task = await world.create()
 
@@ -432,7 +434,7 @@ async def test_an_unexpected_fault_fails_the_task_and_leaves_nothing(
 
 
 async def upload_with(world: World, data: bytes) -> SluiceError | None:
-    """One upload whose client leaves where the plan says so; what it was refused with."""
+    """Upload a file whose client disconnects at the planned call. Return the error."""
     sending = asyncio.create_task(_create_and_send(world, data))
     leaving = asyncio.create_task(world.faults.leave.wait())
     await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -457,7 +459,9 @@ async def _create_and_send(world: World, data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["small", "multipart"])
 @pytest.mark.parametrize("fault", ["before", "after", "outage", "leave"])
-async def test_whichever_call_fails_the_upload_is_whole_or_gone(fault: Fault, data: bytes) -> None:
+async def test_whichever_call_fails_the_upload_is_complete_or_removed(
+    fault: Fault, data: bytes
+) -> None:
     at, struck = 0, True
     while struck:
         at += 1
@@ -480,7 +484,7 @@ async def test_whichever_call_fails_the_upload_is_whole_or_gone(fault: Fault, da
 
 
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["small", "multipart"])
-async def test_a_completion_whose_answer_is_lost_is_found_again(data: bytes) -> None:
+async def test_a_completion_whose_response_is_lost_is_recognized(data: bytes) -> None:
     world = World()
     task = await world.create()
     original = world.tasks.complete
@@ -495,7 +499,7 @@ async def test_a_completion_whose_answer_is_lost_is_found_again(data: bytes) -> 
     assert world.store.objects == {task.file_uri: data}
 
 
-async def test_an_object_is_kept_while_nobody_knows_whether_its_task_is_uploaded() -> None:
+async def test_an_object_is_kept_while_its_task_may_be_uploaded() -> None:
     world = World()
     task = await world.create()
 

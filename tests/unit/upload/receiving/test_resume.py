@@ -54,7 +54,7 @@ def is_whole(world: World, task: Task, data: bytes = DATA) -> bool:
 )
 @pytest.mark.parametrize("last", [Pause(), None], ids=["paused", "broken"])
 @pytest.mark.parametrize("size", [len(DATA), None], ids=["announced", "unknown"])
-async def test_an_upload_goes_on_at_the_byte_where_it_stopped(
+async def test_an_upload_resumes_at_the_byte_where_it_stopped(
     cut: int, last: Step | None, size: int | None
 ) -> None:
     world = World()
@@ -70,8 +70,7 @@ async def test_an_upload_goes_on_at_the_byte_where_it_stopped(
         steps(*part_of(task, cut, len(DATA), Finish(len(DATA), hashlib.sha256(DATA).digest())))
     )
     assert (done.state, done.file_size) == (UPLOADED, len(DATA))
-    # Said by the client, and to be checked by validation, where this process has not seen every
-    # byte.
+    # The client specifies it. Validation checks it if this process has not received all bytes.
     assert done.sha256 == hashlib.sha256(DATA).digest()
     assert is_whole(world, task)
 
@@ -92,7 +91,7 @@ async def test_a_call_that_is_cancelled_keeps_what_has_arrived() -> None:
     assert is_whole(world, task)
 
 
-async def test_a_newer_writer_waits_for_the_older_and_is_told_where_to_go_on() -> None:
+async def test_a_newer_writer_waits_for_the_older_and_gets_the_offset() -> None:
     world = World()
     task = await resumable(world)
     first = asyncio.create_task(
@@ -124,7 +123,7 @@ async def test_a_wrong_offset_changes_nothing(offset: int) -> None:
     assert await committed(world, task) == 3 * PART - 1
 
 
-async def test_a_damaged_chunk_ends_its_stream_alone() -> None:
+async def test_a_damaged_chunk_ends_only_its_stream() -> None:
     world = World()
     task = await resumable(world)
     stream = [*part_of(task, 0, PART + 5, None), Chunk(b"damaged", 1)]
@@ -150,7 +149,7 @@ async def test_a_wrong_file_ends_the_upload(last: Step, code: str) -> None:
     assert world.nothing_is_stored()
 
 
-async def test_giving_up_leaves_nothing() -> None:
+async def test_an_abort_leaves_nothing() -> None:
     world = World()
     task = await resumable(world)
     await world.receiver.receive(steps(*part_of(task, 0, 2 * PART + 5, Pause())))
@@ -162,7 +161,7 @@ async def test_giving_up_leaves_nothing() -> None:
     )
 
 
-async def test_an_expired_upload_is_swept_away_and_says_so() -> None:
+async def test_an_expired_upload_is_ended_with_its_reason() -> None:
     world = World()
     task = await resumable(world)
     await world.receiver.receive(steps(*part_of(task, 0, 2 * PART + 5, Pause())))
@@ -172,7 +171,7 @@ async def test_an_expired_upload_is_swept_away_and_says_so() -> None:
     assert await code_of(world, steps(Header(task.task_id, 2 * PART + 5))) == "UPLOAD_EXPIRED"
 
 
-async def test_a_tail_without_its_task_is_swept_away() -> None:
+async def test_a_tail_without_a_task_is_deleted() -> None:
     world = World()
     kept, gone = await resumable(world, request_id="a"), await resumable(world, request_id="b")
     for task in (kept, gone):
@@ -187,7 +186,7 @@ async def test_a_tail_without_its_task_is_swept_away() -> None:
 
 @pytest.mark.parametrize("fault", ["before", "after", "outage"])
 @pytest.mark.parametrize("data", [SMALL, DATA[: 2 * PART + MIB]], ids=["small", "multipart"])
-async def test_whichever_call_fails_the_file_comes_out_whole(fault: str, data: bytes) -> None:
+async def test_whichever_call_fails_the_file_is_completed(fault: str, data: bytes) -> None:
     """The client does what sluice_client does: asks where to go on, and goes on, until it is
     done.
     """
@@ -224,7 +223,7 @@ async def test_whichever_call_fails_the_file_comes_out_whole(fault: str, data: b
     assert at > 8
 
 
-async def test_parts_of_another_size_setting_are_gone_on_with() -> None:
+async def test_an_upload_resumes_after_the_part_size_setting_has_changed() -> None:
     before = World(part_size_bytes=2 * PART)
     task = await resumable(before)
     await before.receiver.receive(steps(*part_of(task, 0, 3 * PART, Pause())))

@@ -1,5 +1,4 @@
-"""Who may take an upload from the stream that sends it: a stream with the next bytes, and nobody
-who only asks."""
+"""Takeover of an upload: only a stream with the next bytes replaces an active one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,13 +28,13 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def quiet() -> None:
-    """Lets everything come as far as it does by itself: no call of the fakes takes time."""
+    """Let all tasks run until they wait; the calls of the fakes take no time."""
     for _ in range(100):
         await asyncio.sleep(0)
 
 
 class Line:
-    """A stream whose sender sends when the test says so."""
+    """A stream whose messages the test controls."""
 
     def __init__(self) -> None:
         self._steps: asyncio.Queue[Step] = asyncio.Queue()
@@ -50,7 +49,7 @@ class Line:
 
 
 class Live:
-    """An upload of which a stream has sent the first bytes and goes on when it is told to."""
+    """An upload with an active stream that the test controls."""
 
     def __init__(self, world: World, task: Task) -> None:
         self.world, self.task, self.line = world, task, Line()
@@ -96,7 +95,7 @@ PROCESSES = pytest.mark.parametrize("at", [SAME, OTHER], ids=["same process", "a
         (RESUMABLE, 10 * PART, [Chunk(b"x", None), Pause()], "OFFSET_MISMATCH"),
     ],
 )
-async def test_who_brings_no_byte_of_the_right_place_does_not_touch_a_live_upload(
+async def test_a_stream_without_valid_bytes_does_not_affect_an_active_upload(
     at: At, mode: "UploadMode.ValueType", offset: int, given: list[Step], code: str
 ) -> None:
     live = await Live.begun(mode)
@@ -110,9 +109,7 @@ async def test_who_brings_no_byte_of_the_right_place_does_not_touch_a_live_uploa
 @pytest.mark.parametrize(
     ("given", "code"), [(Finish(None, b""), "STATE_CONFLICT"), (ABORT, "SECOND_FILE")]
 )
-async def test_an_end_without_a_byte_does_not_end_what_another_stream_sends(
-    given: Step, code: str
-) -> None:
+async def test_an_end_without_bytes_does_not_end_an_active_upload(given: Step, code: str) -> None:
     live = await Live.begun(RESUMABLE)
     with pytest.raises(SluiceError) as refused:
         await live.world.receiver.receive(steps(Header(live.task.task_id, PART), given))
@@ -121,7 +118,7 @@ async def test_an_end_without_a_byte_does_not_end_what_another_stream_sends(
 
 
 @PROCESSES
-async def test_a_finish_before_the_last_byte_does_not_touch_a_live_upload(at: At) -> None:
+async def test_an_early_finish_does_not_affect_an_active_upload(at: At) -> None:
     live = await Live.begun(RESUMABLE)
     with pytest.raises(SluiceError):
         await at(live).receive(steps(Header(live.task.task_id, PART), Finish(None, b"")))
@@ -129,7 +126,7 @@ async def test_a_finish_before_the_last_byte_does_not_touch_a_live_upload(at: At
 
 
 @PROCESSES
-async def test_a_pause_without_a_byte_tells_what_is_stored(at: At) -> None:
+async def test_a_pause_without_bytes_returns_the_stored_size(at: At) -> None:
     live = await Live.begun(RESUMABLE)
     found = await at(live).receive(steps(Header(live.task.task_id, PART), Pause()))
     assert (found.state, found.received_size) == (PENDING, PART)
@@ -138,7 +135,7 @@ async def test_a_pause_without_a_byte_tells_what_is_stored(at: At) -> None:
 
 @PROCESSES
 @pytest.mark.parametrize(("mode", "offset"), [(ONE_SHOT, 0), (RESUMABLE, PART)])
-async def test_a_silent_stream_that_goes_away_does_not_touch_a_live_upload(
+async def test_a_silent_stream_that_disconnects_does_not_affect_an_active_upload(
     at: At, mode: "UploadMode.ValueType", offset: int
 ) -> None:
     live = await Live.begun(mode)
@@ -152,7 +149,7 @@ async def test_a_silent_stream_that_goes_away_does_not_touch_a_live_upload(
 
 
 @pytest.mark.parametrize("mode", [ONE_SHOT, RESUMABLE])
-async def test_any_number_of_reads_leaves_a_live_upload_alone(
+async def test_reads_do_not_affect_an_active_upload(
     mode: "UploadMode.ValueType",
 ) -> None:
     live = await Live.begun(mode)
@@ -165,7 +162,7 @@ async def test_any_number_of_reads_leaves_a_live_upload_alone(
     assert await live.is_received_whole()
 
 
-async def test_a_stream_that_waits_with_its_first_byte_goes_on_once_the_other_has_broken() -> None:
+async def test_a_waiting_stream_continues_when_the_active_one_breaks() -> None:
     live = await Live.begun(RESUMABLE)
     line = Line()
     line.send(Header(live.task.task_id, PART))
@@ -175,7 +172,7 @@ async def test_a_stream_that_waits_with_its_first_byte_goes_on_once_the_other_ha
     with pytest.raises(asyncio.CancelledError):
         await live.running
     line.send(Chunk(DATA[PART:], None), Finish(None, b""))
-    # The other one has put its last bytes away, which are more than were known of.
+    # The other stream has stored its last bytes, more than were known before.
     with pytest.raises(SluiceError) as mismatch:
         await next_one
     assert mismatch.value.metadata == {"expected_offset": str(CUT)}
@@ -184,7 +181,7 @@ async def test_a_stream_that_waits_with_its_first_byte_goes_on_once_the_other_ha
     assert live.world.store.objects == {live.task.file_uri: DATA}
 
 
-async def test_what_is_stored_whole_can_be_finished_while_a_stream_is_open() -> None:
+async def test_a_stored_file_can_be_finished_while_a_stream_is_open() -> None:
     live = await Live.begun(RESUMABLE, PART, sent=PART)
     rest = steps(Header(live.task.task_id, PART), Finish(None, b""))
     done = await live.world.receiver.receive(rest)
@@ -194,7 +191,7 @@ async def test_what_is_stored_whole_can_be_finished_while_a_stream_is_open() -> 
     assert replaced.value.code == "WRITER_REPLACED"
 
 
-async def test_the_newest_stream_with_bytes_wins_over_those_that_wait() -> None:
+async def test_the_newest_stream_with_bytes_replaces_waiting_ones() -> None:
     live = await Live.begun(ONE_SHOT)
     waiting = [
         asyncio.create_task(live.world.receiver.receive(silent(Header(live.task.task_id, 0))))

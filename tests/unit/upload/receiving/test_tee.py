@@ -1,4 +1,4 @@
-"""What arrives is handed to validation meanwhile, and nobody waits for that."""
+"""The tee sends bytes to validation as they arrive, and the upload never waits for it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -25,7 +25,7 @@ WRONG = errors.problem(ErrorReason.ERROR_REASON_NO_TIME_COLUMN, "No column holds
 
 
 class Reader:
-    """ports.Validation: takes everything, or only so many messages, or nothing at all."""
+    """ports.Validation: accepts all messages, a limited number, or none."""
 
     def __init__(self, takes: float = float("inf"), *, refuses: bool = False) -> None:
         self.takes = takes
@@ -67,14 +67,14 @@ def chunks(data: bytes) -> list[Chunk]:
 
 
 async def slowly(*given: Step) -> AsyncIterator[Step]:
-    """A line on which other tasks get their turn between two messages."""
+    """A stream that lets other tasks run between its messages."""
     for step in given:
         yield step
         for _ in range(3):
             await asyncio.sleep(0)
 
 
-async def test_every_byte_is_handed_over_and_then_the_end() -> None:
+async def test_all_bytes_are_sent_and_then_the_finish() -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create()
@@ -90,7 +90,7 @@ async def test_every_byte_is_handed_over_and_then_the_end() -> None:
     assert reader.messages[-1].finish.file_size == len(DATA)
 
 
-async def test_the_end_is_told_before_the_task_is_uploaded() -> None:
+async def test_the_finish_is_sent_before_the_task_is_uploaded() -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create()
@@ -107,7 +107,7 @@ async def test_the_end_is_told_before_the_task_is_uploaded() -> None:
     assert handed == [True]
 
 
-async def test_a_small_file_is_not() -> None:
+async def test_a_small_file_is_not_inspected() -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create()
@@ -122,7 +122,7 @@ async def test_a_small_file_is_not() -> None:
 @pytest.mark.parametrize(
     "reader", [Reader(takes=1), Reader(refuses=True)], ids=["stands still", "refuses"]
 )
-async def test_a_validation_that_does_not_keep_up_delays_nothing(
+async def test_a_slow_validation_does_not_delay_the_upload(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tee_module, "WAITING_BYTES", tee_module.FROM_BYTES)
@@ -138,7 +138,7 @@ async def test_a_validation_that_does_not_keep_up_delays_nothing(
     assert not reader.finished
 
 
-async def test_a_fast_line_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fast_connection_ends_the_tee(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tee_module, "RATED_FROM_BYTES", tee_module.FROM_BYTES)
     now = 0.0
     monkeypatch.setattr(tee_module, "monotonic", lambda: now)
@@ -167,7 +167,7 @@ async def test_a_fast_line_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finished == [True, False]
 
 
-async def test_a_pause_ends_it_and_what_goes_on_later_is_not_handed_over() -> None:
+async def test_a_pause_ends_the_tee_and_a_resumed_upload_has_none() -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create(upload_mode=UploadMode.UPLOAD_MODE_RESUMABLE)
@@ -182,7 +182,7 @@ async def test_a_pause_ends_it_and_what_goes_on_later_is_not_handed_over() -> No
     assert (reader.calls, len(reader.messages)) == (1, handed)
 
 
-async def test_what_is_wrong_is_told_with_the_next_report(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_findings_are_in_the_next_report(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader()
     world = World(validation=reader)
     task = await world.create()
@@ -203,7 +203,7 @@ async def test_what_is_wrong_is_told_with_the_next_report(monkeypatch: pytest.Mo
     assert world.tasks.findings == [WRONG]
 
 
-async def test_all_end_with_the_service() -> None:
+async def test_all_tees_end_with_the_service() -> None:
     reader = Reader(takes=1)
     world = World(validation=reader)
     task = await world.create()

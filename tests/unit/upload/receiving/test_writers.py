@@ -1,4 +1,4 @@
-"""How long a stream may keep its place."""
+"""Timeouts, takeovers and limits of streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ async def all_of(writer: Writer) -> None:
         pass
 
 
-async def test_a_sender_that_trickles_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_sender_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers_module, "PACE_WINDOW_S", 0.1)
     writer = Writer(trickle(1, 0.02), 30, 60, min_bytes_per_s=512)
     with pytest.raises(SluiceError) as cut:
@@ -45,12 +45,12 @@ async def test_only_the_time_of_waiting_for_bytes_counts(monkeypatch: pytest.Mon
     writer = Writer(trickle(1, 0), 30, 60, min_bytes_per_s=5)
     for _ in range(5):
         await writer.next()
-        # As where our own object store is slow.
+        # The object store is slow.
         await asyncio.sleep(0.05)
     assert not writer.leaving
 
 
-async def test_a_stream_has_a_time_in_all() -> None:
+async def test_a_stream_has_a_total_timeout() -> None:
     writer = Writer(trickle(10_000, 0.01), 30, 0.1)
     with pytest.raises(SluiceError) as cut:
         await asyncio.wait_for(all_of(writer), 10)
@@ -88,14 +88,14 @@ async def test_a_newer_stream_waits_until_the_older_has_left() -> None:
     assert not writers.receives("upload")
 
 
-async def test_a_stream_that_only_waits_has_the_turn_once_the_other_has_left() -> None:
+async def test_a_waiting_stream_becomes_the_writer_when_the_other_leaves() -> None:
     admission = Admission(Limits(1, 1), Limits(1, 1))
     writers = Writers(admission)
     first, second, third = (Writer(trickle(1, 30), 60, 60) for _ in range(3))
     for writer in (first, second, third):
         writers.enter("upload", writer, "", 0)
     assert (writers.writes("upload", first), first.leaving) == (True, False)
-    # At most one waits without a byte: the newest.
+    # Only the newest stream may wait without bytes.
     assert (second.leaving, third.leaving) == (True, False)
     writers.leave("upload", second)
     writers.leave("upload", first)
@@ -120,7 +120,7 @@ async def test_a_stream_that_only_waits_has_the_turn_once_the_other_has_left() -
         ("same", 0, ""),
     ],
 )
-def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(
+def test_bytes_in_flight_are_limited_per_client_and_in_total(
     client: str, size: int, refused: str
 ) -> None:
     admission = Admission(Limits(3, 100), Limits(2, 50))
@@ -134,7 +134,7 @@ def test_bytes_on_their_way_are_limited_for_a_client_and_in_total(
     assert full.value.problem.message == refused
 
 
-def test_a_client_has_its_share_of_the_uploads_and_a_file_of_any_size_goes_alone() -> None:
+def test_uploads_are_limited_per_client_and_a_single_file_may_have_any_size() -> None:
     admission = Admission(Limits(2, 2000), Limits(1, 50))
     admission.take("one", 1000)
     with pytest.raises(SluiceError) as full:
@@ -149,7 +149,7 @@ def test_a_client_has_its_share_of_the_uploads_and_a_file_of_any_size_goes_alone
     admission.take("three", 1)
 
 
-async def test_what_has_come_counts_where_nothing_was_announced() -> None:
+async def test_received_bytes_count_if_no_size_was_announced() -> None:
     admission = Admission(Limits(9, 100), Limits(9, 100))
     writers, writer = Writers(admission), Writer(trickle(60, 0), 60, 60)
     writers.enter("a", writer, "", 0)
@@ -159,14 +159,14 @@ async def test_what_has_come_counts_where_nothing_was_announced() -> None:
         admission.check("", 41)
 
 
-def test_those_that_are_refused_come_again_at_different_times() -> None:
+def test_rejected_clients_retry_at_different_times() -> None:
     waits = {int(too_many("Full.").metadata["retry_after_s"]) for _ in range(200)}
     assert min(waits) >= RETRY_AFTER_S[0] > 0
     assert max(waits) <= RETRY_AFTER_S[1]
     assert len(waits) > 3
 
 
-def test_so_many_are_judged_at_once_and_no_more() -> None:
+def test_streams_that_wait_for_a_slot_are_limited() -> None:
     admission = Admission(Limits(1, 1), Limits(1, 1))
     with ExitStack() as judged:
         for _ in range(MAX_WAITING):

@@ -38,7 +38,7 @@ async def take(made: World, **changes: Any) -> tuple[Task, bool]:
     return await made.imports.create(NewImport(**{**new, **changes}))
 
 
-async def test_a_file_is_copied_to_where_uploads_lie() -> None:
+async def test_a_file_is_copied_to_the_uploads() -> None:
     made = world()
     task, created = await take(made)
     assert created
@@ -68,7 +68,7 @@ async def test_a_file_is_copied_to_where_uploads_lie() -> None:
         ({"datasource": "no blanks"}, "DATASOURCE_NAME_INVALID"),
     ],
 )
-async def test_what_is_wrong_is_told_before_a_task_is_made(
+async def test_invalid_requests_are_rejected_before_a_task_is_created(
     changes: dict[str, Any], code: str
 ) -> None:
     made = world()
@@ -82,7 +82,9 @@ async def test_what_is_wrong_is_told_before_a_task_is_made(
     ("settings", "data", "code"),
     [({"max_file_size_bytes": 5}, DATA, "FILE_TOO_LARGE"), ({}, b"", "FILE_EMPTY")],
 )
-async def test_sizes_are_looked_at_first(settings: dict[str, Any], data: bytes, code: str) -> None:
+async def test_sizes_are_checked_before_the_copy(
+    settings: dict[str, Any], data: bytes, code: str
+) -> None:
     made = world(**settings)
     made.store.objects[SOURCE] = data
     with pytest.raises(SluiceError) as refused:
@@ -98,7 +100,7 @@ async def test_without_a_setting_nothing_is_imported() -> None:
 
 
 @pytest.mark.parametrize("fault", ["before", "after", "outage"])
-async def test_whichever_call_fails_the_file_is_there_whole_or_not_at_all(fault: Fault) -> None:
+async def test_whichever_call_fails_the_file_is_complete_or_absent(fault: Fault) -> None:
     at, faults = 0, Faults()
     while at == 0 or faults.struck:
         at += 1
@@ -122,7 +124,7 @@ async def test_whichever_call_fails_the_file_is_there_whole_or_not_at_all(fault:
 
 
 class Slow(World):
-    """A world in which no copy ends before `go_on`."""
+    """A world in which no copy ends before `go_on` is set."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(import_from="s3://lake/exports", **settings)
@@ -149,7 +151,7 @@ class Slow(World):
         ({"max_bytes_in_flight": 5 * len(DATA)}, 20, 5, "bytes received at once"),
     ],
 )
-async def test_imports_that_come_together_take_no_more_than_their_limit(
+async def test_concurrent_imports_are_limited(
     settings: dict[str, Any], clients: int, most: int, text: str
 ) -> None:
     made = Slow(**settings)
@@ -160,7 +162,7 @@ async def test_imports_that_come_together_take_no_more_than_their_limit(
     while sum(each.done() for each in asked) < 20 - most or made.copies < most:  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert made.copies == most
-    # Those that were refused left nothing.
+    # The rejected imports left nothing.
     assert len(made.tasks.tasks) == most
     made.go_on.set()
     ended = await asyncio.gather(*asked, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Creating, giving up and deleting uploads."""
+"""Creating, aborting and deleting uploads."""
 
 import pytest
 
@@ -43,7 +43,7 @@ async def test_the_same_request_gives_the_same_upload() -> None:
         ({"size": 500 * 1024 * 1024 + 1}, "FILE_TOO_LARGE"),
     ],
 )
-async def test_what_is_wrong_is_told_before_a_task_is_made(
+async def test_invalid_requests_are_rejected_before_a_task_is_created(
     changes: dict[str, object], code: str
 ) -> None:
     world = World()
@@ -53,7 +53,7 @@ async def test_what_is_wrong_is_told_before_a_task_is_made(
     assert not world.faults.calls
 
 
-async def test_an_unfinished_upload_can_be_given_up_any_number_of_times() -> None:
+async def test_an_unfinished_upload_can_be_aborted_repeatedly() -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].multipart_id = await world.store.open_multipart(
@@ -68,7 +68,7 @@ async def test_an_unfinished_upload_can_be_given_up_any_number_of_times() -> Non
         assert world.nothing_is_stored()
 
 
-async def test_a_complete_upload_cannot_be_given_up() -> None:
+async def test_a_complete_upload_cannot_be_aborted() -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].state = TaskState.TASK_STATE_VALIDATING
@@ -77,7 +77,7 @@ async def test_a_complete_upload_cannot_be_given_up() -> None:
     assert refusal.value.code == "UPLOAD_CLOSED"
 
 
-async def test_the_object_of_a_terminal_task_is_deleted_any_number_of_times() -> None:
+async def test_the_object_of_a_terminal_task_can_be_deleted_repeatedly() -> None:
     world = World()
     task = await world.create()
     world.store.objects = {task.file_uri: b"x", "s3://bucket/uploads/other.csv": b"y"}
@@ -103,7 +103,7 @@ async def test_the_object_of_a_task_that_still_needs_it_stays(state: "TaskState.
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/tasks/x/report.pb", "s3://other/uploads/x.csv"])
-async def test_what_is_not_ours_is_not_deleted(uri: str) -> None:
+async def test_objects_of_others_are_not_deleted(uri: str) -> None:
     world = World()
     task = await world.create()
     world.tasks.tasks[task.task_id].state = TaskState.TASK_STATE_FAILED

@@ -1,4 +1,4 @@
-"""Any file name gives a key that is safe; the datasource name is Druid's."""
+"""Object keys are safe for any file name; rules for datasource names."""
 
 import re
 import unicodedata
@@ -60,7 +60,7 @@ def test_the_stem_is_the_same_for_all_encodings_of_the_same_characters(stem: str
         ("  padded .csv ", "padded"),
     ],
 )
-def test_the_stem_reminds_of_the_name(filename: str, stem: str) -> None:
+def test_the_stem_resembles_the_name(filename: str, stem: str) -> None:
     assert names.safe_stem(filename) == stem
 
 
@@ -89,14 +89,14 @@ def test_a_supported_extension_is_found(filename: str) -> None:
     "filename",
     ["a", "csv", "a.txt", "a.csv.exe", "a.xlsm", "a.csv/", "a.csv\0.exe", "a.xlsxx", "a.csv.gz"],
 )
-def test_another_extension_is_refused(filename: str) -> None:
+def test_another_extension_is_rejected(filename: str) -> None:
     with pytest.raises(SluiceError) as refusal:
         file_names.extension(filename)
     assert refusal.value.code == "FILE_TYPE_UNSUPPORTED"
 
 
 @pytest.mark.parametrize("name", ["a", "Sales_2026-Q1.v2", "0", "9lives", "x" * 128])
-def test_a_name_that_druid_takes(name: str) -> None:
+def test_a_valid_datasource_name(name: str) -> None:
     names.check_datasource(name)
 
 
@@ -120,7 +120,7 @@ def test_a_name_that_druid_takes(name: str) -> None:
         "a;drop",
     ],
 )
-def test_a_name_that_druid_does_not_take(name: str) -> None:
+def test_an_invalid_datasource_name(name: str) -> None:
     with pytest.raises(SluiceError) as refusal:
         names.check_datasource(name)
     assert refusal.value.code == "DATASOURCE_NAME_INVALID"
@@ -128,7 +128,7 @@ def test_a_name_that_druid_does_not_take(name: str) -> None:
 
 
 @given(st.text(max_size=140))
-def test_a_name_is_taken_exactly_if_it_follows_the_rule(name: str) -> None:
+def test_a_datasource_name_is_valid_exactly_if_it_follows_the_rule(name: str) -> None:
     letters = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
     fits = 1 <= len(name) <= 128 and name[0] in letters and set(name) <= letters | set("_-.")
     try:

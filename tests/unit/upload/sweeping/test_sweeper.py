@@ -1,4 +1,4 @@
-"""What the sweeper ends, finishes, frees and leaves alone."""
+"""What the sweeper ends, finishes, deletes and keeps."""
 
 from contextlib import suppress
 
@@ -32,7 +32,7 @@ async def test_an_abandoned_upload_is_ended_and_its_parts_are_freed() -> None:
     assert world.nothing_is_stored()
 
 
-async def test_a_resumable_upload_is_left_alone_until_it_expires() -> None:
+async def test_a_resumable_upload_is_kept_until_it_expires() -> None:
     world = World()
     world.tasks.idle_s = world.settings.abandoned_after_s + 1
     task = await world.create()
@@ -120,7 +120,7 @@ async def test_whichever_call_of_a_sweep_fails_the_next_sweeps_do_the_rest() -> 
     assert at > 5
 
 
-async def test_an_upload_that_is_stored_whole_is_finished_without_its_client() -> None:
+async def test_a_completely_stored_upload_is_finished_without_its_client() -> None:
     world = World()
     task = await world.create(upload_mode=UploadMode.UPLOAD_MODE_RESUMABLE, size=len(DATA))
     world.faults.calls.clear()
@@ -134,7 +134,7 @@ async def test_an_upload_that_is_stored_whole_is_finished_without_its_client() -
         await world.receiver.receive(
             steps(Header(task.task_id, 0), Chunk(DATA, None), Finish(len(DATA), b""))
         )
-    # As long as something was heard of it lately, its client may be about to finish it.
+    # After a recent report, its client may be about to finish it.
     world.tasks.complete = complete  # type: ignore[method-assign]
     world.tasks.idle_s = FINISH_AFTER_S - 1
     await world.sweeper.sweep()
@@ -146,7 +146,7 @@ async def test_an_upload_that_is_stored_whole_is_finished_without_its_client() -
 
 
 @pytest.mark.parametrize("last", [Pause(), None])
-async def test_all_announced_bytes_make_an_upload_whole_although_nobody_said_so(
+async def test_an_upload_with_all_announced_bytes_is_finished_without_a_finish(
     last: Step | None,
 ) -> None:
     world = World()
@@ -160,7 +160,7 @@ async def test_all_announced_bytes_make_an_upload_whole_although_nobody_said_so(
 
 
 @pytest.mark.parametrize("size", [None, len(DATA) + 1])
-async def test_an_upload_that_lacks_bytes_is_looked_at_once_until_it_changes(
+async def test_an_incomplete_upload_is_checked_once_until_it_changes(
     size: int | None,
 ) -> None:
     world = World()
