@@ -133,13 +133,13 @@ class Receiver:
         Raises:
             SluiceError: the errors of WriteUpload in upload.proto.
         """
-        kept = await self.stored(task)
-        if not kept.whole and kept.size != _announced(task):
+        present = await self.stored(task)
+        if not present.whole and present.size != _announced(task):
             return False
 
         async def steps() -> AsyncIterator[Step]:
-            yield Header(task.task_id, kept.size)
-            yield Finish(kept.size, b"")
+            yield Header(task.task_id, present.size)
+            yield Finish(present.size, b"")
 
         await self.receive(steps())
         return True
@@ -183,17 +183,17 @@ class Receiver:
         if resumable:
             # Read it again: another stream may have stored bytes before this one got the slot.
             task = await self._open_task(task.task_id)
-        kept = await self._check_offset(header, task)
+        present = await self._check_offset(header, task)
         # Not in a local variable, which would keep the chunk in memory until the stream ends.
-        writer.ahead = await self._first_step(task, kept, writer)
+        writer.ahead = await self._first_step(task, present, writer)
         if isinstance(writer.ahead, Pause):
-            task.received_size = kept.size
+            task.received_size = present.size
             return task
         await self._writers.take_over(task.task_id, writer)
         if writer.waited:
             task = await self._open_task(task.task_id)
-            kept = await self._check_offset(header, task)
-        stream = await self._begin(task, kept, writer)
+            present = await self._check_offset(header, task)
+        stream = await self._begin(task, present, writer)
         sha256 = b""
         try:
             last, sha256 = await self._receive_all(stream)
@@ -226,20 +226,20 @@ class Receiver:
             SluiceError: OFFSET_MISMATCH, STORAGE_UNAVAILABLE.
         """
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
-        kept = (
+        present = (
             await stored(self._store, task, self._part_size(task))
             if resumable
             else Stored(0, self._part_size(task))
         )
-        if header.offset != kept.size:
+        if header.offset != present.size:
             raise errors.error(
                 ErrorReason.ERROR_REASON_OFFSET_MISMATCH,
-                f"The upload continues at byte {kept.size:,}, not at byte {header.offset:,}.",
-                metadata={"expected_offset": str(kept.size)},
+                f"The upload continues at byte {present.size:,}, not at byte {header.offset:,}.",
+                metadata={"expected_offset": str(present.size)},
             )
-        return kept
+        return present
 
-    async def _first_step(self, task: Task, kept: Stored, writer: Writer) -> Step:
+    async def _first_step(self, task: Task, present: Stored, writer: Writer) -> Step:
         """Return the first message after the header.
 
         The upload stays unchanged until a message arrives that must change it, because another
@@ -256,7 +256,7 @@ class Receiver:
                 case Chunk():
                     return first
                 case Finish():
-                    _check_stored(task, kept, alone=alone)
+                    _check_stored(task, present, alone=alone)
                     return first
                 case Pause() if resumable:
                     return first
@@ -275,7 +275,7 @@ class Receiver:
                 await self._outcome.never_started(task, failure)
             raise
 
-    async def _begin(self, task: Task, kept: Stored, writer: Writer) -> Stream:
+    async def _begin(self, task: Task, present: Stored, writer: Writer) -> Stream:
         """Make the stream the writer of the upload, replacing one in any process.
 
         Raises:
@@ -284,30 +284,30 @@ class Receiver:
         timings = Timings()
         with timings.step("open"):
             tail = (
-                await self._store.get(self._store.uri(tail_key(task.task_id, kept.parts_size)))
-                if kept.tail_size
+                await self._store.get(self._store.uri(tail_key(task.task_id, present.parts_size)))
+                if present.tail_size
                 else b""
             )
             expected = await self._tasks.begin(
-                task.task_id, kept.size, kept.multipart_id, writer.id
+                task.task_id, present.size, present.multipart_id, writer.id
             )
-            if task.multipart_id and not kept.multipart_id and not kept.whole:
+            if task.multipart_id and not present.multipart_id and not present.whole:
                 # It belongs to a stream that this one replaces.
                 await self._cleanup.remove(Leftover(task.file_uri, task.multipart_id))
         resumable = task.upload_mode == UploadMode.UPLOAD_MODE_RESUMABLE
         parts = PartWriter(
             self._store,
             task.file_uri,
-            kept,
+            present,
             self._settings.parts_in_flight,
             timings,
             resumable=resumable,
         )
         tee = self._tees.begin(task, expected)
-        if kept.size:
+        if present.size:
             # Validation can inspect only files that it gets from the first byte.
             tee.end()
-        return Stream(task, writer, parts, tee, timings, kept.size, tail)
+        return Stream(task, writer, parts, tee, timings, present.size, tail)
 
     async def _receive_all(self, stream: Stream) -> tuple[End, bytes]:
         """Receive and store everything up to the end of the stream. The object does not exist yet.
@@ -486,15 +486,15 @@ def _check_whole(task: Task, finish: Finish, size: int, sha256: bytes) -> None:
             )
 
 
-def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
+def _check_stored(task: Task, present: Stored, *, alone: bool) -> None:
     """Check a finish without chunks: everything must be stored already.
 
     `alone`: no other stream of this process is sending the upload.
     """
-    if not kept.size:
+    if not present.size:
         raise empty()
     announced = _announced(task)
-    if kept.whole or kept.size == announced:
+    if present.whole or present.size == announced:
         return
     if not alone:
         message = "Another connection is sending this file."
@@ -505,7 +505,9 @@ def _check_stored(task: Task, kept: Stored, *, alone: bool) -> None:
             metadata={"state": "PENDING"},
         )
     if announced is not None:
-        raise _mismatch(f"The announced size is {announced:,} bytes, but {kept.size:,} are stored.")
+        raise _mismatch(
+            f"The announced size is {announced:,} bytes, but {present.size:,} are stored."
+        )
 
 
 def _most_specific(failures: "BaseExceptionGroup[BaseException]") -> BaseException:

@@ -59,6 +59,4 @@ class Stream:
         """Whether another stream can resume the upload after `failure`."""
         if not self.resumable or isinstance(failure, AbortedError | WrongFileError):
             return False
-        return not (
-            isinstance(failure, SluiceError) and failure.reason in _NO_FILE | ALREADY_ENDED
-        )
+        return not (isinstance(failure, SluiceError) and failure.reason in _NO_FILE | ALREADY_ENDED)

@@ -1,6 +1,4 @@
-"""The world of the upload service in memory, behind its ports, and a plan of which call of it
-fails.
-"""
+"""In-memory fakes of the ports of the upload service, with a plan of which call fails."""
 
 import asyncio
 import hashlib
@@ -33,7 +31,7 @@ PART = 5 * 1024 * 1024
 
 Fault = Literal["before", "after", "outage", "leave"]
 """Before: the call fails without effect. After: it has its effect, but the response is lost.
-Outage: it and all later ones fail. Leave: the client goes away during it.
+Outage: it and all later ones fail. Leave: the client disconnects during it.
 """
 
 

@@ -1,6 +1,4 @@
-"""Every way in which a stream can end: what becomes of the task, and that a bad end leaves
-nothing.
-"""
+"""All outcomes of a stream: the state of its task, and that a failure leaves nothing."""
 
 import asyncio
 import hashlib

@@ -1,6 +1,4 @@
-"""Uploads that are kept: whatever breaks, what was acknowledged is there, and the file that comes
-out is the file that went in.
-"""
+"""Resumable uploads: whatever fails, acknowledged bytes are stored and the file stays intact."""
 
 import asyncio
 import hashlib
@@ -187,9 +185,7 @@ async def test_a_tail_without_a_task_is_deleted() -> None:
 @pytest.mark.parametrize("fault", ["before", "after", "outage"])
 @pytest.mark.parametrize("data", [SMALL, DATA[: 2 * PART + MIB]], ids=["small", "multipart"])
 async def test_whichever_call_fails_the_file_is_completed(fault: str, data: bytes) -> None:
-    """The client does what sluice_client does: asks where to go on, and goes on, until it is
-    done.
-    """
+    """The client gets the offset and resumes until it is done, as sluice_client does."""
     at, struck = 0, True
     while struck:
         at += 1

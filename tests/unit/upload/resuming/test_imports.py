@@ -1,6 +1,4 @@
-"""Importing a file that lies in a bucket: what is allowed, and what is left when something
-fails.
-"""
+"""Imports from a bucket: what is allowed, and what remains after a failure."""
 
 import asyncio
 from contextlib import suppress
