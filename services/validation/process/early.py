@@ -44,7 +44,7 @@ def _findings(
 ) -> list[tuple[Problem, bool]]:
     """Problems of the head, and whether each is certain for the complete file."""
     try:
-        format = kinds.tell_from_head(source, request.filename)
+        format = kinds.detect_format_from_head(source, request.filename)
     except FileFault as fault:
         return [(fault.problem, True)]
     if format != FileFormat.FILE_FORMAT_CSV:

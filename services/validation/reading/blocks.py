@@ -114,7 +114,7 @@ class RegularForm:
             QUOTE * 2 in block or (grammar.escape and grammar.escape in block)
         ):
             return None
-        if grammar.blank:
+        if grammar.space:
             return (
                 None
                 if QUOTE in block

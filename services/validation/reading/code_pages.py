@@ -1,6 +1,8 @@
-"""Encodings that nothing states, told by the language of the text. Most bytes are letters in many
-code pages: only what reads as words of one script, and as one language far better than in every
-other encoding, is taken; else it is for the sender to say.
+"""Detect undeclared encodings by the language of the text.
+
+Most bytes are letters in many code pages. An encoding is only assumed if the text has words of one
+script in it, and fits one language far better than in any other encoding. Otherwise the sender has
+to specify it.
 """
 
 import re
@@ -12,13 +14,13 @@ from typing import NamedTuple
 from charset_normalizer import CharsetMatch, from_bytes
 
 SAMPLE_BYTES = 128 * 1024
-ENOUGH_LETTERS = 60
-"""Letters beyond ASCII from which a language is told."""
-COHERENT = 0.35
-"""Share of a language's most frequent letters that have to be where they are expected, 0 to 1."""
-FAR = 2
-"""How many times better than in any other script."""
-SHOWN_CHARS = 30
+MIN_LETTERS = 60
+"""Non-ASCII letters that are required to detect a language."""
+MIN_COHERENCE = 0.35
+"""Least coherence (charset_normalizer): how well letter frequencies fit a language, 0 to 1."""
+MIN_LEAD = 2
+"""Least ratio of the coherence to that in any other encoding."""
+EXCERPT_CHARS = 30
 
 _CASED = {"CYRILLIC", "GREEK"}
 _UNCASED = {"ARABIC", "HEBREW"}
@@ -31,51 +33,51 @@ class Guess:
 
     name: str
     sure: bool
-    shown: str
-    """Some of the text, read in it."""
+    excerpt: str
+    """The first non-ASCII words, decoded with it."""
 
 
 def guess(lines: bytes) -> Guess | None:
-    """Which encoding these lines have most likely; None where there is nothing to go by."""
+    """Return the most likely encoding of the lines, or None if there is no evidence."""
     found = list(from_bytes(lines)) if lines else []
     if not found:
         return None
-    words = {match.encoding: told for match in found if (told := _script(str(match)))}
-    able = [match for match in found if match.encoding in words]
-    if not able:
-        return Guess(found[0].encoding, sure=False, shown=_shown(str(found[0])))
-    best = max(able, key=lambda match: (match.coherence, words[match.encoding].letters))
-    told = words[best.encoding]
+    words = {match.encoding: own for match in found if (own := _words_of_script(str(match)))}
+    readable = [match for match in found if match.encoding in words]
+    if not readable:
+        return Guess(found[0].encoding, sure=False, excerpt=_excerpt(str(found[0])))
+    best = max(readable, key=lambda match: (match.coherence, words[match.encoding].letters))
+    script, letters = words[best.encoding]
 
     def is_worse(other: CharsetMatch) -> bool:
         # In another code page of the same script some letters are signs.
-        same = words[other.encoding]
-        fewer = same.script == told.script and same.letters < told.letters
-        return fewer or best.coherence >= FAR * other.coherence or str(other) == str(best)
+        other_script, other_letters = words[other.encoding]
+        fewer = other_script == script and other_letters < letters
+        return fewer or best.coherence >= MIN_LEAD * other.coherence or str(other) == str(best)
 
     sure = (
-        told.letters >= ENOUGH_LETTERS
-        and best.coherence >= COHERENT
-        and all(is_worse(other) for other in able if other is not best)
+        letters >= MIN_LETTERS
+        and best.coherence >= MIN_COHERENCE
+        and all(is_worse(other) for other in readable if other is not best)
     )
-    return Guess(best.encoding, sure, _shown(str(best)))
+    return Guess(best.encoding, sure, _excerpt(str(best)))
 
 
 class _Words(NamedTuple):
-    """Words beyond ASCII."""
+    """The non-ASCII words of a text."""
 
     script: str
     letters: int
 
 
-def _script(text: str) -> _Words | None:
-    """The one script of all words beyond ASCII; None where they are none."""
+def _words_of_script(text: str) -> _Words | None:
+    """Return the script and the letters of all non-ASCII words; None if their scripts differ."""
     scripts: set[str] = set()
     letters = 0
     for word in _words(text):
         in_word = {unicodedata.name(letter, "").split(" ")[0] for letter in word}
-        written_so = word.islower() or word.isupper() or word.istitle() or not in_word <= _CASED
-        if len(in_word) != 1 or not in_word <= _CASED | _UNCASED or not written_so:
+        well_cased = word.islower() or word.isupper() or word.istitle() or not in_word <= _CASED
+        if len(in_word) != 1 or not in_word <= _CASED | _UNCASED or not well_cased:
             return None
         scripts |= in_word
         letters += len(word)
@@ -86,5 +88,5 @@ def _words(text: str) -> Iterator[str]:
     return (word for word in _WORD.findall(text) if not word.isascii())
 
 
-def _shown(text: str) -> str:
-    return " ".join(_words(text))[:SHOWN_CHARS]
+def _excerpt(text: str) -> str:
+    return " ".join(_words(text))[:EXCERPT_CHARS]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from services.validation.process.growth import Growth
 from services.validation.process.worker import Worker
 from services.validation.reading import encoding, scanner
 from services.validation.reading.blocks import NotUtf8Error
+from services.validation.reading.encoding import DetectedEncoding
 from services.validation.reading.faults import FileFault
 from services.validation.reading.structure import Structure
-from services.validation.reading.table import ROW, Batch, Table, Take, column
+from services.validation.reading.table import NO_HEADER, ROW, Batch, Table, Take, column
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, ReadOptions
 
@@ -27,59 +29,55 @@ def read(
     growth: Growth | None = None,
     begin: Callable[[], Take] = lambda: lambda batch: None,
 ) -> Table:
-    """The table in the text `source`, which may still grow. Files that are made on the way go to
-    `folder`.
+    """Read the table in the text `source`, which may still grow. Writes its own files to `folder`.
 
-    The rows go to what `begin` returns, batch by batch in the file's order, in another thread.
-    Where the encoding turns out to be another one, reading begins anew.
+    Another thread passes the rows in batches, in the file's order, to the function that `begin`
+    returns. If the text turns out not to be UTF-8, `begin` is called again and reading restarts.
 
     Raises:
         FileFault: FILE_EMPTY, ENCODING_UNKNOWN, HEADER_DAMAGED, NO_ROWS, OPTION_MISFIT,
         RESOURCE_LIMIT.
     """
-    said = options or ReadOptions()
+    options = options or ReadOptions()
     if growth is not None:
         growth.wait(encoding.HEAD_BYTES)
     with source.open("rb") as file:
-        told = encoding.from_head(file.read(encoding.HEAD_BYTES), said.encoding)
-    text = source
-    if told.name == "utf-8":
-        try:
-            return _table(source, folder, max_columns, said, growth, begin(), told)
-        except NotUtf8Error:
-            if growth is not None:
-                growth.wait_complete()
-            told = encoding.other_than_utf8(source, told, said.encoding)
+        detected = encoding.detect(file.read(encoding.HEAD_BYTES), options.encoding)
+    if detected.name == "utf-8":
+        with suppress(NotUtf8Error):
+            return _read_utf8(source, folder, max_columns, options, growth, begin(), detected)
     if growth is not None:
         growth.wait_complete()
+    if detected.name == "utf-8":
+        detected = encoding.detect_other_than_utf8(source, detected, options.encoding)
     text = folder / "utf8.csv"
-    encoding.to_utf8(source, told, text)
-    return _table(text, folder, max_columns, said, None, begin(), told)
+    encoding.to_utf8(source, detected, text)
+    return _read_utf8(text, folder, max_columns, options, None, begin(), detected)
 
 
-def _table(
+def _read_utf8(
     text: Path,
     folder: Path,
     max_columns: int,
-    said: ReadOptions,
+    options: ReadOptions,
     growth: Growth | None,
     take: Take,
-    told: encoding.Told,
+    detected: DetectedEncoding,
 ) -> Table:
-    parsing = _Parsing(take)
+    parser = _Parser(take)
     try:
         found = scanner.scan(
             text,
             folder / "clean.csv",
             folder / "broken.jsonl",
             max_columns,
-            said,
+            options,
             growth,
-            parsing.add,
+            parser.add,
         )
-        parsing.finish()
+        parser.finish()
     finally:
-        parsing.close()
+        parser.close()
     if found.damage is not None and not found.rows:
         raise FileFault(
             ErrorReason.ERROR_REASON_HEADER_DAMAGED, found.damage.message, line=found.damage.line
@@ -87,24 +85,26 @@ def _table(
     if not found.rows and not found.broken_rows:
         raise FileFault(
             ErrorReason.ERROR_REASON_NO_ROWS,
-            f"There is no row below the header in line {found.header_line}.",
+            f"The file has no rows below the header in line {found.header_line}.",
         )
-    if parsing.rows != found.rows:
-        raise RuntimeError(f"{parsing.rows} rows were parsed, {found.rows} were counted")
-    path, skip_lines, rows, plain = found.path, found.skip_lines, found.rows, _plain(found)
+    if parser.rows != found.rows:
+        raise RuntimeError(f"{parser.rows} rows were parsed, but {found.rows} were counted")
 
     def frame() -> pl.LazyFrame:
-        if not rows:
+        plain = _parse_options(found)
+        if not found.rows:
             return pl.LazyFrame(schema={ROW: pl.UInt32, **plain["schema"]})
-        return pl.scan_csv(path, skip_lines=skip_lines, row_index_name=ROW, glob=False, **plain)
+        return pl.scan_csv(
+            found.path, skip_lines=found.skip_lines, row_index_name=ROW, glob=False, **plain
+        )
 
     return Table(
         format=FileFormat.FILE_FORMAT_CSV,
         header=found.header,
         frame=frame,
-        rows=rows,
+        rows=found.rows,
         lines=found.lines,
-        size=path.stat().st_size,
+        size=found.path.stat().st_size,
         line_breaks=found.line_breaks,
         blank_rows=found.blank_rows,
         broken_rows=found.broken_rows,
@@ -113,9 +113,9 @@ def _table(
         damage=found.damage,
         footer_rows=found.footer_lines,
         dialect=Dialect(
-            encoding=told.name,
-            bom=told.bom,
-            delimiter=found.grammar.delimiter.decode() + (" " if found.grammar.blank else ""),
+            encoding=detected.name,
+            bom=detected.bom,
+            delimiter=found.grammar.delimiter.decode() + (" " if found.grammar.space else ""),
             quote=found.grammar.quote.decode(),
             escape=found.grammar.escape.decode(),
             line_end=found.line_end,
@@ -123,63 +123,71 @@ def _table(
             preamble_lines=found.preamble_lines,
             footer_lines=found.footer_lines,
         ),
-        warnings=list(_warnings(told, found)),
+        warnings=list(_warnings(detected, found)),
     )
 
 
-def _plain(found: Structure) -> dict[str, Any]:
-    """How text in the plain grammar is parsed: into texts."""
+def _parse_options(found: Structure) -> dict[str, Any]:
+    """Return the Polars options that parse text in the plain grammar into text columns."""
     schema = {column(position): pl.String for position in range(len(found.header))}
     return {"has_header": False, "separator": found.grammar.delimiter.decode(), "schema": schema}
 
 
-class _Parsing:
-    """Good rows on their way to who takes them: parsed in one thread, taken in another."""
+class _Parser:
+    """Parses good rows in one thread, and passes them to `take` in another."""
 
     def __init__(self, take: Take) -> None:
         self._take = take
-        self._parser, self._taker = Worker(), Worker()
+        self._parsing, self._taking = Worker(), Worker()
         self.rows = 0
 
     def add(self, found: Structure, rows: bytes) -> None:
-        """Takes rows as the scan hands them on."""
-        self._parser.do(self._parse, found.header, _plain(found), rows, found.line_breaks)
+        """Add a batch of rows from the scan."""
+        # The scan goes on and changes `found`, so its flag is read here.
+        self._parsing.do(self._parse, found, rows, found.line_breaks)
 
-    def _parse(
-        self, header: list[str], plain: dict[str, Any], rows: bytes, line_breaks: bool
-    ) -> None:
+    def _parse(self, found: Structure, rows: bytes, line_breaks: bool) -> None:
         frame = pl.read_csv(
-            io.BytesIO(rows), row_index_name=ROW, row_index_offset=self.rows, **plain
+            io.BytesIO(rows),
+            row_index_name=ROW,
+            row_index_offset=self.rows,
+            **_parse_options(found),
         )
         self.rows += frame.height
-        self._taker.do(self._take, Batch(header, frame, line_breaks))
+        self._taking.do(self._take, Batch(found.header, frame, line_breaks))
 
     def finish(self) -> None:
-        """Returns when all rows are taken. Raises what taking them raised."""
-        self._parser.finish()
-        self._taker.finish()
+        """Wait until `take` has received all rows. Raises its exceptions."""
+        self._parsing.finish()
+        self._taking.finish()
 
     def close(self) -> None:
-        """Ends the threads."""
-        self._parser.close()
-        self._taker.close()
+        """Stop the threads."""
+        self._parsing.close()
+        self._taking.close()
 
 
-def _warnings(told: encoding.Told, found: Structure) -> Iterator[Problem]:
-    if told.assumed:
-        message = f"Nothing in the file says which encoding it has; it was read as {told.name}."
-        yield errors.problem(ErrorReason.ERROR_REASON_ENCODING_ASSUMED, message, value=told.name)
+def _warnings(detected: DetectedEncoding, found: Structure) -> Iterator[Problem]:
+    if detected.assumed:
+        yield errors.problem(
+            ErrorReason.ERROR_REASON_ENCODING_ASSUMED,
+            f"The file does not declare its encoding; {detected.name} was assumed.",
+            value=detected.name,
+        )
     if not found.header_line and not found.damage:
-        message = "The first row holds numbers or times like the rows below it, no names."
         yield errors.problem(
             ErrorReason.ERROR_REASON_NO_HEADER,
-            message,
+            NO_HEADER,
             line=found.lines.line(0) if found.rows else None,
         )
-    reason = ErrorReason.ERROR_REASON_LINES_SKIPPED
-    if found.preamble_lines:
-        message = f"{found.preamble_lines:,} lines above the table were skipped."
-        yield errors.problem(reason, message, line=1, value=found.preamble_lines)
-    if found.footer_lines:
-        message = f"{found.footer_lines:,} lines below the table were skipped."
-        yield errors.problem(reason, message, line=found.footer_line, value=found.footer_lines)
+    for lines, where, first in (
+        (found.preamble_lines, "above", 1),
+        (found.footer_lines, "below", found.footer_line),
+    ):
+        if lines:
+            yield errors.problem(
+                ErrorReason.ERROR_REASON_LINES_SKIPPED,
+                f"{lines:,} lines {where} the table were skipped.",
+                line=first,
+                value=lines,
+            )

@@ -1,7 +1,6 @@
-"""How the text of a CSV file is built and where its table begins, decided by evidence from its
-beginning.
+"""Detect the dialect of a CSV file and where its table begins, from a sample of its first lines.
 
-The structure scan then holds every line to it.
+The structural scan then checks every line against it.
 """
 
 import re
@@ -16,90 +15,85 @@ from sluice.validation.v1.validation_pb2 import Header, ReadOptions
 
 COMMON = (b",", b";", b"\t", b"|")
 RARE = (b":", b"~", b"^", b"\x1f", b" ")
-"""Delimiters that need stronger evidence, as they stand in values too."""
+"""Delimiters that need stronger evidence, because values contain them too."""
 RARE_WEIGHT = 0.8
 BONUS = 0.001
-"""For a grammar that was tried as there is a sign of it: of equals it is the one."""
-APOSTROPHES_SHARE = 0.1
-"""Apostrophes around values, per line, from which they are quotes."""
+"""Added to the score of a grammar that the text has evidence for, so that it wins a tie."""
+MIN_APOSTROPHES_PER_LINE = 0.1
+"""Apostrophes around values per line that make them a candidate for the quote character."""
 SAMPLE_LINES = 500
 DAMAGED_SHARE = 0.9
-"""Share of the rows that must agree on another number of fields for the header to be the one that
-is wrong.
-"""
+"""The header is damaged if this share of the rows agrees on another number of fields."""
 HEADER_FILLED_SHARE = 0.5
-"""Share of a header's fields that have a name; titles above a table have fewer."""
+"""Least share of a header's fields that have a name; titles above a table have fewer."""
 AGREEING_SHARE = 0.3
-"""Share of the rows that must agree with the header under a rare delimiter."""
+"""Least share of the rows that agree with the header under a rare delimiter."""
 TITLE_SHARE = 0.6
-"""Share of the rows' fields from which a line above the table is no title."""
+"""A line above the table with this share of the rows' fields is not a title."""
 TYPED_SHARE = 0.8
-"""Share of a column's values that look like numbers or times for its first row to be judged by
-it.
-"""
-JUDGED_ROWS = 50
+"""A column is evidence for or against a header if this share of its values are numbers or times."""
+HEADER_SAMPLE_ROWS = 50
 
 _SIGN = rb"(?:[$]|\xc2[\xa3\xa5]|\xe2\x82\xac)?"
 _TYPED = re.compile(
     rb"^[\s(]*[+-]?%b[\d.,:/+\-%%\s'TZ]*\d[\d.,:/+\-%%\sTZeE)']*%b(?:\s[A-Z]{3})?$" % (_SIGN, _SIGN)
 )
-"""What looks like a number, an amount or a time, in any writing of them."""
+"""Matches numbers, amounts and times in any notation."""
 _YEAR = re.compile(rb"^\s*(?:19|20)\d\d\s*$")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record of the sample: its place among the lines, from 0, how many it spans, and its
-    fields.
-    """
+    """One record of the sample."""
 
     at: int
+    """Index of its first line."""
     lines: int
+    """Number of its lines."""
     parsed: Fields | Flaw
     raw: bytes
-
-    @property
-    def count(self) -> int:
-        """Number of its fields; 0 where it has a flaw."""
-        return len(self.parsed.values) if isinstance(self.parsed, Fields) else 0
+    """Its first line."""
 
     @property
     def cells(self) -> list[bytes]:
-        """Its fields; none where it has a flaw."""
+        """Its values; none if it has a flaw."""
         return self.parsed.values if isinstance(self.parsed, Fields) else []
 
     @property
+    def count(self) -> int:
+        """Number of its fields; 0 if it has a flaw."""
+        return len(self.cells)
+
+    @property
     def filled(self) -> int:
-        """Number of its fields that are not blank."""
+        """Number of its values that are not blank."""
         return sum(bool(cell.strip()) for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the text is built, and where the table begins."""
+    """The grammar of a text, and where its table begins."""
 
     grammar: Grammar
     header: list[bytes] | None
-    """None where the first row is data."""
+    """None if the first row is data."""
     header_at: int
-    """Place of the header's line among the lines of the sample, from 0; of the first row where
-    there is no header.
-    """
+    """Index of the header's first line in the sample, or of the first row if there is no header."""
     body_at: int
-    """Place of the line of the first row."""
+    """Index of the line of the first row."""
     fields: int
-    """Fields of every row."""
+    """Number of fields of a row."""
     damage: str = ""
-    """What is wrong with the header; empty where nothing is."""
+    """What is wrong with the header; empty if nothing is."""
 
 
 def line_end(text: bytes) -> bytes:
-    r"""b"\n" (also for CRLF) or b"\r", by what the text has."""
+    r"""Return the line end of the text: b"\n" (also for CRLF) or b"\r"."""
     return b"\n" if b"\n" in text or b"\r" not in text else b"\r"
 
 
 def line_end_name(text: bytes) -> str:
-    """LF, CRLF or CR: the most frequent one."""
+    """Return the most frequent line end: LF, CRLF or CR."""
     crlf = text.count(b"\r\n")
     counts = {
         "LF": text.count(b"\n") - crlf,
@@ -110,36 +104,34 @@ def line_end_name(text: bytes) -> str:
 
 
 def lay_out(lines: Sequence[bytes], options: ReadOptions) -> Layout:
-    """The layout of a text that begins with `lines`, which have no line ends. The first is not
-    blank, unless the header's row is given.
+    """Return the layout of a text that begins with `lines`, which have no line ends.
+
+    The first line is not blank, unless the header's line is specified.
 
     Raises:
-        FileFault: HEADER_DAMAGED, OPTION_MISFIT.
+        FileFault: OPTION_MISFIT.
     """
-    sample = lines[: SAMPLE_LINES + max(0, options.header_row - 1)]
     skipped = max(0, options.header_row - 1)
-    if skipped >= len(sample):
-        message = f"The header is said to be in line {options.header_row:,}, which the beginning of the file does not have."
-        raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="header_row")
-    grammar, records = _grammar(sample, skipped, options)
-    if not records:
+    sample = lines[: SAMPLE_LINES + skipped]
+    if not any(line.strip() for line in sample[skipped:]):
         raise FileFault(
             ErrorReason.ERROR_REASON_OPTION_MISFIT,
-            "There is nothing in or below the header's line.",
+            f"Line {options.header_row:,} is specified as the header, but the beginning of the file has no text in or below it.",
             value="header_row",
         )
-    return _begin(grammar, records, options)
+    grammar, records = _detect_grammar(sample, skipped, options)
+    return _locate_table(grammar, records, options)
 
 
-def _grammar(
+def _detect_grammar(
     lines: Sequence[bytes], skipped: int, options: ReadOptions
 ) -> tuple[Grammar, list[Record]]:
-    """The grammar under which the records agree best, and the records under it."""
+    """Return the grammar under which the records agree best, and these records."""
     best: tuple[float, Grammar, list[Record]] | None = None
     for grammar in _candidates(lines[skipped:], options):
         records = list(split(lines, skipped, grammar))
         score = _score(grammar, records)
-        # The first of equals: they come from the most usual to the rarest.
+        # The first wins a tie: candidates are ordered from common to rare.
         if best is None or score > best[0] + 1e-9:
             best = score, grammar, records
     if best is None:
@@ -147,34 +139,32 @@ def _grammar(
     _, grammar, records = best
     if options.escape or grammar.quote == b"'":
         return grammar, records
-    return _escape(lines, skipped, grammar, records)
+    return _detect_escape(lines, skipped, grammar, records)
 
 
 def _candidates(lines: Sequence[bytes], options: ReadOptions) -> Iterator[Grammar]:
-    given = options.delimiter.encode()
-    if len(given) == 2 and given[1:] != b" ":
-        message = (
-            f"The delimiter {options.delimiter!r} is neither one character nor one and a blank."
+    specified = options.delimiter.encode()
+    if len(specified) == 2 and specified[1:] != b" ":
+        raise FileFault(
+            ErrorReason.ERROR_REASON_OPTION_MISFIT,
+            f"The delimiter {options.delimiter!r} is neither one character nor one and a space.",
+            value="delimiter",
         )
-        raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="delimiter")
     text = b"\n".join(lines)
     delimiters = (
-        [given[:1]]
-        if given
+        [specified[:1]]
+        if specified
         else [*COMMON, *(rare for rare in RARE if text.count(rare) * 2 >= len(lines))]
     )
     for delimiter in delimiters:
         for quote in _quotes(text, delimiter, options):
-            # Apostrophes are part of words: they end a value only where a delimiter follows, unless
-            # some are doubled.
-            usual_escape = b"" if quote == b"'" and not re.search(rb"\w''\w", text) else quote
-            escape = options.escape.encode() or usual_escape
-            if given:
-                yield Grammar(delimiter, quote, escape, blank=len(given) == 2)
-                continue
-            yield Grammar(delimiter, quote, escape)
-            if _followed_by_blank(lines, delimiter):
-                yield Grammar(delimiter, quote, escape, blank=True)
+            # Words contain apostrophes: unless some are doubled, one ends a value only before a
+            # delimiter.
+            default_escape = b"" if quote == b"'" and not re.search(rb"\w''\w", text) else quote
+            escape = options.escape.encode() or default_escape
+            yield Grammar(delimiter, quote, escape, space=len(specified) == 2)
+            if not specified and _followed_by_space(lines, delimiter):
+                yield Grammar(delimiter, quote, escape, space=True)
 
 
 def _quotes(text: bytes, delimiter: bytes, options: ReadOptions) -> list[bytes]:
@@ -183,10 +173,10 @@ def _quotes(text: bytes, delimiter: bytes, options: ReadOptions) -> list[bytes]:
     if options.quote:
         return [options.quote.encode()[:1]]
     d = re.escape(delimiter)
-    # One that stands alone in its field is a value.
+    # A field of a single apostrophe is a value.
     opened = len(re.findall(rb"(?:^|%b|%b )'(?!%b)[^'\r\n]" % (d, d, d), text, re.MULTILINE))
     closed = len(re.findall(rb"(?!%b)[^'\r\n]'(?:\r?$|%b)" % (d, d), text, re.MULTILINE))
-    many = max(2, APOSTROPHES_SHARE * text.count(b"\n"))
+    many = max(2, MIN_APOSTROPHES_PER_LINE * text.count(b"\n"))
     return (
         [b'"', b"'"]
         if opened >= many and closed >= many and 0.5 <= opened / closed <= 2
@@ -194,12 +184,12 @@ def _quotes(text: bytes, delimiter: bytes, options: ReadOptions) -> list[bytes]:
     )
 
 
-def _followed_by_blank(lines: Sequence[bytes], delimiter: bytes) -> bool:
-    """Whether a blank follows every delimiter of the first lines, so that it may belong to it."""
+def _followed_by_space(lines: Sequence[bytes], delimiter: bytes) -> bool:
+    """Return whether a space follows each delimiter of the first lines and may belong to it."""
     if delimiter == b" ":
         return False
-    head = [line for line in lines[:JUDGED_ROWS] if delimiter in line]
-    # One that ends its line has no room for the blank.
+    head = [line for line in lines[:HEADER_SAMPLE_ROWS] if delimiter in line]
+    # No space follows a delimiter at the end of its line.
     return bool(head) and all(
         line.count(delimiter) - line.endswith(delimiter) <= line.count(delimiter + b" ")
         for line in head
@@ -209,13 +199,12 @@ def _followed_by_blank(lines: Sequence[bytes], delimiter: bytes) -> bool:
 def _score(grammar: Grammar, records: Sequence[Record]) -> float:
     counts = [record.count for record in records]
     if grammar.quote == b"'":
-        # Apostrophes that only match across lines enclose nothing.
+        # Apostrophes that only pair up across lines are not quotes.
         counts = [0 if record.lines > 1 else record.count for record in records]
         if not any(counts[1:]):
             return 0.0
     usual, share = _usual(counts)
-    # Many fields in agreement are stronger evidence than few: prose has a comma or two in many
-    # lines.
+    # Agreement on many fields is stronger evidence: most lines of prose have a comma or two.
     weight = 1.0
     if grammar.delimiter in RARE:
         if usual < 2 or counts[0] != usual or share < AGREEING_SHARE:
@@ -225,25 +214,25 @@ def _score(grammar: Grammar, records: Sequence[Record]) -> float:
     score = weight * (share * (1 - 1 / usual) + first)
     if grammar.quote == b"'":
         score += BONUS
-    return score + BONUS if grammar.blank and counts[0] == usual else score
+    return score + BONUS if grammar.space and counts[0] == usual else score
 
 
 def _usual(counts: Sequence[int]) -> tuple[int, float]:
-    """The most frequent number of fields below the first record, or its own where there is nothing
-    below, and its share.
+    """Return the most frequent number of fields below the first record and its share, or that of
+    the first record if there are none below.
     """
     below = Counter(count for count in counts[1:] if count)
     if not below:
-        return (counts[0] or 1 if counts else 1), 1.0
+        return counts[0] or 1, 1.0
     usual, times = below.most_common(1)[0]
     return usual, times / (len(counts) - 1)
 
 
-def _escape(
+def _detect_escape(
     lines: Sequence[bytes], skipped: int, grammar: Grammar, records: list[Record]
 ) -> tuple[Grammar, list[Record]]:
-    """Another escape than the doubled quote where that explains several records which are broken
-    else, and no quote is doubled.
+    """Replace the doubled quote as the escape, if no quote is doubled and another escape explains
+    several broken records.
     """
     flawed = [record for record in records if isinstance(record.parsed, Flaw)]
     if len(flawed) < 2 or not grammar.quote:
@@ -252,14 +241,14 @@ def _escape(
     if any(
         quote in cell
         for record in records
+        if isinstance(record.parsed, Fields) and record.parsed.plain
         for cell in record.cells
-        if not (isinstance(record.parsed, Fields) and not record.parsed.plain)
     ):
         return grammar, records
     usual, _ = _usual([record.count for record in records])
     candidates = [b"\\"] if any(b"\\" + quote in record.raw for record in flawed) else []
     for escape in [*candidates, b""]:
-        other = Grammar(grammar.delimiter, quote, escape, grammar.blank)
+        other = Grammar(grammar.delimiter, quote, escape, grammar.space)
         found = list(split(lines, skipped, other))
         if all(
             record.count == usual for record in found if record.at in {bad.at for bad in flawed}
@@ -269,7 +258,7 @@ def _escape(
 
 
 def split(lines: Sequence[bytes], start: int, grammar: Grammar) -> Iterator[Record]:
-    """The records of `lines` from the place `start` on, without those that are blank."""
+    """Yield the records of `lines` from index `start` on, without blank ones."""
     at = start
     counts: Counter[int] = Counter()
     while at < len(lines):
@@ -280,8 +269,8 @@ def split(lines: Sequence[bytes], start: int, grammar: Grammar) -> Iterator[Reco
         parsed = grammar.parse(raw)
         if parsed is Flaw.OPEN:
             last = _last_line(lines, at, grammar)
-            if last is None and not _go_on_as_before(lines[at + 1 :], grammar, counts):
-                # The value goes on beyond the lines that are here.
+            if last is None and not _are_rows(lines[at + 1 :], grammar, counts):
+                # The value continues beyond the sample.
                 taken = len(lines) - at
             elif last:
                 joined = grammar.parse(b"\n".join(lines[at : last + 1]))
@@ -294,28 +283,30 @@ def split(lines: Sequence[bytes], start: int, grammar: Grammar) -> Iterator[Reco
 
 
 def _last_line(lines: Sequence[bytes], at: int, grammar: Grammar) -> int | None:
-    """Place of the line on which the record ends that is open at the end of line `at`: None where
-    that is none of these lines, 0 where its quote is broken."""
-    for place in range(at + 1, len(lines)):
-        closing = grammar.closing(lines[place])
+    """Return the index of the last line of the record that is open at the end of line `at`: 0 if
+    its quote is broken, None if the lines do not include it.
+    """
+    for index in range(at + 1, len(lines)):
+        closing = grammar.closing(lines[index])
         if closing is Flaw.BROKEN:
             return 0
         if isinstance(closing, Closing) and not closing.open:
-            return place
+            return index
     return None
 
 
-def _go_on_as_before(lines: Sequence[bytes], grammar: Grammar, counts: "Counter[int]") -> bool:
-    """Whether most of the lines are rows, as wide as the records above them or wider: then the
-    quote before them is broken. The lines of a long text have fewer delimiters."""
+def _are_rows(lines: Sequence[bytes], grammar: Grammar, counts: "Counter[int]") -> bool:
+    """Return whether most of the lines have at least the usual number of fields: then they are
+    rows, and the quote before them is broken. The lines of a long value have fewer delimiters.
+    """
     usual = next((count for count, _ in counts.most_common() if count > 1), 0)
-    near = [grammar.parse(line) for line in lines[:JUDGED_ROWS] if line.strip()]
+    near = [grammar.parse(line) for line in lines[:HEADER_SAMPLE_ROWS] if line.strip()]
     rows = sum(isinstance(parsed, Fields) and len(parsed.values) >= usual for parsed in near)
     return not usual or rows * 2 >= len(near)
 
 
-def _begin(grammar: Grammar, records: list[Record], options: ReadOptions) -> Layout:
-    """Where the table begins."""
+def _locate_table(grammar: Grammar, records: list[Record], options: ReadOptions) -> Layout:
+    """Find the header and the first row."""
     counts = [record.count for record in records]
     usual, share = _usual(counts)
     first = records[0]
@@ -327,25 +318,25 @@ def _begin(grammar: Grammar, records: list[Record], options: ReadOptions) -> Lay
         )
         return Layout(grammar, None, start.at, start.at, start.count or usual)
     if options.header_row or usual < 2:
-        return _headed(grammar, first, usual, share)
+        return _with_header(grammar, first, usual, share)
     if (
         first.count != usual
         and first.count > 1
         and share < DAMAGED_SHARE
         and first.filled >= max(2, usual * HEADER_FILLED_SHARE)
     ):
-        # Rows of several lengths: the first line rules.
-        return _headed(grammar, first, usual, share)
-    place = _header_place(records, usual)
-    header, below = records[place], records[place + 1 : place + 1 + JUDGED_ROWS]
+        # The rows have different lengths, so the first line decides.
+        return _with_header(grammar, first, usual, share)
+    index = _header_index(records, usual)
+    header, below = records[index], records[index + 1 : index + 1 + HEADER_SAMPLE_ROWS]
     votes = (
         1
         if options.header == Header.HEADER_YES
         else names_or_data(header.cells, [row.cells for row in below if row.count == usual])
     )
-    if place and votes <= 0:
-        above = records[place - 1]
-        # What is above it is a title, unless it is nearly as long as the rows: then it is the
+    if index and votes <= 0:
+        above = records[index - 1]
+        # The record above is a title, unless it is nearly as long as the rows: then it is the
         # header, and damaged.
         if votes < 0 or above.filled >= max(2, usual * TITLE_SHARE):
             return _damaged(grammar, above, header.at, usual)
@@ -354,17 +345,17 @@ def _begin(grammar: Grammar, records: list[Record], options: ReadOptions) -> Lay
     return Layout(grammar, header.cells, header.at, header.at + header.lines, usual)
 
 
-def _header_place(records: Sequence[Record], usual: int) -> int:
-    """The first record that is as long as the rows and has names in it."""
+def _header_index(records: Sequence[Record], usual: int) -> int:
+    """Return the index of the first record that is as long as the rows and has enough names."""
     least = max(2, usual * HEADER_FILLED_SHARE)
-    fitting = [place for place, record in enumerate(records) if record.count == usual]
+    fitting = [index for index, record in enumerate(records) if record.count == usual]
     return next(
-        (place for place in fitting if records[place].filled >= least), fitting[0] if fitting else 0
+        (index for index in fitting if records[index].filled >= least), fitting[0] if fitting else 0
     )
 
 
-def _headed(grammar: Grammar, header: Record, usual: int, share: float) -> Layout:
-    """The record is the header, whether or not the rows agree with it."""
+def _with_header(grammar: Grammar, header: Record, usual: int, share: float) -> Layout:
+    """Return the layout with this record as the header, whether or not the rows agree with it."""
     body_at = header.at + header.lines
     if not header.count:
         return _damaged(grammar, header, body_at, usual if share >= DAMAGED_SHARE else 1)
@@ -374,8 +365,8 @@ def _headed(grammar: Grammar, header: Record, usual: int, share: float) -> Layou
 
 
 def _damaged(grammar: Grammar, header: Record, body_at: int, usual: int) -> Layout:
-    """A header that does not fit its rows. Its names are shown as far as they can be told; the file
-    is not loaded.
+    """Return the layout with a header that does not fit its rows. Its names are shown as far as
+    they can be read, but the file is not loaded.
     """
     if isinstance(header.parsed, Flaw):
         names, damage = (
@@ -386,36 +377,32 @@ def _damaged(grammar: Grammar, header: Record, body_at: int, usual: int) -> Layo
         names, damage = header.cells, f"has {header.count} fields, the rows below it have {usual}"
     names = names or [b""] * usual
     if len(names) > usual:
-        # Names of nothing go first.
-        for place in [place for place, name in enumerate(names) if not name.strip()][
+        # Blank names are dropped first.
+        for index in [index for index, name in enumerate(names) if not name.strip()][
             : len(names) - usual
         ]:
-            names = [*names[:place], *names[place + 1 :]]
+            names = [*names[:index], *names[index + 1 :]]
     return Layout(grammar, [*names, *[b""] * usual][:usual], header.at, body_at, usual, damage)
 
 
 def names_or_data(first: Sequence[bytes], below: Sequence[Sequence[bytes]]) -> int:
-    """Whether the first row holds names (1) or values like those of the rows below it (-1); 0 where
-    nothing tells.
+    """Return whether the first row has names (1) or values like the rows below it (-1); 0 if there
+    is no evidence.
 
-    Only columns that hold numbers or times tell: it has one of them there, or a name.
+    Only columns of numbers or times are evidence: the first row has one in them, or a name.
     """
     data, years = 0, []
-    for place, cell in enumerate(first):
-        values = [row[place] for row in below if place < len(row) and row[place].strip()]
-        if (
-            not values
-            or sum(_TYPED.match(value) is not None for value in values) < len(values) * TYPED_SHARE
-        ):
-            continue
-        if not cell.strip():
+    for index, cell in enumerate(first):
+        values = [row[index] for row in below if index < len(row) and row[index].strip()]
+        typed = sum(_TYPED.match(value) is not None for value in values)
+        if not values or typed < len(values) * TYPED_SHARE or not cell.strip():
             continue
         if not _TYPED.match(cell):
             return 1
         data += 1
         if _YEAR.match(cell) and not all(map(_YEAR.match, values)):
             years.append(int(cell))
-    # Years in ascending order are names of columns, as of a table turned round.
+    # Years in ascending order are names, as in a pivot table.
     if len(years) >= 2 and years == sorted(set(years)) and len(years) >= data - 1:
         return 1
     return -1 if data else 0

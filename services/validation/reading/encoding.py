@@ -1,5 +1,7 @@
-"""Which encoding a text has: stated by who sent it, certain, assumed with a warning, or refused
-with the likeliest one. Nothing is ever decoded with replacement characters.
+"""Detect the encoding of a text.
+
+It is specified by the sender, certain, or assumed with a warning. Otherwise the file is rejected,
+and the error names the most likely encoding. Text is never decoded with replacement characters.
 """
 
 import codecs
@@ -16,11 +18,15 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 BLOCK_BYTES = 4 * 1024 * 1024
 HEAD_BYTES = 64 * 1024
 ZERO_SHARE = 0.7
-UTF8_BOM = codecs.BOM_UTF8
-_UTF16 = {codecs.BOM_UTF16_LE: "utf-16le", codecs.BOM_UTF16_BE: "utf-16be"}
+"""Share of the zero bytes among every other byte of UTF-16 text."""
+_BOMS = {
+    "utf-8": codecs.BOM_UTF8,
+    "utf-16le": codecs.BOM_UTF16_LE,
+    "utf-16be": codecs.BOM_UTF16_BE,
+}
 
-# Letters of Western languages in windows-1252. Not among them: those that other code pages use for
-# more frequent letters of theirs.
+# Letters of Western languages in windows-1252, without those whose bytes are frequent letters in
+# other code pages.
 _LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜàáâãäåæçèéêëìíîïñòóôõöøùúûüßŒœŠšŽžŸÿ"
 _UPPER = "".join(c for c in _LETTERS if c.isupper()).encode("cp1252")
 _LETTER = _LETTERS.encode("cp1252")
@@ -28,76 +34,79 @@ _SIGN = "€‚„…‘’“”•–—™\u00a0¡¢£¥§©ª«¬®°±²³�
 _RUN = re.compile(rb"(?s)(.?)([\x80-\xff]+)(?=(.?))")
 
 MAX_IMPLAUSIBLE_SHARE = 0.02
-"""Share of the runs of non-ASCII bytes that may look wrong in windows-1252."""
+"""Share of the runs of non-ASCII bytes that may be implausible in windows-1252."""
 
 
 @dataclass(frozen=True)
-class Told:
+class DetectedEncoding:
     """The encoding of a text."""
 
     name: str
     bom: bool = False
     assumed: bool = False
-    """Whether nothing in the file states it."""
+    """Whether the file does not declare it."""
 
 
-def from_head(head: bytes, stated: str = "") -> Told:
-    """Encoding of a text that begins with `head`: the `stated` one, or told from its marks; UTF-8
-    where there is none, which every byte has still to prove.
+def detect(head: bytes, specified: str) -> DetectedEncoding:
+    """Return the specified encoding, or detect that of a text that begins with `head`.
+
+    The default is UTF-8, which the whole text has yet to prove.
 
     Raises:
-        FileFault: OPTION_MISFIT: there is no such encoding.
+        FileFault: OPTION_MISFIT: the specified encoding does not exist.
     """
-    if stated:
-        return _stated(stated, head)
-    for mark, name in _UTF16.items():
-        if head.startswith(mark) and not head.startswith(codecs.BOM_UTF32_LE):
-            return Told(name, bom=True)
-    bom = head.startswith(UTF8_BOM)
-    if not bom and (name := _utf16_without_mark(head)):
-        return Told(name, assumed=True)
-    return Told("utf-8", bom)
+    if specified:
+        return _specified(specified, head)
+    for name, bom in _BOMS.items():
+        if head.startswith(bom) and not head.startswith(codecs.BOM_UTF32_LE):
+            return DetectedEncoding(name, bom=True)
+    if name := _utf16_without_bom(head):
+        return DetectedEncoding(name, assumed=True)
+    return DetectedEncoding("utf-8")
 
 
-def other_than_utf8(path: Path, told: Told, stated: str) -> Told:
-    """Encoding of a text that was told to be UTF-8, and is not.
+def detect_other_than_utf8(
+    path: Path, detected: DetectedEncoding, specified: str
+) -> DetectedEncoding:
+    """Return the encoding of a text that was detected as UTF-8 but is not.
 
     Raises:
-        FileFault: ENCODING_UNKNOWN, naming the first line that is not UTF-8.
+        FileFault: ENCODING_UNKNOWN, with the first line that is not UTF-8.
     """
     bad_line = _first_bad_line(path)
-    if stated:
+    if specified:
         raise FileFault(
             ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
             f"Line {bad_line} is not UTF-8.",
             line=bad_line,
         )
-    if not told.bom and _is_windows_1252(path):
-        return Told("windows-1252", assumed=True)
-    guess = None if told.bom else code_pages.guess(_sample(path))
+    if not detected.bom and _is_windows_1252(path):
+        return DetectedEncoding("windows-1252", assumed=True)
+    guess = None if detected.bom else code_pages.guess(_sample(path))
     if guess is not None and guess.sure:
-        return Told(guess.name, assumed=True)
-    likely = (
-        f"; read as {guess.name} it holds {guess.shown!r}"
-        if guess is not None and guess.shown
-        else ""
-    )
+        return DetectedEncoding(guess.name, assumed=True)
+    likely, hint = "", ""
+    if guess is not None and guess.excerpt:
+        likely, hint = guess.name, f"; read as {guess.name} it contains {guess.excerpt!r}"
     raise FileFault(
         ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
-        f"Line {bad_line} is not UTF-8, and the file is not text in another encoding that can be told with certainty.",
+        f"Line {bad_line} is not UTF-8, and no other encoding of the file could be detected reliably.",
         line=bad_line,
-        value=guess.name if likely and guess is not None else "",
-        action=f"Save the file as UTF-8, or say which encoding it has{likely}.",
+        value=likely,
+        action=f"Save the file as UTF-8, or specify its encoding{hint}.",
     )
 
 
-def _stated(stated: str, head: bytes) -> Told:
+def _specified(specified: str, head: bytes) -> DetectedEncoding:
     try:
-        name = codecs.lookup(stated).name
+        name = codecs.lookup(specified).name
         "".encode(name)
     except (LookupError, ValueError):
-        message = f"There is no encoding of texts called {stated!r}."
-        raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="encoding") from None
+        raise FileFault(
+            ErrorReason.ERROR_REASON_OPTION_MISFIT,
+            f"There is no text encoding {specified!r}.",
+            value="encoding",
+        ) from None
     name = {
         "utf-16-le": "utf-16le",
         "utf-16-be": "utf-16be",
@@ -106,12 +115,11 @@ def _stated(stated: str, head: bytes) -> Told:
     }.get(name, name)
     if name == "utf-16":
         name = "utf-16be" if head.startswith(codecs.BOM_UTF16_BE) else "utf-16le"
-    marks = {"utf-8": UTF8_BOM, "utf-16le": codecs.BOM_UTF16_LE, "utf-16be": codecs.BOM_UTF16_BE}
-    return Told(name, bom=name in marks and head.startswith(marks[name]))
+    return DetectedEncoding(name, bom=name in _BOMS and head.startswith(_BOMS[name]))
 
 
-def _utf16_without_mark(head: bytes) -> str:
-    """UTF-16 of mostly Western text has a zero in every other byte, and no pair of them."""
+def _utf16_without_bom(head: bytes) -> str:
+    """Detect UTF-16 of mostly Western text: nearly every other byte is zero, and no others are."""
     pairs = len(head) // 2
     if pairs < 2:
         return ""
@@ -122,7 +130,7 @@ def _utf16_without_mark(head: bytes) -> str:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """The file in pieces that end at a line end where there is one."""
+    """Yield the file in blocks that end at a line end, except in a very long line."""
     rest = b""
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
@@ -139,7 +147,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _sample(path: Path) -> bytes:
-    """The first lines beyond ASCII; nothing of a file with zero bytes, which is no text."""
+    """Return the first non-ASCII lines. Nothing if NUL bytes follow: the file is not text."""
     lines: list[bytes] = []
     size = 0
     for block in _blocks(path):
@@ -175,8 +183,8 @@ def _first_bad_line(path: Path) -> int | None:
 
 
 def _is_windows_1252(path: Path) -> bool:
-    """Whether the non-ASCII bytes stand as Western languages use them: single letters within words,
-    signs beside words.
+    """Return whether the non-ASCII bytes are used as in Western languages: as single letters within
+    words, and as signs next to words.
     """
     runs = implausible = 0
     for block in _blocks(path):
@@ -196,11 +204,11 @@ def _plausible(before: bytes, run: bytes, after: bytes) -> bool:
     if letters + signs < len(run):
         return False
     within_word = before.isalpha() and after.isalpha()
-    # Of all signs only the apostrophe and the middle dot stand within words.
+    # Only apostrophes and middle dots are signs within words.
     if within_word and any(byte in _SIGN and byte not in b"\x92\xb7" for byte in run):
         return False
     if letters == len(run) == 1:
-        # A capital inside a small word, or a letter that touches no word, is another code page's.
+        # A capital in a lowercase word, or a letter outside of words, is from another code page.
         capital_inside = run in _UPPER and before.islower()
         return not capital_inside and (
             before.isalpha()
@@ -211,25 +219,26 @@ def _plausible(before: bytes, run: bytes, after: bytes) -> bool:
     return True
 
 
-def to_utf8(source: Path, told: Told, target: Path) -> None:
-    """Writes the text as UTF-8 without a byte order mark.
+def to_utf8(source: Path, detected: DetectedEncoding, target: Path) -> None:
+    """Write the text as UTF-8 without a byte order mark.
 
     Raises:
-        FileFault: ENCODING_UNKNOWN: the bytes break the encoding.
+        FileFault: ENCODING_UNKNOWN: the bytes are invalid in the encoding.
     """
-    decoder = codecs.getincrementaldecoder(told.name)("strict")
+    decoder = codecs.getincrementaldecoder(detected.name)("strict")
     lines = 1
     with source.open("rb") as reading, target.open("wb") as writing:
-        if told.bom:
+        if detected.bom:
             reading.read(2)
         while True:
             block = reading.read(BLOCK_BYTES)
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError:
-                message = f"The file is {told.name}, but its bytes break off or cannot be decoded on or after line {lines}."
                 raise FileFault(
-                    ErrorReason.ERROR_REASON_ENCODING_UNKNOWN, message, line=lines
+                    ErrorReason.ERROR_REASON_ENCODING_UNKNOWN,
+                    f"The file is {detected.name}, but is truncated or invalid in or below line {lines}.",
+                    line=lines,
                 ) from None
             lines += text.count("\n")
             writing.write(text.encode("utf-8"))

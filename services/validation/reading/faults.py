@@ -1,11 +1,11 @@
-"""A file that cannot be read as a table at all."""
+"""A file that cannot be read as a table."""
 
 from services.common import errors
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 
 class FileFault(Exception):  # noqa: N818 - a finding about the file, not a failure of the program
-    """Ends the reading; `problem` goes into the report of the REJECTED file."""
+    """Ends the reading. `problem` goes into the report of the REJECTED file."""
 
     def __init__(
         self,
@@ -20,3 +20,10 @@ class FileFault(Exception):  # noqa: N818 - a finding about the file, not a fail
         self.problem: Problem = errors.problem(
             reason, message, line=line, value=value, action=action
         )
+
+
+def encrypted() -> FileFault:
+    """Return the fault of a workbook with a password."""
+    return FileFault(
+        ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password."
+    )

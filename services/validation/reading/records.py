@@ -1,7 +1,7 @@
-"""The grammar of one record, told strictly: what breaks it is said, never guessed around.
+"""The grammar of one record. It is strict: a record that breaks it is reported, never guessed.
 
-A quote inside an unquoted field, not at its start (`5" pipe`), is data: every reader agrees on it
-and no value moves.
+A quote inside an unquoted field, not at its start (`5" pipe`), is data: all readers agree on it, and
+the other values keep their columns.
 """
 
 import re
@@ -14,27 +14,27 @@ QUOTE = b'"'
 _OPENED_WITHIN = re.compile(rb'[^"]"[^"]')
 _CLOSED_LATER = re.compile(rb'^[^"]*[^"\d]"$')
 MAX_REPAIRS = 64
-"""Ways of reading a broken record that are tried."""
+"""Fields of a broken record that `Grammar.repaired` tries to read as unquoted."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """How records are built. The default is RFC 4180's but for the delimiter."""
+    """The dialect of a record. The default is RFC 4180 with any delimiter."""
 
     delimiter: bytes
     quote: bytes = QUOTE
-    """Empty where nothing quotes."""
+    """Empty if there is no quote character."""
     escape: bytes = QUOTE
-    """What makes a quote within a quoted value data. Empty: a quote ends the value only where a
-    delimiter or the end follows.
+    """The character before a quote inside a value. Empty: a quote ends the value only before a
+    delimiter or the end.
     """
-    blank: bool = False
-    """Whether a blank that follows a delimiter is no part of the value."""
+    space: bool = False
+    """Whether a space after a delimiter belongs to the delimiter."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether the fast readers know it."""
-        return self.quote == QUOTE and self.escape == QUOTE and not self.blank
+        """Whether Polars can read it."""
+        return self.quote == QUOTE and self.escape == QUOTE and not self.space
 
     @cached_property
     def _quoted(self) -> "re.Pattern[bytes]":
@@ -67,8 +67,8 @@ class Grammar:
         return inner
 
     def parse(self, record: bytes, *, unquoted: int = -1) -> "Fields | Flaw":
-        """Fields of a record without its line end. The field at the place `unquoted` is taken as if
-        its quotes were data.
+        """Return the fields of a record, which has no line end. Quotes are data in the field with
+        the index `unquoted`.
         """
         if not self.quote or self.quote not in record:
             return Fields(self._split(record), QUOTE not in record)
@@ -77,7 +77,7 @@ class Grammar:
         quoted_empty: set[int] = set()
         position, end = 0, len(record)
         while True:
-            if self.blank and values and record[position : position + 1] == b" ":
+            if self.space and values and record[position : position + 1] == b" ":
                 position += 1
             if record[position : position + 1] == self.quote and len(values) != unquoted:
                 match = self._quoted.match(record, position)
@@ -96,22 +96,19 @@ class Grammar:
                 plain = plain and QUOTE not in value
                 values.append(value)
                 position = stop
-            if position >= end:
-                if not plain and self._lost_delimiter(values):
+            if position == end - 1:
+                values.append(b"")
+            if position >= end - 1:
+                if not plain and self._lacks_delimiter(values):
                     return Flaw.BROKEN
                 return Fields(values, plain, frozenset(quoted_empty))
             position += 1  # the delimiter
-            if position == end:
-                values.append(b"")
-                if not plain and self._lost_delimiter(values):
-                    return Flaw.BROKEN
-                return Fields(values, plain, frozenset(quoted_empty))
 
-    def _lost_delimiter(self, values: Sequence[bytes]) -> bool:
-        """Whether a quoted value seems to begin within a field and to end a later one (`a"b,c",d`):
-        a delimiter is missing before it.
+    def _lacks_delimiter(self, values: Sequence[bytes]) -> bool:
+        """Return whether a quoted value seems to begin inside a field and to end with a later one
+        (`a"b,c",d`): then the delimiter before it is missing.
 
-        Signs of inches and seconds, which follow a digit, are none of it.
+        Quotes after a digit are signs of inches or seconds.
         """
         opened = False
         for value in values:
@@ -124,33 +121,34 @@ class Grammar:
 
     def _split(self, record: bytes) -> list[bytes]:
         values = record.split(self.delimiter)
-        if self.blank:
+        if self.space:
             values[1:] = [value.removeprefix(b" ") for value in values[1:]]
         return values
 
     def fields_if_open(self, record: bytes) -> int:
-        """Fields of a record whose last one is open, that one included; 0 where it is broken."""
+        """Return the number of fields of a record whose last field is open; 0 if it is broken."""
         closed = self.parse(record + b"\n" + self.quote)
         return len(closed.values) if isinstance(closed, Fields) else 0
 
     def closing(self, line: bytes) -> "Closing | Flaw":
-        """What a line tells of the value that was opened on an earlier one: OPEN where it goes on,
-        BROKEN where text follows its closing quote."""
+        """Return how a line ends the value that an earlier line opened: OPEN if the value continues,
+        BROKEN if text follows its closing quote.
+        """
         match = self._closing.match(line) if self.quote else None
         if match is None:
             return Flaw.OPEN
         rest = line[match.end() :]
         if rest and not rest.startswith(self.delimiter):
             return Flaw.BROKEN
-        # The value itself is one letter here.
+        # The letter stands for the value.
         parsed = self.parse(b"x" + rest)
         if parsed is Flaw.OPEN:
             return Closing(self.fields_if_open(b"x" + rest), open=True)
         return Closing(len(parsed.values), open=False) if isinstance(parsed, Fields) else parsed
 
     def repaired(self, record: bytes, fields: int) -> list[bytes] | None:
-        """What a record that breaks the grammar may have meant: the first other reading that has
-        `fields` fields. Never loaded, only shown.
+        """Return the values that a broken record may have: those of the first other reading with
+        `fields` fields. They are shown, but never loaded.
         """
         for parsed in self._other_readings(record):
             if isinstance(parsed, Fields) and len(parsed.values) == fields:
@@ -158,58 +156,52 @@ class Grammar:
         return None
 
     def _other_readings(self, record: bytes) -> "Iterator[Fields | Flaw]":
-        # A quote is data where it ends no value, ...
-        loose = Grammar(self.delimiter, self.quote, b"", self.blank)
+        # A quote is data if it does not end a value, ...
+        loose = Grammar(self.delimiter, self.quote, b"", self.space)
         yield loose.parse(record)
-        # ... or as the start of a field.
-        for place in range(min(fields_at_most(record, self.delimiter), MAX_REPAIRS)):
-            yield self.parse(record, unquoted=place)
-            yield loose.parse(record, unquoted=place)
-
-
-def fields_at_most(record: bytes, delimiter: bytes) -> int:
-    """Fields that a record has where no delimiter is quoted."""
-    return record.count(delimiter) + 1
+        # ... or if it begins a field.
+        for index in range(min(record.count(self.delimiter) + 1, MAX_REPAIRS)):
+            yield self.parse(record, unquoted=index)
+            yield loose.parse(record, unquoted=index)
 
 
 class Flaw(Enum):
-    """Why bytes are not a record."""
+    """Why text is not a record."""
 
-    OPEN = "a quote is opened and not closed"
+    OPEN = "a quoted value is not closed"
     BROKEN = "text follows a closing quote"
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A line on which a value ends that was opened on an earlier one."""
+    """A line that ends the value that an earlier line opened."""
 
     fields: int
-    """Fields from that value on, that one included."""
+    """Number of fields from that value on."""
     open: bool
-    """Whether the last of them goes on over the line's end."""
+    """Whether the last of them continues on the next line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a record, unquoted. `plain` is False where a double quote stands inside an
-    unquoted field.
-    """
+    """The fields of a record."""
 
     values: list[bytes]
+    """The values without their quotes."""
     plain: bool = True
+    """Whether no unquoted field contains a double quote."""
     quoted_empty: frozenset[int] = frozenset()
-    """Places of the empty fields that are quoted: an empty text, where those without quotes are
-    nothing.
+    """Indexes of empty fields with quotes: they are empty strings, those without quotes are null.
     """
 
 
 def write(fields: Fields, delimiter: bytes) -> bytes:
-    """The record in the plain grammar with every field quoted, except those that are empty without
-    quotes; without a line end.
+    """Return the record in the plain grammar, without a line end. All fields are quoted, except for
+    nulls.
     """
     return delimiter.join(
         QUOTE + value.replace(QUOTE, b'""') + QUOTE
-        if value or place in fields.quoted_empty
+        if value or index in fields.quoted_empty
         else b""
-        for place, value in enumerate(fields.values)
+        for index, value in enumerate(fields.values)
     )

@@ -12,15 +12,19 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import Dialect, FileFormat, Sheet
 
 ROW = "#"
-"""Name of the column that numbers the rows from 0. In all frames columns have names of ours: a name
-of the user's could be taken for a pattern (`^a.*$`, `*`) or be one of ours. They are in the parts'
-header again."""
+"""Name of the column that numbers the rows from 0.
+
+Frames use internal column names: Polars could take a name of the file for a pattern (`^a.*$`, `*`),
+or it could equal an internal one. The parts have the real names.
+"""
+NO_HEADER = "The first row contains numbers or times like the rows below it, not names."
+"""Text of the warning NO_HEADER."""
 
 BATCH_ROWS = 150_000
 
 
 def column(position: int) -> str:
-    """Name of a column in a frame, by its place in the file from 0."""
+    """Return the name of a column in a frame, given its position in the file from 0."""
     return f"c{position}"
 
 
@@ -51,27 +55,26 @@ class LineMap:
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """A record that the grammar or the header refuses."""
+    """A record that breaks the grammar or does not fit the header."""
 
     line: int
     reason: "ErrorReason.ValueType"
     message: str
     found: str
-    """Fields found, or the raw text of a record whose fields cannot be told."""
+    """Number of fields, or the raw text of a record whose fields are unknown."""
     fields: list[str]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of a table, in its order."""
+    """Consecutive rows of a table."""
 
     header: list[str]
-    """Names as they stand in the file."""
+    """Column names in the file."""
     frame: pl.DataFrame
     """ROW, then one text column per name."""
     line_breaks: bool
-    """Whether a value of these rows may hold a line break or another character that Druid takes for
-    structure.
+    """Whether a value may contain a line break or another character that Druid takes for structure.
     """
 
 
@@ -80,37 +83,37 @@ Take = Callable[[Batch], None]
 
 @dataclass(frozen=True)
 class Table:
-    """A table in a form that is proven regular."""
+    """A table whose rows all have the header's number of fields."""
 
     format: "FileFormat.ValueType"
     header: list[str]
-    """Names as they stand in the file."""
+    """Column names in the file."""
     frame: Callable[[], pl.LazyFrame]
-    """ROW, then one text column per name. Rows may come in any order; ROW tells the file's."""
+    """ROW, then one text column per name. The rows may be in any order; ROW has the file's."""
     rows: int
     lines: LineMap
     size: int
-    """Bytes of the text that `frame` reads; decides how the parts are cut."""
+    """Bytes of the text that `frame` reads; decides the number of parts."""
     line_breaks: bool
-    """Whether a value may hold a line break or another character that Druid takes for structure."""
+    """As in Batch."""
     blank_rows: int = 0
-    """Rows that are not in `frame`, as they are blank."""
+    """Blank rows, which are not in `frame`."""
     broken_rows: int = 0
     broken_path: Path | None = None
-    """CSV of the broken rows: line, code, message, found, fields..."""
+    """File of the broken rows, for `structure.read_broken`."""
     dialect: Dialect | None = None
     sheet: Sheet | None = None
     has_header: bool = True
     damage: Problem | None = None
-    """Why the header is not to be trusted: the table is shown, and not loaded."""
+    """Why the header cannot be trusted. The table is shown, but not loaded."""
     footer_rows: int = 0
-    """Rows that are none of the table; not in `frame`, and skipped like blank ones."""
+    """Rows below the table, which are not in `frame` and are skipped like blank ones."""
     warnings: list[Problem] = field(default_factory=list)
     guide_columns: int = 0
-    """Columns of ours that stood before the user's, and are taken off: this was a rejects file."""
+    """Number of guide columns that were removed: the file was a rejects file."""
 
     def batches(self) -> Iterator[Batch]:
-        """All rows, in their order."""
+        """Yield all rows in the file's order."""
         for frame in self.frame().collect_batches(
             chunk_size=BATCH_ROWS, maintain_order=True, engine="streaming"
         ):

@@ -1,7 +1,6 @@
-"""A workbook's table, every cell as text: which types the columns have is decided as for a CSV
-file, on all values.
+"""A sheet of a workbook as a table of text, so that column types are detected as in a CSV file.
 
-Dates come as ISO 8601, numbers in full precision, cells with an error as null.
+Dates are ISO 8601, numbers have full precision, and cells with an error are null.
 """
 
 from collections.abc import Iterator
@@ -16,51 +15,51 @@ import polars as pl
 from services.common import errors
 from services.validation.process.limits import Limits
 from services.validation.reading import zip_guard
-from services.validation.reading.dialect import JUDGED_ROWS, names_or_data
-from services.validation.reading.faults import FileFault
-from services.validation.reading.table import ROW, LineMap, Table, column
+from services.validation.reading.dialect import HEADER_SAMPLE_ROWS, names_or_data
+from services.validation.reading.faults import FileFault, encrypted
+from services.validation.reading.table import NO_HEADER, ROW, LineMap, Table, column
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 from sluice.validation.v1.validation_pb2 import FileFormat, Header, ReadOptions, Sheet
 
 HEADER_WITHIN_ROWS = 50
-"""The header is looked for in this many rows."""
+"""The header is one of the first rows, up to this number."""
 HEADER_WIDTH_SHARE = 0.6
-"""Share of the widest row's cells that the header must have: titles above a table are narrower."""
+"""Least number of cells in the header, as a share of the widest row. Titles have fewer."""
 SHOWN_SHEETS = 10
 
 _ROUNDED = r"\.\d{9}$"
 _ROUNDING = 6e-10
-"""The reader writes numbers with nine decimals when it is asked for text."""
+"""fastexcel rounds numbers to nine decimals when it reads them as text."""
 _LINE_BREAKS = r"[\r\n\x01]"
 _MIDNIGHT = r"^\d{4}-\d{2}-\d{2} 00:00:00$"
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A sheet that has a table."""
+    """A sheet with a table."""
 
     index: int
     name: str
     cells: pl.DataFrame
-    """All cells, from A1 on."""
+    """All cells from A1 on."""
     header_row: int
-    """From 0; the first row where there is no header."""
+    """Index of the header row, or of the first row if there is no header."""
     has_header: bool
     titles: int
-    """Rows above it that are not blank."""
+    """Number of rows above it that are not blank."""
     filled: int
-    """Cells with a value from the header on."""
+    """Number of cells with a value from the header on."""
 
     @property
     def body_row(self) -> int:
-        """The first row of the data, from 0."""
+        """Index of the first row below the header."""
         return self.header_row + self.has_header
 
 
 def read(
     source: Path, format: "FileFormat.ValueType", limits: Limits, options: ReadOptions | None = None
 ) -> Table:
-    """The table of the sheet that has the most of one, or of the one that was named.
+    """Read the specified sheet, or the one with the largest table.
 
     Raises:
         FileFault: FILE_CORRUPT, FILE_ENCRYPTED, RESOURCE_LIMIT, SHEET_NOT_FOUND, OPTION_MISFIT,
@@ -68,70 +67,74 @@ def read(
     """
     warnings: list[Problem] = []
     if format == FileFormat.FILE_FORMAT_XLSX:
-        wrong = zip_guard.check(
+        error_cells = zip_guard.check(
             source, limits.max_inflated_bytes, limits.max_columns, limits.max_cells
         )
-        if wrong:
-            message = f"{wrong:,} cells of the workbook hold an error such as #DIV/0! instead of a value; they are read as empty."
+        if error_cells:
             warnings.append(
                 errors.problem(
                     ErrorReason.ERROR_REASON_VALUE_MISFIT,
-                    message,
-                    action="Mend the formulas of these cells.",
+                    f"{error_cells:,} cells of the workbook contain an error such as #DIV/0! instead of a value. They are read as empty.",
+                    action="Correct the formulas of these cells.",
                 )
             )
-    with _faults_of_the_file():
+    with _translating_errors():
         workbook = fastexcel.read_excel(source)
         names = list(workbook.sheet_names)
-    said = options or ReadOptions()
-    if said.sheet and said.sheet not in names:
+    options = options or ReadOptions()
+    if options.sheet and options.sheet not in names:
         known = ", ".join(map(repr, names[:SHOWN_SHEETS]))
-        message = f"The workbook has no sheet {said.sheet!r}; it has {known}."
-        raise FileFault(ErrorReason.ERROR_REASON_SHEET_NOT_FOUND, message, value=said.sheet)
-    best, others = _choose(workbook, names, said)
+        raise FileFault(
+            ErrorReason.ERROR_REASON_SHEET_NOT_FOUND,
+            f"The workbook has no sheet {options.sheet!r}; its sheets are {known}.",
+            value=options.sheet,
+        )
+    best, others = _choose(workbook, names, options)
     if best is None:
         raise FileFault(
             ErrorReason.ERROR_REASON_SHEET_NOT_FOUND,
-            "No sheet of the workbook has a header row with at least two cells.",
+            "No sheet of the workbook has a header with at least two cells.",
         )
-    if others and not said.sheet:
-        named = ", ".join(repr(name) for name in others[:SHOWN_SHEETS]) + (
+    if others and not options.sheet:
+        ignored = ", ".join(map(repr, others[:SHOWN_SHEETS])) + (
             ", ..." if len(others) > SHOWN_SHEETS else ""
         )
-        message = f"Only the sheet {best.name!r} was read, not {named}."
-        warnings.append(
-            errors.problem(ErrorReason.ERROR_REASON_SHEETS_IGNORED, message, value=best.name)
-        )
-    if best.titles:
-        message = f"{best.titles:,} rows above the table were skipped."
         warnings.append(
             errors.problem(
-                ErrorReason.ERROR_REASON_LINES_SKIPPED, message, line=1, value=best.titles
+                ErrorReason.ERROR_REASON_SHEETS_IGNORED,
+                f"Only the sheet {best.name!r} was read, not {ignored}.",
+                value=best.name,
             )
         )
-    if not best.has_header and said.header != Header.HEADER_NO:
-        message = "The first row holds numbers or times like the rows below it, no names."
+    if best.titles:
         warnings.append(
-            errors.problem(ErrorReason.ERROR_REASON_NO_HEADER, message, line=best.header_row + 1)
+            errors.problem(
+                ErrorReason.ERROR_REASON_LINES_SKIPPED,
+                f"{best.titles:,} rows above the table were skipped.",
+                line=1,
+                value=best.titles,
+            )
+        )
+    if not best.has_header and options.header != Header.HEADER_NO:
+        warnings.append(
+            errors.problem(ErrorReason.ERROR_REASON_NO_HEADER, NO_HEADER, line=best.header_row + 1)
         )
     return _table(workbook, best, names, format, limits, warnings)
 
 
 @contextmanager
-def _faults_of_the_file() -> Iterator[None]:
-    """What the reader raises, as a fault of the file."""
+def _translating_errors() -> Iterator[None]:
+    """Raise the errors of fastexcel as faults of the file."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as failure:  # a panic of the reader is no Exception
+    except BaseException as failure:  # a panic of the Rust code is not an Exception
         text = str(failure).split("\n", 1)[0]
         if "password" in text.lower():
-            raise FileFault(
-                ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password."
-            ) from failure
+            raise encrypted() from failure
         if type(failure).__name__ == "PanicException":
-            text = "its structure makes no sense"
+            text = "its structure is invalid"
         raise FileFault(
             ErrorReason.ERROR_REASON_FILE_CORRUPT, f"The workbook cannot be read: {text}."
         ) from failure
@@ -140,8 +143,8 @@ def _faults_of_the_file() -> Iterator[None]:
 def _load(
     workbook: fastexcel.ExcelReader, index: int, type: Literal["string", "float"]
 ) -> pl.DataFrame:
-    """All cells from A1 on; columns are named by their place in the result."""
-    with _faults_of_the_file():
+    """Return all cells from A1 on."""
+    with _translating_errors():
         sheet = workbook.load_sheet(index, header_row=None, skip_rows=0, dtypes=type)
         frame: pl.DataFrame = sheet.to_polars()
     frame.columns = [column(position) for position in range(frame.width)]
@@ -151,7 +154,9 @@ def _load(
 def _choose(
     workbook: fastexcel.ExcelReader, names: list[str], options: ReadOptions
 ) -> tuple[_Candidate | None, list[str]]:
-    """The sheet with the most cells below a header, and the names of the others that have cells."""
+    """Return the sheet with the most filled cells from its header on, and the names of the others
+    that are not empty.
+    """
     best: _Candidate | None = None
     with_cells = []
     fault: FileFault | None = None
@@ -161,7 +166,7 @@ def _choose(
         try:
             cells = _load(workbook, index, "string")
         except FileFault as found:
-            # A sheet of another kind, such as a chart, does not keep the others from being read.
+            # Sheets of other kinds, such as charts, cannot be loaded.
             fault = found
             continue
         if not cells.height or not cells.width:
@@ -186,8 +191,11 @@ def _candidate(
     if options.header_row:
         row = options.header_row - 1
         if row >= cells.height or not filled[row]:
-            message = f"The header is said to be in row {options.header_row:,} of the sheet {name!r}, which is empty."
-            raise FileFault(ErrorReason.ERROR_REASON_OPTION_MISFIT, message, value="header_row")
+            raise FileFault(
+                ErrorReason.ERROR_REASON_OPTION_MISFIT,
+                f"Row {options.header_row:,} of the sheet {name!r} is specified as the header, but it is empty.",
+                value="header_row",
+            )
     elif widest < 2:
         return None
     else:
@@ -196,11 +204,11 @@ def _candidate(
         )
     titles = sum(count > 0 for count in filled.head(row))
     has_header = options.header != Header.HEADER_NO
-    # Below a title, the widest row is a header whatever it holds.
+    # Below a title, the widest row is a header, whatever its values are.
     if has_header and options.header != Header.HEADER_YES and not options.header_row and not titles:
         first, *below = (
             tuple((cell or "").encode() for cell in cells)
-            for cells in cells.slice(row, 1 + JUDGED_ROWS).iter_rows()
+            for cells in cells.slice(row, 1 + HEADER_SAMPLE_ROWS).iter_rows()
         )
         has_header = names_or_data(first, below) >= 0
     return _Candidate(index, name, cells, row, has_header, titles, int(filled.slice(row).sum()))
@@ -220,7 +228,7 @@ def _table(
         if best.has_header
         else [""] * best.cells.width
     )
-    # Empty columns left and right of the table are none of it.
+    # Empty columns left and right of the table do not belong to it.
     used = [
         position
         for position, cell in enumerate(header_cells)
@@ -231,15 +239,20 @@ def _table(
     if not best.has_header:
         header = [f"column_{number}" for number in range(1, len(header) + 1)]
     if len(header) > limits.max_columns:
-        message = f"The sheet {best.name!r} has {len(header):,} columns; at most {limits.max_columns:,} are read."
-        raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message, value=len(header))
+        raise FileFault(
+            ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+            f"The sheet {best.name!r} has {len(header):,} columns; the limit is {limits.max_columns:,}.",
+            value=len(header),
+        )
     if not body.height:
-        message = f"There is no row below the header of the sheet {best.name!r}."
-        raise FileFault(ErrorReason.ERROR_REASON_NO_ROWS, message)
+        raise FileFault(
+            ErrorReason.ERROR_REASON_NO_ROWS,
+            f"The sheet {best.name!r} has no rows below its header.",
+        )
     body = _with_full_precision(
         workbook, best, body.select([column(position) for position in range(first, last + 1)])
     )
-    body = _days_without_clock(body)
+    body = _dates_without_time(body)
     body.columns = [column(position) for position in range(len(header))]
     blank = body.select(pl.all_horizontal(pl.all().is_null())).to_series()
     lines = LineMap()
@@ -275,7 +288,7 @@ def _table(
 def _with_full_precision(
     workbook: fastexcel.ExcelReader, best: _Candidate, body: pl.DataFrame
 ) -> pl.DataFrame:
-    """The cells, with numbers that the reader rounded in their text written in full."""
+    """Replace numbers that fastexcel rounded in their text by their exact values."""
     rounded = [
         name
         for name in body.columns
@@ -299,14 +312,12 @@ def _with_full_precision(
     return body
 
 
-def _days_without_clock(body: pl.DataFrame) -> pl.DataFrame:
-    """The cells, with days written as days: a workbook keeps them as midnights, which a column of
-    days alone then shows.
-    """
-    days = [
+def _dates_without_time(body: pl.DataFrame) -> pl.DataFrame:
+    """Remove the time of day from columns that have midnight in every row: they contain dates."""
+    dates = [
         name
         for name in body.columns
         if body[name].null_count() < body.height
         and body.select(pl.col(name).str.contains(_MIDNIGHT).all(ignore_nulls=True)).item()
     ]
-    return body.with_columns(pl.col(days).str.head(10)) if days else body
+    return body.with_columns(pl.col(dates).str.head(10)) if dates else body

@@ -1,7 +1,6 @@
-"""What an .xlsx file holds, before a reader that keeps all of it in memory sees it.
+"""Check the size of an .xlsx file before a reader loads all of it into memory.
 
-Declared sizes may lie, so that everything is unpacked once, piece by piece and no further than
-allowed.
+Declared sizes can be wrong, so the archive is unpacked once, in pieces and up to the limits.
 """
 
 import re
@@ -10,26 +9,26 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.validation.reading.faults import FileFault
+from services.validation.reading.faults import FileFault, encrypted
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 MAX_ENTRIES = 1000
 MAX_RATIO = 100
 RATIO_FROM_BYTES = 1024 * 1024
-"""Entries that unpack to less may be packed as tightly as they like."""
+"""MAX_RATIO applies to entries that unpack to more than this."""
 PIECE_BYTES = 1024 * 1024
 _MAX_TAG_BYTES = 4096
 
 _COLUMN = re.compile(rb'r="([A-Za-z]{1,3})\d')
 _ROW = re.compile(rb'r="[A-Za-z]{0,3}(\d+)"')
-"""Addresses of cells and rows, and perhaps what only looks like one: quick, as all of the XML is
-searched. _FILLED is exact.
+"""Addresses of cells and rows, and text that looks like one. Fast, because all of the XML is
+searched; _FILLED is exact.
 """
 _FILLED = re.compile(rb'<(?:\w+:)?c\s(?:[^>]*?\s)?r="([A-Za-z]{1,3})(\d+)"[^>]*(?<!/)>')
 
 
 def check(path: Path, max_inflated_bytes: int, max_columns: int, max_cells: int) -> int:
-    """Returns how many cells hold an error, such as #DIV/0!, instead of a value.
+    """Return the number of cells that contain an error, such as #DIV/0!, instead of a value.
 
     Raises:
         FileFault: RESOURCE_LIMIT, FILE_CORRUPT, FILE_ENCRYPTED.
@@ -45,7 +44,7 @@ def check(path: Path, max_inflated_bytes: int, max_columns: int, max_cells: int)
                     left -= len(piece)
                     if left < 0:
                         raise _too_large(max_inflated_bytes)
-                    # Any entry may be a sheet: the workbook names them as it likes.
+                    # Any entry may be a sheet: the workbook chooses the names.
                     bounds.add(piece)
                 if bounds.exceeded():
                     _check_filled(archive, entry, max_columns, max_cells)
@@ -67,31 +66,34 @@ def check(path: Path, max_inflated_bytes: int, max_columns: int, max_cells: int)
 
 def _check_directory(entries: list[zipfile.ZipInfo], max_inflated_bytes: int) -> None:
     if len(entries) > MAX_ENTRIES:
-        message = (
-            f"The workbook is made of {len(entries):,} pieces; at most {MAX_ENTRIES:,} are read."
-        )
-        raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message, value=len(entries))
-    if any(entry.flag_bits & 1 for entry in entries):
         raise FileFault(
-            ErrorReason.ERROR_REASON_FILE_ENCRYPTED, "The workbook is protected by a password."
+            ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+            f"The workbook has {len(entries):,} zip entries; the limit is {MAX_ENTRIES:,}.",
+            value=len(entries),
         )
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise encrypted()
     if sum(entry.file_size for entry in entries) > max_inflated_bytes:
         raise _too_large(max_inflated_bytes)
     for entry in entries:
         if entry.file_size > RATIO_FROM_BYTES and entry.file_size > MAX_RATIO * max(
             entry.compress_size, 1
         ):
-            message = f"The piece {entry.filename!r} unpacks to more than {MAX_RATIO} times its size, as no spreadsheet program writes it."
-            raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message)
+            raise FileFault(
+                ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+                f"The zip entry {entry.filename!r} unpacks to more than {MAX_RATIO} times its size, which no spreadsheet program writes.",
+            )
 
 
 def _too_large(max_inflated_bytes: int) -> FileFault:
-    message = f"The workbook unpacks to more than {max_inflated_bytes // 1024**2:,} MiB."
-    return FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message)
+    return FileFault(
+        ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+        f"The workbook unpacks to more than {max_inflated_bytes // 1024**2:,} MiB.",
+    )
 
 
 def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The entry's content, cut before a tag where there is one near the end."""
+    """Yield the content of the entry in pieces, cut before a tag if there is one near the end."""
     rest = b""
     with archive.open(entry) as file:
         while piece := file.read(PIECE_BYTES):
@@ -104,8 +106,8 @@ def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
 
 
 class _Bounds:
-    """How far a sheet reaches, by the addresses of all of its cells. Empty cells count too, so that
-    it may be less in truth.
+    """The extent of a sheet by the addresses of its cells. Includes empty cells, so it may be too
+    large.
     """
 
     def __init__(self, max_columns: int, max_cells: int) -> None:
@@ -115,13 +117,13 @@ class _Bounds:
         self.errors = 0
 
     def add(self, piece: bytes) -> None:
-        """Takes a piece of the sheet's XML."""
+        """Add a piece of the sheet's XML."""
         self._columns.update(_COLUMN.findall(piece))
         self._rows = max(self._rows, max(map(int, set(_ROW.findall(piece))), default=0))
         self.errors += piece.count(b' t="e"')
 
     def exceeded(self) -> bool:
-        """Whether the reach is beyond the limits."""
+        """Return whether the extent exceeds the limits."""
         width = max(map(column_number, self._columns), default=0)
         return width > self._max_columns or width * self._rows > self._max_cells
 
@@ -129,7 +131,7 @@ class _Bounds:
 def _check_filled(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_columns: int, max_cells: int
 ) -> None:
-    """Looks again, at cells that are not empty only."""
+    """Check the extent of the cells that are not empty."""
     columns: set[bytes] = set()
     rows = 0
     for piece in _pieces(archive, entry):
@@ -138,15 +140,21 @@ def _check_filled(
             rows = max(rows, int(row))
     width = max(map(column_number, columns), default=0)
     if width > max_columns:
-        message = f"A sheet of the workbook has cells up to column {width:,}; at most {max_columns:,} columns are read."
-        raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message, value=width)
+        raise FileFault(
+            ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+            f"A sheet of the workbook has {width:,} columns; the limit is {max_columns:,}.",
+            value=width,
+        )
     if width * rows > max_cells:
-        message = f"A sheet of the workbook spans {rows:,} rows and {width:,} columns; at most {max_cells:,} cells are read."
-        raise FileFault(ErrorReason.ERROR_REASON_RESOURCE_LIMIT, message, value=width * rows)
+        raise FileFault(
+            ErrorReason.ERROR_REASON_RESOURCE_LIMIT,
+            f"A sheet of the workbook has {rows:,} rows and {width:,} columns; the limit is {max_cells:,} cells.",
+            value=width * rows,
+        )
 
 
 def column_number(letters: bytes) -> int:
-    """Number of a column from 1: A is 1, XFD is 16,384."""
+    """Return the number of a column: A is 1, XFD is 16,384."""
     number = 0
     for letter in letters.upper():
         number = number * 26 + letter - ord("A") + 1

@@ -68,7 +68,7 @@ def examine(
                 emit(
                     ValidationProgress(phase="scan", done=0, total=request.file_size, unit="bytes")
                 )
-                report.format = kinds.tell(source, request.filename)
+                report.format = kinds.detect_format(source, request.filename)
                 if report.format == FileFormat.FILE_FORMAT_CSV:
                     table = csv_reader.read(
                         source, folder, limits.max_columns, request.options, growth, survey.begin

@@ -29,7 +29,7 @@ def test_upload_and_validation_accept_the_same_names(name: str, tmp_path: Path) 
     file.write_bytes(b"day,n\n2024-01-02,1\n")
     assert file_names.extension(name) == ".csv"
     assert names.object_key("d", name, "0" * 8, 1).endswith(".csv")
-    assert kinds.tell(file, name) == CSV
+    assert kinds.detect_format(file, name) == CSV
 
 
 @pytest.mark.parametrize("name", ["a", "csv", "a.txt", "a.csv.exe", "a.csv/", "a.xlsxx"])
@@ -39,7 +39,7 @@ def test_upload_and_validation_reject_the_same_names(name: str, tmp_path: Path) 
     with pytest.raises(SluiceError) as refused:
         names.object_key("d", name, "0" * 8, 1)
     with pytest.raises(FileFault) as fault:
-        kinds.tell(file, name)
+        kinds.detect_format(file, name)
     assert refused.value.code == "FILE_TYPE_UNSUPPORTED"
     assert fault.value.problem.code == refused.value.reason
     assert fault.value.problem.message == refused.value.problem.message
