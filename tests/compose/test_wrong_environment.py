@@ -62,8 +62,13 @@ REFUSED = [
     ("services.upload", "PART_SIZE_BYTES", "1024", "Size of a part in the object store"),
     ("services.upload", "AUTH_MODE", "none", "Who may call"),
     ("services.validation", "S3_BUCKET_NAME", MISSING, "is not set. Bucket that holds"),
-    ("services.validation", "SPOOL_MAX_BYTES", "-1", "Space in SPOOL_DIR, in bytes"),
-    ("services.validation", "CHILD_MEMORY_BYTES", "1", "Memory for reading one file alone"),
+    ("services.validation", "SPOOL_MAX_BYTES", "-1", "Limit of SPOOL_DIR in bytes"),
+    (
+        "services.validation",
+        "CHILD_MEMORY_BYTES",
+        "1",
+        "Memory limit in bytes of a file that is read alone",
+    ),
     ("services.status", "DATABASE_URL", MISSING, "is not set. The PostgreSQL database"),
     (
         "services.status",

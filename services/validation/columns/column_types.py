@@ -91,7 +91,7 @@ class ColumnFacts:
     order_assumed: bool = False
     style: NumberStyle = PLAIN
     separators_assumed: bool = False
-    """Whether the values do not show if a character separates thousands or decimals."""
+    """Whether a separator may be for thousands or decimals, so that one was assumed."""
     on_misfit: "OnMisfit.ValueType" = OnMisfit.ON_MISFIT_UNSPECIFIED
     """How to treat type mismatches, if specified for this column."""
 
