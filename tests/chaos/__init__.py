@@ -1,3 +1,1 @@
-"""Proof that nothing is lost or doubled: faults of all kinds, and the same invariants checked after
-each of them.
-"""
+"""Fault injection: faults of all kinds, and the same invariants checked after each run."""

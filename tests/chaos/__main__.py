@@ -1,8 +1,8 @@
-"""`python -m tests.chaos`: whatever is killed or cut, every accepted upload ends in one truthful
-state. The last line is JSON.
+"""`python -m tests.chaos`: whatever is killed or cut, every accepted upload ends in one true state.
+The last line is JSON.
 
-`calls` fails each call of each stage between fakes; `cells` hurts the job queue on a real
-PostgreSQL; `runs` hurts the whole stack.
+`calls` fails each call of each stage between fakes; `cells` disrupts the queue on a real
+PostgreSQL; `runs` disrupts the whole stack.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import typer
 from bench.support.harness import conclude, table
 from local.instance import Instance
 from tests.chaos import plan
-from tests.chaos.cells import CELLS, hurt
+from tests.chaos.cells import CELLS, run_cells
 from tests.chaos.runs import Run, figures, run, site
 from tests.unit.calls.stages import run_all
 
@@ -33,11 +33,11 @@ InstanceName = Annotated[
 
 @app.command("calls")
 def calls_command() -> None:
-    """Every call of every stage fails once, in five ways."""
+    """Fail every call of every stage once, in five ways."""
     outcomes = asyncio.run(run_all())
     untruthful = [each for outcome in outcomes.values() for each in outcome.untruthful]
     table(
-        "Calls that failed",
+        "Failed calls",
         ["stage", "cases", "untruthful"],
         [(n, o.cases, len(o.untruthful)) for n, o in outcomes.items()],
     )
@@ -53,8 +53,8 @@ def calls_command() -> None:
 
 @app.command("cells")
 def cells_command(jobs: int = 900, instance: InstanceName = "test") -> None:
-    """The five cells of the published sweep of queue libraries."""
-    results = asyncio.run(hurt(instance, jobs))
+    """Run the five cells of a published comparison of queue libraries."""
+    results = asyncio.run(run_cells(instance, jobs))
     columns = ["cell", "jobs", "lost", "doubled", "recovery_s", "rate_before", "rate_after"]
     rows = [
         (r.name, r.jobs, r.lost, r.doubled, r.recovery_s, r.rate_before, r.rate_after)
@@ -78,13 +78,13 @@ def cells_command(jobs: int = 900, instance: InstanceName = "test") -> None:
 def runs_command(
     runs: int = 5, seed: int | None = None, instance: InstanceName = "test", short: bool = False
 ) -> None:
-    """Everything is killed, frozen, cut and restarted while files come in. Run n has the seed + n -
-    1: a failing one can be had alone.
+    """Kill, freeze, cut and restart everything during uploads. Run n uses seed + n - 1, so that a
+    failing run can be repeated alone.
     """
     first = seed if seed is not None else int(time.time())
     print(f"seed {first}", flush=True)
     done: list[Run] = []
-    # Whoever stops it early gets the figures of the runs that are complete, and no process is left.
+    # An early stop still prints the figures of the complete runs and ends all processes.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
@@ -101,21 +101,23 @@ async def _run_all(instance_name: str, seeds: Iterable[int], short: bool, done: 
             for seed in seeds:
                 print("\n".join(plan.make(seed, short).lines()), flush=True)
                 done.append(await run(place, seed, short))
-                _tell(done[-1])
+                _print(done[-1])
     finally:
         if fresh:
             await asyncio.to_thread(instance.stop)
 
 
-def _tell(made: Run) -> None:
-    for each in made.sent if made.verdict.findings else ():
-        print(f"  upload {each.upload.number}: accepted {each.accepted}, refused {each.refusal!r}")
-    for finding in made.verdict.findings:
+def _print(done: Run) -> None:
+    for each in done.sent if done.verdict.findings else ():
+        print(
+            f"  upload {each.upload.number}: accepted {each.accepted}, rejected {each.rejection!r}"
+        )
+    for finding in done.verdict.findings:
         print(f"  FOUND {finding}")
-    hit = made.recovery
+    hit = done.recovery
     print(
-        f"seed {made.plan.seed}: {len(made.plan.faults)} faults, {dict(made.verdict.ends)}; {hit.fault.action} of {hit.fault.target}: "
-        f"answers after {hit.service_s:.2f} s, its {hit.tasks} tasks go on after {hit.task_s:.2f} s",
+        f"seed {done.plan.seed}: {len(done.plan.faults)} faults, {dict(done.verdict.ends)}; {hit.fault.action} of {hit.fault.target}: "
+        f"answers after {hit.service_s:.2f} s, its {hit.tasks} tasks resume after {hit.task_s:.2f} s",
         flush=True,
     )
 

@@ -1,9 +1,8 @@
-"""The five cells of a published sweep of PostgreSQL queue libraries, for our jobs: are any lost,
-how soon do they go on, and how fast.
+"""Five cells of a published comparison of PostgreSQL queue libraries, for Sluice's tasks: whether
+any are lost, how soon they resume, and at which rate.
 
-A real status process works on tasks in a real PostgreSQL; its neighbours are fakes that take their
-time, so that the rate is bound by the workers and a worker that never comes back shows in it. Every
-cell has a schema of its own.
+A real status process works on tasks in a real PostgreSQL. The other services are slow fakes, so
+that the workers limit the rate, and a lost worker reduces it. Each cell has a separate schema.
 """
 
 import asyncio
@@ -38,18 +37,14 @@ from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation
 ROOT = Path(__file__).parents[2]
 
 JOB_S = (0.8, 2.4)
-"""How long the fake validation works on a task: at random, so that the workers do not end all at
-once.
-"""
+"""Range of the fake validation's duration; random, so that the workers do not end simultaneously."""
 
 WORKERS = 16
 WINDOW_S = 30.0
-"""For how long a rate is measured. In 10 s the chance of the jobs' times alone made it 3 % more or
-less.
-"""
+"""Duration of a rate measurement. With 10 s, random durations alone changed the rate by 3 %."""
 
 RECOVERY_S = 15.0
-"""Within which the first job has to end after the fault."""
+"""Time within which the first job must end after the fault."""
 
 END_S = 180.0
 
@@ -68,7 +63,7 @@ class _PacedValidation(FakeValidation):
 
 @dataclass
 class Result:
-    """What became of a cell."""
+    """The result of a cell."""
 
     name: str
     jobs: int
@@ -80,7 +75,7 @@ class Result:
     """From the end of the fault until the next job ended."""
     rate_before: float
     rate_after: float
-    """Jobs a second."""
+    """Jobs per second."""
 
     @property
     def recovered(self) -> bool:
@@ -88,14 +83,14 @@ class Result:
 
 
 class Worker:
-    """A status process; a supervisor starts it again when it dies."""
+    """A status process that is restarted when it dies."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
 
-    async def keep(self) -> None:
-        """Until cancelled."""
+    async def keep_running(self) -> None:
+        """Run and restart the process until cancelled."""
         try:
             while True:
                 self._process = await asyncio.create_subprocess_exec(
@@ -113,14 +108,14 @@ class Worker:
                 await self._process.wait()
 
     def kill(self) -> None:
-        """SIGKILL; does nothing while it is being started again."""
+        """Send SIGKILL; do nothing during a restart."""
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
 
 @dataclass
 class Bench:
-    """What a cell can hurt, and look at."""
+    """What a cell can disrupt and observe."""
 
     instance: Instance
     worker: Worker
@@ -128,18 +123,16 @@ class Bench:
     schema: str
 
     async def ended(self) -> int:
-        """Tasks that have ended; an answer is waited for while PostgreSQL is away."""
-        rows: int = await self.ask(
+        """Return the number of ended tasks."""
+        return await self.query(
             "SELECT count(*) FROM ingestion_tasks WHERE completed_at IS NOT NULL"
         )
-        return rows
 
-    async def ask(self, sql: str) -> int:
-        """One number."""
+    async def query(self, sql: str) -> int:
+        """Return the number that the query selects, retrying while PostgreSQL is unavailable."""
         while True:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                # A connection of its own each time: the cells kill connections, and take all of
-                # them.
+                # A new connection each time, because the cells kill and occupy connections.
                 connection = await asyncpg.connect(
                     self.url, timeout=3, server_settings={"application_name": "observer"}
                 )
@@ -154,7 +147,7 @@ async def _kill(bench: Bench) -> None:
     bench.worker.kill()
 
 
-async def _kill_again_and_again(bench: Bench) -> None:
+async def _kill_repeatedly(bench: Bench) -> None:
     for _ in range(4):
         bench.worker.kill()
         await asyncio.sleep(4)
@@ -169,7 +162,7 @@ async def _stop_postgres(bench: Bench) -> None:
 
 
 async def _terminate_backends(bench: Bench) -> None:
-    """A stream of kills, 10 a second for 10 s."""
+    """Terminate 10 backends per second for 10 s."""
     sql = await asyncpg.connect(bench.url, server_settings={"application_name": "observer"})
     try:
         for _ in range(100):
@@ -184,9 +177,7 @@ async def _terminate_backends(bench: Bench) -> None:
 
 
 async def _idle_connections(bench: Bench) -> None:
-    """300 clients that want a connection and do nothing with it: all that the server has are taken
-    for 10 s, ours too.
-    """
+    """Occupy all connections of the server for 10 s with 300 idle clients."""
     held: list[asyncpg.Connection[asyncpg.Record]] = []
 
     async def hold() -> None:
@@ -206,7 +197,7 @@ async def _idle_connections(bench: Bench) -> None:
     )
     until = monotonic() + 10
     while monotonic() < until:
-        # What the killed connections left free is taken too.
+        # Occupy the connections that were freed.
         await hold()
         await asyncio.sleep(0.02)
     await asyncio.gather(*(connection.close() for connection in held))
@@ -214,17 +205,15 @@ async def _idle_connections(bench: Bench) -> None:
 
 CELLS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "SIGKILL and restart": _kill,
-    "repeated kills": _kill_again_and_again,
+    "repeated kills": _kill_repeatedly,
     "PostgreSQL stopped and started": _stop_postgres,
     "a stream of pg_terminate_backend": _terminate_backends,
     "300 idle connections": _idle_connections,
 }
 
 
-async def hurt(instance_name: str, jobs: int) -> list[Result]:
-    """All cells, one after the other, on the instance's PostgreSQL, which is started for it unless
-    it is up.
-    """
+async def run_cells(instance_name: str, jobs: int) -> list[Result]:
+    """Run all cells, one after the other, on the instance's PostgreSQL; start it if necessary."""
     instance = Instance(instance_name, only=["postgres"])
     fresh = await asyncio.to_thread(instance.start)
     try:
@@ -254,7 +243,7 @@ async def _cell(
         }
         worker = Worker(environment)
         bench = Bench(instance, worker, url, schema)
-        keeping = asyncio.create_task(worker.keep())
+        keeping = asyncio.create_task(worker.keep_running())
         stack.push_async_callback(_cancelled, keeping)
         await _more_than(bench, WORKERS, END_S)
         before = await _rate(bench)
@@ -262,16 +251,15 @@ async def _cell(
         began, had = monotonic(), await bench.ended()
         await _more_than(bench, had, END_S)
         recovery_s = monotonic() - began
-        # The first after the fault are followed by those that were waiting with them; only then the
-        # rate is steady.
+        # The rate is steady only after the tasks that were waiting during the fault.
         await _more_than(bench, had + 2 * WORKERS, END_S)
         after = await _rate(bench)
         with suppress(TimeoutError):
             await _more_than(bench, jobs - 1, END_S)
-        succeeded = await bench.ask(
+        succeeded = await bench.query(
             "SELECT count(*) FROM ingestion_tasks WHERE status = 'SUCCEEDED'"
         )
-        gaps = await bench.ask(
+        gaps = await bench.query(
             """SELECT count(*) FROM ingestion_tasks t WHERE last_sequence <>
             (SELECT count(*) FROM task_events e WHERE e.task_id = t.task_id AND e.sequence <= t.last_sequence)"""
         )
@@ -281,7 +269,7 @@ async def _cell(
 
 @asynccontextmanager
 async def _schema(database_url: str) -> AsyncIterator[tuple[str, str]]:
-    """A migrated schema of its own: its URL and name."""
+    """Create and migrate a schema; yield its URL and name."""
     schema = f"chaos_{uuid.uuid4().hex[:12]}"
     url = f"{database_url}?search_path={schema}&application_name={schema}"
     await _execute(database_url, f"CREATE SCHEMA {schema}")
@@ -301,7 +289,7 @@ async def _execute(url: str, sql: str) -> None:
 
 
 async def _queue(url: str, jobs: int) -> None:
-    """So many tasks in UPLOADED."""
+    """Create tasks in UPLOADED."""
     async with AsyncExitStack() as stack:
         database = Database(url, 8)
         await database.open(stack)
@@ -332,7 +320,7 @@ async def _queue(url: str, jobs: int) -> None:
 
 
 async def _more_than(bench: Bench, number: int, within_s: float) -> None:
-    """Returns when more than `number` tasks have ended."""
+    """Wait until more than `number` tasks have ended."""
     async with asyncio.timeout(within_s):
         while True:
             if await bench.ended() > number:
@@ -341,7 +329,7 @@ async def _more_than(bench: Bench, number: int, within_s: float) -> None:
 
 
 async def _rate(bench: Bench) -> float:
-    """Jobs that end in a second."""
+    """Return the number of jobs that end per second."""
     began, had = monotonic(), await bench.ended()
     await asyncio.sleep(WINDOW_S)
     now = await bench.ended()

@@ -1,4 +1,4 @@
-"""Carries out the faults of a plan."""
+"""Injects the faults of a plan."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ _MODES = {Action.REFUSE: Mode.REFUSING, Action.STALL: Mode.STALLED, Action.DEAF:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that can be hurt."""
+    """Everything that can be disrupted."""
 
     instance: Instance
     fleet: Fleet
@@ -29,8 +29,8 @@ class World:
 
 
 async def strike(world: World, fault: Fault) -> int:
-    """Makes the fault happen, and end after its seconds. Returns the id of the process that it hit;
-    0 where it hit none of ours.
+    """Inject the fault, and end it after its duration. Returns the id of the replica's process that
+    was killed or terminated, else 0.
     """
     fleet = world.fleet
     match fault.action:
@@ -43,7 +43,7 @@ async def strike(world: World, fault: Fault) -> int:
             await asyncio.sleep(fault.seconds)
             fleet.replicas[fault.target].signal(signal.SIGCONT)
         case Action.RESTART:
-            # One that is just being started again cannot be killed.
+            # It cannot be killed during a restart.
             with suppress(LocalStackError, ProcessLookupError):
                 await asyncio.to_thread(world.instance.kill, fault.target, signal.SIGKILL)
         case Action.OUTAGE:
@@ -65,7 +65,7 @@ async def strike(world: World, fault: Fault) -> int:
 
 
 async def heal(world: World) -> None:
-    """Ends whatever is still broken on purpose; returns when the stores are healthy."""
+    """End all faults, and wait until the stores are healthy."""
     for link in world.fleet.links.values():
         link.set(Mode.OPEN)
     for replica in world.fleet.replicas.values():
@@ -77,7 +77,7 @@ async def heal(world: World) -> None:
 
 
 async def _terminate_backends(world: World, seconds: float) -> None:
-    """A stream of pg_terminate_backend, about 5 a second."""
+    """Terminate about 5 backends per second."""
     until = monotonic() + seconds
     while monotonic() < until:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError):

@@ -1,4 +1,4 @@
-"""What is uploaded: files of one seed each, no two with the same bytes."""
+"""The uploaded files, each unique and generated from a seed."""
 
 import io
 import random
@@ -13,7 +13,7 @@ from tests.tables import HEADER, sales_csv
 
 @dataclass(frozen=True)
 class File:
-    """Name and bytes; `revenue` is the sum of the column of that name."""
+    """A file; `revenue` is the sum of its column revenue."""
 
     name: str
     data: bytes
@@ -21,7 +21,7 @@ class File:
 
 
 def make(plan: Plan, upload: Upload) -> File:
-    """The file of an upload."""
+    """Generate the file of an upload."""
     seed = plan.seed * 1000 + upload.number
     name = f"{seed}.csv"
     match upload.content:

@@ -1,5 +1,5 @@
-"""Our own services as processes of ours, two of each, behind links that can break; a process that
-dies is started again.
+"""Two replicas of each Sluice service, behind links that can break. Processes are restarted when
+they die.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from tests.chaos.proxy import Link
 
 ROOT = Path(__file__).parents[2]
 
-HURRIED = {
+FAST_SETTINGS = {
     "ABANDONED_AFTER_S": "25",
     "SWEEP_INTERVAL_S": "4",
     "PART_SIZE_BYTES": str(5 * 1024 * 1024),
 }
-"""So that a run need not wait for a minute until uploads of dead processes are given up, and files
-of 10 MB come in parts.
+"""Uploads of dead processes are abandoned sooner than by default, and files of 10 MB have several
+parts.
 """
 
 
 class Replica:
-    """One process, kept alive until `stop`."""
+    """A process that is restarted until `stop`."""
 
     def __init__(self, name: str, module: str, environment: Mapping[str, str], log: Path) -> None:
         self.name = name
@@ -40,17 +40,17 @@ class Replica:
         self._keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Starts it, and again whenever it ends."""
+        """Start the process; restart it whenever it exits."""
         self._keeping = asyncio.create_task(self._keep(), name=self.name)
 
     async def stop(self) -> None:
-        """Kills it for good."""
+        """Kill the process without a restart."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
 
     def signal(self, number: signal.Signals) -> int:
-        """Sends a signal; the process id, 0 where it is just being started again."""
+        """Send a signal; return the process id, or 0 during a restart."""
         if self._process is None or self._process.returncode is not None:
             return 0
         self._process.send_signal(number)
@@ -79,20 +79,20 @@ class Replica:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The replicas by name (`status-0`), and the links by the name of what is behind them."""
+    """The replicas by name (`status-0`), and the links by the name of their backend."""
 
     replicas: Mapping[str, Replica]
     links: Mapping[str, Link]
 
     @property
     def gateway_url(self) -> str:
-        """Where users send their files."""
+        """The gateway's address for users."""
         return f"http://127.0.0.1:{self.links[GATEWAY].port}"
 
 
 async def start(stack: AsyncExitStack, real: Stack, spool: Path, logs: Path) -> Fleet:
-    """Starts all replicas; `stack` stops them. `real` has the stores' true addresses, and the
-    database and bucket to use.
+    """Start all replicas; `stack` stops them. `real` has the stores' addresses without links, and
+    the database and bucket to use.
     """
     ports = {
         f"{service}-{number}": _free_port() for service in SERVICES for number in range(REPLICAS)
@@ -123,7 +123,7 @@ async def start(stack: AsyncExitStack, real: Stack, spool: Path, logs: Path) -> 
         environment = {
             "PATH": os.environ["PATH"],
             **Services(seen, spool / name).environment(service),
-            **HURRIED,
+            **FAST_SETTINGS,
             "BIND_ADDR": f"127.0.0.1:{port}",
         }
         module = GATEWAY if service == GATEWAY else f"services.{service}"

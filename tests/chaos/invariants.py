@@ -1,5 +1,5 @@
-"""What must be true after every run: I1 to I6, from the event log, the object store and Druid,
-whatever was broken.
+"""The invariants I1 to I6 that must hold after every run, checked in the event log, the object
+store and Druid.
 """
 
 import asyncio
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 TRUTH_S = 60.0
-"""For so long Druid may need to load segments again after its processes were killed, and the
-sweeper to come by.
-"""
+"""Time within which Druid must reload its segments after a kill, and the sweeper must run."""
 
 RELATIVE_TOLERANCE = 1e-9
 
@@ -33,14 +31,14 @@ Row = asyncpg.Record
 
 @dataclass
 class Verdict:
-    """What was found. Each finding is a sentence that begins with its invariant."""
+    """The findings. Each is a sentence that starts with its invariant."""
 
     tasks: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """Everything else that does not hold."""
+    """All other violations."""
     ends: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -50,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where to look."""
+    """Connections to the stores, bypassing Sluice and the links."""
 
     sql: "asyncpg.Connection[Row]"
     objects: "S3Client"
@@ -58,9 +56,9 @@ class Evidence:
     druid: httpx.AsyncClient
 
 
-async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Verdict:
-    """Waits until all tasks have ended, and until the stores agree with the table or TRUTH_S are
-    over.
+async def check(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Verdict:
+    """Wait until all tasks have ended, and until the stores agree with the table or TRUTH_S have
+    passed; return the verdict.
     """
     verdict = Verdict()
     verdict.stuck = await _unended(evidence.sql, stuck_s)
@@ -76,7 +74,7 @@ async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Ver
     verdict.tasks = len(tasks)
     verdict.lost, verdict.doubled, verdict.broken = found.lost, found.doubled, found.broken
     events = await evidence.sql.fetch("SELECT * FROM task_events ORDER BY task_id, sequence")
-    _check_people(sent, tasks, events, verdict)
+    _check_uploads(sent, tasks, events, verdict)
     _check_events(events, tasks, verdict)
     for task in tasks.values():
         code = f" {task['problem']['code']}" if task["problem"] else ""
@@ -85,7 +83,7 @@ async def judge(evidence: Evidence, sent: Sequence[Sent], stuck_s: float) -> Ver
 
 
 async def _unended(sql: "asyncpg.Connection[Row]", within_s: float) -> list[str]:
-    """I1: every task ends, and every undo of one."""
+    """I1: every task ends, and every revert."""
     until = monotonic() + within_s
     while True:
         unended = "completed_at IS NULL OR load_state = 'REVERTING'"
@@ -100,13 +98,11 @@ async def _unended(sql: "asyncpg.Connection[Row]", within_s: float) -> list[str]
         await asyncio.sleep(0.25)
 
 
-def _check_people(
+def _check_uploads(
     sent: Sequence[Sent], tasks: dict[str, Row], events: Sequence[Row], verdict: Verdict
 ) -> None:
-    """I1 and I5 as people see them: what was accepted is there, once, with the end that its file
-    deserves.
-    """
-    # An undo has events of its own, after the end.
+    """I1 and I5 for users: each accepted upload has one task, with the right final state."""
+    # A revert has further events after the final state.
     ends = {event["task_id"]: event["sequence"] for event in events if event["kind"] == "STATE"}
     by_request = {row["request_id"]: row for row in tasks.values()}
     for each in sent:
@@ -120,13 +116,13 @@ def _check_people(
             and each.watched != list(range(1, last + 1))
         ):
             verdict.broken.append(
-                f"I1 whoever watched {each.accepted[0]} saw the events {each.watched} of {last}"
+                f"I1 a watcher of {each.accepted[0]} saw the events {each.watched} of {last}"
             )
         own = {by_request[name]["task_id"] for name in each.request_ids if name in by_request}
         for task_id in ids:
             task = tasks.get(task_id)
             if task is None:
-                verdict.lost.append(f"I1 {what} was accepted as {task_id}, which is not there")
+                verdict.lost.append(f"I1 {what} was accepted as {task_id}, which does not exist")
             elif (wrong := _wrong_end(each, task, own)) and not any(
                 task_id in stuck for stuck in verdict.stuck
             ):
@@ -134,15 +130,15 @@ def _check_people(
 
 
 def _wrong_end(sent: Sent, task: Row, own: set[str]) -> str:
-    """Why the end is not the one that the file deserves; empty where it is."""
+    """Return why the final state is wrong for the file; empty if it is right."""
     end, problem = State(task["status"]), task["problem"] or {}
-    told = f"ended {end} {problem.get('code', '')} {problem.get('message', '')}"
+    description = f"ended {end} {problem.get('code', '')} {problem.get('message', '')}"
     if sent.undone and task["load_state"] != "REVERTED":
-        return f"was undone and is {task['load_state']}"
+        return f"was reverted and is {task['load_state']}"
     if sent.cancelled and end in (State.CANCELLED, State.SUCCEEDED, State.REJECTED):
         return ""
     if sent.upload.content not in GOOD:
-        return "" if end is State.REJECTED else told
+        return "" if end is State.REJECTED else description
     duplicate = (
         end is State.REJECTED
         and problem.get("code") == "DUPLICATE_CONTENT"
@@ -154,7 +150,7 @@ def _wrong_end(sent: Sent, task: Row, own: set[str]) -> str:
             if task["row_count"] == sent.upload.rows
             else f"ended SUCCEEDED with {task['row_count']} of {sent.upload.rows} rows"
         )
-    return "" if duplicate else told
+    return "" if duplicate else description
 
 
 async def _check_stores(evidence: Evidence, tasks: dict[str, Row], verdict: Verdict) -> None:
@@ -163,9 +159,9 @@ async def _check_stores(evidence: Evidence, tasks: dict[str, Row], verdict: Verd
 
 
 async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I2: a load that is LIVE has all its rows and its sums, once; one that is PARTLY_REPLACED has
-    some of them, and one that is REPLACED none. I3: of any other task, and of a load that was
-    undone, no row is there, and none is on its way.
+    """I2: a LIVE load has all its rows and sums once; a PARTLY_REPLACED load has some of its rows, a
+    REPLACED load none. I3: all other tasks and reverted loads have no rows and no running Druid
+    task.
     """
     seen: dict[str, tuple[int, dict[str, float]]] = {}
     sums: defaultdict[str, set[str]] = defaultdict(set)
@@ -183,7 +179,7 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
         elif task["load_state"] == "REVERTED":
             if rows:
                 verdict.doubled.append(
-                    f"I3 {task_id} was undone, and {rows} of its rows are in Druid"
+                    f"I3 {task_id} was reverted, and {rows} of its rows are in Druid"
                 )
         elif task["load_state"] == "REPLACED":
             if rows:
@@ -207,8 +203,8 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
                     verdict.broken.append(
                         f"I2 {task_id}: the sum of {column} is {found.get(column)} instead of {expected}"
                     )
-    for strange in seen.keys() - tasks.keys():
-        verdict.doubled.append(f"I3 rows of {strange}, which is no task")
+    for unknown in seen.keys() - tasks.keys():
+        verdict.doubled.append(f"I3 rows of {unknown}, which is not a task")
     running = (
         (await druid.get("/druid/indexer/v1/tasks", params={"state": "running"}))
         .raise_for_status()
@@ -225,7 +221,7 @@ async def _check_druid(druid: httpx.AsyncClient, tasks: dict[str, Row], verdict:
 async def _loads_of(
     druid: httpx.AsyncClient, datasource: str, columns: Sequence[str]
 ) -> dict[str, tuple[int, dict[str, float]]]:
-    """Rows and sums of every load in a datasource, as a query of anybody's sees them."""
+    """Return the rows and sums of each load in a datasource."""
     figures = ", ".join(f'SUM(CAST("{column}" AS DOUBLE))' for column in columns)
     sql = f'SELECT "__load_id", COUNT(*){", " if figures else ""}{figures} FROM "{datasource}" GROUP BY 1'
     answer = await druid.post(
@@ -245,9 +241,7 @@ async def _loads_of(
 
 
 async def _check_objects(evidence: Evidence, tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I4: no object without a task that keeps it, no open multipart upload without a PENDING
-    task.
-    """
+    """I4: every object belongs to a task, every open multipart upload to a PENDING task."""
     keys = await _keys(evidence)
     for key in keys:
         if key.startswith("uploads/"):
@@ -290,8 +284,8 @@ async def _keys(evidence: Evidence) -> set[str]:
 
 
 def _check_events(events: Sequence[Row], tasks: dict[str, Row], verdict: Verdict) -> None:
-    """I5: along the graph, without a gap, with one end. I6: nobody writes under an attempt that is
-    no longer the newest.
+    """I5: events follow the state machine, without gaps, with one final state. I6: no write has an
+    outdated attempt.
     """
     by_task: dict[str, list[Row]] = defaultdict(list)
     for event in events:
@@ -315,6 +309,6 @@ def _check_events(events: Sequence[Row], tasks: dict[str, Row], verdict: Verdict
             verdict.broken.append(f"I6 {task_id} was written to by an old attempt: {attempts}")
 
 
-def forget(datasource: str) -> str:
-    """Druid's address at which a datasource is marked unused."""
+def drop_path(datasource: str) -> str:
+    """Return the path of Druid's API that drops a datasource."""
     return f"/druid/coordinator/v1/datasources/{quote(datasource)}"

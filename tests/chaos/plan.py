@@ -1,4 +1,4 @@
-"""What a run does and when, from its seed alone. Pure."""
+"""The uploads and faults of a run, derived only from its seed."""
 
 import random
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ STORES = (
 LINKS = ("postgres", "s3", "druid", *SERVICES)
 
 MEASURED_AT_S = 4.0
-"""When the one fault of a run comes whose recovery is measured. Others come after QUIET_S."""
+"""Time of the fault whose recovery is measured. Others follow after QUIET_S."""
 
 
 class Action(StrEnum):
-    """What a fault does to its target."""
+    """The kind of a fault."""
 
     KILL = "SIGKILL"
     TERM = "SIGTERM"
@@ -43,7 +43,7 @@ SHORT_STORM_S = 6.0
 
 
 class Content(StrEnum):
-    """What is uploaded."""
+    """The kind of a file."""
 
     GOOD = "good"
     WORKBOOK = "good workbook"
@@ -61,7 +61,7 @@ GOOD = frozenset({Content.GOOD, Content.WORKBOOK})
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that somebody sends."""
+    """An upload of a user."""
 
     number: int
     at_s: float
@@ -69,20 +69,20 @@ class Upload:
     rows: int
     datasource: str
     cancel_after_s: float | None
-    """When the task is cancelled, after it was accepted."""
+    """Seconds from acceptance to the cancellation of the task."""
     leaves_after: float | None
-    """Share of the bytes after which the client goes away, before it tries again."""
+    """Share of the bytes after which the client disconnects once, before its retry."""
     twice: bool
-    """Whether it is sent over two connections at once, under one request id."""
+    """Whether it is sent over two concurrent connections with one request id."""
     undone: bool
-    """Whether its load is undone once it has succeeded."""
+    """Whether its load is reverted once it has succeeded."""
     replaces: bool
     """Whether it replaces the rows of its days."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something breaks."""
+    """A fault."""
 
     at_s: float
     action: Action
@@ -93,7 +93,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run."""
+    """The plan of a run."""
 
     seed: int
     short: bool
@@ -101,10 +101,10 @@ class Plan:
     faults: tuple[Fault, ...]
 
     def lines(self) -> Iterator[str]:
-        """The plan for a person, in the order of time."""
-        yield f"plan of seed {self.seed}; again with: make chaos RUNS=1 SEED={self.seed}{' SHORT=1' if self.short else ''}"
-        told = [(each.at_s, f"upload {each.number}: {_upload(each)}") for each in self.uploads]
-        told += [
+        """Yield the plan as text, in chronological order."""
+        yield f"plan of seed {self.seed}; repeat with: make chaos RUNS=1 SEED={self.seed}{' SHORT=1' if self.short else ''}"
+        steps = [(each.at_s, f"upload {each.number}: {_upload(each)}") for each in self.uploads]
+        steps += [
             (
                 each.at_s,
                 f"{each.target}: {each.action}"
@@ -112,12 +112,12 @@ class Plan:
             )
             for each in self.faults
         ]
-        for at_s, text in sorted(told):
+        for at_s, text in sorted(steps):
             yield f"  {at_s:5.1f} s  {text}"
 
 
 def make(seed: int, short: bool = False) -> Plan:
-    """The plan of a seed: the same at any time, on any machine."""
+    """Return the plan of a seed, which is reproducible."""
     chance = random.Random(f"sluice chaos {seed}")
     first = chance.choice([Action.KILL, Action.TERM])
     faults = [Fault(MEASURED_AT_S, first, _replica(chance), 0.0, measured=True)]
@@ -161,7 +161,7 @@ def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> 
     rows = chance.choice([10, 1_000, 20_000, 60_000, 200_000]) if content is Content.GOOD else 500
     return Upload(
         number=number,
-        # The first are there when the measured fault comes.
+        # The first uploads start before the measured fault.
         at_s=chance.uniform(0, MEASURED_AT_S)
         if number < 4
         else chance.uniform(MEASURED_AT_S, end_s),
@@ -171,28 +171,22 @@ def _new_upload(chance: random.Random, seed: int, number: int, end_s: float) -> 
         cancel_after_s=chance.uniform(0, 6) if chance.random() < 0.15 else None,
         leaves_after=chance.random() if chance.random() < 0.15 else None,
         twice=chance.random() < 0.15,
-        # Of its own, so that the plans of seeds that were told before stay what they were.
+        # Separate generators, so that the plans of known seeds do not change.
         undone=random.Random(f"sluice chaos undo {seed} {number}").random() < 0.25,
         replaces=random.Random(f"sluice chaos replace {seed} {number}").random() < 0.25,
     )
 
 
-def _broken(fault: Fault) -> str:
-    return f"{fault.target}: {fault.action}" + (
-        f" for {fault.seconds:.1f} s" if fault.seconds else ""
-    )
-
-
 def _upload(upload: Upload) -> str:
-    told = [f"{upload.content}, {upload.rows} rows, into {upload.datasource}"]
+    parts = [f"{upload.content}, {upload.rows} rows, into {upload.datasource}"]
     if upload.cancel_after_s is not None:
-        told.append(f"cancelled after {upload.cancel_after_s:.1f} s")
+        parts.append(f"cancelled after {upload.cancel_after_s:.1f} s")
     if upload.leaves_after is not None:
-        told.append(f"client gone at {upload.leaves_after:.0%}")
+        parts.append(f"client gone at {upload.leaves_after:.0%}")
     if upload.twice:
-        told.append("sent twice")
+        parts.append("sent twice")
     if upload.undone:
-        told.append("undone")
+        parts.append("undone")
     if upload.replaces:
-        told.append("replacing")
-    return ", ".join(told)
+        parts.append("replacing")
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""A TCP proxy that can be told to break: one link for each address that our services call."""
+"""A TCP proxy that can break: one link per address that the services call."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ Address = tuple[str, int]
 
 
 class Mode(Enum):
-    """What a link does."""
+    """The behavior of a link."""
 
     OPEN = "open"
     REFUSING = "refusing"
-    """Every connection ends at once."""
+    """Connections are closed immediately."""
     STALLED = "stalled"
-    """Connections stay, and no byte goes through: half-open TCP."""
+    """Connections stay open, but no byte is forwarded: half-open TCP."""
     DEAF = "deaf"
-    """Requests go through; at the first byte of an answer the connection is cut."""
+    """Requests are forwarded; the connection is cut at the first byte of a response."""
 
 
 class Link:
-    """One address in front of one or more backends, which take the connections in turn.
+    """An address in front of one or more backends, used round-robin.
 
-    `handshake_s`: seconds for which the first byte of every new connection is held back.
+    `handshake_s`: delay of the first byte of each new connection, in seconds.
     """
 
     def __init__(self, backends: Sequence[Address], handshake_s: float = 0.0) -> None:
@@ -40,19 +40,19 @@ class Link:
         self.port = 0
 
     async def open(self) -> None:
-        """Listens on a port of its own."""
+        """Listen on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Ends everything."""
+        """Close the link and its connections."""
         if self._server is not None:
             self._server.close()
         self.set(Mode.OPEN)
         self.cut()
 
     def set(self, mode: Mode) -> None:
-        """Changes what happens from now on, to connections that are open too."""
+        """Change the behavior, also of open connections."""
         self._mode = mode
         if mode is Mode.STALLED:
             self._flowing.clear()
@@ -62,7 +62,7 @@ class Link:
             self.cut()
 
     def cut(self) -> None:
-        """Ends the connections that are open, without a farewell."""
+        """Abort the open connections."""
         for writer in self._writers:
             writer.transport.abort()
 
@@ -88,7 +88,7 @@ class Link:
                 end.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """To the next backend that takes connections."""
+        """Connect to the next backend that accepts connections."""
         for _ in self._backends:
             backend = self._backends[self._next % len(self._backends)]
             self._next += 1

@@ -1,7 +1,7 @@
-"""How long the measured fault of a run was felt: until the service answers again, and until
-somebody works again on the tasks that it hit.
+"""Recovery time of the measured fault: until the service responds again, and until a worker
+continues the affected tasks.
 
-The fault comes alone: nothing else breaks in the seconds after it.
+No other fault is injected in the seconds after it.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ _STATES_OF = {
     "validation": ("VALIDATING",),
     "druid_gateway": ("INGESTING", "VERIFYING", "CLEANING"),
 }
-"""States in which a task needs the service. A task that the fault did not hit keeps its attempt, or
-has a new one for another reason, as when it waited for its turn; it is not counted.
+"""States in which a task needs the service. Tasks that were not affected keep their attempt, or get
+a new one for another reason, such as leaving the queue; they do not count.
 """
 
 _HIT = """
@@ -36,13 +36,13 @@ FROM unnest($1::text[], $2::bigint[]) AS w (task_id, last_sequence) JOIN ingesti
 
 @dataclass(frozen=True)
 class Recovery:
-    """What the fault of a run cost."""
+    """The recovery from the measured fault."""
 
     fault: Fault
     service_s: float
-    """Until the service answered at its address, where its other replica is too."""
+    """Seconds until the service responded at its address, which also has its other replica."""
     task_s: float
-    """Until the last task that was hit had a new worker or attempt; 0 where none was hit."""
+    """Seconds until the last affected task had a new worker or attempt; 0 if there was none."""
     tasks: int
 
     @property
@@ -51,7 +51,7 @@ class Recovery:
 
 
 async def measure(world: World, fault: Fault) -> Recovery:
-    """Strikes and watches."""
+    """Inject the fault and measure the recovery."""
     service = fault.target.rpartition("-")[0]
     sql = await asyncpg.connect(world.database_url, timeout=10)
     try:
@@ -79,7 +79,7 @@ async def _until_worked_on(
     began: float,
     within_s: float,
 ) -> dict[str, float]:
-    """Seconds until each task that was hit had a higher attempt, or had ended."""
+    """Return the seconds until each affected task had a higher attempt or had ended."""
     must = {
         task_id
         for task_id, row in before.items()
@@ -89,19 +89,19 @@ async def _until_worked_on(
         task_id for task_id, row in before.items() if row["status"] in _STATES_OF.get(service, ())
     }
     found: dict[str, float] = {}
-    asked = sorted(must | may)
+    watched = sorted(must | may)
     while monotonic() - began < within_s and (may or must - found.keys()):
         for row in await sql.fetch(
-            _HIT, asked, [before[task_id]["last_sequence"] for task_id in asked]
+            _HIT, watched, [before[task_id]["last_sequence"] for task_id in watched]
         ):
             task_id = row["task_id"]
-            again = (
+            resumed = (
                 row["attempt"] > before[task_id]["attempt"]
                 and row["worker"] is not None
                 and (task_id in must or row["given_up"])
             )
             if task_id not in found and (
-                again or (task_id in must and row["completed_at"] is not None)
+                resumed or (task_id in must and row["completed_at"] is not None)
             ):
                 found[task_id] = monotonic() - began
         await asyncio.sleep(PAUSE_S)
@@ -109,13 +109,13 @@ async def _until_worked_on(
 
 
 async def _until_it_answers(world: World, service: str) -> float:
-    """When the service's address first gave a good answer."""
+    """Wait until the service is healthy at its address; return that time."""
     while True:
-        asked = monotonic()
+        began = monotonic()
         with suppress(grpc.RpcError, httpx.TransportError):
             if await _answers(world, service):
                 return monotonic()
-        await asyncio.sleep(max(0.0, PAUSE_S - (monotonic() - asked)))
+        await asyncio.sleep(max(0.0, PAUSE_S - (monotonic() - began)))
 
 
 async def _answers(world: World, service: str) -> bool:
@@ -133,7 +133,7 @@ async def _answers(world: World, service: str) -> bool:
 
 
 async def all_serving(world: World) -> None:
-    """Returns when every service answers at its address."""
+    """Wait until every service is healthy at its address."""
     await asyncio.gather(
         *(
             _until_it_answers(world, service)

@@ -1,4 +1,6 @@
-"""Runs of the whole: people send files, things break, and afterwards everything must be true."""
+"""Runs of the whole stack: users upload files, faults are injected, and then the invariants must
+hold.
+"""
 
 import asyncio
 import json
@@ -18,18 +20,18 @@ from services.common import s3
 from services.common.settings import S3Settings
 from tests.chaos import files, fleet, plan, recovery, users
 from tests.chaos.faults import World, heal, strike
-from tests.chaos.invariants import Evidence, Verdict, forget, judge
+from tests.chaos.invariants import Evidence, Verdict, check, drop_path
 from tests.chaos.plan import Action, Plan
 from tests.chaos.recovery import Recovery
 from tests.chaos.users import Sent
 
 STUCK_S = 240.0
-"""A task that has not ended so long after the last fault is stuck."""
+"""A task that has not ended this long after the last fault is stuck."""
 
 
 @dataclass
 class Run:
-    """What a run was, and what was found."""
+    """A run and its verdict."""
 
     plan: Plan
     verdict: Verdict
@@ -39,17 +41,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Site:
-    """Where runs happen: the stores of an instance, with a schema and a bucket of our own, and our
-    own fleet.
+    """The place of the runs: the stores of an instance with a separate schema and bucket, and a
+    fleet.
     """
 
     world: World
-    doors: "_Doors"
+    stores: "_Stores"
 
 
 @dataclass(frozen=True)
-class _Doors:
-    """The stores' true addresses."""
+class _Stores:
+    """The stores' addresses without links."""
 
     stack: Stack
     database_url: str
@@ -63,13 +65,13 @@ class _Doors:
             aws_endpoint_url_s3=self.stack.s3_endpoint,
             s3_bucket_name=self.stack.s3_bucket,
         )
-        async with AsyncExitStack() as doors:
-            objects = await doors.enter_async_context(s3.client(settings))
-            druid = await doors.enter_async_context(
+        async with AsyncExitStack() as stack:
+            objects = await stack.enter_async_context(s3.client(settings))
+            druid = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=self.stack.druid_url, timeout=30, trust_env=False)
             )
             sql = await asyncpg.connect(self.database_url, timeout=10)
-            doors.push_async_callback(sql.close)
+            stack.push_async_callback(sql.close)
             await sql.set_type_codec(
                 "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
             )
@@ -78,62 +80,62 @@ class _Doors:
 
 @asynccontextmanager
 async def site(instance: Instance) -> AsyncIterator[Site]:
-    """Made on the instance's stores, which have to be up; removed afterwards."""
+    """Create a site on the running stores of the instance; remove it afterwards."""
     name = f"chaos{uuid4().hex[:10]}"
     real = instance.stack
     url = f"{real.database_url}?search_path={name}&application_name={name}"
     mine = replace(real, database_url=url, s3_bucket=name)
-    doors = _Doors(mine, url)
+    stores = _Stores(mine, url)
     async with AsyncExitStack() as stack:
-        async with doors.open() as evidence:
+        async with stores.open() as evidence:
             await evidence.sql.execute(f"CREATE SCHEMA {name}")
             await evidence.objects.create_bucket(Bucket=name)
-        stack.push_async_callback(_forget, doors, name)
-        made = await fleet.start(stack, mine, instance.paths.spool, instance.paths.logs)
-        world = World(instance, made, url, name)
+        stack.push_async_callback(_remove, stores, name)
+        replicas = await fleet.start(stack, mine, instance.paths.spool, instance.paths.logs)
+        world = World(instance, replicas, url, name)
         await asyncio.wait_for(recovery.all_serving(world), 300)
-        yield Site(world, doors)
+        yield Site(world, stores)
 
 
-async def _forget(doors: _Doors, name: str) -> None:
-    async with doors.open() as evidence:
-        # There is no table where the fleet was given up before it had come up.
+async def _remove(stores: _Stores, name: str) -> None:
+    async with stores.open() as evidence:
+        # The table does not exist if the fleet was stopped before it was ready.
         if await evidence.sql.fetchval("SELECT to_regclass('ingestion_tasks')"):
             for row in await evidence.sql.fetch(
                 "SELECT DISTINCT datasource_name FROM ingestion_tasks"
             ):
-                await evidence.druid.delete(forget(row["datasource_name"]))
+                await evidence.druid.delete(drop_path(row["datasource_name"]))
         await evidence.sql.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 async def run(at: Site, seed: int, short: bool = False) -> Run:
-    """One run of the seed's plan."""
-    made = plan.make(seed, short)
+    """Run the seed's plan."""
+    scenario = plan.make(seed, short)
     id_prefix = uuid4().hex[:8]
     async with httpx.AsyncClient(base_url=at.world.fleet.gateway_url, trust_env=False) as http:
         began = asyncio.get_running_loop().time()
 
-        async def upload(one: plan.Upload) -> Sent:
-            file = await asyncio.to_thread(files.make, made, one)
-            await _until(began + one.at_s)
-            return await users.send(http, made, one, file, id_prefix)
+        async def send(upload: plan.Upload) -> Sent:
+            file = await asyncio.to_thread(files.make, scenario, upload)
+            await _until(began + upload.at_s)
+            return await users.send(http, scenario, upload, file, id_prefix)
 
-        async def fault(one: plan.Fault) -> None:
-            await _until(began + one.at_s)
-            await strike(at.world, one)
+        async def inject(fault: plan.Fault) -> None:
+            await _until(began + fault.at_s)
+            await strike(at.world, fault)
 
-        sending = [asyncio.create_task(upload(each)) for each in made.uploads]
-        first, *others = made.faults
-        breaking = [asyncio.create_task(fault(each)) for each in others]
+        sending = [asyncio.create_task(send(each)) for each in scenario.uploads]
+        first, *others = scenario.faults
+        breaking = [asyncio.create_task(inject(each)) for each in others]
         await _until(began + first.at_s)
         recovered = await recovery.measure(at.world, first)
         await asyncio.gather(*breaking)
         await heal(at.world)
         sent = await asyncio.gather(*sending)
     await asyncio.wait_for(recovery.all_serving(at.world), 300)
-    async with at.doors.open() as evidence:
-        verdict = await judge(evidence, sent, STUCK_S)
-    return Run(made, verdict, recovered, sent)
+    async with at.stores.open() as evidence:
+        verdict = await check(evidence, sent, STUCK_S)
+    return Run(scenario, verdict, recovered, sent)
 
 
 async def _until(moment: float) -> None:
@@ -141,11 +143,11 @@ async def _until(moment: float) -> None:
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Any]:
-    """The JSON of all runs."""
+    """Return the figures of all runs for the JSON line."""
     tasks_before = 0
     tasks = 0
     for each in runs:
-        # The schema keeps the tasks of earlier runs.
+        # The schema still has the tasks of earlier runs.
         tasks += each.verdict.tasks - tasks_before
         tasks_before = each.verdict.tasks
     return {
@@ -162,7 +164,7 @@ def figures(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _different(runs: Sequence[Run], kind: str) -> int:
-    """Findings, each counted once: what is wrong after one run is still wrong after the next."""
+    """Count distinct findings: a violation after one run remains after the next."""
     return len({finding for each in runs for finding in getattr(each.verdict, kind)})
 
 

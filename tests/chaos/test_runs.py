@@ -10,5 +10,5 @@ from tests.chaos.runs import run, site
 async def test_nothing_is_lost_or_doubled(instance: Instance) -> None:
     async with site(instance) as place:
         for seed in (1, 2):
-            made = await run(place, seed, short=True)
-            assert made.verdict.findings == [], "\n".join(made.plan.lines())
+            done = await run(place, seed, short=True)
+            assert done.verdict.findings == [], "\n".join(done.plan.lines())

@@ -1,6 +1,4 @@
-"""People who send files and do not give up: they ask again under the same request id, and in the
-end under a new one.
-"""
+"""Users who upload files and retry with the same request id, and finally with a new one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,12 +11,12 @@ import httpx
 from tests.chaos.files import File
 from tests.chaos.plan import Plan, Upload
 
-PATIENCE_S = 150.0
+RETRY_BUDGET_S = 150.0
 WATCH_S = 300.0
 WATCH_TIMEOUT_S = 30.0
-"""Twice the time between two signs of life of a stream of events."""
+"""Twice the heartbeat interval of an event stream."""
 
-TRIES_PER_ID = 4
+ATTEMPTS_PER_ID = 4
 PIECE = 128 * 1024
 
 _BOUNDARY = "chaos-of-sluice"
@@ -26,33 +24,34 @@ _BOUNDARY = "chaos-of-sluice"
 
 @dataclass
 class Sent:
-    """What a person knows in the end."""
+    """What a user knows about an upload in the end."""
 
     upload: Upload
     file: File
     request_ids: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
-    """Task ids of the answers 202."""
-    refusal: str = ""
-    """The last answer that was no 202."""
+    """Task ids of the 202 responses."""
+    rejection: str = ""
+    """The last response that was not 202."""
     cancelled: bool = False
-    """Whether a cancel was answered with yes."""
+    """Whether a cancel was accepted."""
     undone: bool = False
-    """Whether an undo was."""
+    """Whether a revert was accepted."""
     watched: list[int] = field(default_factory=list)
-    """Sequence numbers of the events that were shown of the first accepted task, as they came."""
+    """Sequence numbers of the received events of the first accepted task, in order."""
 
 
 async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, run: str) -> Sent:
-    """Sends until it is accepted or refused for what it is."""
+    """Send the upload until it is accepted or rejected permanently."""
     sent = Sent(upload, file)
-    until = monotonic() + PATIENCE_S
+    until = monotonic() + RETRY_BUDGET_S
     leaves_after = upload.leaves_after
-    tries = 0
+    attempts = 0
     while monotonic() < until and not sent.accepted:
-        if tries % TRIES_PER_ID == 0:
-            sent.request_ids.append(f"{run}-{plan.seed}-{upload.number}-{tries // TRIES_PER_ID}")
-        tries += 1
+        if attempts % ATTEMPTS_PER_ID == 0:
+            number = attempts // ATTEMPTS_PER_ID
+            sent.request_ids.append(f"{run}-{plan.seed}-{upload.number}-{number}")
+        attempts += 1
         posts = [_post(http, sent, leaves_after) for _ in range(2 if upload.twice else 1)]
         answers = await asyncio.gather(*posts)
         leaves_after = None
@@ -62,7 +61,7 @@ async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, 
             if answer.status_code == httpx.codes.ACCEPTED:
                 sent.accepted.append(answer.json()["task_id"])
             else:
-                sent.refusal = f"{answer.status_code} {answer.text[:300]}"
+                sent.rejection = f"{answer.status_code} {answer.text[:300]}"
         if any(
             answer is not None and answer.status_code in (400, 413, 415, 422) for answer in answers
         ):
@@ -73,17 +72,17 @@ async def send(http: httpx.AsyncClient, plan: Plan, upload: Upload, file: File, 
         watching = asyncio.create_task(_watch(http, sent.accepted[0], sent.watched))
         if upload.cancel_after_s is not None:
             await asyncio.sleep(upload.cancel_after_s)
-            sent.cancelled = await _agreed(http, sent.accepted[0], "cancel", until)
+            sent.cancelled = await _request(http, sent.accepted[0], "cancel", until)
         await watching
         if upload.undone:
-            sent.undone = await _agreed(http, sent.accepted[0], "revert", monotonic() + PATIENCE_S)
+            sent.undone = await _request(
+                http, sent.accepted[0], "revert", monotonic() + RETRY_BUDGET_S
+            )
     return sent
 
 
 async def _watch(http: httpx.AsyncClient, task_id: str, seen: list[int]) -> None:
-    """Follows the task to its end, as a page does: a connection that breaks is made again, after
-    the last event that came.
-    """
+    """Watch the task until its end as the page does: reconnect after the last received event."""
     until = monotonic() + WATCH_S
     while monotonic() < until:
         headers = {"Last-Event-ID": str(seen[-1])} if seen else {}
@@ -99,7 +98,7 @@ async def _watch(http: httpx.AsyncClient, task_id: str, seen: list[int]) -> None
                 async for line in answer.aiter_lines():
                     name, _, value = line.partition(": ")
                     if name == "id":
-                        # One after the other: what came before the connection broke counts.
+                        # One by one: events received before a connection loss count.
                         seen.append(int(value))
         await asyncio.sleep(0.2)
 
@@ -107,7 +106,7 @@ async def _watch(http: httpx.AsyncClient, task_id: str, seen: list[int]) -> None
 async def _post(
     http: httpx.AsyncClient, sent: Sent, leaves_after: float | None
 ) -> httpx.Response | None:
-    """The answer; None where there was none."""
+    """Upload once; return the response, or None if there was none."""
     headers = {
         "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
         "Idempotency-Key": sent.request_ids[-1],
@@ -120,7 +119,7 @@ async def _post(
 
 
 class _LeftError(Exception):
-    """The client went away, as planned."""
+    """The client disconnects, as planned."""
 
 
 async def _body(sent: Sent, leaves_after: float | None) -> AsyncIterator[bytes]:
@@ -132,15 +131,15 @@ async def _body(sent: Sent, leaves_after: float | None) -> AsyncIterator[bytes]:
     end = len(data) if leaves_after is None else int(len(data) * leaves_after)
     for start in range(0, end, PIECE):
         yield data[start : min(start + PIECE, end)]
-        # A network, not a memory: a large file takes a while.
+        # Simulates a network: a large file takes a while.
         await asyncio.sleep(0.02)
     if leaves_after is not None:
         raise _LeftError
     yield f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-async def _agreed(http: httpx.AsyncClient, task_id: str, what: str, until: float) -> bool:
-    """Whether a cancel or an undo is answered with yes; asked again where there is no answer."""
+async def _request(http: httpx.AsyncClient, task_id: str, what: str, until: float) -> bool:
+    """Request a cancel or revert, retrying without a response; return whether it was accepted."""
     while monotonic() < until:
         with suppress(httpx.TransportError):
             answer = await http.post(f"/api/ingest/tasks/{task_id}/{what}", timeout=15)
