@@ -1,4 +1,4 @@
-"""The deployment under test, built and started once."""
+"""The tested deployment, built and started once."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from tests.e2e.gateway import Gateway
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Compose:
-    """A copy of the files with environment files of its own; nothing runs."""
+    """A copy of the checkout with its own environment files; nothing is running."""
     if shutil.which("docker") is None:
         pytest.skip("docker is not installed")
     folder = tmp_path_factory.mktemp("deployment")
@@ -26,7 +26,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Compose:
 
 @pytest.fixture(scope="session")
 def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Prints a line that is shown in every run: figures are a result of these tests."""
+    """Return a function that prints a line even if output is captured."""
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     assert capture is not None
@@ -40,9 +40,7 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 
 def remove(checkout: Compose) -> None:
-    """Containers, networks and volumes of the deployment: its stores keep the passwords that they
-    were made with.
-    """
+    """Remove containers, networks and volumes. (Stores keep the passwords they were created with.)"""
     checkout.run(
         "down",
         "--volumes",
@@ -56,11 +54,9 @@ def remove(checkout: Compose) -> None:
 
 @pytest.fixture(scope="session")
 def compose(checkout: Compose, say: Callable[[str], None]) -> Iterator[Compose]:
-    """Everything up and healthy; nothing of it is left at the end, nor of a run before that was cut
-    off.
-    """
+    """The healthy deployment; removed at the end, like the remains of an interrupted run."""
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        pytest.skip("no Docker engine answers: make test-compose starts one")
+        pytest.skip("no Docker engine: make test-compose starts one")
     remove(checkout)
     began = monotonic()
     checkout.run("build", timeout=900)
@@ -78,12 +74,12 @@ def compose(checkout: Compose, say: Callable[[str], None]) -> Iterator[Compose]:
 
 @pytest.fixture
 async def gateway(compose: Compose) -> AsyncIterator[Gateway]:
-    """The REST door of the deployment."""
+    """A REST client of the deployment."""
     async with httpx.AsyncClient(base_url=compose.gateway, timeout=60) as http:
         yield Gateway(http)
 
 
 @pytest.fixture
 def new_datasource() -> Callable[[str], str]:
-    """Makes datasource names that no other test uses."""
+    """Return a function that makes unique datasource names."""
     return lambda name: f"{name}_{uuid4().hex[:8]}"

@@ -1,7 +1,7 @@
-"""What a test runs in a container of its own: sends a file, says when it is half sent, waits for a
-line, and goes on.
+"""Run by a test in a separate container: uploads a file, pauses half-way until it reads a line, and
+continues.
 
-Prints `half`, and at the end the task's id. Arguments: datasource, rows.
+Prints `half`, and at the end the task id. Arguments: datasource, rows.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sluice_client import SluiceClient
 
-FILE = Path("/tmp/half.csv")  # noqa: S108 - the container's own
+FILE = Path("/tmp/half.csv")  # noqa: S108 - inside the container
 HEADER = "order_date,order_id,region,quantity,revenue\n"
 
 

@@ -1,5 +1,5 @@
-"""A compose project of its own: a copy of the checkout's files with new secrets, so that nothing of
-a developer's deployment is touched.
+"""A separate compose project: a copy of the checkout with new secrets, so that a developer's
+deployment is not affected.
 """
 
 import json
@@ -35,7 +35,7 @@ PORTS = {
     "STATUS_PORT": 50054,
     "PROMETHEUS_PORT": 9090,
 }
-"""Variable -> the port that the compose files have by default."""
+"""Variable -> default port in the compose files."""
 
 _COPIED = (
     "pyproject.toml",
@@ -69,7 +69,7 @@ def any_port() -> int:
 
 
 def choose_ports() -> dict[str, int]:
-    """The compose files' own ports, others in place of those that are taken on this machine."""
+    """Return the default ports, with free ports instead of those in use."""
     return {
         name: int(os.environ[name]) if name in os.environ else port if free(port) else any_port()
         for name, port in PORTS.items()
@@ -77,7 +77,7 @@ def choose_ports() -> dict[str, int]:
 
 
 def copy_checkout(folder: Path) -> None:
-    """The files that a deployment needs, without any secret that lies beside them."""
+    """Copy the files that a deployment needs, without secrets."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "node_modules", "dist")
     for name in _COPIED:
         source = ROOT / name
@@ -94,7 +94,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def make_environment_files(folder: Path) -> None:
-    """What `make docker.env` does, in the copy, as somebody without AWS."""
+    """Run `make docker.env` in the copy, without AWS variables."""
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     subprocess.run(
         [sys.executable, "-m", "deploy.env"], cwd=folder, env=shell, check=True, capture_output=True
@@ -114,11 +114,9 @@ class Compose:
         layers: tuple[str, ...] = (),
         timeout: float = 600,
         check: bool = True,
-        given: str | None = None,
+        stdin: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """`docker compose ...` with the core file and those of `layers`; `given` is its standard
-        input.
-        """
+        """Run `docker compose ...` with the core file and those of `layers`."""
         files = ["docker-compose.yml", *(f"docker-compose.{layer}.yml" for layer in layers)]
         done = subprocess.run(
             [
@@ -133,7 +131,7 @@ class Compose:
             ],
             cwd=self.folder,
             env=self.environment,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -147,7 +145,7 @@ class Compose:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of docker compose itself: ports, and images of this test's own."""
+        """The environment of docker compose: ports, and a separate image tag."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
@@ -159,11 +157,11 @@ class Compose:
 
     @property
     def gateway(self) -> str:
-        """The gateway."""
+        """The address of the gateway."""
         return f"http://127.0.0.1:{self.ports['GATEWAY_PORT']}"
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """Service -> what `docker inspect` says of its first container."""
+        """Return service -> output of `docker inspect` for its first container."""
         names = docker(
             "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"
         ).split()
@@ -174,12 +172,12 @@ class Compose:
         }
 
     def secret(self, name: str) -> str:
-        """A value of docker.env."""
+        """Return a value of docker.env."""
         lines = (self.folder / "docker.env").read_text(encoding="utf-8").splitlines()
         return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
 
     def logs(self) -> str:
-        """The ends of all logs, without the secrets of docker.env."""
+        """Return the ends of all logs, without the secrets of docker.env."""
         text = self.run("logs", "--no-color", "--tail", "40", check=False).stdout
         for name in (
             "AWS_SECRET_ACCESS_KEY",
@@ -192,7 +190,7 @@ class Compose:
 
 
 def docker(*arguments: str) -> str:
-    """Output of docker, which must succeed."""
+    """Run docker, which must succeed; return its output."""
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, check=False, timeout=120
     )

@@ -1,6 +1,4 @@
-"""The alerts of Prometheus: expressions that parse, of figures that there are, each explained in
-the runbook.
-"""
+"""The Prometheus alerts: expressions parse, their metrics exist, and the runbook explains each."""
 
 import re
 from typing import Any
@@ -22,25 +20,25 @@ NAMES = [rule["alert"] for rule in RULES]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
-def test_an_alert_is_of_figures_that_there_are(rule: dict[str, Any]) -> None:
+def test_the_metrics_of_an_alert_exist(rule: dict[str, Any]) -> None:
     promql_parser.parse(rule["expr"])
     text = (
         generate_latest(Metrics().registry) + generate_latest(GatewayMetrics().registry)
     ).decode()
     known = {"up", *re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)}
-    asked = set(re.findall(r"\b(?:up|sluice_\w+|process_\w+)(?=[{\[)\s]|$)", rule["expr"]))
-    assert asked
-    assert asked <= known
+    used = set(re.findall(r"\b(?:up|sluice_\w+|process_\w+)(?=[{\[)\s]|$)", rule["expr"]))
+    assert used
+    assert used <= known
     assert set(re.findall(r'service="(\w+)"', rule["expr"])) <= set(OURS)
 
 
 def test_the_runbook_explains_each_alert_and_no_other() -> None:
-    told = re.findall(
+    explained = re.findall(
         r"^\| `(Sluice\w+)` \| .+ \| .+ \|$",
         (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    assert told == NAMES
+    assert explained == NAMES
 
 
 def test_prometheus_reads_each_replica_of_each_service() -> None:

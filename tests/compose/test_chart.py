@@ -1,4 +1,4 @@
-"""The Helm chart: linted, rendered, and every object checked against Kubernetes' own schemas. Needs
+"""The Helm chart: linted, rendered, and every object checked against Kubernetes' schemas. Needs
 helm (HELM, or on the path).
 """
 
@@ -47,7 +47,7 @@ def rendered(values: list[str]) -> list[dict[str, Any]]:
 
 
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Name of the component -> its pod's specification."""
+    """Return component name -> pod specification."""
     found = [item for item in objects if item["kind"] in {"Deployment", "Job"}]
     return {
         item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"]["template"]["spec"]
@@ -128,7 +128,7 @@ def test_upload_believes_the_pods_of_the_gateway_and_the_gateway_its_proxies() -
     ]
     selector = named["selector"]["app.kubernetes.io/component"]
     assert (selector, named["clusterIP"]) == ("gateway", "None")
-    # A pod calls as soon as it runs.
+    # Pods call before they are ready.
     assert named["publishNotReadyAddresses"]
     assert variables(objects, "gateway")["TRUSTED_PROXIES"] == "10.244.0.0/16,fd00::/8"
     assert "TRUSTED_PROXIES" not in variables(rendered(SMALLEST), "gateway")
@@ -159,7 +159,7 @@ def test_network_policies_let_in_the_callers_only() -> None:
 @pytest.mark.parametrize(
     ("values", "open_"), [(SMALLEST, 0), (LARGEST, len(GRPC))], ids=["smallest", "largest"]
 )
-def test_figures_are_read_by_who_is_named_only(values: list[str], open_: int) -> None:
+def test_metrics_are_readable_only_by_named_peers(values: list[str], open_: int) -> None:
     rules = [
         rule
         for item in rendered(values)

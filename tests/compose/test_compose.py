@@ -1,6 +1,4 @@
-"""The deployment of docker-compose.yml, from building it to removing it. The tests of this file run
-in its order.
-"""
+"""The deployment of docker-compose.yml, from build to removal. The tests of this file run in order."""
 
 import asyncio
 import json
@@ -54,7 +52,7 @@ def test_layers_are_small(compose: Compose, say: Callable[[str], None]) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_nothing_in_an_image_that_does_not_belong(compose: Compose, name: str) -> None:
-    """No compiler, no cache, no installer's leftovers, no secret, no code of another service."""
+    """No compiler, caches, installer leftovers, secrets or code of other services."""
     script = (
         "id -u; command -v gcc cc strip uv git; find / -xdev \\( -name docker.env -o -name .env \\) 2>/dev/null;"
         " ls -A /root/.cache /build /wheel 2>/dev/null; ls -A /app/services 2>/dev/null"
@@ -97,7 +95,7 @@ def test_ports_are_on_the_loopback_only(compose: Compose) -> None:
 async def test_superstore(
     compose: Compose, gateway: Gateway, hard_files: Path, new_datasource: Callable[[str], str]
 ) -> None:
-    """By curl, as the README says it."""
+    """With curl, as in the README."""
     datasource = new_datasource("superstore")
     command = [
         "curl",
@@ -131,9 +129,7 @@ def test_the_page_is_on_both_ports(compose: Compose) -> None:
 async def test_the_page_works_in_a_browser(
     compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
-    """On 3000, in Chromium: what it shows of the tasks comes from addresses of its own host and
-    port.
-    """
+    """On port 3000, in Chromium: all requests go to the page's host and port."""
     program = (
         os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     )
@@ -154,9 +150,7 @@ async def test_the_page_works_in_a_browser(
 
 
 def kill(compose: Compose, service: str) -> None:
-    """SIGKILL to the process of a container from inside: docker itself would count its own kill as
-    a wish that it stays down.
-    """
+    """Send SIGKILL from inside the container; Docker does not restart containers that it killed."""
     compose.run("exec", "-T", service, "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
 
 
@@ -177,7 +171,7 @@ async def test_a_killed_container_comes_back(
     service: str,
     state: str,
 ) -> None:
-    """With a task running, which ends right."""
+    """With a running task, which must end correctly."""
     before = compose.containers()[service]["RestartCount"]
     datasource, rows = new_datasource("killed"), 60_000
     task_id = await gateway.upload("killed.csv", sales_csv(rows), datasource)
@@ -185,8 +179,7 @@ async def test_a_killed_container_comes_back(
     await asyncio.to_thread(kill, compose, service)
     task = await gateway.succeeded(task_id, 240)
     assert task["row_count"] == rows
-    # A task that was done before the kill does not wait for what was killed, and a query does not
-    # either.
+    # The task may have ended before the kill; the query needs the service again.
     await gateway.ready()
     assert await gateway.rows_in_druid(datasource) == rows
     await healthy(compose, service)
@@ -201,7 +194,7 @@ async def healthy(compose: Compose, service: str) -> None:
 
 
 def bucket(compose: Compose) -> Any:
-    """The bucket, as an administrator reaches it."""
+    """An S3 client of the bucket."""
     s3 = boto3.resource(
         "s3",
         endpoint_url=f"http://127.0.0.1:{compose.ports['S3_PORT']}",
@@ -239,7 +232,7 @@ def test_a_stop_ends_within_its_grace(compose: Compose, name: str) -> None:
 
 
 async def test_up_again_changes_nothing(compose: Compose) -> None:
-    """The containers that run once may run again: the bucket is there, the tables are there."""
+    """The one-time containers are idempotent."""
     before = {name: item["Id"] for name, item in compose.containers().items()}
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240")
     assert {name: item["Id"] for name, item in compose.containers().items()} == before
@@ -290,7 +283,7 @@ def test_wrong_credentials_are_named(
 
 
 async def logs(container: str) -> str:
-    """All that it has said."""
+    """Return its whole log."""
     process = await asyncio.create_subprocess_exec(
         "docker",
         "logs",
@@ -303,9 +296,7 @@ async def logs(container: str) -> str:
 
 
 async def failing(container: str, seconds: float = 60) -> dict[str, str]:
-    """Store -> how it fails, as the container last said of itself; it must say so within
-    `seconds`.
-    """
+    """Wait until the container logs failing stores; return store -> failure."""
     deadline = monotonic() + seconds
     while True:
         lines = (await logs(container)).splitlines()
@@ -339,7 +330,7 @@ WRONG_STORES = [
 async def test_a_store_that_refuses_is_named_and_asked_again(
     compose: Compose, service: str, variable: str, value: str, store: str, said: str
 ) -> None:
-    """The process neither ends nor restarts: it is not ready, and says why."""
+    """The process neither exits nor restarts: it is not ready, and logs why."""
     container = compose.run(
         "run", "--detach", "--no-deps", "-e", f"{variable}={value}", service
     ).stdout.split()[-1]
@@ -357,8 +348,8 @@ async def test_a_store_that_refuses_is_named_and_asked_again(
 async def test_stores_that_come_late(
     compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
-    """Ours start before anything that they need: they say what they wait for, none ends, and all
-    work once it is there.
+    """Services that start before their stores log what they wait for, do not exit, and work once
+    the stores are available.
     """
     stores = ("postgres", "seaweedfs", "router")
     ids = {name: container["Id"] for name, container in compose.containers().items()}
@@ -383,7 +374,7 @@ async def test_stores_that_come_late(
 
 
 def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
-    """`make doctor` on this deployment."""
+    """Run `make doctor` on this deployment."""
     return subprocess.run(
         [
             sys.executable,
@@ -404,7 +395,7 @@ def doctor(compose: Compose) -> subprocess.CompletedProcess[str]:
 
 
 async def test_the_doctor(compose: Compose) -> None:
-    """Nothing is wrong; then a service is away, and that is what it says."""
+    """No problems; then a stopped service is reported."""
     well = await asyncio.to_thread(doctor, compose)
     assert well.stdout.endswith("\nNo problems found.\n"), well.stdout + well.stderr
     assert well.returncode == 0
@@ -421,7 +412,7 @@ async def test_the_doctor(compose: Compose) -> None:
 
 
 def addresses(compose: Compose) -> dict[str, str]:
-    """Service -> host:port that the layer `grpc` publishes."""
+    """Return service -> host:port published by the layer `grpc`."""
     return {
         name: f"127.0.0.1:{compose.ports[f'{name.upper()}_PORT']}"
         for name in OURS
@@ -432,7 +423,7 @@ def addresses(compose: Compose) -> dict[str, str]:
 async def test_grpc_from_outside(
     compose: Compose, gateway: Gateway, hard_files: Path, new_datasource: Callable[[str], str]
 ) -> None:
-    """With the override file: the command line, and grpcurl with nothing but an address."""
+    """With the layer `grpc`: the command line, and grpcurl with only an address."""
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("grpc",))
     address, datasource = addresses(compose), new_datasource("superstore_grpc")
     command = [
@@ -468,7 +459,7 @@ async def test_grpc_from_outside(
 
 
 async def output(*command: str | Path) -> str:
-    """Standard output of a program that must succeed."""
+    """Run a program that must succeed; return its standard output."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -478,7 +469,7 @@ async def output(*command: str | Path) -> str:
 
 
 def test_vite_in_place_of_the_gateway(compose: Compose) -> None:
-    """The layer for work on the page: its sources on 3000, everything else handed on."""
+    """The layer for work on the page: serves its sources on 3000 and proxies everything else."""
     compose.run(
         "up", "--detach", "--build", "--wait", "--wait-timeout", "240", layers=("dev",), timeout=500
     )
@@ -491,8 +482,8 @@ def test_vite_in_place_of_the_gateway(compose: Compose) -> None:
 
 
 def replicas(service: str) -> list[str]:
-    """Ids of its running containers. Those that `docker run` made of its image have the image's
-    labels, but are not compose's.
+    """Return the ids of the service's running containers, without those of `docker run`, which have
+    the labels of the image.
     """
     project = (
         "--filter",
@@ -506,9 +497,7 @@ def replicas(service: str) -> list[str]:
 
 
 async def figure(container: str, name: str) -> float:
-    """Sum of a figure of a service's replica over its labels, as Prometheus reads it. The replica
-    may have been killed just now.
-    """
+    """Return the sum of a replica's metric over its labels. The replica may just have been killed."""
     [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
     async with httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(retries=8), trust_env=False
@@ -535,8 +524,8 @@ async def test_two_of_each(
     new_datasource: Callable[[str], str],
     say: Callable[[str], None],
 ) -> None:
-    """Load spreads over both; with one of each killed while files come in, every accepted file ends
-    in Druid, once.
+    """Both replicas share the load. If one of each is killed during uploads, every accepted file is
+    in Druid once.
     """
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
     datasource, rows = new_datasource("replicas"), 500
@@ -569,7 +558,7 @@ async def test_two_of_each(
 
 
 async def test_prometheus_reads_each_replica(compose: Compose) -> None:
-    """The layer for observability: every target answers, every alert can be evaluated."""
+    """The layer `observability`: every target responds, every alert can be evaluated."""
     layers = ("replicas", "observability")
     if compose.run(
         "pull", "prometheus", layers=layers, check=False, timeout=120
@@ -607,9 +596,7 @@ async def test_prometheus_reads_each_replica(compose: Compose) -> None:
 
 @asynccontextmanager
 async def half_sent(datasource: str, rows: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A client in a container of its own that has sent half of a file and waits for a line; removed
-    at the end.
-    """
+    """Run a client in a separate container that has sent half of a file and waits for a line."""
     script, name = (
         (ROOT / "tests/compose/paused_upload.py").read_text(encoding="utf-8"),
         f"{PROJECT}-client",
@@ -644,8 +631,8 @@ async def half_sent(datasource: str, rows: int) -> AsyncIterator[asyncio.subproc
 async def test_an_upload_survives_the_kill_of_any_one(
     compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
-    """Of two replicas of each service one is killed, of upload the one that receives the file: it
-    goes on where it was with the other.
+    """One replica of each service is killed, of upload the one that receives the file: the upload
+    resumes with the other.
     """
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", layers=("replicas",))
     datasource, rows = new_datasource("survivor"), 400_000
@@ -670,14 +657,14 @@ async def test_an_upload_survives_the_kill_of_any_one(
 
 
 def copy_out(bucket: Any, folder: Path) -> None:
-    """`aws s3 sync s3://... folder`."""
+    """Like `aws s3 sync s3://... folder`."""
     for item in bucket.objects.all():
         (folder / item.key).parent.mkdir(parents=True, exist_ok=True)
         bucket.download_file(item.key, str(folder / item.key))
 
 
 def copy_in(bucket: Any, folder: Path) -> None:
-    """`aws s3 sync folder s3://...`."""
+    """Like `aws s3 sync folder s3://...`."""
     for file in folder.rglob("*"):
         if file.is_file():
             bucket.upload_file(str(file), str(file.relative_to(folder)))
@@ -690,8 +677,8 @@ async def test_backup_and_restore(
     new_datasource: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
-    """As the runbook says it: dump and copy; everything removed; restored into empty volumes; every
-    row and task is there again.
+    """As in the runbook: dump and copy, remove everything, restore into empty volumes; all rows and
+    tasks are back.
     """
     datasource = new_datasource("restored")
     task_id = await gateway.upload("restored.csv", superstore(hard_files), datasource)
@@ -703,7 +690,7 @@ async def test_backup_and_restore(
     compose.run("down", "--volumes", "--remove-orphans")
     compose.run("up", "--detach", "--wait", "--wait-timeout", "240", "postgres", "seaweedfs")
     compose.run("run", "--rm", "-T", "bucket")
-    compose.run("exec", "-T", "postgres", "psql", "-U", "postgres", "-q", given=dump)
+    compose.run("exec", "-T", "postgres", "psql", "-U", "postgres", "-q", stdin=dump)
     copy_in(bucket(compose), tmp_path)
     compose.run("up", "--detach", "--wait", "--wait-timeout", "400", timeout=500)
     assert (await gateway.task(task_id))["status"] == "SUCCEEDED"
@@ -718,7 +705,7 @@ async def test_backup_and_restore(
 
 
 def test_down_leaves_nothing(compose: Compose) -> None:
-    """Last: what it removes is not there for another test."""
+    """Must be the last test, because it removes everything."""
     compose.run("down", "--volumes", "--remove-orphans", layers=("observability",))
     label = f"label=com.docker.compose.project={PROJECT}"
     assert docker("ps", "--all", "--quiet", "--filter", label) == ""

@@ -1,4 +1,4 @@
-"""The deployment's files by themselves: linted, complete in every combination, without secrets."""
+"""The deployment's files: linted, valid in every combination, without secrets."""
 
 import re
 import subprocess

@@ -1,6 +1,4 @@
-"""Environments that are wrong, each with what the process says about it. Plain processes: no
-container is needed.
-"""
+"""Invalid environments and the error messages of the processes. Needs no container."""
 
 import asyncio
 import json
@@ -15,7 +13,7 @@ from tests.processes import running
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:9"
-"""The discard port: nothing listens there."""
+"""The discard port, on which nothing listens."""
 
 RIGHT = {
     "AWS_ACCESS_KEY_ID": "key",
@@ -103,11 +101,11 @@ REFUSED = [
     ("gateway", "STATUS_ADDR", "status", "Address of the status service, host:port"),
     ("gateway", "LOG_LEVEL", "loud", "Least severe log lines"),
 ]
-"""Module, variable, its wrong value, and what stands beside its name in the message."""
+"""Module, variable, its invalid value, and the text after its name in the message."""
 
 
 async def outcome(arguments: list[str], environment: Mapping[str, str]) -> tuple[int | None, str]:
-    """Exit status and everything that was said, by a process that must end."""
+    """Run a process that must exit; return its exit status and output."""
     async with running(arguments, environment) as process, asyncio.timeout(90):
         stdout, stderr = await process.communicate()
         return process.returncode, (stdout + stderr).decode()
@@ -186,7 +184,7 @@ AWAY = [
 async def test_a_store_that_is_away_is_named_and_waited_for(
     tmp_path: Path, module: str, store: str, wrong: dict[str, str]
 ) -> None:
-    """No end, no crash loop: the process says which store does not answer, and why, and waits."""
+    """The process does not exit: it logs which store does not answer, and why, and waits."""
     async with running([module], {**complete(tmp_path), **wrong}) as process, asyncio.timeout(30):
         assert process.stderr is not None
         seen: dict[str, Any] = {}
