@@ -1,4 +1,4 @@
-"""`python -m bench NAME`: run one benchmark. Starts its own stack unless the instance is running."""
+"""`python -m bench NAME`: run one benchmark. Starts the stack unless it is already running."""
 
 from typing import Annotated
 
@@ -65,7 +65,7 @@ def ingest_command(
 
 @app.command("false_done")
 def false_done_command(loads: int = 1000, seed: int = 1, instance: InstanceName = "bench") -> None:
-    """Load small files, 8 concurrently; an independent client counts each as soon as it SUCCEEDED."""
+    """Load small files, 8 concurrently; an independent client counts each once it SUCCEEDED."""
     false_done.main(loads, seed, instance)
 
 

@@ -1,4 +1,4 @@
-"""Latency of events to watchers, a reconnect storm of 2,000 watchers, and polling during uploads."""
+"""Latency of events, a reconnect storm of 2,000 watchers, and polling during uploads."""
 
 import asyncio
 

@@ -38,7 +38,7 @@ def ask_grpc(port: int) -> str:
 
 
 def ask_http(port: int) -> str:
-    """Return what is wrong with the gateway on this port; empty if it and all services are ready."""
+    """Return what is wrong with the gateway or a service; empty if all are ready."""
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)

@@ -78,7 +78,7 @@ def write_page_sbom(folder: Path) -> Path:
 
 
 def _run(program: str, *arguments: str, stdin: str | None = None) -> str:
-    """Run a program from the folder of this Python; return its standard output. Exits if it fails."""
+    """Run a program of this environment; return its standard output. Exits if it fails."""
     command = [str(Path(sys.executable).with_name(program)), *arguments]
     done = subprocess.run(
         command, cwd=ROOT, input=stdin, stdout=subprocess.PIPE, text=True, check=False

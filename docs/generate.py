@@ -1,7 +1,6 @@
-"""Writes the pages that are derived from code: configuration.md from the Settings classes,
-errors.md from errors.proto.
+"""Generates configuration.md from the Settings classes, and errors.md from errors.proto.
 
-`make gen` runs it; `python docs/generate.py --check` fails when a committed page differs.
+Run by `make gen`; `python docs/generate.py --check` fails if a committed page differs.
 """
 
 import argparse
@@ -32,7 +31,7 @@ PROCESSES = [
 
 
 def configuration() -> Iterator[str]:
-    """One table per process: variable, default, meaning."""
+    """Yield one table per process: variable, default, meaning."""
     yield "# Configuration\n"
     yield (
         "All settings are environment variables, checked at start. `make gen` generates this page from the Settings classes.\n"
@@ -56,7 +55,7 @@ def configuration() -> Iterator[str]:
 
 
 def reasons() -> Iterator[str]:
-    """One row per code, in the order and with the comments of errors.proto."""
+    """Yield one row per code, in the order and with the comments of errors.proto."""
     comments = _comments()
     yield "# Error codes\n"
     yield (
@@ -69,12 +68,12 @@ def reasons() -> Iterator[str]:
         if reason:
             info = errors.info_of(reason)
             statuses = f"{info.http or ''} | {info.grpc or ''}"
-            who = errors.actor_name(info.actor)
-            yield f"| `{errors.code_of(reason)}` | {statuses} | {who} | {comments[reason]} | {info.example} | {info.action} |"
+            actor = errors.actor_name(info.actor)
+            yield f"| `{errors.code_of(reason)}` | {statuses} | {actor} | {comments[reason]} | {info.example} | {info.action} |"
 
 
 def _comments() -> dict[int, str]:
-    """Number of each ErrorReason value -> its comment in the source."""
+    """Return number of each ErrorReason value -> its comment."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "errors.binpb"
         arguments = [
@@ -101,7 +100,7 @@ def _comments() -> dict[int, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="compare with what is committed, write nothing"
+        "--check", action="store_true", help="compare with the committed pages; write nothing"
     )
     check = parser.parse_args().check
     stale = []

@@ -1,4 +1,4 @@
-"""The TCP ports of the stack: defaults, variables that change them, and a check that they are free."""
+"""The TCP ports of the stack: defaults, variables that change them, and whether they are free."""
 
 from __future__ import annotations
 

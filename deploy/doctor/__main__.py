@@ -1,4 +1,4 @@
-"""`python -m deploy.doctor`, run by `make doctor`. Exits with 0 if there is no fault, else with 1."""
+"""`python -m deploy.doctor`, run by `make doctor`. Exits with 1 if there is a fault, else with 0."""
 
 import argparse
 import asyncio

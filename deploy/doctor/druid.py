@@ -29,7 +29,7 @@ REQUIRED = [
 HOST_TIMEOUT = "druid.coordinator.loadqueuepeon.http.hostTimeout"
 HOST_TIMEOUT_DEFAULT = "PT5M"
 HOST_TIMEOUT_MAX_S = 30.0
-"""Maximum wait of the coordinator for a historical's response, which can be lost (docs/adr/0025)."""
+"""Maximum wait for a historical's response, which can be lost (docs/adr/0025)."""
 
 
 async def check(url: str) -> list[Finding]:

@@ -24,7 +24,7 @@ def of_instance(root: Path) -> list[psutil.Process]:
 
 
 def end_all(root: Path, seconds: float) -> list[str]:
-    """End the remaining processes of the instance, with SIGKILL after `seconds`; return their names."""
+    """End the remaining processes, with SIGKILL after `seconds`; return their names."""
     remaining = of_instance(root)
     names = [_name(process) for process in remaining]
     for process in remaining:

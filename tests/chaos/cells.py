@@ -37,7 +37,7 @@ from tests.unit.status.fakes import ROWS, FakeLoads, FakeValidation
 ROOT = Path(__file__).parents[2]
 
 JOB_S = (0.8, 2.4)
-"""Range of the fake validation's duration; random, so that the workers do not end simultaneously."""
+"""Range of the fake validation's random duration, so that workers do not end simultaneously."""
 
 WORKERS = 16
 WINDOW_S = 30.0

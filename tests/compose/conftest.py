@@ -40,7 +40,7 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 
 def remove(checkout: Compose) -> None:
-    """Remove containers, networks and volumes. (Stores keep the passwords they were created with.)"""
+    """Remove containers, networks and volumes, because stores keep their first passwords."""
     checkout.run(
         "down",
         "--volumes",

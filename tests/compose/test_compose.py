@@ -1,4 +1,4 @@
-"""The deployment of docker-compose.yml, from build to removal. The tests of this file run in order."""
+"""The deployment of docker-compose.yml, from build to removal. The tests run in order."""
 
 import asyncio
 import json
@@ -497,7 +497,7 @@ def replicas(service: str) -> list[str]:
 
 
 async def figure(container: str, name: str) -> float:
-    """Return the sum of a replica's metric over its labels. The replica may just have been killed."""
+    """Return the sum of a metric over its labels. The replica may just have been killed."""
     [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
     async with httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(retries=8), trust_env=False

@@ -15,7 +15,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def days(first: int, last: int, of_each: int, amount: int = 1) -> bytes:
-    """Return a CSV with `of_each` rows on each day of 2024 from `first` to `last`, counted from 0."""
+    """Return a CSV with `of_each` rows on each day from `first` to `last`, counted from START."""
     lines = ["order_date,region,product,quantity,amount"]
     for day in range(first, last + 1):
         for row in range(of_each):

@@ -67,7 +67,7 @@ class Series:
         return f"undo {task_id}"
 
     async def check(self, after: str) -> None:
-        """Check that each row belongs to a known load, and that the load states match the counts."""
+        """Check that each row belongs to a known load, and that load states match the counts."""
         sql = f'SELECT __load_id, COUNT(*) FROM "{self.datasource}" GROUP BY 1'
         known = await self.gateway.rows_in_druid(self.datasource)
         counted = {
