@@ -1,3 +1,3 @@
-"""StatusService: the task row, its history, the durable pipeline and the watch streams. The only
-one that speaks to PostgreSQL.
+"""StatusService: tasks, their events, the pipeline and the watch streams. The only service that uses
+PostgreSQL.
 """

@@ -1,5 +1,5 @@
-"""`python -m services.status` serves; `python -m services.status migrate` brings the database to
-the newest revision and ends.
+"""`python -m services.status` serves; `python -m services.status migrate` migrates the database and
+exits.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from services.status.settings import Settings
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Runs the command of the command line."""
     loaded = settings.load(Settings)
 
     async def serve(stack: AsyncExitStack) -> None:

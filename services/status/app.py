@@ -1,6 +1,4 @@
-"""The composition root: what a status process consists of, in the order in which it is opened; it
-is closed in the opposite one.
-"""
+"""The composition root of a status process: opens its parts in order, and closes them in reverse."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -42,15 +40,15 @@ from sluice.status.v1.status_pb2_grpc import add_StatusServiceServicer_to_server
 SERVICE = "sluice.status.v1.StatusService"
 
 CALL_PATIENCE_S = 2.0
-"""Seconds for which a call waits for a PostgreSQL that is away."""
+"""Seconds for which a call retries while PostgreSQL is unavailable."""
 
 PIPELINE_PATIENCE_S = 30.0
-"""The same for the pipeline, whose work would be done again otherwise."""
+"""The same for the pipeline, which would otherwise repeat its work."""
 
 
 async def build(stack: AsyncExitStack, settings: Settings) -> int:
-    """Starts the service and its pipeline on `stack`; returns the port. PostgreSQL may be away:
-    then it is NOT_SERVING until it comes.
+    """Starts the service and its pipeline on `stack` and returns the port. It is NOT_SERVING while
+    PostgreSQL is unavailable.
     """
     database = Database(settings.database_url, settings.database_connections)
     await database.open(stack)
@@ -92,7 +90,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     files_at_once = settings.validation_workers if settings.pipeline_workers else 0
     workers = Workers(leases, pipeline, gate, files_at_once, settings.pipeline_workers)
 
-    def notified(channel: str, payload: str) -> None:
+    def on_notify(channel: str, payload: str) -> None:
         match channel:
             case str(name) if name == EVENT:
                 watch.notify(payload)
@@ -103,11 +101,11 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
             case str(name) if name == WEBHOOK:
                 sender.wake()
 
-    def reconnected() -> None:
-        watch.notify_all()
+    def on_connect() -> None:
+        watch.notify()
         workers.wake()
 
-    listener = Listener(database, settings.database_url, notified, reconnected)
+    listener = Listener(database, settings.database_url, on_notify, on_connect)
     await _keep_running(stack, "listener", listener.run)
     await _keep_running(stack, "watch", watch.run)
 
@@ -128,7 +126,7 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
         [SERVICE],
         {"postgresql": database.check, "heartbeat": leases.check},
     )
-    # Closed before the server is: the watchers' streams end, and the tasks are given back at once.
+    # Closed before the server: the watch streams end, and the leases are released at once.
     stack.push_async_callback(watch.close)
     working = asyncio.create_task(workers.run(), name="workers")
     stack.push_async_callback(_stop_workers, workers, working)
@@ -144,9 +142,9 @@ async def _stop_workers(workers: Workers, working: "asyncio.Task[None]") -> None
 async def _keep_running(
     stack: AsyncExitStack, name: str, run: Callable[[], Coroutine[Any, Any, None]]
 ) -> None:
-    """Runs `run` until the stack is closed, and again where it ends by a fault of ours."""
+    """Runs `run` until the stack is closed, and restarts it after an unexpected exception."""
 
-    async def kept() -> None:
+    async def keep() -> None:
         while True:
             try:
                 await run()
@@ -154,4 +152,4 @@ async def _keep_running(
                 logs.get().error("background.broke", name=name, exc_info=bug)
             await asyncio.sleep(1)
 
-    stack.push_async_callback(cancel, asyncio.create_task(kept(), name=name))
+    stack.push_async_callback(cancel, asyncio.create_task(keep(), name=name))

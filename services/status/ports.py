@@ -106,7 +106,12 @@ class PipelineStore(Protocol):
     async def get(self, task_id: str) -> Task | None: ...
 
     async def move(
-        self, task_id: str, state: State, move: Move, owner: Owner | None = None
+        self,
+        task_id: str,
+        state: State,
+        move: Move,
+        owner: Owner | None = None,
+        writer: str | None = None,
     ) -> bool: ...
 
     async def move_unless_duplicate(
@@ -160,15 +165,6 @@ class Store(PipelineStore, Protocol):
         findings: list[dict[str, Any]],
     ) -> bool: ...
 
-    async def move(
-        self,
-        task_id: str,
-        state: State,
-        move: Move,
-        owner: Owner | None = None,
-        writer: str | None = None,
-    ) -> bool: ...
-
     async def mark_lane_fronts(self) -> None: ...
 
     async def events(self, task_id: str, from_sequence: int) -> list[Event]: ...
@@ -205,7 +201,7 @@ class PipelineRecords(Protocol):
 
     async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome: ...
 
-    async def note(self, task: Task, counted: Recount) -> bool: ...
+    async def record_counts(self, task: Task, counted: Recount) -> bool: ...
 
     async def end_undo(
         self,

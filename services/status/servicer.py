@@ -1,4 +1,4 @@
-"""StatusService: messages to and from the domain."""
+"""StatusService: translates messages to the domain and back."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC
@@ -21,11 +21,9 @@ from services.status.tasks.commands import Commands, canonical
 from services.status.tasks.event_feed import Watch
 from services.status.tasks.messages import (
     NOT_QUEUED,
-    delivery_message,
     event_message,
     state_of,
     task_message,
-    webhook_message,
 )
 from services.status.tasks.pages import Filter
 from services.status.tasks.plans import Plans
@@ -37,16 +35,16 @@ from sluice.status.v1.status_pb2_grpc import StatusServiceServicer
 from sluice.validation.v1.validation_pb2 import ReadOptions
 
 PAGE_SIZE = 50
-"""Tasks on a page of ListTasks where the request says nothing."""
+"""Default page size of ListTasks and ListWebhookDeliveries."""
 
 HOURS = 24
-"""Of GetStatistics where the request says nothing."""
+"""Default hours of GetStatistics."""
 
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 
 
 class StatusServicer(StatusServiceServicer):
-    """As protos/sluice/status/v1/status.proto says."""
+    """Implements protos/sluice/status/v1/status.proto."""
 
     def __init__(
         self,
@@ -158,11 +156,11 @@ class StatusServicer(StatusServiceServicer):
     async def GetTasks(
         self, request: status_pb2.GetTasksRequest, context: Context
     ) -> status_pb2.GetTasksResponse:
-        asked = {canonical(task_id): task_id for task_id in request.task_ids}
-        found = await self._store.get_all(list(asked))
+        requested = {canonical(task_id): task_id for task_id in request.task_ids}
+        found = await self._store.get_all(list(requested))
         positions = await self._queue.positions(list(found.values()))
         messages = {
-            asked[task_id]: task_message(task, positions.get(task_id, NOT_QUEUED))
+            requested[task_id]: task_message(task, positions.get(task_id, NOT_QUEUED))
             for task_id, task in found.items()
         }
         return status_pb2.GetTasksResponse(tasks=messages)
@@ -175,7 +173,7 @@ class StatusServicer(StatusServiceServicer):
             datasource=request.datasource,
             states=[state_of(state) for state in request.states if state],
             idle_s=request.idle_seconds,
-            before=pages.place_of(request.page_token) if request.page_token else None,
+            before=pages.position_of(request.page_token) if request.page_token else None,
             skip=request.skip,
             text=request.text,
             since=request.since.ToDatetime(UTC) if request.HasField("since") else None,
@@ -209,7 +207,7 @@ class StatusServicer(StatusServiceServicer):
             else None,
             client=request.client,
         )
-        task_id, created = await self._files.load_again(canonical(request.task_id), retry)
+        task_id, created = await self._files.retry(canonical(request.task_id), retry)
         return status_pb2.RetryTaskResponse(
             task=task_message(await self._commands.get(task_id)), created=created
         )
@@ -267,14 +265,12 @@ class StatusServicer(StatusServiceServicer):
         self, request: status_pb2.SetWebhookRequest, context: Context
     ) -> status_pb2.SetWebhookResponse:
         webhook, secret = await self._webhooks.put(request.datasource, request.url, request.secret)
-        return status_pb2.SetWebhookResponse(webhook=webhook_message(webhook), secret=secret)
+        return status_pb2.SetWebhookResponse(webhook=webhook, secret=secret)
 
     async def GetWebhook(
         self, request: status_pb2.GetWebhookRequest, context: Context
     ) -> status_pb2.GetWebhookResponse:
-        return status_pb2.GetWebhookResponse(
-            webhook=webhook_message(await self._webhooks.get(request.datasource))
-        )
+        return status_pb2.GetWebhookResponse(webhook=await self._webhooks.get(request.datasource))
 
     async def DeleteWebhook(
         self, request: status_pb2.DeleteWebhookRequest, context: Context
@@ -286,9 +282,7 @@ class StatusServicer(StatusServiceServicer):
         self, request: status_pb2.ListWebhookDeliveriesRequest, context: Context
     ) -> status_pb2.ListWebhookDeliveriesResponse:
         found = await self._webhooks.deliveries(request.datasource, request.page_size or PAGE_SIZE)
-        return status_pb2.ListWebhookDeliveriesResponse(
-            deliveries=[delivery_message(each) for each in found]
-        )
+        return status_pb2.ListWebhookDeliveriesResponse(deliveries=found)
 
     async def GetDatasourceSettings(
         self, request: status_pb2.GetDatasourceSettingsRequest, context: Context
@@ -325,18 +319,18 @@ class StatusServicer(StatusServiceServicer):
             yield status_pb2.WatchTasksResponse(event=event_message(event), task=task_message(task))
 
 
-def _options(given: bytes) -> bytes:
-    """The same bytes, if they are a ReadOptions that keeps its rules.
+def _options(serialized: bytes) -> bytes:
+    """Returns a serialized ReadOptions after checking its rules.
 
     Raises:
         SluiceError: REQUEST_INVALID.
     """
     try:
-        check(ReadOptions.FromString(given))
+        check(ReadOptions.FromString(serialized))
     except DecodeError:
         raise errors.error(
             ErrorReason.ERROR_REASON_REQUEST_INVALID,
             "options are not a ReadOptions message.",
             column="options",
         ) from None
-    return given
+    return serialized

@@ -1,4 +1,4 @@
-"""What the status service reads from its environment."""
+"""Settings of the status service."""
 
 from pydantic import Field, IPvAnyNetwork, PostgresDsn, field_validator
 
@@ -23,83 +23,89 @@ class Settings(GrpcSettings):
         10,
         ge=2,
         le=200,
-        description="Most connections to PostgreSQL, without the two of watch and heartbeat.",
+        description="Maximum number of connections to PostgreSQL, without the two for LISTEN and the heartbeat.",
     )
 
     pipeline_workers: int = Field(
         4,
         ge=0,
         le=100,
-        description="Loads that this process moves on at once, from a validated file to counted rows. 0: it only answers calls.",
+        description="Maximum number of concurrent loads of this process, from submit to verification. 0: it only responds to calls.",
     )
     validation_workers: int = Field(
         4,
         ge=1,
         le=100,
-        description="Files that this process has validated at once, beside the loads: no load takes the place of one.",
+        description="Maximum number of files that this process has validated concurrently, independent of the loads.",
     )
     lease_s: float = Field(
         10.0,
         ge=1,
-        description="Seconds after the last heartbeat (every third of it) until others take a task over.",
+        description="Seconds after the last heartbeat until another worker takes over a task. A heartbeat is sent every third of it.",
     )
     stage_attempts: int = Field(
         5,
         ge=1,
-        description="Real failures that a stage of a task may have before the task ends FAILED.",
+        description="Failures of a stage after which the task ends FAILED. Waiting for unavailable services does not count.",
     )
     stage_takeovers: int = Field(
         20,
         ge=1,
-        description="Workers that may die in one stage of a task before the task ends FAILED.",
+        description="Maximum number of takeovers in a stage; after another one the task ends FAILED.",
     )
     retry_first_s: float = Field(
         1.0,
         gt=0,
-        description="Longest wait before the first retry of a stage that failed, a quarter where a service is away; later ones double it.",
+        description="Maximum seconds before the first retry of a failed stage, or a quarter if a service is away. Doubles per retry.",
     )
-    retry_max_s: float = Field(8.0, gt=0, description="Longest wait before any retry, in seconds.")
+    retry_max_s: float = Field(8.0, gt=0, description="Maximum seconds before any retry.")
 
     validate_deadline_s: float = Field(
-        1800, gt=0, description="Seconds that VALIDATING may take, waiting for services included."
+        1800,
+        gt=0,
+        description="Deadline of VALIDATING in seconds, including the time that services are unavailable.",
     )
     ingest_deadline_s: float = Field(
         1800,
         gt=0,
-        description="Seconds that INGESTING may take, before what is added for the file's size.",
+        description="Deadline of INGESTING in seconds, without the addition for the file's size.",
     )
     ingest_deadline_s_per_mib: float = Field(
-        6.0, ge=0, description="Seconds that INGESTING may take longer for each MiB of the file."
+        6.0,
+        ge=0,
+        description="Addition to the deadline of INGESTING in seconds for each MiB of the file.",
     )
     verify_deadline_s: float = Field(
-        1800, gt=0, description="Seconds that VERIFYING may take before the load is removed again."
+        1800, gt=0, description="Deadline of VERIFYING in seconds, after which the load is removed."
     )
     verify_settle_s: float = Field(
         120,
         gt=0,
-        description="Seconds that the count may be wrong, with all segments loaded, before the load is removed again.",
+        description="Seconds for which counts may be wrong with all segments loaded, after which the load is removed.",
     )
     clean_deadline_s: float = Field(
         1800,
         gt=0,
-        description="Seconds after which a CLEANING that goes on asks for an administrator.",
+        description="Seconds after which a running CLEANING asks for an administrator.",
     )
 
     files_kept_s: float = Field(
         30 * 86_400,
         ge=0,
-        description="Seconds for which the stored files of a task that has ended are kept. 0: until somebody deletes them.",
+        description="Seconds for which the stored files of an ended task are kept. 0: no limit.",
     )
     plan_kept_s: float = Field(
-        7 * 86_400, gt=0, description="Seconds for which a plan waits to be applied."
+        7 * 86_400, gt=0, description="Seconds after which a plan that was not applied expires."
     )
     housekeeping_interval_s: float = Field(
-        60, gt=0, description="Seconds between two searches for what expired, give or take a fifth."
+        60,
+        gt=0,
+        description="Seconds between the rounds that expire plans and files, with a jitter of 20 %.",
     )
 
     webhook_allowed_networks: list[IPvAnyNetwork] = Field(
         [],
-        description='Networks beside the public internet that webhooks may go to, as JSON: ["10.1.0.0/16"].',
+        description='Private networks that webhooks may use, as a JSON array: ["10.1.0.0/16"].',
     )
 
     @field_validator("database_url")

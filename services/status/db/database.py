@@ -1,5 +1,5 @@
-"""Connections to PostgreSQL: a pool that outlives restarts of the server, and work on it that is
-tried again within a budget.
+"""Connections to PostgreSQL: a pool that survives restarts of the server, with retries within a
+budget.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_S = 5.0
 SERVER_SETTINGS: dict[str, str] = {
-    # A process that was frozen inside a transaction does not hold its locks for longer than this.
+    # Limits how long a process that is frozen inside a transaction holds its locks.
     "idle_in_transaction_session_timeout": "5000",
-    # A connection keeps its plans: one that was made while a table was small must not go on to read
-    # all of it when it is large. Every statement here has an index, and takes milliseconds.
+    # A connection caches its plans: one that was made for a small table must not scan it when it
+    # is large. Every statement here has an index and takes milliseconds.
     "enable_seqscan": "off",
     "jit": "off",
 }
-"""What the pool's connections are set to."""
+"""Settings of the pool's connections."""
 RETRY = Backoff(first_s=0.05, longest_s=1.0)
 
 if TYPE_CHECKING:
@@ -49,24 +49,24 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.TransactionRollbackError,
     asyncpg.InternalClientError,
 )
-"""What a query raises because the server is away, is restarting, is full, or gave another
-transaction the way: worth another try.
+"""Raised by a query if the server is unavailable, restarts, is full, or rolled the transaction back
+in favor of another one: retry.
 """
 
 FAILURES: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
-"""The same, and everything else that PostgreSQL refuses."""
+"""AWAY and every other error of PostgreSQL."""
 
 
 def name(database_url: str, purpose: str) -> str:
-    """How pg_stat_activity shows a connection: the URL's application_name, else sluice-status, and
-    the purpose.
+    """Returns a connection's application_name: the one of the URL, else sluice-status, and the
+    purpose.
     """
-    given = parse_qs(urlsplit(database_url).query).get("application_name", ["sluice-status"])[-1]
-    return f"{given} {purpose}"
+    base = parse_qs(urlsplit(database_url).query).get("application_name", ["sluice-status"])[-1]
+    return f"{base} {purpose}"
 
 
 async def connect(database_url: str, purpose: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection of its own, outside of the pool."""
+    """Opens a connection outside the pool."""
     return await asyncpg.connect(
         database_url,
         timeout=CONNECT_TIMEOUT_S,
@@ -76,8 +76,8 @@ async def connect(database_url: str, purpose: str) -> "asyncpg.Connection[asyncp
 
 
 class Database:
-    """The pool. It exists before the server answers, and connections that died are replaced when
-    they are next asked for.
+    """A connection pool that can be opened before the server responds. It replaces dead connections
+    on demand.
     """
 
     def __init__(self, database_url: str, connections: int) -> None:
@@ -85,12 +85,12 @@ class Database:
         self._connections = connections
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self.migrated = asyncio.Event()
-        """Set once the tables are there."""
-        self._asked = asyncio.Event()
-        self._not_migrated: Exception = ConnectionError("the tables are not there yet")
+        """Set once the tables exist."""
+        self._attempted = asyncio.Event()
+        self._not_migrated: Exception = ConnectionError("the tables do not exist yet")
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Opens the pool without connecting, and migrates as soon as the server answers."""
+        """Opens the pool without connecting, and migrates as soon as the server responds."""
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -98,7 +98,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
             init=_use_json,
-            reset=_as_it_is,
+            reset=_keep_session,
             server_settings={"application_name": name(self._url, "pool"), **SERVER_SETTINGS},
         )
         stack.callback(self._pool.terminate)
@@ -106,9 +106,8 @@ class Database:
         stack.push_async_callback(cancel, migrating)
 
     async def check(self) -> None:
-        """For readiness: returns when the server answers, and the tables are there and work with
-        this release."""
-        await self._asked.wait()
+        """Readiness: returns if the server responds, and its tables work with this release."""
+        await self._attempted.wait()
         if not self.migrated.is_set():
             raise self._not_migrated
         async with self._acquired() as connection:
@@ -117,11 +116,11 @@ class Database:
     async def run(
         self, work: Callable[[Connection], Awaitable[Result]], patience_s: float
     ) -> Result:
-        """What `work` returns. While the server is away it is tried again for `patience_s` seconds,
-        so it must be harmless twice.
+        """Returns the result of `work`. Retries it for `patience_s` seconds while the server is
+        unavailable, so it must be idempotent.
 
         Raises:
-            SluiceError: DATABASE_UNAVAILABLE when the time is over; DATABASE_TOO_NEW.
+            SluiceError: DATABASE_UNAVAILABLE after that time; DATABASE_TOO_NEW.
         """
         until = monotonic() + patience_s
         pauses = RETRY.pauses()
@@ -130,13 +129,12 @@ class Database:
                 if isinstance(self._not_migrated, DatabaseTooNewError):
                     raise errors.error(self._not_migrated.reason, self._not_migrated.what)
                 if not self.migrated.is_set():
-                    raise ConnectionError("the tables are not there yet")
+                    raise ConnectionError("the tables do not exist yet")
                 async with self._acquired() as connection:
                     return await work(connection)
             except AWAY as failure:
-                if isinstance(
-                    failure, ValueError
-                ):  # A parameter of the wrong type, which asyncpg counts among its interface errors.
+                # asyncpg's interface errors include parameters of a wrong type.
+                if isinstance(failure, ValueError):
                     raise
                 pause_s = next(pauses)
                 if monotonic() + pause_s >= until:
@@ -144,7 +142,8 @@ class Database:
                         "database.away", reason=f"{type(failure).__name__}: {failure}"[:300]
                     )
                     raise errors.error(
-                        ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE, "PostgreSQL does not answer."
+                        ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE,
+                        "PostgreSQL does not respond.",
                     ) from failure
             await asyncio.sleep(pause_s)
 
@@ -176,17 +175,17 @@ class Database:
                 await migrate(self._url)
                 break
             except MigrationError as failure:
-                self._waits(failure, None)
+                self._not_yet(failure, None)
             except Exception as bug:
-                self._waits(bug, bug)
-            self._asked.set()
+                self._not_yet(bug, bug)
+            self._attempted.set()
             await asyncio.sleep(next(pauses))
-        self._not_migrated = ConnectionError("the tables are not there yet")
+        self._not_migrated = ConnectionError("the tables do not exist yet")
         self.migrated.set()
-        self._asked.set()
+        self._attempted.set()
         logs.get().info("database.migrated")
 
-    def _waits(self, failure: Exception, bug: Exception | None) -> None:
+    def _not_yet(self, failure: Exception, bug: Exception | None) -> None:
         if str(failure) != str(self._not_migrated):
             logs.get().warning("database.migration_waits", reason=str(failure), exc_info=bug)
         self._not_migrated = failure
@@ -198,8 +197,7 @@ async def _use_json(connection: "asyncpg.Connection[asyncpg.Record] | Connection
     )
 
 
-async def _as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """How a connection goes back to the pool, its transaction ended. By default asyncpg has the
-    server forget settings, cursors and locks of the session as well, a round trip for each of our
-    calls; we make none that outlives its transaction.
+async def _keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Returns a connection to the pool without resetting its session. asyncpg's default costs a
+    round trip per call, and nothing here outlives its transaction.
     """

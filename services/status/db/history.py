@@ -1,32 +1,27 @@
-"""What has been: the stages of one task, and the figures of all tasks of the last hours."""
+"""The stage runs of a task, and statistics over all tasks of the last hours."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import Any
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import errors
 from services.status.db.database import Connection, Database
 from services.status.tasks import problems
 from services.status.tasks.machine import STAGE_OF, State
-from services.status.tasks.messages import state_value
+from services.status.tasks.messages import state_value, time_stamp
 from sluice.status.v1 import status_pb2
 
 FRESH_S = 5.0
-"""Seconds for which the same figures are told."""
+"""Seconds for which statistics are cached."""
 
 TOP_ERRORS = 10
 HOURLY_UP_TO = 48
-"""Hours that are told hour by hour; longer times are told day by day."""
+"""Longest period in hours with hourly buckets; longer ones have daily buckets."""
 
 _WORKED: dict[State, str] = {
     state: stage for state, stage in STAGE_OF.items() if state is not State.PLANNED
 }
-"""The stages in which something is done; how long plans waited for a person is no figure of
-ours.
-"""
+"""The stages with statistics: not PLANNED, which waits for a person."""
 
 _BUCKETS = """
 SELECT start, count(t.task_id) AS tasks,
@@ -62,22 +57,16 @@ FROM ingestion_tasks WHERE next_run_at IS NOT NULL
 _RUNS = "SELECT * FROM stage_runs WHERE task_id = $1 ORDER BY started_at, attempt"
 
 
-@dataclass(frozen=True)
-class _Told:
-    at: float
-    figures: status_pb2.GetStatisticsResponse
-
-
 class History:
-    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away."""
+    """History of tasks. `patience_s` as in store.Store."""
 
     def __init__(self, database: Database, patience_s: float) -> None:
         self._database = database
         self._patience_s = patience_s
-        self._told: dict[int, _Told] = {}
+        self._cached: dict[int, tuple[float, status_pb2.GetStatisticsResponse]] = {}
 
     async def runs(self, task_id: str) -> list[status_pb2.StageRun]:
-        """Every time that a worker was at work on a stage of the task, in order.
+        """Returns the runs of the task's stages, in order.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, DATABASE_UNAVAILABLE.
@@ -91,18 +80,18 @@ class History:
         return [_run(dict(row)) for row in rows]
 
     async def statistics(self, hours: int) -> status_pb2.GetStatisticsResponse:
-        """The figures of the last hours, at most FRESH_S old.
+        """Returns the statistics of the last `hours` hours, at most FRESH_S old.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
         """
-        told = self._told.get(hours)
-        if told is None or monotonic() - told.at > FRESH_S:
-            told = self._told[hours] = _Told(
-                monotonic(),
-                await self._database.run(lambda it: _statistics(it, hours), self._patience_s),
+        read_at, statistics = self._cached.get(hours, (-FRESH_S, None))
+        if statistics is None or monotonic() - read_at > FRESH_S:
+            statistics = await self._database.run(
+                lambda connection: _statistics(connection, hours), self._patience_s
             )
-        return told.figures
+            self._cached[hours] = (monotonic(), statistics)
+        return statistics
 
 
 def _run(row: dict[str, Any]) -> status_pb2.StageRun:
@@ -111,8 +100,8 @@ def _run(row: dict[str, Any]) -> status_pb2.StageRun:
         state=state_value(State(row["state"])),
         attempt=row["attempt"],
         worker=row["worker"],
-        start_time=_time(row["started_at"]),
-        end_time=_time(row["ended_at"]) if row["ended_at"] else None,
+        start_time=time_stamp(row["started_at"]),
+        end_time=time_stamp(row["ended_at"]),
         outcome=status_pb2.StageOutcome.Value(f"STAGE_OUTCOME_{row['outcome'] or 'UNSPECIFIED'}"),
         message=row["message"],
         problem=problems.from_json(row["problem"]) if row["problem"] else None,
@@ -126,7 +115,7 @@ async def _statistics(connection: Connection, hours: int) -> status_pb2.GetStati
     )
     buckets = [
         status_pb2.StatisticsBucket(
-            start_time=_time(row["start"]),
+            start_time=time_stamp(row["start"]),
             **{
                 name: row[name]
                 for name in ("tasks", "succeeded", "rejected", "failed", "rows", "bytes")
@@ -157,9 +146,3 @@ async def _statistics(connection: Connection, hours: int) -> status_pb2.GetStati
         waiting=queue["waiting"] if queue else 0,
         running=queue["running"] if queue else 0,
     )
-
-
-def _time(time: Any) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

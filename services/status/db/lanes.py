@@ -1,24 +1,23 @@
-"""Which loads of a datasource may be in Druid at once.
+"""Lanes: which loads of a datasource may run concurrently (ADR 0007).
 
-A load that replaces is alone: others would be locked out by Druid, or their rows replaced while
-they are still being counted. Loads that append share the datasource, up to so many at once, as
-Druid lets those that touch the same time chunks run one after the other anyway. Who waits longest
-comes first, so a replace is not starved by appends.
+A replace runs alone: Druid would lock other loads out, or replace their rows while they are being
+counted. Appends share the lane up to a limit, as Druid serializes those in the same time chunks.
+The oldest load enters first, so appends do not starve a replace.
 
-While a load is being undone none begins: it could be appended to chunks that are about to go.
+No load starts during a revert: it could append to chunks that are about to be removed.
 
-A load keeps its lane until its rows are counted, or removed; one whose removal does not come to an
-end gives the others way.
+A load keeps its lane until its rows are counted or removed. If the removal takes too long, others
+may enter.
 """
 
 from services.status.db.database import Connection, Database
 from services.status.tasks.task import Owner
 
 APPENDS = 2
-"""Loads that append to one datasource at once: one runs while the rows of the other are counted."""
+"""Concurrent appends to a datasource: one runs while the rows of the other are counted."""
 
 WAITING = "{0}.status = 'INGESTING' AND NOT {0}.in_lane"
-"""SQL condition: the task waits for its datasource's lane; with the table's alias."""
+"""SQL condition with the table's alias: the task waits for its datasource's lane."""
 
 LANES = """
 SELECT o.datasource_name, false AS undoing,
@@ -32,7 +31,7 @@ UNION ALL
 SELECT o.datasource_name, true, 0, 0, 0
 FROM ingestion_tasks o WHERE o.load_state = 'REVERTING' {0}
 """
-"""SQL: what is in the lanes, one row or two for each datasource; with a condition on task `o`."""
+"""SQL with a condition on task `o`: the contents of the lanes, one or two rows per datasource."""
 
 _OLDER = f"""o.datasource_name = t.datasource_name AND {WAITING.format("o")}
         AND (o.created_at, o.task_id) < (t.created_at, t.task_id)"""
@@ -43,11 +42,11 @@ BLOCKED = f"""(
             OR lanes.holding > 0 AND t.load_mode <> 'APPEND')) > 0
     OR EXISTS (SELECT FROM ingestion_tasks o WHERE {_OLDER} AND o.load_mode <> 'APPEND')
     OR t.load_mode <> 'APPEND' AND EXISTS (SELECT FROM ingestion_tasks o WHERE {_OLDER}))"""  # noqa: S608 - ours
-"""SQL condition: the load of task `t`, which waits for the lane, has to wait for others. It reads a
-CTE `lanes` (LANES).
+"""SQL condition: the load of task `t`, which waits for the lane, cannot enter it yet. It reads a CTE
+`lanes` (LANES).
 
-Who is not at the front of the backlog (migration 0013) is blocked as well, but the reverse does not
-hold: the front is known by the backlog alone, this by the lane too.
+A task behind the front of the backlog (migration 0013) is always blocked. The reverse does not
+hold: the front depends on the backlog only, this condition also on the lane.
 """
 
 _ENTER = f"""
@@ -58,13 +57,11 @@ WHERE task_id = $1 AND attempt = $2 AND worker = $3 AND status = 'INGESTING' AND
 
 
 LOCK = "SELECT pg_advisory_xact_lock(7303017, hashtext($1))"
-"""Held by a transaction that decides who may change a datasource: a load that begins, or the undo
-of one.
-"""
+"""Taken by each transaction that lets a load or a revert change a datasource."""
 
 
 async def enter(database: Database, owner: Owner, datasource: str, patience_s: float) -> bool:
-    """Whether the load may begin. False where it has to wait, or the claim is lost.
+    """Returns whether the load may start. False: it has to wait, or the lease is lost.
 
     Raises:
         SluiceError: DATABASE_UNAVAILABLE.
@@ -95,8 +92,8 @@ SELECT datasource_name FROM backlogs WHERE datasource_name IS NOT NULL
 
 
 async def mark_fronts(database: Database, patience_s: float) -> None:
-    """Marks the front of every backlog again. Each change of one does so (migration 0013), but
-    passes over a task that something else has locked at that moment, and nobody may come after it.
+    """Marks the front of every backlog. Each change of a backlog does so too (migration 0013), but
+    skips locked tasks, and no later change may correct it.
 
     Raises:
         SluiceError: DATABASE_UNAVAILABLE.

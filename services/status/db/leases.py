@@ -1,10 +1,9 @@
-"""The task row is the job: claiming it, keeping the claim alive, giving it back.
+"""Leases on tasks: claim, heartbeat, release (ADR 0001).
 
-A claim is a lease until a moment of the database's clock. It is numbered: every claim raises
-`attempt`, and all writes of a worker carry its number (store.py), so that a worker that lost its
-lease without noticing changes nothing. The heartbeat runs in a thread with an event loop and a
-connection of its own: what keeps the main loop busy, or its draining at the end, does not cost the
-lease.
+A lease ends at a time of the database's clock. Every claim increments `attempt`, which is the
+fencing token of all writes of its worker (store.py): a worker that lost its lease unnoticed changes
+nothing. The heartbeat has its own thread, event loop and connection, so that neither a busy main
+loop nor its draining at the end costs the lease.
 """
 
 import asyncio
@@ -24,13 +23,13 @@ from services.status.tasks.task import Lease, Owner
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 RETRY_S = 0.5
-"""Seconds until a heartbeat that failed is tried again; a fifth of the lease where that is less."""
+"""Seconds until a failed heartbeat is retried; at most a fifth of the lease."""
 
 CLAIM_TRIES = 20
-"""How often in a row a claim goes on to the next task while other workers are faster."""
+"""How many times a claim moves on to other tasks because other workers are faster."""
 
 STOP_S = 2.0
-"""Seconds that are waited for the end of the heartbeat."""
+"""Seconds to wait for the end of the heartbeat's thread."""
 
 _RELEASE = """
 UPDATE ingestion_tasks SET worker = NULL, lease_until = NULL, next_run_at = clock_timestamp()
@@ -43,11 +42,11 @@ WHERE worker = $1 AND (task_id, attempt) IN (SELECT * FROM unnest($3::text[], $4
 RETURNING task_id, attempt, cancel_requested
 """
 
-_TAKEN_OVER = "The worker that had the task has stopped; another one goes on with it."
+_TAKEN_OVER = "The worker of the task has stopped; another one continues."
 
 
 class Leases:
-    """The claims of one process. Open it with `start`, and `stop` it after the last `release`."""
+    """The leases of one process. Call `start` first, and `stop` after the last `release`."""
 
     def __init__(self, database: Database, database_url: str, lease_s: float) -> None:
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -69,22 +68,21 @@ class Leases:
         self._thread.start()
 
     async def check(self) -> None:
-        """For readiness: returns while the heartbeat runs. Without it this process loses every task
-        that it claims."""
+        """Readiness: returns while the heartbeat runs. Without it this process loses its leases."""
         silent_s = monotonic() - self._turned_at
         if not self._thread.is_alive() or silent_s > self._lease_s:
             raise RuntimeError(f"no heartbeat for {silent_s:.0f} s")
 
     async def stop(self) -> None:
-        """Ends the heartbeat; one that hangs is left behind."""
+        """Stops the heartbeat. Abandons a thread that hangs."""
         self._stopping.set()
         await asyncio.to_thread(self._thread.join, STOP_S)
 
     async def claim(self, kind: Kind) -> Lease | None:
-        """Takes the task whose turn it is; None where none of this kind is due.
+        """Claims the next task; None if none of this kind is due.
 
         Raises:
-            SluiceError: DATABASE_UNAVAILABLE. A claim whose answer was lost runs out by itself.
+            SluiceError: DATABASE_UNAVAILABLE. A lease whose response was lost expires.
         """
         statement = claim(kind)
 
@@ -115,13 +113,13 @@ class Leases:
         return lease
 
     def forget(self, lease: Lease) -> None:
-        """No more heartbeats for a claim that was given back with a write, or lost."""
+        """Stops the heartbeats of a lease that a write released, or that is lost."""
         with self._guard:
             self._leases.pop((lease.owner.task_id, lease.owner.attempt), None)
 
     async def release(self, lease: Lease) -> None:
-        """Gives a claim back in the middle of a stage: another worker takes it at once. Does
-        nothing where it was lost.
+        """Releases a lease in the middle of a stage: another worker may claim the task at once.
+        Does nothing if the lease is lost.
         """
         owner = lease.owner
 
@@ -138,25 +136,25 @@ class Leases:
                 raise
             logs.get().warning(
                 "job.not_released",
-                reason="PostgreSQL is away; the lease runs out",
+                reason="PostgreSQL is unavailable; the lease expires",
                 lease_s=self._lease_s,
             )
 
     async def release_all(self) -> None:
-        """Gives back what is still claimed."""
+        """Releases all leases."""
         with self._guard:
             held = list(self._leases.values())
         for lease in held:
             await self.release(lease)
 
     def cancel(self, task_id: str) -> None:
-        """Wakes whoever works on the task here."""
+        """Notifies the worker of the task, if it is in this process."""
         with self._guard:
-            found = [lease for (held, _), lease in self._leases.items() if held == task_id]
-        for lease in found:
-            lease.cancelled.set()
+            for (held, _), lease in self._leases.items():
+                if held == task_id:
+                    lease.cancelled.set()
 
-    # What follows runs in the heartbeat's thread.
+    # The methods below run in the heartbeat's thread.
 
     def _beat_in_thread(self) -> None:
         pause = self._lease_s / 3
@@ -164,7 +162,7 @@ class Leases:
             try:
                 asyncio.run(self._beat_until_stopped(pause))
             except (Exception, asyncio.CancelledError) as bug:
-                # Whatever it was: the leases of this process depend on this thread.
+                # The leases of this process depend on this thread.
                 logs.get().error("job.heartbeat_broke", exc_info=bug)
                 pause = self._retry_s
 

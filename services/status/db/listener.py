@@ -1,7 +1,7 @@
-"""The one LISTEN connection of a process. It is watched over: a connection that died is replaced,
-and then everybody reads again.
+"""The LISTEN connection of a process. A dead connection is replaced, after which all listeners read
+the tables.
 
-A notification is a hint that makes things fast. Whatever it announces is found by polling too.
+A notification is only a hint that saves time: polling finds everything that it announces.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from services.common import logs
 from services.status.db.database import FAILURES, RETRY, Database, connect
 
 EVENT, CANCEL, DUE, WEBHOOK = "sluice_event", "sluice_cancel", "sluice_due", "sluice_webhook"
-"""Channels: a task has a new event; a task was cancelled (both carry the task's id); some task is
-due; somebody is to be told of an end.
+"""Channels: a task has a new event; a task was cancelled (both carry the task's id); a task is due;
+a webhook delivery is due.
 """
 
 HEARTBEAT_S = 2.0
 
 
 class Listener:
-    """`on_notify` is called with channel and payload; `on_connect` after each (re)connection, when
+    """Calls `on_notify` with channel and payload, and `on_connect` after each (re)connection, when
     notifications may have been missed.
     """
 
@@ -39,7 +39,7 @@ class Listener:
         self._on_connect = on_connect
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Listens until cancelled."""
         await self._database.migrated.wait()
         pauses = RETRY.pauses()
         while True:
@@ -65,7 +65,7 @@ class Listener:
 
     @staticmethod
     async def _keep(connection: "asyncpg.Connection[asyncpg.Record]", ended: asyncio.Event) -> None:
-        """Returns when the connection has ended; raises when it no longer answers."""
+        """Returns when the connection has ended; raises if it no longer responds."""
         while not ended.is_set():
             try:
                 await asyncio.wait_for(ended.wait(), HEARTBEAT_S)

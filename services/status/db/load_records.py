@@ -1,8 +1,7 @@
-"""What loads left in Druid, and what has become of them: segments, load states, and the decision
-whether a load can be undone.
+"""Plans, segments and load states of loads, and the decision whether a load can be reverted.
 
-Two decisions must not cross: to undo a replace, and to load into the chunks that it would uncover.
-Both are taken under one lock of the datasource (lanes.LOCK), which a transaction holds.
+Reverting a replace and loading into the chunks that it would uncover exclude each other. Both are
+decided under one lock of the datasource (lanes.LOCK), which a transaction holds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ from sluice.common.v1.errors_pb2 import Problem
 from sluice.druid.v1.druid_pb2 import Interval, Segment
 
 HISTORY = 50
-"""Newest loads of about the same size by which the time of another is told."""
+"""Newest loads of a similar size from which the rows per second are estimated."""
 
 ENOUGH_HISTORY = 3
 
@@ -32,8 +31,8 @@ WHERE EXISTS (SELECT FROM ingestion_tasks WHERE task_id = $1::varchar AND attemp
 ON CONFLICT DO NOTHING
 """
 
-# Not what is itself undone, or failed, nor what is the load's own: a plan that was made again may
-# have seen that.
+# Without segments of reverted or failed loads, and without the load's own, which a repeated plan
+# may have included.
 _RESTORABLE = """
 SELECT segment_id FROM load_segments r WHERE task_id = $1 AND role = 'REPLACED' AND NOT EXISTS (
     SELECT FROM load_segments o JOIN ingestion_tasks t USING (task_id)
@@ -50,10 +49,10 @@ FROM ingestion_tasks mine JOIN ingestion_tasks t ON t.datasource_name = mine.dat
 WHERE mine.task_id = $1 AND mine.load_mode <> 'APPEND'
 """
 
-# Loads that hide rows of this one. What Druid or an operator rewrote before it was replaced is
-# recorded as the segment of no load, and may hold some of its rows: they would come back with it.
-# Of a load that is there in part, segments that are its own can go; what may be others' cannot be
-# looked into.
+# Loads that hide rows of this one. A segment that Druid or an operator rewrote before it was
+# replaced belongs to no load in the records, and may have rows of this one, which would come back
+# with it. Of a PARTLY_REPLACED load, its own segments can be removed; others may have rows of other
+# loads.
 _HIDING = """
 SELECT DISTINCT t.task_id, t.original_filename, t.created_at
 FROM ingestion_tasks mine
@@ -73,8 +72,8 @@ WHERE mine.task_id = $1 AND (
 ORDER BY t.created_at
 """
 
-# Loads on their way, in or out, that replace rows of this one, or that this one would take along
-# when it goes: what comes back is decided at the beginning, and they may yet change their mind.
+# Running loads and reverts that replace rows of this one, or whose rows its revert would remove. What
+# a revert restores is decided when it starts, and these loads may still fail.
 _ON_THE_WAY = """
 SELECT t.task_id, t.original_filename
 FROM ingestion_tasks mine JOIN ingestion_tasks t USING (datasource_name)
@@ -108,8 +107,8 @@ ON CONFLICT (task_id) DO UPDATE SET plan_hash = excluded.plan_hash, plan = exclu
 """
 
 
-# What a load takes besides its rows, by druid_gateway's planning, is left out; loads of other sizes
-# say nothing of one that is much larger.
+# Without druid_gateway's fixed time per load. Only similar sizes: small loads do not predict large
+# ones.
 _RATE = f"""
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY row_count / greatest(seconds - 1.5, 0.1)) AS rate, count(*) AS loads
 FROM (SELECT t.row_count, sum(extract(epoch FROM r.ended_at - r.started_at))::float8 AS seconds
@@ -120,14 +119,14 @@ FROM (SELECT t.row_count, sum(extract(epoch FROM r.ended_at - r.started_at))::fl
 
 
 class LoadRecords:
-    """`patience_s` as in store.Store."""
+    """Implements ports.LoadRecords. `patience_s` as in store.Store."""
 
     def __init__(self, database: Database, patience_s: float) -> None:
         self._database = database
         self._patience_s = patience_s
 
     async def add(self, owner: Owner, role: Role, segments: Iterable[Segment]) -> None:
-        """Keeps segments of the claimed task's load. Where the claim is lost nothing is kept."""
+        """Stores segments of the leased task's load. Does nothing if the lease is lost."""
         rows = [
             (each.id, each.interval.start_millis, each.interval.end_millis) for each in segments
         ]
@@ -138,38 +137,38 @@ class LoadRecords:
             )
 
     async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
-        """Keeps the plan of the claimed task. Where the claim is lost nothing is kept."""
+        """Stores the plan of the leased task. Does nothing if the lease is lost."""
         sql = _PLAN.format(condition="attempt = $4 AND worker = $5")
         await self._fetch(
             sql, owner.task_id, plan.plan_hash, plan.plan, owner.attempt, owner.worker
         )
 
     async def renew_plan(self, task_id: str, plan: KeptPlan) -> None:
-        """Puts a plan in the place of one that waits; nothing happens where it waits no longer."""
+        """Replaces the plan of a PLANNED task. Does nothing in other states."""
         await self._fetch(
             _PLAN.format(condition="status = 'PLANNED'"), task_id, plan.plan_hash, plan.plan
         )
 
     async def plan(self, task_id: str) -> KeptPlan | None:
-        """The plan of a task, None where there is none."""
+        """Returns the plan of a task, or None."""
         rows = await self._fetch(
             "SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id
         )
         return KeptPlan(**rows[0]) if rows else None
 
     async def rows_per_second(self, rows: int) -> float:
-        """What the newest loads of about so many rows were loaded and counted with, half of them
-        faster; 0 where there are too few.
+        """Returns the median rows per second of the newest loads of a similar number of rows; 0
+        with fewer than ENOUGH_HISTORY loads.
         """
         [row] = await self._fetch(_RATE, rows)
         return float(row["rate"]) if row["loads"] >= ENOUGH_HISTORY else 0.0
 
     async def own(self, task_id: str) -> list[str]:
-        """Ids of the load's segments."""
+        """Returns the ids of the load's segments."""
         return [segment.id for segment in await self.own_segments(task_id)]
 
     async def own_segments(self, task_id: str) -> list[Segment]:
-        """The load's segments, in the order of time."""
+        """Returns the load's segments, ordered by time."""
         sql = """SELECT segment_id, start_millis, end_millis FROM load_segments WHERE task_id = $1 AND role = 'OWN'
             ORDER BY start_millis, segment_id"""
         return [
@@ -181,34 +180,37 @@ class LoadRecords:
         ]
 
     async def restorable(self, task_id: str) -> list[str]:
-        """The segments that have to be in use again when the load goes."""
+        """Returns the segments to restore when the load is removed."""
         return [row["segment_id"] for row in await self._fetch(_RESTORABLE, task_id)]
 
     async def undone_since(self, task_id: str) -> list[str]:
-        """Segments of loads of the datasource that were undone, or failed, since the task was made:
-        they do not come back with what its load replaced.
+        """Returns the segments of loads of the datasource that were reverted or failed since the
+        task was created: they are not restored with what its load replaced.
         """
         return [row["segment_id"] for row in await self._fetch(_UNDONE_SINCE, task_id)]
 
     async def touched(self, task_id: str) -> Touched:
-        """Where the load may change what queries see of others, and the database's clock."""
-        return await self._database.run(
-            lambda connection: load_states.touched(connection, task_id), self._patience_s
-        )
+        """Returns where a load may change what queries see of others: its interval, its segments
+        and those it replaced, abandoned attempts included.
+        """
+        [row] = await self._fetch(load_states.TOUCHED, task_id)
+        return Touched(row["since"], row["start_millis"], row["end_millis"])
 
     async def others(
         self, task: Task, where: Touched, states: Sequence[str], after: OtherLoad | None
     ) -> list[OtherLoad]:
-        """A page of the other loads of the datasource that may have rows there, beginning after
-        one.
+        """Returns up to LOADS_AT_ONCE other loads of the datasource that may have rows there,
+        ordered by time, starting after `after`.
         """
-        return await self._database.run(
-            lambda connection: load_states.page(connection, task, where, states, after),
-            self._patience_s,
+        last = (after.start_millis, after.task_id) if after else (-(2**63), "")
+        bounds = (where.start_millis, where.end_millis)
+        rows = await self._fetch(
+            load_states.PAGE, task.datasource_name, task.task_id, list(states), *bounds, *last
         )
+        return [OtherLoad(**row) for row in rows]
 
     async def end(self, task: Task, owner: Owner, move: Move, counted: Recount) -> Outcome:
-        """Makes the transition, and writes what was counted of other loads, or nothing of it."""
+        """Makes the transition and writes the counts of other loads, all or nothing."""
         write = transition(task.task_id, task.status, move, owner)
         replaced = move.to is State.SUCCEEDED
         return await self._database.run(
@@ -218,16 +220,16 @@ class LoadRecords:
             self._patience_s,
         )
 
-    async def note(self, task: Task, counted: Recount) -> bool:
-        """Writes what the task found of other loads. False, and nothing is written, where it may be
+    async def record_counts(self, task: Task, counted: Recount) -> bool:
+        """Writes the task's counts of other loads. Returns False and writes nothing if they may be
         outdated."""
         return await self._database.run(
-            lambda connection: load_states.note(connection, task, counted), self._patience_s
+            lambda connection: load_states.record(connection, task, counted), self._patience_s
         )
 
     async def begin_undo(self, task: Task, message: str) -> list[NewerLoad]:
-        """Makes a SUCCEEDED task REVERTING and due, unless it is undone or being undone already.
-        Otherwise nothing changes, and the loads that stand in the way are returned.
+        """Starts the revert of a SUCCEEDED task, unless it is REVERTING or REVERTED. If newer loads
+        prevent it, changes nothing and returns them.
         """
         p = Parameters()
         sets = [
@@ -274,9 +276,7 @@ class LoadRecords:
         counted: Recount,
         problem: Problem | None = None,
     ) -> Outcome:
-        """REVERTING -> REVERTED, or back to what is left of the load, and writes what was counted
-        of other loads, or nothing of it.
-        """
+        """Ends a revert with a load state and writes the counts of other loads, all or nothing."""
         p = Parameters()
         message = problems.clean(message)
         sets = [

@@ -1,10 +1,9 @@
 """The load states of other loads, written in the transaction that makes them true (ADR 0012).
 
-A load that replaces, that fails or that is undone changes what queries see of others. They are
-counted first, which takes a while, and written together with the transition of the load that
-changed them. What was counted may be outdated by then: by a replace or an undo that ended
-meanwhile, which is why the count carries the time since when it holds, or by one that goes on,
-which counts them itself when it ends.
+A replace, a failed load or a revert changes what queries see of other loads. They are counted
+first, which takes a while, and written together with the transition of the load that changed them.
+The counts may be outdated by then. A replace or revert that ended meanwhile is detected by its
+time; one that is still running counts the loads itself when it ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,20 +19,19 @@ from services.status.tasks.load_states import (
     OtherLoad,
     Outcome,
     Recount,
-    Touched,
 )
 from services.status.tasks.task import Owner, Task
 
 Item = TypeVar("Item")
 
-_TOUCHED = """
+TOUCHED = """
 SELECT least(t.interval_start_millis, min(s.start_millis)) AS start_millis,
     greatest(t.interval_end_millis, max(s.end_millis)) AS end_millis, clock_timestamp() AS since
 FROM ingestion_tasks t LEFT JOIN load_segments s USING (task_id) WHERE t.task_id = $1
 GROUP BY t.task_id, t.interval_start_millis, t.interval_end_millis
 """
 
-_PAGE = f"""
+PAGE = f"""
 SELECT task_id, load_state, coalesce(row_count, 0) AS rows,
     interval_start_millis AS start_millis, interval_end_millis AS end_millis
 FROM ingestion_tasks
@@ -43,9 +41,9 @@ WHERE datasource_name = $1 AND task_id <> $2 AND load_state = ANY($3::text[])
 ORDER BY interval_start_millis, task_id LIMIT {LOADS_AT_ONCE}
 """  # noqa: S608 - a number of ours
 
-# An append that is undone, or fails, changes nothing for others.
+# A reverted or failed append changes nothing for others.
 _OTHERS = """
-SELECT coalesce(t.in_lane OR t.load_state = 'REVERTING', false) AS goes_on,
+SELECT coalesce(t.in_lane OR t.load_state = 'REVERTING', false) AS running,
     least(t.interval_start_millis, min(s.start_millis)) AS start_millis,
     greatest(t.interval_end_millis, max(s.end_millis)) AS end_millis
 FROM ingestion_tasks t LEFT JOIN load_segments s USING (task_id)
@@ -72,8 +70,8 @@ SELECT append_task_event(task_id, last_sequence, 'LOAD_STATE', status, message, 
 FROM changed
 """
 
-# The load replaced what these have in its chunks, also what came between the record and Druid's
-# lock.
+# The load replaced their segments in its chunks, including those that were published between its
+# plan and Druid's lock.
 _ADD_REPLACED = """
 INSERT INTO load_segments (task_id, role, segment_id, start_millis, end_millis)
 SELECT $1::varchar, 'REPLACED', older.segment_id, older.start_millis, older.end_millis
@@ -86,31 +84,6 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def touched(connection: Connection, task_id: str) -> Touched:
-    """Where a load may change what queries see of others: its interval, its segments, and those
-    that it replaced, also by attempts that were given up.
-    """
-    [row] = await connection.fetch(_TOUCHED, task_id)
-    return Touched(row["since"], row["start_millis"], row["end_millis"])
-
-
-async def page(
-    connection: Connection,
-    task: Task,
-    where: Touched,
-    states: Sequence[str],
-    after: OtherLoad | None,
-) -> list[OtherLoad]:
-    """At most LOADS_AT_ONCE other loads of the datasource that may have rows there, in the order of
-    time, beginning after one."""
-    last = (after.start_millis, after.task_id) if after else (-(2**63), "")
-    bounds = (where.start_millis, where.end_millis)
-    rows = await connection.fetch(
-        _PAGE, task.datasource_name, task.task_id, list(states), *bounds, *last
-    )
-    return [OtherLoad(**row) for row in rows]
-
-
 async def end(
     connection: Connection,
     task: Task,
@@ -120,90 +93,86 @@ async def end(
     *,
     replaced: bool = False,
 ) -> Outcome:
-    """Executes the write of the claimed task, and the load states that follow from the count, in
-    one transaction: all of it or nothing. `replaced`: the task's load took the place of what is
-    missing.
+    """Executes the write of the leased task and writes the load states that follow from the counts,
+    in one transaction. `replaced`: the task's load replaced the missing rows.
     """
     async with connection.transaction():
         await connection.execute(lanes.LOCK, task.datasource_name)
         p = Parameters()
         condition = held(p, task.task_id, task.status, owner)
-        # The condition is ours, its values are parameters.
         mine = f"SELECT 1 FROM ingestion_tasks WHERE {condition} FOR UPDATE"  # noqa: S608
         if await connection.fetchrow(mine, *p) is None:
             return Outcome.FENCED
-        news = await _still_true(connection, task.datasource_name, task.task_id, counted)
-        if news is None:
+        changed = await _changed(connection, task.datasource_name, task.task_id, counted)
+        if changed is None:
             return Outcome.OUTDATED
-        await _lock(connection, news)
+        await _lock(connection, changed)
         sql, parameters = write
         if await connection.fetchrow(sql, *parameters) is None:
             return Outcome.FENCED
-        await _set(connection, task.datasource_name, news)
+        await _set(connection, task.datasource_name, changed)
         if replaced:
             await _add_replaced(connection, task.task_id, counted)
     return Outcome.WRITTEN
 
 
-async def note(connection: Connection, task: Task, counted: Recount) -> bool:
-    """Writes the load states that follow from a count that `task` made, without a transition. False
-    where some of it may be outdated: then nothing is written."""
+async def record(connection: Connection, task: Task, counted: Recount) -> bool:
+    """Writes the load states that follow from the counts of `task`, without a transition. Returns
+    False and writes nothing if some of them may be outdated."""
     async with connection.transaction():
         await connection.execute(lanes.LOCK, task.datasource_name)
-        news = await _still_true(connection, task.datasource_name, task.task_id, counted)
-        if news is None or len(news) < len(counted.loads):
+        changed = await _changed(connection, task.datasource_name, task.task_id, counted)
+        if changed is None or len(changed) < len(counted.loads):
             return False
-        await _lock(connection, news)
-        await _set(connection, task.datasource_name, news)
+        await _lock(connection, changed)
+        await _set(connection, task.datasource_name, changed)
     return True
 
 
-async def _still_true(
+async def _changed(
     connection: Connection, datasource: str, task_id: str, counted: Recount
 ) -> list[Counted] | None:
-    """What is to be written; None where a replace or an undo ended after the count had begun. Loads
-    that another one may be hiding at the moment are left to it.
+    """Returns the loads whose state has changed; None if a replace or revert ended after the count
+    had begun. Leaves out loads that a running one may hide: it counts them when it ends.
     """
     if not counted.loads:
         return []
     rows = await connection.fetch(_OTHERS, datasource, task_id, counted.since)
     others = [_Other(**row) for row in rows if row["start_millis"] is not None]
-    ended = [each for each in others if not each.goes_on]
-    if any(other.reaches(each.load) for each in counted.loads for other in ended):
+    ended = [other for other in others if not other.running]
+    if any(other.overlaps(each.load) for each in counted.loads for other in ended):
         return None
-    hiding = [each for each in others if each.goes_on]
-    news = (each for each in counted.loads if each.is_news)
-    return [each for each in news if not any(other.reaches(each.load) for other in hiding)]
+    hiding = [other for other in others if other.running]
+    changed = (each for each in counted.loads if each.has_changed)
+    return [each for each in changed if not any(other.overlaps(each.load) for other in hiding)]
 
 
 @dataclass(frozen=True)
 class _Other:
-    """A replace, or the undo of one, that goes on or has ended."""
+    """A replace, or the revert of one, that is running or has ended."""
 
-    goes_on: bool
+    running: bool
     start_millis: int
     end_millis: int
 
-    def reaches(self, load: OtherLoad) -> bool:
+    def overlaps(self, load: OtherLoad) -> bool:
         """Whether it may change what queries see of the load."""
         return load.start_millis < self.end_millis and load.end_millis > self.start_millis
 
 
-async def _lock(connection: Connection, news: Sequence[Counted]) -> None:
-    # In one order over all of them, so that no two transactions wait for each other.
-    for ids in _batches(sorted(each.load.task_id for each in news)):
+async def _lock(connection: Connection, changed: Sequence[Counted]) -> None:
+    # In one order over all batches, so that two transactions cannot deadlock.
+    for ids in _batches(sorted(each.load.task_id for each in changed)):
         await connection.execute(_LOCK_ROWS, ids)
 
 
-async def _set(connection: Connection, datasource: str, news: Sequence[Counted]) -> None:
-    for some in _batches(news):
-        ids, states = [each.load.task_id for each in some], [each.load_state for each in some]
-        await connection.execute(_SET, ids, states, [each.message(datasource) for each in some])
+async def _set(connection: Connection, datasource: str, changed: Sequence[Counted]) -> None:
+    for batch in _batches(changed):
+        ids, states = [each.load.task_id for each in batch], [each.load_state for each in batch]
+        await connection.execute(_SET, ids, states, [each.message(datasource) for each in batch])
 
 
 async def _add_replaced(connection: Connection, task_id: str, counted: Recount) -> None:
-    """Notes that the load took the place of the segments that loads with missing rows have in its
-    chunks."""
     for ids in _batches([each.load.task_id for each in counted.loads if each.missing]):
         await connection.execute(_ADD_REPLACED, task_id, ids)
 

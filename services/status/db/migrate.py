@@ -1,7 +1,7 @@
-"""Brings the database to the newest revision. Safe to run at any time, and by many at once.
+"""Migrates the database to the newest revision. Safe to run at any time and concurrently.
 
-A database may be newer than this release: after a rollback, and while an upgrade replaces the
-processes. It says itself which releases still work with it (migration 0012).
+The database may be newer than this release: after a rollback, and during an upgrade. It records
+which releases work with it (migration 0012).
 """
 
 from functools import cache
@@ -28,7 +28,7 @@ CONNECT_TIMEOUT_S = 3.0
 STATEMENT_TIMEOUT_S = 300.0
 
 OLDEST = "SELECT oldest_revision FROM schema_compatibility"
-"""The oldest release that works with the database, by its newest revision."""
+"""The newest revision of the oldest release that works with the database."""
 
 _LOCK = "SELECT pg_advisory_xact_lock(7303014, 2)"
 _HAS_OLDEST = "SELECT to_regclass('schema_compatibility') IS NOT NULL"
@@ -38,18 +38,18 @@ UPDATE schema_compatibility SET oldest_revision = :oldest WHERE oldest_revision 
 
 
 class MigrationError(Exception):
-    """What is wrong and what to do, for a person. Nothing was changed."""
+    """The migration failed and changed nothing. The text says why and what to do."""
 
     reason = ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE
 
     @property
     def code(self) -> str:
-        """The stable code."""
+        """The error code."""
         return errors.code_of(self.reason)
 
 
 class DatabaseTooNewError(MigrationError):
-    """The database was migrated by a release that this one does not work beside."""
+    """A newer release, incompatible with this one, has migrated the database."""
 
     reason = ErrorReason.ERROR_REASON_DATABASE_TOO_NEW
 
@@ -59,12 +59,12 @@ class DatabaseTooNewError(MigrationError):
 
 
 async def migrate(database_url: str) -> None:
-    """Runs what is missing, in one transaction, under a lock that all replicas take. Leaves a
-    database as it is that is newer and works with this release.
+    """Runs the missing revisions in one transaction, under a lock that all replicas take. Does not
+    change a newer database that works with this release.
 
     Raises:
-        MigrationError: PostgreSQL does not answer or refuses, or a revision failed.
-        DatabaseTooNewError: the database is newer, and does not work with this release.
+        MigrationError: PostgreSQL does not respond or raises an error, or a revision failed.
+        DatabaseTooNewError: the database is newer and does not work with this release.
     """
     try:
         await _migrate(database_url)
@@ -73,13 +73,12 @@ async def migrate(database_url: str) -> None:
 
 
 def newest() -> str:
-    """The newest revision of this release."""
+    """Returns the newest revision of this release."""
     return _scripts(MIGRATIONS).get_current_head() or ""
 
 
 def check(oldest: str, revision: str = "") -> None:
-    """Returns where this release works with a database that needs the revision `oldest` or a newer
-    one.
+    """Checks that this release works with a database that requires revision `oldest` or newer.
 
     Raises:
         DatabaseTooNewError: it does not.
@@ -90,22 +89,22 @@ def check(oldest: str, revision: str = "") -> None:
 
 
 def _explained(failure: Exception, database_url: str) -> str:
-    """One line without the password: who failed, how, and what to do."""
+    """Returns one line without the password: what failed, why, and what to do."""
     url = urlsplit(database_url)
-    # SQLAlchemy's error holds one of its own, and that the driver's.
+    # SQLAlchemy wraps its own error, which wraps the driver's.
     match (
         (failure.orig.__cause__ or failure.orig)
         if isinstance(failure, DBAPIError) and failure.orig
         else failure
     ):
         case asyncpg.InvalidAuthorizationSpecificationError():
-            todo = "Check user and password in DATABASE_URL; a volume of PostgreSQL keeps the passwords that it was made with."
+            todo = "Check user and password in DATABASE_URL; a volume of PostgreSQL keeps the passwords that it was created with."
         case asyncpg.InvalidCatalogNameError():
-            todo = "Check the database's name in DATABASE_URL, or make that database."
+            todo = "Check the database's name in DATABASE_URL, or create that database."
         case OSError():
             todo = "Check host and port in DATABASE_URL, and that PostgreSQL runs."
         case _:
-            todo = "Nothing was changed. Look at PostgreSQL's log; the user of DATABASE_URL must own the database."
+            todo = "Nothing was changed. Check PostgreSQL's log; the user of DATABASE_URL must own the database."
     what = str(failure).partition("\n")[0] or type(failure).__name__
     return f"The database {url.path.lstrip('/')} of PostgreSQL at {url.hostname}:{url.port or 5432} was not migrated: {what}. {todo}"
 
@@ -141,7 +140,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _check_newer(connection: Connection, revision: str) -> None:
-    # One that does not say it was never migrated by a release of ours.
+    # Without the table, no release of Sluice has migrated it.
     if not connection.scalar(text(_HAS_OLDEST)):
         raise DatabaseTooNewError(f"its revision is {revision}")
     oldest = connection.scalar(text(OLDEST))

@@ -1,5 +1,5 @@
-"""How the files of a datasource are judged, and what was found in them: the tables
-`datasource_settings` and `task_quality`.
+"""Settings of datasources and quality summaries of their files: the tables `datasource_settings`
+and `task_quality`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,30 +19,28 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 LIMIT = 20
-"""Tasks that ListQuality gives where the request says nothing."""
+"""Default number of tasks in ListQuality."""
 
 
 class QualityRecords:
-    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises
-    DATABASE_UNAVAILABLE.
-    """
+    """Implements ports.QualityRecords. `patience_s` as in store.Store."""
 
     def __init__(self, database: Database, patience_s: float) -> None:
         self._database, self._patience_s = database, patience_s
 
     async def settings(self, datasource: str) -> DatasourceSettings:
-        """As set; empty where nothing was."""
+        """Returns the settings of a datasource, empty by default."""
         sql = "SELECT settings FROM datasource_settings WHERE datasource_name = $1"
         found = await self._database.fetchval(sql, datasource, patience_s=self._patience_s)
         kept = DatasourceSettings.FromString(found or b"")
-        _forget_limits_without_effect(kept.policy.rules)
-        _forget_limits_without_effect(kept.options.rules)
+        _clear_unused_limits(kept.policy.rules)
+        _clear_unused_limits(kept.options.rules)
         return kept
 
     async def set_settings(
         self, datasource: str, settings: DatasourceSettings
     ) -> DatasourceSettings:
-        """Replaces them. What the server sets itself in a contract is not kept."""
+        """Replaces the settings. Drops the fields of the contract that the server sets."""
         kept = DatasourceSettings()
         kept.CopyFrom(settings)
         if kept.policy.HasField("contract"):
@@ -54,8 +52,8 @@ class QualityRecords:
         return kept
 
     async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]:
-        """What the task's file has to be, compared with the last load of the datasource whose rows
-        are there, and how it is to be read.
+        """Returns the policy and the read options for the task's file. The policy's contract has
+        the columns of the last load of the datasource that is not replaced.
         """
         settings = await self.settings(task.datasource_name)
         sql = """SELECT q.task_id, q.quality FROM task_quality q JOIN ingestion_tasks t USING (task_id)
@@ -69,12 +67,12 @@ class QualityRecords:
         if last is not None:
             columns = Quality.FromString(last["quality"]).columns
             policy.contract.MergeFrom(Contract(task_id=last["task_id"], columns=columns))
-        said = ReadOptions.FromString(task.options)
-        _forget_limits_without_effect(said.rules)
-        return policy, merged(settings.options, said)
+        specified = ReadOptions.FromString(task.options)
+        _clear_unused_limits(specified.rules)
+        return policy, merged(settings.options, specified)
 
     async def keep(self, task: Task, owner: Owner, quality: Quality) -> None:
-        """Keeps what was found in the task's file, while the claim holds."""
+        """Stores the quality summary of the leased task. Does nothing if the lease is lost."""
         sql = """INSERT INTO task_quality (task_id, quality)
             SELECT task_id, $4 FROM ingestion_tasks WHERE task_id = $1 AND attempt = $2 AND worker = $3
             ON CONFLICT (task_id) DO UPDATE SET quality = $4, updated_at = clock_timestamp()"""
@@ -88,7 +86,7 @@ class QualityRecords:
         )
 
     async def history(self, datasource: str, limit: int) -> Sequence[TaskQuality]:
-        """What was found in the files of the datasource, newest first."""
+        """Returns the quality summaries of the datasource, newest first."""
         sql = """SELECT t.task_id, t.status, t.original_filename, t.created_at, q.quality FROM task_quality q
             JOIN ingestion_tasks t USING (task_id) WHERE t.datasource_name = $1 ORDER BY t.created_at DESC, t.task_id DESC LIMIT $2"""
         rows = await self._database.fetch(
@@ -106,8 +104,8 @@ class QualityRecords:
         ]
 
 
-def _forget_limits_without_effect(rules: Iterable[Rule]) -> None:
-    """Takes away limits that were kept when they were still taken, and had no effect."""
+def _clear_unused_limits(rules: Iterable[Rule]) -> None:
+    """Clears limits that an earlier release accepted but did not use."""
     for rule in rules:
         if rule.name == "time_column":
             rule.ClearField("limit")

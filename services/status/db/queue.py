@@ -1,5 +1,5 @@
-"""Who waits, at which place, and how long it should take: read from the table, at most once a
-second for all who ask, and no further than to a limit, however long the backlog is.
+"""Queue positions and estimated time left. All callers share one read per second, which reads only
+the head of the backlog.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ FRESH_S = 1.0
 HISTORY_FRESH_S = 15.0
 
 HISTORY = 200
-"""Newest loads that succeeded by which the time of others is told."""
+"""Newest SUCCEEDED loads from which the durations are estimated."""
 
 MAX_POSITIONS = 1000
-"""Tasks at the head of the backlog that have a place; those behind them are not counted."""
+"""Tasks at the head of the backlog that get a position; those behind them are not counted."""
 
 _WAITING = f"""
 SELECT waiting.* FROM unnest($1::int[]) AS queues (queue) CROSS JOIN LATERAL (
@@ -43,18 +43,18 @@ FROM (SELECT extract(epoch FROM completed_at - started_at)::float8 AS seconds, c
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a load takes: seconds in all and for each byte of its file."""
+    """Duration of a load: fixed seconds, and seconds for each byte of its file."""
 
     seconds: float
     seconds_per_byte: float
 
     def of(self, size: int | None) -> float:
-        """Seconds for a file of so many bytes."""
+        """Estimated seconds for a file of `size` bytes."""
         return self.seconds + self.seconds_per_byte * (size or 0)
 
 
 class Queue:
-    """`workers`: how many tasks are worked on at once, as far as this process knows."""
+    """Positions and estimates. `workers`: tasks that this process runs concurrently."""
 
     def __init__(self, database: Database, workers: int, patience_s: float) -> None:
         self._database = database
@@ -67,7 +67,7 @@ class Queue:
         self._pace_at = -HISTORY_FRESH_S
 
     async def positions(self, tasks: Sequence[Task]) -> dict[str, QueuePosition]:
-        """The place of each of the tasks that have not ended, by id.
+        """Returns the positions by task id, without tasks that the pipeline does not work on.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
@@ -80,11 +80,11 @@ class Queue:
                 await self._database.run(self._read, self._patience_s)
                 self._read_at = monotonic()
         return {
-            task.task_id: self._positions.get(task.task_id) or self._at_work(task)
+            task.task_id: self._positions.get(task.task_id) or self._in_progress(task)
             for task in running
         }
 
-    def _at_work(self, task: Task) -> QueuePosition:
+    def _in_progress(self, task: Task) -> QueuePosition:
         waits = task.status is State.INGESTING and not task.in_lane
         if self._pace is None or task.started_at is None or waits or task.status is State.CLEANING:
             return QueuePosition()
@@ -107,8 +107,8 @@ class Queue:
 
 
 def pace(slope: float | None, intercept: float | None, mean: float | None) -> Pace | None:
-    """The pace that the history tells: a line through its loads, or their mean where no line with
-    sense goes through them.
+    """Returns the pace by a linear regression over the history, or its mean if the slope or the
+    intercept is negative or unknown. None without a history.
     """
     if mean is None:
         return None

@@ -1,9 +1,9 @@
-"""Every statement on `ingestion_tasks` and `task_events`, but for the lease (jobs.py).
+"""The statements on `ingestion_tasks` and `task_events`, except for leases (leases.py).
 
 A write is one statement: it changes the row, takes the next sequence number under the row's lock
-and appends the event. Its WHERE names the state that it starts from and, in the pipeline, the claim
-that it is made under; where the row has moved on it changes nothing and says so. The clock is
-always the database's.
+and appends the event. Its WHERE has the state that it starts from and, in the pipeline, the fencing
+token. If the row has moved on, it changes nothing and the method returns False. All times are the
+database's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,17 +36,17 @@ FROM changed
 
 
 class Parameters(list[Any]):
-    """Values of a statement, in the order of their numbers."""
+    """The values of a statement, numbered from 1."""
 
     def __call__(self, value: object) -> str:
-        """Takes the value; returns its place, such as $3."""
+        """Appends a value and returns its placeholder, such as $3."""
         self.append(value)
         return f"${len(self)}"
 
 
 class Store:
-    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away before it raises
-    DATABASE_UNAVAILABLE.
+    """Implements ports.Store. `patience_s`: seconds for which a call retries while PostgreSQL is
+    unavailable before it raises DATABASE_UNAVAILABLE.
     """
 
     def __init__(self, database: Database, patience_s: float) -> None:
@@ -54,68 +54,58 @@ class Store:
         self._patience_s = patience_s
 
     async def create(self, new: NewTask) -> bool:
-        """Makes a task in PENDING with its first event. False where its request_id, or its task_id,
-        is there already.
+        """Creates a PENDING task with its first event. Returns False if its request_id or task_id
+        exists.
         """
         sql, parameters = creation(new, _RECEIVING)
         return await self._changed(sql, parameters)
 
     async def free_request(self, task: Task) -> None:
-        """Takes the request id from a task that has ended, so that another can have it. The task
-        keeps it with its own id behind a blank, which no client's request id holds.
+        """Frees the request id of an ended task for another one, by appending a space and the task's
+        id. No client's request id has a space.
         """
         sql = "UPDATE ingestion_tasks SET request_id = request_id || ' ' || task_id WHERE task_id = $1 AND request_id = $2"
         await self._fetch(sql, [task.task_id, task.request_id])
 
     async def get(self, task_id: str) -> Task | None:
-        """The task, None where there is none."""
+        """Returns the task, or None."""
         return (await self.get_all([task_id])).get(task_id)
 
     async def get_all(self, task_ids: Sequence[str]) -> dict[str, Task]:
-        """Those of the tasks that there are, by id."""
+        """Returns the tasks that exist, by id."""
         if len(task_ids) == 1:
-            # PostgreSQL keeps the plan of this, and plans the other anew in each call: that is most
-            # of what reading one task costs it.
+            # PostgreSQL caches the plan of this statement. It plans the other one in every call,
+            # which is most of the cost of reading one task.
             rows = await self._fetch(f"{TASK} WHERE t.task_id = $1", task_ids)
         else:
             rows = await self._fetch(f"{TASK} WHERE t.task_id = ANY($1::text[])", [list(task_ids)])
         return {row["task_id"]: task_of(row) for row in rows}
 
     async def by_request(self, request_id: str) -> Task | None:
-        """The task that the request made."""
+        """Returns the task that the request created, or None."""
         rows = await self._fetch(f"{TASK} WHERE t.request_id = $1", [request_id])
         return task_of(rows[0]) if rows else None
 
     async def owned(self, owner: Owner) -> Task | None:
-        """The task while the claim holds, None when it was lost or the task has ended."""
+        """Returns the task, or None if the lease is lost or the task has ended."""
         sql = f"{TASK} WHERE t.task_id = $1 AND t.attempt = $2 AND t.worker = $3"
         rows = await self._fetch(sql, [owner.task_id, owner.attempt, owner.worker])
         return task_of(rows[0]) if rows else None
 
     async def page(self, wanted: Filter, limit: int) -> list[Task]:
-        """At most `limit` tasks, newest first."""
+        """Returns at most `limit` tasks, newest first."""
         p = Parameters()
-        conditions = ["true"]
-        if wanted.datasource:
-            conditions.append(f"t.datasource_name = {p(wanted.datasource)}")
-        if wanted.states:
-            conditions.append(f"t.status = ANY({p(list(wanted.states))}::text[])")
-        if wanted.idle_s:
-            conditions.append(f"t.updated_at < now() - make_interval(secs => {p(wanted.idle_s)})")
-        if wanted.stage_older_s:
-            conditions.append(
-                f"t.stage_started_at < now() - make_interval(secs => {p(wanted.stage_older_s)})"
-            )
-        if wanted.text:
-            text = p(wanted.text.lower())
-            searched = (
-                "concat_ws(chr(10), t.original_filename, t.datasource_name, t.message, t.client)"
-            )
-            conditions.append(f"(t.task_id = {text} OR strpos(lower({searched}), {text}) > 0)")
-        if wanted.since:
-            conditions.append(f"t.created_at >= {p(wanted.since)}")
-        if wanted.until:
-            conditions.append(f"t.created_at < {p(wanted.until)}")
+        searched = "concat_ws(chr(10), t.original_filename, t.datasource_name, t.message, t.client)"
+        filters: list[tuple[str, object]] = [
+            ("t.datasource_name = {0}", wanted.datasource),
+            ("t.status = ANY({0}::text[])", list(wanted.states)),
+            ("t.updated_at < now() - make_interval(secs => {0})", wanted.idle_s),
+            ("t.stage_started_at < now() - make_interval(secs => {0})", wanted.stage_older_s),
+            (f"(t.task_id = {{0}} OR strpos(lower({searched}), {{0}}) > 0)", wanted.text.lower()),
+            ("t.created_at >= {0}", wanted.since),
+            ("t.created_at < {0}", wanted.until),
+        ]
+        conditions = ["true", *(sql.format(p(value)) for sql, value in filters if value)]
         if wanted.before:
             conditions.append(
                 f"(t.created_at, t.task_id) < ({p(wanted.before[0])}, {p(wanted.before[1])})"
@@ -131,8 +121,8 @@ class Store:
     async def begin_receiving(
         self, task_id: str, received_size: int, multipart_id: str, writer: str
     ) -> bool:
-        """Makes `writer` the one whose reports count, and notes what is kept so far. False when no
-        longer PENDING.
+        """Makes `writer` the current writer and records the committed size. Returns False if the
+        task is not PENDING.
         """
         sql = """
             UPDATE ingestion_tasks SET upload_writer = $4, received_size = $2, multipart_id = $3, updated_at = clock_timestamp()
@@ -147,8 +137,8 @@ class Store:
         progress: Progress,
         findings: list[dict[str, Any]],
     ) -> bool:
-        """Notes a sign of life of an upload, with an event where bytes have come since the last.
-        False when no longer PENDING, or when another writer has begun.
+        """Records that an upload is alive, with an event if its size has changed. Returns False if
+        the task is not PENDING or has another writer.
         """
         kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
         sql = """
@@ -185,11 +175,11 @@ class Store:
         owner: Owner | None = None,
         writer: str | None = None,
     ) -> bool:
-        """Makes the transition from `state`. False where the task is no longer in it, the claim is
-        lost, or another than the named writer has begun; with an empty name, any.
+        """Makes a transition from `state`. Returns False if the task is in another state, the lease
+        is lost, or the task has another writer than `writer` (empty: has any).
 
         Raises:
-            TransitionError: the graph has no such transition.
+            TransitionError: the transition is not allowed.
         """
         sql, parameters = transition(task_id, state, move, owner, writer)
         return await self._changed(sql, parameters)
@@ -197,11 +187,11 @@ class Store:
     async def move_unless_duplicate(
         self, task: Task, move: Move, owner: Owner | None
     ) -> str | None:
-        """Like `move`, except where the same bytes are in the datasource, or on their way into it,
-        under another task: then nothing changes and that task's id is returned. Two tasks with the
-        same bytes cannot pass at the same time.
+        """Makes a transition unless another task has loaded, or is loading, the same bytes into the
+        datasource. Two tasks with the same bytes cannot pass concurrently.
 
-        Returns the empty string when moved, None where the claim is lost or the task has moved on.
+        Returns the empty string after the transition, the id of the other task, or None if the
+        lease is lost or the task has moved on.
         """
         sql, parameters = transition(task.task_id, task.status, move, owner)
         sha256 = move.columns.get("sha256", task.sha256)
@@ -234,8 +224,8 @@ class Store:
         failed: bool,
         new_load: bool,
     ) -> bool:
-        """Gives the claim back: the task is due again after `delay_s`. `failed` counts it among the
-        stage's failures, else among its waits; `new_load` makes the next worker begin a new load.
+        """Releases the lease and makes the task due in `delay_s` seconds. `failed`: counts as a
+        failure of the stage, not as a wait. `new_load`: the next worker starts a new load.
         """
         p = Parameters()
         counter = "stage_attempts" if failed else "stage_waits"
@@ -255,14 +245,14 @@ class Store:
         return await self._event(owner, task.status, p, sets, "RETRY", message, problem=problem)
 
     async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool:
-        """Appends how far the stage is."""
+        """Appends an event with the progress of the stage."""
         kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
         return await self._event(
             owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=kept
         )
 
     async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool:
-        """Sets columns without an event: what the next worker has to know."""
+        """Sets columns for the next worker, without an event."""
         p = Parameters()
         sets = ", ".join(f"{name} = {p(value)}" for name, value in columns.items())
         sql = f"""UPDATE ingestion_tasks SET {sets}, updated_at = clock_timestamp()
@@ -270,7 +260,7 @@ class Store:
         return await self._changed(sql, p)
 
     async def enter_lane(self, task: Task, owner: Owner) -> bool:
-        """Whether the task's load may begin; see lanes.py."""
+        """Returns whether the task's load may start; see lanes.py."""
         return await lanes.enter(self._database, owner, task.datasource_name, self._patience_s)
 
     async def mark_lane_fronts(self) -> None:
@@ -278,15 +268,15 @@ class Store:
         await lanes.mark_fronts(self._database, self._patience_s)
 
     async def events(self, task_id: str, from_sequence: int) -> list[Event]:
-        """A page of the task's events."""
+        """Returns a page of the task's events."""
         sql = "SELECT * FROM task_events WHERE task_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"
         return [
             _event_of(row) for row in await self._fetch(sql, [task_id, from_sequence, EVENTS_PAGE])
         ]
 
     async def newer_events(self, after: Mapping[str, int]) -> list[Event]:
-        """The events of several tasks after the given sequence numbers, in order; at most a page
-        for each task.
+        """Returns the events of several tasks after a sequence number each, at most a page per
+        task.
         """
         sql = """
             SELECT e.* FROM unnest($1::text[], $2::bigint[]) AS w (task_id, sequence)
@@ -299,12 +289,12 @@ class Store:
         ]
 
     async def events_from(self, position: int) -> list[Event]:
-        """A page of all tasks' events."""
+        """Returns a page of the events of all tasks."""
         sql = "SELECT * FROM task_events WHERE position >= $1 ORDER BY position LIMIT $2"
         return [_event_of(row) for row in await self._fetch(sql, [position, EVENTS_PAGE])]
 
     async def last_position(self) -> int:
-        """Position of the newest event; 0 where there is none."""
+        """Returns the position of the newest event, or 0."""
         sql = "SELECT coalesce(max(position), 0) AS position FROM task_events"
         return int(await self._database.fetchval(sql, patience_s=self._patience_s))
 
@@ -352,8 +342,8 @@ def _event_of(row: asyncpg.Record) -> Event:
 
 
 def creation(new: NewTask, message: str) -> tuple[str, Parameters]:
-    """The statement that makes a task in PENDING with its first event, and its values; it gives no
-    row where the request id, or the task id, is there already.
+    """Returns the statement that creates a PENDING task with its first event, and its values. It
+    returns no row if the request id or task id exists.
     """
     p = Parameters()
     columns = ", ".join(vars(new))
@@ -373,12 +363,11 @@ def transition(
     owner: Owner | None,
     writer: str | None = None,
 ) -> tuple[str, Parameters]:
-    """The statement of a transition with its event, and its values; it gives no row where the task
-    is no longer in `state`, the claim is lost, or another than the named writer (with an empty
-    name, any) has begun to receive it.
+    """Returns the statement of a transition with its event, and its values. It returns no row in
+    the cases in which `Store.move` returns False.
 
     Raises:
-        TransitionError: the graph has no such transition.
+        TransitionError: the transition is not allowed.
     """
     check(state, move)
     p = Parameters()
@@ -403,8 +392,8 @@ def transition(
     handed_over = state is State.VALIDATING and move.to is State.INGESTING
     if handed_over or not is_worked_on(move.to):
         sets += ["worker = NULL", "lease_until = NULL"]
-    # Without an owner nobody may be working on it: some worker is to look. Loads have workers of
-    # their own, and one that ended may have kept others waiting.
+    # Wake up workers if nobody may be working on the task, if the load workers take it over, or if
+    # other loads may have waited for it.
     wakes = (
         (owner is None and is_worked_on(move.to))
         or handed_over
@@ -412,7 +401,7 @@ def transition(
     )
     also = ", pg_notify('sluice_due', '')" if wakes else ""
     if owner is None and is_worked_on(state):
-        # Whoever works on it is to look at it again. A hint: the next heartbeat tells it too.
+        # A hint for its worker, which the next heartbeat would notify too.
         also += ", pg_notify('sluice_cancel', task_id)"
     condition = held(p, task_id, state, owner)
     if writer is not None:
@@ -422,8 +411,8 @@ def transition(
 
 
 def held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
-    """The condition of a write: the task is in the state, and under the claim where there is
-    one.
+    """Returns the condition of a write: the task is in the state and, with an owner, under its
+    lease.
     """
     condition = f"task_id = {p(task_id)} AND status = {p(state)}"
     if owner:
@@ -432,7 +421,7 @@ def held(p: Parameters, task_id: str, state: State, owner: Owner | None) -> str:
 
 
 def update(sets: list[str], where: str) -> str:
-    """Changes the row and takes the next sequence number; `append` writes the event to it."""
+    """Returns the SQL that changes the row and takes the next sequence number, for `append`."""
     assignments = ", ".join(
         [*sets, "updated_at = clock_timestamp()", "last_sequence = last_sequence + 1"]
     )
@@ -447,10 +436,13 @@ def append(
     problem: Problem | None = None,
     also: str = "",
 ) -> str:
-    """Appends the event of an `update`; `also`: further columns of the answer, with a comma before
-    them.
+    """Returns the SQL that appends the event of an `update`. `also`: further result columns, with a
+    leading comma.
     """
-    kept = problems.to_json(problem) if problem else None
     return _APPEND.format(
-        kind=p(kind), message=p(message), progress=p(progress), problem=p(kept), also=also
+        kind=p(kind),
+        message=p(message),
+        progress=p(progress),
+        problem=p(problems.to_json(problem) if problem else None),
+        also=also,
     )

@@ -1,8 +1,7 @@
-"""The stored files of a task that has ended: loading them again as a new task, and having them
-deleted.
+"""The stored files of ended tasks: retry as a new task, and deletion.
 
-Tasks that are retries of each other share one uploaded object. Whoever begins to use it and whoever
-has it deleted take the same lock, so an object never goes while a task needs it.
+Retries of a task share one uploaded object. Starting to use an object and requesting its deletion
+take the same lock, so an object that a task needs is never deleted.
 """
 
 import uuid
@@ -20,14 +19,14 @@ from services.status.tasks.task import NewTask, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 BATCH = 100
-"""Most tasks that one round of deleting takes on."""
+"""Maximum number of tasks per round of deletions."""
 
 _LOCK = "SELECT pg_advisory_xact_lock(7303016, hashtext($1))"
 
 
 @dataclass(frozen=True)
 class RetryRequest:
-    """How a stored file is to be loaded retry. None: as before."""
+    """A request to load a stored file in a new task. None: as in the first task."""
 
     request_id: str = ""
     options: bytes | None = None
@@ -36,16 +35,16 @@ class RetryRequest:
 
 
 class StoredFiles:
-    """`patience_s`: seconds for which a call waits for a PostgreSQL that is away."""
+    """Implements ports.StoredFiles. `patience_s` as in store.Store."""
 
     def __init__(self, database: Database, files: Files, patience_s: float) -> None:
         self._database = database
         self._files = files
         self._patience_s = patience_s
 
-    async def load_again(self, task_id: str, retry: RetryRequest) -> tuple[str, bool]:
-        """Id of the new task, and whether this call made it: a repeat of a request, or a second
-        retry beside one that is under way, gives the task that is there.
+    async def retry(self, task_id: str, retry: RetryRequest) -> tuple[str, bool]:
+        """Creates a task for the stored file. Returns its id and whether this call created it: a
+        repeated request, or a retry identical to a running one, returns the existing task.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, FILE_NOT_STORED, REQUEST_ID_REUSED,
@@ -56,23 +55,23 @@ class StoredFiles:
             async with connection.transaction():
                 task = await _locked(connection, task_id)
                 new = _new_task(task, retry)
-                if found := await _made_before(connection, task, new, retry):
+                if found := await _existing(connection, task, new, retry):
                     return found, False
                 if task.status not in TERMINAL:
-                    raise problems.conflict(task, "is still under way and cannot be loaded again")
+                    raise problems.conflict(task, "has not ended and cannot be retried")
                 if task.files_delete_requested_at or all(
                     state is not State.UPLOADED for state, _ in task.entered
                 ):
                     message = (
                         "The file of the task was deleted."
                         if task.files_delete_requested_at
-                        else "The upload of the file never ended."
+                        else "The upload of the file was not completed."
                     )
                     raise errors.error(
                         ErrorReason.ERROR_REASON_FILE_NOT_STORED, message, value=task_id
                     )
                 sql, parameters = store.creation(
-                    new, f"The stored file of task {task.task_id} is taken retry."
+                    new, f"Retries task {task.task_id} with its stored file."
                 )
                 await connection.fetchrow(sql, *parameters)
                 columns = {"received_size": task.file_size}
@@ -86,8 +85,8 @@ class StoredFiles:
         return await self._database.run(work, self._patience_s)
 
     async def delete(self, task_id: str) -> None:
-        """Has the task's files deleted, at once if the stores answer, else by a later
-        `delete_requested`. Harmless when repeated.
+        """Deletes the task's files, now or, if a store is unavailable, by a later
+        `delete_requested`. Idempotent.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
@@ -100,8 +99,11 @@ class StoredFiles:
                     raise problems.conflict(task, "still needs its file")
                 users = "SELECT task_id FROM ingestion_tasks WHERE file_uri = $1 AND completed_at IS NULL LIMIT 1"
                 if user := await connection.fetchval(users, task.file_uri):
-                    message = f"Task {user} still needs the file."
-                    raise errors.error(ErrorReason.ERROR_REASON_STATE_CONFLICT, message, value=user)
+                    raise errors.error(
+                        ErrorReason.ERROR_REASON_STATE_CONFLICT,
+                        f"Task {user} still needs the file.",
+                        value=user,
+                    )
                 done = """UPDATE ingestion_tasks SET updated_at = clock_timestamp(),
                     files_delete_requested_at = coalesce(files_delete_requested_at, clock_timestamp())
                     WHERE task_id = $1 RETURNING files_deleted_at IS NOT NULL"""
@@ -111,8 +113,8 @@ class StoredFiles:
             await self._remove(task_id)
 
     async def request_older(self, age_s: float) -> int:
-        """Has the files deleted of tasks that ended at least `age_s` ago; how many such tasks there
-        were, at most BATCH.
+        """Deletes the files of tasks that ended at least `age_s` seconds ago. Returns the number of
+        these tasks, at most BATCH.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
@@ -126,14 +128,13 @@ class StoredFiles:
             try:
                 await self.delete(task_id)
             except SluiceError as failure:
-                # A retry may have begun this moment.
+                # A retry may have started meanwhile.
                 if failure.reason != ErrorReason.ERROR_REASON_STATE_CONFLICT:
                     raise
         return len(found)
 
     async def delete_requested(self) -> int:
-        """Tries again what a store that was away kept from being deleted; how many tasks there
-        were, at most BATCH.
+        """Retries requested deletions. Returns the number of tasks, at most BATCH.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
@@ -171,7 +172,7 @@ class StoredFiles:
 
 
 async def _locked(connection: Connection, task_id: str) -> Task:
-    """The task, while nobody else begins to use its file or has it deleted.
+    """Locks the task's file against use and deletion by others, and returns the task.
 
     Raises:
         SluiceError: TASK_NOT_FOUND.
@@ -188,9 +189,7 @@ async def _locked(connection: Connection, task_id: str) -> Task:
     return store.task_of(row)
 
 
-async def _made_before(
-    connection: Connection, task: Task, new: NewTask, retry: RetryRequest
-) -> str:
+async def _existing(connection: Connection, task: Task, new: NewTask, retry: RetryRequest) -> str:
     if retry.request_id:
         row = await connection.fetchrow(
             "SELECT task_id, retry_of, options, allow_duplicate FROM ingestion_tasks WHERE request_id = $1",
@@ -204,10 +203,9 @@ async def _made_before(
             new.allow_duplicate,
         ):
             return str(row["task_id"])
-        message = f"The request id came before with another request, as task {row['task_id']}."
         raise errors.error(
             ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
-            message,
+            f"The request id was used for another request, task {row['task_id']}.",
             column="request_id",
             value=retry.request_id,
         )

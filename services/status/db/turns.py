@@ -1,9 +1,9 @@
-"""Whose turn it is: the statement that claims a task.
+"""The order of claims, and the statement that claims a task.
 
-What is to be removed comes first, then the client with the fewest tasks at work, then the oldest
-task, where a big file counts as younger. The statement reads a few rows however long the backlog
-is: the queues below are indexed in this order, and of a datasource's backlog only its front is in
-a queue that workers look at (migration 0013).
+Removals come first, then the client with the fewest tasks in progress, then the oldest task, where
+a big file counts as younger. The statement reads few rows however long the backlog is: the queues
+are indexed in this order, and only the front of a datasource's backlog is in a queue that workers
+read (migration 0013).
 """
 
 from functools import cache
@@ -12,13 +12,13 @@ from services.status.db.lanes import BLOCKED, LANES
 from services.status.tasks.queues import Kind, TaskQueue
 
 SMALL_BYTES = 16 * 1024 * 1024
-"""A file up to this size is small: it gets a worker although big ones wait."""
+"""Files up to this size are small: one worker is reserved for them."""
 
 ORDER = """((t.created_at AT TIME ZONE 'UTC')
     + make_interval(secs => least(coalesce(t.file_size, 0) / 10485760.0, 60)))"""
-"""SQL: the order among tasks that are due, the oldest first. A big file counts as younger, by a
-second for each 10 MiB and at most a minute, so that small ones overtake it and none waits for
-ever. UTC because only a time without a zone can be indexed; it is never shown."""
+"""SQL: the order among due tasks, oldest first. A big file counts as younger, by a second for each
+10 MiB up to a minute, so that small ones overtake it but never starve it. UTC because PostgreSQL
+can only index a time without a zone."""
 
 
 _SMALL = f"t.file_size <= {SMALL_BYTES}"
@@ -32,17 +32,17 @@ QUEUE = f"""(CASE WHEN t.status = 'CLEANING' THEN {TaskQueue.CLEANING}
 """SQL: the task's queue, as a number."""
 
 FREE = "t.worker IS NULL AND t.next_run_at IS NOT NULL"
-"""SQL: nobody works on the task, and somebody has to, now or later."""
+"""SQL: the task has no worker and needs one, now or later."""
 
 
 _DUE = "t.next_run_at <= now() AND t.task_id <> ALL($4::text[])"
 _CAN_RUN = f"(t.status <> 'INGESTING' OR t.in_lane OR NOT {BLOCKED})"
 
 _FIRST = 4
-"""Tasks of a queue that are looked at before the clients are, one by one."""
+"""Number of tasks of a queue to check before comparing the clients."""
 
-# The first of a queue is next if its client has nothing at work. Where all of the first few belong
-# to clients that have, the first task of each client that waits is compared.
+# The first task of a queue is next if its client has no task in progress. If the first few all
+# belong to busy clients, compare the first task of each waiting client.
 _OF_QUEUE = f"""
 (SELECT t.task_id, t.status, 0 AS busy, t.turn
  FROM (SELECT t.*, {ORDER} AS turn FROM ingestion_tasks t
@@ -70,11 +70,11 @@ LIMIT 1"""  # noqa: S608 - conditions of ours
 
 @cache
 def claim(kind: Kind) -> str:
-    """The statement for a worker's name, the seconds of its lease, the message of a takeover, and
-    the ids of tasks to pass over.
+    """Returns the statement. Its parameters: name of the worker, seconds of the lease, message of a
+    takeover, ids of tasks to skip.
 
-    It gives no row where nothing of this kind is due; where others have those whose turn it is
-    locked it gives one with their ids in `contended`, and no task.
+    It returns no row if nothing of this kind is due. If other workers have locked the candidates,
+    it returns a row without a task but with their ids in `contended`.
     """
     queues = [int(queue) for queue in kind.value]
     return f"""
@@ -82,19 +82,19 @@ WITH at_work AS MATERIALIZED (SELECT * FROM ingestion_tasks WHERE worker IS NOT 
 busy AS MATERIALIZED (SELECT client, count(*) AS tasks FROM at_work GROUP BY client),
 lanes AS MATERIALIZED ({LANES.format("")}),
 candidates AS MATERIALIZED (
-    -- Whose worker has died,
+    -- Tasks of dead workers,
     SELECT t.task_id, t.status, busy.tasks AS busy, {ORDER} AS turn
     FROM at_work t JOIN busy USING (client)
     WHERE t.lease_until <= now() AND {QUEUE} IN ({", ".join(map(str, queues))})
         AND {_DUE} AND {_CAN_RUN}
     UNION ALL
-    -- and the next one of each queue.
+    -- and the next task of each queue.
     SELECT found.* FROM (VALUES {", ".join(f"({queue})" for queue in queues)}) AS queues (queue)
         CROSS JOIN LATERAL ({_OF_QUEUE}) AS found),
 due AS (
     SELECT t.task_id, t.worker AS former
     FROM (SELECT * FROM candidates ORDER BY status <> 'CLEANING', busy, turn) c CROSS JOIN LATERAL (
-        -- Read once more, and locked, as another worker may have been faster.
+        -- Read it again with a lock, as another worker may have been faster.
         SELECT t.task_id, t.worker FROM ingestion_tasks t
         WHERE t.task_id = c.task_id AND t.status = c.status AND t.next_run_at <= now()
             AND (t.lease_until IS NULL OR t.lease_until <= now()) FOR UPDATE SKIP LOCKED) t
@@ -107,7 +107,7 @@ changed AS (
         started_at = coalesce(started_at, clock_timestamp()),
         updated_at = clock_timestamp(),
         stage_takeovers = stage_takeovers + (former IS NOT NULL)::int,
-        -- The time for which it was due and no worker was free does not count against the stage.
+        -- Time spent waiting for a free worker does not count against the stage.
         stage_started_at = stage_started_at
             + CASE WHEN former IS NULL THEN now() - next_run_at ELSE interval '0' END,
         last_sequence = last_sequence + (former IS NOT NULL)::int

@@ -49,9 +49,7 @@ SELECT pg_notify('sluice_webhook', '') FROM released LIMIT 1
 
 
 class WebhookDeliveries:
-    """`patience_s`: seconds to wait for an unavailable PostgreSQL before a call raises
-    DATABASE_UNAVAILABLE.
-    """
+    """Implements ports.WebhookDeliveries. `patience_s` as in store.Store."""
 
     def __init__(self, database: Database, patience_s: float) -> None:
         self._database = database

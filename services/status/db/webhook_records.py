@@ -1,7 +1,7 @@
-"""Webhooks: which receiver is notified when a datasource's tasks end, and each delivery's outcome.
+"""Webhooks of datasources, and the outcomes of their deliveries.
 
-A delivery is written by the table itself in the transaction that ends the task (migration 0008);
-webhook_sender.py sends it.
+A trigger inserts a delivery in the transaction that ends the task (migration 0008);
+webhooks/sender.py sends it.
 """
 
 import secrets
@@ -10,13 +10,15 @@ import asyncpg
 
 from services.common import errors
 from services.status.db.database import Connection, Database
+from services.status.tasks.machine import State
+from services.status.tasks.messages import state_value, time_stamp
 from services.status.webhooks.targets import Targets
-from services.status.webhooks.webhook import Delivery, Webhook
 from sluice.common.v1.errors_pb2 import ErrorReason
+from sluice.status.v1.status_pb2 import Webhook, WebhookDelivery
 
 _DELETE = "DELETE FROM webhooks WHERE datasource_name = $1"
 
-# A statement after the deletion: it sees the deliveries of the tasks that ended while that waited.
+# Executed after the deletion, so that it sees deliveries of tasks that ended while that waited.
 _END_PENDING = """
 UPDATE webhook_deliveries SET next_try_at = NULL, ended_at = clock_timestamp(),
     last_error = 'The webhook was removed.'
@@ -25,7 +27,7 @@ WHERE datasource_name = $1 AND ended_at IS NULL
 
 
 class Webhooks:
-    """Setting and reading them."""
+    """Webhooks and deliveries. `patience_s` as in store.Store."""
 
     def __init__(self, database: Database, targets: Targets, patience_s: float) -> None:
         self._database = database
@@ -33,7 +35,8 @@ class Webhooks:
         self._patience_s = patience_s
 
     async def put(self, datasource: str, url: str, secret: str) -> tuple[Webhook, str]:
-        """Sets who is told, in place of who was; with the secret, made where none is given.
+        """Sets or replaces the webhook of a datasource. Returns it with its secret, which is
+        generated unless specified.
 
         Raises:
             SluiceError: WEBHOOK_TARGET_FORBIDDEN, DATABASE_UNAVAILABLE.
@@ -49,7 +52,7 @@ class Webhooks:
         return _webhook(row), secret
 
     async def get(self, datasource: str) -> Webhook:
-        """Who is told.
+        """Returns the webhook of a datasource.
 
         Raises:
             SluiceError: WEBHOOK_NOT_FOUND, DATABASE_UNAVAILABLE.
@@ -57,16 +60,15 @@ class Webhooks:
         sql = "SELECT * FROM webhooks WHERE datasource_name = $1"
         row = await self._database.fetchrow(sql, datasource, patience_s=self._patience_s)
         if row is None:
-            message = f"Nobody is told of the tasks of {datasource}."
             raise errors.error(
-                ErrorReason.ERROR_REASON_WEBHOOK_NOT_FOUND, message, value=datasource
+                ErrorReason.ERROR_REASON_WEBHOOK_NOT_FOUND,
+                f"No webhook is configured for {datasource}.",
+                value=datasource,
             )
         return _webhook(row)
 
     async def delete(self, datasource: str) -> None:
-        """Nobody is told any more, also not of what was not delivered yet. Harmless when
-        repeated.
-        """
+        """Deletes the webhook of a datasource and ends its pending deliveries. Idempotent."""
 
         async def work(connection: Connection) -> None:
             async with connection.transaction():
@@ -75,14 +77,34 @@ class Webhooks:
 
         await self._database.run(work, self._patience_s)
 
-    async def deliveries(self, datasource: str, limit: int) -> list[Delivery]:
-        """The newest deliveries of a datasource's tasks."""
+    async def deliveries(self, datasource: str, limit: int) -> list[WebhookDelivery]:
+        """Returns the newest deliveries of a datasource."""
         sql = (
             "SELECT * FROM webhook_deliveries WHERE datasource_name = $1 ORDER BY id DESC LIMIT $2"
         )
         rows = await self._database.fetch(sql, datasource, limit, patience_s=self._patience_s)
-        return [Delivery(**{name: row[name] for name in Delivery.__annotations__}) for row in rows]
+        return [_delivery(row) for row in rows]
 
 
 def _webhook(row: asyncpg.Record) -> Webhook:
-    return Webhook(row["datasource_name"], row["url"], row["created_at"], row["updated_at"])
+    return Webhook(
+        datasource=row["datasource_name"],
+        url=row["url"],
+        create_time=time_stamp(row["created_at"]),
+        update_time=time_stamp(row["updated_at"]),
+    )
+
+
+def _delivery(row: asyncpg.Record) -> WebhookDelivery:
+    return WebhookDelivery(
+        id=row["id"],
+        task_id=row["task_id"],
+        state=state_value(State(row["status"])),
+        attempts=row["attempts"],
+        delivered=row["delivered"],
+        last_http_status=row["last_status"],
+        last_error=row["last_error"],
+        create_time=time_stamp(row["created_at"]),
+        next_try_time=time_stamp(row["next_try_at"]),
+        end_time=time_stamp(row["ended_at"]),
+    )

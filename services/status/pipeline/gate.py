@@ -1,4 +1,4 @@
-"""Keeps the workers from trying one load after the other while Druid is away."""
+"""The circuit breaker for Druid: no load after the other fails while Druid is unavailable."""
 
 from time import monotonic
 
@@ -8,8 +8,8 @@ PROBES = Backoff(first_s=0.5, longest_s=5.0, jitter=0)
 
 
 class Gate:
-    """Open while Druid answers. After a failure it lets one try pass at a time, each after a longer
-    pause, until one succeeds.
+    """Open while Druid responds. After a failure, admits one probe at a time with growing pauses,
+    until one succeeds.
     """
 
     def __init__(self) -> None:
@@ -17,8 +17,8 @@ class Gate:
         self._next_try = 0.0
 
     def allows(self) -> bool:
-        """Whether a task that needs Druid may be taken now. While Druid is away, asking uses up the
-        try.
+        """Returns whether a task that needs Druid may be claimed now. While Druid is unavailable,
+        True uses up the current probe.
         """
         if not self._failures:
             return True
@@ -28,12 +28,12 @@ class Gate:
         return True
 
     def failed(self) -> None:
-        """Druid did not answer."""
+        """Records that Druid did not respond."""
         if monotonic() >= self._next_try or not self._failures:
             self._failures += 1
             self._next_try = monotonic() + PROBES.pause_s(self._failures)
 
     def passed(self) -> bool:
-        """Druid has answered. Whether it was away before."""
+        """Records that Druid responded. Returns whether it was unavailable before."""
         was_away, self._failures = self._failures > 0, 0
         return was_away

@@ -1,4 +1,4 @@
-"""Counting what is left of other loads after one replaced them, failed or was undone."""
+"""Counts what is left of other loads after one replaced them, failed or was reverted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,33 +21,33 @@ from services.status.tasks.task import Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 WAIT_MS = 3000
-"""How long one call waits for segments that are away."""
+"""How long one call waits for unavailable segments."""
 
 PACE_S = 0.5
-"""Least seconds between two counts."""
+"""Minimum seconds between two counts."""
 
 PATIENCE_S = 60.0
-"""After so many seconds without a count the worker turns to other tasks for a while."""
+"""Seconds without a count after which the stage fails with DEADLINE_EXCEEDED, to be retried."""
 
 
 @dataclass(frozen=True)
 class Away:
-    """Nothing can be counted: of the segments `published` there only some are `available`."""
+    """The loads cannot be counted: not all `published` segments are `available`."""
 
     published: int
     available: int
 
     @property
     def message(self) -> str:
-        """The same as a sentence."""
+        """The reason as a sentence."""
         return f"Other loads there cannot be counted yet: of {self.published:,} segments {self.available:,} are available."
 
 
 async def recount(
     task: Task, loads: Loads, records: PipelineRecords, states: Sequence[str] = STATES
 ) -> Recount | Away:
-    """Counts the other loads in one of the load states that the task's load may have changed: one
-    query for each LOADS_AT_ONCE of them.
+    """Counts the other loads in one of the load states that the task's load may have changed, with
+    a query per LOADS_AT_ONCE loads.
     """
     where = await records.touched(task.task_id)
     counted: list[Counted] = []
@@ -78,12 +78,11 @@ async def rows_of(
 async def settle(
     run: Run, loads: Loads, records: PipelineRecords, end: Callable[[Recount], Awaitable[Outcome]]
 ) -> None:
-    """Counts the other loads, and ends the stage with what was counted.
+    """Counts the other loads and ends the stage with the counts.
 
     Raises:
-        FencedError: nothing was written. SluiceError: DEADLINE_EXCEEDED when they could not be
-        counted within PATIENCE_S, and whatever the
-            gateway raises.
+        FencedError: nothing was written.
+        SluiceError: DEADLINE_EXCEEDED if they cannot be counted within PATIENCE_S; errors of Loads.
     """
     until = monotonic() + PATIENCE_S
     while True:

@@ -1,5 +1,5 @@
-"""What a failed stage means: wait and try again, try again a few times, or end the task. Pure but
-for the jitter.
+"""Decides after a failed stage: wait, retry within the budget, or end the task. Pure except for the
+jitter.
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ WAITED_FOR = frozenset(
         ErrorReason.ERROR_REASON_STORAGE_UNAVAILABLE,
         ErrorReason.ERROR_REASON_VALIDATION_DISK_FULL,
         ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
-        # The called service was stopped in the middle of the call.
+        # The called service was stopped during the call.
         ErrorReason.ERROR_REASON_CANCELLED,
     }
 )
-"""Something is away. It is waited for until the stage's deadline, without using up its attempts."""
+"""Something is unavailable: wait until the stage's deadline, without using up its attempts."""
 
 AWAY = frozenset(
     {ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE}
 )
-"""What the load of any other task would meet as well."""
+"""Failures that the loads of other tasks would have as well."""
 
 FINAL = frozenset(
     {
@@ -42,91 +42,81 @@ FINAL = frozenset(
         ErrorReason.ERROR_REASON_PLAN_STALE,
     }
 )
-"""Trying again cannot help."""
+"""Failures that a retry cannot fix."""
 
 STAGE_NAMES = {**STAGE_OF, State.UPLOADED: "validate", State.SUCCEEDED: "undo"}
-"""The stage that a person sees: in UPLOADED the one that comes next, in SUCCEEDED the undo."""
+"""The displayed name of a state's stage: in UPLOADED the next one, in SUCCEEDED the undo."""
 
 NEEDS_DRUID = LOADED | {State.SUCCEEDED}
-"""The states whose stage is work in Druid; in SUCCEEDED it is the undo of the load."""
+"""The states whose stage needs Druid; in SUCCEEDED it is the revert of the load."""
 
-NEVER_GIVEN_UP = frozenset({State.CLEANING, State.SUCCEEDED})
-"""What is being removed, after a failure or to be undone, is removed in the end: there is no other
-state to go to.
+UNLIMITED = frozenset({State.CLEANING, State.SUCCEEDED})
+"""The states whose stage, a removal or revert, is retried without limit: there is no other state to
+go to.
 """
 
 CLEAN_SLOWLY_S = 60.0
-"""Seconds between tries of a CLEANING that is over its deadline."""
+"""Seconds between the retries of a removal after its deadline."""
 
 
 @dataclass(frozen=True)
-class Again:
-    """The stage is tried again."""
+class Retry:
+    """Retries the stage."""
 
     delay_s: float
     failed: bool
-    """Whether it counts as one of the stage's failures."""
+    """Whether it counts against the stage's attempts."""
     message: str
 
 
 @dataclass(frozen=True)
 class End:
-    """The task ends badly."""
+    """Ends the task."""
 
     target: State
     problem: Problem
 
 
-def decide(task: Task, problem: Problem, settings: Settings) -> Again | End:
-    """What follows from the failure of the task's stage. Removing never gives up: rows may still be
-    in Druid.
-    """
+def decide(task: Task, problem: Problem, settings: Settings) -> Retry | End:
+    """Decides what follows from a failure of the task's stage."""
     waits = problem.code in WAITED_FOR
-    if task.status in NEVER_GIVEN_UP:
+    if task.status in UNLIMITED:
         late = task.stage_seconds > settings.clean_deadline_s
-        delay = (
-            CLEAN_SLOWLY_S if late else _delay_s(task.stage_waits + task.stage_attempts, settings)
-        )
-        return Again(
-            delay,
-            not waits,
-            _again(problem, delay, "an administrator should look at Druid; " if late else ""),
-        )
+        retries = task.stage_waits + task.stage_attempts
+        delay = CLEAN_SLOWLY_S if late else _delay_s(retries, settings)
+        hint = "an administrator should check Druid; " if late else ""
+        return _retry(problem, delay, failed=not waits, hint=hint)
     if problem.code == ErrorReason.ERROR_REASON_STAGE_DEADLINE:
         return End(State.TIMEOUT, problem)
     if problem.code in FINAL:
         return End(State.FAILED, problem)
     if waits:
-        # A neighbour that was stopped has a replica, or is back at once: the first waits are a
-        # quarter and a half of those after a failure.
-        delay = _delay_s(task.stage_waits - 2, settings)
-        return Again(delay, False, _again(problem, delay))
+        # A stopped service has a replica or is back soon: the first waits are a quarter and a half of
+        # those after a failure.
+        return _retry(problem, _delay_s(task.stage_waits - 2, settings), failed=False)
     failures = task.stage_attempts + 1
     if failures >= settings.stage_attempts:
         return End(
             State.FAILED,
             _exhausted(task, f"failed {failures} times; the last time: {problem.message}"),
         )
-    delay = _delay_s(task.stage_attempts, settings)
-    return Again(delay, True, _again(problem, delay))
+    return _retry(problem, _delay_s(task.stage_attempts, settings), failed=True)
 
 
 def taken_over_too_often(task: Task, settings: Settings) -> End | None:
-    """The end of a task whose workers die again and again in the same stage; removing goes on all
-    the same.
-    """
-    if task.status in NEVER_GIVEN_UP or task.stage_takeovers <= settings.stage_takeovers:
+    """Ends a task whose workers died too often in the same stage. None: continue."""
+    if task.status in UNLIMITED or task.stage_takeovers <= settings.stage_takeovers:
         return None
     return End(
         State.FAILED,
         _exhausted(
-            task, f"was begun {task.stage_takeovers + 1} times and its worker died each time."
+            task, f"was started {task.stage_takeovers + 1} times and its worker died each time."
         ),
     )
 
 
 def deadline_s(task: Task, settings: Settings) -> float | None:
-    """Seconds that the task's stage may take in all; None where it has no end."""
+    """Returns the deadline of the task's stage in seconds since its start; None: unlimited."""
     match task.status:
         case State.VALIDATING:
             return settings.validate_deadline_s
@@ -142,20 +132,20 @@ def deadline_s(task: Task, settings: Settings) -> float | None:
 
 
 def over_deadline(task: Task, seconds: float) -> Problem:
-    """The problem of a stage that took longer than it may."""
-    stage = STAGE_NAMES[task.status]
+    """Returns the problem of a stage that exceeded its deadline."""
     return errors.problem(
         ErrorReason.ERROR_REASON_STAGE_DEADLINE,
-        f"The stage `{stage}` did not end within {seconds:.0f} s.",
+        f"The stage `{STAGE_NAMES[task.status]}` did not end within {seconds:.0f} s.",
     )
 
 
-def _delay_s(before: int, settings: Settings) -> float:
-    return Backoff(settings.retry_first_s, settings.retry_max_s).pause_s(before + 1)
+def _delay_s(retries: int, settings: Settings) -> float:
+    return Backoff(settings.retry_first_s, settings.retry_max_s).pause_s(retries + 1)
 
 
-def _again(problem: Problem, delay_s: float, who: str = "") -> str:
-    return f"{problem.message.rstrip('.')}; {who}trying again in {max(1, round(delay_s))} s."
+def _retry(problem: Problem, delay_s: float, *, failed: bool, hint: str = "") -> Retry:
+    cause, seconds = problem.message.rstrip("."), max(1, round(delay_s))
+    return Retry(delay_s, failed, f"{cause}; {hint}trying again in {seconds} s.")
 
 
 def _exhausted(task: Task, how: str) -> Problem:

@@ -1,6 +1,4 @@
-"""One stage of one task under one claim: what a stage reads, and the only way in which it
-writes.
-"""
+"""One run of a stage under one lease: the task that it reads, and its only way to write."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -17,34 +15,34 @@ Result = TypeVar("Result")
 PROGRESS_MIN_S = 0.5
 PROGRESS_MAX_S = 2.0
 PROGRESS_STEP = 0.05
-"""A progress event is written when so much of the whole was done since the last, at most every
-PROGRESS_MIN_S, and every PROGRESS_MAX_S where anything was done at all.
+"""A progress event is written after PROGRESS_STEP of the total since the last one, at most every
+PROGRESS_MIN_S, and after any progress every PROGRESS_MAX_S.
 """
 
 
 class FencedError(Exception):
-    """The claim is lost, or somebody moved the task on: nothing was written, and the task has to be
-    read again.
+    """The lease is lost, or the task has moved on: nothing was written, and the task must be read
+    again.
     """
 
 
 class Run:
-    """A stage at work."""
+    """A run of a stage."""
 
     def __init__(
         self, task: Task, owner: Owner, store: PipelineStore, deadline_s: float | None
     ) -> None:
         self.task = task
-        """As it was at the start of the stage, with what `record` added."""
+        """The task at the start of the stage, with the columns that `record` set."""
         self.owner = owner
         self.store = store
         self._until = None if deadline_s is None else monotonic() + deadline_s - task.stage_seconds
-        self._told: Progress | None = None
-        self._told_at = 0.0
+        self._reported: Progress | None = None
+        self._reported_at = 0.0
 
     @property
     def remaining_s(self) -> float:
-        """Seconds until the stage's deadline, at least 0; an hour where it has none."""
+        """Seconds until the stage's deadline, at least 0; an hour if it has none."""
         return 3600.0 if self._until is None else max(self._until - monotonic(), 0.0)
 
     async def move(self, move: Move) -> None:
@@ -57,7 +55,7 @@ class Run:
             raise FencedError
 
     async def record(self, **columns: Any) -> None:
-        """Keeps what the next worker has to know, by column name.
+        """Sets columns for the next worker.
 
         Raises:
             FencedError: nothing was written.
@@ -67,34 +65,34 @@ class Run:
         self.task = replace(self.task, **columns)
 
     async def progress(self, progress: Progress) -> None:
-        """Tells how far the stage is, when it is time to.
+        """Reports the progress, unless the last report is too recent.
 
         Raises:
             FencedError: nothing was written.
         """
-        if not self._worth_telling(progress):
+        if not self._is_report_due(progress):
             return
-        self._told, self._told_at = progress, monotonic()
+        self._reported, self._reported_at = progress, monotonic()
         if not await self.store.progress(self.task, self.owner, progress):
             raise FencedError
 
-    def _worth_telling(self, progress: Progress) -> bool:
-        told, since = self._told, monotonic() - self._told_at
-        if told is None:
+    def _is_report_due(self, progress: Progress) -> bool:
+        last, since = self._reported, monotonic() - self._reported_at
+        if last is None:
             return True
-        if since < PROGRESS_MIN_S or progress == told:
+        if since < PROGRESS_MIN_S or progress == last:
             return False
         step = (progress.total or 0) * PROGRESS_STEP
         return (
             since >= PROGRESS_MAX_S
-            or progress.message != told.message
-            or (step > 0 and progress.done - told.done >= step)
+            or progress.message != last.message
+            or (step > 0 and progress.done - last.done >= step)
         )
 
 
-async def to_its_end(call: Coroutine[Any, Any, Result]) -> Result:
-    """The call's result. When the caller is cancelled meanwhile, the call is still waited for:
-    nobody shall begin to remove a load while its submit is on the way.
+async def uninterrupted(call: Coroutine[Any, Any, Result]) -> Result:
+    """Returns the call's result. If the caller is cancelled, waits for the call first: a load must
+    not be removed while its submit is in progress.
     """
     running = asyncio.ensure_future(call)
     try:
@@ -102,5 +100,5 @@ async def to_its_end(call: Coroutine[Any, Any, Result]) -> Result:
     except asyncio.CancelledError:
         await asyncio.wait([running])
         if not running.cancelled():
-            running.exception()  # The caller is gone; whether it succeeded is found out by whoever comes next.
+            running.exception()  # The next worker finds out whether it succeeded.
         raise

@@ -1,8 +1,8 @@
-"""Moves a claimed task on, stage by stage, until it ends, the claim is lost, or a stage has to be
-tried again later.
+"""Runs the stages of a claimed task until it ends, the lease is lost, or a stage has to be retried
+later.
 
-The row decides what comes next: after every stage, and after everything unexpected, it is read
-again. That makes a new worker's start, a lost answer of a commit and a cancel the same case.
+The row decides what is next: it is read again after every stage and every failure. A new worker, a
+lost response of a commit and a cancellation are therefore the same case.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from services.status.stages.ingest import LoadLostError, ingest
 from services.status.stages.revert import revert
 from services.status.stages.validate import validate
 from services.status.stages.verify import verify
-from services.status.tasks.machine import Move, State, end_badly
+from services.status.tasks.machine import Move, State, fail
 from services.status.tasks.task import Lease, Progress, Task
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
@@ -40,12 +40,8 @@ class LaneTakenError(Exception):
     """Other loads of the datasource come first. The task becomes due when its load may begin."""
 
 
-async def _start(run: Run) -> None:
-    await run.move(Move(State.VALIDATING, "The file is being checked."))
-
-
 class Pipeline:
-    """The orchestrator: the only one that moves a task from UPLOADED on."""
+    """The orchestrator: moves tasks from UPLOADED to their end."""
 
     def __init__(
         self,
@@ -63,18 +59,20 @@ class Pipeline:
         self._gate = gate
         self._settings = settings
         self._stages: dict[State, Stage] = {
-            State.UPLOADED: _start,
+            State.UPLOADED: lambda run: run.move(
+                Move(State.VALIDATING, "The file is being checked.")
+            ),
             State.VALIDATING: lambda run: validate(run, validation, quality, loads, records),
             State.INGESTING: lambda run: self._ingest(run, validation, loads, records),
             State.VERIFYING: lambda run: verify(run, loads, records, settings.verify_settle_s),
             State.CLEANING: lambda run: clean(run, loads, records),
-            # A task in this state is claimed only while its load is being undone.
+            # A task in this state is due only while its load is being reverted.
             State.SUCCEEDED: lambda run: revert(run, loads, records),
         }
 
     async def run(self, lease: Lease) -> None:
-        """Works on the claimed task. When cancelled it gives the task back, and another worker
-        takes it at once.
+        """Works on the claimed task. If cancelled, releases the lease, so that another worker can
+        claim the task at once.
         """
         owner = lease.owner
         timings = Timings()
@@ -86,9 +84,8 @@ class Pipeline:
                     break
                 trace.begin(trace_id=task.trace_id)
                 with timings.step(retry.STAGE_NAMES[task.status]):
-                    goes_on = await self._stage(task, lease)
-                if not goes_on:
-                    break
+                    if not await self._stage(task, lease):
+                        break
             timings.log("pipeline.run_ended", lost=lease.lost.is_set())
         except asyncio.CancelledError:
             await self._leases.release(lease)
@@ -98,13 +95,13 @@ class Pipeline:
             logs.get().warning(
                 "pipeline.gave_up",
                 code=failure.code,
-                reason="the lease runs out and another worker goes on",
+                reason="the lease expires and another worker continues",
             )
         finally:
             self._leases.forget(lease)
 
     async def _stage(self, task: Task, lease: Lease) -> bool:
-        """Runs the stage of the task's state. False when the claim was given back."""
+        """Runs the stage of the task's state. Returns False if the lease was released."""
         deadline_s = retry.deadline_s(task, self._settings)
         run = Run(task, lease.owner, self._store, deadline_s)
         started = perf_counter()
@@ -131,7 +128,7 @@ class Pipeline:
             message = f"Something failed on our side; the log has it under trace {trace.current()}."
             failure = errors.problem(ErrorReason.ERROR_REASON_INTERNAL, message)
         if task.status in retry.NEEDS_DRUID:
-            self._heed(failure)
+            self._update_gate(failure)
         if failure and failure.code in retry.WAITED_FOR and run.remaining_s <= 0:
             failure = retry.over_deadline(task, deadline_s or 0)
         code = errors.code_of(failure.code) if failure else ""
@@ -159,8 +156,7 @@ class Pipeline:
             raise LaneTakenError
         await ingest(run, validation, loads, records)
 
-    def _heed(self, failure: Problem | None) -> None:
-        """Keeps in mind for the next claims whether Druid answers."""
+    def _update_gate(self, failure: Problem | None) -> None:
         if failure and failure.code in retry.AWAY:
             self._gate.failed()
         elif failure is None and self._gate.passed():
@@ -189,27 +185,26 @@ class Pipeline:
 
     async def _ended(self, task: Task, lease: Lease, end: retry.End) -> bool:
         await self._store.move(
-            task.task_id, task.status, end_badly(task.status, end.target, end.problem), lease.owner
+            task.task_id, task.status, fail(task.status, end.target, end.problem), lease.owner
         )
         return True
 
 
 async def _until_interrupted(stage: Awaitable[None], run: Run, lease: Lease) -> bool:
-    """Waits for the stage, and stops it when the claim is lost, when the task is cancelled, and at
-    its deadline. False at the deadline.
+    """Runs the stage until it ends, the lease is lost, the task is cancelled, or its deadline.
+    Returns False at the deadline.
 
     Raises:
-        Whatever the stage raises.
+        Exception: raised by the stage.
     """
     work = asyncio.ensure_future(stage)
-    # What is cleaned or undone is so to the end.
+    # Removals and reverts cannot be cancelled.
     interrupts = (
-        [lease.lost] if run.task.status in retry.NEVER_GIVEN_UP else [lease.lost, lease.cancelled]
+        [lease.lost] if run.task.status in retry.UNLIMITED else [lease.lost, lease.cancelled]
     )
     waiting = [asyncio.ensure_future(event.wait()) for event in interrupts]
     try:
-        # A stage that can judge its own deadline better than we (VERIFYING) is given a moment to do
-        # so.
+        # VERIFYING handles its deadline itself; give it a moment to do so.
         done, _ = await asyncio.wait(
             [work, *waiting], timeout=run.remaining_s + 1, return_when=asyncio.FIRST_COMPLETED
         )
@@ -220,6 +215,6 @@ async def _until_interrupted(stage: Awaitable[None], run: Run, lease: Lease) -> 
     elif work in done:
         raise errors.error(
             ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
-            "A call of another service was broken off.",
+            "A call to another service was aborted.",
         )
     return bool(done)

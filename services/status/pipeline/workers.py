@@ -1,7 +1,8 @@
-"""Takes due tasks and works on them. Files and loads have workers of their own, so that neither
-waits for the other."""
+"""Claims due tasks and runs them. Files and loads have separate workers, so that neither waits for
+the other."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.common import errors, logs
@@ -12,17 +13,15 @@ from services.status.ports import Leases
 from services.status.tasks.queues import Kind
 
 POLL_S = 1.0
-"""Seconds until a due task is found whose notification was lost."""
+"""Seconds until a due task is found if its notification was lost."""
 
 CLEANERS = 2
-"""Further workers for what was cancelled and waits to be removed from Druid: it is not kept waiting
-by loads.
-"""
+"""Additional workers for removals from Druid, so that they do not wait for loads."""
 
 
 @dataclass
 class _Pool:
-    """Workers that take the same tasks. The last one of several is kept for small files."""
+    """Workers that claim the same tasks. If there are several, the last is reserved for small files."""
 
     count: int
     every: Kind
@@ -32,7 +31,7 @@ class _Pool:
     busy: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def kind(self) -> Kind | None:
-        """What the next free worker takes; None where none is free."""
+        """Returns what the next free worker claims; None if none is free."""
         free = self.count - len(self.busy)
         if free > 1 or (free == 1 and self.count == 1):
             return self.every
@@ -42,8 +41,8 @@ class _Pool:
 
 
 class Workers:
-    """The workers of this process, so many for files and so many for loads. `run` them in a task of
-    their own; `stop` ends that."""
+    """The workers of this process: `files` and `loads` are their numbers. `run` blocks until
+    `stop`."""
 
     def __init__(
         self, leases: Leases, pipeline: Pipeline, gate: Gate, files: int, loads: int
@@ -59,25 +58,26 @@ class Workers:
         self._stopping = False
 
     def wake(self) -> None:
-        """A task may be due."""
+        """Notifies the workers that a task may be due."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Until `stop`."""
+        """Claims and runs tasks until `stop`."""
         while not self._stopping:
             self._wake.clear()
-            taken = [await self._take_one(pool) for pool in self._pools]
-            if not any(taken):
-                await self._pause()
+            claimed = [await self._claim_one(pool) for pool in self._pools]
+            if not any(claimed):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL_S)
 
     async def stop(self) -> None:
-        """Takes no more tasks and gives back those that are being worked on."""
+        """Stops claiming, cancels the running tasks and releases their leases."""
         self._stopping = True
         self._wake.set()
         await cancel(*(work for pool in self._pools for work in pool.busy))
         await self._leases.release_all()
 
-    async def _take_one(self, pool: _Pool) -> bool:
+    async def _claim_one(self, pool: _Pool) -> bool:
         kind = pool.kind()
         if kind is None or (pool.needs_druid and not self._gate.allows()):
             return False
@@ -87,7 +87,7 @@ class Workers:
             logs.get().warning("workers.cannot_claim", code=failure.code)
             return False
         except Exception as bug:
-            # Without this loop the process answers calls and works on nothing.
+            # Without this loop the process would respond to calls but not work on tasks.
             logs.get().error("workers.cannot_claim", exc_info=bug)
             return False
         if lease is None or self._stopping:
@@ -102,9 +102,3 @@ class Workers:
         self._wake.set()
         if not work.cancelled() and (failure := work.exception()):
             logs.get().error("workers.run_broke", exc_info=failure)
-
-    async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), POLL_S)
-        except TimeoutError:
-            return

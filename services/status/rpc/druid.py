@@ -1,4 +1,4 @@
-"""The Druid gateway service, over gRPC."""
+"""Client of DruidGatewayService."""
 
 from collections.abc import AsyncGenerator
 
@@ -24,7 +24,7 @@ from sluice.druid.v1.druid_pb2_grpc import DruidGatewayServiceStub
 
 SERVICE = "druid_gateway"
 GRACE_S = 15.0
-"""Seconds that a call gets beyond the wait that it asks for."""
+"""Timeout of a call in seconds, in addition to the wait that it requests."""
 
 
 class LoadsRpc:
@@ -35,14 +35,11 @@ class LoadsRpc:
         self._gate = gate
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
-        """What a load would do."""
-        answer: PlanIngestionResponse = await errors.answered(
-            self._stub.PlanIngestion(request, timeout=GRACE_S), SERVICE
-        )
-        return answer
+        """Returns what a load would do."""
+        return await errors.answered(self._stub.PlanIngestion(request, timeout=GRACE_S), SERVICE)
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
-        """Hands a load to Druid."""
+        """Submits a load to Druid."""
         answer: SubmitLoadResponse = await errors.answered(
             self._stub.SubmitLoad(request, timeout=GRACE_S), SERVICE
         )
@@ -57,20 +54,18 @@ class LoadsRpc:
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         """Counts a load's rows."""
-        answer: VerifyLoadResponse = await errors.answered(
+        return await errors.answered(
             self._stub.VerifyLoad(request, timeout=GRACE_S + request.wait_ms / 1000), SERVICE
         )
-        return answer
 
     async def count(self, request: CountLoadsRequest) -> CountLoadsResponse:
         """Counts the rows of several loads."""
-        call = self._stub.CountLoads(request, timeout=GRACE_S + request.wait_ms / 1000)
-        answer: CountLoadsResponse = await errors.answered(call, SERVICE)
-        return answer
+        return await errors.answered(
+            self._stub.CountLoads(request, timeout=GRACE_S + request.wait_ms / 1000), SERVICE
+        )
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
-        """Makes a load's rows disappear."""
-        answer: RemoveLoadResponse = await errors.answered(
+        """Removes a load's rows."""
+        return await errors.answered(
             self._stub.RemoveLoad(request, timeout=GRACE_S + request.wait_ms / 1000), SERVICE
         )
-        return answer

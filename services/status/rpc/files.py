@@ -1,4 +1,4 @@
-"""The stored files, each from the service that owns it, over gRPC."""
+"""Client for deleting stored files, each from the service that owns it."""
 
 import grpc
 
@@ -19,14 +19,14 @@ class FilesRpc:
         self._validation = ValidationServiceStub(validation)
 
     async def delete_upload(self, task_id: str) -> None:
-        """Deletes what was uploaded."""
+        """Deletes the uploaded object."""
         await errors.answered(
             self._upload.DeleteObjects(DeleteObjectsRequest(task_id=task_id), timeout=DELETE_S),
             "upload",
         )
 
     async def delete_results(self, task_id: str) -> None:
-        """Deletes what was derived from it."""
+        """Deletes everything that validation derived from it."""
         await errors.answered(
             self._validation.DeleteResults(DeleteResultsRequest(task_id=task_id), timeout=DELETE_S),
             "validation",

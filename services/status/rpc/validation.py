@@ -1,4 +1,4 @@
-"""The validation service, over gRPC."""
+"""Client of ValidationService."""
 
 from collections.abc import AsyncGenerator
 
@@ -26,13 +26,13 @@ class ValidationRpc:
     def validate(
         self, request: ValidateObjectRequest, timeout_s: float
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
-        """Progress, then the report."""
+        """Yields the progress, then the report."""
         return errors.streamed(
             lambda: self._stub.ValidateObject(request, timeout=timeout_s), SERVICE
         )
 
     async def report(self, task_id: str, attempt: int) -> Report:
-        """The report of an attempt."""
+        """Returns the report of an attempt."""
         answer: GetReportResponse = await errors.answered(
             self._stub.GetReport(GetReportRequest(task_id=task_id, attempt=attempt)), SERVICE
         )

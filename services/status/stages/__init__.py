@@ -1,3 +1,1 @@
-"""The stages of the pipeline: each does its work by idempotent calls and ends with one
-transition.
-"""
+"""The stages of the pipeline. Each makes idempotent calls and ends with one transition."""

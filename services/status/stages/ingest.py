@@ -1,14 +1,14 @@
-"""INGESTING: has Druid load the parts.
+"""INGESTING: submits the parts to Druid and watches the load.
 
-A load keeps its attempt number, and so its id in Druid, over all workers. It is given up for a new
-one only when its Druid task has ended and a query counts 0 of its rows.
+A load keeps its load attempt, and so its id in Druid, across workers. A new one starts only after
+its Druid task has ended and a query counts 0 of its rows.
 """
 
 from contextlib import aclosing
 
 from services.common import errors
 from services.common.druid_task_ids import druid_task_id
-from services.status.pipeline.run import Run, to_its_end
+from services.status.pipeline.run import Run, uninterrupted
 from services.status.ports import Loads, PipelineRecords, Validation
 from services.status.stages.clean import remove_all
 from services.status.tasks.loads import (
@@ -28,13 +28,13 @@ from sluice.druid.v1.druid_pb2 import (
 )
 
 CUT_SHORT_WAIT_MS = 10_000
-"""How long all rows of a load are waited for whose report speaks of fewer: the reports of sub-tasks
-can be lacking.
+"""How long to wait for all rows of a load whose report has fewer: reports of sub-tasks may be
+missing.
 """
 
 
 class LoadLostError(Exception):
-    """The load failed in Druid and nothing is left of it: a new one may be begun."""
+    """The load failed in Druid and was removed: a new one may start."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -42,10 +42,10 @@ class LoadLostError(Exception):
 
 
 async def ingest(run: Run, validation: Validation, loads: Loads, records: PipelineRecords) -> None:
-    """To VERIFYING.
+    """Loads the parts and moves the task to VERIFYING.
 
     Raises:
-        LoadLostError: the load ended and was removed.
+        LoadLostError: the load failed and was removed.
     """
     if run.task.load_attempt is None:
         attempt = run.owner.attempt
@@ -58,7 +58,7 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Pipeli
     last = await _follow(run, loads)
     match last.phase:
         case LoadPhase.LOAD_PHASE_SUCCEEDED if _cut_short(run, last):
-            message = f"Druid read only {last.rows_processed:,} of {run.task.rows_loadable:,} rows: the object store's answer broke off."
+            message = f"Druid read only {last.rows_processed:,} of {run.task.rows_loadable:,} rows: the object store's response broke off."
             problem = errors.problem(ErrorReason.ERROR_REASON_DRUID_CANNOT_READ, message)
             await _reconcile(run, loads, records, problem, CUT_SHORT_WAIT_MS)
         case LoadPhase.LOAD_PHASE_SUCCEEDED:
@@ -85,10 +85,10 @@ async def ingest(run: Run, validation: Validation, loads: Loads, records: Pipeli
 
 async def _submit(run: Run, validation: Validation, loads: Loads, records: PipelineRecords) -> None:
     report = await validation.report(run.task.task_id, run.task.report_attempt)
-    # Once only: after the submit the segments in use may be the load's own.
+    # Only before the submit: later the segments in use may be the load's own.
     if run.task.load_mode != "APPEND" and run.task.interval_start_millis is None:
         await _record_replaced(run, loads, records, plan_request(run.task, report))
-    answer = await to_its_end(loads.submit(submit_request(run.task, report, run.remaining_s)))
+    answer = await uninterrupted(loads.submit(submit_request(run.task, report, run.remaining_s)))
     await run.record(
         druid_task_id=answer.druid_task_id,
         interval_start_millis=answer.interval.start_millis,
@@ -99,9 +99,9 @@ async def _submit(run: Run, validation: Validation, loads: Loads, records: Pipel
 async def _record_replaced(
     run: Run, loads: Loads, records: PipelineRecords, request: PlanIngestionRequest
 ) -> None:
-    """Keeps what the load will replace: what undoing it has to bring back."""
+    """Stores the segments that the load will replace, which a revert has to restore."""
     plan = await loads.plan(request)
-    await _as_planned(run, records, plan)
+    await _check_plan(run, records, plan)
     await records.add(run.owner, "REPLACED", plan.replaced)
     await run.record(
         interval_start_millis=plan.interval.start_millis,
@@ -109,9 +109,9 @@ async def _record_replaced(
     )
 
 
-async def _as_planned(run: Run, records: PipelineRecords, now: PlanIngestionResponse) -> None:
-    """Refuses a load that would replace other rows than the plan that was applied: loads that went
-    first may have changed them.
+async def _check_plan(run: Run, records: PipelineRecords, now: PlanIngestionResponse) -> None:
+    """Raises PLAN_STALE if the load would replace other segments than the applied plan: earlier loads
+    may have changed them.
     """
     kept = await records.plan(run.task.task_id)
     if kept is None:
@@ -119,12 +119,12 @@ async def _as_planned(run: Run, records: PipelineRecords, now: PlanIngestionResp
     planned = PlanIngestionResponse.FromString(kept.plan)
     if [each.id for each in planned.replaced] != [each.id for each in now.replaced]:
         message = f"{run.task.datasource_name} has changed since the plan was applied: nothing was replaced."
-        action = "Retry the task, look at its plan as it is now, and apply it with its hash."
+        action = "Retry the task, read its new plan, and apply it by its hash."
         raise errors.error(ErrorReason.ERROR_REASON_PLAN_STALE, message, action=action)
 
 
 async def _follow(run: Run, loads: Loads) -> WatchLoadResponse:
-    """The last thing that Druid says of the load."""
+    """Reports the load's progress until it ends. Returns the last message."""
     step = WatchLoadResponse()
     async with aclosing(loads.watch(watch_request(run.task), run.remaining_s)) as steps:
         async for step in steps:
@@ -144,7 +144,7 @@ async def _follow(run: Run, loads: Loads) -> WatchLoadResponse:
 def _loading(step: WatchLoadResponse) -> str:
     if not step.sub_tasks_done + step.sub_tasks_running:
         return "Druid is loading the rows."
-    return f"Druid is loading the rows; of its sub-tasks {step.sub_tasks_done} are done and {step.sub_tasks_running} run."
+    return f"Druid is loading the rows; {step.sub_tasks_done} of its sub-tasks are done, {step.sub_tasks_running} are running."
 
 
 async def _loaded(run: Run) -> None:
@@ -152,8 +152,8 @@ async def _loaded(run: Run) -> None:
 
 
 def _cut_short(run: Run, last: WatchLoadResponse) -> bool:
-    """Whether Druid, by its own report, read fewer rows than it was given: it takes the end of a
-    broken connection for the end of a file, and calls that SUCCESS (ADR 0003).
+    """Whether Druid reports fewer rows than the parts have: it reads a broken connection as the end
+    of the file and reports SUCCESS (ADR 0003).
     """
     return last.HasField("rows_processed") and last.rows_processed < (run.task.rows_loadable or 0)
 
@@ -161,7 +161,7 @@ def _cut_short(run: Run, last: WatchLoadResponse) -> bool:
 async def _reconcile(
     run: Run, loads: Loads, records: PipelineRecords, problem: Problem, wait_ms: int = 0
 ) -> None:
-    """What counts is what a query counts: the load is there, or it is removed for another one."""
+    """Moves on if a query counts all rows; else removes the load, so that a new one may start."""
     seen = await loads.verify(verify_request(run.task, wait_ms))
     if seen.rows == run.task.rows_loadable:
         await _loaded(run)

@@ -1,5 +1,5 @@
-"""REVERTING: a SUCCEEDED load is taken out of Druid again. Not a state of the task: it stays
-SUCCEEDED, and its load state says what became of the rows.
+"""REVERTING: removes a SUCCEEDED load from Druid. It is not a task state: the task stays SUCCEEDED,
+and only its load state changes.
 """
 
 from functools import partial
@@ -10,7 +10,7 @@ from services.status.pipeline.run import FencedError, Run
 from services.status.ports import Loads, PipelineRecords
 from services.status.stages.clean import remove
 from services.status.tasks.load_states import Counted, OtherLoad, Outcome, Recount
-from services.status.tasks.loads import Left
+from services.status.tasks.loads import LoadSegments
 from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 REFUSED = frozenset(
@@ -21,23 +21,23 @@ REFUSED = frozenset(
         ErrorReason.ERROR_REASON_DRUID_LOCKED,
     }
 )
-"""Druid shows what the table did not: the load stays as it is."""
+"""Reasons found only in Druid for which a load cannot be reverted."""
 
 MAX_NAMED = 10
-"""Loads that lack rows whose names the message has."""
+"""Maximum number of tasks that the message names."""
 
 
 async def revert(run: Run, loads: Loads, records: PipelineRecords) -> None:
-    """To REVERTED, or back to the load state before where it cannot be done."""
+    """Reverts the load: to REVERTED or, if that is refused, back to its former load state."""
     task = run.task
-    left = Left(
+    segments = LoadSegments(
         own=await records.own(task.task_id),
         replaced=await records.restorable(task.task_id),
         undone=await records.undone_since(task.task_id),
     )
     try:
-        # What others made of its segments is its own, too: it must not come back with another undo.
-        await remove(run, loads, left, partial(records.add, run.owner, "OWN"))
+        # Compacted segments of the load are its own, too: no other revert may restore them.
+        await remove(run, loads, segments, partial(records.add, run.owner, "OWN"))
     except errors.SluiceError as failure:
         if failure.reason not in REFUSED:
             raise
@@ -47,7 +47,7 @@ async def revert(run: Run, loads: Loads, records: PipelineRecords) -> None:
 
 
 async def _refused(run: Run, loads: Loads, records: PipelineRecords, problem: Problem) -> None:
-    """Back to what a query sees of the load."""
+    """Ends the revert with the load state that a query shows."""
     task = run.task
     this = OtherLoad.of(task)
     found = await rows_of([this], task.datasource_name, loads)
@@ -55,16 +55,15 @@ async def _refused(run: Run, loads: Loads, records: PipelineRecords, problem: Pr
         raise errors.error(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, found.message)
     left = Counted(this, found.get(task.task_id, 0))
     message = f"The load could not be undone: {problem.message}"
-    nothing = Recount(task.now)
-    outcome = await records.end_undo(task, run.owner, left.load_state, message, nothing, problem)
+    outcome = await records.end_undo(
+        task, run.owner, left.load_state, message, Recount(task.now), problem
+    )
     if outcome is not Outcome.WRITTEN:
         raise FencedError
 
 
 async def _reverted(run: Run, records: PipelineRecords, counted: Recount) -> Outcome:
-    """REVERTED, after the loads of the same stretch of time were counted: they must have what they
-    had.
-    """
+    """Ends the revert. Other loads in its interval that have lost rows are a problem."""
     task = run.task
     rows = f"{task.row_count:,} rows" if task.row_count is not None else "rows"
     message = f"The load was undone: its {rows} are no longer in {task.datasource_name}."
@@ -80,8 +79,9 @@ def _lost(datasource: str, lost: list[Counted]) -> Problem:
     logs.get().error("load.others_lack_rows", datasource=datasource, tasks=ids[:MAX_NAMED])
     missing = sum(each.missing for each in lost)
     more = f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else ""
-    message = f"{missing:,} rows of other loads are missing there: of tasks "
-    message += f"{', '.join(ids[:MAX_NAMED])}{more}."
-    action = "Look at what was changed in Druid itself; load the files of these tasks again."
-    reason = ErrorReason.ERROR_REASON_LOAD_MISMATCH
-    return errors.problem(reason, message, value=missing, action=action)
+    return errors.problem(
+        ErrorReason.ERROR_REASON_LOAD_MISMATCH,
+        f"{missing:,} rows of other loads are missing: of tasks {', '.join(ids[:MAX_NAMED])}{more}.",
+        value=missing,
+        action="Check what was changed in Druid directly; retry these tasks.",
+    )

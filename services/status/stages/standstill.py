@@ -1,22 +1,22 @@
-"""Says how far Druid is with making a load's segments available, or that it stands still."""
+"""Describes Druid's progress in making a load's segments available, or its standstill."""
 
 from time import monotonic
 
 from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
 
 STILL_S = 60.0
-"""Seconds without another available segment after which that is said."""
+"""Seconds without a newly available segment that are reported as a standstill."""
 
 
 class Standstill:
-    """What was seen of one load so far."""
+    """The availability of one load's segments over time."""
 
     def __init__(self) -> None:
         self._available = -1
         self._since = 0.0
 
     def describe(self, seen: VerifyLoadResponse) -> str:
-        """The message of the load's progress. It changes once a minute while nothing else does."""
+        """Returns the message of the load's progress. It changes every minute of a standstill."""
         now = monotonic()
         if seen.segments_available != self._available:
             self._available, self._since = seen.segments_available, now

@@ -1,4 +1,4 @@
-"""VALIDATING: has the file judged, and begins the load of what passed."""
+"""VALIDATING: calls validation, and starts or plans the load of a file that passed."""
 
 from contextlib import aclosing
 from dataclasses import replace
@@ -24,7 +24,7 @@ from sluice.validation.v1.validation_pb2 import (
 )
 
 EXPECTED_SUMS = 5
-"""Numeric columns whose sums Druid must show."""
+"""Maximum number of numeric columns whose sums are verified."""
 
 _PHASES = {
     "fetch": "The file is being fetched.",
@@ -41,13 +41,13 @@ async def validate(
     loads: Loads,
     records: PipelineRecords,
 ) -> None:
-    """To INGESTING, to PLANNED where the task is to stop there, or to REJECTED for what the file is
-    or for being there already.
+    """Moves the task to INGESTING, to PLANNED if it waits for approval, or to REJECTED if the file is
+    invalid or a duplicate.
     """
     report = await _report(run, validation, quality)
     await quality.keep(run.task, run.owner, quality_of(report))
     found = _columns(run, report)
-    if report.rejects_of and (elsewhere := await _of_another_datasource(run, report.rejects_of)):
+    if report.rejects_of and (elsewhere := await _rejects_elsewhere(run, report.rejects_of)):
         await run.move(Move(State.REJECTED, elsewhere.message, elsewhere, found))
         return
     match report.verdict:
@@ -88,17 +88,13 @@ async def _report(run: Run, validation: Validation, quality: QualityRecords) -> 
     )
 
 
-async def _of_another_datasource(run: Run, rejects_of: str) -> Problem | None:
-    """Why the refused rows of that task cannot be loaded by this one; None where they can."""
+async def _rejects_elsewhere(run: Run, rejects_of: str) -> Problem | None:
+    """Returns a problem if the file has rejects of a task of another datasource."""
     origin = await run.store.get(rejects_of)
     if origin is not None and origin.datasource_name == run.task.datasource_name:
         return None
-    where = (
-        "a task that is not known"
-        if origin is None
-        else f"a task of the datasource {origin.datasource_name}"
-    )
-    message = f"The file holds the refused rows of {where}, {rejects_of}."
+    where = f"a task of the datasource {origin.datasource_name}" if origin else "an unknown task"
+    message = f"The file has the rejected rows of {where}, {rejects_of}."
     return errors.problem(ErrorReason.ERROR_REASON_REJECTS_ELSEWHERE, message, value=rejects_of)
 
 
@@ -132,9 +128,7 @@ def _rejected(report: Report, found: dict[str, object]) -> Move:
 
 
 def _outside(run: Run, report: Report) -> Problem | None:
-    """Why the rows do not fit into the stretch of time that they are to replace; None where they
-    do.
-    """
+    """Returns a problem if rows are outside the interval that the load replaces."""
     start, end = run.task.replace_start_millis, run.task.replace_end_millis
     if (
         start is None
@@ -142,18 +136,18 @@ def _outside(run: Run, report: Report) -> Problem | None:
         or start <= report.time.min_millis <= report.time.max_millis < end
     ):
         return None
-    message = f"The file has rows from {_moment(report.time.min_millis)} to {_moment(report.time.max_millis)}, but what is to be replaced "
-    message += f"begins at {_moment(start)} and ends before {_moment(end)}."
-    outside = report.time.min_millis if report.time.min_millis < start else report.time.max_millis
+    first, last = report.time.min_millis, report.time.max_millis
+    outside = first if first < start else last
     return errors.problem(
         ErrorReason.ERROR_REASON_ROWS_OUTSIDE_INTERVAL,
-        message,
+        f"The file has rows from {_iso(first)} to {_iso(last)}, but the interval to replace starts at "
+        f"{_iso(start)} and ends before {_iso(end)}.",
         column=report.time.source_name,
-        value=_moment(outside),
+        value=_iso(outside),
     )
 
 
-def _moment(millis: int) -> str:
+def _iso(millis: int) -> str:
     return (
         (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis))
         .isoformat()
@@ -194,24 +188,20 @@ async def _passed(
     if duplicate is None:
         raise FencedError
     if duplicate:
-        message = f"The same bytes are in {task.datasource_name} already, or on their way, as task {duplicate}."
-        problem = errors.problem(
-            ErrorReason.ERROR_REASON_DUPLICATE_CONTENT, message, value=duplicate
-        )
-        await run.move(Move(State.REJECTED, message, problem, {**found, "duplicate_of": duplicate}))
+        problem = problems.duplicate(task, duplicate)
+        columns = {**found, "duplicate_of": duplicate}
+        await run.move(Move(State.REJECTED, problem.message, problem, columns))
 
 
 async def _is_gone(run: Run, task_id: str, loads: Loads, records: PipelineRecords) -> bool:
-    """Whether none of that load's rows is in Druid any more, because somebody dropped them there;
-    it is noted if so.
-    """
+    """Returns whether a load's rows were dropped in Druid. If so, records it as REPLACED."""
     other = await run.store.get(task_id)
     if other is None or other.status is not State.SUCCEEDED:
         return False
     load = OtherLoad.of(other)
     found = await rows_of([load], other.datasource_name, loads)
-    # Rows that Druid cannot reach at the moment are there all the same.
+    # Unavailable rows still exist.
     if isinstance(found, Away) or found:
         return False
-    # So are those that a replace hides which has not succeeded.
-    return await records.note(run.task, Recount(other.now, [Counted(load, 0)]))
+    # So do rows that a running replace hides; then nothing is recorded.
+    return await records.record_counts(run.task, Recount(other.now, [Counted(load, 0)]))

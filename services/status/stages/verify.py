@@ -1,4 +1,4 @@
-"""VERIFYING: "done" is said when a query has counted the rows."""
+"""VERIFYING: the task succeeds only after a query has counted its rows."""
 
 import asyncio
 from time import monotonic
@@ -10,21 +10,21 @@ from services.status.ports import Loads, PipelineRecords
 from services.status.stages.standstill import Standstill
 from services.status.tasks.load_states import Outcome
 from services.status.tasks.loads import verify_request
-from services.status.tasks.machine import Move, State, end_badly
+from services.status.tasks.machine import Move, State, fail
 from services.status.tasks.task import Progress
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import VerifyLoadResponse
 
 WAIT_MS = 3000
-"""How long one call waits for agreement."""
+"""How long one call waits for the expected rows and sums."""
 
 PACE_S = 0.5
-"""Least seconds between two calls."""
+"""Minimum seconds between two calls."""
 
 
 async def verify(run: Run, loads: Loads, records: PipelineRecords, settle_s: float) -> None:
-    """To SUCCEEDED, or to CLEANING when the numbers stay wrong: for `settle_s` with all segments
-    loaded, or until the deadline.
+    """Moves the task to SUCCEEDED, or to CLEANING if the numbers stay wrong for `settle_s` seconds
+    with all segments loaded, or until the deadline.
     """
     wrong_since: float | None = None
     standstill = Standstill()
@@ -52,7 +52,7 @@ async def verify(run: Run, loads: Loads, records: PipelineRecords, settle_s: flo
 async def _succeeded(
     run: Run, loads: Loads, records: PipelineRecords, seen: VerifyLoadResponse
 ) -> bool:
-    """Ends the stage. False where what the load replaced cannot be counted yet."""
+    """Ends the stage. Returns False if the loads that it replaced cannot be counted yet."""
     task = run.task
     await records.add(run.owner, "OWN", seen.segments)
     message = f"{seen.rows:,} rows are in {task.datasource_name} and can be queried."
@@ -62,7 +62,7 @@ async def _succeeded(
     if task.load_mode == "APPEND":
         await run.move(move)
         return True
-    # What was replaced altogether before does not come back by one more replace.
+    # REPLACED loads cannot change by another replace.
     left = await recount(task, loads, records, ("LIVE", "PARTLY_REPLACED"))
     if isinstance(left, Away):
         await run.progress(Progress(left.message, left.available, left.published, "segments"))
@@ -75,20 +75,16 @@ async def _succeeded(
 
 async def _failed(run: Run, seen: VerifyLoadResponse) -> None:
     expected = run.task.rows_loadable
+    reason = ErrorReason.ERROR_REASON_LOAD_MISMATCH
+    if seen.segments_loaded_percent < 100 or seen.verified:
+        reason = ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE
     if seen.segments_loaded_percent < 100:
-        message = f"Of {expected:,} rows only {seen.rows:,} could be queried in time; Druid has not loaded all segments."
-        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
+        message = f"Only {seen.rows:,} of {expected:,} rows could be queried in time; Druid has not loaded all segments."
     elif seen.verified:
-        message = (
-            f"All {seen.rows:,} rows can be queried, but not all that they were to replace: Druid "
-        )
-        message += "has not loaded all segments."
-        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_NOT_VISIBLE, message)
+        message = f"All {seen.rows:,} rows can be queried, but not all loads that they replace: Druid has not loaded all segments."
     elif seen.rows != expected:
-        message = f"Druid shows {seen.rows:,} rows where {expected:,} were loaded."
-        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_MISMATCH, message)
+        message = f"Druid shows {seen.rows:,} rows, but {expected:,} were loaded."
     else:
         names = ", ".join(run.task.expected_sums)
-        message = f"Druid shows all {seen.rows:,} rows, but another sum of at least one of the columns {names}."
-        problem = errors.problem(ErrorReason.ERROR_REASON_LOAD_MISMATCH, message)
-    await run.move(end_badly(run.task.status, State.FAILED, problem))
+        message = f"Druid shows all {seen.rows:,} rows, but a different sum of at least one of the columns {names}."
+    await run.move(fail(run.task.status, State.FAILED, errors.problem(reason, message)))

@@ -1,5 +1,5 @@
-"""What others may do to a task: make it, receive it, end its upload, cancel it. Each is harmless
-when repeated.
+"""The commands of other services on a task: create, receive, complete, end the upload, cancel. All
+are idempotent.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 MIB = 1024 * 1024
 
 _TRIES = 20
-"""How often a write is tried again because the task moved on between reading and writing: more than
-a task has states.
+"""How often a write is retried if the task moves on between read and write; more than it has
+states.
 """
 
 
 class Commands:
-    """Decides by the row, then writes on condition that the row still is as it was read."""
+    """Reads the row, decides, and writes on the condition that the state has not changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def create(self, new: NewTask) -> tuple[Task, bool]:
-        """The task of a request, and whether this call made it.
+        """Creates the task of a request, or finds it. Returns it and whether this call created it.
 
         Raises:
             SluiceError: REQUEST_ID_REUSED, REQUEST_INVALID, DATABASE_UNAVAILABLE.
@@ -38,41 +38,37 @@ class Commands:
             if "\x00" in getattr(new, name):
                 raise errors.error(
                     ErrorReason.ERROR_REASON_REQUEST_INVALID,
-                    f"{name} holds a NUL character.",
+                    f"{name} contains a NUL character.",
                     column=name,
                 )
         await self._store.create(new)
         task = await self._store.by_request(new.request_id)
         if task is not None and _never_arrived(task) and not _differing(task, new):
-            # The same request once more: its file is received anew, as a new task.
+            # A repeat of the request: receive its file again, as a new task.
             await self._store.free_request(task)
             await self._store.create(replace(new, retry_of=task.task_id))
             task = await self._store.by_request(new.request_id)
         if task is None:
-            message = f"The task id {new.task_id} belongs to another request."
             raise errors.error(
                 ErrorReason.ERROR_REASON_REQUEST_INVALID,
-                message,
+                f"The task id {new.task_id} belongs to another request.",
                 column="task_id",
                 value=new.task_id,
             )
         if differing := _differing(task, new):
-            message = (
-                f"The request id came before with another {differing}, as task {task.task_id}."
-            )
             raise errors.error(
                 ErrorReason.ERROR_REASON_REQUEST_ID_REUSED,
-                message,
+                f"The request id was used with another {differing}, for task {task.task_id}.",
                 column="request_id",
                 value=new.request_id,
             )
         return task, task.task_id == new.task_id
 
     async def get(self, task_id: str) -> Task:
-        """The task.
+        """Returns the task.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, also for what is no task id at all; DATABASE_UNAVAILABLE.
+            SluiceError: TASK_NOT_FOUND, also for malformed ids; DATABASE_UNAVAILABLE.
         """
         task = await self._store.get(canonical(task_id))
         if task is None:
@@ -82,7 +78,7 @@ class Commands:
     async def begin_receiving(
         self, task_id: str, received_size: int, multipart_id: str, writer: str
     ) -> Task:
-        """Makes `writer` the one who receives the file; an earlier one is refused from here on.
+        """Makes `writer` the current writer. Reports of earlier writers are rejected from now on.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
@@ -104,7 +100,7 @@ class Commands:
         bytes_per_second: float,
         findings: Sequence[Problem] = (),
     ) -> Task:
-        """Notes that bytes arrive, and what has been found wrong in them.
+        """Records the received size and the findings so far.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
@@ -150,7 +146,7 @@ class Commands:
             if was_uploaded and task.file_size == file_size and sha256 in (b"", task.sha256):
                 return task
             raise conflict(task, "cannot be completed with this file")
-        raise _restless(task_id)
+        raise _contended(task_id)
 
     async def end_upload(
         self,
@@ -161,8 +157,7 @@ class Commands:
         *,
         unless_begun: bool = False,
     ) -> Task:
-        """PENDING -> REJECTED, CANCELLED or FAILED. With `unless_begun` a task of which a writer
-        has begun stays as it is.
+        """PENDING -> REJECTED, CANCELLED or FAILED. `unless_begun`: only if the task has no writer.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, WRITER_REPLACED, DATABASE_UNAVAILABLE.
@@ -179,10 +174,10 @@ class Commands:
             move = Move(target, problem.message, problem)
             by = "" if unless_begun else writer or None
             await self._store.move(task.task_id, State.PENDING, move, writer=by)
-        raise _restless(task_id)
+        raise _contended(task_id)
 
     async def cancel(self, task_id: str) -> Task:
-        """Cancels the task, or begins to.
+        """Cancels the task; if Druid may have rows of it, through CLEANING.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
@@ -196,11 +191,11 @@ class Commands:
             if move is None:
                 return task
             await self._store.move(task.task_id, task.status, move)
-        raise _restless(task_id)
+        raise _contended(task_id)
 
 
 def canonical(task_id: str) -> str:
-    """The id as the table has it; what is no UUID becomes the empty string, which no task has."""
+    """Returns the id as in the table. A malformed id becomes the empty string, which no task has."""
     try:
         return str(UUID(task_id))
     except ValueError:
@@ -208,7 +203,7 @@ def canonical(task_id: str) -> str:
 
 
 def received_so_far(done: int, total: int | None, bytes_per_second: float) -> Progress:
-    """Bytes received as progress, with the rate and the time that is left where they are known."""
+    """Returns the received bytes as progress, with the rate and the time left if known."""
     share = f"{done / MIB:,.1f} of {total / MIB:,.1f} MiB" if total else f"{done / MIB:,.1f} MiB"
     words = [f"{share} received"]
     if bytes_per_second:
@@ -219,9 +214,7 @@ def received_so_far(done: int, total: int | None, bytes_per_second: float) -> Pr
 
 
 def _never_arrived(task: Task) -> bool:
-    """Whether the task ended before its file was whole, and neither by the file's fault nor on
-    request.
-    """
+    """Whether the upload ended incomplete, without a fault of the file or a cancellation."""
     uploaded = any(state is State.UPLOADED for state, _ in task.entered)
     on_request = task.problem is not None and task.problem["code"] == "CANCELLED"
     return task.status in {State.CANCELLED, State.FAILED} and not uploaded and not on_request
@@ -230,17 +223,17 @@ def _never_arrived(task: Task) -> bool:
 def _check_writer(task: Task, writer: str) -> None:
     if writer and task.status is State.PENDING and task.upload_writer != writer:
         raise errors.error(
-            ErrorReason.ERROR_REASON_WRITER_REPLACED, "A newer connection sends this file now."
+            ErrorReason.ERROR_REASON_WRITER_REPLACED, "A newer connection uploads this file now."
         )
 
 
 def _differing(task: Task, new: NewTask) -> str:
-    """What the repeat of a request says otherwise; empty where it says the same."""
+    """Returns the first field in which a repeated request differs; empty if none."""
     compared = {
         "datasource": (task.datasource_name, new.datasource_name),
         "file name": (task.original_filename, new.original_filename),
         "load mode": (task.load_mode, new.load_mode),
-        "stretch to replace": (
+        "interval to replace": (
             (task.replace_start_millis, task.replace_end_millis),
             (new.replace_start_millis, new.replace_end_millis),
         ),
@@ -253,8 +246,8 @@ def _differing(task: Task, new: NewTask) -> str:
     return next((name for name, (before, now) in compared.items() if before != now), "")
 
 
-def _restless(task_id: str) -> errors.SluiceError:
+def _contended(task_id: str) -> errors.SluiceError:
     return errors.error(
         ErrorReason.ERROR_REASON_INTERNAL,
-        f"Task {task_id} changed each time that it was to be written.",
+        f"Task {task_id} changed between every read and write.",
     )

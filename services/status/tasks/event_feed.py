@@ -1,15 +1,15 @@
-"""Following tasks: the history first, then every event as it is committed, without gap or repeat.
+"""Watch streams: the history first, then every event as it is committed, without gaps or repeats.
 
-All watchers of a process share one reader. When something is announced, and at least every POLL_S,
-it reads what is new for all watched tasks with two statements and keeps the newest events of each
-in memory. A watcher whose next event is no longer, or not yet, in that memory reads a page from the
-table at its own pace, so a slow one costs the others nothing.
+All watchers of a process share one reader. After each notification, and at least every POLL_S, it
+reads the new events of all watched tasks with two statements and caches the newest events of each.
+A watcher whose next event is not in the cache reads pages from the table, so a slow watcher does
+not delay the others.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from services.common import errors, logs
 from services.status.ports import Store
@@ -20,22 +20,22 @@ from services.status.tasks.task import Event, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 POLL_S = 1.0
-"""Seconds until an event is seen whose notification was lost."""
+"""Seconds until an event is read if its notification was lost."""
 
-KEPT = 256
-"""Newest events of a watched task that are kept in memory."""
+CACHED_EVENTS = 256
+"""Number of cached events per watched task."""
 
 Change = tuple[Event, Task]
-"""An event, and its task as it was read after it."""
+"""An event, and its task as read after it."""
 
 
 class _Feed:
-    """The newest events of a task that somebody watches."""
+    """The cached events of a watched task."""
 
     def __init__(self, last: int) -> None:
         self.watchers = 0
         self.last = last
-        self.changes: deque[Change] = deque(maxlen=KEPT)
+        self.changes: deque[Change] = deque(maxlen=CACHED_EVENTS)
         self.grew = asyncio.Event()
 
     def extend(self, changes: list[Change]) -> None:
@@ -45,8 +45,8 @@ class _Feed:
         self.grew = asyncio.Event()
 
     def since(self, sequence: int) -> list[Change] | None:
-        """The changes from `sequence` on, empty where it has not happened yet; None where memory
-        does not reach back so far.
+        """Returns the changes from `sequence` on, empty if there are none yet; None if they are
+        older than the cache.
         """
         if sequence > self.last:
             return []
@@ -56,7 +56,7 @@ class _Feed:
 
 
 class Watch:
-    """The watchers of a process."""
+    """The watch streams of a process."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -66,30 +66,23 @@ class Watch:
         self._anything = asyncio.Event()
         self._closed = asyncio.Event()
 
-    def notify(self, task_id: str) -> None:
-        """Something happened to a task."""
-        if task_id in self._feeds:
-            self._dirty.add(task_id)
+    def notify(self, task_id: str = "") -> None:
+        """Announces a new event of a task; without an id, possible events of all tasks."""
+        if dirty := {task_id} & self._feeds.keys() if task_id else set(self._feeds):
+            self._dirty |= dirty
             self._wake.set()
         self._anything.set()
         self._anything = asyncio.Event()
 
-    def notify_all(self) -> None:
-        """Anything may have happened."""
-        self._dirty.update(self._feeds)
-        self._wake.set()
-        self._anything.set()
-        self._anything = asyncio.Event()
-
     async def close(self) -> None:
-        """Ends all watchers: they resume at another replica, or here after the restart."""
+        """Ends all streams. Clients resume at another replica, or here after the restart."""
         self._closed.set()
         for feed in self._feeds.values():
             feed.grew.set()
         self._anything.set()
 
     async def run(self) -> None:
-        """Reads for all watchers, until cancelled."""
+        """Runs the shared reader until cancelled."""
         while True:
             await _wait(self._wake)
             if not self._wake.is_set():
@@ -103,11 +96,10 @@ class Watch:
                 self._dirty |= dirty
 
     async def task(self, task_id: str, from_sequence: int) -> AsyncIterator[Change]:
-        """The task's events from a sequence number on; ends after the one with a terminal state.
+        """Yields the task's events from a sequence number on; ends after the terminal one.
 
         Raises:
-            SluiceError: TASK_NOT_FOUND, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE when this process
-            is being stopped.
+            SluiceError: TASK_NOT_FOUND, DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE during shutdown.
         """
         task = await self._store.get(task_id)
         if task is None:
@@ -125,8 +117,7 @@ class Watch:
                 for event, read in changes:
                     yield event, read
                     wanted = event.sequence + 1
-                    # What comes after the end, when a load is undone, is told as far as it has
-                    # happened.
+                    # Events of a revert follow the terminal one: yield those that exist.
                     if event.ends_the_task or (
                         event.state in TERMINAL and event.sequence >= read.last_sequence
                     ):
@@ -135,12 +126,11 @@ class Watch:
                     await grew.wait()
 
     async def all(self, from_position: int, datasource: str) -> AsyncIterator[Change]:
-        """The events of all tasks, or of one datasource's, from a position on (0: from now on);
-        never ends by itself.
+        """Yields the events of all tasks, or of one datasource's, from a position on (0: from now
+        on), without end.
 
         Raises:
-            SluiceError: DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE when this process is being
-            stopped.
+            SluiceError: DATABASE_UNAVAILABLE, SERVICE_UNAVAILABLE during shutdown.
         """
         wanted = from_position or await self._store.last_position() + 1
         while True:
@@ -194,17 +184,14 @@ class Watch:
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            message = "The status service is being restarted; ask again from the last event seen."
             raise errors.error(
                 ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
-                message,
+                "The status service is restarting; resume after the last event.",
                 metadata={"service": "status"},
             )
 
 
 async def _wait(event: asyncio.Event) -> None:
-    """Until the event is set, at most POLL_S."""
-    try:
+    """Waits until the event is set, at most POLL_S."""
+    with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), POLL_S)
-    except TimeoutError:
-        return

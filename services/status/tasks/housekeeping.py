@@ -1,5 +1,5 @@
-"""What time does to tasks: plans that nobody applied, files that are kept no longer, backlogs that
-nobody leads. Any number of replicas may do it at once."""
+"""Periodic work: expires plans and stored files, and corrects the fronts of backlogs. Any number of
+replicas may run it concurrently."""
 
 import asyncio
 import random
@@ -15,11 +15,11 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 JITTER = 0.2
 
 PLANS = 100
-"""Most plans that expire in one round."""
+"""Maximum number of plans that expire in one round."""
 
 
 class Housekeeping:
-    """Every step is idempotent, and the row decides."""
+    """Every step is idempotent."""
 
     def __init__(self, store: Store, files: StoredFiles, settings: Settings) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class Housekeeping:
         self._files_kept_s = settings.files_kept_s
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(self._interval_s * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
             try:
@@ -38,7 +38,7 @@ class Housekeeping:
                 logs.get().warning("housekeeping.postponed", code=failure.code)
 
     async def once(self) -> None:
-        """Everything that is due.
+        """Runs one round.
 
         Raises:
             SluiceError: DATABASE_UNAVAILABLE.
@@ -52,7 +52,7 @@ class Housekeeping:
     async def _expire_plans(self) -> None:
         days = self._plan_kept_s / 86_400
         problem = errors.problem(
-            ErrorReason.ERROR_REASON_PLAN_EXPIRED, f"Nobody applied the plan within {days:g} days."
+            ErrorReason.ERROR_REASON_PLAN_EXPIRED, f"The plan was not applied within {days:g} days."
         )
         for task in await self._store.page(
             Filter(states=[State.PLANNED], stage_older_s=self._plan_kept_s), PLANS

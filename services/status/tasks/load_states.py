@@ -72,7 +72,7 @@ class Counted:
         return f"{self.rows:,} of its {self.load.rows:,} rows are left in {datasource}."
 
     @property
-    def is_news(self) -> bool:
+    def has_changed(self) -> bool:
         """Whether the load state or the number of missing rows may differ from the recorded ones."""
         return self.load_state != self.load.load_state or self.load_state == "PARTLY_REPLACED"
 

@@ -1,4 +1,4 @@
-"""How a load is named in Druid, and how it is asked for and about."""
+"""The id of a load in Druid, and the requests about it."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _STORAGE = {
 }
 
 _NOT_STORED = {LoadType.LOAD_TYPE_UNSPECIFIED, LoadType.LOAD_TYPE_TIME}
-"""Left out, or __time. Any other type has to be known: no column may go missing unnoticed."""
+"""Skipped columns and __time. Other types must be in _STORAGE, so that no column gets lost."""
 
 
 Role = Literal["OWN", "REPLACED"]
@@ -58,15 +58,15 @@ class NewerLoad:
 
 
 def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadRequest:
-    """What is to be loaded of a validated file."""
-    # What is replaced beside the chunks of the rows: what was said, or what the plan found to be
-    # everything.
+    """Returns the request that loads a validated file."""
+    # The interval to replace beyond the chunks of the rows: the specified one, or the whole
+    # datasource according to the plan.
     replaced = {"REPLACE_INTERVAL": (task.replace_start_millis, task.replace_end_millis)}
     replaced["REPLACE_ALL"] = (task.interval_start_millis, task.interval_end_millis)
     start, end = replaced.get(task.load_mode, (None, None))
     return SubmitLoadRequest(
         task_id=task.task_id,
-        # A plan is made before there is an attempt.
+        # The plan is made before the first load attempt.
         attempt=task.load_attempt or 1,
         datasource=task.datasource_name,
         mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
@@ -87,8 +87,8 @@ def submit_request(task: Task, report: Report, deadline_s: float) -> SubmitLoadR
 
 
 def plan_request(task: Task, report: Report, rows_per_second: float = 0.0) -> PlanIngestionRequest:
-    """What a load of the validated file would do; `rows_per_second`: what loads of its size had
-    before, 0 where that is not known.
+    """Returns the request for the plan of a validated file. `rows_per_second`: of earlier loads of a
+    similar size, 0 if unknown.
     """
     rows = [
         RowsInTime(start_millis=each.start_millis, rows=each.rows)
@@ -100,12 +100,12 @@ def plan_request(task: Task, report: Report, rows_per_second: float = 0.0) -> Pl
 
 
 def watch_request(task: Task) -> WatchLoadRequest:
-    """The load that Druid has confirmed."""
+    """Returns the request that watches a submitted load."""
     return WatchLoadRequest(druid_task_id=task.druid_task_id or "", datasource=task.datasource_name)
 
 
 def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
-    """What a query should see of a load that Druid has confirmed."""
+    """Returns the request that verifies a submitted load."""
     return VerifyLoadRequest(
         task_id=task.task_id,
         datasource=task.datasource_name,
@@ -122,7 +122,7 @@ def verify_request(task: Task, wait_ms: int) -> VerifyLoadRequest:
 
 
 def count_request(datasource: str, others: Sequence[OtherLoad], wait_ms: int) -> CountLoadsRequest:
-    """What a query sees of loads, at least one, where their rows are."""
+    """Returns the request that counts the rows of loads, at least one."""
     start = min(each.start_millis for each in others)
     end = max(each.end_millis for each in others)
     return CountLoadsRequest(
@@ -134,9 +134,9 @@ def count_request(datasource: str, others: Sequence[OtherLoad], wait_ms: int) ->
 
 
 @dataclass(frozen=True)
-class Left:
-    """Segments by what has to become of them when a load goes. `own`: those that hold its rows
-    alone; `replaced`: they come back; `undone`: they do not, as others took them out of use since.
+class LoadSegments:
+    """The segments that the removal of a load affects. `own`: have only its rows; `replaced`: are
+    restored; `undone`: are not, as other removals marked them unused since.
     """
 
     own: Sequence[str] = ()
@@ -144,15 +144,15 @@ class Left:
     undone: Sequence[str] = ()
 
 
-def remove_request(task: Task, wait_ms: int, left: Left) -> RemoveLoadRequest:
-    """Everything that was ever begun of the task's loads."""
+def remove_request(task: Task, wait_ms: int, segments: LoadSegments) -> RemoveLoadRequest:
+    """Returns the request that removes all loads of the task."""
     return RemoveLoadRequest(
         task_id=task.task_id,
         datasource=task.datasource_name,
         druid_task_ids=task.druid_task_ids,
         wait_ms=wait_ms,
         mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
-        segment_ids=left.own,
-        restore_segment_ids=left.replaced,
-        undone_segment_ids=left.undone,
+        segment_ids=segments.own,
+        restore_segment_ids=segments.replaced,
+        undone_segment_ids=segments.undone,
     )

@@ -1,6 +1,4 @@
-"""The states of a task and the ways between them: the one place that says which transition is
-allowed. Pure.
-"""
+"""The states of a task and their transitions. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from sluice.common.v1.errors_pb2 import Problem
 
 
 class State(StrEnum):
-    """The states of task.proto by their names, as the table has them. A test compares the two."""
+    """The names of the states of task.proto, as stored in the table. A test compares the two."""
 
     PENDING = "PENDING"
     UPLOADED = "UPLOADED"
@@ -33,15 +31,15 @@ TERMINAL = frozenset(state for state in State if _INFO[state].terminal)
 """States without exits."""
 
 LOADED = frozenset(state for state in State if _INFO[state].in_druid)
-"""States in which rows of the task may be in Druid: they end badly only through CLEANING."""
+"""States in which Druid may have rows of the task: failures go through CLEANING."""
 
 STAGE_OF = {state: info.stage for state, info in _INFO.items() if info.stage}
-"""The states in which a stage runs, with its name. In UPLOADED a task waits for its first."""
+"""The name of the stage that runs in a state. In UPLOADED a task waits for its first stage."""
 
 CLEAN_TARGETS = frozenset({State.FAILED, State.CANCELLED, State.TIMEOUT})
 """Where CLEANING may lead."""
 
-_NEXT: Mapping[State, frozenset[State]] = {
+TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.UPLOADED, State.REJECTED, State.FAILED, State.CANCELLED}),
     State.UPLOADED: frozenset({State.VALIDATING, State.FAILED, State.CANCELLED}),
     State.VALIDATING: frozenset(
@@ -63,33 +61,28 @@ _NEXT: Mapping[State, frozenset[State]] = {
 
 
 class TransitionError(ValueError):
-    """The graph has no such transition."""
+    """The transition is not allowed."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A transition that is wanted, with what becomes known by it."""
+    """A transition to make, with the columns that it sets."""
 
     to: State
     message: str
     """One sentence for a person."""
     problem: Problem | None = None
-    """Why, where it leads to a bad end."""
+    """The reason, if it leads to a failure."""
     columns: Mapping[str, object] = field(default_factory=dict)
     """Further columns of the row, by name."""
 
 
-def next_states(state: State) -> frozenset[State]:
-    """Where a task may go from `state`; nowhere from a terminal one."""
-    return _NEXT[state]
-
-
 def check(state: State, move: Move) -> None:
-    """Raises TransitionError where `move` is not allowed from `state`."""
-    if move.to not in _NEXT[state]:
+    """Raises TransitionError if `move` is not allowed from `state`."""
+    if move.to not in TRANSITIONS[state]:
         raise TransitionError(f"{state} -> {move.to} is not a transition")
     if move.to is State.CLEANING and move.columns.get("clean_target") not in CLEAN_TARGETS:
-        raise TransitionError("CLEANING needs clean_target: where it leads")
+        raise TransitionError("CLEANING requires a clean_target")
 
 
 def is_worked_on(state: State) -> bool:
@@ -100,24 +93,20 @@ def is_worked_on(state: State) -> bool:
 
 
 def cancel(state: State, problem: Problem) -> Move | None:
-    """The transition that cancelling means in `state`; None where the task is ending or has ended.
-    `problem` says who cancelled.
-    """
+    """Returns the transition of a cancellation in `state`; None if the task is ending or has ended."""
     if not _INFO[state].cancellable:
         return None
     if state in LOADED:
         columns = {"clean_target": State.CANCELLED, "cancel_requested": True}
         return Move(
-            State.CLEANING, "Cancelled; what Druid has of it is being removed.", problem, columns
+            State.CLEANING, "Cancelled; the load is being removed from Druid.", problem, columns
         )
     return Move(State.CANCELLED, problem.message, problem, {"cancel_requested": True})
 
 
-def end_badly(state: State, target: State, problem: Problem) -> Move:
-    """The transition to a bad end, FAILED or TIMEOUT, through CLEANING where rows may be in
-    Druid.
-    """
+def fail(state: State, target: State, problem: Problem) -> Move:
+    """Returns the transition to FAILED or TIMEOUT, through CLEANING if Druid may have rows."""
     if state in LOADED:
-        message = f"{problem.message} What Druid has of it is being removed."
+        message = f"{problem.message} The load is being removed from Druid."
         return Move(State.CLEANING, message, problem, {"clean_target": target})
     return Move(target, problem.message, problem)

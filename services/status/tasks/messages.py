@@ -1,4 +1,4 @@
-"""Tasks and events as protobuf messages."""
+"""Domain objects as protobuf messages."""
 
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from services.status.tasks import problems
 from services.status.tasks.machine import STAGE_OF, State
 from services.status.tasks.queues import QueuePosition
 from services.status.tasks.task import Event, Task
-from services.status.webhooks.webhook import Delivery, Webhook
 from sluice.common.v1 import task_pb2
 from sluice.common.v1.errors_pb2 import Problem
 from sluice.status.v1 import status_pb2
@@ -18,17 +17,17 @@ NOT_QUEUED = QueuePosition()
 
 
 def state_value(state: State) -> "task_pb2.TaskState.ValueType":
-    """The state as proto value."""
+    """Returns the proto value of a state."""
     return task_states.state_of(state)
 
 
 def state_of(value: "task_pb2.TaskState.ValueType") -> State:
-    """The state of a proto value other than UNSPECIFIED."""
+    """Returns the state of a proto value other than UNSPECIFIED."""
     return State(task_states.name_of(value))
 
 
 def task_message(task: Task, queued: QueuePosition = NOT_QUEUED) -> status_pb2.Task:
-    """The task as others see it."""
+    """Returns the task as a message."""
     return status_pb2.Task(
         task_id=task.task_id,
         state=state_value(task.status),
@@ -75,15 +74,15 @@ def task_message(task: Task, queued: QueuePosition = NOT_QUEUED) -> status_pb2.T
 
 
 def time_range(start_millis: int | None, end_millis: int | None) -> task_pb2.TimeRange | None:
-    """The stretch of time; None where there is none."""
+    """Returns the interval as a message; None if it has no start or no end."""
     if start_millis is None or end_millis is None:
         return None
     return task_pb2.TimeRange(start_millis=start_millis, end_millis=end_millis)
 
 
 def timings(task: Task) -> list[status_pb2.StageTiming]:
-    """How long each stage took, from the states that the task entered; the last runs until the
-    database's now.
+    """Returns the seconds of each stage, by the times at which the task entered its states. The
+    current stage lasts until the time of reading.
     """
     found = []
     ends: list[datetime | None] = [time for _, time in task.entered[1:]]
@@ -102,7 +101,7 @@ def timings(task: Task) -> list[status_pb2.StageTiming]:
 
 
 def event_message(event: Event) -> status_pb2.TaskEvent:
-    """The event as others see it."""
+    """Returns the event as a message."""
     progress = event.progress or {}
     return status_pb2.TaskEvent(
         task_id=event.task_id,
@@ -120,38 +119,12 @@ def event_message(event: Event) -> status_pb2.TaskEvent:
     )
 
 
-def webhook_message(webhook: Webhook) -> status_pb2.Webhook:
-    """The webhook as others see it."""
-    return status_pb2.Webhook(
-        datasource=webhook.datasource,
-        url=webhook.url,
-        create_time=time_stamp(webhook.created_at),
-        update_time=time_stamp(webhook.updated_at),
-    )
-
-
-def delivery_message(delivery: Delivery) -> status_pb2.WebhookDelivery:
-    """The delivery as others see it."""
-    return status_pb2.WebhookDelivery(
-        id=delivery.id,
-        task_id=delivery.task_id,
-        state=state_value(State(delivery.status)),
-        attempts=delivery.attempts,
-        delivered=delivery.delivered,
-        last_http_status=delivery.last_status,
-        last_error=delivery.last_error,
-        create_time=time_stamp(delivery.created_at),
-        next_try_time=time_stamp(delivery.next_try_at),
-        end_time=time_stamp(delivery.ended_at),
-    )
-
-
 def _problem(kept: dict[str, object] | None) -> Problem | None:
     return problems.from_json(kept) if kept else None
 
 
 def time_stamp(time: datetime | None) -> Timestamp | None:
-    """The time as protobuf has it."""
+    """Returns the time as a message; None stays None."""
     if time is None:
         return None
     stamp = Timestamp()

@@ -1,4 +1,4 @@
-"""Page tokens of ListTasks: the place of the last task of a page in the order newest first."""
+"""Pages of tasks and events: sizes, filters and page tokens."""
 
 import base64
 import binascii
@@ -13,36 +13,36 @@ from services.status.tasks.task import Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 EVENTS_PAGE = 200
-"""Most events that one read gives."""
+"""Maximum number of events per read."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which tasks to list. None and empty do not narrow."""
+    """The tasks to list. None and empty values match all tasks."""
 
     datasource: str = ""
     states: Sequence[State] = ()
     idle_s: int = 0
     stage_older_s: float = 0
-    """Only tasks that have been in their state for so many seconds."""
+    """Minimum seconds in the current state."""
     text: str = ""
-    """In any case; in file name, datasource, message or client, or a task id."""
+    """Part of the file name, datasource, message or client, ignoring case; or a task id."""
     since: datetime | None = None
     until: datetime | None = None
     before: tuple[datetime, str] | None = None
-    """Only tasks after this one in the order newest first: (created_at, task_id)."""
+    """Only tasks older than (created_at, task_id)."""
     skip: int = 0
 
 
 def token_after(task: Task) -> str:
-    """Token of the page that begins after `task`."""
+    """Returns the token of the page after `task`."""
     return base64.urlsafe_b64encode(
         f"{task.created_at.isoformat()} {task.task_id}".encode()
     ).decode()
 
 
-def place_of(token: str) -> tuple[datetime, str]:
-    """The place that a token stands for, as (created_at, task_id).
+def position_of(token: str) -> tuple[datetime, str]:
+    """Returns (created_at, task_id) of a token, for Filter.before.
 
     Raises:
         SluiceError: PAGE_TOKEN_INVALID.
@@ -56,7 +56,9 @@ def place_of(token: str) -> tuple[datetime, str]:
             raise ValueError("no time zone")
         return created_at.astimezone(UTC), str(UUID(task_id))
     except (ValueError, OverflowError, binascii.Error) as failure:
-        message = "The page token was not made by this server."
         raise errors.error(
-            ErrorReason.ERROR_REASON_PAGE_TOKEN_INVALID, message, column="page_token", value=token
+            ErrorReason.ERROR_REASON_PAGE_TOKEN_INVALID,
+            "The page token is not from this server.",
+            column="page_token",
+            value=token,
         ) from failure

@@ -1,16 +1,14 @@
-"""Plans of loads: made once the file has been judged, kept, and carried out when somebody says
-so.
-"""
+"""Plans of loads: created after validation, stored, and applied by their hash."""
 
 import hashlib
 
 from services.common import errors
 from services.status.ports import LoadRecords, Loads, PipelineRecords, Store, Validation
+from services.status.tasks import problems
 from services.status.tasks.commands import Commands
 from services.status.tasks.loads import KeptPlan, plan_request
 from services.status.tasks.machine import Move, State
 from services.status.tasks.messages import time_stamp
-from services.status.tasks.problems import conflict
 from services.status.tasks.task import Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode
@@ -20,10 +18,10 @@ from sluice.validation.v1.validation_pb2 import Report
 
 
 async def make(task: Task, report: Report, loads: Loads, records: PipelineRecords) -> KeptPlan:
-    """The plan of the task's load, as it is now.
+    """Creates the plan of the task's load for the current state of Druid.
 
     Raises:
-        SluiceError: as PlanIngestion.
+        SluiceError: errors of PlanIngestion.
     """
     plan = await loads.plan(
         plan_request(task, report, await records.rows_per_second(report.rows_loadable))
@@ -32,12 +30,12 @@ async def make(task: Task, report: Report, loads: Loads, records: PipelineRecord
 
 
 def begin(task: Task, rows: int) -> Move:
-    """The transition that begins the load."""
+    """Returns the transition that starts the load."""
     return Move(State.INGESTING, f"{rows:,} rows are being loaded into {task.datasource_name}.")
 
 
 class Plans:
-    """The plans of tasks in PLANNED and later."""
+    """Reads and applies the plans of tasks."""
 
     def __init__(
         self,
@@ -54,7 +52,7 @@ class Plans:
         self._loads = loads
 
     async def get(self, task_id: str) -> GetPlanResponse:
-        """The newest plan of a task.
+        """Returns the newest plan of a task.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, NOT_PLANNED, DATABASE_UNAVAILABLE.
@@ -71,7 +69,7 @@ class Plans:
         )
 
     async def apply(self, task_id: str, plan_hash: str) -> Task:
-        """Begins the load if its plan is the one that is meant, and still holds.
+        """Starts the load if `plan_hash` is the hash of its plan, and the plan is still valid.
 
         Raises:
             SluiceError: TASK_NOT_FOUND, NOT_PLANNED, STATE_CONFLICT, PLAN_STALE, DUPLICATE_CONTENT,
@@ -88,20 +86,24 @@ class Plans:
             now = await make(task, report, self._loads, self._records)
             if now.plan_hash != plan_hash:
                 await self._records.renew_plan(task.task_id, now)
-                message = f"{task.datasource_name} has changed since the plan was made."
-                raise errors.error(ErrorReason.ERROR_REASON_PLAN_STALE, message, value=plan_hash)
+                raise errors.error(
+                    ErrorReason.ERROR_REASON_PLAN_STALE,
+                    f"{task.datasource_name} has changed since the plan was made.",
+                    value=plan_hash,
+                )
             await self._begin(task)
             task = await self._commands.get(task_id)
         if not any(state is State.INGESTING for state, _ in task.entered):
-            raise conflict(task, "cannot be loaded any more")
+            raise problems.conflict(task, "cannot be loaded any more")
         return task
 
     async def _kept(self, task: Task) -> KeptPlan:
         kept = await self._records.plan(task.task_id)
         if kept is None:
-            message = f"The task has no plan: it is {task.status}."
             raise errors.error(
-                ErrorReason.ERROR_REASON_NOT_PLANNED, message, metadata={"state": str(task.status)}
+                ErrorReason.ERROR_REASON_NOT_PLANNED,
+                f"The task has no plan: it is {task.status}.",
+                metadata={"state": str(task.status)},
             )
         return kept
 
@@ -110,12 +112,11 @@ class Plans:
         if task.allow_duplicate:
             await self._store.move(task.task_id, State.PLANNED, move)
         elif duplicate := await self._store.move_unless_duplicate(task, move, None):
-            message = f"The same bytes are in {task.datasource_name} already, or on their way, as task {duplicate}."
-            raise errors.error(ErrorReason.ERROR_REASON_DUPLICATE_CONTENT, message, value=duplicate)
+            raise errors.SluiceError(problems.duplicate(task, duplicate))
 
 
 def _hash(task: Task, plan: PlanIngestionResponse) -> str:
-    """Of what would happen, not of how long it would take."""
+    """Hashes the plan without its estimates."""
     what = PlanIngestionResponse()
     what.CopyFrom(plan)
     what.ClearField("sub_tasks")

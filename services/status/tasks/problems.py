@@ -1,5 +1,5 @@
-"""Problems as PostgreSQL keeps them, in the shape that users see: code, message, line, column,
-value, action, actor.
+"""Problems as JSON, in the database and in the API: code, message, line, column, value, action,
+actor. And the problems that several modules report.
 """
 
 from typing import Any
@@ -9,18 +9,18 @@ from services.status.tasks.task import Task
 from sluice.common.v1.errors_pb2 import Actor, ErrorReason, Problem
 
 MAX_KEPT = 100
-"""Findings of validation that a task keeps; the report has the rest."""
+"""Maximum number of findings of validation in a task; the report has all of them."""
 
 _ACTORS = {errors.actor_name(actor): actor for actor in Actor.values()}
 
 
 def clean(text: str) -> str:
-    """The text without NUL, which PostgreSQL refuses and a hostile file may hold."""
+    """Replaces NUL, which a hostile file may have and PostgreSQL does not store."""
     return text.replace("\x00", "�")
 
 
 def to_json(problem: Problem) -> dict[str, Any]:
-    """As a JSON object; `line` is null where no line is meant."""
+    """Returns a problem as a JSON object; `line` may be null."""
     return {
         "code": errors.code_of(problem.code),
         "message": clean(problem.message),
@@ -33,7 +33,7 @@ def to_json(problem: Problem) -> dict[str, Any]:
 
 
 def from_json(kept: dict[str, Any]) -> Problem:
-    """Back from the table."""
+    """Returns the problem of a JSON object."""
     return Problem(
         code=errors.reason_of(kept["code"]),
         message=kept["message"],
@@ -47,13 +47,24 @@ def from_json(kept: dict[str, Any]) -> Problem:
 
 def task_not_found(task_id: str) -> errors.SluiceError:
     """TASK_NOT_FOUND."""
-    message = f"There is no task {task_id}."
-    return errors.error(ErrorReason.ERROR_REASON_TASK_NOT_FOUND, message, value=task_id)
+    return errors.error(
+        ErrorReason.ERROR_REASON_TASK_NOT_FOUND, f"There is no task {task_id}.", value=task_id
+    )
 
 
 def conflict(task: Task, what: str) -> errors.SluiceError:
-    """STATE_CONFLICT: what the task cannot do in its state."""
-    message = f"The task {what}: it is {task.status}."
+    """STATE_CONFLICT. `what` follows "The task": what it cannot do in its state."""
     return errors.error(
-        ErrorReason.ERROR_REASON_STATE_CONFLICT, message, metadata={"state": str(task.status)}
+        ErrorReason.ERROR_REASON_STATE_CONFLICT,
+        f"The task {what}: it is {task.status}.",
+        metadata={"state": str(task.status)},
+    )
+
+
+def duplicate(task: Task, other: str) -> Problem:
+    """DUPLICATE_CONTENT: the task `other` has loaded, or is loading, the same bytes."""
+    return errors.problem(
+        ErrorReason.ERROR_REASON_DUPLICATE_CONTENT,
+        f"The file was already loaded into {task.datasource_name}, or is being loaded, by task {other}.",
+        value=other,
     )

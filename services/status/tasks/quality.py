@@ -12,20 +12,20 @@ from sluice.validation.v1.validation_pb2 import (
 _DECILES = [tenth / 10 for tenth in range(1, 10)]
 
 
-def merged(usual: ReadOptions, said: ReadOptions) -> ReadOptions | None:
-    """What the sender said of this file, over what is usual for the datasource; None where nobody
-    said anything.
+def merged(defaults: ReadOptions, specified: ReadOptions) -> ReadOptions | None:
+    """Returns the options that the sender specified for a file, over the defaults of its
+    datasource; None if there are none.
     """
-    made = ReadOptions()
-    made.CopyFrom(usual)
-    for field, _ in said.ListFields():
-        made.ClearField(field.name)  # type: ignore[arg-type]
-    made.MergeFrom(said)
-    return made if made.ByteSize() else None
+    options = ReadOptions()
+    options.CopyFrom(defaults)
+    for field, _ in specified.ListFields():
+        options.ClearField(field.name)  # type: ignore[arg-type]
+    options.MergeFrom(specified)
+    return options if options.ByteSize() else None
 
 
 def quality_of(report: Report) -> Quality:
-    """What is kept of a report."""
+    """Returns the part of a report that is stored with its task."""
     loaded = [
         column for column in report.columns if column.load_type != LoadType.LOAD_TYPE_UNSPECIFIED
     ]

@@ -1,6 +1,4 @@
-"""The receipt of a load: what became of every row of its file, and how that was proven. Made from
-what the task keeps.
-"""
+"""The receipt of a load: the ledger of its file with its evidence, from the stored task."""
 
 from services.status.ports import LoadRecords
 from services.status.tasks.commands import Commands
@@ -12,7 +10,7 @@ from sluice.status.v1.status_pb2 import GetReceiptResponse, ProvenSum
 
 
 async def receipt(commands: Commands, records: LoadRecords, task_id: str) -> GetReceiptResponse:
-    """The receipt of a SUCCEEDED task.
+    """Returns the receipt of a SUCCEEDED task.
 
     Raises:
         SluiceError: TASK_NOT_FOUND, STATE_CONFLICT, DATABASE_UNAVAILABLE.
@@ -21,23 +19,23 @@ async def receipt(commands: Commands, records: LoadRecords, task_id: str) -> Get
     if task.status is not State.SUCCEEDED:
         raise conflict(task, "has no receipt")
     segments = await records.own_segments(task.task_id)
-    told = task_message(task)
+    message = task_message(task)
     chunks = dict.fromkeys(
         (each.interval.start_millis, each.interval.end_millis) for each in segments
     )
     return GetReceiptResponse(
-        task_id=told.task_id,
-        state=told.state,
-        load_state=told.load_state,
-        datasource=told.datasource,
-        filename=told.filename,
-        file_size=told.file_size,
-        sha256=told.sha256,
-        load_mode=told.load_mode,
-        rows_read=told.rows_read,
+        task_id=message.task_id,
+        state=message.state,
+        load_state=message.load_state,
+        datasource=message.datasource,
+        filename=message.filename,
+        file_size=message.file_size,
+        sha256=message.sha256,
+        load_mode=message.load_mode,
+        rows_read=message.rows_read,
         rows_loaded=task.rows_loadable or 0,
-        rows_rejected=told.rows_rejected,
-        rows_skipped=told.rows_skipped,
+        rows_rejected=message.rows_rejected,
+        rows_skipped=message.rows_skipped,
         rows_counted=task.row_count or 0,
         sums=[
             ProvenSum(column=column, expected=expected, counted=task.counted_sums[column])
@@ -48,8 +46,8 @@ async def receipt(commands: Commands, records: LoadRecords, task_id: str) -> Get
         chunks=[TimeRange(start_millis=start, end_millis=end) for start, end in chunks],
         druid_task_ids=task.druid_task_ids,
         segment_ids=[each.id for each in segments],
-        create_time=told.create_time,
-        start_time=told.start_time,
-        complete_time=told.complete_time,
-        timings=told.timings,
+        create_time=message.create_time,
+        start_time=message.start_time,
+        complete_time=message.complete_time,
+        timings=message.timings,
     )

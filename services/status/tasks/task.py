@@ -1,6 +1,4 @@
-"""A task and its events as the domain sees them: the rows of `ingestion_tasks` and
-`task_events`.
-"""
+"""Tasks, events, leases: the domain's view of the rows of `ingestion_tasks` and `task_events`."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -31,7 +29,7 @@ class Task:
     received_size: int
     multipart_id: str
     upload_writer: str
-    """Stream whose reports of received bytes count; empty before the first."""
+    """The stream that currently uploads the file; empty before the first."""
     client_metadata: str
     sha256: bytes
     upload_mode: str
@@ -51,43 +49,41 @@ class Task:
     undone_from: str | None
     """The load state before it was REVERTING."""
     expected_sums: dict[str, float]
-    """Numeric column -> the sum that Druid must show."""
+    """Numeric column -> its sum in the report."""
     attempt: int
     report_attempt: int
     load_attempt: int | None
-    """Attempt that names the load in Druid; None where the next worker has to begin a new load."""
+    """The attempt in the load's id in Druid; None if the next worker has to start a new load."""
     druid_task_id: str | None
-    """Druid's id of the current load, once Druid has confirmed it."""
+    """Druid's id of the current load, after its submit."""
     druid_task_ids: list[str]
-    """Ids of all loads that were ever begun."""
+    """Ids of all loads of the task in Druid."""
     interval_start_millis: int | None
     interval_end_millis: int | None
     stage_attempts: int
     stage_waits: int
     stage_takeovers: int
     stage_seconds: float
-    """Seconds since the state was entered, by the database's clock, without waiting for a free
-    worker.
-    """
+    """Seconds in the current state, without waiting for a free worker."""
     cancel_requested: bool
     in_lane: bool
-    """Whether its load may be in Druid; see lanes.py."""
+    """Whether its load is in the lane; see lanes.py."""
     plan_first: bool
-    """Whether it stops in PLANNED until its plan is applied."""
+    """Whether it waits in PLANNED until its plan is applied."""
     replace_start_millis: int | None
     replace_end_millis: int | None
-    """What a load with REPLACE_INTERVAL replaces."""
+    """The interval of REPLACE_INTERVAL."""
     counted_sums: dict[str, float]
-    """Numeric column -> the sum that Druid was seen to have."""
+    """Numeric column -> its sum in Druid."""
     client: str
     options: bytes
-    """A serialized ReadOptions, which only validation understands."""
+    """A serialized ReadOptions."""
     files_delete_requested_at: datetime | None
     clean_target: State | None
     entered: list[tuple[State, datetime]]
-    """Every state that it entered, with the time."""
+    """Every state that it entered, with its time."""
     now: datetime
-    """The database's clock at the time of reading."""
+    """The database's time when it was read."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +103,13 @@ class Event:
 
     @property
     def ends_the_task(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether it is the terminal event."""
         return self.kind == "STATE" and self.state in TERMINAL
 
 
 @dataclass(frozen=True)
 class NewTask:
-    """What is known of a task before its first byte."""
+    """The columns of a task at its creation."""
 
     task_id: str
     request_id: str
@@ -137,7 +133,7 @@ class NewTask:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is."""
+    """The progress of a stage: `done` of `total` (None: unknown) in `unit`."""
 
     message: str
     done: int
@@ -147,9 +143,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Owner:
-    """The claim under which a worker writes: a write whose numbers are no longer the row's changes
-    nothing (fencing).
-    """
+    """The fencing token of a worker's writes: they change nothing unless the row still has it."""
 
     task_id: str
     attempt: int

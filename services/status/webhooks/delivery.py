@@ -1,4 +1,4 @@
-"""Posting to a checked address over HTTP."""
+"""Posts to a checked address over HTTP."""
 
 import ipaddress
 from urllib.parse import urlsplit, urlunsplit
@@ -11,29 +11,30 @@ TIMEOUT_S = 10.0
 
 
 class WebhookHttp:
-    """Connects to the address that was checked, under the name that the URL has; follows no
-    redirect and no proxy.
+    """Connects to the checked address, with the URL's name for TLS and the Host header. Follows no
+    redirects and uses no proxy.
     """
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(
-            # Of each single read: the caller sets a deadline for the whole.
+            # For each read; the caller sets the deadline of the request.
             timeout=TIMEOUT_S,
-            # Connections are pooled by address, and one address may stand for several names.
+            # Connections are pooled by address, and several names may share one address.
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,
             follow_redirects=False,
         )
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Closes all connections."""
         await self._client.aclose()
 
     async def post(self, target: Target, body: bytes, headers: dict[str, str]) -> int:
-        """Status of the answer, whose body is not read. The caller sets the deadline.
+        """Posts and returns the status of the response, without reading its body. The caller sets
+        the deadline.
 
         Raises:
-            OSError: there was no answer.
+            OSError: there was no response.
         """
         request = self._client.build_request(
             "POST",
@@ -43,16 +44,16 @@ class WebhookHttp:
             extensions={"sni_hostname": target.name},
         )
         try:
-            answer = await self._client.send(request, stream=True)
-            await answer.aclose()
+            response = await self._client.send(request, stream=True)
+            await response.aclose()
         except httpx.HTTPError as failure:
-            # Only the kind: its text may repeat the URL, in which a receiver may have put a secret.
+            # Only its type: its text may have the URL, which may contain a secret of the receiver.
             raise ConnectionError(type(failure).__name__) from None
-        return answer.status_code
+        return response.status_code
 
 
 def _pinned(target: Target) -> str:
-    """The URL with the checked address in the place of the name."""
+    """Returns the URL with the checked address instead of the name."""
     parts = urlsplit(target.url)
     address = (
         f"[{target.address}]"

@@ -1,8 +1,8 @@
-"""Sending webhooks: each delivery is tried with growing pauses until its receiver accepts it.
+"""Sends webhooks: retries each delivery with backoff until its receiver accepts it.
 
-A sender claims a delivery for HOLD_S, posts it and records the answer; where the sender died,
-another one claims it after that time. So each is sent at least once. Deliveries do not wait for
-each other: whatever a receiver does costs at most PER_TARGET slots, each for at most DELIVERY_S.
+A sender claims a delivery for HOLD_S, posts it and records the response. If the sender dies, another
+one claims the delivery after that time. So each is sent at least once. A slow receiver occupies at
+most PER_TARGET slots, each for at most DELIVERY_S, and does not delay other receivers.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from services.status.webhooks.targets import Target, Targets
 from services.status.webhooks.webhook import ClaimedDelivery
 
 ATTEMPTS = 15
-"""Tries of one delivery, over about a day."""
+"""Maximum number of attempts of a delivery, over about a day."""
 
 RETRY = Backoff(first_s=5.0, longest_s=7200.0, jitter=0.25)
 
 DELIVERY_S = 10.0
-"""Seconds that a try may take in all, from the name's lookup to the head of the answer."""
+"""Deadline of an attempt in seconds, from the name's lookup to the head of the response."""
 
 HOLD_S = 90.0
-"""Seconds for which a claimed delivery belongs to its sender: longer than a try takes."""
+"""Seconds for which a claimed delivery belongs to its sender; longer than an attempt."""
 
 AT_ONCE = 32
 """Concurrency limit of this process."""
@@ -45,8 +45,8 @@ POLL_S = 5.0
 STOP_PATIENCE_S = 1.0
 
 Post = Callable[[Target, bytes, dict[str, str]], Awaitable[int]]
-"""Sends a body with headers; the status of the answer. Raises OSError where there is none. The
-caller sets the deadline."""
+"""Posts a body with headers and returns the status of the response. Raises OSError if there is none.
+The caller sets the deadline."""
 
 
 class WebhookSender:
@@ -61,24 +61,24 @@ class WebhookSender:
         self._sending: dict[asyncio.Task[None], ClaimedDelivery] = {}
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Notifies the sender that a delivery may be due."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled; then what is being sent is given back for another process to send."""
+        """Sends until cancelled; then releases unfinished deliveries for another process."""
         try:
             while True:
                 self._wake.clear()
-                # Not cancelled with us: what a claim had got would be nobody's for HOLD_S.
-                self._claiming = asyncio.create_task(self._begin(), name="webhook claim")
+                # Not cancelled with this task: deliveries of an aborted claim would be held for HOLD_S.
+                self._claiming = asyncio.create_task(self._start(), name="webhook claim")
                 if not await asyncio.shield(self._claiming):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), POLL_S)
         finally:
             await self._stop()
 
-    async def _begin(self) -> bool:
-        """Begins what is due, within the limits. Whether there was anything."""
+    async def _start(self) -> bool:
+        """Starts due deliveries, up to the limits. Returns whether there were any."""
         free = AT_ONCE - len(self._sending)
         if not free:
             return False
@@ -98,7 +98,7 @@ class WebhookSender:
         delivery = self._sending.pop(sending, None)
         self._wake.set()
         if delivery and not sending.cancelled() and (failure := sending.exception()):
-            # It is sent again after HOLD_S.
+            # It is retried after HOLD_S.
             logs.get().error("webhook.not_recorded", delivery=delivery.id, exc_info=failure)
 
     async def _stop(self) -> None:
@@ -129,17 +129,17 @@ class WebhookSender:
                 target = await self._targets.check(delivery.url)
                 status = await self._post(target, body, headers)
             if not 200 <= status < 300:
-                fault = f"The receiver answered {status}."
+                fault = f"The receiver responded with {status}."
         except SluiceError as failure:
             fault = failure.problem.message
         except TimeoutError:
-            fault = f"The receiver did not answer within {DELIVERY_S:g} s."
+            fault = f"The receiver did not respond within {DELIVERY_S:g} s."
         except OSError as failure:
-            fault = f"The receiver did not answer ({failure})."
+            fault = f"The receiver did not respond ({failure})."
         except Exception as bug:
-            # Recorded like any other fault, so that it counts against the budget.
+            # Recorded like any other fault, so that it counts as an attempt.
             logs.get().error("webhook.broke", delivery=delivery.id, exc_info=bug)
-            fault = "Sending failed on our side."
+            fault = "Sending failed by an internal error."
         attempt, task_id = delivery.attempt, delivery.task["task_id"]
         pause = None if not fault or attempt >= ATTEMPTS else RETRY.pause_s(attempt)
         await self._deliveries.record(
@@ -153,8 +153,8 @@ class WebhookSender:
 
 
 def signature(secret: str, moment: int, body: bytes) -> str:
-    """HMAC-SHA256 of the time and the body: whoever knows the secret can verify the sender and the
-    time."""
+    """Returns the HMAC-SHA256 of the time (Unix seconds) and the body, as hex digits. With the secret,
+    a receiver can verify the sender and the time."""
     return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
 
 

@@ -1,6 +1,6 @@
-"""Where a webhook may point to. A name is resolved once, every address that it stands for is
-checked, and the connection goes to a checked address, so that an answer of DNS that changes in
-between leads nowhere.
+"""Checks webhook URLs against the allowed networks. A name is resolved once, all of its addresses are
+checked, and the connection goes to a checked address, so that a changing DNS response (DNS
+rebinding) has no effect.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _TUNNELS = [
     ipaddress.ip_network(net)
     for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
 ]
-"""IPv6 addresses that stand for IPv4 ones."""
+"""IPv6 networks whose addresses embed IPv4 addresses."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +30,36 @@ class Target:
 
     url: str
     host: str
-    """Name for the Host header and the certificate, with the port where it is not the scheme's
-    own.
-    """
+    """The Host header: the name, with the port if it is not the default."""
     name: str
     address: Address
 
 
 class Targets:
+<<<<<<< HEAD
     """`allowed` are networks beside the public internet that may be posted to. `lookups` limits the
     names that are resolved at once."""
+=======
+    """Checks URLs. `allowed`: private networks that webhooks may use. `lookups`: concurrency limit of
+    name lookups. They have separate threads: a hanging lookup would otherwise block the others of
+    the process, including PostgreSQL's."""
+>>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
 
     def __init__(self, allowed: Sequence[Network], lookups: int) -> None:
         self._allowed = allowed
         self._names = HostNames(lookups)
 
     def close(self) -> None:
+<<<<<<< HEAD
         """No more lookups."""
         self._names.close()
+=======
+        """Cancels pending lookups and accepts no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+>>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
 
     async def check(self, url: str) -> Target:
-        """The URL with an address that may be connected to.
+        """Resolves a URL to an allowed address.
 
         Raises:
             SluiceError: WEBHOOK_TARGET_FORBIDDEN.
@@ -58,9 +67,10 @@ class Targets:
         if len(url) > MAX_URL_CHARS:
             raise _forbidden("The URL is longer than 2,000 characters.")
         if any(not "!" <= char <= "~" for char in url):
-            raise _forbidden("The URL contains other than visible ASCII characters.")
+            raise _forbidden("The URL may contain visible ASCII characters only.")
         try:
             parts = urlsplit(url)
+<<<<<<< HEAD
             if parts.scheme not in ("http", "https") or parts.port == 0:
                 raise ValueError(url)
         except ValueError:
@@ -69,10 +79,22 @@ class Targets:
         if not parts.hostname or parts.username is not None or parts.password is not None:
             raise _forbidden("The URL must name a host and no user.")
         addresses = await self._addresses(parts.hostname)
+=======
+            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        except (ValueError, KeyError):
+            raise _forbidden(
+                "The URL must start with https:// or http:// and may have a port."
+            ) from None
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise _forbidden("The URL must have a host and no user.")
+        addresses = await self._addresses(parts.hostname, port)
+>>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
         for address in addresses:
             if not may_be_reached(address, self._allowed):
-                what = f"The host {parts.hostname} stands for {address}"
-                raise _forbidden(f"{what}, which is not on the public internet.")
+                raise _forbidden(
+                    f"The host {parts.hostname} has the address {address}, which is not on the "
+                    "public internet."
+                )
         return Target(url, parts.netloc, parts.hostname, addresses[0])
 
     async def _addresses(self, host: str) -> list[Address]:
@@ -86,10 +108,15 @@ class Targets:
         return [ipaddress.ip_address(text.partition("%")[0]) for text in found]
 
 
+<<<<<<< HEAD
 def may_be_reached(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether a webhook may go there: on the public internet, or in a network that the
     administrator named.
     """
+=======
+def may_be_reached(address: IpAddress, allowed: Sequence[Network]) -> bool:
+    """Returns whether an address is on the public internet or in an allowed network."""
+>>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if any(address in network for network in allowed if network.version == address.version):

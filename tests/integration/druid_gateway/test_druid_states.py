@@ -265,5 +265,5 @@ async def test_rows_that_were_dropped_by_hand_show_after_an_undo(world: World) -
     (await world.gateway.http.post(address, json={"segmentIds": dropped})).raise_for_status()
     undone = await world.undo(second)
     assert undone.load_state == LoadState.LOAD_STATE_REVERTED
-    assert f"30 rows of other loads are missing there: of tasks {first}." in undone.message
+    assert f"30 rows of other loads are missing: of tasks {first}." in undone.message
     await world.check(**{first: ("REPLACED", 0), second: ("REVERTED", 0)})

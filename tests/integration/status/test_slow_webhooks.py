@@ -165,7 +165,7 @@ async def test_a_delivery_that_drips_ends_at_its_deadline_and_is_tried_again(
     await until(tried_twice)
     (found,) = await deliveries(service, "slow")
     assert not found.delivered
-    assert found.last_error == "The receiver did not answer within 1.5 s."
+    assert found.last_error == "The receiver did not respond within 1.5 s."
 
 
 async def test_a_fault_of_ours_counts_against_the_budget(
@@ -189,7 +189,7 @@ async def test_a_fault_of_ours_counts_against_the_budget(
     await until(given_up)
     (found,) = await deliveries(service, "sales")
     assert (found.delivered, found.attempts) == (False, 2)
-    assert found.last_error == "Sending failed on our side."
+    assert found.last_error == "Sending failed by an internal error."
 
 
 async def test_a_body_without_end_is_not_read(service: Service, listen: Listen) -> None:

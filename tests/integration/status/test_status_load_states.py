@@ -18,7 +18,7 @@ from services.status.db.database import Database
 from services.status.db.load_records import LoadRecords
 from services.status.db.store import Store
 from services.status.tasks.load_states import STATES, Counted, Outcome, Recount
-from services.status.tasks.machine import Move, State, end_badly
+from services.status.tasks.machine import Move, State, fail
 from services.status.tasks.task import Owner, Task
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
@@ -156,7 +156,7 @@ async def test_without_the_claim_nothing_is_written(tables: Tables, lost: str) -
     if lost == "cancelled":
         failed = errors.problem(ErrorReason.ERROR_REASON_CANCELLED, "Cancelled.")
         assert await tables.store.move(
-            "new", State.VERIFYING, end_badly(State.VERIFYING, State.CANCELLED, failed)
+            "new", State.VERIFYING, fail(State.VERIFYING, State.CANCELLED, failed)
         )
     else:
         await tables.sql.execute("UPDATE ingestion_tasks SET attempt = 4 WHERE task_id = 'new'")
@@ -242,12 +242,12 @@ async def test_a_note_is_not_taken_while_a_replace_may_hide_the_rows(tables: Tab
     await tables.work("replacing")
     task, _ = await tables.work("copy", status="VALIDATING", in_lane=False)
     counted = await tables.count(task)
-    assert await tables.records.note(task, counted) is False
+    assert await tables.records.record_counts(task, counted) is False
     assert (await tables.states())["hidden"] == "LIVE"
     await tables.sql.execute(
         "UPDATE ingestion_tasks SET in_lane = false WHERE task_id = 'replacing'"
     )
-    assert await tables.records.note(task, counted) is True
+    assert await tables.records.record_counts(task, counted) is True
     assert (await tables.states())["hidden"] == "REPLACED"
 
 

@@ -135,7 +135,12 @@ class FakeRows:
         )
 
     async def move(
-        self, task_id: str, state: State, move: Move, owner: Owner | None = None
+        self,
+        task_id: str,
+        state: State,
+        move: Move,
+        owner: Owner | None = None,
+        writer: str | None = None,
     ) -> bool:
         number = self.faults.before(f"move {move.to}")
         check(state, move)
@@ -262,7 +267,7 @@ class FakeRows:
         self._keep(counted)
         return Outcome.WRITTEN
 
-    async def note(self, task: Task, counted: Recount) -> bool:
+    async def record_counts(self, task: Task, counted: Recount) -> bool:
         if self._is_outdated():
             return False
         self._keep(counted)

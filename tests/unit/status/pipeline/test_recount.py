@@ -297,9 +297,7 @@ async def test_an_undo_tells_of_rows_that_others_lack() -> None:
     await world.run()
     assert world.rows.task.load_state == "REVERTED"
     assert states(world) == {"live": "LIVE", "lost": "PARTLY_REPLACED"}
-    assert (
-        "7 rows of other loads are missing there: of tasks lost." in world.rows.events[-1].message
-    )
+    assert "7 rows of other loads are missing: of tasks lost." in world.rows.events[-1].message
 
 
 async def test_an_undo_does_not_end_while_others_cannot_be_counted(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.common import errors
 from services.status.pipeline import retry
 from services.status.settings import Settings
-from services.status.tasks.machine import State, check, end_badly
+from services.status.tasks.machine import State, check, fail
 from sluice.common.v1.errors_pb2 import ErrorReason
 from tests.unit.status.fake_rows import new_task
 from tests.unit.status.pipeline.test_stages import SETTINGS
@@ -26,12 +26,12 @@ def test_waiting_never_uses_up_attempts(
     task = new_task(status=state, stage_waits=waits, stage_attempts=attempts)
     decision = retry.decide(task, errors.problem(reason, "It failed."), CONFIGURED)
     if reason in retry.WAITED_FOR:
-        assert isinstance(decision, retry.Again)
+        assert isinstance(decision, retry.Retry)
         assert not decision.failed
-    if isinstance(decision, retry.Again):
+    if isinstance(decision, retry.Retry):
         assert 0 < decision.delay_s <= CONFIGURED.retry_max_s
     elif decision.target is not State.TIMEOUT or state is not State.UPLOADED:
-        check(state, end_badly(state, decision.target, decision.problem))
+        check(state, fail(state, decision.target, decision.problem))
 
 
 @given(st.sampled_from(REASONS), st.integers(0, 1000), st.integers(0, 1000), st.floats(0, 1e6))
@@ -46,7 +46,7 @@ def test_cleaning_never_gives_up(
         stage_takeovers=1000,
     )
     decision = retry.decide(task, errors.problem(reason, "It failed."), CONFIGURED)
-    assert isinstance(decision, retry.Again)
+    assert isinstance(decision, retry.Retry)
     assert ("administrator" in decision.message) == (seconds > CONFIGURED.clean_deadline_s)
     assert retry.taken_over_too_often(task, CONFIGURED) is None
 
@@ -57,7 +57,7 @@ def test_delays_double_up_to_the_longest() -> None:
         decision = retry.decide(
             new_task(status=State.INGESTING, stage_waits=waits), problem, CONFIGURED
         )
-        assert isinstance(decision, retry.Again)
+        assert isinstance(decision, retry.Retry)
         assert longest / 2 <= decision.delay_s <= longest
 
 

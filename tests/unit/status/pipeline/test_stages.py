@@ -383,7 +383,7 @@ async def test_sub_tasks_are_told() -> None:
         for event in world.rows.events
         if event.kind == "PROGRESS" and event.state is State.INGESTING
     ]
-    assert told == "Druid is loading the rows; of its sub-tasks 1 are done and 2 run."
+    assert told == "Druid is loading the rows; 1 of its sub-tasks are done, 2 are running."
 
 
 async def test_workers_that_die_again_and_again_end_the_task() -> None:

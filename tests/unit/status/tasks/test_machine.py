@@ -10,14 +10,14 @@ from services.status.tasks.machine import (
     CLEAN_TARGETS,
     LOADED,
     TERMINAL,
+    TRANSITIONS,
     Move,
     State,
     TransitionError,
     cancel,
     check,
-    end_badly,
+    fail,
     is_worked_on,
-    next_states,
 )
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import TaskState
@@ -32,14 +32,14 @@ def test_the_states_are_those_of_the_contract() -> None:
 
 
 def test_terminal_states_have_no_exit_and_are_the_only_ones() -> None:
-    assert {state for state in State if not next_states(state)} == TERMINAL
+    assert {state for state in State if not TRANSITIONS[state]} == TERMINAL
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in TERMINAL])
 def test_every_state_can_end(state: State) -> None:
     seen, front = {state}, [state]
     while front:
-        new = next_states(front.pop()) - seen
+        new = TRANSITIONS[front.pop()] - seen
         seen |= new
         front += new
     assert seen & TERMINAL
@@ -47,14 +47,14 @@ def test_every_state_can_end(state: State) -> None:
 
 @pytest.mark.parametrize("state", [State.INGESTING, State.VERIFYING])
 def test_what_may_be_in_druid_ends_badly_only_through_cleaning(state: State) -> None:
-    assert not next_states(state) & (TERMINAL - {State.SUCCEEDED})
-    assert State.CLEANING in next_states(state)
+    assert not TRANSITIONS[state] & (TERMINAL - {State.SUCCEEDED})
+    assert State.CLEANING in TRANSITIONS[state]
 
 
 @given(st.sampled_from(State), st.sampled_from(State))
 def test_only_the_graph_is_allowed(state: State, to: State) -> None:
     move = Move(to, "", columns={"clean_target": State.FAILED})
-    if to in next_states(state):
+    if to in TRANSITIONS[state]:
         check(state, move)
     else:
         with pytest.raises(TransitionError):
@@ -81,7 +81,7 @@ def test_cancelling_is_a_transition_of_the_graph(state: State) -> None:
     "state", [state for state in State if is_worked_on(state) and state is not State.CLEANING]
 )
 def test_every_running_state_may_fail(state: State) -> None:
-    move = end_badly(state, State.FAILED, PROBLEM)
+    move = fail(state, State.FAILED, PROBLEM)
     check(state, move)
     assert (move.to is State.CLEANING) == (state in LOADED)
 
@@ -97,7 +97,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
         state = self.way[-1]
-        to = data.draw(st.sampled_from(sorted(next_states(state))))
+        to = data.draw(st.sampled_from(sorted(TRANSITIONS[state])))
         check(
             state,
             Move(to, "", columns={"clean_target": State.FAILED} if to is State.CLEANING else {}),

@@ -87,11 +87,11 @@ def test_timings_are_those_of_the_states() -> None:
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_page_tokens_come_back(created_at: datetime) -> None:
     task = replace(new_task(), created_at=created_at)
-    assert pages.place_of(pages.token_after(task)) == (created_at, task.task_id)
+    assert pages.position_of(pages.token_after(task)) == (created_at, task.task_id)
 
 
 @given(st.text(min_size=1))
 def test_other_tokens_are_refused(token: str) -> None:
     with pytest.raises(errors.SluiceError) as failure:
-        pages.place_of(token)
+        pages.position_of(token)
     assert failure.value.code == "PAGE_TOKEN_INVALID"
