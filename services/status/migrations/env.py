@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection that services.status.db.migrate opened."""
+"""Alembic's entry point: runs the revisions on the connection of services.status.db.migrate."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The task, its events and the function that appends one."""
+"""The tasks, their events and the function that appends an event."""
 
 from alembic import op
 
@@ -95,9 +95,9 @@ CREATE TABLE task_events (
 )
 """
 
-# The advisory lock is held until the commit, so that positions become visible in their order: a
-# reader that has seen position n will never find a smaller one later. It is taken after the row's
-# lock and nothing is locked after it.
+# The advisory lock is held until the commit, so that positions become visible in order: after
+# position n, a reader never finds a smaller one. It is taken after the row's lock, and no lock is
+# taken after it.
 APPEND = """
 CREATE FUNCTION append_task_event(
     of_task VARCHAR, with_sequence BIGINT, of_kind VARCHAR, in_state VARCHAR, with_message TEXT, in_attempt INTEGER,

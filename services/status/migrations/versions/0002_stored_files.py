@@ -1,5 +1,5 @@
-"""Who sent a task, how its file is to be read, and when its stored files go. Adds only, so the
-release before works on beside it.
+"""Client, read options and deletion time of the stored files of a task. Adds only, so that the
+previous release works with it.
 """
 
 from alembic import op

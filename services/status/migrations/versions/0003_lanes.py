@@ -1,5 +1,5 @@
-"""Which loads of a datasource may be in Druid at once. Adds only, so the release before works on
-beside it.
+"""Lanes: which loads of a datasource may run concurrently. Adds only, so that the previous release
+works with it.
 """
 
 from alembic import op

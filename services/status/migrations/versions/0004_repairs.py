@@ -1,4 +1,4 @@
-"""Which task's refused rows a file holds. Adds only, so the release before works on beside it."""
+"""The task whose rejects a file has. Adds only, so that the previous release works with it."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""The history of every stage: who worked on it, from when to when, and how it ended. Written by the
-row itself, so that no way past it is left. Adds only, so the release before works on beside it.
+"""The runs of every stage: worker, start, end and outcome. Written by a trigger, so that no update
+bypasses it. Adds only, so that the previous release works with it.
 """
 
 from alembic import op
@@ -41,7 +41,7 @@ END
 $$
 """
 
-# Heartbeats and progress, by far the most updates, do not meet the condition.
+# Heartbeats and progress, by far the most updates, do not match the condition.
 TRIGGER = """
 CREATE TRIGGER stage_runs AFTER UPDATE ON ingestion_tasks FOR EACH ROW
 WHEN ((OLD.worker, OLD.attempt, OLD.status) IS DISTINCT FROM (NEW.worker, NEW.attempt, NEW.status))

@@ -1,5 +1,5 @@
-"""Who receives a task's file, and what its client says of it. Adds only, so the release before
-works on beside it.
+"""The writer of an upload, and the metadata of its client. Adds only, so that the previous release
+works with it.
 """
 
 from alembic import op

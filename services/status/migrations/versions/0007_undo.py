@@ -1,4 +1,4 @@
-"""The segments of loads, and undoing."""
+"""The segments of loads, and reverts."""
 
 from alembic import op
 
@@ -6,7 +6,7 @@ revision = "0007"
 down_revision = "0006"
 
 STATEMENTS = [
-    # What a load left in Druid: its own segments, and those that it replaced.
+    # The segments of a load, and those that it replaced.
     """
     CREATE TABLE load_segments (
         task_id      VARCHAR(255) NOT NULL REFERENCES ingestion_tasks (task_id),
@@ -24,7 +24,7 @@ STATEMENTS = [
     ALTER TABLE ingestion_tasks ADD CONSTRAINT load_state_known
         CHECK (load_state IN ('LIVE', 'PARTLY_REPLACED', 'REPLACED', 'REVERTING', 'REVERTED'))
     """,
-    # A task that is being undone is due, though its state is terminal.
+    # A task is due during a revert although its state is terminal.
     "ALTER TABLE ingestion_tasks DROP CONSTRAINT due_when_running",
     """
     ALTER TABLE ingestion_tasks ADD CONSTRAINT due_when_running CHECK ((next_run_at IS NOT NULL) =

@@ -1,6 +1,5 @@
-"""Who is told of the end of a datasource's tasks, and every try to tell it. A delivery is written
-with the task's end itself, so that none is lost. Adds only, so the release before works on beside
-it.
+"""Webhooks and their deliveries. A trigger inserts a delivery in the transaction that ends the task,
+so that none is lost. Adds only, so that the previous release works with it.
 """
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""Plans that wait to be applied, more ways to replace, and what a receipt says beside the task."""
+"""Stored plans, further load modes, and the columns of a receipt."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""What was found in each file, and how the files of a datasource are judged. Adds only, so the
-release before works on beside it.
+"""Quality summaries of files, and settings of datasources. Adds only, so that the previous release
+works with it.
 """
 
 from alembic import op

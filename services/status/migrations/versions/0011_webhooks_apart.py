@@ -1,5 +1,6 @@
-"""Deliveries that are due are found for each datasource by itself, however many of others wait.
-Adds only, so the release before works on beside it."""
+"""Due deliveries are found per datasource, however many wait for others. Adds only, so that the
+previous release works with it.
+"""
 
 from alembic import op
 
@@ -11,8 +12,7 @@ CREATE INDEX deliveries_due_of_datasource ON webhook_deliveries (datasource_name
 WHERE next_try_at IS NOT NULL
 """
 
-# As before, but for the lock: whoever deletes a webhook waits for the tasks that are ending, and so
-# ends their deliveries too.
+# Adds a lock: deleting a webhook waits for tasks that are ending, and so ends their deliveries too.
 NOTE = """
 CREATE OR REPLACE FUNCTION note_webhook_delivery() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
@@ -27,7 +27,7 @@ END
 $$
 """
 
-# Whoever sends looks only at the deliveries of a webhook from now on.
+# From now on, senders only read the deliveries of existing webhooks.
 END = """
 UPDATE webhook_deliveries d SET next_try_at = NULL, ended_at = clock_timestamp(),
     last_error = 'The webhook was removed.'

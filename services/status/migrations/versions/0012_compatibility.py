@@ -1,5 +1,6 @@
-"""Which releases work with the database: an older one that is started again after an upgrade looks
-here. Adds only, so the release before works on beside it."""
+"""The releases that work with the database, for an older one that starts after an upgrade. Adds
+only, so that the previous release works with it.
+"""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""What a claim reads, however many tasks wait: indexes of what may be claimed, and a mark for the
-tasks at the front of a datasource's backlog. Adds only, so the release before works on beside it.
+"""Indexes for claims, and a mark for the front of a datasource's backlog, so that a claim reads few
+rows however many tasks wait. Adds only, so that the previous release works with it.
 """
 
 from alembic import op
@@ -7,7 +7,7 @@ from alembic import op
 revision = "0013"
 down_revision = "0012"
 
-# As in turns.QUEUE, turns.ORDER and lanes.WAITING: an index serves what is written the same way.
+# Copies of turns.QUEUE, turns.ORDER and lanes.WAITING: an index serves only identical expressions.
 SMALL = "file_size <= 16777216"
 ORDER = """((created_at AT TIME ZONE 'UTC')
     + make_interval(secs => least(coalesce(file_size, 0) / 10485760.0, 60)))"""
@@ -36,9 +36,9 @@ INDEXES = [
         WHERE {WAITING} AND load_mode = 'APPEND'""",
 ]
 
-# Of what waits for a datasource's lane, only these can be next (lanes.BLOCKED): the oldest replace,
-# and of the appends before it the first of each client, small and big, as many as may be at work.
-# Each statement reads one index in its order, so that no plan of it reads the whole backlog.
+# Only these waiting loads can enter a lane next (lanes.BLOCKED): the oldest replace, and of the
+# appends before it the first small and big ones of each client, up to the concurrency limit. Each
+# statement reads one index in its order, so that no plan reads the whole backlog.
 MARK = f"""
 CREATE FUNCTION mark_lane_fronts(of_datasource VARCHAR, only_client VARCHAR)
 RETURNS VOID LANGUAGE plpgsql AS $$
@@ -82,8 +82,8 @@ END
 $$
 """  # noqa: S608 - ours
 
-# Whoever has locked a task here is about to take it out of the backlog, which marks the next one,
-# so it is passed over; waiting for it could be a deadlock, as we may hold the lock of the events.
+# Skips locked tasks: they are about to leave the backlog, which marks the next one. Waiting for them
+# could deadlock, as this transaction may hold the lock of the events.
 MARK_ONE = f"""
 CREATE FUNCTION mark_lane_front(of_task VARCHAR) RETURNS VOID LANGUAGE plpgsql AS $$
 BEGIN
