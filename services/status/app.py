@@ -90,16 +90,15 @@ async def build(stack: AsyncExitStack, settings: Settings) -> int:
     files_at_once = settings.validation_workers if settings.pipeline_workers else 0
     workers = Workers(leases, pipeline, gate, files_at_once, settings.pipeline_workers)
 
+    handlers: dict[str, Callable[[str], None]] = {
+        EVENT: watch.notify,
+        CANCEL: leases.cancel,
+        DUE: lambda _: workers.wake(),
+        WEBHOOK: lambda _: sender.wake(),
+    }
+
     def on_notify(channel: str, payload: str) -> None:
-        match channel:
-            case str(name) if name == EVENT:
-                watch.notify(payload)
-            case str(name) if name == CANCEL:
-                leases.cancel(payload)
-            case str(name) if name == DUE:
-                workers.wake()
-            case str(name) if name == WEBHOOK:
-                sender.wake()
+        handlers[channel](payload)
 
     def on_connect() -> None:
         watch.notify()

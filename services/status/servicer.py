@@ -294,8 +294,8 @@ class StatusServicer(StatusServiceServicer):
     async def SetDatasourceSettings(
         self, request: status_pb2.SetDatasourceSettingsRequest, context: Context
     ) -> status_pb2.SetDatasourceSettingsResponse:
-        kept = await self._quality.set_settings(request.datasource, request.settings)
-        return status_pb2.SetDatasourceSettingsResponse(settings=kept)
+        settings = await self._quality.set_settings(request.datasource, request.settings)
+        return status_pb2.SetDatasourceSettingsResponse(settings=settings)
 
     async def ListQuality(
         self, request: status_pb2.ListQualityRequest, context: Context

@@ -13,7 +13,7 @@ from services.status.db.database import Connection, Database
 from services.status.db.store import Parameters, append, held, transition, update
 from services.status.tasks import problems
 from services.status.tasks.load_states import OtherLoad, Outcome, Recount, Touched
-from services.status.tasks.loads import KeptPlan, NewerLoad, Role
+from services.status.tasks.loads import NewerLoad, Role, StoredPlan
 from services.status.tasks.machine import Move, State
 from services.status.tasks.task import Owner, Task
 from sluice.common.v1.errors_pb2 import Problem
@@ -136,25 +136,25 @@ class LoadRecords:
                 _ADD, owner.task_id, role, ids, starts, ends, owner.attempt, owner.worker
             )
 
-    async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
+    async def keep_plan(self, owner: Owner, plan: StoredPlan) -> None:
         """Stores the plan of the leased task. Does nothing if the lease is lost."""
         sql = _PLAN.format(condition="attempt = $4 AND worker = $5")
         await self._fetch(
             sql, owner.task_id, plan.plan_hash, plan.plan, owner.attempt, owner.worker
         )
 
-    async def renew_plan(self, task_id: str, plan: KeptPlan) -> None:
+    async def renew_plan(self, task_id: str, plan: StoredPlan) -> None:
         """Replaces the plan of a PLANNED task. Does nothing in other states."""
         await self._fetch(
             _PLAN.format(condition="status = 'PLANNED'"), task_id, plan.plan_hash, plan.plan
         )
 
-    async def plan(self, task_id: str) -> KeptPlan | None:
+    async def plan(self, task_id: str) -> StoredPlan | None:
         """Returns the plan of a task, or None."""
         rows = await self._fetch(
             "SELECT plan_hash, plan, created_at FROM load_plans WHERE task_id = $1", task_id
         )
-        return KeptPlan(**rows[0]) if rows else None
+        return StoredPlan(**rows[0]) if rows else None
 
     async def rows_per_second(self, rows: int) -> float:
         """Returns the median rows per second of the newest loads of a similar number of rows; 0

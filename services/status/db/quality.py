@@ -32,24 +32,24 @@ class QualityRecords:
         """Returns the settings of a datasource, empty by default."""
         sql = "SELECT settings FROM datasource_settings WHERE datasource_name = $1"
         found = await self._database.fetchval(sql, datasource, patience_s=self._patience_s)
-        kept = DatasourceSettings.FromString(found or b"")
-        _clear_unused_limits(kept.policy.rules)
-        _clear_unused_limits(kept.options.rules)
-        return kept
+        stored = DatasourceSettings.FromString(found or b"")
+        _clear_unused_limits(stored.policy.rules)
+        _clear_unused_limits(stored.options.rules)
+        return stored
 
     async def set_settings(
         self, datasource: str, settings: DatasourceSettings
     ) -> DatasourceSettings:
         """Replaces the settings. Drops the fields of the contract that the server sets."""
-        kept = DatasourceSettings()
-        kept.CopyFrom(settings)
-        if kept.policy.HasField("contract"):
-            kept.policy.contract.CopyFrom(Contract(mode=settings.policy.contract.mode))
+        stored = DatasourceSettings()
+        stored.CopyFrom(settings)
+        if stored.policy.HasField("contract"):
+            stored.policy.contract.CopyFrom(Contract(mode=settings.policy.contract.mode))
         sql = """INSERT INTO datasource_settings (datasource_name, settings) VALUES ($1, $2)
             ON CONFLICT (datasource_name) DO UPDATE SET settings = $2, updated_at = clock_timestamp()"""
-        serialized = kept.SerializeToString(deterministic=True)
+        serialized = stored.SerializeToString(deterministic=True)
         await self._database.execute(sql, datasource, serialized, patience_s=self._patience_s)
-        return kept
+        return stored
 
     async def expected(self, task: Task) -> tuple[Policy, ReadOptions | None]:
         """Returns the policy and the read options for the task's file. The policy's contract has

@@ -140,7 +140,7 @@ class Store:
         """Records that an upload is alive, with an event if its size has changed. Returns False if
         the task is not PENDING or has another writer.
         """
-        kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        measured = {"done": progress.done, "total": progress.total, "unit": progress.unit}
         sql = """
             WITH changed AS (
                 UPDATE ingestion_tasks t SET updated_at = clock_timestamp(), received_size = greatest(t.received_size, $2),
@@ -162,7 +162,7 @@ class Store:
                 multipart_id,
                 writer,
                 progress.message,
-                kept,
+                measured,
                 findings or None,
             ],
         )
@@ -246,9 +246,9 @@ class Store:
 
     async def progress(self, task: Task, owner: Owner, progress: Progress) -> bool:
         """Appends an event with the progress of the stage."""
-        kept = {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        measured = {"done": progress.done, "total": progress.total, "unit": progress.unit}
         return await self._event(
-            owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=kept
+            owner, task.status, Parameters(), [], "PROGRESS", progress.message, progress=measured
         )
 
     async def record(self, task: Task, owner: Owner, columns: Mapping[str, object]) -> bool:

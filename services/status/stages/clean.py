@@ -33,10 +33,10 @@ PATIENCE_S = 60.0
 async def clean(run: Run, loads: Loads, records: PipelineRecords) -> None:
     """Ends the task in its `clean_target`: FAILED, CANCELLED or TIMEOUT."""
     await remove_all(run, loads, records)
-    target, kept = run.task.clean_target, run.task.problem
-    if target is None or kept is None:
+    target, stored = run.task.clean_target, run.task.problem
+    if target is None or stored is None:
         raise RuntimeError("a task is CLEANING without target and problem")
-    problem = problems.from_json(kept)
+    problem = problems.from_json(stored)
     move = Move(target, problem.message, problem)
     if run.task.load_mode == "APPEND":
         await run.move(move)

@@ -113,10 +113,10 @@ async def _check_plan(run: Run, records: PipelineRecords, now: PlanIngestionResp
     """Raises PLAN_STALE if the load would replace other segments than the applied plan: earlier loads
     may have changed them.
     """
-    kept = await records.plan(run.task.task_id)
-    if kept is None:
+    applied = await records.plan(run.task.task_id)
+    if applied is None:
         return
-    planned = PlanIngestionResponse.FromString(kept.plan)
+    planned = PlanIngestionResponse.FromString(applied.plan)
     if [each.id for each in planned.replaced] != [each.id for each in now.replaced]:
         message = f"{run.task.datasource_name} has changed since the plan was applied: nothing was replaced."
         action = "Retry the task, read its new plan, and apply it by its hash."

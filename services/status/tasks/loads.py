@@ -40,7 +40,7 @@ Role = Literal["OWN", "REPLACED"]
 
 
 @dataclass(frozen=True)
-class KeptPlan:
+class StoredPlan:
     """A serialized PlanIngestionResponse, and the hash by which it is applied."""
 
     plan_hash: str

@@ -43,7 +43,7 @@ def task_message(task: Task, queued: QueuePosition = NOT_QUEUED) -> status_pb2.T
         rows_rejected=task.rows_rejected,
         rows_skipped=task.rows_skipped,
         problem=_problem(task.problem),
-        validation_errors=[problems.from_json(kept) for kept in task.validation_errors or []],
+        validation_errors=[problems.from_json(stored) for stored in task.validation_errors or []],
         druid_task_id=task.druid_task_id or "",
         sha256=task.sha256,
         upload_mode=task_pb2.UploadMode.Value(f"UPLOAD_MODE_{task.upload_mode}"),
@@ -119,8 +119,8 @@ def event_message(event: Event) -> status_pb2.TaskEvent:
     )
 
 
-def _problem(kept: dict[str, object] | None) -> Problem | None:
-    return problems.from_json(kept) if kept else None
+def _problem(stored: dict[str, object] | None) -> Problem | None:
+    return problems.from_json(stored) if stored else None
 
 
 def time_stamp(time: datetime | None) -> Timestamp | None:

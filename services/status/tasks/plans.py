@@ -6,7 +6,7 @@ from services.common import errors
 from services.status.ports import LoadRecords, Loads, PipelineRecords, Store, Validation
 from services.status.tasks import problems
 from services.status.tasks.commands import Commands
-from services.status.tasks.loads import KeptPlan, plan_request
+from services.status.tasks.loads import StoredPlan, plan_request
 from services.status.tasks.machine import Move, State
 from services.status.tasks.messages import time_stamp
 from services.status.tasks.task import Task
@@ -17,7 +17,7 @@ from sluice.status.v1.status_pb2 import GetPlanResponse
 from sluice.validation.v1.validation_pb2 import Report
 
 
-async def make(task: Task, report: Report, loads: Loads, records: PipelineRecords) -> KeptPlan:
+async def make(task: Task, report: Report, loads: Loads, records: PipelineRecords) -> StoredPlan:
     """Creates the plan of the task's load for the current state of Druid.
 
     Raises:
@@ -26,7 +26,7 @@ async def make(task: Task, report: Report, loads: Loads, records: PipelineRecord
     plan = await loads.plan(
         plan_request(task, report, await records.rows_per_second(report.rows_loadable))
     )
-    return KeptPlan(_hash(task, plan), plan.SerializeToString())
+    return StoredPlan(_hash(task, plan), plan.SerializeToString())
 
 
 def begin(task: Task, rows: int) -> Move:
@@ -58,14 +58,14 @@ class Plans:
             SluiceError: TASK_NOT_FOUND, NOT_PLANNED, DATABASE_UNAVAILABLE.
         """
         task = await self._commands.get(task_id)
-        kept = await self._kept(task)
+        stored = await self._stored_plan(task)
         return GetPlanResponse(
             task_id=task.task_id,
-            plan_hash=kept.plan_hash,
-            create_time=time_stamp(kept.created_at),
+            plan_hash=stored.plan_hash,
+            create_time=time_stamp(stored.created_at),
             datasource=task.datasource_name,
             load_mode=LoadMode.Value(f"LOAD_MODE_{task.load_mode}"),
-            plan=PlanIngestionResponse.FromString(kept.plan),
+            plan=PlanIngestionResponse.FromString(stored.plan),
         )
 
     async def apply(self, task_id: str, plan_hash: str) -> Task:
@@ -76,8 +76,8 @@ class Plans:
             DRUID_UNAVAILABLE, ...
         """
         task = await self._commands.get(task_id)
-        kept = await self._kept(task)
-        if kept.plan_hash != plan_hash:
+        stored = await self._stored_plan(task)
+        if stored.plan_hash != plan_hash:
             raise errors.error(
                 ErrorReason.ERROR_REASON_PLAN_STALE, "This is not the task's plan.", value=plan_hash
             )
@@ -97,15 +97,15 @@ class Plans:
             raise problems.conflict(task, "cannot be loaded any more")
         return task
 
-    async def _kept(self, task: Task) -> KeptPlan:
-        kept = await self._records.plan(task.task_id)
-        if kept is None:
+    async def _stored_plan(self, task: Task) -> StoredPlan:
+        stored = await self._records.plan(task.task_id)
+        if stored is None:
             raise errors.error(
                 ErrorReason.ERROR_REASON_NOT_PLANNED,
                 f"The task has no plan: it is {task.status}.",
                 metadata={"state": str(task.status)},
             )
-        return kept
+        return stored
 
     async def _begin(self, task: Task) -> None:
         move = begin(task, task.rows_loadable or 0)

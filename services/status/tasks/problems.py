@@ -32,16 +32,16 @@ def to_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def from_json(kept: dict[str, Any]) -> Problem:
+def from_json(stored: dict[str, Any]) -> Problem:
     """Returns the problem of a JSON object."""
     return Problem(
-        code=errors.reason_of(kept["code"]),
-        message=kept["message"],
-        line=kept["line"],
-        column=kept["column"],
-        value=kept["value"],
-        action=kept["action"],
-        actor=_ACTORS.get(kept["actor"], Actor.ACTOR_UNSPECIFIED),
+        code=errors.reason_of(stored["code"]),
+        message=stored["message"],
+        line=stored["line"],
+        column=stored["column"],
+        value=stored["value"],
+        action=stored["action"],
+        actor=_ACTORS.get(stored["actor"], Actor.ACTOR_UNSPECIFIED),
     )
 
 

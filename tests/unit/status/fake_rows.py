@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.status.tasks import problems
 from services.status.tasks.load_states import LOADS_AT_ONCE, OtherLoad, Outcome, Recount, Touched
-from services.status.tasks.loads import KeptPlan, Role
+from services.status.tasks.loads import Role, StoredPlan
 from services.status.tasks.machine import TERMINAL, Move, State, check
 from services.status.tasks.task import Lease, Owner, Progress, Task
 from sluice.common.v1.errors_pb2 import Problem
@@ -105,14 +105,14 @@ class FakeRows:
         self.delays: list[float] = []
         self.older: list[Task] = []
         self.get_more: list[Task] = []
-        """Other tasks that there are."""
+        """Other existing tasks."""
         self.load_states: dict[str, str] = {}
         self.segments: dict[Role, set[str]] = {"OWN": set(), "REPLACED": set()}
         self.outdated = 0
         """So many counts of other loads are outdated when they are to be written."""
-        self.kept_plan: KeptPlan | None = None
+        self.kept_plan: StoredPlan | None = None
         self.stage_seconds = 0.0
-        """What the database's clock says of the stage, until the next transition."""
+        """Seconds of the stage by the database's clock, until the next transition."""
 
     def claim(self) -> Lease:
         """A lease as the next worker gets it."""
@@ -222,13 +222,13 @@ class FakeRows:
             self.segments[role] |= {segment.id for segment in segments}
         self.faults.after(number)
 
-    async def plan(self, task_id: str) -> KeptPlan | None:
+    async def plan(self, task_id: str) -> StoredPlan | None:
         return self.kept_plan
 
     async def rows_per_second(self, rows: int) -> float:
         return 0.0
 
-    async def keep_plan(self, owner: Owner, plan: KeptPlan) -> None:
+    async def keep_plan(self, owner: Owner, plan: StoredPlan) -> None:
         number = self.faults.before("keep_plan")
         if owner == self.owner:
             self.kept_plan = plan

@@ -1,4 +1,4 @@
-"""A validation service and a Druid of our own making, behind the ports of the pipeline."""
+"""Fakes of the validation service and of Druid, behind the ports of the pipeline."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -175,7 +175,7 @@ class Load:
     rows: int
     phase: "LoadPhase.ValueType" = LoadPhase.LOAD_PHASE_SUCCEEDED
     rows_read: int = 0
-    """What its report tells."""
+    """Rows in its report."""
 
 
 INTERVAL = Interval(start_millis=0, end_millis=100)
@@ -186,7 +186,7 @@ def segment(name: str) -> Segment:
 
 
 class FakeLoads:
-    """Implements ports.Loads: a Druid that loads at once, unless told otherwise."""
+    """Implements ports.Loads: a Druid that loads at once by default."""
 
     def __init__(self, faults: Faults | None = None) -> None:
         self.faults = faults or Faults()

@@ -1,4 +1,4 @@
-"""The pace that history tells, and the gate that keeps workers from trying while Druid is away."""
+"""The pace from the history, and the circuit breaker for Druid."""
 
 import pytest
 

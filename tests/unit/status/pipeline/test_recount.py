@@ -1,5 +1,5 @@
-"""What becomes of the load states of others: whatever happens between their count and the end, they
-say what queries see.
+"""The load states of other loads match what queries see, whatever happens between their count and
+the end.
 """
 
 import asyncio

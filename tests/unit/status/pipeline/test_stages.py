@@ -14,7 +14,7 @@ from services.status.pipeline.runner import Pipeline
 from services.status.settings import Settings
 from services.status.stages import clean as clean_stage
 from services.status.stages import verify as verify_stage
-from services.status.tasks.loads import KeptPlan
+from services.status.tasks.loads import StoredPlan
 from services.status.tasks.machine import State, cancel
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.druid.v1.druid_pb2 import LoadPhase, PlanIngestionResponse
@@ -206,9 +206,9 @@ async def test_druid_may_be_away_for_long() -> None:
 
     world.loads.submit = submit  # type: ignore[method-assign]
     assert await world.run_to_the_end() is State.SUCCEEDED
-    told = [event.message for event in world.rows.events if event.kind == "RETRY"]
-    assert len(told) == 39
-    assert told[0] == "Druid does not answer; trying again in 1 s."
+    messages = [event.message for event in world.rows.events if event.kind == "RETRY"]
+    assert len(messages) == 39
+    assert messages[0] == "Druid does not answer; trying again in 1 s."
     assert max(world.rows.delays) <= world.settings.retry_max_s
     assert world.rows.task.stage_attempts == 0
 
@@ -267,7 +267,7 @@ async def test_a_forgotten_load_whose_rows_are_there_is_not_loaded_again() -> No
     world.check_truth()
 
 
-async def test_a_load_that_druid_read_only_a_part_of_is_begun_anew() -> None:
+async def test_a_load_that_druid_read_only_a_part_of_is_restarted() -> None:
     world = World()
     world.loads.cut_short = [ROWS // 2]
     assert await world.run_to_the_end() is State.SUCCEEDED
@@ -368,22 +368,22 @@ async def test_a_plan_that_others_overtook_replaces_nothing() -> None:
     )
     world.validation.reports[TASK_ID, 1] = passed(TASK_ID, 1)
     world.loads.in_use = ["of the plan", "that came later"]
-    world.rows.kept_plan = KeptPlan(
+    world.rows.kept_plan = StoredPlan(
         "hash", PlanIngestionResponse(replaced=[segment("of the plan")]).SerializeToString()
     )
     assert await world.run_to_the_end() is State.FAILED
     assert (problem_of(world.rows.task.problem), world.loads.submits) == ("PLAN_STALE", 0)
 
 
-async def test_sub_tasks_are_told() -> None:
+async def test_progress_has_the_sub_tasks() -> None:
     world = World()
     await world.run_to_the_end()
-    [told] = [
+    [message] = [
         event.message
         for event in world.rows.events
         if event.kind == "PROGRESS" and event.state is State.INGESTING
     ]
-    assert told == "Druid is loading the rows; 1 of its sub-tasks are done, 2 are running."
+    assert message == "Druid is loading the rows; 1 of its sub-tasks are done, 2 are running."
 
 
 async def test_workers_that_die_again_and_again_end_the_task() -> None:

@@ -1,4 +1,4 @@
-"""A load whose segments do not move says so, and what Druid is waiting for."""
+"""A standstill of a load's segments is reported, with what Druid is waiting for."""
 
 import pytest
 
@@ -21,11 +21,11 @@ class Clock:
             monkeypatch.setattr(module, "monotonic", lambda: self.now)
 
 
-async def told(
+async def reported(
     monkeypatch: pytest.MonkeyPatch, *seen: tuple[int, int, int]
 ) -> list[tuple[int, str]]:
-    """Seconds from the first count -> message, of a load that is counted before it succeeds: for so
-    many seconds, with so many segments published and available.
+    """Returns (seconds since the first count, message) of a load that is counted until it succeeds.
+    `seen`: seconds, published segments, available segments.
     """
     clock, world = Clock(monkeypatch), World()
     monkeypatch.setattr(verify, "PACE_S", 0)
@@ -59,10 +59,10 @@ async def told(
     return messages
 
 
-async def test_segments_that_stand_still_for_a_minute_are_told_once_a_minute(
+async def test_segments_that_stand_still_for_a_minute_are_reported_once_a_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    messages = await told(monkeypatch, (150, 4, 2))
+    messages = await reported(monkeypatch, (150, 4, 2))
     assert [seconds for seconds, _ in messages] == [0, 60, 120]
     assert (
         messages[0][1]
@@ -76,13 +76,13 @@ async def test_segments_that_stand_still_for_a_minute_are_told_once_a_minute(
 
 
 async def test_segments_that_move_are_not_called_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = await told(monkeypatch, (57, 4, 1), (57, 4, 2), (57, 4, 3))
+    messages = await reported(monkeypatch, (57, 4, 1), (57, 4, 2), (57, 4, 3))
     assert [message for _, message in messages if "No segment" in message] == []
     assert len(messages) == 3
 
 
 async def test_a_standstill_ends_with_the_next_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = [message for _, message in await told(monkeypatch, (63, 4, 1), (63, 4, 2))]
+    messages = [message for _, message in await reported(monkeypatch, (63, 4, 1), (63, 4, 2))]
     assert [message.partition(" ")[0] for message in messages] == ["The", "No", "The", "No"]
 
 
@@ -97,5 +97,5 @@ async def test_a_standstill_ends_with_the_next_segment(monkeypatch: pytest.Monke
 async def test_it_is_said_what_druid_waits_for(
     monkeypatch: pytest.MonkeyPatch, published: int, available: int, awaited: str
 ) -> None:
-    *_, (_, message) = await told(monkeypatch, (63, published, available))
+    *_, (_, message) = await reported(monkeypatch, (63, published, available))
     assert f"Druid is waiting for {awaited}" in message

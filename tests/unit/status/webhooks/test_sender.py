@@ -39,7 +39,7 @@ _CLAIMED = {
 
 
 class _SlowDatabase:
-    """Commits a claim at once and answers it when `answers` is set; keeps every statement."""
+    """Commits a claim at once and responds when `answers` is set; records released deliveries."""
 
     def __init__(self) -> None:
         self.claimed, self.answers = asyncio.Event(), asyncio.Event()
