@@ -7,7 +7,7 @@ import { defineConfig, type Plugin } from "vite";
 
 const TEXT = /\.(js|css|html|svg|csv)$/;
 
-/** Writes a .br and a .gz beside every text file; the gateway serves the one that the browser takes. */
+/** Writes a .br and a .gz beside every text file; the gateway serves the one that the browser accepts. */
 function compressed(): Plugin {
   let folder = "dist";
   return {
@@ -30,13 +30,13 @@ function compressed(): Plugin {
 
 const SCHEMA = "../gateway/schema.graphql";
 
-/** The module `virtual:doors`: which fields and arguments the server's schema has. What it has not is not offered on the page. */
-function doors(): Plugin {
+/** The module `virtual:schema`: the fields and arguments of the schema. The page hides features that it does not have. */
+function schemaFields(): Plugin {
   return {
-    name: "doors",
-    resolveId: (id) => (id === "virtual:doors" ? id : null),
+    name: "schema-fields",
+    resolveId: (id) => (id === "virtual:schema" ? id : null),
     load(id) {
-      if (id !== "virtual:doors") return null;
+      if (id !== "virtual:schema") return null;
       this.addWatchFile(SCHEMA);
       const types = Object.values(buildSchema(readFileSync(SCHEMA, "utf8")).getTypeMap()).filter((type) => !type.name.startsWith("__"));
       const names = types.filter(isObjectType).flatMap((type) =>
@@ -45,7 +45,7 @@ function doors(): Plugin {
           ...field.args.map((argument) => `${type.name}.${field.name}.${argument.name}`),
         ]),
       );
-      return `const doors = new Set(${JSON.stringify(names)}); export const has = (door) => doors.has(door);`;
+      return `const fields = new Set(${JSON.stringify(names)}); export const has = (field) => fields.has(field);`;
     },
   };
 }
@@ -53,12 +53,12 @@ function doors(): Plugin {
 const server = process.env.SLUICE_URL ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
-  plugins: [react(), doors(), compressed()],
+  plugins: [react(), schemaFields(), compressed()],
   build: {
     target: "es2022",
-    // The editor is a chunk of its own, loaded when it is wanted.
+    // The editor is a large chunk, loaded on demand.
     chunkSizeWarningLimit: 600,
-    // The policy allows scripts and styles from our own files only.
+    // The content security policy allows scripts and styles only from files of this origin.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
   },

@@ -1,4 +1,4 @@
-// The frame around every page, and which address shows which.
+// The frame of all pages, and their addresses.
 import { Suspense, useEffect, useRef } from "react";
 import { Link, Redirect, Route, Switch, useLocation, useSearch } from "wouter";
 import { useConnection } from "./api/connection";
@@ -28,7 +28,7 @@ export function App() {
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   useEffect(() => {
-    // A new page starts at its top, also for a keyboard and a screen reader.
+    // A new page starts at the top, also for keyboards and screen readers.
     if (first.current) first.current = false;
     else {
       main.current?.focus({ preventScroll: true });
@@ -74,7 +74,7 @@ export function App() {
   );
 }
 
-/** The plain form, which works without scripts, comes back with the task's id. */
+/** The plain form without scripts redirects here with the id of the task. */
 function Start() {
   const task = new URLSearchParams(useSearch()).get("task");
   return task ? <Redirect to={`/tasks/${encodeURIComponent(task)}`} replace /> : <LoadPage />;

@@ -1,4 +1,4 @@
-// Numbers, sizes and times as people read them.
+// Numbers, sizes and times for people.
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const few = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
@@ -23,7 +23,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(all / 3600)} h ${Math.floor((all % 3600) / 60)} min`;
 }
 
-/** A share between 0 and 1. What is above nothing is never shown as nothing, and what is below all never as all. */
+/** A share between 0 and 1 as a percentage. Only 0 is shown as 0 %, and only 1 as 100 %. */
 export function share(part: number): string {
   if (part > 0 && part < 0.001) return "< 0.1 %";
   if (part > 0.999 && part < 1) return "> 99.9 %";
@@ -45,7 +45,7 @@ export function ago(iso: string, now: number): string {
   return iso;
 }
 
-/** The day, and the time where there is one, in UTC as the rows have it. */
+/** The date, and the time unless it is midnight, in UTC like the rows. */
 export function moment(millis: number): string {
   const iso = new Date(millis).toISOString();
   return iso.endsWith("T00:00:00.000Z") ? iso.slice(0, 10) : iso.slice(0, 19).replace("T", " ");
@@ -58,7 +58,7 @@ export const span = (interval: string): string =>
     .map((iso) => moment(Date.parse(iso)))
     .join(" – ");
 
-/** A random UUID, also where the page did not come over TLS. */
+/** A random UUID. crypto.randomUUID is missing on pages without TLS. */
 export function uuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;

@@ -1,4 +1,4 @@
-// Every English text of the page.
+// All English texts of the page.
 import { count } from "./format";
 
 const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
@@ -414,7 +414,7 @@ export const t = {
     nobody: "Nothing to do",
   } as Record<string, string>,
   place: { line: (n: number) => `line ${count(n)}`, column: (name: string) => `column ${name}`, value: (v: string) => `value ${v}` },
-  /** A heading for each code of docs/errors.md; the server says the rest: what, where, and what to do. */
+  /** A heading for each code of docs/errors.md; the server adds what, where, and what to do. */
   errors: {
     SERVER_AWAY: "No connection",
     REQUEST_INVALID: "Invalid field",

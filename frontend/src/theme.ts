@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it. Kept in this browser.
+// The color scheme: light, dark, or that of the system. Stored in the browser.
 import { useSyncExternalStore } from "react";
 
 export type Theme = "system" | "light" | "dark";
@@ -33,6 +33,6 @@ function subscribe(listener: () => void): () => void {
 
 export const useTheme = (): Theme => useSyncExternalStore(subscribe, stored);
 
-/** Changes whenever the colours do; for what is drawn and not styled. */
+/** Changes with the colours; for drawings that style sheets do not reach. */
 export const useColours = (): string =>
   useSyncExternalStore(subscribe, () => `${stored()} ${matchMedia("(prefers-color-scheme: dark)").matches}`);

@@ -1,4 +1,4 @@
-declare module "virtual:doors" {
-  /** Whether the server that this page is built for has it, such as `Mutation.retryIngestionTask`. */
-  export const has: (door: string) => boolean;
+declare module "virtual:schema" {
+  /** Whether the schema has a field, such as `Mutation.retryIngestionTask`. */
+  export const has: (field: string) => boolean;
 }

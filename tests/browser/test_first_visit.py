@@ -17,29 +17,33 @@ NOTHING = {
     "elapsed_ms": 1,
     "query_id": "none",
 }
-STATISTICS = {
-    "hours": 24,
-    "buckets": [],
-    "stages": [],
-    "top_errors": [],
-    "queue": {"waiting": 0, "running": 0},
+EMPTY = {
+    "Tasks": {"listIngestionTasks": []},
+    "Datasources": {"listDatasources": []},
+    "Statistics": {
+        "statistics": {
+            "hours": 24,
+            "buckets": [],
+            "stages": [],
+            "topErrors": [],
+            "queue": {"waiting": 0, "running": 0},
+        }
+    },
 }
 
 
 def make_empty(page: Page) -> None:
     """Make all lists empty, as on a new server."""
 
-    def list_of_tasks(route: Route) -> None:
-        request = json.loads(route.request.post_data or "{}")
-        if request.get("operationName") == "Tasks":
-            route.fulfill(json={"data": {"listIngestionTasks": []}})
+    def answer(route: Route) -> None:
+        operation = json.loads(route.request.post_data or "{}").get("operationName")
+        if operation in EMPTY:
+            route.fulfill(json={"data": EMPTY[operation]})
         else:
             route.continue_()
 
-    page.route("**/graphql", list_of_tasks)
-    page.route("**/api/datasources", lambda route: route.fulfill(json={"datasources": []}))
+    page.route("**/graphql", answer)
     page.route("**/api/query", lambda route: route.fulfill(json=NOTHING))
-    page.route("**/api/stats?*", lambda route: route.fulfill(json=STATISTICS))
 
 
 def test_a_first_visit_is_shown_what_to_do(

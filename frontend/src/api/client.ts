@@ -1,4 +1,4 @@
-// The GraphQL door: queries over HTTP, subscriptions over one WebSocket that finds its way back.
+// The GraphQL client: queries over HTTP, subscriptions over one WebSocket that reconnects.
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode as OperationType } from "graphql";
@@ -8,16 +8,16 @@ import { connection } from "./connection";
 const socketUrl = new URL("/graphql", location.href);
 socketUrl.protocol = socketUrl.protocol.replace("http", "ws");
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 5000;
-const SILENT_MS = 10_000;
+const FIRST_BACKOFF_MS = 500;
+const MAX_BACKOFF_MS = 5000;
+const KEEP_ALIVE_MS = 10_000;
 
 const socket = createClient({
   url: socketUrl.href,
   retryAttempts: Infinity,
   shouldRetry: () => true,
-  retryWait: (retries) => new Promise((done) => setTimeout(done, Math.min(FIRST_WAIT_MS * 2 ** retries, LONGEST_WAIT_MS))),
-  keepAlive: SILENT_MS,
+  retryWait: (retries) => new Promise((done) => setTimeout(done, Math.min(FIRST_BACKOFF_MS * 2 ** retries, MAX_BACKOFF_MS))),
+  keepAlive: KEEP_ALIVE_MS,
   on: {
     connected: () => connection.found(),
     closed: (event) => {
@@ -26,12 +26,12 @@ const socket = createClient({
   },
 });
 
-/** fetch that tells the page whether the server is there. */
-async function watched(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+/** fetch that reports whether the server responds. */
+async function trackedFetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   try {
-    const answer = await fetch(input, init);
+    const response = await fetch(input, init);
     connection.found();
-    return answer;
+    return response;
   } catch (failure) {
     if (!init?.signal?.aborted) connection.lost();
     throw failure;
@@ -42,14 +42,14 @@ export const client = new ApolloClient({
   link: ApolloLink.split(
     ({ operationType }) => operationType === OperationType.SUBSCRIPTION,
     new GraphQLWsLink(socket),
-    new HttpLink({ uri: "/graphql", fetch: watched }),
+    new HttpLink({ uri: "/graphql", fetch: trackedFetch }),
   ),
   cache: new InMemoryCache({
     typePolicies: {
       IngestionTaskStatus: { keyFields: ["taskId"] },
       Query: {
         fields: {
-          // A page of a list is shown as the server gives it.
+          // Pages are replaced, not merged.
           listIngestionTasks: { merge: false },
         },
       },

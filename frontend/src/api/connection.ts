@@ -1,41 +1,41 @@
-// Whether the server answers, as seen by whatever was last asked of it.
+// Whether the server responded to the last request.
 import { useSyncExternalStore } from "react";
 
 type State = "found" | "lost";
 let state: State = "found";
 const listeners = new Set<() => void>();
 
-function become(next: State): void {
+function setState(next: State): void {
   if (state === next) return;
   state = next;
   for (const listener of listeners) listener();
 }
 
-const ASK_MS = 2000;
-let asking: ReturnType<typeof setTimeout> | undefined;
+const PROBE_MS = 2000;
+let probe: ReturnType<typeof setTimeout> | undefined;
 
-/** Asks until the server answers, also where the page shown asks for nothing by itself. */
-function ask(): void {
-  asking = setTimeout(() => {
-    fetch("/healthz").then(() => connection.found(), ask);
-  }, ASK_MS);
+/** Probes the server until it responds; the current page may not send requests of its own. */
+function startProbe(): void {
+  probe = setTimeout(() => {
+    fetch("/healthz").then(() => connection.found(), startProbe);
+  }, PROBE_MS);
 }
 
 export const connection = {
   found() {
-    clearTimeout(asking);
-    become("found");
+    clearTimeout(probe);
+    setState("found");
   },
   lost() {
     if (state === "lost") return;
-    become("lost");
-    ask();
+    setState("lost");
+    startProbe();
   },
   subscribe(listener: () => void) {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   },
-  /** Once the server answers (again). */
+  /** Resolves when the server responds. */
   back: (): Promise<void> =>
     new Promise((resolve) => {
       if (state === "found") return resolve();

@@ -1,18 +1,13 @@
-// A task as the page works with it.
-import type { TaskFieldsFragment } from "./generated";
+// A task as the page uses it.
+import type { TaskFieldsFragment, TaskRowFragment } from "./generated";
 
 export type Task = TaskFieldsFragment;
-
-export interface Timing {
-  stage: string;
-  seconds: number;
-  started_at: string | null;
-  completed_at: string | null;
-}
+/** The part of a task that a list shows. */
+export type TaskRow = TaskRowFragment;
+export type Timing = Task["stageTimings"][number];
 
 const ENDS = new Set(["SUCCEEDED", "REJECTED", "FAILED", "CANCELLED", "TIMEOUT"]);
 
-/** A server may have final states that this page does not know: then the task is completed too. */
+/** Whether the task has ended. In a final state of a newer server, it has a completion time. */
 export const ended = (task: Pick<Task, "status" | "completedAt">): boolean =>
   ENDS.has(task.status) || Boolean(task.completedAt);
-export const timings = (task: Task): Timing[] => (Array.isArray(task.timings) ? (task.timings as Timing[]) : []);

@@ -1,4 +1,4 @@
-// Reading, following and changing tasks.
+// Reads, follows and changes tasks.
 import { useEffect, useState } from "react";
 import type { ApolloClient, TypedDocumentNode } from "@apollo/client";
 import { useQuery } from "@apollo/client/react";
@@ -13,31 +13,32 @@ import {
   TaskDocument,
   TasksDocument,
 } from "./generated";
-import { AWAY, findingOf, post, Problem, type Finding } from "./rest";
-import { ended, type Task } from "./task";
+import { type Problem, ProblemError, problemOf, SERVER_AWAY } from "./problems";
+import { post } from "./rest";
+import { ended, type Task, type TaskRow } from "./task";
 
 export const taskPath = (id: string): string => `/api/ingest/tasks/${encodeURIComponent(id)}`;
 
 const POLL_MS = 3000;
-const CALM_POLL_MS = 10_000;
+const LIVE_POLL_MS = 10_000;
 const RESUBSCRIBE_MS = 3000;
 
 export interface Live {
   task: Task | null | undefined;
-  problem: Finding | undefined;
+  problem: Problem | undefined;
   live: boolean;
 }
 
-/** What speaks against an answer. While there is an older one, that the server is away is said above the page. */
-function problemOf(error: unknown, older: unknown): Finding | undefined {
-  const problem = error ? findingOf(error) : undefined;
-  return older && problem?.code === AWAY.code ? undefined : problem;
+/** The problem to show. With older data on the page, its header already says that the server is away. */
+function shownProblem(error: unknown, older: unknown): Problem | undefined {
+  const problem = error ? problemOf(error) : undefined;
+  return older && problem?.code === SERVER_AWAY.code ? undefined : problem;
 }
 
-/** In these its place in the queue and the time left change without an event. */
+/** States in which queue position and remaining time change without an event. */
 const MOVING = new Set(["UPLOADED", "VALIDATING", "INGESTING", "VERIFYING"]);
 
-/** A task as it is now: told by subscription; asked for every 3 s while there is none, or while time runs. */
+/** A task, live by subscription; polled while the subscription is down or the state is MOVING. */
 export function useTask(taskId: string): Live {
   const connected = useConnection() === "found";
   const [subscribed, setSubscribed] = useState(false);
@@ -52,15 +53,15 @@ export function useTask(taskId: string): Live {
     let stopped = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let current: { unsubscribe: () => void } | undefined;
-    const again = () => {
+    const resubscribe = () => {
       setSubscribed(false);
       if (!stopped) timer = setTimeout(start, RESUBSCRIBE_MS);
     };
     const start = () => {
-      // What it tells is written into the cache, where the query above sees it.
+      // Apollo writes updates into the cache, which the query above observes.
       current = client
         .subscribe({ query: TaskChangesDocument, variables: { taskId } })
-        .subscribe({ next: ({ error: failed }) => setSubscribed(!failed), error: again, complete: again });
+        .subscribe({ next: ({ error: failed }) => setSubscribed(!failed), error: resubscribe, complete: resubscribe });
     };
     start();
     return () => {
@@ -76,16 +77,16 @@ export function useTask(taskId: string): Live {
     return stopPolling;
   }, [over, live, moving, startPolling, stopPolling]);
 
-  return { task, problem: problemOf(error, task), live };
+  return { task, problem: shownProblem(error, task), live };
 }
 
 export interface TaskList {
-  tasks: Task[] | undefined;
-  problem: Finding | undefined;
+  tasks: TaskRow[] | undefined;
+  problem: Problem | undefined;
   reload: () => void;
 }
 
-export interface Wanted {
+export interface TaskFilter {
   status?: string[] | undefined;
   text?: string | undefined;
   dataSourceName?: string | undefined;
@@ -93,8 +94,8 @@ export interface Wanted {
 
 const SETTLE_MS = 300;
 
-/** A page of tasks, newest first: told of every change by subscription, and asked for again from time to time. */
-export function useTasks(limit: number, offset = 0, { status, text, dataSourceName }: Wanted = {}): TaskList {
+/** A page of tasks, newest first; live by subscription, and polled. */
+export function useTasks(limit: number, offset = 0, { status, text, dataSourceName }: TaskFilter = {}): TaskList {
   const [subscribed, setSubscribed] = useState(false);
   const live = useConnection() === "found" && subscribed;
   const { data, previousData, error, startPolling, stopPolling, refetch } = useQuery(TasksDocument, {
@@ -105,68 +106,68 @@ export function useTasks(limit: number, offset = 0, { status, text, dataSourceNa
 
   useEffect(() => {
     let stopped = false;
-    let again: ReturnType<typeof setTimeout> | undefined;
+    let retry: ReturnType<typeof setTimeout> | undefined;
     let settle: ReturnType<typeof setTimeout> | undefined;
     let current: { unsubscribe: () => void } | undefined;
-    const later = () => {
+    const resubscribe = () => {
       setSubscribed(false);
-      if (!stopped) again = setTimeout(start, RESUBSCRIBE_MS);
+      if (!stopped) retry = setTimeout(start, RESUBSCRIBE_MS);
     };
     const start = () => {
       current = client.subscribe({ query: AnyTaskChangesDocument }).subscribe({
         next: ({ error: failed }) => {
           setSubscribed(!failed);
-          // Known tasks have changed in the cache by now; whether there are others, or they still match, the server knows.
+          // The cache has the new state of known tasks; only the server knows which tasks match now.
           clearTimeout(settle);
           settle = setTimeout(() => void refetch().catch(() => undefined), SETTLE_MS);
         },
-        error: later,
-        complete: later,
+        error: resubscribe,
+        complete: resubscribe,
       });
     };
     start();
     return () => {
       stopped = true;
-      clearTimeout(again);
+      clearTimeout(retry);
       clearTimeout(settle);
       current?.unsubscribe();
     };
   }, [refetch]);
 
   useEffect(() => {
-    startPolling(live ? CALM_POLL_MS : POLL_MS);
+    startPolling(live ? LIVE_POLL_MS : POLL_MS);
     return stopPolling;
   }, [live, startPolling, stopPolling]);
 
-  return { tasks, problem: problemOf(error, tasks), reload: () => void refetch() };
+  return { tasks, problem: shownProblem(error, tasks), reload: () => void refetch() };
 }
 
-/** What was asked of the server, or the Problem that speaks against it. */
-async function change<T, V extends { taskId: string | number }>(mutation: TypedDocumentNode<T, V>, variables: V): Promise<T> {
+/** Runs a mutation; throws a ProblemError. */
+async function mutate<T, V extends { taskId: string | number }>(mutation: TypedDocumentNode<T, V>, variables: V): Promise<T> {
   const { data } = await client.mutate({ mutation, variables } as ApolloClient.MutateOptions<T, V>);
-  if (!data) throw new Problem(AWAY);
+  if (!data) throw new ProblemError(SERVER_AWAY);
   return data as T;
 }
 
-export const cancelTask = (taskId: string) => change(CancelTaskDocument, { taskId });
-export const deleteFiles = (taskId: string) => change(DeleteTaskFilesDocument, { taskId });
+export const cancelTask = (taskId: string) => mutate(CancelTaskDocument, { taskId });
+export const deleteFiles = (taskId: string) => mutate(DeleteTaskFilesDocument, { taskId });
 
-/** The new task's id. */
-export const retryTask = async (taskId: string): Promise<string> => (await change(RetryTaskDocument, { taskId })).retryIngestionTask.taskId;
+/** Returns the id of the new task. */
+export const retryTask = async (taskId: string): Promise<string> => (await mutate(RetryTaskDocument, { taskId })).retryIngestionTask.taskId;
 
-/** What REST does to a task the cache is told by reading the task again. */
+/** Calls an action of REST, then reads the task again into the cache. */
 async function act(taskId: string, action: string, body: unknown = {}): Promise<void> {
   await post(`${taskPath(taskId)}/${action}`, body);
   await client.query({ query: TaskDocument, variables: { taskId }, fetchPolicy: "network-only" });
 }
 
-/** Begins to undo a load. */
+/** Starts to undo a load. */
 export const revertTask = (taskId: string): Promise<void> => act(taskId, "revert");
 
-/** Begins the load of a PLANNED task, if this is still its plan. */
+/** Starts the load of a PLANNED task if its plan has this hash. */
 export const applyPlan = (taskId: string, planHash: string): Promise<void> => act(taskId, "apply", { plan_hash: planHash });
 
-/** Reads the stored file again in another way: the new task's id. */
+/** Reads the stored file again with other options; returns the id of the new task. */
 export async function revalidateTask(taskId: string, options: object): Promise<string> {
   const made = await post<{ task_id: string }>(`${taskPath(taskId)}/revalidate`, { options });
   return made.task_id;

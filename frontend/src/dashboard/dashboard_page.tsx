@@ -1,7 +1,8 @@
-// How it goes: loads, rows and bytes over time, how long stages take, what fails, who waits.
+// Loads, rows and bytes over time, durations of stages, errors, and the queue.
 import { useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useRead } from "../api/rest";
+import { useDocument } from "../api/documents";
+import { DatasourcesDocument, StatisticsDocument } from "../api/generated";
 import Quality from "../datasources/quality";
 import type { Series } from "../query/chart_series";
 import { count, duration, share, size } from "../format";
@@ -10,14 +11,15 @@ import { Empty, Loading, ProblemBox, useNow, useTitle } from "../ui/parts";
 import { Plot } from "../ui/plot";
 import { DAILY_FROM_HOURS, filled, type Bucket, type Statistics } from "./filled";
 
-const SPANS = [24, 168, 720];
+const DEFAULT_SPAN = 24;
+const SPANS = [DEFAULT_SPAN, 168, 720];
 const MIB = 1024 * 1024;
 
 export default function DashboardPage() {
   useTitle(t.titles.dashboard);
-  const hours = Number(new URLSearchParams(useSearch()).get("hours")) || SPANS[0];
+  const hours = Number(new URLSearchParams(useSearch()).get("hours")) || DEFAULT_SPAN;
   const [, go] = useLocation();
-  const { data, problem } = useRead<Statistics>(`/api/stats?hours=${hours}`);
+  const { data, problem } = useDocument(StatisticsDocument, { hours });
   return (
     <div className="page">
       <div className="section-head">
@@ -30,15 +32,15 @@ export default function DashboardPage() {
           ))}
         </div>
       </div>
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
       {!data && !problem && <Loading />}
-      {data && <Figures data={data} />}
+      {data && <Figures data={data.statistics} />}
     </div>
   );
 }
 
-/** In per cent of the loads that have ended; null where none has. */
-function succeeded({ succeeded: good, rejected, failed }: Bucket): number | null {
+/** Percentage of ended loads that succeeded; null: none has ended. */
+function successRate({ succeeded: good, rejected, failed }: Bucket): number | null {
   const over = good + rejected + failed;
   return over ? (100 * good) / over : null;
 }
@@ -50,7 +52,7 @@ function Figures({ data }: { data: Statistics }) {
   const now = useNow(false);
   const charts = useMemo(() => {
     const buckets = filled(data, now);
-    const x = buckets.map((_, place) => place);
+    const x = buckets.map((_, index) => index);
     const daily = data.hours > DAILY_FROM_HOURS;
     const words = buckets.map(({ start }) => (daily ? start.slice(5, 10) : start.slice(11, 16)));
     const made = (name: string, values: (number | null)[]): Series => ({
@@ -58,14 +60,14 @@ function Figures({ data }: { data: Statistics }) {
       time: false,
       words,
       x,
-      // Nothing is no bar.
+      // No bar for zero.
       ys: [{ name, values: values.map((value) => value || null) }],
     });
     return [
       { title: t.dashboard.loads, series: made(t.dashboard.loads, buckets.map((bucket) => bucket.tasks)) },
       { title: t.dashboard.rows, series: made(t.dashboard.rows, buckets.map((bucket) => bucket.rows)) },
       { title: t.dashboard.bytes, series: made(t.dashboard.bytes, buckets.map((bucket) => bucket.bytes / MIB)) },
-      { title: t.dashboard.rate, series: made(t.dashboard.rate, buckets.map(succeeded)) },
+      { title: t.dashboard.rate, series: made(t.dashboard.rate, buckets.map(successRate)) },
     ];
   }, [data, now]);
   const tiles: [string, string][] = [
@@ -76,7 +78,7 @@ function Figures({ data }: { data: Statistics }) {
     [t.dashboard.running, count(data.queue.running)],
     [t.dashboard.waiting, count(data.queue.waiting)],
   ];
-  const longest = Math.max(...data.stages.map(({ p95_seconds }) => p95_seconds), 0.001);
+  const longest = Math.max(...data.stages.map(({ p95Seconds }) => p95Seconds), 0.001);
   return (
     <>
       <dl className="tiles">
@@ -106,15 +108,15 @@ function Figures({ data }: { data: Statistics }) {
             <h2>{t.dashboard.stages}</h2>
             <p className="hint">{t.dashboard.stagesHint}</p>
             <ul className="timeline">
-              {data.stages.map(({ stage, p50_seconds: half, p95_seconds: most }) => (
+              {data.stages.map(({ stage, p50Seconds: median, p95Seconds: p95 }) => (
                 <li key={stage} className="stage">
                   <span className="stage-name">{t.stages[stage] ?? stage}</span>
                   <span className="track two" aria-hidden="true">
-                    <span className="most" style={{ width: `${(most / longest) * 100}%` }} />
-                    <span style={{ width: `${(half / longest) * 100}%` }} />
+                    <span className="most" style={{ width: `${(p95 / longest) * 100}%` }} />
+                    <span style={{ width: `${(median / longest) * 100}%` }} />
                   </span>
                   <span className="stage-time">
-                    {duration(half)} / {duration(most)}
+                    {duration(median)} / {duration(p95)}
                   </span>
                 </li>
               ))}
@@ -122,9 +124,9 @@ function Figures({ data }: { data: Statistics }) {
           </section>
           <section className="card">
             <h2>{t.dashboard.errors}</h2>
-            {data.top_errors.length === 0 && <p className="hint">{t.dashboard.noErrors}</p>}
+            {data.topErrors.length === 0 && <p className="hint">{t.dashboard.noErrors}</p>}
             <ul className="counts">
-              {data.top_errors.map(({ code, count: times }) => (
+              {data.topErrors.map(({ code, count: times }) => (
                 <li key={code}>
                   <span>{t.errors[code] ?? code}</span>
                   <code>{code}</code>
@@ -133,17 +135,17 @@ function Figures({ data }: { data: Statistics }) {
               ))}
             </ul>
           </section>
-          <QualityOfOne />
+          <DatasourceQuality />
         </div>
       )}
     </>
   );
 }
 
-function QualityOfOne() {
-  const { data } = useRead<{ datasources: { name: string }[] }>("/api/datasources");
+function DatasourceQuality() {
+  const { data } = useDocument(DatasourcesDocument, {});
   const [chosen, setChosen] = useState<string>();
-  const names = data?.datasources.map(({ name }) => name) ?? [];
+  const names = data?.listDatasources.map(({ name }) => name) ?? [];
   const name = chosen ?? names[0];
   if (!name) return null;
   return (

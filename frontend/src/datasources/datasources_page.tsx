@@ -1,10 +1,10 @@
-// What can be queried: each datasource with its rows, the time they cover, and its latest loads.
+// Datasources with their rows, the time they cover, and their latest loads.
 import { Suspense } from "react";
 import { Link } from "wouter";
-import { useRead } from "../api/rest";
+import { useDocument } from "../api/documents";
+import { DatasourceDocument, DatasourcesDocument, type DatasourceQuery } from "../api/generated";
 import { useTasks } from "../api/tasks";
 import { count, moment, size } from "../format";
-import type { QueryColumn } from "../query/answer";
 import { TaskRows } from "../tasks/task_rows";
 import { t } from "../texts";
 import { later } from "../ui/later";
@@ -15,27 +15,15 @@ const Quality = later(() => import("./quality"));
 
 const LOADS = 10;
 
-interface Datasource {
-  name: string;
-  rows: number;
-  bytes: number;
-  start: string;
-  end: string;
-}
-
-interface Description extends Datasource {
-  columns: QueryColumn[];
-}
-
 export function DatasourcesPage() {
   useTitle(t.titles.datasources);
-  const { data, problem } = useRead<{ datasources: Datasource[] }>("/api/datasources");
+  const { data, problem } = useDocument(DatasourcesDocument, {});
   return (
     <div className="page">
       <h1>{t.titles.datasources}</h1>
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
       {!data && !problem && <Loading />}
-      {data?.datasources.length === 0 && (
+      {data?.listDatasources.length === 0 && (
         <Empty icon="data">
           <p>{t.datasources.none}</p>
           <Link href="/" className="button">
@@ -44,7 +32,7 @@ export function DatasourcesPage() {
         </Empty>
       )}
       <ul className="datasources">
-        {data?.datasources.map((each) => (
+        {data?.listDatasources.map((each) => (
           <li key={each.name} className="card">
             <h2>
               <Link href={`/datasources/${encodeURIComponent(each.name)}`}>{each.name}</Link>
@@ -65,15 +53,15 @@ export function DatasourcesPage() {
 
 export function DatasourcePage({ name }: { name: string }) {
   useTitle(name);
-  const { data, problem } = useRead<Description>(`/api/datasources/${encodeURIComponent(name)}`);
+  const { data, problem } = useDocument(DatasourceDocument, { name });
   const { tasks, problem: tasksProblem } = useTasks(LOADS, 0, { dataSourceName: name });
-  const columns = data?.columns.filter((column) => column.name !== "__load_id");
+  const columns = data?.describeDatasource.columns.filter((column) => column.name !== "__load_id");
   return (
     <div className="page">
       <section className="task-head">
         <h1>{name}</h1>
-        {problem && <ProblemBox finding={problem} />}
-        {data && <Facts of={data} />}
+        {problem && <ProblemBox problem={problem} />}
+        {data && <Facts of={data.describeDatasource} />}
         <div className="actions">
           <Link href={`/query?table=${encodeURIComponent(name)}`} className="button">
             {t.task.queryIt}
@@ -82,7 +70,7 @@ export function DatasourcePage({ name }: { name: string }) {
       </section>
       <section className="recent">
         <h2>{t.datasources.loads}</h2>
-        {tasksProblem && <ProblemBox finding={tasksProblem} />}
+        {tasksProblem && <ProblemBox problem={tasksProblem} />}
         {tasks?.length === 0 && <p className="hint">{t.datasources.noLoads}</p>}
         {tasks && tasks.length > 0 && <TaskRows tasks={tasks} />}
       </section>
@@ -114,7 +102,7 @@ export function DatasourcePage({ name }: { name: string }) {
   );
 }
 
-function Facts({ of }: { of: Datasource }) {
+function Facts({ of }: { of: Omit<DatasourceQuery["describeDatasource"], "columns"> }) {
   return (
     <dl className="facts">
       <div>

@@ -15,7 +15,7 @@ describe("withRule", () => {
       { name: "min_columns", severity: "OFF", limit: 3 },
     ]);
   });
-  it("forgets a rule of which nothing is said any more, but not a limit of nothing", () => {
+  it("removes a rule without severity and limit, but keeps a limit of 0", () => {
     const zero = withRule(NOTHING, "max_reject_share", { limit: 0 });
     expect(zero.policy?.rules).toHaveLength(1);
     expect(withRule(zero, "max_reject_share", { limit: null }).policy?.rules).toEqual([]);

@@ -1,6 +1,7 @@
-// How the files of a datasource are read and judged from now on.
+// Settings for reading and validating the files of a datasource.
 import { useState, type ReactNode } from "react";
-import { findingOf, read, useRead, type Finding } from "../api/rest";
+import { type Problem, problemOf } from "../api/problems";
+import { read, useRead } from "../api/rest";
 import { t } from "../texts";
 import { Loading, ProblemBox } from "../ui/parts";
 
@@ -10,7 +11,7 @@ interface Rule {
   limit: number | null;
 }
 
-/** As sluice.status.v1.DatasourceSettings comes in JSON; what is not edited here goes back as it came. */
+/** sluice.status.v1.DatasourceSettings as JSON. Not typed by codegen: fields that the form does not know must survive a save. */
 export interface Settings {
   policy: { rules: Rule[]; contract: { mode: string | null } | null; [other: string]: unknown } | null;
   options: Record<string, unknown> | null;
@@ -28,7 +29,7 @@ export function withRule(settings: Settings, name: string, change: Partial<Rule>
   const before = policy.rules.find((rule) => rule.name === name) ?? { name, severity: null, limit: null };
   const made = { ...before, ...change };
   const others = policy.rules.filter((rule) => rule.name !== name);
-  // A rule of which nothing is said has its defaults.
+  // A rule without a severity and limit has its defaults.
   const rules = made.severity || made.limit !== null ? [...others, made] : others;
   return { ...settings, policy: { ...policy, rules } };
 }
@@ -43,9 +44,9 @@ export function SettingsForm({ datasource }: { datasource: string }) {
   const { data, problem: unread } = useRead<Settings>(path);
   const [edited, setEdited] = useState<Settings>();
   const [saved, setSaved] = useState(false);
-  const [problem, setProblem] = useState<Finding>();
+  const [problem, setProblem] = useState<Problem>();
   const settings = edited ?? data;
-  if (unread) return <ProblemBox finding={unread} />;
+  if (unread) return <ProblemBox problem={unread} />;
   if (!settings) return <Loading />;
 
   const change = (next: Settings) => {
@@ -60,11 +61,11 @@ export function SettingsForm({ datasource }: { datasource: string }) {
       setProblem(undefined);
       setSaved(true);
     } catch (failure) {
-      setProblem(findingOf(failure));
+      setProblem(problemOf(failure));
     }
   };
   const rules = settings.policy?.rules ?? [];
-  const said = (name: string): string => String(settings.options?.[name] ?? "");
+  const chosen = (name: string): string => String(settings.options?.[name] ?? "");
   return (
     <form
       className="settings"
@@ -123,30 +124,30 @@ export function SettingsForm({ datasource }: { datasource: string }) {
             label={t.options.delimiter}
             values={DELIMITERS.map((each) => [each, t.report.delimiters[each] ?? each])}
             none={t.options.auto}
-            value={said("delimiter")}
+            value={chosen("delimiter")}
             onChange={(value) => option("delimiter", value)}
           />
           <Choice
             label={t.options.encoding}
             values={ENCODINGS.map((each) => [each, each])}
             none={t.options.auto}
-            value={said("encoding")}
+            value={chosen("encoding")}
             onChange={(value) => option("encoding", value)}
           />
           <Choice
             label={t.options.decimal}
             values={[".", ","].map((each) => [each, each])}
             none={t.options.auto}
-            value={said("decimal_mark")}
+            value={chosen("decimal_mark")}
             onChange={(value) => option("decimal_mark", value)}
           />
           <label className="field">
             {t.options.time}
-            <input value={said("time_column")} placeholder={t.options.auto} onChange={({ target }) => option("time_column", target.value)} />
+            <input value={chosen("time_column")} placeholder={t.options.auto} onChange={({ target }) => option("time_column", target.value)} />
           </label>
         </div>
       </fieldset>
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
       <div className="actions">
         <button type="submit" className="primary">
           {t.settings.save}
@@ -163,7 +164,7 @@ interface ChoiceProps {
   label: ReactNode;
   hint?: string | undefined;
   values: (readonly [string, string])[];
-  /** What it is where nothing is chosen. */
+  /** Label of the empty choice. */
   none: string;
   value: string;
   onChange: (value: string) => void;

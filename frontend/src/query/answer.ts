@@ -1,4 +1,4 @@
-// Asking Druid, and what the answer's types say about it.
+// Queries, and how their results become CSV and charts.
 import { post } from "../api/rest";
 
 export interface QueryColumn {
@@ -27,8 +27,8 @@ export function cellText(value: unknown): string {
   return String(value);
 }
 
-/** Names that are each there once, as the server writes them: of those that are the same the first
- *  keeps its name, the others become name_2, name_3 and so on, past names that others have. */
+/** Makes names unique, as the server does: the first of several equal names stays, the others become
+ *  name_2, name_3 and so on, skipping names that exist. */
 export function distinct(names: string[]): string[] {
   const taken = new Set(names);
   const numbers = new Map<string, number>();
@@ -45,7 +45,7 @@ export function distinct(names: string[]): string[] {
   });
 }
 
-/** CSV as RFC 4180 has it; null is an empty field. Cells that a spreadsheet would run as a formula are made texts. */
+/** CSV by RFC 4180; null is an empty field. Cells that a spreadsheet program would execute as a formula get an apostrophe. */
 export function toCsv({ columns, rows }: Pick<Answer, "columns" | "rows">): string {
   const field = (value: unknown) => {
     const text = cellText(value);
@@ -64,7 +64,7 @@ export interface Choice {
   ys: number[];
 }
 
-/** The chart that fits the columns; null where none does. */
+/** The chart that fits the columns; null: none does. */
 export function chooseChart(columns: QueryColumn[]): Choice | null {
   const numbers = columns.flatMap((column, place) => (isNumeric(column) ? [place] : []));
   const time = columns.findIndex(isTime);

@@ -1,4 +1,4 @@
-// From an answer's rows to what a chart draws.
+// Converts the rows of a result into the series of a chart.
 import { cellText, isNumeric, isTime, type Answer, type Choice, type Kind } from "./answer";
 
 export const MOST_BARS = 60;
@@ -7,7 +7,7 @@ export interface Series {
   kind: Kind;
   /** Whether x is seconds since 1970. */
   time: boolean;
-  /** Names of the places 0, 1, 2 ... where x is words. */
+  /** Labels of the positions 0, 1, 2 ... if x is text. */
   words: string[] | undefined;
   x: number[];
   ys: { name: string; values: (number | null)[] }[];
@@ -15,7 +15,7 @@ export interface Series {
 
 const number = (value: unknown): number | null => (value === null || value === undefined || value === "" ? null : Number(value));
 
-/** The values as the plot takes them: x as numbers (seconds for times, places for words), and the words. */
+/** The values for the plot: x as numbers (seconds for times, positions for texts), and the texts. */
 export function series({ columns, rows }: Pick<Answer, "columns" | "rows">, { kind, x, ys }: Choice): Series {
   const across = columns[x];
   const time = across !== undefined && isTime(across);

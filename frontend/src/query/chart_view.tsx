@@ -1,4 +1,4 @@
-// The answer as a line, bar or scatter chart.
+// The result as a line, bar or scatter chart.
 import { useMemo, useState } from "react";
 import { t } from "../texts";
 import { Plot } from "../ui/plot";

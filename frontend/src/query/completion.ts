@@ -1,5 +1,4 @@
-// What the editor proposes while SQL is typed: tables, columns and keywords, but nothing where a
-// new name is being written.
+// Completion of SQL: tables, columns and keywords, but nothing where the user types a new name.
 import type { CompletionContext, CompletionSource } from "@codemirror/autocomplete";
 import { keywordCompletionSource, schemaCompletionSource, StandardSQL } from "@codemirror/lang-sql";
 import { LanguageSupport, syntaxTree } from "@codemirror/language";
@@ -19,7 +18,7 @@ const WORDS = new Set([
 ]);
 const COMMENTS = new Set(["LineComment", "BlockComment"]);
 
-/** The last token that ends at or before a place; comments are passed over. */
+/** The last token that ends at or before a position, ignoring comments. */
 function tokenBefore(state: EditorState, place: number): SyntaxNode | undefined {
   for (let at = place; at > 0; ) {
     const node = syntaxTree(state).resolveInner(at, -1);
@@ -40,7 +39,7 @@ function namesType(state: EditorState, as: SyntaxNode): boolean {
   return before !== undefined && /cast$/i.test(textOf(state, before));
 }
 
-/** Whether a new name is written at a place: the word directly after `AS`, quoted or not. */
+/** Whether a position is in a new name: the word directly after `AS`, quoted or not. */
 export function writesNewName(state: EditorState, place: number): boolean {
   const node = syntaxTree(state).resolveInner(place, -1);
   const start = WORDS.has(node.name) ? node.from : place;
@@ -53,7 +52,7 @@ const exceptNewNames =
   (context: CompletionContext) =>
     writesNewName(context.state, context.pos) ? null : source(context);
 
-/** SQL with the completion of these tables and their columns. */
+/** SQL support with completion of these tables and their columns. */
 export function language(tables: Tables | undefined): LanguageSupport {
   const schema: Record<string, string[]> = {};
   for (const [table, columns] of Object.entries(tables ?? {})) {

@@ -1,9 +1,9 @@
-// How text gets into the editor: typed, completed, or put there by a button or a link.
+// How text gets into the editor: by typing, by completion, from a button or from a link.
 import { autocompletion, closeBrackets, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, isolateHistory } from "@codemirror/commands";
 import { keymap, type EditorView } from "@codemirror/view";
 
-/** Keys, undo and completion. Enter takes a completion only once the arrow keys have chosen one. */
+/** Keys, undo and completion. Enter accepts a completion only after the arrow keys have selected one. */
 export const editing = () => [
   keymap.of([...completionKeymap, ...historyKeymap, ...defaultKeymap]),
   history(),
@@ -11,7 +11,7 @@ export const editing = () => [
   autocompletion({ icons: false, selectOnOpen: false }),
 ];
 
-/** Puts a text in place of all that is there, as one step that undo takes back. */
+/** Replaces the whole text in a single undo step. */
 export function putText(view: EditorView, text: string): void {
   const before = view.state.doc.toString();
   if (before === text) return;

@@ -1,4 +1,4 @@
-// The SQL editor. It lives in a shadow root, where its styles are constructed ones, which the strict policy allows.
+// The SQL editor. In a shadow root its styles are constructed style sheets, which the content security policy allows.
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { Compartment, EditorState } from "@codemirror/state";
 import { EditorView, keymap, placeholder } from "@codemirror/view";
@@ -28,17 +28,17 @@ const LOOK = EditorView.theme({
   ".cm-tooltip-autocomplete ul li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
 });
 
-/** A text that a button or a link puts into the editor, and what stood there before. */
+/** A text that a button or a link puts into the editor, and the text that it replaces. */
 export interface Put {
   text: string;
   over: string;
 }
 
 interface Props {
-  /** What it begins with. From then on the text is the editor's own: an older state never
-   *  overwrites what was typed meanwhile. */
+  /** The initial text. Later the editor owns its text, so that an older state never overwrites
+   *  what was typed meanwhile. */
   first: string;
-  /** Each new one replaces the text, in one step that undo takes back. */
+  /** Each new value replaces the text in a single undo step. */
   put: Put | undefined;
   onChange: (value: string) => void;
   onRun: (value: string) => void;
@@ -62,7 +62,7 @@ export default function Editor({ first, put, onChange, onRun, tables }: Props) {
       root,
       parent: root,
       state: EditorState.create({
-        // Undo goes back to the text that a link replaced.
+        // Undo restores the text that a link replaced.
         doc: begin.current.put?.over || begin.current.first,
         extensions: [
           keymap.of([
@@ -99,7 +99,7 @@ export default function Editor({ first, put, onChange, onRun, tables }: Props) {
   useEffect(() => {
     if (!view.current || !put || put === begin.current.put) return;
     putText(view.current, put.text);
-    // Here the undo key brings back what was typed.
+    // Focused, so that the undo key restores what was typed.
     view.current.focus();
   }, [put]);
 

@@ -1,7 +1,7 @@
-// SQL in, rows out: as a table, as a chart, as a file, as a link.
+// Runs SQL and shows the result as a table or chart, with CSV export and a link.
 import { Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation, useSearch } from "wouter";
-import { findingOf, lasts, type Finding } from "../api/rest";
+import { canRetry, type Problem, problemOf } from "../api/problems";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { later } from "../ui/later";
@@ -24,7 +24,7 @@ export default function QueryPage() {
   const [, go] = useLocation();
   const table = wanted.get("table");
   const linked = wanted.get("sql") || (table && tableQuery(table));
-  // What was typed survives a reload and a look at another page.
+  // The draft survives a reload and a visit to another page.
   const [draft] = useState(() => sessionStorage.getItem(DRAFT) ?? "");
   const [sql, setSql] = useState(linked || draft);
   const [put, setPut] = useState<Put | undefined>(
@@ -32,7 +32,7 @@ export default function QueryPage() {
   );
   const [limit, setLimit] = useState(1000);
   const [answer, setAnswer] = useState<Answer>();
-  const [problem, setProblem] = useState<Finding>();
+  const [problem, setProblem] = useState<Problem>();
   const [running, setRunning] = useState(false);
   const stop = useRef<AbortController>(undefined);
   const asked = useRef<string>(undefined);
@@ -52,7 +52,7 @@ export default function QueryPage() {
       } catch (failure) {
         if (!own.signal.aborted) {
           setAnswer(undefined);
-          setProblem(findingOf(failure));
+          setProblem(problemOf(failure));
         }
       } finally {
         if (stop.current === own) setRunning(false);
@@ -66,7 +66,7 @@ export default function QueryPage() {
     setSql(text);
   };
   useEffect(() => {
-    // What only a link says is in the address; it does not replace a draft.
+    // A linked query is in the address; it does not replace the draft.
     if (sql !== linked || !sessionStorage.getItem(DRAFT)) sessionStorage.setItem(DRAFT, sql);
   }, [sql, linked]);
   const [followed, setFollowed] = useState(linked);
@@ -78,11 +78,11 @@ export default function QueryPage() {
   useEffect(() => {
     const before = opened.current;
     opened.current = linked || "";
-    // The address also changes when a query is run here: that one was asked already.
+    // Running a query also changes the address; that query has already run.
     if (linked && linked !== before && linked !== asked.current) void run(linked);
   });
   useEffect(() => {
-    // A new table is known as soon as a query of it was asked.
+    // The query may have been the first one of a new table.
     if (answer) reload();
   }, [answer, reload]);
 
@@ -129,7 +129,7 @@ export default function QueryPage() {
             {running ? t.query.running : answer ? t.query.result(answer.row_count, answer.elapsed_ms) : ""}
           </div>
           {running && <p className="asking">{t.query.running}</p>}
-          {problem && <ProblemBox finding={problem} {...(lasts(problem) ? { retry: () => void run(sql) } : {})} />}
+          {problem && <ProblemBox problem={problem} {...(canRetry(problem) ? { retry: () => void run(sql) } : {})} />}
           {answer && <Result answer={answer} />}
           {!answer && !problem && !running && (
             <Empty icon="chart">

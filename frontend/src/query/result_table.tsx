@@ -1,4 +1,4 @@
-// The answer's rows: only those in sight are in the page, whatever their number.
+// Rows of a result; only the visible ones are in the DOM.
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useMemo, useRef } from "react";
 import { count } from "../format";
@@ -8,7 +8,7 @@ import { cellText, isNumeric, isTime, type Answer, type QueryColumn } from "./an
 const ROW_PX = 34;
 const SAMPLE = 100;
 
-/** A width for each column from its name and its first values, in characters. */
+/** Width of each column in characters, from its name and first values. */
 function widths({ columns, rows }: Answer): number[] {
   return columns.map(({ name }, place) => {
     const longest = rows.slice(0, SAMPLE).reduce((most, row) => Math.max(most, shown(row[place]).length), name.length + 1);
@@ -16,7 +16,7 @@ function widths({ columns, rows }: Answer): number[] {
   });
 }
 
-/** Midnight says nothing. */
+/** Omits the time at midnight. */
 const shown = (value: unknown): string => cellText(value).replace(/T00:00:00(\.000)?Z$/, "");
 
 export function ResultTable({ answer }: { answer: Answer }) {
@@ -61,7 +61,7 @@ interface RowProps {
   grid: string;
 }
 
-/** Those that stay in sight while others come are not made anew. */
+/** Memoized, so that scrolling does not render visible rows again. */
 const Row = memo(function Row({ index, start, values, columns, grid }: RowProps) {
   return (
     <div role="row" aria-rowindex={index + 2} className="virtual-row" style={{ gridTemplateColumns: grid, transform: `translateY(${start}px)` }}>

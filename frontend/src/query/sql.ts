@@ -1,4 +1,4 @@
-// SQL that the page itself writes, and the address that shows a query.
+// SQL that the page generates, and the address of a query.
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 /** The newest rows of a table. */

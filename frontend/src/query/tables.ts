@@ -1,6 +1,6 @@
-// Which tables there are, for the list and for completion.
+// Tables and their columns, for the list and for completion.
 import { useCallback, useEffect, useState } from "react";
-import { findingOf, type Finding } from "../api/rest";
+import { type Problem, problemOf } from "../api/problems";
 import { ask, type QueryColumn } from "./answer";
 
 export type Tables = Record<string, QueryColumn[]>;
@@ -9,9 +9,9 @@ const MOST = 10_000;
 const SQL = `SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS
 WHERE TABLE_SCHEMA = 'druid' ORDER BY TABLE_NAME, ORDINAL_POSITION`;
 
-export function useTables(): { tables: Tables | undefined; problem: Finding | undefined; reload: () => void } {
+export function useTables(): { tables: Tables | undefined; problem: Problem | undefined; reload: () => void } {
   const [tables, setTables] = useState<Tables>();
-  const [problem, setProblem] = useState<Finding>();
+  const [problem, setProblem] = useState<Problem>();
   const [round, setRound] = useState(0);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   useEffect(() => {
@@ -26,7 +26,7 @@ export function useTables(): { tables: Tables | undefined; problem: Finding | un
         setProblem(undefined);
       },
       (failure: unknown) => {
-        if (!stop.signal.aborted) setProblem(findingOf(failure));
+        if (!stop.signal.aborted) setProblem(problemOf(failure));
       },
     );
     return () => stop.abort();

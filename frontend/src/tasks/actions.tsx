@@ -1,9 +1,9 @@
-// What can be done to a task in its state: each is asked for once more before it is done.
+// Actions that the state of a task allows; each needs a confirmation.
 import { useState } from "react";
-import { has } from "virtual:doors";
+import { has } from "virtual:schema";
 import { useLocation } from "wouter";
-import { findingOf, type Finding } from "../api/rest";
-import { ended, type Task } from "../api/task";
+import { type Problem, problemOf } from "../api/problems";
+import { ended, type TaskRow } from "../api/task";
 import { cancelTask, deleteFiles, retryTask, revertTask } from "../api/tasks";
 import { t } from "../texts";
 import { Confirm, ProblemBox } from "../ui/parts";
@@ -12,16 +12,16 @@ type Name = "cancel" | "retry" | "revert" | "delete";
 
 interface Action {
   name: Name;
-  possible: (task: Task) => boolean;
-  /** The id of a task to be shown then, if any. */
+  possible: (task: TaskRow) => boolean;
+  /** Returns the id of a task to open, if any. */
   run: (taskId: string) => Promise<string | undefined>;
 }
 
 const UNDOABLE = new Set(["LIVE", "PARTLY_REPLACED"]);
-const quietly = (work: (taskId: string) => Promise<unknown>) => (taskId: string) => work(taskId).then(() => undefined);
+const withoutResult = (work: (taskId: string) => Promise<unknown>) => (taskId: string) => work(taskId).then(() => undefined);
 
 const ACTIONS: Action[] = [
-  { name: "cancel", possible: (task) => !ended(task) && task.status !== "CLEANING", run: quietly(cancelTask) },
+  { name: "cancel", possible: (task) => !ended(task) && task.status !== "CLEANING", run: withoutResult(cancelTask) },
   {
     name: "retry",
     possible: (task) => ended(task) && task.status !== "SUCCEEDED" && !task.filesDeletedAt && task.startedAt !== null,
@@ -30,44 +30,44 @@ const ACTIONS: Action[] = [
   {
     name: "revert",
     possible: (task) => has("Mutation.revertIngestionTask") && UNDOABLE.has(task.loadState ?? ""),
-    run: quietly(revertTask),
+    run: withoutResult(revertTask),
   },
-  { name: "delete", possible: (task) => ended(task) && !task.filesDeletedAt && task.startedAt !== null, run: quietly(deleteFiles) },
+  { name: "delete", possible: (task) => ended(task) && !task.filesDeletedAt && task.startedAt !== null, run: withoutResult(deleteFiles) },
 ];
 
-export function TaskActions({ task, small = false }: { task: Task; small?: boolean }) {
-  const [asked, setAsked] = useState<Action>();
-  const [problem, setProblem] = useState<Finding>();
+export function TaskActions({ task, small = false }: { task: TaskRow; small?: boolean }) {
+  const [chosen, setChosen] = useState<Action>();
+  const [problem, setProblem] = useState<Problem>();
   const [, go] = useLocation();
   const run = async (action: Action) => {
-    setAsked(undefined);
+    setChosen(undefined);
     try {
       const next = await action.run(task.taskId);
       setProblem(undefined);
       if (next) go(`/tasks/${next}`);
     } catch (failure) {
-      setProblem(findingOf(failure));
+      setProblem(problemOf(failure));
     }
   };
-  const words = asked && t.actions[asked.name];
+  const words = chosen && t.actions[chosen.name];
   return (
     <>
       {ACTIONS.filter(({ possible }) => possible(task)).map((action) => (
-        <button key={action.name} type="button" className={small ? "small" : undefined} onClick={() => setAsked(action)}>
+        <button key={action.name} type="button" className={small ? "small" : undefined} onClick={() => setChosen(action)}>
           {t.actions[action.name].label}
           {small && <span className="visually-hidden"> {task.originalFilename}</span>}
         </button>
       ))}
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
       {words && (
         <Confirm
           title={words.title}
           text={words.text}
           yes={words.yes}
           no={t.actions.no}
-          danger={asked.name !== "retry"}
-          onYes={() => void run(asked)}
-          onClose={() => setAsked(undefined)}
+          danger={chosen.name !== "retry"}
+          onYes={() => void run(chosen)}
+          onClose={() => setChosen(undefined)}
         />
       )}
     </>

@@ -1,5 +1,5 @@
-// How the values of a column are distributed: bars along the range of numbers and times, else the most frequent values.
-import type { Column } from "../api/report";
+// Distribution of the values of a column: a histogram of numbers and times, otherwise the most frequent values.
+import type { Column } from "./report_view";
 import { count, share } from "../format";
 import { t } from "../texts";
 
@@ -7,7 +7,7 @@ const SHOWN = 3;
 const HEIGHT = 24;
 
 export function Distribution({ column }: { column: Column }) {
-  const { histogram, top_values: top, distinct, sample_values: values, source_name: name } = column;
+  const { histogram, topValues: top, distinct, sampleValues: values, sourceName: name } = column;
   return (
     <div className="distribution">
       {histogram && histogram.counts.length > 1 ? (
@@ -21,7 +21,7 @@ export function Distribution({ column }: { column: Column }) {
           ))}
         </ul>
       )}
-      {distinct !== null && distinct > 0 && <small>{t.report.distinct(count(distinct), column.distinct_approximate)}</small>}
+      {distinct !== null && distinct > 0 && <small>{t.report.distinct(count(distinct), column.distinctApproximate)}</small>}
     </div>
   );
 }
@@ -30,10 +30,10 @@ function Bars({ label, counts }: { label: string; counts: number[] }) {
   const most = Math.max(...counts, 1);
   return (
     <svg viewBox={`0 0 ${counts.length} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
-      {counts.map((each, place) => {
-        // What is there is seen, however little it is.
+      {counts.map((each, index) => {
+        // At least one pixel, so that small counts are visible.
         const height = each ? Math.max(1, (each / most) * HEIGHT) : 0;
-        return <rect key={place} x={place + 0.08} y={HEIGHT - height} width={0.84} height={height} />;
+        return <rect key={index} x={index + 0.08} y={HEIGHT - height} width={0.84} height={height} />;
       })}
     </svg>
   );

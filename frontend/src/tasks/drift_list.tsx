@@ -1,9 +1,10 @@
-// What differs from the last load of the same datasource.
+// Differences from the last load of the datasource.
 import { Link } from "wouter";
-import type { Drift, Report } from "../api/report";
+import type { DriftFieldsFragment as Drift } from "../api/generated";
+import type { Report } from "./report_view";
 import { t } from "../texts";
 
-export function DriftList({ report: { drift, compared_with: last } }: { report: Report }) {
+export function DriftList({ report: { drift, comparedWith: last } }: { report: Report }) {
   return (
     <div className="drift">
       <h3>{t.report.drift}</h3>
@@ -22,7 +23,7 @@ export function DriftItems({ drift }: { drift: Drift[] }) {
     <ul className="drift-items">
       {drift.map(({ kind, column, before, now }) => (
         <li key={`${kind} ${column} ${before}`} data-drift={kind}>
-          <span className="status warn">{t.report.drifts[kind] ?? kind}</span> <b>{column}</b>{" "}
+          <span className="status warn">{t.report.drifts[kind ?? ""] ?? kind}</span> <b>{column}</b>{" "}
           <span className="quiet-text">{[before, now].filter(Boolean).join(" → ")}</span>
         </li>
       ))}

@@ -1,4 +1,4 @@
-// All loads: filtered, searched, a page at a time.
+// All loads, with filter, search and pages.
 import { Link, useLocation, useSearch } from "wouter";
 import { useTasks } from "../api/tasks";
 import { t } from "../texts";
@@ -17,17 +17,17 @@ const GROUPS: Record<string, string[] | undefined> = {
 
 export function HistoryPage() {
   useTitle(t.titles.history);
-  const wanted = new URLSearchParams(useSearch());
+  const params = new URLSearchParams(useSearch());
   const [, go] = useLocation();
-  const group = wanted.get("show") ?? "all";
-  const text = wanted.get("text") ?? "";
-  const page = Math.max(0, Number(wanted.get("page")) || 0);
+  const group = params.get("show") ?? "all";
+  const text = params.get("text") ?? "";
+  const page = Math.max(0, Number(params.get("page")) || 0);
   const filtered = group !== "all" || text !== "";
-  // One more than is shown tells whether there is a further page.
+  // One more than is shown, to know whether there is a next page.
   const { tasks, problem } = useTasks(PAGE + 1, page * PAGE, { status: GROUPS[group], text });
 
   const set = (changes: Record<string, string>) => {
-    const next = new URLSearchParams(wanted);
+    const next = new URLSearchParams(params);
     for (const [name, value] of Object.entries({ page: "", ...changes })) {
       if (value) next.set(name, value);
       else next.delete(name);
@@ -56,7 +56,7 @@ export function HistoryPage() {
           ))}
         </div>
       </div>
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
       {!tasks && !problem && <Loading />}
       {tasks?.length === 0 && !filtered && (
         <Empty icon="history">

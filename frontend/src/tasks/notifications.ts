@@ -1,4 +1,4 @@
-// The browser says that a load has ended, where it was asked to and the page is not looked at.
+// Browser notifications for loads that end while the page is in the background.
 import { useState } from "react";
 import type { Task } from "../api/task";
 import { t } from "../texts";

@@ -1,45 +1,38 @@
-// What a load would do, shown before it does anything; it begins when somebody applies the plan.
+// What a load would do; it starts when a user applies the plan.
 import { useState } from "react";
-import { findingOf, useRead, type Finding } from "../api/rest";
+import { useDocument } from "../api/documents";
+import { PlanDocument, type PlanQuery } from "../api/generated";
+import { problemOf, type Problem } from "../api/problems";
 import type { Task } from "../api/task";
-import { applyPlan, taskPath } from "../api/tasks";
+import { applyPlan } from "../api/tasks";
 import { count, duration, span } from "../format";
 import { t } from "../texts";
 import { Loading, ProblemBox } from "../ui/parts";
 
-interface Plan {
-  plan_hash: string;
-  datasource_name: string;
-  interval: string;
-  segment_granularity: string;
-  columns: { name: string; change: string; type: string | null; existing_type: string | null }[];
-  chunks: { interval: string; rows_added: number; rows_replaced: number }[];
-  rows_added: number;
-  rows_replaced: number;
-  estimated_seconds: number;
-}
+type Plan = PlanQuery["plan"];
 
 const SHOWN_CHUNKS = 12;
 
 export function PlanCard({ task }: { task: Task }) {
-  const { data: plan, problem, reload } = useRead<Plan>(`${taskPath(task.taskId)}/plan`);
+  const { data, problem, reload } = useDocument(PlanDocument, { taskId: task.taskId });
   const [applying, setApplying] = useState(false);
-  const [refused, setRefused] = useState<Finding>();
-  if (problem) return <ProblemBox finding={problem} />;
-  if (!plan) return <Loading />;
+  const [refused, setRefused] = useState<Problem>();
+  if (problem) return <ProblemBox problem={problem} />;
+  if (!data) return <Loading />;
+  const { plan } = data;
   const apply = async () => {
     setApplying(true);
     try {
-      await applyPlan(task.taskId, plan.plan_hash);
+      await applyPlan(task.taskId, plan.planHash);
     } catch (failure) {
-      setRefused(findingOf(failure));
-      // Where another load came between, this is the plan as it is now.
+      setRefused(problemOf(failure));
+      // Another load may have made the plan stale.
       reload();
     } finally {
       setApplying(false);
     }
   };
-  const { rows_added: added, rows_replaced: replaced, datasource_name: datasource } = plan;
+  const { rowsAdded: added, rowsReplaced: replaced, datasourceName: datasource } = plan;
   return (
     <section className="card" aria-labelledby="plan-title">
       <h2 id="plan-title">{t.plan.title}</h2>
@@ -48,17 +41,17 @@ export function PlanCard({ task }: { task: Task }) {
         <div>
           <dt>{t.plan.time}</dt>
           <dd>
-            {span(plan.interval)} {t.plan.grain[plan.segment_granularity]}
+            {span(plan.interval)} {t.plan.grain[plan.segmentGranularity]}
           </dd>
         </div>
         <div>
           <dt>{t.plan.estimate}</dt>
-          <dd>{duration(plan.estimated_seconds)}</dd>
+          <dd>{duration(plan.estimatedSeconds)}</dd>
         </div>
       </dl>
       <Columns plan={plan} />
       <Chunks plan={plan} />
-      {refused && <ProblemBox finding={refused} />}
+      {refused && <ProblemBox problem={refused} />}
       <div className="actions">
         <button type="button" className="primary" disabled={applying} onClick={() => void apply()}>
           {applying ? t.plan.applying : t.plan.apply}
@@ -75,7 +68,7 @@ function Columns({ plan: { columns } }: { plan: Plan }) {
     <>
       <h3>{t.plan.columns}</h3>
       <ul className="drift-items">
-        {differing.map(({ name, change, type, existing_type: before }) => (
+        {differing.map(({ name, change, type, existingType: before }) => (
           <li key={name}>
             <span className="status warn">{t.plan.changes[change] ?? change}</span> <b>{name}</b>{" "}
             <span className="quiet-text">{[before, type].filter(Boolean).join(" → ")}</span>
@@ -104,7 +97,7 @@ function Chunks({ plan: { chunks } }: { plan: Plan }) {
           </tr>
         </thead>
         <tbody>
-          {chunks.slice(0, SHOWN_CHUNKS).map(({ interval, rows_added: added, rows_replaced: replaced }) => (
+          {chunks.slice(0, SHOWN_CHUNKS).map(({ interval, rowsAdded: added, rowsReplaced: replaced }) => (
             <tr key={interval}>
               <th scope="row">{span(interval)}</th>
               <td className="number">{count(added)}</td>

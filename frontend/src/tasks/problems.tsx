@@ -1,52 +1,50 @@
-// What keeps a load from going on, each in a box of its own; and what is only worth knowing, all in one.
+// Problems that stop a load, each in its own box; and all warnings in one.
 import { useState } from "react";
-import { findings, isFinding, type Finding } from "../api/rest";
+import type { Problem } from "../api/problems";
 import type { Task } from "../api/task";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
 import { ProblemBox } from "../ui/parts";
 
 const SHOWN_ERRORS = 5;
-const SHOWN_NOTES = 8;
+const SHOWN_WARNINGS = 8;
 
 export function Problems({ task }: { task: Task }) {
-  const why = findings(task.validationErrors);
-  const errors = why.length ? why : isFinding(task.error) ? [task.error] : [];
-  const notes = findings(task.validationWarnings);
+  const errors = task.problems.length || !task.failure ? task.problems : [task.failure];
   return (
     <>
-      {errors.length > 0 && task.status !== "CANCELLED" && <Errors found={errors} />}
-      {notes.length > 0 && <Notes found={notes} />}
+      {errors.length > 0 && task.status !== "CANCELLED" && <Errors problems={errors} />}
+      {task.warnings.length > 0 && <Warnings warnings={task.warnings} />}
     </>
   );
 }
 
-function Errors({ found }: { found: Finding[] }) {
+function Errors({ problems }: { problems: Problem[] }) {
   const [all, setAll] = useState(false);
-  const shown = all ? found : found.slice(0, SHOWN_ERRORS);
+  const shown = all ? problems : problems.slice(0, SHOWN_ERRORS);
   return (
     <section className="problems" aria-label={t.report.problems}>
-      {shown.map((finding, place) => (
-        <ProblemBox key={place} finding={finding} />
+      {shown.map((problem, index) => (
+        <ProblemBox key={index} problem={problem} />
       ))}
-      <More hidden={found.length - shown.length} onClick={() => setAll(true)} />
+      <More hidden={problems.length - shown.length} onClick={() => setAll(true)} />
     </section>
   );
 }
 
-/** Findings of one code that ask for the same, together. */
-function alike(found: Finding[]): Finding[][] {
-  const groups = new Map<string, Finding[]>();
-  for (const finding of found) {
-    const key = `${finding.code} ${finding.action}`;
-    groups.set(key, [...(groups.get(key) ?? []), finding]);
+/** Groups problems that have the same code and action. */
+function grouped(problems: Problem[]): Problem[][] {
+  const groups = new Map<string, Problem[]>();
+  for (const problem of problems) {
+    const key = `${problem.code} ${problem.action}`;
+    groups.set(key, [...(groups.get(key) ?? []), problem]);
   }
   return [...groups.values()];
 }
 
-function Notes({ found }: { found: Finding[] }) {
+function Warnings({ warnings }: { warnings: Problem[] }) {
   const [all, setAll] = useState(false);
-  const shown = all ? found : found.slice(0, SHOWN_NOTES);
+  const shown = all ? warnings : warnings.slice(0, SHOWN_WARNINGS);
   return (
     <section className="problem warn" aria-labelledby="notes-title">
       <Icon name="alert" />
@@ -55,7 +53,7 @@ function Notes({ found }: { found: Finding[] }) {
           {t.report.notes}
         </h2>
         <ul className="notes">
-          {alike(shown).map((group) => (
+          {grouped(shown).map((group) => (
             <li key={`${group[0]?.code} ${group[0]?.action}`} data-code={group[0]?.code}>
               {group.map(({ message }) => (
                 <p key={message}>{message}</p>
@@ -64,7 +62,7 @@ function Notes({ found }: { found: Finding[] }) {
             </li>
           ))}
         </ul>
-        <More hidden={found.length - shown.length} onClick={() => setAll(true)} />
+        <More hidden={warnings.length - shown.length} onClick={() => setAll(true)} />
       </div>
     </section>
   );

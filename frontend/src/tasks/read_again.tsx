@@ -1,22 +1,22 @@
-// The file is read again in another way, without being sent again.
+// A form to read the stored file again with other options.
 import { useState, type ReactNode } from "react";
 import { useLocation } from "wouter";
-import type { Report } from "../api/report";
-import { findingOf, type Finding } from "../api/rest";
+import { type Problem, problemOf } from "../api/problems";
 import type { Task } from "../api/task";
 import { revalidateTask } from "../api/tasks";
 import { t } from "../texts";
 import { ProblemBox } from "../ui/parts";
+import type { Report } from "./report_view";
 
 const DELIMITERS = [",", ";", "\t", "|"];
 const ENCODINGS = ["utf-8", "windows-1252", "iso-8859-1", "utf-16le", "utf-16be"];
 const MARKS = [".", ","];
 
-type Wishes = Record<string, string>;
+type Choices = Record<string, string>;
 
-/** What was chosen, as sluice.validation.v1.ReadOptions; what was left alone is not in it. */
-export function readOptions(wishes: Wishes, types: Wishes): Record<string, unknown> {
-  const { header_row: row, day_first: day, ...texts } = Object.fromEntries(Object.entries(wishes).filter(([, value]) => value !== ""));
+/** The chosen options as sluice.validation.v1.ReadOptions; options that were not chosen are left out. */
+export function readOptions(choices: Choices, types: Choices): Record<string, unknown> {
+  const { header_row: row, day_first: day, ...texts } = Object.fromEntries(Object.entries(choices).filter(([, value]) => value !== ""));
   const columns = Object.entries(types).flatMap(([name, type]) => (type ? [{ name, type }] : []));
   return {
     ...texts,
@@ -27,21 +27,21 @@ export function readOptions(wishes: Wishes, types: Wishes): Record<string, unkno
 }
 
 export function ReadAgain({ task, report }: { task: Task; report: Report }) {
-  const [wishes, setWishes] = useState<Wishes>({});
-  const [types, setTypes] = useState<Wishes>({});
-  const [problem, setProblem] = useState<Finding>();
+  const [choices, setChoices] = useState<Choices>({});
+  const [types, setTypes] = useState<Choices>({});
+  const [problem, setProblem] = useState<Problem>();
   const [, go] = useLocation();
-  const chosen = readOptions(wishes, types);
-  const choose = (name: string) => (value: string) => setWishes((before) => ({ ...before, [name]: value }));
+  const chosen = readOptions(choices, types);
+  const choose = (name: string) => (value: string) => setChoices((before) => ({ ...before, [name]: value }));
   const send = async () => {
     try {
       go(`/tasks/${await revalidateTask(task.taskId, chosen)}`);
     } catch (failure) {
-      setProblem(findingOf(failure));
+      setProblem(problemOf(failure));
     }
   };
   const { dialect, sheet } = report;
-  const names = report.columns.map(({ source_name: name }) => name);
+  const names = report.columns.map(({ sourceName: name }) => name);
   const named = (values: string[], words: Record<string, string> = {}) => values.map((value) => [value, words[value] ?? value] as const);
   return (
     <details className="card again">
@@ -58,24 +58,24 @@ export function ReadAgain({ task, report }: { task: Task; report: Report }) {
         <div className="again-fields">
           {dialect && (
             <>
-              <Choice label={t.options.delimiter} values={named(DELIMITERS, t.report.delimiters)} value={wishes.delimiter} onChange={choose("delimiter")} />
-              <Choice label={t.options.encoding} values={named(ENCODINGS)} value={wishes.encoding} onChange={choose("encoding")} />
+              <Choice label={t.options.delimiter} values={named(DELIMITERS, t.report.delimiters)} value={choices.delimiter} onChange={choose("delimiter")} />
+              <Choice label={t.options.encoding} values={named(ENCODINGS)} value={choices.encoding} onChange={choose("encoding")} />
             </>
           )}
-          {sheet && <Choice label={t.options.sheet} values={named(sheet.all_names)} value={wishes.sheet} onChange={choose("sheet")} />}
+          {sheet && <Choice label={t.options.sheet} values={named(sheet.allNames)} value={choices.sheet} onChange={choose("sheet")} />}
           <label className="field">
             {t.options.header}
             <input
               type="number"
               min={1}
-              value={wishes.header_row ?? ""}
-              placeholder={String(dialect?.header_line ?? sheet?.header_row ?? "")}
+              value={choices.header_row ?? ""}
+              placeholder={String(dialect?.headerLine ?? sheet?.headerRow ?? "")}
               onChange={(event) => choose("header_row")(event.target.value)}
             />
           </label>
-          <Choice label={t.options.decimal} values={named(MARKS)} value={wishes.decimal_mark} onChange={choose("decimal_mark")} />
-          <Choice label={t.options.days} values={named(["true", "false"], t.options.dayFirst)} value={wishes.day_first} onChange={choose("day_first")} />
-          <Choice label={t.options.time} values={named(names)} value={wishes.time_column} onChange={choose("time_column")} />
+          <Choice label={t.options.decimal} values={named(MARKS)} value={choices.decimal_mark} onChange={choose("decimal_mark")} />
+          <Choice label={t.options.days} values={named(["true", "false"], t.options.dayFirst)} value={choices.day_first} onChange={choose("day_first")} />
+          <Choice label={t.options.time} values={named(names)} value={choices.time_column} onChange={choose("time_column")} />
           {names.map((name) => (
             <Choice
               key={name}
@@ -86,7 +86,7 @@ export function ReadAgain({ task, report }: { task: Task; report: Report }) {
             />
           ))}
         </div>
-        {problem && <ProblemBox finding={problem} />}
+        {problem && <ProblemBox problem={problem} />}
         <div className="actions">
           <button type="submit" className="primary" disabled={Object.keys(chosen).length === 0}>
             {t.options.send}

@@ -1,29 +1,22 @@
-// What became of every row, and how that was proven: to be looked at, and kept as a file.
-import { useRead } from "../api/rest";
+// The account of every row with its evidence, also as a download.
+import { useDocument } from "../api/documents";
+import { ReceiptDocument } from "../api/generated";
 import type { Task } from "../api/task";
 import { taskPath } from "../api/tasks";
 import { count, span } from "../format";
 import { t } from "../texts";
 import { ProblemBox } from "../ui/parts";
 
-interface RowReceipt {
-  sha256: string;
-  rows_counted: number;
-  sums: { column: string; expected: number | null; counted: number | null }[];
-  interval: string | null;
-  druid_task_ids: string[];
-}
-
 export function Receipt({ task }: { task: Task }) {
-  const path = `${taskPath(task.taskId)}/receipt`;
-  const { data: receipt, problem } = useRead<RowReceipt>(path);
-  if (problem) return <ProblemBox finding={problem} />;
-  if (!receipt) return null;
+  const { data, problem } = useDocument(ReceiptDocument, { taskId: task.taskId });
+  if (problem) return <ProblemBox problem={problem} />;
+  if (!data) return null;
+  const { receipt } = data;
   const facts: [string, string][] = [
-    [t.receipt.counted, count(receipt.rows_counted)],
+    [t.receipt.counted, count(receipt.rowsCounted)],
     [t.receipt.sums, receipt.sums.map(({ column }) => column).join(", ") || "–"],
     [t.receipt.interval, receipt.interval ? span(receipt.interval) : "–"],
-    [t.receipt.druid, receipt.druid_task_ids.join(", ")],
+    [t.receipt.druid, receipt.druidTaskIds.join(", ")],
     [t.receipt.sha256, receipt.sha256],
   ];
   return (
@@ -39,7 +32,7 @@ export function Receipt({ task }: { task: Task }) {
         ))}
       </dl>
       <div className="actions">
-        <a className="button" href={path} download>
+        <a className="button" href={`${taskPath(task.taskId)}/receipt`} download>
           {t.receipt.download}
         </a>
       </div>

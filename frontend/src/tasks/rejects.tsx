@@ -1,8 +1,7 @@
-// The refused rows with their reasons, the download, and the way back for the repaired file.
+// Rejected rows with their reasons, their download, and a drop zone for the repaired file.
 import { useState } from "react";
 import { useDropzone } from "react-dropzone";
 import { useLocation } from "wouter";
-import type { Report } from "../api/report";
 import type { Task } from "../api/task";
 import { taskPath } from "../api/tasks";
 import { count } from "../format";
@@ -11,10 +10,11 @@ import { Icon } from "../ui/icon";
 import { useLimits } from "../upload/limits";
 import { acceptable } from "../upload/names";
 import { addUpload, startUpload } from "../upload/uploads";
+import type { Report } from "./report_view";
 
 export function Rejects({ task, report }: { task: Task; report: Report }) {
-  const all = report.rows_rejected;
-  const shown = report.first_rejects;
+  const all = report.rowsRejected;
+  const shown = report.firstRejects;
   return (
     <section className="card" id="rejects" aria-labelledby="rejects-title">
       <div className="section-head">
@@ -33,8 +33,8 @@ export function Rejects({ task, report }: { task: Task; report: Report }) {
         <table>
           <thead>
             <tr>
-              {[t.rejects.line, t.rejects.column, t.rejects.value, t.rejects.reason, t.rejects.action].map((name, place) => (
-                <th key={name} scope="col" className={place === 0 ? "number" : undefined}>
+              {[t.rejects.line, t.rejects.column, t.rejects.value, t.rejects.reason, t.rejects.action].map((name, index) => (
+                <th key={name} scope="col" className={index === 0 ? "number" : undefined}>
                   {name}
                 </th>
               ))}
@@ -42,8 +42,8 @@ export function Rejects({ task, report }: { task: Task; report: Report }) {
           </thead>
           <tbody>
             {shown.flatMap(({ line, problems }) =>
-              problems.map((problem, place) => (
-                <tr key={`${line}-${place}`}>
+              problems.map((problem, index) => (
+                <tr key={`${line}-${index}`}>
                   <td className="number">{count(line)}</td>
                   <td>{problem.column}</td>
                   <td>{problem.value !== null && <mark>{problem.value}</mark>}</td>
@@ -56,12 +56,12 @@ export function Rejects({ task, report }: { task: Task; report: Report }) {
         </table>
       </div>
       {shown.length < all && <p className="hint">{t.rejects.more(shown.length, all)}</p>}
-      <Back task={task} />
+      <RepairedDrop task={task} />
     </section>
   );
 }
 
-function Back({ task }: { task: Task }) {
+function RepairedDrop({ task }: { task: Task }) {
   const [, go] = useLocation();
   const [refused, setRefused] = useState<string>();
   const limits = useLimits();

@@ -1,10 +1,13 @@
-// What validation found: verdict, how the file was read, its columns, its rules.
-import type { Column, Report, RuleOutcome } from "../api/report";
+// The validation report: verdict, dialect, columns, rules.
+import type { ReportQuery } from "../api/generated";
 import { count, figure, moment, share } from "../format";
 import { t } from "../texts";
 import { Distribution } from "./distribution";
 import { DriftList } from "./drift_list";
 import { TimeCovered } from "./time_covered";
+
+export type Report = ReportQuery["report"];
+export type Column = Report["columns"][number];
 
 export function ReportView({ report }: { report: Report }) {
   return (
@@ -15,23 +18,23 @@ export function ReportView({ report }: { report: Report }) {
       </p>
       <ReadAs report={report} />
       {report.time && <TimeCovered time={report.time} />}
-      {report.compared_with && <DriftList report={report} />}
+      {report.comparedWith && <DriftList report={report} />}
       <h3>{t.report.columns(report.columns.length)}</h3>
-      <Columns columns={report.columns} timeName={report.time?.source_name} />
+      <Columns columns={report.columns} timeName={report.time?.sourceName} />
       <h3>{t.report.rules}</h3>
       <Rules rules={report.rules} />
     </section>
   );
 }
 
-function ReadAs({ report: { format, dialect, sheet, time, duplicate_rows: duplicates } }: { report: Report }) {
+function ReadAs({ report: { format, dialect, sheet, time, duplicateRows: duplicates } }: { report: Report }) {
   const read = [
     format,
     dialect && dialect.encoding.toUpperCase(),
     dialect && t.report.delimiter(t.report.delimiters[dialect.delimiter] ?? dialect.delimiter),
-    dialect && t.report.header(dialect.header_line),
-    sheet && t.report.sheet(sheet.name, sheet.all_names.length),
-    sheet && t.report.header(sheet.header_row),
+    dialect && t.report.header(dialect.headerLine),
+    sheet && t.report.sheet(sheet.name, sheet.allNames.length),
+    sheet && t.report.header(sheet.headerRow),
   ].filter(Boolean);
   return (
     <dl className="facts">
@@ -43,7 +46,7 @@ function ReadAs({ report: { format, dialect, sheet, time, duplicate_rows: duplic
         <div>
           <dt>{t.report.coverage}</dt>
           <dd>
-            {moment(time.min_millis)} – {moment(time.max_millis)}
+            {moment(time.minMillis)} – {moment(time.maxMillis)}
           </dd>
         </div>
       )}
@@ -74,11 +77,11 @@ function Columns({ columns, timeName }: { columns: Column[]; timeName: string | 
           {columns.map((column) => (
             <tr key={column.position}>
               <th scope="row">
-                {column.source_name}
-                {column.source_name === timeName ? (
+                {column.sourceName}
+                {column.sourceName === timeName ? (
                   <small>{t.report.asTime}</small>
                 ) : (
-                  column.name !== column.source_name && <small>{t.report.renamed(column.name)}</small>
+                  column.name !== column.sourceName && <small>{t.report.renamed(column.name)}</small>
                 )}
               </th>
               <td>
@@ -100,7 +103,7 @@ function Columns({ columns, timeName }: { columns: Column[]; timeName: string | 
   );
 }
 
-/** Times without their midnight. */
+/** Shortens times at midnight to their date. */
 const plain = (value: string): string => value.replace(/T00:00:00(\.0+)?Z?$/, "").replace("T", " ").replace(/Z$/, "");
 
 function Filling({ column: { fitting, misfits, nulls } }: { column: Column }) {
@@ -116,14 +119,14 @@ function Filling({ column: { fitting, misfits, nulls } }: { column: Column }) {
   );
 }
 
-function Rules({ rules }: { rules: RuleOutcome[] }) {
+function Rules({ rules }: { rules: Report["rules"] }) {
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={t.report.rules}>
       <table>
         <thead>
           <tr>
-            {[t.report.ruleName, t.report.outcome, t.report.found, t.report.limit].map((name, place) => (
-              <th key={name} scope="col" className={place > 1 ? "number" : undefined}>
+            {[t.report.ruleName, t.report.outcome, t.report.found, t.report.limit].map((name, index) => (
+              <th key={name} scope="col" className={index > 1 ? "number" : undefined}>
                 {name}
               </th>
             ))}
@@ -131,11 +134,12 @@ function Rules({ rules }: { rules: RuleOutcome[] }) {
         </thead>
         <tbody>
           {rules.map(({ rule, passed, found }) => {
+            if (!rule) return null;
             const off = rule.severity === "OFF";
             const warned = rule.severity === "WARN";
             const tone = off ? "quiet" : passed ? "good" : warned ? "warn" : "bad";
             const isShare = rule.name.endsWith("_share");
-            const told = (value: number) => (isShare ? share(value) : figure(value));
+            const shown = (value: number | null) => (value === null ? "" : isShare ? share(value) : figure(value));
             return (
               <tr key={rule.name}>
                 <th scope="row">{t.report.rule[rule.name] ?? rule.name}</th>
@@ -144,8 +148,8 @@ function Rules({ rules }: { rules: RuleOutcome[] }) {
                     {off ? t.report.off : passed ? t.report.kept : warned ? t.report.warned : t.report.broken}
                   </span>
                 </td>
-                <td className="number">{off ? "" : told(found)}</td>
-                <td className="number">{rule.limit === null ? "" : told(rule.limit)}</td>
+                <td className="number">{off ? "" : shown(found)}</td>
+                <td className="number">{shown(rule.limit)}</td>
               </tr>
             );
           })}

@@ -1,4 +1,4 @@
-// read = loaded + rejected + skipped, as one bar.
+// read = loaded + rejected + skipped, as a bar.
 import type { Task } from "../api/task";
 import { count } from "../format";
 import { t } from "../texts";

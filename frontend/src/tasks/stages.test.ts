@@ -5,8 +5,8 @@ const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toIS
 const timing = (stage: string, from: number, to: number | null) => ({
   stage,
   seconds: (to ?? from) - from,
-  started_at: at(from),
-  completed_at: to === null ? null : at(to),
+  startedAt: at(from),
+  completedAt: to === null ? null : at(to),
 });
 
 test("a running stage reaches to now, and later ones wait", () => {

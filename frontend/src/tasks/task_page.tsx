@@ -1,11 +1,11 @@
-// One load: where it is, how it got there, what was found in the file, and what to do next.
+// One load: status, progress, problems, report, and what to do next.
 import { useEffect, useRef } from "react";
-import { has } from "virtual:doors";
+import { has } from "virtual:schema";
 import { Link } from "wouter";
-import type { Report } from "../api/report";
-import { useRead } from "../api/rest";
+import { useDocument } from "../api/documents";
+import { ReportDocument } from "../api/generated";
 import { ended, type Task } from "../api/task";
-import { taskPath, useTask, type Live } from "../api/tasks";
+import { useTask, type Live } from "../api/tasks";
 import { count, duration, size } from "../format";
 import { t } from "../texts";
 import { Icon } from "../ui/icon";
@@ -31,7 +31,7 @@ export function TaskPage({ id }: { id: string }) {
     return (
       <div className="page narrow">
         <h1>{t.task.title}</h1>
-        <ProblemBox finding={problem} />
+        <ProblemBox problem={problem} />
       </div>
     );
   }
@@ -52,7 +52,7 @@ export function TaskPage({ id }: { id: string }) {
 
 function Shown({ task, live, problem }: Live & { task: Task }) {
   const validated = REPORTED.has(task.status) && task.rowsRead !== null && !task.filesDeletedAt;
-  const { data: report } = useRead<Report>(validated ? `${taskPath(task.taskId)}/report` : null);
+  const report = useDocument(ReportDocument, validated ? { taskId: task.taskId } : null).data?.report;
   const before = useRef(ended(task));
   useEffect(() => {
     if (ended(task) && !before.current) notify(task);
@@ -61,7 +61,7 @@ function Shown({ task, live, problem }: Live & { task: Task }) {
   const succeeded = task.status === "SUCCEEDED";
   return (
     <div className="page">
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
       <Head task={task} live={live} />
       <Problems task={task} />
       <section className="card">
@@ -71,7 +71,7 @@ function Shown({ task, live, problem }: Live & { task: Task }) {
       {task.status === "PLANNED" && <PlanCard task={task} />}
       {task.rowsRead !== null && <RowAccount task={task} />}
       {succeeded && <ReadyQueries task={task} />}
-      {report && report.first_rejects.length > 0 && <Rejects task={task} report={report} />}
+      {report && report.firstRejects.length > 0 && <Rejects task={task} report={report} />}
       {report && <ReportView report={report} />}
       {succeeded && <Receipt task={task} />}
       {report && ended(task) && has("Mutation.revalidateIngestionTask") && <ReadAgain task={task} report={report} />}

@@ -1,12 +1,12 @@
-// Tasks as rows of a list: the same on the first page and in the history.
+// Tasks as rows of a list, on the first page, in the history and of a datasource.
 import type { ReactNode } from "react";
 import { Link } from "wouter";
-import { ended, type Task } from "../api/task";
+import { ended, type TaskRow } from "../api/task";
 import { ago, count, size } from "../format";
 import { t } from "../texts";
 import { Status, useNow } from "../ui/parts";
 
-export function TaskRows({ tasks, actions }: { tasks: Task[]; actions?: (task: Task) => ReactNode }) {
+export function TaskRows({ tasks, actions }: { tasks: TaskRow[]; actions?: (task: TaskRow) => ReactNode }) {
   const now = useNow(tasks.some((task) => !ended(task)));
   return (
     <ol className={actions ? "rows acted" : "rows"}>
@@ -30,7 +30,7 @@ export function TaskRows({ tasks, actions }: { tasks: Task[]; actions?: (task: T
   );
 }
 
-function rowMessage(task: Task): string {
+function rowMessage(task: TaskRow): string {
   if (task.status === "SUCCEEDED") {
     const rejected = task.rowsRejected ? `, ${count(task.rowsRejected)} ${t.task.totals.rejected}` : "";
     return `${count(task.rowCount ?? 0)} ${t.task.facts.rows.toLowerCase()}${rejected}`;

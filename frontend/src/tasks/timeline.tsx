@@ -1,5 +1,5 @@
-// The stages as bars on one axis of time: gaps are waiting.
-import { ended, timings, type Task } from "../api/task";
+// The stages as bars on a time axis; the gaps are waiting times.
+import { ended, type Task } from "../api/task";
 import { duration } from "../format";
 import { t } from "../texts";
 import { useNow } from "../ui/parts";
@@ -9,7 +9,7 @@ export function Timeline({ task }: { task: Task }) {
   const now = useNow(!ended(task));
   return (
     <ol className="timeline">
-      {spans(task, timings(task), now).map((span) => (
+      {spans(task, task.stageTimings, now).map((span) => (
         <li key={span.stage} className={`stage ${span.state}`} data-stage={span.stage}>
           <span className="stage-name">{t.stages[span.stage] ?? span.stage}</span>
           <span className="track" aria-hidden="true">

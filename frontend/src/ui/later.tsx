@@ -1,4 +1,4 @@
-// Pages that come in files of their own, also where the server is away just when one is wanted, or has newer ones by now.
+// Lazily loaded pages, also if the server is away or has a newer version of them.
 import { Component, lazy, type ComponentType, type ReactNode } from "react";
 import { connection } from "../api/connection";
 import { t } from "../texts";
@@ -19,10 +19,10 @@ async function fetched<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Like React's lazy(), and waits for a server that is away. */
+/** Like React's lazy(), but waits for a server that is away. */
 export const later = <Props,>(load: () => Promise<{ default: ComponentType<Props> }>) => lazy(() => fetched(load));
 
-/** In place of a page that cannot be shown: the browser gets it anew. */
+/** Shown instead of a page that could not be loaded; offers a reload. */
 export class Broken extends Component<{ children: ReactNode }, { broken: boolean }> {
   override state = { broken: false };
 

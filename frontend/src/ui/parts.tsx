@@ -1,6 +1,6 @@
-// Small parts that many pages use.
+// Small components that many pages use.
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import type { Finding } from "../api/rest";
+import type { Problem } from "../api/problems";
 import { t } from "../texts";
 import { Icon } from "./icon";
 
@@ -12,37 +12,37 @@ export function Loading() {
   );
 }
 
-/** The page's name in the browser, while it is shown. */
+/** Sets the title of the browser tab while the page is shown. */
 export function useTitle(title: string): void {
   useEffect(() => {
     document.title = `${title} · ${t.product}`;
   }, [title]);
 }
 
-/** What is wrong, where, and what to do about it by whom. */
-export function ProblemBox({ finding, tone = "bad", retry }: { finding: Finding; tone?: "bad" | "warn"; retry?: () => void }) {
+/** What is wrong, where, and who should do what about it. */
+export function ProblemBox({ problem, tone = "bad", retry }: { problem: Problem; tone?: "bad" | "warn"; retry?: () => void }) {
   const place = [
-    finding.line !== null && t.place.line(finding.line),
-    finding.column && t.place.column(finding.column),
-    // Elsewhere the message has it.
-    (finding.line !== null || finding.column) && finding.value && t.place.value(finding.value),
+    problem.line !== null && t.place.line(problem.line),
+    problem.column && t.place.column(problem.column),
+    // Without a place, the message contains the value.
+    (problem.line !== null || problem.column) && problem.value && t.place.value(problem.value),
   ].filter(Boolean);
-  const title = t.errors[finding.code];
-  const who = t.actor[finding.actor] ?? finding.actor;
+  const title = t.errors[problem.code];
+  const who = t.actor[problem.actor] ?? problem.actor;
   return (
-    <div className={`problem ${tone}`} data-code={finding.code}>
+    <div className={`problem ${tone}`} data-code={problem.code}>
       <Icon name="alert" />
       <div>
         {title && <p className="problem-title">{title}</p>}
-        <p className={title ? undefined : "problem-title"}>{finding.message}</p>
+        <p className={title ? undefined : "problem-title"}>{problem.message}</p>
         {place.length > 0 && <p className="problem-place">{place.join(" · ")}</p>}
-        {finding.action && (
+        {problem.action && (
           <p className="problem-action">
-            {!finding.action.startsWith(who) && <b>{who}:</b>} {finding.action}
+            {!problem.action.startsWith(who) && <b>{who}:</b>} {problem.action}
           </p>
         )}
         <p className="problem-code">
-          <code>{finding.code}</code>
+          <code>{problem.code}</code>
           {retry && (
             <button type="button" className="text-button" onClick={retry}>
               {t.retry}
@@ -81,7 +81,7 @@ interface ConfirmProps {
   onClose: () => void;
 }
 
-/** Asks before something that is hard to take back. Shown as long as it is there. */
+/** Asks for confirmation of an action that is hard to undo. Open while mounted. */
 export function Confirm({ title, text, yes, no, danger, onYes, onClose }: ConfirmProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
@@ -114,7 +114,7 @@ export function Empty({ icon, children }: { icon: Parameters<typeof Icon>[0]["na
   );
 }
 
-/** The time, told every second while `running`. Milliseconds since 1970. */
+/** The current time in milliseconds since 1970, updated every second while `running`. */
 export function useNow(running: boolean): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
@@ -127,7 +127,7 @@ export function useNow(running: boolean): number {
 
 interface BarProps {
   label: string;
-  /** Between 0 and 1; undefined where unknown. */
+  /** Between 0 and 1; undefined: unknown. */
   value: number | undefined;
   tone?: string;
 }

@@ -1,4 +1,4 @@
-// A chart on a canvas, drawn by uPlot in the page's own colours.
+// A chart on a canvas, drawn by uPlot in the colours of the page.
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -8,11 +8,11 @@ import { useColours } from "../theme";
 
 const PALETTE = ["--chart-1", "--chart-2", "--chart-3"];
 const LONGEST_WORD = 14;
-/** Pixels for the figures beside the chart. */
+/** Pixels for the labels of the y axis. */
 const AXIS = 72;
 
 function colour(host: HTMLElement, name: string): string {
-  // Resolves light-dark() too, which a canvas does not understand.
+  // Resolves light-dark(), which a canvas does not support.
   const probe = document.createElement("i");
   probe.style.color = `var(${name})`;
   host.append(probe);
@@ -28,7 +28,7 @@ function options(host: HTMLElement, { kind, time, words, ys }: Series, height: n
   const axis = { stroke: colour(host, "--muted"), grid, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const bars = uPlot.paths.bars?.({ size: [0.7, 64], radius: 0.15 });
   const width = host.clientWidth;
-  // Room for a word below each bar, or for every n-th.
+  // Space for a label below each bar, or every n-th bar.
   const every = words ? Math.max(1, Math.ceil(words.length / Math.max(1, Math.floor((width - AXIS) / 90)))) : 1;
   return {
     width,
@@ -38,7 +38,7 @@ function options(host: HTMLElement, { kind, time, words, ys }: Series, height: n
     legend: { live: true },
     scales: {
       x: { time, ...(words ? { range: (): [number, number] => [-0.6, words.length - 0.4] } : {}) },
-      // Bars begin at nothing, or their lengths would lie.
+      // Bars start at zero: their lengths are compared.
       y: kind === "bar" ? { range: (_, low, high): [number, number] => [Math.min(0, low), Math.max(0, high) * 1.05 || 1] } : {},
     },
     axes: [

@@ -1,11 +1,11 @@
 import { useRead } from "../api/rest";
 
-/** What GET /api/limits says, as far as the page uses it. */
+/** The fields of GET /api/limits that the page uses. */
 export interface Limits {
   max_file_bytes: number;
-  /** What a file's name may end with: lower case, with the dot. */
+  /** Accepted file extensions: lower case, with the dot. */
   extensions: string[];
 }
 
-/** The server's limits; undefined until they are known. Until then the server alone rejects files. */
+/** The limits of the server; undefined until loaded: then only the server rejects files. */
 export const useLimits = (): Limits | undefined => useRead<Limits>("/api/limits").data;

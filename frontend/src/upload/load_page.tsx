@@ -1,9 +1,12 @@
-// The first page: drop, look, send; and the latest loads.
+// The first page: drop, preview and send files; and the latest loads.
 import { useEffect, useState } from "react";
 import { useDropzone } from "react-dropzone";
 import { Link, useLocation } from "wouter";
 import sampleUrl from "../../../examples/sales.csv?url";
-import { findingOf, request, useRead, type Finding } from "../api/rest";
+import { useDocument } from "../api/documents";
+import { DatasourcesDocument } from "../api/generated";
+import { type Problem, problemOf } from "../api/problems";
+import { request } from "../api/rest";
 import { useTasks } from "../api/tasks";
 import { size } from "../format";
 import { TaskRows } from "../tasks/task_rows";
@@ -18,8 +21,8 @@ import { addUpload, startUpload, useUploads } from "./uploads";
 
 const RECENT = 5;
 
-/** Adds files to the list; returns what is wrong with those that it rejects. */
-function take(files: File[], limits: Limits | undefined): string[] {
+/** Adds files to the list; returns a text for each that it rejects. */
+function accept(files: File[], limits: Limits | undefined): string[] {
   const refused: string[] = [];
   for (const file of files) {
     if (limits && !acceptable(file.name, limits.extensions)) refused.push(t.load.refusedType(file.name, limits.extensions));
@@ -37,10 +40,10 @@ export function LoadPage() {
   const [refused, setRefused] = useState<string[]>([]);
   const { tasks, problem } = useTasks(RECENT);
   const limits = useLimits();
-  const { data: existing } = useRead<{ datasources: { name: string }[] }>(uploads.length ? "/api/datasources" : null);
-  const datasources = existing?.datasources.map(({ name }) => name) ?? [];
+  const { data: existing } = useDocument(DatasourcesDocument, uploads.length ? {} : null);
+  const datasources = existing?.listDatasources.map(({ name }) => name) ?? [];
   const { getRootProps, getInputProps, isDragActive, open } = useDropzone({
-    onDrop: (files) => setRefused(take(files, limits)),
+    onDrop: (files) => setRefused(accept(files, limits)),
     noClick: true,
     noKeyboard: true,
   });
@@ -75,7 +78,7 @@ export function LoadPage() {
           </p>
         ))}
       </div>
-      <Left sending={new Set(uploads.map(({ key }) => key))} onChoose={open} />
+      <UnfinishedUploads sending={new Set(uploads.map(({ key }) => key))} onChoose={open} />
       {uploads.length > 0 && (
         <section className="uploads" aria-label={t.titles.load}>
           {ready.length > 1 && (
@@ -95,7 +98,7 @@ export function LoadPage() {
           <h2>{t.load.recent}</h2>
           {tasks && tasks.length > 0 && <Link href="/tasks">{t.load.all}</Link>}
         </div>
-        {problem && <ProblemBox finding={problem} />}
+        {problem && <ProblemBox problem={problem} />}
         {tasks?.length === 0 && uploads.length === 0 && <Sample />}
         {tasks && tasks.length > 0 && <TaskRows tasks={tasks} />}
       </section>
@@ -103,8 +106,8 @@ export function LoadPage() {
   );
 }
 
-/** What stopped on its way in an earlier tab. The browser gives the file only to who chooses it again. */
-function Left({ sending, onChoose }: { sending: ReadonlySet<string>; onChoose: () => void }) {
+/** Interrupted uploads of earlier tabs. Only the user can open their files again. */
+function UnfinishedUploads({ sending, onChoose }: { sending: ReadonlySet<string>; onChoose: () => void }) {
   const [found, setFound] = useState<Unfinished[]>([]);
   useEffect(() => void unfinished().then(setFound), []);
   const left = found.filter(({ key }) => !sending.has(key));
@@ -142,16 +145,16 @@ function Left({ sending, onChoose }: { sending: ReadonlySet<string>; onChoose: (
   );
 }
 
-/** Offered while there is nothing: one click shows the whole way. */
+/** Offers a sample file while there are no loads. */
 function Sample() {
-  const [problem, setProblem] = useState<Finding>();
+  const [problem, setProblem] = useState<Problem>();
   const load = async () => {
     try {
       const bytes = await (await request(sampleUrl)).blob();
       addUpload(new File([bytes], "sales.csv", { type: "text/csv" }));
       scrollTo({ top: 0 });
     } catch (failure) {
-      setProblem(findingOf(failure));
+      setProblem(problemOf(failure));
     }
   };
   return (
@@ -168,7 +171,7 @@ function Sample() {
           {t.load.sampleDownload}
         </a>
       </div>
-      {problem && <ProblemBox finding={problem} />}
+      {problem && <ProblemBox problem={problem} />}
     </Empty>
   );
 }

@@ -1,10 +1,10 @@
-// What may be sent, and where it goes.
+// Rules for file names and datasource names.
 const VALID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 export const extensionOf = (name: string): string => /\.[^.]+$/.exec(name)?.[0].toLowerCase() ?? "";
 export const validDatasource = (name: string): boolean => VALID.test(name);
 
-/** A datasource name from a file's: `Sales 2024 (Q1).xlsx` becomes `sales_2024_q1`. */
+/** Suggests a datasource name for a file: `Sales 2024 (Q1).xlsx` becomes `sales_2024_q1`. */
 export function suggestDatasource(filename: string): string {
   const stem = filename
     .replace(/\.[^.]+$/, "")
@@ -15,5 +15,5 @@ export function suggestDatasource(filename: string): string {
   return name.slice(0, 128) || "data";
 }
 
-/** The datasource that the rows of a rejects file belong to is known already; its name is not a suggestion. */
+/** Whether the server accepts files with this extension. */
 export const acceptable = (name: string, extensions: string[]): boolean => extensions.includes(extensionOf(name));

@@ -9,19 +9,19 @@ export interface Preview {
   rows: string[][];
 }
 
-/** Text of bytes that may be cut within a character: UTF-8 or -16 where they are that, else Windows-1252. */
+/** Decodes bytes that may end within a character: UTF-16 with a byte order mark, UTF-8, or else Windows-1252. */
 export function decode(bytes: Uint8Array): string {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
   try {
-    // `stream` forgives a character that is cut at the end.
+    // `stream` accepts an incomplete last character.
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true });
   } catch {
     return new TextDecoder("windows-1252").decode(bytes);
   }
 }
 
-/** `whole` is false where the text was cut, so that its last row cannot be trusted. Null where it is no table. */
+/** Parses the first rows. If the text is not `whole`, its last row may be incomplete. Null: not a table. */
 export function parse(text: string, whole: boolean): Preview | null {
   const { data } = Papa.parse<string[]>(text, { preview: ROWS + 2, skipEmptyLines: "greedy" });
   const trusted = !whole && data.length < ROWS + 2 ? data.slice(0, -1) : data;

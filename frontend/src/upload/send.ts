@@ -1,7 +1,7 @@
-// Sends one file by tus: what has arrived stays, so that sending goes on after a pause, a lost line or a reload.
+// Uploads one file by tus, so that it can resume after a pause, a lost connection or a reload.
 import { defaultOptions, Upload as Tus, type DetailedError, type PreviousUpload } from "tus-js-client";
 import { connection } from "../api/connection";
-import { AWAY, fromText, Problem } from "../api/rest";
+import { parseProblem, ProblemError, SERVER_AWAY } from "../api/problems";
 import { uuid } from "../format";
 
 export interface Order {
@@ -9,20 +9,20 @@ export interface Order {
   datasource: string;
   mode: "append" | "replace";
   allowDuplicate: boolean;
-  /** Whether it stops at the plan until somebody applies it. */
+  /** Whether the load stops at its plan until a user applies it. */
   planFirst: boolean;
-  /** The same for every try of the same sending, so that the server makes one task of them. */
+  /** Idempotency key: all attempts with the same key result in one task. */
   key: string;
-  /** What an earlier tab left of it. */
+  /** The interrupted upload of an earlier tab that this one resumes. */
   unfinished?: Unfinished | undefined;
 }
 
 export interface Sending {
-  /** The task's id, once the server has the whole file. */
+  /** Resolves to the id of the task when the server has the whole file. */
   done: Promise<string>;
   pause: () => void;
   resume: () => void;
-  /** Gives it up, and what has arrived of it. */
+  /** Aborts the upload and discards the received bytes. */
   stop: () => Promise<void>;
 }
 
@@ -37,19 +37,19 @@ export interface Unfinished {
   kept: PreviousUpload;
 }
 
-const KEPT_MS = 24 * 3600 * 1000;
-// Begins anew with every byte that arrives; without any for a quarter of an hour a person is asked.
+const RETENTION_MS = 24 * 3600 * 1000;
+// Starts over with every byte that arrives. After 15 minutes without any, the upload fails.
 const RETRY_MS = [0, 1000, 2000, ...new Array<number>(300).fill(3000)];
-const PASSES = new Set([0, 409, 423, 429]);
+const RETRIABLE = new Set([0, 409, 423, 429]);
 
 const endpoint = (): string => new URL("/api/ingest/uploads", location.href).href;
 const storage = defaultOptions.urlStorage;
 const statusOf = (error: unknown): number => (error as Partial<DetailedError>).originalResponse?.getStatus() ?? 0;
 
-const problemOf = (error: unknown): Problem =>
-  new Problem(fromText((error as Partial<DetailedError>).originalResponse?.getBody()) ?? AWAY);
+const problemIn = (error: unknown): ProblemError =>
+  new ProblemError(parseProblem((error as Partial<DetailedError>).originalResponse?.getBody()) ?? SERVER_AWAY);
 
-function told(kept: PreviousUpload): Unfinished {
+function fromStorage(kept: PreviousUpload): Unfinished {
   const { filename, datasource_name, mode, allow_duplicate, apply, request_id } = kept.metadata;
   return {
     name: filename ?? "",
@@ -63,20 +63,20 @@ function told(kept: PreviousUpload): Unfinished {
   };
 }
 
-/** What stopped on its way, in this tab or an earlier one, and that no tab is sending now. Newest first. */
+/** Interrupted uploads of all tabs that no tab is sending now, newest first. */
 export async function unfinished(): Promise<Unfinished[]> {
-  const sent = new Set((await navigator.locks?.query())?.held?.map(({ name }) => name));
-  const found = (await storage.findAllUploads()).map(told);
-  const old = found.filter(({ kept }) => Date.now() - Date.parse(kept.creationTime) > KEPT_MS);
+  const active = new Set((await navigator.locks?.query())?.held?.map(({ name }) => name));
+  const found = (await storage.findAllUploads()).map(fromStorage);
+  const old = found.filter(({ kept }) => Date.now() - Date.parse(kept.creationTime) > RETENTION_MS);
   for (const { kept } of old) await storage.removeUpload(kept.urlStorageKey);
   return found
-    .filter((each) => !old.includes(each) && !sent.has(each.key))
+    .filter((each) => !old.includes(each) && !active.has(each.key))
     .sort((a, b) => Date.parse(b.kept.creationTime) - Date.parse(a.kept.creationTime));
 }
 
-/** What earlier sendings of this file left: same name, size and time of change. */
-export async function leftOf(file: File): Promise<Unfinished[]> {
-  return (await new Tus(file, { endpoint: endpoint() }).findPreviousUploads()).map(told);
+/** Interrupted uploads of a file with the same name, size and modification time. */
+export async function unfinishedOf(file: File): Promise<Unfinished[]> {
+  return (await new Tus(file, { endpoint: endpoint() }).findPreviousUploads()).map(fromStorage);
 }
 
 export async function forget({ kept }: Unfinished): Promise<void> {
@@ -85,10 +85,10 @@ export async function forget({ kept }: Unfinished): Promise<void> {
 }
 
 export function send(order: Order, onProgress: (sent: number) => void, onWaiting: () => void): Sending {
-  let refuse: (why: unknown) => void = () => undefined;
+  let fail: (why: unknown) => void = () => undefined;
   let tus!: Tus;
   const done = new Promise<string>((resolve, reject) => {
-    refuse = reject;
+    fail = reject;
     tus = new Tus(order.file, {
       endpoint: endpoint(),
       metadata: {
@@ -104,18 +104,18 @@ export function send(order: Order, onProgress: (sent: number) => void, onWaiting
       onShouldRetry: (error) => {
         const status = statusOf(error);
         if (status === 0) connection.lost();
-        const again = PASSES.has(status) || status >= 500;
-        if (again) onWaiting();
-        return again;
+        const retry = RETRIABLE.has(status) || status >= 500;
+        if (retry) onWaiting();
+        return retry;
       },
       onAfterResponse: () => connection.found(),
       onProgress,
-      onError: (error) => reject(problemOf(error)),
+      onError: (error) => reject(problemIn(error)),
       onSuccess: () => resolve(tus.url?.split("/").pop() ?? ""),
     });
   });
   if (order.unfinished) tus.resumeFromPreviousUpload(order.unfinished.kept);
-  // Other tabs do not offer to go on with it meanwhile.
+  // Keeps other tabs from offering to resume this upload.
   void navigator.locks?.request(order.key, () => done.catch(() => undefined));
   tus.start();
   return {
@@ -125,9 +125,9 @@ export function send(order: Order, onProgress: (sent: number) => void, onWaiting
     stop: async () => {
       try {
         await tus.abort(true);
-        refuse(new DOMException("stopped", "AbortError"));
+        fail(new DOMException("stopped", "AbortError"));
       } catch (failure) {
-        refuse(problemOf(failure));
+        fail(problemIn(failure));
       }
     },
   };

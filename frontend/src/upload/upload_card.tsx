@@ -1,4 +1,4 @@
-// One dropped file: its first rows, where it goes, and how far it is.
+// A dropped file: preview, options and upload progress.
 import { useEffect, useId, useState } from "react";
 import { Link } from "wouter";
 import { duration, size } from "../format";
@@ -7,11 +7,11 @@ import { Icon } from "../ui/icon";
 import { Bar, ProblemBox, useNow } from "../ui/parts";
 import { extensionOf, validDatasource } from "./names";
 import { preview, type Preview } from "./preview";
-import { pauseUpload, removeUpload, resumeUpload, setWish, startOver, stopUpload, type Upload } from "./uploads";
+import { pauseUpload, removeUpload, resumeUpload, setOptions, startOver, stopUpload, type Upload } from "./uploads";
 
 interface Props {
   upload: Upload;
-  /** Those that exist. */
+  /** Names of the existing datasources. */
   datasources: string[];
   onSend: () => void;
 }
@@ -19,23 +19,23 @@ interface Props {
 export function UploadCard({ upload, datasources, onSend }: Props) {
   const { id, file, state } = upload;
   const sendable = state === "ready" || state === "failed" || state === "stopped";
-  const onTheWay = state === "sending" || state === "waiting" || state === "paused";
+  const inProgress = state === "sending" || state === "waiting" || state === "paused";
   return (
     <article className="card upload" aria-label={file.name}>
       <header className="card-head">
         <Icon name="file" />
         <h2>{file.name}</h2>
         <span className="quiet-text">{size(file.size)}</span>
-        {!onTheWay && (
+        {!inProgress && (
           <button type="button" className="icon-button" aria-label={`${t.upload.remove} ${file.name}`} onClick={() => removeUpload(id)}>
             <Icon name="cross" />
           </button>
         )}
       </header>
-      {sendable && (upload.unfinished ? <p>{t.upload.unfinishedHere(upload.datasource)}</p> : <Wishes upload={upload} datasources={datasources} />)}
-      {onTheWay && <Progress upload={upload} />}
+      {sendable && (upload.unfinished ? <p>{t.upload.unfinishedHere(upload.datasource)}</p> : <Options upload={upload} datasources={datasources} />)}
+      {inProgress && <Progress upload={upload} />}
       {state === "stopped" && <p className="hint">{t.upload.stopped}</p>}
-      {upload.problem && <ProblemBox finding={upload.problem} />}
+      {upload.problem && <ProblemBox problem={upload.problem} />}
       {sendable && (
         <div className="actions">
           <button type="button" className="primary" onClick={onSend} disabled={!validDatasource(upload.datasource)}>
@@ -57,7 +57,7 @@ export function UploadCard({ upload, datasources, onSend }: Props) {
   );
 }
 
-function Wishes({ upload, datasources }: Omit<Props, "onSend">) {
+function Options({ upload, datasources }: Omit<Props, "onSend">) {
   const { id, datasource, mode } = upload;
   const field = useId();
   const valid = validDatasource(datasource);
@@ -71,7 +71,7 @@ function Wishes({ upload, datasources }: Omit<Props, "onSend">) {
             id={field}
             list={`${field}-existing`}
             value={datasource}
-            onChange={(event) => setWish(id, { datasource: event.target.value })}
+            onChange={(event) => setOptions(id, { datasource: event.target.value })}
             maxLength={128}
             autoComplete="off"
             autoCapitalize="off"
@@ -92,7 +92,7 @@ function Wishes({ upload, datasources }: Omit<Props, "onSend">) {
           <legend>{t.upload.mode}</legend>
           {(["append", "replace"] as const).map((each) => (
             <label key={each} className="choice">
-              <input type="radio" name={`${field}-mode`} checked={mode === each} onChange={() => setWish(id, { mode: each, planFirst: each === "replace" })} />
+              <input type="radio" name={`${field}-mode`} checked={mode === each} onChange={() => setOptions(id, { mode: each, planFirst: each === "replace" })} />
               <span>
                 {t.upload[each]}
                 <small>{t.upload[`${each}Hint`]}</small>
@@ -104,12 +104,12 @@ function Wishes({ upload, datasources }: Omit<Props, "onSend">) {
           <input
             type="checkbox"
             checked={upload.allowDuplicate}
-            onChange={(event) => setWish(id, { allowDuplicate: event.target.checked })}
+            onChange={(event) => setOptions(id, { allowDuplicate: event.target.checked })}
           />
           <span>{t.upload.duplicate}</span>
         </label>
         <label className="choice wide">
-          <input type="checkbox" checked={upload.planFirst} onChange={(event) => setWish(id, { planFirst: event.target.checked })} />
+          <input type="checkbox" checked={upload.planFirst} onChange={(event) => setOptions(id, { planFirst: event.target.checked })} />
           <span>{t.upload.planFirst}</span>
         </label>
       </div>

@@ -1,32 +1,32 @@
-// The files that were dropped and are not yet a task. They live as long as the tab, whatever page is shown.
+// Dropped files and their uploads. They live as long as the tab, whatever page it shows.
 import { useSyncExternalStore } from "react";
-import { findingOf, lasts, type Finding } from "../api/rest";
+import { canRetry, type Problem, problemOf } from "../api/problems";
 import { uuid } from "../format";
 import { suggestDatasource } from "./names";
-import { forget, leftOf, send, unfinished, type Order, type Sending } from "./send";
+import { forget, send, unfinished, unfinishedOf, type Order, type Sending } from "./send";
 
 export interface Upload extends Order {
   id: string;
   state: "ready" | "sending" | "waiting" | "paused" | "sent" | "failed" | "stopped";
-  /** Bytes that arrived; those that were there when sending began or went on, and when that was (milliseconds since 1970). */
+  /** Bytes received; those received when sending started or resumed, and when that was (milliseconds since 1970). */
   sent: number;
   from: number | undefined;
   began: number;
   taskId?: string;
-  problem?: Finding | undefined;
+  problem?: Problem | undefined;
 }
 
 let uploads: Upload[] = [];
 const listeners = new Set<() => void>();
 const running = new Map<string, Sending>();
 
-function show(next: Upload[]): void {
+function publish(next: Upload[]): void {
   uploads = next;
   for (const listener of listeners) listener();
 }
 
 function change(id: string, changes: Partial<Upload>): void {
-  show(uploads.map((upload) => (upload.id === id ? { ...upload, ...changes } : upload)));
+  publish(uploads.map((upload) => (upload.id === id ? { ...upload, ...changes } : upload)));
 }
 
 const found = (id: string): Upload | undefined => uploads.find((each) => each.id === id);
@@ -34,27 +34,27 @@ const found = (id: string): Upload | undefined => uploads.find((each) => each.id
 export function addUpload(file: File, datasource = suggestDatasource(file.name)): string {
   const id = uuid();
   const made: Order = { file, datasource, mode: "append", allowDuplicate: false, planFirst: false, key: id };
-  show([...uploads, { ...made, id, state: "ready", sent: 0, from: undefined, began: 0 }]);
-  void takeUp(id, file);
+  publish([...uploads, { ...made, id, state: "ready", sent: 0, from: undefined, began: 0 }]);
+  void offerResume(id, file);
   return id;
 }
 
-/** Where an earlier tab stopped on the way with this file, this one goes on. */
-async function takeUp(id: string, file: File): Promise<void> {
-  const [left, free] = [await leftOf(file), await unfinished()];
+/** Offers to resume an interrupted upload of this file. */
+async function offerResume(id: string, file: File): Promise<void> {
+  const [candidates, free] = [await unfinishedOf(file), await unfinished()];
   const taken = (key: string) => uploads.some((each) => each.key === key);
-  const one = left.find(({ key }) => free.some((each) => each.key === key) && !taken(key));
-  if (!one || found(id)?.state !== "ready") return;
-  const { datasource, mode, allowDuplicate, planFirst, key } = one;
-  change(id, { datasource, mode, allowDuplicate, planFirst, key, unfinished: one });
+  const resumable = candidates.find(({ key }) => free.some((each) => each.key === key) && !taken(key));
+  if (!resumable || found(id)?.state !== "ready") return;
+  const { datasource, mode, allowDuplicate, planFirst, key } = resumable;
+  change(id, { datasource, mode, allowDuplicate, planFirst, key, unfinished: resumable });
 }
 
-/** Other wishes make another sending of it: it gets a key of its own. */
-export function setWish(id: string, wish: Partial<Pick<Upload, "datasource" | "mode" | "allowDuplicate" | "planFirst">>): void {
-  change(id, { ...wish, key: uuid() });
+/** Changes options of an upload, which makes it a new request with a new key. */
+export function setOptions(id: string, options: Partial<Pick<Upload, "datasource" | "mode" | "allowDuplicate" | "planFirst">>): void {
+  change(id, { ...options, key: uuid() });
 }
 
-/** What an earlier tab left of it is given up. */
+/** Discards the interrupted upload of an earlier tab. */
 export async function startOver(id: string): Promise<void> {
   const unfinished = found(id)?.unfinished;
   change(id, { unfinished: undefined, key: uuid() });
@@ -76,12 +76,12 @@ export async function startUpload(id: string): Promise<string | undefined> {
       change(id, { state: "stopped", unfinished: undefined, key: uuid() });
       return undefined;
     }
-    const problem = findingOf(failure);
-    const left = (await leftOf(upload.file)).find(({ key }) => key === upload.key);
-    // What only took too long goes on with what has arrived; what was refused is begun anew.
-    const goesOn = lasts(problem);
-    if (left && !goesOn) await forget(left);
-    change(id, { state: "failed", problem, unfinished: goesOn ? left : undefined, key: goesOn ? upload.key : uuid() });
+    const problem = problemOf(failure);
+    const left = (await unfinishedOf(upload.file)).find(({ key }) => key === upload.key);
+    // A temporary problem lets the upload resume; a rejected one starts over.
+    const resumes = canRetry(problem);
+    if (left && !resumes) await forget(left);
+    change(id, { state: "failed", problem, unfinished: resumes ? left : undefined, key: resumes ? upload.key : uuid() });
     return undefined;
   } finally {
     running.delete(id);
@@ -91,8 +91,8 @@ export async function startUpload(id: string): Promise<string | undefined> {
 function progressed(id: string, sent: number): void {
   const upload = found(id);
   if (!upload || upload.state === "paused") return;
-  const fresh = upload.from === undefined || upload.state === "waiting";
-  change(id, { state: "sending", sent, ...(fresh ? { from: sent, began: Date.now() } : {}) });
+  const resumed = upload.from === undefined || upload.state === "waiting";
+  change(id, { state: "sending", sent, ...(resumed ? { from: sent, began: Date.now() } : {}) });
 }
 
 export function pauseUpload(id: string): void {
@@ -109,7 +109,7 @@ export const stopUpload = (id: string): void => void running.get(id)?.stop();
 
 export function removeUpload(id: string): void {
   stopUpload(id);
-  show(uploads.filter((upload) => upload.id !== id));
+  publish(uploads.filter((upload) => upload.id !== id));
 }
 
 export function useUploads(): Upload[] {
@@ -123,6 +123,6 @@ export function useUploads(): Upload[] {
 }
 
 addEventListener("beforeunload", (event) => {
-  // The browser asks before what is being sent stops on its way.
+  // Makes the browser ask before it interrupts uploads.
   if (running.size) event.preventDefault();
 });

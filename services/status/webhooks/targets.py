@@ -36,27 +36,16 @@ class Target:
 
 
 class Targets:
-<<<<<<< HEAD
-    """`allowed` are networks beside the public internet that may be posted to. `lookups` limits the
-    names that are resolved at once."""
-=======
     """Checks URLs. `allowed`: private networks that webhooks may use. `lookups`: concurrency limit of
-    name lookups. They have separate threads: a hanging lookup would otherwise block the others of
-    the process, including PostgreSQL's."""
->>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
+    name lookups."""
 
     def __init__(self, allowed: Sequence[Network], lookups: int) -> None:
         self._allowed = allowed
         self._names = HostNames(lookups)
 
     def close(self) -> None:
-<<<<<<< HEAD
-        """No more lookups."""
-        self._names.close()
-=======
         """Cancels pending lookups and accepts no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
->>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
+        self._names.close()
 
     async def check(self, url: str) -> Target:
         """Resolves a URL to an allowed address.
@@ -70,25 +59,14 @@ class Targets:
             raise _forbidden("The URL may contain visible ASCII characters only.")
         try:
             parts = urlsplit(url)
-<<<<<<< HEAD
             if parts.scheme not in ("http", "https") or parts.port == 0:
                 raise ValueError(url)
         except ValueError:
-            message = "The URL must begin with https:// or http:// and may name a port."
+            message = "The URL must start with https:// or http:// and may have a port."
             raise _forbidden(message) from None
         if not parts.hostname or parts.username is not None or parts.password is not None:
-            raise _forbidden("The URL must name a host and no user.")
-        addresses = await self._addresses(parts.hostname)
-=======
-            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        except (ValueError, KeyError):
-            raise _forbidden(
-                "The URL must start with https:// or http:// and may have a port."
-            ) from None
-        if not parts.hostname or parts.username is not None or parts.password is not None:
             raise _forbidden("The URL must have a host and no user.")
-        addresses = await self._addresses(parts.hostname, port)
->>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
+        addresses = await self._addresses(parts.hostname)
         for address in addresses:
             if not may_be_reached(address, self._allowed):
                 raise _forbidden(
@@ -108,15 +86,8 @@ class Targets:
         return [ipaddress.ip_address(text.partition("%")[0]) for text in found]
 
 
-<<<<<<< HEAD
 def may_be_reached(address: Address, allowed: Sequence[Network]) -> bool:
-    """Whether a webhook may go there: on the public internet, or in a network that the
-    administrator named.
-    """
-=======
-def may_be_reached(address: IpAddress, allowed: Sequence[Network]) -> bool:
     """Returns whether an address is on the public internet or in an allowed network."""
->>>>>>> 8192025 (Status: plain English in texts and names; fewer statements)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if any(address in network for network in allowed if network.version == address.version):
