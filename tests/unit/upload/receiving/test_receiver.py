@@ -183,7 +183,7 @@ async def test_a_damaged_chunk_is_rejected_by_its_checksum() -> None:
         REJECTED,
         "CHECKSUM_MISMATCH",
     )
-    assert f"from byte {len(SMALL)} on" in refusal.problem.message
+    assert f"at offset {len(SMALL):,} " in refusal.problem.message
 
 
 @pytest.mark.parametrize("data", [b"", SMALL, DATA])

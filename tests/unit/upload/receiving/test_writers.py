@@ -36,7 +36,7 @@ async def test_a_slow_sender_is_disconnected(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(SluiceError) as cut:
         await asyncio.wait_for(all_of(writer), 10)
     assert cut.value.code == "UPLOAD_STALLED"
-    assert "the least is 512 a second" in cut.value.problem.message
+    assert "the minimum is 512 bytes per second" in cut.value.problem.message
     assert writer.leaving
 
 
