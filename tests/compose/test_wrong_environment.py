@@ -56,9 +56,9 @@ REFUSED = [
         "http://status:50054",
         "Address of the status service, host:port",
     ),
-    ("services.upload", "MAX_FILE_SIZE_BYTES", "500MB", "Largest file that is taken, in bytes"),
+    ("services.upload", "MAX_FILE_SIZE_BYTES", "500MB", "Maximum size of a file, in bytes"),
     ("services.upload", "PART_SIZE_BYTES", "1024", "Size of a part in the object store"),
-    ("services.upload", "AUTH_MODE", "none", "Who may call"),
+    ("services.upload", "AUTH_MODE", "none", "Authentication"),
     ("services.validation", "S3_BUCKET_NAME", MISSING, "is not set. Bucket that holds"),
     ("services.validation", "SPOOL_MAX_BYTES", "-1", "Limit of SPOOL_DIR in bytes"),
     (
