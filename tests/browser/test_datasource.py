@@ -11,7 +11,7 @@ from tests.browser.visitor import Visitor
 GAPS = (1, 2, 4, 5)
 
 
-def test_drift_is_shown_and_a_contract_set_on_the_page_refuses_it(
+def test_drift_is_shown_and_rejected_by_a_contract_set_on_the_page(
     visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page, datasource = visitor.page, new_datasource("drifting")

@@ -35,7 +35,7 @@ def let_sign_in_expire(page: Page) -> None:
         page.route(path, lambda route: route.fulfill(status=401, json=problem))
 
 
-def test_the_server_is_away_while_somebody_types(
+def test_the_server_is_unavailable_while_a_user_types(
     visitor: Visitor, instance: Instance, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page, datasource = visitor.page, new_datasource("away")

@@ -74,7 +74,7 @@ def test_a_first_visit_is_shown_what_to_do(
     assert visitor.rows("loaded") == 10_000
 
 
-def test_the_keyboard_is_enough(
+def test_everything_works_with_the_keyboard(
     visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page, file = visitor.page, orders(tmp_path, "keys.csv")
@@ -113,22 +113,22 @@ def tab_to(page: Page, wanted: object) -> None:
     raise AssertionError(f"{wanted} is not reachable with the Tab key")
 
 
-ELSEWHERE = """
-  window.told = [];
-  window.Notification = class { constructor(title) { window.told.push(title); } };
+HIDDEN_TAB = """
+  window.shown = [];
+  window.Notification = class { constructor(title) { window.shown.push(title); } };
   window.Notification.permission = "default";
   window.Notification.requestPermission = async () => (window.Notification.permission = "granted");
   Object.defineProperty(document, "visibilityState", { get: () => "hidden" });
 """
 
 
-def test_who_looks_elsewhere_is_told_of_the_end(
+def test_the_end_of_a_load_is_notified(
     visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page = visitor.page
-    page.add_init_script(ELSEWHERE)
+    page.add_init_script(HIDDEN_TAB)
     visitor.open("/")
-    visitor.choose(orders(tmp_path, "told.csv"), datasource=new_datasource("told"))
+    visitor.choose(orders(tmp_path, "notified.csv"), datasource=new_datasource("notified"))
     page.get_by_label("Show me the changes before loading").check()
     visitor.send()
     page.wait_for_url("**/tasks/*")
@@ -137,11 +137,11 @@ def test_who_looks_elsewhere_is_told_of_the_end(
     expect(page.get_by_role("button", name="Notification is on")).to_be_disabled()
     page.get_by_role("button", name="Apply this plan").click()
     visitor.until("SUCCEEDED")
-    page.wait_for_function("() => window.told.length > 0")
-    assert page.evaluate("window.told") == ["told.csv was loaded"]
+    page.wait_for_function("() => window.shown.length > 0")
+    assert page.evaluate("window.shown") == ["notified.csv was loaded"]
 
 
-def test_every_page_is_in_order(
+def test_all_pages_show_data(
     visitor: Visitor, tmp_path: Path, new_datasource: Callable[[str], str]
 ) -> None:
     """History, datasources and dashboard of a server with data."""

@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_loaded_says_why(
     visitor.look("task-rejected")
 
 
-def test_files_that_are_no_tables_are_not_taken(visitor: Visitor, tmp_path: Path) -> None:
+def test_files_that_are_not_tables_are_not_accepted(visitor: Visitor, tmp_path: Path) -> None:
     wrong, empty = tmp_path / "letter.pdf", tmp_path / "empty.csv"
     wrong.write_bytes(b"%PDF-1.7")
     empty.touch()

@@ -73,7 +73,7 @@ def loaded_whole(visitor: Visitor) -> None:
     assert visitor.rows("loaded") == ROWS
 
 
-def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
+def test_an_upload_is_paused_resumed_cancelled_and_repeated(
     visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page = visitor.page
@@ -92,7 +92,7 @@ def test_it_is_paused_and_goes_on_then_is_given_up_and_sent_anew(
     loaded_whole(visitor)
 
 
-def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
+def test_an_upload_resumes_automatically_after_a_connection_loss(
     new_visitor: Callable[..., Visitor],
     line: Line,
     large: Path,
@@ -123,7 +123,7 @@ def test_the_line_is_cut_half_way_and_it_goes_on_by_itself(
     assert (begun.count("POST"), begun.count("PATCH")) == (1, 2)
 
 
-def test_after_a_reload_the_same_file_goes_on_where_it_stopped(
+def test_after_a_reload_the_same_file_resumes(
     visitor: Visitor, large: Path, new_datasource: Callable[[str], str]
 ) -> None:
     page = visitor.page

@@ -97,7 +97,7 @@ def test_while_its_rows_are_counted(
     visitor.until("SUCCEEDED")
 
 
-def test_while_it_waits_for_its_turn(
+def test_while_it_waits_in_the_queue(
     visitor: Visitor,
     instance: Instance,
     stack: Stack,

@@ -164,7 +164,7 @@ def kill(compose: Compose, service: str) -> None:
         ("gateway", "INGESTING"),
     ],
 )
-async def test_a_killed_container_comes_back(
+async def test_a_killed_container_is_restarted(
     compose: Compose,
     gateway: Gateway,
     new_datasource: Callable[[str], str],
@@ -300,9 +300,9 @@ async def failing(container: str, seconds: float = 60) -> dict[str, str]:
     deadline = monotonic() + seconds
     while True:
         lines = (await logs(container)).splitlines()
-        told = [json.loads(line) for line in lines if '"readiness.changed"' in line]
-        if told and not told[-1]["ready"]:
-            return dict(told[-1]["failing"])
+        changes = [json.loads(line) for line in lines if '"readiness.changed"' in line]
+        if changes and not changes[-1]["ready"]:
+            return dict(changes[-1]["failing"])
         assert monotonic() < deadline, lines[-5:]
         await asyncio.sleep(0.5)
 
@@ -327,7 +327,7 @@ WRONG_STORES = [
     WRONG_STORES,
     ids=[f"{row[0]}-{row[1]}" for row in WRONG_STORES],
 )
-async def test_a_store_that_refuses_is_named_and_asked_again(
+async def test_a_store_that_rejects_is_named_and_retried(
     compose: Compose, service: str, variable: str, value: str, store: str, said: str
 ) -> None:
     """The process neither exits nor restarts: it is not ready, and logs why."""
@@ -335,8 +335,8 @@ async def test_a_store_that_refuses_is_named_and_asked_again(
         "run", "--detach", "--no-deps", "-e", f"{variable}={value}", service
     ).stdout.split()[-1]
     try:
-        told = await failing(container)
-        assert said in told[store]
+        failures = await failing(container)
+        assert said in failures[store]
         assert "wrong-one" not in await logs(container)
         assert json.loads(await asyncio.to_thread(docker, "inspect", container))[0]["State"][
             "Running"
@@ -345,7 +345,7 @@ async def test_a_store_that_refuses_is_named_and_asked_again(
         await asyncio.to_thread(docker, "rm", "--force", container)
 
 
-async def test_stores_that_come_late(
+async def test_stores_that_start_late(
     compose: Compose, gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     """Services that start before their stores log what they wait for, do not exit, and work once
@@ -447,12 +447,12 @@ async def test_grpc_from_outside(
     grpcurl = [str(ROOT / ".venv/bin/grpcurl"), "-plaintext"]
     assert "sluice.upload.v1.UploadService" in await output(*grpcurl, address["upload"], "list")
     asked = json.dumps({"task_id": task["task_id"]})
-    told = json.loads(
+    answer = json.loads(
         await output(
             *grpcurl, "-d", asked, address["status"], "sluice.status.v1.StatusService/GetTask"
         )
     )
-    assert (told["task"]["state"], told["task"]["rows_loaded"]) == (
+    assert (answer["task"]["state"], answer["task"]["rows_loaded"]) == (
         "TASK_STATE_SUCCEEDED",
         str(ROWS),
     )
@@ -507,7 +507,7 @@ async def figure(container: str, name: str) -> float:
 
 
 async def accepted(gateway: Gateway, name: str, content: bytes, datasource: str) -> str:
-    """Task id of a file that is sent again while the answer is 503, as `curl --retry` does."""
+    """Upload a file, retrying 503 responses like `curl --retry`; return the task id."""
     deadline = monotonic() + 30
     while True:
         answer = await gateway.post_file(name, content, datasource)

@@ -65,7 +65,7 @@ def test_secrets_are_random_and_agree() -> None:
     assert "<random" not in "".join(first.values())
 
 
-def test_keys_of_aws_are_taken_over() -> None:
+def test_aws_keys_of_the_shell_are_used() -> None:
     made = dict(
         line.split("=", 1)
         for line in env.filled(EXAMPLE, AWS).splitlines()
@@ -89,7 +89,7 @@ def test_files_are_private_and_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "docker.env").read_bytes() == made
 
 
-def test_half_a_pair_of_keys_is_refused(tmp_path: Path) -> None:
+def test_a_single_aws_key_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "docker.env.example").write_text(EXAMPLE, encoding="utf-8")
     with pytest.raises(env.EnvironmentFileError, match="AWS_SECRET_ACCESS_KEY is not"):
         env.write(tmp_path, {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE"})

@@ -141,7 +141,7 @@ async def test_a_wrong_variable_is_named(
     assert "very-secret" not in output
 
 
-async def test_everything_that_is_missing_is_said_at_once() -> None:
+async def test_all_missing_variables_are_reported_together() -> None:
     status, output = await outcome(["services.upload"], {})
     assert status == 2
     for variable in (
@@ -154,7 +154,7 @@ async def test_everything_that_is_missing_is_said_at_once() -> None:
         assert f"  {variable}: is not set." in output
 
 
-async def test_druid_by_signed_addresses_needs_the_object_store(tmp_path: Path) -> None:
+async def test_druid_with_presigned_urls_needs_the_object_store(tmp_path: Path) -> None:
     environment = {**complete(tmp_path), "DRUID_INPUT": "http"}
     del environment["AWS_SECRET_ACCESS_KEY"]
     status, output = await outcome(["services.druid_gateway"], environment)
@@ -181,7 +181,7 @@ AWAY = [
     AWAY,
     ids=[f"{row[0]}-{'host' if row[2] else 'port'}" for row in AWAY],
 )
-async def test_a_store_that_is_away_is_named_and_waited_for(
+async def test_an_unavailable_store_is_named_and_waited_for(
     tmp_path: Path, module: str, store: str, wrong: dict[str, str]
 ) -> None:
     """The process does not exit: it logs which store does not answer, and why, and waits."""

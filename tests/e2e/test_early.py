@@ -13,7 +13,7 @@ ROWS = 80_000
 """About 4 MiB: less than the inspection may buffer."""
 
 
-async def test_a_file_that_was_read_while_it_arrived_is_not_fetched_again(
+async def test_an_inspected_file_is_not_fetched_again(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     task_id = await gateway.upload("early.csv", sales_csv(ROWS), new_datasource("early"))
@@ -24,7 +24,7 @@ async def test_a_file_that_was_read_while_it_arrived_is_not_fetched_again(
     assert int(report["rows_read"]) == ROWS
 
 
-async def test_a_file_without_times_is_told_so_while_it_arrives(
+async def test_a_missing_time_column_is_reported_during_the_upload(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     data = sales_csv(ROWS).replace(b"order_date", b"dispatched", 1)
@@ -42,11 +42,11 @@ async def test_a_file_without_times_is_told_so_while_it_arrives(
     )
     assert created.status_code == 201, created.text
     task_id = created.headers["Sluice-Task-Id"]
-    told = asyncio.Event()
+    warned = asyncio.Event()
 
     async def all_but_one_byte() -> AsyncIterator[bytes]:
         yield data
-        await told.wait()
+        await warned.wait()
 
     headers = {
         "Tus-Resumable": "1.0.0",
@@ -62,6 +62,6 @@ async def test_a_file_without_times_is_told_so_while_it_arrives(
     assert task["status"] == "PENDING"
     assert [found["code"] for found in task["validation_warnings"]] == ["NO_TIME_COLUMN"]
     assert "So far:" in task["message"]
-    told.set()
+    warned.set()
     await sending
     await gateway.http.post(f"/api/ingest/tasks/{task_id}/cancel")

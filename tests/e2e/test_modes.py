@@ -44,7 +44,7 @@ async def gets(
         await asyncio.sleep(0.1)
 
 
-async def test_a_given_interval_is_replaced_also_where_nothing_comes(
+async def test_an_interval_is_replaced_including_days_without_new_rows(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("interval")
@@ -85,7 +85,7 @@ async def test_a_given_interval_is_replaced_also_where_nothing_comes(
     assert len(await by_day(gateway, datasource)) == 4
 
 
-async def test_everything_is_replaced_and_comes_back(
+async def test_everything_is_replaced_and_restored(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("everything")
@@ -135,7 +135,7 @@ async def test_a_day_is_appended_to_what_was_loaded_in_months(
     assert sum((await by_day(gateway, datasource)).values()) == 123
 
 
-async def test_a_plan_is_looked_at_and_applied(
+async def test_a_plan_is_read_and_applied(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("planned")
@@ -180,7 +180,7 @@ async def test_a_plan_is_looked_at_and_applied(
     )
 
 
-async def test_columns_that_differ_are_told(
+async def test_changed_columns_are_reported(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("differing")

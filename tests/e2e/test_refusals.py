@@ -148,7 +148,7 @@ async def test_bad_rows_are_named(gateway: Gateway, new_datasource: Callable[[st
     assert "many" in rejects[2]
 
 
-async def test_a_few_bad_rows_do_not_sink_a_file(
+async def test_a_few_bad_rows_do_not_reject_a_file(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     lines = sales_csv(200).decode().splitlines()
@@ -169,7 +169,7 @@ async def test_a_few_bad_rows_do_not_sink_a_file(
         ("noextension", b"a,b\n1,2\n", 415, "FILE_TYPE_UNSUPPORTED"),
     ],
 )
-async def test_refused_while_receiving(
+async def test_rejected_while_receiving(
     gateway: Gateway,
     stack: Stack,
     new_datasource: Callable[[str], str],

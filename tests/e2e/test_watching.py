@@ -62,7 +62,7 @@ async def test_cancel_while_ingesting(
     assert again.status_code in {200, 202}
 
 
-async def test_a_client_that_goes_away_leaves_nothing(
+async def test_a_client_that_disconnects_leaves_nothing(
     gateway: Gateway, new_datasource: Callable[[str], str]
 ) -> None:
     """The connection breaks during the upload: CANCELLED with CLIENT_GONE."""

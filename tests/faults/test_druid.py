@@ -1,5 +1,5 @@
-"""Druid itself is hurt while files come in: each ends, its rows are there once, and done is not
-said before they are.
+"""Faults of Druid during uploads: each task ends, its rows are loaded once, and it does not succeed
+before they are queryable.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import pytest
 
 from local.instance import Instance
 from tests.e2e.gateway import Gateway
-from tests.faults.hurting import DruidTasks, configured, paused, stopped, told
+from tests.faults.druid_faults import DruidTasks, configured, paused, stopped, wait_for_message
 from tests.tables import sales_csv
 
 MANY = 250_000
@@ -36,8 +36,8 @@ async def test_the_overlord_is_down_before_the_submit(
     datasource = new_datasource("down")
     with stopped(instance, "druid_coordinator"):
         task_id = await gateway.upload("down.csv", sales_csv(FEW), datasource)
-        await told(gateway, task_id, "INGESTING", "trying again in")
-    await once(gateway, task_id, datasource, FEW)
+        await wait_for_message(gateway, task_id, "INGESTING", "trying again in")
+    await expect_rows_once(gateway, task_id, datasource, FEW)
 
 
 @pytest.mark.parametrize("role", ["druid_coordinator", "druid_indexer"])
@@ -53,7 +53,7 @@ async def test_the_overlord_or_the_worker_is_killed_in_the_middle(
     task_id = await gateway.upload("hurt.csv", many, datasource)
     await druid.known(task_id, location=True)
     await asyncio.to_thread(instance.kill, role, signal.SIGKILL)
-    await once(gateway, task_id, datasource, MANY)
+    await expect_rows_once(gateway, task_id, datasource, MANY)
     await asyncio.to_thread(instance.wait_healthy)
 
 
@@ -66,7 +66,7 @@ async def test_the_worker_dies_with_a_load_that_it_never_began(
     task_id = await gateway.upload("assigned.csv", sales_csv(FEW), datasource)
     await druid.known(task_id, location=False)
     instance.kill("druid_indexer", signal.SIGKILL)
-    await once(gateway, task_id, datasource, FEW, seconds=240)
+    await expect_rows_once(gateway, task_id, datasource, FEW, seconds=240)
     await asyncio.to_thread(instance.wait_healthy)
 
 
@@ -76,8 +76,8 @@ async def test_a_paused_historical_is_waited_for(
     datasource = new_datasource("paused")
     with paused(instance, "druid_historical"):
         task_id = await gateway.upload("paused.csv", sales_csv(FEW), datasource)
-        await told(gateway, task_id, "VERIFYING", "becoming visible")
-    await once(gateway, task_id, datasource, FEW)
+        await wait_for_message(gateway, task_id, "VERIFYING", "becoming visible")
+    await expect_rows_once(gateway, task_id, datasource, FEW)
 
 
 async def test_a_full_segment_cache_is_waited_for(
@@ -86,18 +86,18 @@ async def test_a_full_segment_cache_is_waited_for(
     datasource = new_datasource("full")
     with configured(instance, "historical", '"maxSize":"100GiB"', '"maxSize":"1"'):
         task_id = await gateway.upload("full.csv", sales_csv(FEW), datasource)
-        await told(gateway, task_id, "VERIFYING", "becoming visible")
-    await once(gateway, task_id, datasource, FEW)
+        await wait_for_message(gateway, task_id, "VERIFYING", "becoming visible")
+    await expect_rows_once(gateway, task_id, datasource, FEW)
 
 
-async def test_a_load_that_is_shut_down_by_hand_is_begun_again(
+async def test_a_load_that_is_shut_down_manually_is_restarted(
     gateway: Gateway, druid: DruidTasks, new_datasource: Callable[[str], str], many: bytes
 ) -> None:
     datasource = new_datasource("shut")
     task_id = await gateway.upload("shut.csv", many, datasource)
     first = await druid.known(task_id, location=True)
     (await druid.http.post(f"/druid/indexer/v1/task/{first}/shutdown")).raise_for_status()
-    await once(gateway, task_id, datasource, MANY)
+    await expect_rows_once(gateway, task_id, datasource, MANY)
     receipt = (await gateway.http.get(f"/api/ingest/tasks/{task_id}/receipt")).json()
     assert len(receipt["druid_task_ids"]) == 2
 
@@ -115,7 +115,7 @@ async def test_druid_forgets_loads(
         "druid.indexer.storage.type=metadata",
         "druid.indexer.storage.type=local",
     ):
-        # One that was done: it is counted, not loaded again.
+        # A load that has ended is counted, not repeated.
         datasource = new_datasource("forgotten")
         done = await gateway.upload("done.csv", many, datasource)
         druid_id = await druid.known(done, location=True)
@@ -123,28 +123,28 @@ async def test_druid_forgets_loads(
             await druid.ended(druid_id)
             instance.restart("druid_coordinator")
             await asyncio.to_thread(instance.wait_healthy, "druid_coordinator")
-        await once(gateway, done, datasource, MANY)
+        await expect_rows_once(gateway, done, datasource, MANY)
         receipt = (await gateway.http.get(f"/api/ingest/tasks/{done}/receipt")).json()
         assert receipt["druid_task_ids"] == [druid_id]
 
-        # One that was not: it is begun anew.
+        # A load that is running is restarted.
         datasource = new_datasource("forgotten")
         running = await gateway.upload("running.csv", many, datasource)
         await druid.known(running, location=True)
         instance.restart("druid_coordinator")
-        await once(gateway, running, datasource, MANY)
+        await expect_rows_once(gateway, running, datasource, MANY)
 
 
-async def test_a_datasource_that_is_dropped_by_hand_is_loaded_again(
+async def test_a_datasource_that_was_dropped_can_be_loaded_again(
     gateway: Gateway, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
     first = await gateway.upload("first.csv", sales_csv(FEW), datasource)
-    await once(gateway, first, datasource, FEW)
+    await expect_rows_once(gateway, first, datasource, FEW)
     (await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")).raise_for_status()
     second = await gateway.upload("second.csv", sales_csv(FEW // 2), datasource)
-    await once(gateway, second, datasource, FEW // 2)
-    # What was dropped is no duplicate, and nobody says any longer that it is there.
+    await expect_rows_once(gateway, second, datasource, FEW // 2)
+    # The dropped load does not make the file a duplicate, and is no longer LIVE.
     again = await gateway.upload("first.csv", sales_csv(FEW), datasource)
     assert (await gateway.succeeded(again))["row_count"] == FEW
     assert await gateway.rows_in_druid(datasource) == FEW + FEW // 2
@@ -156,11 +156,11 @@ async def test_a_datasource_that_is_dropped_while_its_rows_are_counted(
     gateway: Gateway, instance: Instance, druid: DruidTasks, new_datasource: Callable[[str], str]
 ) -> None:
     datasource = new_datasource("dropped")
-    # Not paused: a historical that goes on would still take up the segment it was told to load
-    # before the drop, and its rows be counted.
+    # Stopped, not frozen: it would otherwise still load the segment that was assigned before the
+    # drop, and its rows would be counted.
     with stopped(instance, "druid_historical"):
         task_id = await gateway.upload("dropped.csv", sales_csv(FEW), datasource)
-        await told(gateway, task_id, "VERIFYING", "becoming visible")
+        await wait_for_message(gateway, task_id, "VERIFYING", "becoming visible")
         (
             await druid.http.delete(f"/druid/coordinator/v1/datasources/{datasource}")
         ).raise_for_status()
@@ -169,9 +169,9 @@ async def test_a_datasource_that_is_dropped_while_its_rows_are_counted(
     assert (task["error"]["code"], await gateway.rows_in_druid(datasource)) == ("LOAD_MISMATCH", 0)
 
 
-async def once(
+async def expect_rows_once(
     gateway: Gateway, task_id: str, datasource: str, rows: int, seconds: float = 150
 ) -> None:
-    """Fails unless the task ends SUCCEEDED and a query counts its rows, no more and no fewer."""
+    """Check that the task ends SUCCEEDED and that a query counts exactly its rows."""
     task = await gateway.succeeded(task_id, seconds)
     assert (task["row_count"], await gateway.rows_in_druid(datasource)) == (rows, rows)

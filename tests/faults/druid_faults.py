@@ -1,4 +1,4 @@
-"""Ways to hurt the stack's Druid, and to look at what it does."""
+"""Faults of the stack's Druid, and observation of its tasks."""
 
 import asyncio
 import json
@@ -14,22 +14,22 @@ from local.instance import Instance
 from tests.e2e.gateway import Gateway
 
 BEGINS_S = 60
-"""Seconds within which Druid has begun a load, or a task has told what is awaited of it."""
+"""Seconds within which Druid must start a load, or a task must have an expected message."""
 
 
 class DruidTasks:
-    """Druid's own tasks of a load, asked without Sluice."""
+    """The Druid tasks of a load, read directly from Druid."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
 
     async def known(self, task_id: str, *, location: bool) -> str:
-        """The Druid id of the task's load once the overlord runs it. `location`: once a worker has
-        told where.
+        """Wait until the overlord runs the task's load (`location`: until a worker runs it); return
+        its Druid task id.
         """
         deadline = monotonic() + BEGINS_S
         while True:
-            # The first attempt of the load is that of the claim that validated the file, mostly 1.
+            # The load's first attempt number is that of the claim that validated the file.
             for attempt in (1, 2, 3):
                 druid_id = f"sluice-{task_id}-{attempt}"
                 status = await self.status(druid_id)
@@ -41,22 +41,20 @@ class DruidTasks:
             await asyncio.sleep(0.02)
 
     async def status(self, druid_id: str) -> dict[str, Any] | None:
-        """The overlord's status of a task; None where it knows none."""
+        """Return the overlord's status of a task; None if the task is unknown."""
         answer = await self.http.get(f"/druid/indexer/v1/task/{druid_id}/status")
         return dict(answer.json()["status"]) if answer.is_success else None
 
     async def ended(self, druid_id: str) -> None:
-        """Returns when the overlord says SUCCESS."""
+        """Wait until the overlord reports SUCCESS."""
         deadline = monotonic() + BEGINS_S
         while (status := await self.status(druid_id)) is None or status["status"] != "SUCCESS":
             assert monotonic() < deadline, status
             await asyncio.sleep(0.05)
 
 
-async def told(gateway: Gateway, task_id: str, state: str, words: str) -> None:
-    """Returns when the task tells the words while it is in the state. Fails where it is said to be
-    done before.
-    """
+async def wait_for_message(gateway: Gateway, task_id: str, state: str, words: str) -> None:
+    """Wait for an event of the task in `state` whose message contains `words`. SUCCEEDED fails."""
     async with (
         asyncio.timeout(BEGINS_S),
         gateway.http.stream(
@@ -74,7 +72,7 @@ async def told(gateway: Gateway, task_id: str, state: str, words: str) -> None:
 
 @contextmanager
 def paused(instance: Instance, program: str) -> Iterator[None]:
-    """The program stands still."""
+    """Freeze the program."""
     pid = instance.kill(program, signal.SIGSTOP)
     try:
         yield
@@ -84,7 +82,7 @@ def paused(instance: Instance, program: str) -> Iterator[None]:
 
 @contextmanager
 def stopped(instance: Instance, program: str) -> Iterator[None]:
-    """The program does not run."""
+    """Stop the program."""
     instance.stop_program(program)
     try:
         yield
@@ -94,16 +92,16 @@ def stopped(instance: Instance, program: str) -> Iterator[None]:
 
 @contextmanager
 def configured(instance: Instance, role: str, before: str, after: str) -> Iterator[None]:
-    """A role of Druid has another setting; it is restarted for it, and once more at the end."""
+    """Change a setting of a Druid role; restart the role before and after."""
     settings = instance.paths.config / "druid" / role / "runtime.properties"
-    as_it_was = settings.read_text()
-    assert before in as_it_was
-    settings.write_text(as_it_was.replace(before, after))
+    original = settings.read_text()
+    assert before in original
+    settings.write_text(original.replace(before, after))
     try:
         instance.restart(f"druid_{role}")
         instance.wait_healthy()
         yield
     finally:
-        settings.write_text(as_it_was)
+        settings.write_text(original)
         instance.restart(f"druid_{role}")
         instance.wait_healthy()
