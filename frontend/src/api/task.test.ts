@@ -6,7 +6,7 @@ test("a task has ended in a final state", () => {
   expect(ended({ status: "REJECTED", completedAt: "2026-01-31T12:00:00Z" })).toBe(true);
 });
 
-test("a task in a state of a newer server has ended once it is completed", () => {
+test("a task in an unknown state has ended once it has a completion time", () => {
   expect(ended({ status: "UNKNOWN", completedAt: null })).toBe(false);
   expect(ended({ status: "UNKNOWN", completedAt: "2026-01-31T12:00:00Z" })).toBe(true);
 });

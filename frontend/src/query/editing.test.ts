@@ -49,7 +49,7 @@ function press(into: EditorView, key: string, code: number): boolean {
   return runScopeHandlers(into, new KeyboardEvent("keydown", { key, keyCode: code }), "editor");
 }
 
-/** What is proposed at the end of a text. */
+/** Completions at the end of a text. */
 function proposed(doc: string, explicit = false): string[] {
   const state = stateOf(doc);
   const context = new CompletionContext(state, doc.length, explicit);
@@ -65,10 +65,10 @@ const proposals = (of: EditorView) =>
     expect(currentCompletions(of.state).length).toBeGreaterThan(0);
   });
 
-/** Completion takes no key in its first moments. */
+/** Completion ignores keys in its first moments. */
 const aMoment = () => new Promise((done) => setTimeout(done, 120));
 
-test("Enter and Tab take no completion that nobody chose", async () => {
+test("Enter and Tab accept no completion that was not selected", async () => {
   const editor = opened("SELECT COUNT(*) ");
   type(editor, "n");
   await proposals(editor);
@@ -79,7 +79,7 @@ test("Enter and Tab take no completion that nobody chose", async () => {
   expect(textOf(editor).replace(/\s+/g, " ")).toBe("SELECT COUNT(*) n FROM");
 });
 
-test("Enter takes the completion that the arrow keys chose", async () => {
+test("Enter accepts the completion that the arrow keys selected", async () => {
   const editor = opened("SELECT ne");
   startCompletion(editor);
   await proposals(editor);
@@ -122,13 +122,13 @@ test.each([
   expect(proposed(doc).map((each) => each.replaceAll('"', ""))).toContain(label);
 });
 
-test("the place after AS is found with the closing quote there as well", () => {
+test("a new name after AS is recognized with its closing quote", () => {
   const doc = 'SELECT 1 AS "n" FROM sales';
   expect(writesNewName(stateOf(doc), doc.indexOf('n"') + 1)).toBe(true);
   expect(writesNewName(stateOf(doc), doc.indexOf("FROM") + 2)).toBe(false);
 });
 
-test("no list opens while an alias is typed, and Enter begins a line", async () => {
+test("no list opens while an alias is typed, and Enter starts a line", async () => {
   const editor = opened("SELECT COUNT(*) ");
   type(editor, "AS n");
   await aMoment();
@@ -139,7 +139,7 @@ test("no list opens while an alias is typed, and Enter begins a line", async () 
   expect(textOf(editor).replace(/\s+/g, " ")).toBe("SELECT COUNT(*) AS n FROM");
 });
 
-test("a text that is put there is one step, and undo brings the typed one back", () => {
+test("replacing the text is one step, and undo restores the typed text", () => {
   const editor = opened("");
   type(editor, "SELECT 1");
   putText(editor, "SELECT 2");
@@ -154,7 +154,7 @@ test("a text that is put there is one step, and undo brings the typed one back",
   expect(textOf(editor)).toBe("SELECT 2");
 });
 
-test("putting the same text there is no step", () => {
+test("replacing a text by itself is no step", () => {
   const editor = opened("SELECT 1");
   putText(editor, "SELECT 1");
   expect(undo(editor)).toBe(false);

@@ -24,7 +24,7 @@ const DRAFT = "SELECT 'typed'";
 const LINKED = "SELECT 'linked'";
 const NEWEST = 'SELECT *\nFROM "sales"\nORDER BY __time DESC\nLIMIT 100';
 
-/** What was asked, without the question of which tables there are. */
+/** Queries that ran, without the one that lists the tables. */
 const queries = () =>
   ask.mock.calls.map(([sql]) => sql as string).filter((sql) => !sql.includes("INFORMATION_SCHEMA"));
 
@@ -34,7 +34,7 @@ let host: HTMLElement;
 beforeEach(() => {
   vi.stubGlobal("IS_REACT_ACT_ENVIRONMENT", true);
   vi.stubGlobal("isSecureContext", false);
-  // What jsdom lacks: it lays nothing out.
+  // jsdom has no layout.
   document.execCommand = () => false;
   Range.prototype.getClientRects = () => [] as unknown as DOMRectList;
   sessionStorage.clear();
@@ -77,7 +77,7 @@ async function press(name: string) {
   await settled();
 }
 
-test("a query that is typed and run is asked once", async () => {
+test("a typed query runs once", async () => {
   const view = await opened("/query");
   act(() => view.dispatch({ changes: { from: 0, insert: DRAFT } }));
   await press("Run");
@@ -85,13 +85,13 @@ test("a query that is typed and run is asked once", async () => {
   expect(new URLSearchParams(location.search).get("sql")).toBe(DRAFT);
 });
 
-test("the query of a link is asked once", async () => {
+test("a linked query runs once", async () => {
   await opened(`/query?sql=${encodeURIComponent(LINKED)}`);
   await settled();
   expect(queries()).toEqual([LINKED]);
 });
 
-test("'Newest rows' replaces what was typed, and undo brings it back", async () => {
+test("'Newest rows' replaces the draft, and undo restores it", async () => {
   const view = await opened("/query");
   act(() => view.dispatch({ changes: { from: 0, insert: DRAFT } }));
   await press("Newest rows");
@@ -102,7 +102,7 @@ test("'Newest rows' replaces what was typed, and undo brings it back", async () 
   expect(queries()).toEqual([DRAFT]);
 });
 
-test("a link does not destroy a draft: undo brings it back, and so does another look", async () => {
+test("a link does not destroy the draft: undo restores it", async () => {
   sessionStorage.setItem("sluice.sql", DRAFT);
   const view = await opened(`/query?sql=${encodeURIComponent(LINKED)}`);
   expect(textOf(view)).toBe(LINKED);
@@ -111,7 +111,7 @@ test("a link does not destroy a draft: undo brings it back, and so does another 
   expect(textOf(editor())).toBe(DRAFT);
 });
 
-test("another query in the address is shown and asked, and undo brings the text back", async () => {
+test("a new query in the address is shown and runs, and undo restores the draft", async () => {
   const view = await opened("/query");
   act(() => view.dispatch({ changes: { from: 0, insert: DRAFT } }));
   act(() => history.pushState(null, "", `/query?sql=${encodeURIComponent(LINKED)}`));

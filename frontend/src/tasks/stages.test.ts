@@ -9,7 +9,7 @@ const timing = (stage: string, from: number, to: number | null) => ({
   completedAt: to === null ? null : at(to),
 });
 
-test("a running stage reaches to now, and later ones wait", () => {
+test("a running stage extends to now, and later ones are waiting", () => {
   const task = { status: "VALIDATING", createdAt: at(0), completedAt: null };
   const found = spans(task, [timing("receive", 0, 5), timing("validate", 5, null)], Date.parse(at(10)));
   expect(found.map(({ stage, state }) => [stage, state])).toEqual([
@@ -21,13 +21,13 @@ test("a running stage reaches to now, and later ones wait", () => {
   expect(found[1]).toMatchObject({ from: 0.5, length: 0.5, seconds: 5 });
 });
 
-test("a plan that waits stands before what it would begin", () => {
+test("a plan that needs approval comes before the load", () => {
   const task = { status: "PLANNED", createdAt: at(0), completedAt: null };
   const found = spans(task, [timing("receive", 0, 1), timing("validate", 1, 2), timing("plan", 2, null)], Date.parse(at(4)));
   expect(found.map(({ stage }) => stage)).toEqual(["receive", "validate", "plan", "ingest", "verify"]);
 });
 
-test("at the end only what happened is shown", () => {
+test("an ended task shows only stages that ran", () => {
   const task = { status: "REJECTED", createdAt: at(0), completedAt: at(8) };
   const found = spans(task, [timing("receive", 0, 4), timing("validate", 4, 8)], Date.parse(at(60)));
   expect(found.map(({ stage, from, length }) => [stage, from, length])).toEqual([
@@ -36,7 +36,7 @@ test("at the end only what happened is shown", () => {
   ]);
 });
 
-test("a clock of the browser that is behind makes no negative bar", () => {
+test("a slow browser clock results in no negative bar", () => {
   const task = { status: "PENDING", createdAt: at(30), completedAt: null };
   for (const span of spans(task, [timing("receive", 30, null)], Date.parse(at(0)))) {
     expect(span.length).toBeGreaterThanOrEqual(0);

@@ -12,12 +12,12 @@ test.each([
   expect(validDatasource(name)).toBe(true);
 });
 
-test("only names that Druid takes are valid", () => {
+test("only names that Druid accepts are valid", () => {
   for (const name of ["", "_a", "a b", "ä", "../x", "a".repeat(129)]) expect(validDatasource(name), name).toBe(false);
   for (const name of ["a", "A.b-c_9"]) expect(validDatasource(name), name).toBe(true);
 });
 
-test("only tables are taken", () => {
+test("only files with accepted extensions are accepted", () => {
   const extensions = [".csv", ".xlsx", ".xls"];
   expect(["a.csv", "b.XLSX", "c.xls"].every((name) => acceptable(name, extensions))).toBe(true);
   expect(["a.pdf", "csv", "a.csv.exe"].some((name) => acceptable(name, extensions))).toBe(false);
