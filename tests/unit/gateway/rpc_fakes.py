@@ -181,15 +181,15 @@ def _handlers(
 
 
 def _behavior(
-    answer: Callable[[Any], Any] | None, output: Any, *, streams: bool
+    response: Callable[[Any], Any] | None, output: Any, *, streams: bool
 ) -> Callable[[Any, Any], Any]:
     async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-        if answer is not None:
-            async for each in answer(request):
+        if response is not None:
+            async for each in response(request):
                 yield each
 
     async def once(request: Any, context: Any) -> Any:
-        found: Awaitable[Any] | None = answer(request) if answer is not None else None
+        found: Awaitable[Any] | None = response(request) if response is not None else None
         return await found if found is not None else output()
 
     return stream if streams else once

@@ -15,7 +15,7 @@ from gateway.graphql.schema import schema
 from tests.unit.gateway.edge_fakes import BOUNDARY, CONTENT_TYPE, END, TASK_ID, application, part
 from tests.unit.gateway.rpc_fakes import gateway_on_rpcs
 
-NEVER = {
+INVALID = {
     "%00": "NUL",
     "a%00b": "NUL within",
     "%ff": "no UTF-8",
@@ -50,7 +50,7 @@ ODD = {
 }
 """Percent-encoded texts that may be accepted or rejected, but never cause an internal error."""
 
-JSON_NEVER = {
+INVALID_JSON = {
     "nothing": b"",
     "not JSON": b"{",
     "two values": b"{} {}",
@@ -70,7 +70,7 @@ JSON_NEVER = {
 }
 """Bodies that every endpoint must reject."""
 
-VALUES_NEVER = [
+INVALID_VALUES = [
     '"\\ud800"',
     '"a\\udfffb"',
     '"\\u0000"',
@@ -84,7 +84,7 @@ VALUES_NEVER = [
 ]
 """JSON values that every field must reject."""
 
-VALUES_ODD = [
+ODD_VALUES = [
     "null",
     "true",
     "-1",
@@ -140,16 +140,16 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def judge(answer: httpx.Response, what: object, *, refused: bool = False) -> None:
+def check_response(response: httpx.Response, what: object, *, rejected: bool = False) -> None:
     """Raises AssertionError for an internal error, and for an error without a code."""
-    assert answer.status_code < 500, (what, answer.text[:500])
-    if refused:
-        assert answer.status_code == 400, (what, answer.status_code, answer.text[:500])
-    if answer.status_code >= 400 and answer.request.method != "HEAD":
-        told = answer.json()
+    assert response.status_code < 500, (what, response.text[:500])
+    if rejected:
+        assert response.status_code == 400, (what, response.status_code, response.text[:500])
+    if response.status_code >= 400 and response.request.method != "HEAD":
+        told = response.json()
         code = told["errors"][0]["extensions"]["code"] if "errors" in told else told["code"]
         assert code not in ("", "INTERNAL"), what
-        assert not refused or code == "REQUEST_INVALID", (what, code)
+        assert not rejected or code == "REQUEST_INVALID", (what, code)
 
 
 OPENAPI: dict[str, Any] = application()._app.openapi()  # type: ignore[attr-defined]
@@ -211,8 +211,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 async def test_the_examples_are_valid(http: httpx.AsyncClient) -> None:
     assert BODIES.keys() == EXAMPLES.keys()
     for name in BODIES:
-        answer = await send(http, name)
-        assert answer.status_code < 300, (name, answer.text)
+        response = await send(http, name)
+        assert response.status_code < 300, (name, response.text)
 
 
 def path_cases() -> Iterator[str]:
@@ -228,12 +228,12 @@ async def test_paths(http: httpx.AsyncClient, name: str) -> None:
     pieces = [piece[1:-1] for piece in name.split("/") if piece.startswith("{")]
     headers = TUS if "/uploads/" in name else {}
     for piece in pieces:
-        for value in NEVER:
-            answer = await send(http, name, values={piece: value}, headers=headers)
-            judge(answer, (name, value), refused=answer.request.method != "HEAD")
-            assert answer.status_code == 400
+        for value in INVALID:
+            response = await send(http, name, values={piece: value}, headers=headers)
+            check_response(response, (name, value), rejected=response.request.method != "HEAD")
+            assert response.status_code == 400
         for value in ODD:
-            judge(
+            check_response(
                 await send(http, name, values={piece: value or "%20"}, headers=headers),
                 (name, value),
             )
@@ -246,15 +246,17 @@ async def test_queries(http: httpx.AsyncClient, name: str) -> None:
         {"content": content, "headers": {"Content-Type": CONTENT_TYPE}} if "upload" in name else {}
     )
     for parameter in [*parameters(name, "query"), "unknown"]:
-        for value in NEVER:
-            judge(
+        for value in INVALID:
+            check_response(
                 await send(http, name, f"{parameter}={value}", **form),
                 (name, parameter, value),
-                refused=True,
+                rejected=True,
             )
         for value in ODD:
-            judge(await send(http, name, f"{parameter}={value}", **form), (name, parameter, value))
-        judge(
+            check_response(
+                await send(http, name, f"{parameter}={value}", **form), (name, parameter, value)
+            )
+        check_response(
             await send(http, name, "&".join([f"{parameter}=1"] * 1000), **form),
             (name, parameter, "often"),
         )
@@ -284,20 +286,20 @@ async def test_headers(http: httpx.AsyncClient, name: str) -> None:
                 else []
             )
             content = json.dumps(EXAMPLES[name]).encode() if name in BODIES else b""
-            answer = await send(
+            response = await send(
                 http, name, headers=[*headers, (header.encode(), value)], content=content
             )
             if name != "GET /readyz":
-                judge(answer, (name, header, value))
+                check_response(response, (name, header, value))
 
 
 @pytest.mark.parametrize("name", [*BODIES, "POST /graphql"])
 async def test_bodies(http: httpx.AsyncClient, name: str) -> None:
-    for what, content in JSON_NEVER.items():
-        answer = await send(
+    for what, content in INVALID_JSON.items():
+        response = await send(
             http, name, content=content, headers={"Content-Type": "application/json"}
         )
-        judge(answer, (name, what), refused=True)
+        check_response(response, (name, what), rejected=True)
     for kind in (
         "",
         "text/plain",
@@ -305,15 +307,15 @@ async def test_bodies(http: httpx.AsyncClient, name: str) -> None:
         "application/x-www-form-urlencoded",
         "multipart/form-data",
     ):
-        judge(
+        check_response(
             await send(http, name, content=b"{}", headers={"Content-Type": kind.encode("latin-1")}),
             (name, kind),
         )
     large = b'{"a":"' + b"x" * 2_000_000 + b'"}'
-    judge(
+    check_response(
         await send(http, name, content=large, headers={"Content-Type": "application/json"}),
         name,
-        refused=True,
+        rejected=True,
     )
 
 
@@ -321,13 +323,13 @@ async def test_bodies(http: httpx.AsyncClient, name: str) -> None:
 async def test_fields_of_bodies(http: httpx.AsyncClient, name: str) -> None:
     fields = list(BODIES[name].get("properties", {})) or ["policy", "options"]
     for field in [*fields, "unknown"]:
-        for value in [*VALUES_NEVER, *VALUES_ODD]:
+        for value in [*INVALID_VALUES, *ODD_VALUES]:
             others = {key: given for key, given in EXAMPLES[name].items() if key != field}
             text = json.dumps(others)[:-1] + (", " if others else "") + f'"{field}": {value}}}'
-            answer = await send(
+            response = await send(
                 http, name, content=text.encode(), headers={"Content-Type": "application/json"}
             )
-            judge(answer, (name, field, value[:50]), refused=value in VALUES_NEVER)
+            check_response(response, (name, field, value[:50]), rejected=value in INVALID_VALUES)
 
 
 FORM_FIELDS = (
@@ -367,7 +369,7 @@ async def test_fields_of_forms(http: httpx.AsyncClient, field: str) -> None:
             others = b"" if field == "datasource_name" else part("datasource_name", b"sales")
             others += b"" if field == "mode" else part("mode", mode)
             body = others + part(field, value) + part("file", b"a,b\r\n", "a.csv") + END
-            judge(
+            check_response(
                 await http.post(
                     "/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}
                 ),
@@ -395,7 +397,7 @@ async def test_file_names(http: httpx.AsyncClient, filename: bytes, form: bytes)
     named = form % (filename if b"*" not in form else quote(filename).encode())
     body = part("datasource_name", b"sales") + f"--{BOUNDARY}\r\n".encode()
     body += b'Content-Disposition: form-data; name="file"; ' + named + b"\r\n\r\na,b\r\n" + END
-    judge(
+    check_response(
         await http.post("/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}),
         (filename, form),
     )
@@ -434,7 +436,9 @@ async def test_tus(http: httpx.AsyncClient, header: str) -> None:
     ):
         for value in TUS_HEADERS[header]:
             headers = [(key.encode(), given) for key, given in {**SOUND_TUS, header: value}.items()]
-            judge(await send(http, name, headers=headers, content=b""), (name, header, value))
+            check_response(
+                await send(http, name, headers=headers, content=b""), (name, header, value)
+            )
 
 
 # GraphQL
@@ -457,7 +461,7 @@ def document(kind: str, name: str, field: GraphQLField) -> str:
     return f"{kind} ({declared}) {{ {name}({passed}){selected} }}"
 
 
-SOUND: dict[str, Any] = {
+VALID: dict[str, Any] = {
     "String": "x",
     "ID": TASK_ID,
     "Int": 1,
@@ -465,7 +469,7 @@ SOUND: dict[str, Any] = {
     "JSON": {},
     "Upload": None,
 }
-SOUND_BY_NAME: dict[str, Any] = {
+VALID_BY_NAME: dict[str, Any] = {
     "uri": "s3://b/a.csv",
     "dataSourceName": "sales",
     "mode": "append",
@@ -479,11 +483,13 @@ SOUND_BY_NAME: dict[str, Any] = {
 }
 
 
-def sound(name: str, argument: GraphQLArgument) -> Any:
-    return SOUND_BY_NAME.get(name, SOUND[str(get_named_type(argument.type))])
+def valid_value(name: str, argument: GraphQLArgument) -> Any:
+    return VALID_BY_NAME.get(name, VALID[str(get_named_type(argument.type))])
 
 
-async def ask(http: httpx.AsyncClient, name: str, query: str, variables: str) -> httpx.Response:
+async def send_query(
+    http: httpx.AsyncClient, name: str, query: str, variables: str
+) -> httpx.Response:
     text = f'{{"query": {json.dumps(query)}, "variables": {variables}}}'
     if name != "uploadSalesData":
         return await http.post(
@@ -508,11 +514,11 @@ async def test_arguments(
     http: httpx.AsyncClient, kind: str, name: str, field: GraphQLField
 ) -> None:
     query = document(kind, name, field)
-    usual = {argument: sound(argument, given) for argument, given in field.args.items()}
-    answer = await ask(http, name, query, json.dumps(usual))
-    assert "errors" not in answer.json(), answer.text
+    usual = {argument: valid_value(argument, given) for argument, given in field.args.items()}
+    response = await send_query(http, name, query, json.dumps(usual))
+    assert "errors" not in response.json(), response.text
     for argument, given in field.args.items():
-        values = [*VALUES_NEVER, *VALUES_ODD]
+        values = [*INVALID_VALUES, *ODD_VALUES]
         if str(get_named_type(given.type)) == "String":
             texts = (
                 *ODD.values(),
@@ -526,13 +532,13 @@ async def test_arguments(
             variables = (
                 json.dumps(others)[:-1] + (", " if others else "") + f'"{argument}": {value}}}'
             )
-            answer = await ask(http, name, query, variables)
-            judge(answer, (name, argument, value[:50]), refused=value in VALUES_NEVER)
-            for each in answer.json().get("errors", []):
+            response = await send_query(http, name, query, variables)
+            check_response(response, (name, argument, value[:50]), rejected=value in INVALID_VALUES)
+            for each in response.json().get("errors", []):
                 assert each["extensions"]["code"] != "INTERNAL", (name, argument, value[:50], each)
         if not is_non_null_type(given.type):
-            answer = await ask(http, name, query, json.dumps({**usual, argument: None}))
-            judge(answer, (name, argument, "null"))
+            response = await send_query(http, name, query, json.dumps({**usual, argument: None}))
+            check_response(response, (name, argument, "null"))
 
 
 LITERALS = [
@@ -561,16 +567,16 @@ async def test_literals(http: httpx.AsyncClient, kind: str, name: str, field: Gr
     for argument in field.args:
         for literal in LITERALS:
             others = {
-                key: sound(key, given) for key, given in field.args.items() if key != argument
+                key: valid_value(key, given) for key, given in field.args.items() if key != argument
             }
             plain = " ".join(
                 f"{key}: {'{}' if given == {} else json.dumps(given)}"
                 for key, given in others.items()
             )
             query = f"{kind} {{ {name}({argument}: {literal} {plain}){selected} }}"
-            answer = await http.post("/graphql", json={"query": query})
-            judge(answer, query[:200])
-            for each in answer.json().get("errors", []):
+            response = await http.post("/graphql", json={"query": query})
+            check_response(response, query[:200])
+            for each in response.json().get("errors", []):
                 assert each["extensions"]["code"] != "INTERNAL", (query[:200], each)
 
 
@@ -599,9 +605,9 @@ OPERATIONS_ODD = [
 
 @pytest.mark.parametrize("operation", OPERATIONS_ODD, ids=lambda each: json.dumps(each)[:60])
 async def test_operations(http: httpx.AsyncClient, operation: object) -> None:
-    answer = await http.post("/graphql", json=operation)
-    judge(answer, operation)
-    for each in answer.json().get("errors", []):
+    response = await http.post("/graphql", json=operation)
+    check_response(response, operation)
+    for each in response.json().get("errors", []):
         assert each["extensions"]["code"] == "REQUEST_INVALID"
 
 
@@ -629,6 +635,6 @@ async def test_file_maps(http: httpx.AsyncClient, mapping: str) -> None:
         + END
     )
     headers = {"Content-Type": CONTENT_TYPE, "Apollo-Require-Preflight": "true"}
-    answer = await http.post("/graphql", content=form, headers=headers)
-    judge(answer, mapping)
-    assert answer.status_code == 400
+    response = await http.post("/graphql", content=form, headers=headers)
+    check_response(response, mapping)
+    assert response.status_code == 400

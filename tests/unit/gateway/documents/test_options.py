@@ -81,9 +81,9 @@ def test_missing_options_are_none(given: object) -> None:
     ],
 )
 def test_errors_name_the_field(given: object, column: str) -> None:
-    with pytest.raises(SluiceError) as refused:
+    with pytest.raises(SluiceError) as failure:
         read_options(given)
-    assert (refused.value.code, refused.value.problem.column) == ("REQUEST_INVALID", column)
+    assert (failure.value.code, failure.value.problem.column) == ("REQUEST_INVALID", column)
 
 
 async def test_datasource_settings_over_rest_and_graphql() -> None:

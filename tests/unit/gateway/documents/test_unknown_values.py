@@ -36,9 +36,9 @@ class Newer(FakeTasks):
 
 async def test_rest_lists_tasks_with_an_unknown_state() -> None:
     async with client(Newer()) as http:
-        answer = await http.get("/api/ingest/tasks")
-    assert answer.status_code == 200
-    known, newer = answer.json()["tasks"]
+        response = await http.get("/api/ingest/tasks")
+    assert response.status_code == 200
+    known, newer = response.json()["tasks"]
     assert (known["status"], newer["status"]) == ("SUCCEEDED", "UNKNOWN")
     assert (newer["load_state"], newer["mode"]) == ("UNKNOWN", "unknown")
     assert (newer["error"]["code"], newer["error"]["actor"]) == ("ERROR_9999", "unknown")
@@ -47,16 +47,16 @@ async def test_rest_lists_tasks_with_an_unknown_state() -> None:
 async def test_graphql_lists_tasks_with_an_unknown_state() -> None:
     query = "{ listIngestionTasks { taskId status loadState mode error validationWarnings } }"
     async with client(Newer()) as http:
-        answer = await http.post("/graphql", json={"query": query})
-    assert "errors" not in answer.json()
-    known, newer = answer.json()["data"]["listIngestionTasks"]
+        response = await http.post("/graphql", json={"query": query})
+    assert "errors" not in response.json()
+    known, newer = response.json()["data"]["listIngestionTasks"]
     assert (known["status"], newer["status"]) == ("SUCCEEDED", "UNKNOWN")
 
 
 async def test_unknown_is_not_a_valid_filter() -> None:
     async with client(Newer()) as http:
-        answer = await http.get("/api/ingest/tasks?status=UNKNOWN")
-    assert (answer.status_code, answer.json()["code"]) == (400, "REQUEST_INVALID")
+        response = await http.get("/api/ingest/tasks?status=UNKNOWN")
+    assert (response.status_code, response.json()["code"]) == (400, "REQUEST_INVALID")
 
 
 def test_every_document_shows_unknown_values() -> None:
@@ -97,4 +97,4 @@ async def test_an_error_with_an_unknown_code_is_returned() -> None:
     assert answers[0].status_code == 500
     assert answers[0].json()["code"] == "ERROR_9999"
     assert "ERROR_9999" in answers[1].text
-    assert all("It is too new." in answer.text for answer in answers)
+    assert all("It is too new." in response.text for response in answers)

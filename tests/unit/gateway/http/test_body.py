@@ -86,7 +86,7 @@ def test_a_task_that_was_rejected() -> None:
     task = wire.task(
         Task(task_id="t", state=TaskState.TASK_STATE_REJECTED, problem=why, validation_errors=[why])
     )
-    told = {
+    document = {
         "code": "TOO_MANY_NULLS",
         "message": "Region is empty in 90 % of the rows.",
         "line": None,
@@ -95,9 +95,9 @@ def test_a_task_that_was_rejected() -> None:
         "action": "Fill or drop the named column.",
         "actor": "you",
     }
-    assert json.dumps(task.error.model_dump() if task.error else None) == json.dumps(told)
-    assert [each.model_dump() for each in task.validation_errors] == [told]
-    assert task.error_message == told["message"]
+    assert json.dumps(task.error.model_dump() if task.error else None) == json.dumps(document)
+    assert [each.model_dump() for each in task.validation_errors] == [document]
+    assert task.error_message == document["message"]
     assert (task.file_size, task.row_count, task.rows_read, task.mode) == (
         None,
         None,
@@ -150,21 +150,21 @@ def test_a_report_contains_every_field() -> None:
             )
         ],
     )
-    told = wire.message(report)
-    assert list(told) == [field.name for field in Report.DESCRIPTOR.fields]
-    assert (told["format"], told["verdict"], told["file_size"], told["sha256"]) == (
+    document = wire.message(report)
+    assert list(document) == [field.name for field in Report.DESCRIPTOR.fields]
+    assert (document["format"], document["verdict"], document["file_size"], document["sha256"]) == (
         "XLSX",
         "REJECTED",
         2**60,
         "00" * 32,
     )
-    assert (told["dialect"], told["time"], told["parts"]) == (None, None, [])
+    assert (document["dialect"], document["time"], document["parts"]) == (None, None, [])
     assert (
-        told["problems"][0]["code"],
-        told["problems"][0]["line"],
-        told["problems"][0]["actor"],
+        document["problems"][0]["code"],
+        document["problems"][0]["line"],
+        document["problems"][0]["actor"],
     ) == ("NO_ROWS", 2, "you")
-    column = told["columns"][0]
+    column = document["columns"][0]
     assert (column["type"], column["load_type"], column["sum"], column["min"], column["max"]) == (
         "DECIMAL",
         "DOUBLE",
@@ -172,5 +172,9 @@ def test_a_report_contains_every_field() -> None:
         "1",
         None,
     )
-    assert told["rules"][0]["rule"] == {"name": "min_columns", "severity": "BLOCK", "limit": 5.0}
-    json.dumps(told, allow_nan=False)
+    assert document["rules"][0]["rule"] == {
+        "name": "min_columns",
+        "severity": "BLOCK",
+        "limit": 5.0,
+    }
+    json.dumps(document, allow_nan=False)

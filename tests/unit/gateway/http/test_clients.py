@@ -36,12 +36,12 @@ async def test_graphql_passes_mode_duplicates_and_client() -> None:
         + END
     )
     async with client(uploads) as http:
-        answer = await http.post(
+        response = await http.post(
             "/graphql",
             content=body,
             headers={"Content-Type": CONTENT_TYPE, "Apollo-Require-Preflight": "true"},
         )
-    assert "errors" not in answer.json()
+    assert "errors" not in response.json()
     (asked,) = uploads.requests
     assert (asked.load_mode, asked.allow_duplicate, asked.client) == (
         LoadMode.LOAD_MODE_REPLACE_ALL,
@@ -77,7 +77,7 @@ async def test_a_client_over_its_limit_is_rejected_before_the_first_byte(door: s
     async with client(uploads) as http:
         if door == "rest":
             body = part("datasource_name", b"sales") + part("file", FILE, "a.csv") + END
-            answer = await http.post(
+            response = await http.post(
                 "/api/ingest/upload", content=body, headers={"Content-Type": CONTENT_TYPE}
             )
         else:
@@ -86,8 +86,8 @@ async def test_a_client_over_its_limit_is_rejected_before_the_first_byte(door: s
                 "Upload-Length": "8",
                 "Upload-Metadata": "filename YS5jc3Y=,datasource_name c2FsZXM=",
             }
-            answer = await http.post("/api/ingest/uploads", headers=said)
-    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (
+            response = await http.post("/api/ingest/uploads", headers=said)
+    assert (response.status_code, response.headers["retry-after"], response.json()["code"]) == (
         429,
         "5",
         "TOO_MANY_UPLOADS",

@@ -140,14 +140,14 @@ async def test_every_error_has_the_same_shape(
     column: str | None,
 ) -> None:
     async with client() as http:
-        answer = await http.request(method, path, headers=headers, content=body)
-    told = answer.json()
-    assert list(told) == SHAPE
-    assert (answer.status_code, told["code"]) == (status, code)
+        response = await http.request(method, path, headers=headers, content=body)
+    problem = response.json()
+    assert list(problem) == SHAPE
+    assert (response.status_code, problem["code"]) == (status, code)
     if column is not None:
-        assert told["column"] == column
-    assert told["message"].endswith(".")
-    assert told["action"].endswith(".")
+        assert problem["column"] == column
+    assert problem["message"].endswith(".")
+    assert problem["action"].endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -158,15 +158,15 @@ async def test_an_error_of_a_service_keeps_its_code_and_status(name: str) -> Non
     tasks = FakeTasks()
     tasks.failure = error(reason, "So it is.", line=3, column="c", value="v")
     async with client(tasks) as http:
-        answer = await http.get(f"/api/ingest/tasks/{TASK_ID}")
-    told = answer.json()
-    assert answer.status_code == info_of(reason).http == status_of(tasks.failure)
-    assert (told["code"], told["message"], told["line"]) == (
+        response = await http.get(f"/api/ingest/tasks/{TASK_ID}")
+    problem = response.json()
+    assert response.status_code == info_of(reason).http == status_of(tasks.failure)
+    assert (problem["code"], problem["message"], problem["line"]) == (
         name.removeprefix("ERROR_REASON_"),
         "So it is.",
         3,
     )
-    assert ("retry-after" in answer.headers) == (answer.status_code in (429, 503))
+    assert ("retry-after" in response.headers) == (response.status_code in (429, 503))
 
 
 async def test_an_internal_error_shows_only_its_trace_id() -> None:
@@ -175,10 +175,10 @@ async def test_an_internal_error_shows_only_its_trace_id() -> None:
             raise RuntimeError("secret")
 
     async with client(Broken()) as http:
-        answer = await http.get(f"/api/ingest/tasks/{TASK_ID}")
-    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
-    assert answer.headers["x-trace-id"] in answer.json()["message"]
-    assert "secret" not in answer.text
+        response = await http.get(f"/api/ingest/tasks/{TASK_ID}")
+    assert (response.status_code, response.json()["code"]) == (500, "INTERNAL")
+    assert response.headers["x-trace-id"] in response.json()["message"]
+    assert "secret" not in response.text
 
 
 async def test_graphql_errors_have_the_graphql_shape() -> None:
@@ -202,12 +202,12 @@ async def test_a_long_content_length_is_rejected_before_a_task_is_created() -> N
     uploads = FakeUploads()
     body = part("datasource_name", b"s") + part("file", bytes(9_000_000), "a.csv") + END
     async with client(uploads=uploads, max_file_size_bytes=1000) as http:
-        answer = await http.post(
+        response = await http.post(
             "/api/ingest/upload",
             content=body,
             headers={"Content-Type": "multipart/form-data; boundary=frontier"},
         )
-    assert (answer.status_code, answer.json()["code"]) == (413, "FILE_TOO_LARGE")
+    assert (response.status_code, response.json()["code"]) == (413, "FILE_TOO_LARGE")
     assert uploads.requests == []
 
 
@@ -215,10 +215,10 @@ async def test_an_event_stream_without_more_events_returns_204() -> None:
     tasks = FakeTasks()
     tasks.task.MergeFrom(type(tasks.task)(state=TaskState.TASK_STATE_FAILED, last_sequence=4))
     async with client(tasks) as http:
-        answer = await http.get(
+        response = await http.get(
             f"/api/ingest/tasks/{TASK_ID}/events", headers={"Last-Event-ID": "4"}
         )
-    assert answer.status_code == 204
+    assert response.status_code == 204
     assert tasks.watched_from == []
 
 
@@ -244,23 +244,23 @@ async def test_every_response_has_security_headers() -> None:
             "/api/nothing",
             "/healthz",
         ):
-            answer = await http.get(path)
-            assert answer.headers["x-content-type-options"] == "nosniff", path
-            assert "default-src 'none'" in answer.headers["content-security-policy"], path
-            assert "unsafe" not in answer.headers["content-security-policy"], path
-            assert answer.headers["x-frame-options"] == "DENY", path
+            response = await http.get(path)
+            assert response.headers["x-content-type-options"] == "nosniff", path
+            assert "default-src 'none'" in response.headers["content-security-policy"], path
+            assert "unsafe" not in response.headers["content-security-policy"], path
+            assert response.headers["x-frame-options"] == "DENY", path
 
 
 async def test_the_api_docs_load_nothing_from_other_hosts() -> None:
     async with client() as http:
         for path in ("/docs", "/page/docs.js", "/page/docs.css"):
-            answer = await http.get(path)
-            assert answer.status_code == 200, path
-            assert "http://" not in answer.text, path
-            assert "https://" not in answer.text, path
+            response = await http.get(path)
+            assert response.status_code == 200, path
+            assert "http://" not in response.text, path
+            assert "https://" not in response.text, path
             # The Content-Security-Policy forbids inline scripts and styles.
-            assert "<script>" not in answer.text, path
-            assert " style=" not in answer.text, path
+            assert "<script>" not in response.text, path
+            assert " style=" not in response.text, path
         api = (await http.get("/openapi.json")).json()
     assert {
         "/api/ingest/upload",

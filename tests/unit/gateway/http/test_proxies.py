@@ -28,8 +28,8 @@ async def client_of(peer: str, *headers: tuple[str, str], trusted: str = TRUSTED
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         sent = [*CREATE.items(), *headers]
-        answer = await http.post("/api/ingest/uploads", headers=sent)
-    assert answer.status_code == 201
+        response = await http.post("/api/ingest/uploads", headers=sent)
+    assert response.status_code == 201
     return uploads.requests[0].client
 
 

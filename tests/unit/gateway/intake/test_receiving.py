@@ -86,11 +86,11 @@ async def test_a_file_is_streamed_completely() -> None:
 )
 async def test_an_invalid_request_is_aborted_with_its_problem(body: bytes, code: str) -> None:
     uploads = FakeUploads()
-    with pytest.raises(SluiceError) as refused:
+    with pytest.raises(SluiceError) as failure:
         await receive(uploads, await file(body), TO)
-    assert refused.value.code == code
+    assert failure.value.code == code
     assert uploads.steps[-1] == "abort"
-    assert uploads.messages[-1].abort.problem == refused.value.problem
+    assert uploads.messages[-1].abort.problem == failure.value.problem
     assert "finish" not in uploads.steps
 
 
@@ -119,9 +119,9 @@ async def test_a_rejection_ends_the_upload_while_the_client_still_sends() -> Non
     _, incoming = await read_fields(
         Form(Body(endless, ROOMY), CONTENT_TYPE, ROOMY), {"datasource_name": "s"}
     )
-    with pytest.raises(SluiceError) as refused:
+    with pytest.raises(SluiceError) as failure:
         await receive(uploads, incoming, TO)
-    assert refused.value.code == "FILE_TOO_LARGE"
+    assert failure.value.code == "FILE_TOO_LARGE"
     assert sent < 20
 
 
@@ -168,9 +168,9 @@ async def test_a_repeat_of_a_rejected_request_is_rejected() -> None:
     uploads = FakeUploads()
     empty = problem(ErrorReason.ERROR_REASON_FILE_EMPTY, "No byte.")
     uploads.existing = Upload(upload_id=TASK_ID, state=TaskState.TASK_STATE_REJECTED, problem=empty)
-    with pytest.raises(SluiceError) as refused:
+    with pytest.raises(SluiceError) as failure:
         await receive(uploads, await file(part("file", b"a", "a.csv") + END), TO)
-    assert refused.value.code == "FILE_EMPTY"
+    assert failure.value.code == "FILE_EMPTY"
 
 
 async def test_a_repeat_is_accepted_if_validation_rejected_the_file() -> None:

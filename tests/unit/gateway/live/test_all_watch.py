@@ -21,7 +21,7 @@ Step = int | BaseException
 """The position of an event, or the failure of the call."""
 
 
-def happened(position: int) -> WatchTasksResponse:
+def task_event(position: int) -> WatchTasksResponse:
     event = TaskEvent(task_id=TASK_ID, position=position)
     return WatchTasksResponse(event=event, task=Task(task_id=TASK_ID, datasource="sales"))
 
@@ -43,11 +43,11 @@ class Scripted(FakeTasks):
             await asyncio.sleep(0)
             if isinstance(step, BaseException):
                 raise step
-            yield happened(step)
+            yield task_event(step)
 
 
 @pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (all_watch, watches):
         monkeypatch.setattr(module, "RETRY", Backoff(0.001, 0.01))
 
@@ -63,7 +63,7 @@ async def follow(watch: AllWatch, count: int) -> list[int]:
     return seen
 
 
-async def failed(watch: AllWatch) -> str:
+async def error_code(watch: AllWatch) -> str:
     """The code of the error that a follower gets."""
     with pytest.raises(SluiceError) as failure:
         await follow(watch, 1000)
@@ -82,7 +82,7 @@ async def failed(watch: AllWatch) -> str:
 )
 async def test_a_permanent_failure_reaches_every_follower(fault: Step, code: str) -> None:
     watch = AllWatch(Scripted([1, 2, fault], [7, 8, 9, AWAY]))
-    assert list(await asyncio.gather(failed(watch), failed(watch))) == [code, code]
+    assert list(await asyncio.gather(error_code(watch), error_code(watch))) == [code, code]
     assert await follow(watch, 3) == [7, 8, 9]
     await watch.close()
 
@@ -92,7 +92,7 @@ async def test_a_service_that_stays_unavailable_is_an_error(
 ) -> None:
     monkeypatch.setattr(all_watch, "RETRY_BUDGET_S", 0.05)
     watch = AllWatch(Scripted([1], [AWAY]))
-    assert await failed(watch) == "SERVICE_UNAVAILABLE"
+    assert await error_code(watch) == "SERVICE_UNAVAILABLE"
     await watch.close()
 
 
@@ -118,7 +118,7 @@ async def test_an_ended_stream_is_retried_with_backoff() -> None:
 async def test_a_gap_of_unknown_size_is_an_error() -> None:
     """Before the first event, there is no position to resume from, so events are lost."""
     watch = AllWatch(Scripted([OVER], [AWAY], [8]))
-    assert await failed(watch) == "SERVICE_UNAVAILABLE"
+    assert await error_code(watch) == "SERVICE_UNAVAILABLE"
     await watch.close()
 
 
@@ -126,7 +126,7 @@ async def test_shutdown_ends_every_stream() -> None:
     class Silent(FakeTasks):
         async def watch_all(self, request: WatchTasksRequest, timeout_s: float) -> Events:
             await asyncio.Event().wait()
-            yield happened(1)
+            yield task_event(1)
 
     watch = AllWatch(Silent())
     following = asyncio.create_task(follow(watch, 1))

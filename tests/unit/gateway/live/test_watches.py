@@ -19,7 +19,7 @@ from tests.unit.gateway.edge_fakes import TASK_ID, FakeTasks
 RUNNING, ENDED = TaskState.TASK_STATE_VALIDATING, TaskState.TASK_STATE_SUCCEEDED
 
 
-def told(sequence: int, state: "TaskState.ValueType" = RUNNING) -> WatchTaskResponse:
+def task_event(sequence: int, state: "TaskState.ValueType" = RUNNING) -> WatchTaskResponse:
     """An event as the status service streams it."""
     event = TaskEvent(task_id=TASK_ID, sequence=sequence, state=state)
     return WatchTaskResponse(
@@ -42,12 +42,12 @@ async def sequences(watches: Watches, start: int = 1, idle_s: float = 5) -> list
 
 
 @pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "RETRY", Backoff(0.001, 3))
 
 
 async def test_followers_share_a_watch_from_any_start() -> None:
-    tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
+    tasks = FakeTasks([task_event(1), task_event(2), task_event(3), task_event(4, ENDED)])
     watches = all_watches(tasks)
     found = await asyncio.gather(sequences(watches), sequences(watches), sequences(watches, 3))
     assert list(found) == [[1, 2, 3, 4], [1, 2, 3, 4], [3, 4]]
@@ -64,13 +64,15 @@ async def test_followers_share_a_watch_from_any_start() -> None:
     ],
 )
 async def test_a_broken_watch_resumes_at_its_position(reason: "ErrorReason.ValueType") -> None:
-    tasks = FakeTasks([told(1), told(2), fail(reason)], [fail(reason)], [told(3, ENDED)])
+    tasks = FakeTasks(
+        [task_event(1), task_event(2), fail(reason)], [fail(reason)], [task_event(3, ENDED)]
+    )
     assert await sequences(all_watches(tasks)) == [1, 2, 3]
     assert tasks.watched_from == [1, 3, 3]
 
 
 async def test_a_stream_that_ends_before_the_task_is_resumed() -> None:
-    tasks = FakeTasks([told(1)], [told(2, ENDED)])
+    tasks = FakeTasks([task_event(1)], [task_event(2, ENDED)])
     assert await sequences(all_watches(tasks)) == [1, 2]
 
 
@@ -81,7 +83,7 @@ async def test_a_stream_without_events_is_the_end() -> None:
 
 
 async def test_a_permanent_failure_reaches_every_follower() -> None:
-    watches = all_watches(FakeTasks([told(1), fail(ErrorReason.ERROR_REASON_TASK_NOT_FOUND)]))
+    watches = all_watches(FakeTasks([task_event(1), fail(ErrorReason.ERROR_REASON_TASK_NOT_FOUND)]))
 
     async def follow() -> str:
         with pytest.raises(SluiceError) as failure:
@@ -108,7 +110,7 @@ async def test_a_watch_without_followers_ends_at_its_deadline() -> None:
             self, task_id: str, from_sequence: int, timeout_s: float
         ) -> AsyncIterator[WatchTaskResponse]:
             self.watched_from.append(from_sequence)
-            yield told(from_sequence)
+            yield task_event(from_sequence)
             await self.deadline.wait()
             raise fail(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED)
 
@@ -124,7 +126,7 @@ async def test_a_watch_without_followers_ends_at_its_deadline() -> None:
 
 
 async def test_an_earlier_follower_shares_the_events_that_the_watch_holds() -> None:
-    tasks = FakeTasks([told(1), told(2), told(3), told(4, ENDED)])
+    tasks = FakeTasks([task_event(1), task_event(2), task_event(3), task_event(4, ENDED)])
     watches = all_watches(tasks)
     found = await asyncio.gather(
         sequences(watches, 4), sequences(watches, 1), sequences(watches, 3)
@@ -137,7 +139,10 @@ async def test_an_earlier_follower_reads_missing_events_separately(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(watching, "KEPT_EVENTS", 2)
-    tasks = FakeTasks([told(2), told(3), told(4), None], [told(1), told(2), told(3), told(4)])
+    tasks = FakeTasks(
+        [task_event(2), task_event(3), task_event(4), None],
+        [task_event(1), task_event(2), task_event(3), task_event(4)],
+    )
     watches = all_watches(tasks)
     async with (
         aclosing(watches.follow(TASK_ID, 4, 5)) as late,
@@ -145,7 +150,7 @@ async def test_an_earlier_follower_reads_missing_events_separately(
     ):
         first = await anext(late)
         assert first is not None
-        assert first.event == told(4).event
+        assert first.event == task_event(4).event
         seen = [item.event.sequence for _ in range(4) if (item := await anext(early)) is not None]
     assert seen == [1, 2, 3, 4]
     assert tasks.watched_from == [2, 1]
@@ -153,7 +158,7 @@ async def test_an_earlier_follower_reads_missing_events_separately(
 
 
 async def test_followers_share_serialized_events() -> None:
-    watches = all_watches(FakeTasks([told(1, ENDED)]))
+    watches = all_watches(FakeTasks([task_event(1, ENDED)]))
 
     async def follow() -> list[watching.News | None]:
         async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
@@ -165,9 +170,9 @@ async def test_followers_share_serialized_events() -> None:
 
 async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "KEPT_EVENTS", 4)
-    history = [told(number) for number in range(1, 20)] + [told(20, ENDED)]
+    history = [task_event(number) for number in range(1, 20)] + [task_event(20, ENDED)]
 
-    class Remembering(FakeTasks):
+    class WithHistory(FakeTasks):
         async def watch(
             self, task_id: str, from_sequence: int, timeout_s: float
         ) -> AsyncIterator[WatchTaskResponse]:
@@ -175,7 +180,7 @@ async def test_a_slow_follower_misses_nothing(monkeypatch: pytest.MonkeyPatch) -
             for item in history[from_sequence - 1 :]:
                 yield item
 
-    tasks = Remembering()
+    tasks = WithHistory()
     watches = all_watches(tasks)
     seen = []
     async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
@@ -196,7 +201,7 @@ async def test_silence_is_reported() -> None:
 
 
 async def test_shutdown_ends_every_stream() -> None:
-    watches = all_watches(FakeTasks([told(1), None]))
+    watches = all_watches(FakeTasks([task_event(1), None]))
     async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
         first = await anext(events)
         assert first is not None

@@ -7,7 +7,7 @@ from sluice.status.v1.status_pb2 import Task
 from tests.unit.gateway.edge_fakes import TASK_ID, FakeTasks, application
 
 
-async def _asked(
+async def _get(
     path: str, state: "TaskState.ValueType" = TaskState.TASK_STATE_SUCCEEDED
 ) -> tuple[int, object]:
     tasks = FakeTasks()
@@ -15,8 +15,8 @@ async def _asked(
     async with AsyncClient(
         transport=ASGITransport(application(tasks)), base_url="http://127.0.0.1"
     ) as http:
-        answer = await http.get(path)
-        return answer.status_code, answer.json()
+        response = await http.get(path)
+        return response.status_code, response.json()
 
 
 async def test_datasources_are_listed_described_and_previewed() -> None:
@@ -29,18 +29,18 @@ async def test_datasources_are_listed_described_and_previewed() -> None:
         "end": "1970-01-02T00:00:00.000Z",
     }
     columns = [{"name": "n", "type": "BIGINT"}]
-    assert await _asked("/api/datasources") == (200, {"datasources": [size]})
+    assert await _get("/api/datasources") == (200, {"datasources": [size]})
     loads = [{"task_id": TASK_ID, "rows": 2, "first": size["start"], "last": size["end"]}]
-    assert await _asked("/api/datasources/sales") == (
+    assert await _get("/api/datasources/sales") == (
         200,
         {**size, "columns": columns, "loads": loads},
     )
-    assert await _asked("/api/datasources/sales/preview?limit=2") == (
+    assert await _get("/api/datasources/sales/preview?limit=2") == (
         200,
         {"columns": columns, "rows": [[1], [2]], "row_count": 2},
     )
     for limit in (0, 1001, "x"):
-        status, problem = await _asked(f"/api/datasources/sales/preview?limit={limit}")
+        status, problem = await _get(f"/api/datasources/sales/preview?limit={limit}")
         assert (status, isinstance(problem, dict) and (problem["code"], problem["column"])) == (
             400,
             ("REQUEST_INVALID", "limit"),
@@ -49,9 +49,9 @@ async def test_datasources_are_listed_described_and_previewed() -> None:
 
 async def test_starter_queries_require_a_succeeded_task() -> None:
     path = f"/api/ingest/tasks/{TASK_ID}/queries"
-    assert await _asked(path) == (
+    assert await _get(path) == (
         200,
         [{"title": "Rows per day", "sql": "SELECT 1", "chart": "line"}],
     )
-    status, problem = await _asked(path, TaskState.TASK_STATE_INGESTING)
+    status, problem = await _get(path, TaskState.TASK_STATE_INGESTING)
     assert (status, isinstance(problem, dict) and problem["code"]) == (409, "STATE_CONFLICT")

@@ -19,17 +19,20 @@ def client(uploads: FakeUploads, tasks: FakeTasks | None = None) -> httpx.AsyncC
 async def test_rest_passes_all_fields() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
-        wanted = {
+        body = {
             "uri": URI,
             "datasource_name": "sales",
             "mode": "replace",
             "allow_duplicate": True,
         }
-        answer = await http.post(
-            "/api/ingest/import", json=wanted, headers={"Idempotency-Key": "mine"}
+        response = await http.post(
+            "/api/ingest/import", json=body, headers={"Idempotency-Key": "mine"}
         )
-    assert (answer.status_code, answer.json()) == (202, {"task_id": TASK_ID, "status": "ACCEPTED"})
-    assert answer.headers["location"] == f"/api/ingest/tasks/{TASK_ID}"
+    assert (response.status_code, response.json()) == (
+        202,
+        {"task_id": TASK_ID, "status": "ACCEPTED"},
+    )
+    assert response.headers["location"] == f"/api/ingest/tasks/{TASK_ID}"
     (asked,) = uploads.imports
     assert (asked.uri, asked.datasource, asked.load_mode, asked.allow_duplicate) == (
         URI,
@@ -41,7 +44,7 @@ async def test_rest_passes_all_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "column"),
+    ("body", "column"),
     [
         ({"datasource_name": "sales"}, "uri"),
         ({"uri": URI}, "datasource_name"),
@@ -49,11 +52,11 @@ async def test_rest_passes_all_fields() -> None:
         ({"uri": URI, "datasource_name": "sales", "options": {"colour": 1}}, "options.colour"),
     ],
 )
-async def test_rest_names_the_invalid_field(wanted: dict[str, object], column: str) -> None:
+async def test_rest_names_the_invalid_field(body: dict[str, object], column: str) -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
-        answer = await http.post("/api/ingest/import", json=wanted)
-    assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (
+        response = await http.post("/api/ingest/import", json=body)
+    assert (response.status_code, response.json()["code"], response.json()["column"]) == (
         400,
         "REQUEST_INVALID",
         column,
@@ -65,8 +68,8 @@ async def test_graphql_passes_all_fields() -> None:
     uploads = FakeUploads()
     query = 'mutation($u: String!) { importObject(uri: $u, dataSourceName: "sales", mode: "replace") { taskId } }'
     async with client(uploads) as http:
-        answer = await http.post("/graphql", json={"query": query, "variables": {"u": URI}})
-    assert answer.json() == {"data": {"importObject": {"taskId": TASK_ID}}}
+        response = await http.post("/graphql", json={"query": query, "variables": {"u": URI}})
+    assert response.json() == {"data": {"importObject": {"taskId": TASK_ID}}}
     (asked,) = uploads.imports
     assert (asked.uri, asked.load_mode, asked.allow_duplicate) == (
         URI,
@@ -78,10 +81,10 @@ async def test_graphql_passes_all_fields() -> None:
 
 async def test_limits_are_the_lower_of_gateway_and_service() -> None:
     async with client(FakeUploads()) as http:
-        told = (await http.get("/api/limits")).json()
-    assert (told["max_file_bytes"], told["extensions"], told["idle_timeout_s"]) == (
+        limits = (await http.get("/api/limits")).json()
+    assert (limits["max_file_bytes"], limits["extensions"], limits["idle_timeout_s"]) == (
         LIMITS.file_bytes,
         [".csv"],
         60.0,
     )
-    assert told["import_from"] == ["s3://b/"]
+    assert limits["import_from"] == ["s3://b/"]

@@ -16,14 +16,14 @@ DAY = "1970-01-01T00:00:00.000Z/1970-01-02T00:00:00.000Z"
 TASK = f"/api/ingest/tasks/{TASK_ID}"
 
 
-async def _asked(
+async def _request(
     tasks: FakeTasks, method: str, path: str, body: object = None
 ) -> tuple[int, Any, Any]:
     async with AsyncClient(
         transport=ASGITransport(application(tasks)), base_url="http://127.0.0.1"
     ) as http:
-        answer = await http.request(method, path, json=body)
-        return answer.status_code, answer.json(), answer.headers
+        response = await http.request(method, path, json=body)
+        return response.status_code, response.json(), response.headers
 
 
 async def test_a_plan_is_returned_and_applied() -> None:
@@ -33,7 +33,7 @@ async def test_a_plan_is_returned_and_applied() -> None:
         state=TaskState.TASK_STATE_INGESTING,
         load_mode=LoadMode.LOAD_MODE_REPLACE_ALL,
     )
-    status, plan, _ = await _asked(tasks, "GET", f"{TASK}/plan")
+    status, plan, _ = await _request(tasks, "GET", f"{TASK}/plan")
     assert status == 200
     assert (plan["plan_hash"], plan["mode"], plan["interval"], plan["segment_granularity"]) == (
         "h",
@@ -52,14 +52,14 @@ async def test_a_plan_is_returned_and_applied() -> None:
         plan["parts"],
         plan["estimated_seconds"],
     ) == (3, 2, 1, 1.3)
-    status, task, _ = await _asked(tasks, "POST", f"{TASK}/apply", {"plan_hash": "h"})
+    status, task, _ = await _request(tasks, "POST", f"{TASK}/apply", {"plan_hash": "h"})
     assert (status, task["status"], task["mode"], tasks.applied) == (
         202,
         "INGESTING",
         "replace_all",
         [(TASK_ID, "h")],
     )
-    assert (await _asked(tasks, "POST", f"{TASK}/apply", {}))[0] == 400
+    assert (await _request(tasks, "POST", f"{TASK}/apply", {}))[0] == 400
 
 
 async def test_a_task_without_a_plan() -> None:
@@ -67,12 +67,12 @@ async def test_a_task_without_a_plan() -> None:
     tasks.failure = error(
         ErrorReason.ERROR_REASON_NOT_PLANNED, "The task has no plan: it is INGESTING."
     )
-    status, problem, _ = await _asked(tasks, "GET", f"{TASK}/plan")
+    status, problem, _ = await _request(tasks, "GET", f"{TASK}/plan")
     assert (status, problem["code"]) == (409, "NOT_PLANNED")
 
 
 async def test_a_receipt_is_a_file() -> None:
-    status, receipt, headers = await _asked(FakeTasks(), "GET", f"{TASK}/receipt")
+    status, receipt, headers = await _request(FakeTasks(), "GET", f"{TASK}/receipt")
     assert status == 200
     assert headers["content-disposition"] == f'attachment; filename="receipt-{TASK_ID}.json"'
     assert list(receipt)[:3] == ["task_id", "status", "load_state"]
@@ -92,16 +92,16 @@ async def test_a_receipt_is_a_file() -> None:
 async def test_plans_and_receipts_over_graphql() -> None:
     tasks = FakeTasks()
     query = f'{{ ingestionPlan(taskId: "{TASK_ID}") ingestionReceipt(taskId: "{TASK_ID}") }}'
-    _, answer, _ = await _asked(tasks, "POST", "/graphql", {"query": query})
+    _, response, _ = await _request(tasks, "POST", "/graphql", {"query": query})
     assert (
-        answer["data"]["ingestionPlan"]["plan_hash"],
-        answer["data"]["ingestionReceipt"]["rows_counted"],
+        response["data"]["ingestionPlan"]["plan_hash"],
+        response["data"]["ingestionReceipt"]["rows_counted"],
     ) == ("h", 3)
     mutation = (
         f'mutation {{ applyIngestionPlan(taskId: "{TASK_ID}", planHash: "h") {{ taskId mode }} }}'
     )
-    _, answer, _ = await _asked(tasks, "POST", "/graphql", {"query": mutation})
-    assert (answer["data"]["applyIngestionPlan"]["taskId"], tasks.applied) == (
+    _, response, _ = await _request(tasks, "POST", "/graphql", {"query": mutation})
+    assert (response["data"]["applyIngestionPlan"]["taskId"], tasks.applied) == (
         TASK_ID,
         [(TASK_ID, "h")],
     )

@@ -38,10 +38,10 @@ async def test_every_path_of_the_page_serves_it_without_caching() -> None:
             "/query?sql=SELECT%201",
             "/datasources/sales",
         ):
-            answer = await http.get(path)
-            assert (answer.status_code, "the page" in answer.text) == (200, True), path
-            assert answer.headers["content-type"].startswith("text/html"), path
-            assert answer.headers["cache-control"] == "no-cache", path
+            response = await http.get(path)
+            assert (response.status_code, "the page" in response.text) == (200, True), path
+            assert response.headers["content-type"].startswith("text/html"), path
+            assert response.headers["cache-control"] == "no-cache", path
         assert (await http.get("/nothing")).status_code == 404
 
 
@@ -55,11 +55,11 @@ async def test_hashed_files_are_cached_and_compressed_if_accepted() -> None:
         missing = await http.get("/assets/../index.html.br")
     assert packed.headers["content-encoding"] == "gzip"
     assert "content-encoding" not in plain.headers
-    for answer in (packed, plain):
-        assert answer.content == SCRIPT
-        assert answer.headers["content-type"].startswith("text/javascript")
-        assert "immutable" in answer.headers["cache-control"]
-        assert answer.headers["vary"] == "Accept-Encoding"
+    for response in (packed, plain):
+        assert response.content == SCRIPT
+        assert response.headers["content-type"].startswith("text/javascript")
+        assert "immutable" in response.headers["cache-control"]
+        assert response.headers["vary"] == "Accept-Encoding"
     assert missing.status_code == 404
 
 
@@ -68,6 +68,6 @@ async def test_a_missing_page_explains_how_to_build_it(
 ) -> None:
     monkeypatch.setattr(page_http, "BUILT", tmp_path)
     async with client() as http:
-        answer = await http.get("/")
-    assert answer.status_code == 503
-    assert "make page" in answer.text
+        response = await http.get("/")
+    assert response.status_code == 503
+    assert "make page" in response.text

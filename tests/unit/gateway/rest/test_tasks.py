@@ -70,8 +70,8 @@ async def test_graphql_has_the_same_filters() -> None:
 
 async def test_an_invalid_time_is_rejected() -> None:
     async with client(FakeTasks()) as http:
-        answer = await http.get("/api/ingest/tasks", params={"since": "yesterday"})
-    assert (answer.status_code, answer.json()["code"], answer.json()["column"]) == (
+        response = await http.get("/api/ingest/tasks", params={"since": "yesterday"})
+    assert (response.status_code, response.json()["code"], response.json()["column"]) == (
         400,
         "REQUEST_INVALID",
         "since",
@@ -81,22 +81,22 @@ async def test_an_invalid_time_is_rejected() -> None:
 async def test_a_retry_returns_both_task_ids() -> None:
     tasks = FakeTasks()
     async with client(tasks) as http:
-        answer = await http.post(
+        response = await http.post(
             f"/api/ingest/tasks/{TASK_ID}/retry", headers={"Idempotency-Key": "once"}
         )
-    new = answer.json()["task_id"]
-    assert (answer.status_code, answer.json()) == (
+    new = response.json()["task_id"]
+    assert (response.status_code, response.json()) == (
         202,
         {"task_id": new, "status": "ACCEPTED", "retry_of": TASK_ID},
     )
-    assert answer.headers["location"] == f"/api/ingest/tasks/{new}"
+    assert response.headers["location"] == f"/api/ingest/tasks/{new}"
     assert [(each.task_id, each.request_id) for each in tasks.retried] == [(TASK_ID, "once")]
 
 
 async def test_deleting_files_returns_the_task() -> None:
     async with client(FakeTasks()) as http:
-        answer = await http.delete(f"/api/ingest/tasks/{TASK_ID}")
-    assert (answer.status_code, answer.json()["files_deleted_at"]) == (
+        response = await http.delete(f"/api/ingest/tasks/{TASK_ID}")
+    assert (response.status_code, response.json()["files_deleted_at"]) == (
         200,
         "1970-01-01T00:00:01.000Z",
     )
@@ -107,15 +107,15 @@ async def test_deleting_files_returns_the_task() -> None:
 )
 async def test_graphql_retries_and_deletes_files(name: str) -> None:
     async with client(FakeTasks()) as http:
-        answer = await http.post(
+        response = await http.post(
             "/graphql",
             json={"query": f'mutation {{ {name}(taskId: "{TASK_ID}") {{ taskId status }} }}'},
         )
-    assert answer.json()["data"][name]["taskId"]
-    assert "errors" not in answer.json()
+    assert response.json()["data"][name]["taskId"]
+    assert "errors" not in response.json()
 
 
-def happened(number: int, datasource: str = "sales") -> WatchTasksResponse:
+def task_event(number: int, datasource: str = "sales") -> WatchTasksResponse:
     return WatchTasksResponse(
         event=TaskEvent(task_id=TASK_ID, position=number),
         task=Task(task_id=TASK_ID, datasource=datasource),
@@ -141,7 +141,7 @@ async def test_followers_of_all_tasks_share_one_stream() -> None:
         asyncio.create_task(first("", 3)),
     ]
     await asyncio.sleep(0)
-    for item in (happened(1), happened(2, "other"), happened(3)):
+    for item in (task_event(1), task_event(2, "other"), task_event(3)):
         tasks.all.put_nowait(item)
     assert await asyncio.gather(*following) == [[1, 2, 3], [1, 3], [1, 2, 3]]
     await watch.close()
@@ -154,11 +154,11 @@ async def test_a_follower_that_reads_too_slowly_gets_an_error(
     tasks = FakeTasks()
     watch = AllWatch(tasks)
     async with aclosing(watch.follow("", 5)) as slow:
-        tasks.all.put_nowait(happened(0))
+        tasks.all.put_nowait(task_event(0))
         assert await anext(slow)
         async with aclosing(watch.follow("", 5)) as quick:
             for number in range(1, 7):
-                tasks.all.put_nowait(happened(number))
+                tasks.all.put_nowait(task_event(number))
                 item = await anext(quick)
                 assert item is not None
                 assert item[0].position == number

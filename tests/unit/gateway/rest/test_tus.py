@@ -82,9 +82,9 @@ def client(uploads: FakeUploads) -> httpx.AsyncClient:
 async def test_a_creation_with_an_unsupported_header_is_rejected(name: str, value: str) -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
-        answer = await http.post(PATH, headers={**CREATE, name: value})
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (400, "REQUEST_INVALID")
+        response = await http.post(PATH, headers={**CREATE, name: value})
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (400, "REQUEST_INVALID")
     assert problem["column"].lower() == name.lower()
     assert (problem["value"], bool(problem["action"])) == (value, True)
     assert not uploads.requests
@@ -92,9 +92,9 @@ async def test_a_creation_with_an_unsupported_header_is_rejected(name: str, valu
 
 async def test_the_error_of_a_partial_upload_explains_how_to_send_the_file() -> None:
     async with client(FakeUploads()) as http:
-        answer = await http.post(PATH, headers={**CREATE, "Upload-Concat": "partial"})
+        response = await http.post(PATH, headers={**CREATE, "Upload-Concat": "partial"})
         offered = (await http.options(PATH)).headers["Tus-Extension"]
-    assert "parallelUploads" in answer.json()["action"]
+    assert "parallelUploads" in response.json()["action"]
     assert "concatenation" not in offered
     assert "creation-defer-length" not in offered
 
@@ -103,8 +103,8 @@ async def test_the_error_of_a_partial_upload_explains_how_to_send_the_file() -> 
 async def test_bytes_with_an_unsupported_header_are_rejected(name: str) -> None:
     uploads = Uploads(RESUMABLE)
     async with client(uploads) as http:
-        answer = await http.patch(PLACE, headers={**APPEND, name: "8"}, content=b"1234")
-    assert (answer.status_code, answer.json()["column"]) == (400, name)
+        response = await http.patch(PLACE, headers={**APPEND, name: "8"}, content=b"1234")
+    assert (response.status_code, response.json()["column"]) == (400, name)
     assert not uploads.touched
 
 
@@ -113,16 +113,16 @@ async def test_a_repeated_header_is_rejected(name: str) -> None:
     uploads = FakeUploads()
     twice = [*CREATE.items(), (name, CREATE[name])]
     async with client(uploads) as http:
-        answer = await http.post(PATH, headers=twice)
-    assert (answer.status_code, answer.json()["column"]) == (400, name)
+        response = await http.post(PATH, headers=twice)
+    assert (response.status_code, response.json()["column"]) == (400, name)
     assert not uploads.requests
 
 
 async def test_a_checksum_without_bytes_is_rejected() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
-        answer = await http.post(PATH, headers={**CREATE, "Upload-Checksum": SHA1}, content=b"12")
-    assert (answer.status_code, answer.json()["column"]) == (400, "Upload-Checksum")
+        response = await http.post(PATH, headers={**CREATE, "Upload-Checksum": SHA1}, content=b"12")
+    assert (response.status_code, response.json()["column"]) == (400, "Upload-Checksum")
     assert not uploads.requests
 
 
@@ -130,8 +130,8 @@ async def test_a_checksum_without_bytes_is_rejected() -> None:
 async def test_head_changes_nothing(committed: int) -> None:
     uploads = Uploads(upload(UploadMode.UPLOAD_MODE_RESUMABLE, committed))
     async with client(uploads) as http:
-        answer = await http.head(PLACE, headers=TUS)
-    assert (answer.status_code, answer.headers["Upload-Offset"]) == (200, str(committed))
+        response = await http.head(PLACE, headers=TUS)
+    assert (response.status_code, response.headers["Upload-Offset"]) == (200, str(committed))
     assert not uploads.touched
 
 
@@ -141,10 +141,10 @@ async def test_a_one_shot_upload_is_not_touched(method: str, content: bytes) -> 
     uploads = Uploads(ONE_SHOT)
     async with client(uploads) as http:
         headers = {**APPEND, "Upload-Offset": "0"}
-        answer = await http.request(method, PLACE, headers=headers, content=content)
-    assert answer.status_code == 404
-    assert answer.headers["Tus-Resumable"] == "1.0.0"
-    assert method == "HEAD" or answer.json()["code"] == "UPLOAD_NOT_RESUMABLE"
+        response = await http.request(method, PLACE, headers=headers, content=content)
+    assert response.status_code == 404
+    assert response.headers["Tus-Resumable"] == "1.0.0"
+    assert method == "HEAD" or response.json()["code"] == "UPLOAD_NOT_RESUMABLE"
     assert not uploads.touched
 
 
@@ -153,16 +153,16 @@ async def test_a_wrong_offset_is_rejected_before_any_write(offset: str) -> None:
     uploads = Uploads(RESUMABLE)
     async with client(uploads) as http:
         headers = {**APPEND, "Upload-Offset": offset}
-        answer = await http.patch(PLACE, headers=headers, content=b"123")
-    assert (answer.status_code, answer.json()["code"]) == (409, "OFFSET_MISMATCH")
+        response = await http.patch(PLACE, headers=headers, content=b"123")
+    assert (response.status_code, response.json()["code"]) == (409, "OFFSET_MISMATCH")
     assert not uploads.touched
 
 
 async def test_an_empty_file_is_rejected_at_creation() -> None:
     uploads = FakeUploads()
     async with client(uploads) as http:
-        answer = await http.post(PATH, headers={**CREATE, "Upload-Length": "0"})
-    assert (answer.status_code, answer.json()["code"]) == (400, "FILE_EMPTY")
+        response = await http.post(PATH, headers={**CREATE, "Upload-Length": "0"})
+    assert (response.status_code, response.json()["code"]) == (400, "FILE_EMPTY")
     assert not uploads.requests
 
 
@@ -174,7 +174,7 @@ async def test_slow_clients_do_not_block_the_checksum_slots(
     uploads = Uploads(RESUMABLE)
     dripping = asyncio.Semaphore(0)
 
-    async def drips() -> AsyncIterator[bytes]:
+    async def slow_bytes() -> AsyncIterator[bytes]:
         dripping.release()
         while True:
             yield b"x"
@@ -183,15 +183,15 @@ async def test_slow_clients_do_not_block_the_checksum_slots(
     headers = {**APPEND, "Upload-Checksum": SHA1}
     async with client(uploads) as http:
         slow = [
-            asyncio.create_task(http.patch(PLACE, headers=headers, content=drips()))
+            asyncio.create_task(http.patch(PLACE, headers=headers, content=slow_bytes()))
             for _ in range(tus_http.MAX_CHECKED)
         ]
         for _ in slow:
             await dripping.acquire()
-        refused = await http.patch(PLACE, headers=headers, content=b"1234")
-        assert (refused.status_code, refused.json()["code"]) == (429, "TOO_MANY_UPLOADS")
-        assert int(refused.headers["Retry-After"]) in range(3, 13)
-        for answer in await asyncio.gather(*slow):
-            assert (answer.status_code, answer.json()["code"]) == (408, "UPLOAD_STALLED")
+        rejected = await http.patch(PLACE, headers=headers, content=b"1234")
+        assert (rejected.status_code, rejected.json()["code"]) == (429, "TOO_MANY_UPLOADS")
+        assert int(rejected.headers["Retry-After"]) in range(3, 13)
+        for response in await asyncio.gather(*slow):
+            assert (response.status_code, response.json()["code"]) == (408, "UPLOAD_STALLED")
         checked = await http.patch(PLACE, headers=headers, content=b"1234")
     assert (checked.status_code, checked.json()["code"]) == (460, "CHECKSUM_MISMATCH")
