@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
 
-from gateway.live.watches import News, Watches
+from gateway.live.watches import WatchedEvent, Watches
 from services.common import logs
 from services.common.errors import SluiceError
 
@@ -36,6 +36,6 @@ async def _stream(watches: Watches, task_id: str, from_sequence: int) -> AsyncIt
         logs.get().warning("events.broken", task_id=task_id, code=failure.code)
 
 
-def frame(news: News) -> bytes:
+def frame(item: WatchedEvent) -> bytes:
     """One event. Compact JSON contains no line break, so `data` is a single line."""
-    return f"id: {news.event.sequence}\ndata: {news.event_json}\n\n".encode()
+    return f"id: {item.event.sequence}\ndata: {item.event_json}\n\n".encode()

@@ -47,7 +47,7 @@ PASSING = frozenset(
 
 
 @dataclass(eq=False)
-class News:
+class WatchedEvent:
     """An event and its task, read together. Each is serialized once for all followers."""
 
     event: TaskEvent
@@ -71,14 +71,14 @@ class _Watch:
         self._tasks = tasks
         self._task_id = task_id
         self._next = from_sequence
-        self.kept: deque[News] = deque(maxlen=KEPT_EVENTS)
+        self.kept: deque[WatchedEvent] = deque(maxlen=KEPT_EVENTS)
         self.kept_from = from_sequence
         self.followers = 0
         self.ended = False
         self.failure: SluiceError | None = None
         self.changed = asyncio.Event()
 
-    def at(self, sequence: int) -> News | None:
+    def at(self, sequence: int) -> WatchedEvent | None:
         """The event with this sequence number, or the first after it; None before it happens."""
         if not self.kept or sequence > self.kept[-1].event.sequence:
             return None
@@ -133,7 +133,7 @@ class _Watch:
     def _keep(self, item: WatchTaskResponse) -> None:
         if len(self.kept) == KEPT_EVENTS:
             self.kept_from = self.kept[1].event.sequence
-        self.kept.append(News(item.event, item.task))
+        self.kept.append(WatchedEvent(item.event, item.task))
         self._next = item.event.sequence + 1
         self._wake()
 
@@ -160,7 +160,7 @@ class Watches:
 
     async def follow(
         self, task_id: str, from_sequence: int, idle_s: float
-    ) -> AsyncGenerator[News | None, None]:
+    ) -> AsyncGenerator[WatchedEvent | None, None]:
         """The task's events from a sequence number on, without gaps or repeats; None after each
         `idle_s` of silence. Ends after the terminal event, or when the process stops.
 
@@ -179,10 +179,10 @@ class Watches:
                     async with aclosing(self._missed(task_id, sequence, watch)) as missed:
                         async for item in missed:
                             sequence = item.event.sequence + 1
-                            yield News(item.event, item.task)
-                elif (news := watch.at(sequence)) is not None:
-                    sequence = news.event.sequence + 1
-                    yield news
+                            yield WatchedEvent(item.event, item.task)
+                elif (watched := watch.at(sequence)) is not None:
+                    sequence = watched.event.sequence + 1
+                    yield watched
                 elif watch.ended:
                     if watch.failure is not None:
                         raise watch.failure

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.documents import wire
 from gateway.live.event_stream import frame
-from gateway.live.watches import News
+from gateway.live.watches import WatchedEvent
 from services.common.errors import problem
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.common.v1.task_pb2 import LoadMode, LoadState, TaskState
@@ -118,7 +118,7 @@ def test_an_event_on_its_stream() -> None:
         done=2**53 + 1,
         unit="bytes",
     )
-    assert frame(News(event, Task())) == (
+    assert frame(WatchedEvent(event, Task())) == (
         b'id: 7\ndata: {"task_id":"t","sequence":7,"time":"2023-11-14T22:13:20.120Z","kind":"progress","status":"PENDING",'
         b'"message":"two\\nlines","attempt":0,"done":9007199254740993,"total":null,"unit":"bytes","error":null}\n\n'
     )

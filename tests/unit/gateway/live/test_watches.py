@@ -160,7 +160,7 @@ async def test_an_earlier_follower_reads_missing_events_separately(
 async def test_followers_share_serialized_events() -> None:
     watches = all_watches(FakeTasks([task_event(1, ENDED)]))
 
-    async def follow() -> list[watching.News | None]:
+    async def follow() -> list[watching.WatchedEvent | None]:
         async with aclosing(watches.follow(TASK_ID, 1, 5)) as events:
             return [item async for item in events]
 
