@@ -99,7 +99,7 @@ REFUSED = [
     ("services.druid_gateway", "DRUID_INPUT", "hdfs", "How Druid reads the parts"),
     ("gateway", "UPLOAD_ADDR", MISSING, "is not set. Address of the upload service"),
     ("gateway", "STATUS_ADDR", "status", "Address of the status service, host:port"),
-    ("gateway", "LOG_LEVEL", "loud", "Least severe log lines"),
+    ("gateway", "LOG_LEVEL", "loud", "Minimum severity of log lines"),
 ]
 """Module, variable, its invalid value, and the text after its name in the message."""
 
