@@ -56,7 +56,7 @@ class Settings(GrpcSettings):
     retry_first_s: float = Field(
         1.0,
         gt=0,
-        description="Maximum seconds before the first retry of a failed stage, or a quarter if a service is away. Doubles per retry.",
+        description="Maximum seconds before the first retry of a stage; a quarter if a service is unavailable. Doubles with each retry.",
     )
     retry_max_s: float = Field(8.0, gt=0, description="Maximum seconds before any retry.")
 

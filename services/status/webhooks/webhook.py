@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClaimedDelivery:
-    """A delivery that this process has to send."""
+    """A delivery that this process has to send. Without a repr, as it has the secret."""
 
     id: int
     attempt: int
