@@ -120,7 +120,7 @@ class SluiceClient:
         Args:
             source: The path of the file, or its bytes.
             datasource: The Druid table to load into.
-            filename: Required for a stream; the extension (.csv, .xlsx, .xls) sets the format.
+            filename: Required for a stream; the extension sets the format.
             replace: Replace the time chunks of the file's rows; short for LOAD_MODE_REPLACE.
             mode: The load mode; overrides `replace`. Default: append.
             interval: What LOAD_MODE_REPLACE_INTERVAL replaces: start and exclusive end, full

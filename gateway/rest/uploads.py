@@ -14,6 +14,7 @@ from gateway.intake.form import Body, Form, IncomingFile, Limits, refuse_announc
 from gateway.intake.receiving import receive
 from gateway.metrics import Metrics
 from gateway.ports import Services
+from services.common import file_names
 from services.common.errors import SluiceError, error
 from sluice.common.v1.errors_pb2 import ErrorReason
 
@@ -59,7 +60,7 @@ _FORM: dict[str, Any] = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A .csv, .xlsx or .xls file. Must be the last field.",
+                            "description": f"A {file_names.words()} file. Must be the last field.",
                         },
                     },
                 }
