@@ -1,9 +1,8 @@
-"""The ids that loads have in Druid."""
+"""Ids of the Druid tasks of loads. Fixed, so that Druid recognizes a repeated submit."""
 
 PREFIX = "sluice-"
-"""Distinguishes our Druid tasks from those of other programs."""
 
 
 def druid_task_id(task_id: str, load_attempt: int) -> str:
-    """The Druid task id of a load. It is fixed, so that Druid recognizes a repeated submit."""
+    """Return the id of a load attempt's Druid task."""
     return f"{PREFIX}{task_id}-{load_attempt}"

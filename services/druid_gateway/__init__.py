@@ -1,3 +1,3 @@
-"""druid_gateway: the only client of Apache Druid. Loads, watches, counts, removes and asks; keeps
-no state of its own.
+"""druid_gateway: the only client of Apache Druid. Submits, watches, verifies and removes loads, and
+runs queries. Stateless.
 """

@@ -1,7 +1,8 @@
-"""Composition root: everything that the service is made of is opened here, on one stack."""
+"""Composition root: opens and wires everything."""
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 from services.common import s3
 from services.common.serving import server
@@ -9,7 +10,8 @@ from services.common.serving.cancelling import cancel
 from services.common.serving.handover import Handover
 from services.common.settings import S3Settings
 from services.druid_gateway.http import client as druid_http
-from services.druid_gateway.loads.inputs import S3Extension, SignedAddresses
+from services.druid_gateway.http import endpoints
+from services.druid_gateway.loads.inputs import PresignedUrls, S3Extension
 from services.druid_gateway.ports import InputSource
 from services.druid_gateway.servicer import DruidGateway
 from services.druid_gateway.settings import Settings
@@ -18,8 +20,8 @@ from sluice.druid.v1 import druid_pb2, druid_pb2_grpc
 
 
 async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settings | None) -> int:
-    """Starts the service; `stack` stops it. `s3_settings` are needed with DRUID_INPUT=http only.
-    Returns the port.
+    """Start the service and return its port; `stack` stops it. `s3_settings` are only needed with
+    DRUID_INPUT=http.
     """
     http = await stack.enter_async_context(
         druid_http.client(settings.druid_url, settings.druid_timeout_s)
@@ -28,8 +30,8 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
     inputs: InputSource = S3Extension()
     if settings.druid_input == "http":
         if s3_settings is None:
-            raise ValueError("DRUID_INPUT=http needs the object store's settings")
-        inputs = SignedAddresses(await stack.enter_async_context(s3.client(s3_settings)))
+            raise ValueError("DRUID_INPUT=http requires the settings of the object store")
+        inputs = PresignedUrls(await stack.enter_async_context(s3.client(s3_settings)))
     poller = TaskPoller(druid, settings.druid_outage_s)
     polling = asyncio.create_task(poller.run(), name="task poller")
     stack.push_async_callback(cancel, polling)
@@ -45,9 +47,9 @@ async def build(stack: AsyncExitStack, settings: Settings, s3_settings: S3Settin
         ),
         [druid_pb2.DESCRIPTOR.services_by_name["DruidGatewayService"].full_name],
         {
-            "druid_router": druid.check_router,
-            "druid_overlord": druid.check_overlord,
-            "druid_coordinator": druid.check_coordinator,
+            "druid_router": partial(druid.check, endpoints.ROUTER_HEALTH),
+            "druid_overlord": partial(druid.check, endpoints.OVERLORD_LEADER),
+            "druid_coordinator": partial(druid.check, endpoints.COORDINATOR_LEADER),
             "druid_broker": druid.check_broker,
         },
     )

@@ -1,4 +1,4 @@
-"""What the domain needs from outside."""
+"""What the domain requires from outside."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,111 +18,113 @@ Value = str | int | float | bool | None
 
 
 class Druid(Protocol):
-    """Druid, as far as it is asked here. Every method raises SluiceError DRUID_UNAVAILABLE when it
-    does not answer, after its retries.
+    """Druid. Every method raises SluiceError DRUID_UNAVAILABLE if Druid still does not respond after
+    retries.
     """
 
     async def submit(self, task: dict[str, Any]) -> bool:
-        """Posts a task with a fixed id. False where Druid knew it already. Raises
+        """Submit a task with a fixed id. False if Druid already knew it. Raises
         DRUID_SPEC_REFUSED, DRUID_NO_CAPACITY.
         """
         ...
 
     async def task_statuses(self, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
-        """The tasks that the overlord knows."""
+        """Return the statuses of those tasks that the overlord knows."""
         ...
 
     async def task_report(self, task_id: str) -> TaskReport | None:
-        """The task's report; None where there is none (yet)."""
+        """Return the task's report; None if there is none yet."""
         ...
 
     async def sub_tasks(self, task_id: str, datasource: str) -> SubTasks:
-        """The sub-tasks of a task that loads into the datasource."""
+        """Count the sub-tasks of a task that loads into the datasource."""
         ...
 
     async def task_target(self, task_id: str) -> TaskTarget | None:
-        """Where the task writes; None where the overlord does not know the task."""
+        """Return where the task writes; None if the overlord does not know the task."""
         ...
 
     async def shut_down(self, task_id: str) -> None:
-        """Stops a task; nothing happens where it has ended or never was."""
+        """Stop a task, if it is running."""
         ...
 
     async def free_slots(self) -> int | None:
-        """Tasks that could start now; None where Druid does not tell."""
+        """Return the number of tasks that could start now; None if Druid does not report it."""
         ...
 
     async def loaded_percent(
         self, datasource: str, interval: Interval, *, refresh: bool
     ) -> float | None:
-        """Share of the interval's used segments that are loaded; None where Druid knows none.
+        """Return the percentage of the interval's used segments that are loaded; None if there are
+        none.
 
-        `refresh` makes the coordinator read its database first; else it speaks of the segments that
-        it knew at its last turn.
+        `refresh` makes the coordinator read its database first; otherwise it counts the segments
+        that it knew at its last run.
         """
         ...
 
     async def sql(self, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
-        """The rows of a small answer. Raises QUERY_INVALID where Druid does not know a table or
-        column (yet).
+        """Return the rows of a small result. Raises QUERY_INVALID if Druid does not know a table or
+        column yet.
         """
         ...
 
     async def rows_by_segment(self, datasource: str, load_id: str) -> dict[str, int]:
-        """The segments that queries reach and that hold rows of the load, with their number."""
+        """Count the load's rows in each available segment that has any."""
         ...
 
     async def rows_by_load(
         self, datasource: str, interval: Interval, load_ids: Sequence[str]
     ) -> dict[str, int]:
-        """Those of the loads that have rows in the interval that queries see, with their number."""
+        """Count the rows in the interval of each load that has any."""
         ...
 
     async def loads_in_segments(
         self, datasource: str, segment_ids: Sequence[str]
     ) -> dict[str, int]:
-        """The loads whose rows are in segments that queries reach, with their number. Rows that
-        came another way are those of the load with the empty id.
+        """Count the rows of each load in those of the segments that are available. Rows of other
+        programs count for the load with the empty id.
         """
         ...
 
     async def used_segments(
         self, datasource: str, interval: Interval, *, refresh: bool = True
     ) -> dict[str, bool]:
-        """The published segments that overlap the interval and are not replaced by others, and
-        whether the broker reaches them. `refresh` makes the coordinator read its database first.
+        """Return the published segments that overlap the interval and are not replaced by others,
+        and whether they are available to the broker. `refresh` makes the coordinator read its
+        database first.
         """
         ...
 
     async def core_segments(self, datasource: str, interval: Interval) -> set[str]:
-        """Those used segments without which queries see nothing of their chunk's version: others
-        may have been appended to them.
+        """Return the used segments without which queries see nothing of their time chunk's version,
+        including segments appended to it.
         """
         ...
 
     async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
-        """Tasks that are not loads of Sluice and may replace segments of the chunks, such as
+        """List tasks of other programs that may replace segments of the time chunks, such as
         compactions."""
         ...
 
     async def published_segments(self, datasource: str, interval: Interval) -> set[str]:
-        """The used segments that overlap the interval, those that others have replaced among
-        them.
+        """Return the used segments that overlap the interval, including those that others have
+        replaced.
         """
         ...
 
     async def unused_segments(self, datasource: str, interval: Interval) -> list[UnusedSegment]:
-        """The unused segments inside the interval."""
+        """List the unused segments inside the interval."""
         ...
 
     async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
-        """Brings unused segments back, a little later. Whether it worked shows in unused_segments
-        only.
+        """Mark unused segments as used. Takes effect a little later; only unused_segments shows
+        whether it worked.
         """
         ...
 
     async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
-        """Makes the segments disappear from queries, a little later."""
+        """Mark the segments as unused. A little later, queries no longer see them."""
         ...
 
     def query(
@@ -134,17 +136,17 @@ class Druid(Protocol):
         parameters: Sequence[Value] = (),
         max_subquery_rows: int | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A user's query, asked once. The answer's lines: column names, native types, SQL types,
-        then rows, each a JSON array. `max_subquery_rows`: most rows of a subquery that the broker
-        may hold; None for Druid's own limit.
+        """Run a user's query, without retries. Yields lines: column names, native types, SQL types,
+        then rows, each a JSON array. `max_subquery_rows`: rows of a subquery that the broker may
+        hold; None for Druid's own limit.
 
         Raises QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TIMEOUT, QUERY_TOO_LARGE, QUERY_TOO_EXPENSIVE;
-        QUERY_FAILED where Druid fails or breaks off while it answers.
+        QUERY_FAILED if Druid fails or closes the connection during the response.
         """
         ...
 
     async def cancel_query(self, query_id: str) -> None:
-        """Ends a running query. Never raises."""
+        """Cancel a running query. Never raises."""
         ...
 
 
@@ -152,5 +154,5 @@ class InputSource(Protocol):
     """How Druid reads the parts."""
 
     async def of(self, parts: Sequence[Part], lifetime_s: int) -> dict[str, Any]:
-        """The spec's `inputSource`, usable for `lifetime_s` from now."""
+        """Return the spec's `inputSource`, valid for `lifetime_s` from now."""
         ...

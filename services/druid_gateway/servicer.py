@@ -1,4 +1,4 @@
-"""DruidGatewayService: messages to the domain and back."""
+"""DruidGatewayService: converts messages to the domain and back."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from services.druid_gateway.loads.load import Column, ColumnType, Interval, Load
 from services.druid_gateway.ports import Druid, InputSource, Value
 from services.druid_gateway.queries import catalog, querying
 from services.druid_gateway.queries.datasource_sizes import Datasource, DatasourceSizes
-from services.druid_gateway.removing import beside, removing, segment_ids
+from services.druid_gateway.removing import other_loads, removing, segment_ids
 from services.druid_gateway.watching import counting, verifying
 from services.druid_gateway.watching import poller as watching
 from sluice.common.v1.task_pb2 import LoadMode
@@ -32,27 +32,12 @@ _MODES = {
     LoadMode.LOAD_MODE_REPLACE_INTERVAL: Mode.REPLACE_INTERVAL,
     LoadMode.LOAD_MODE_REPLACE_ALL: Mode.REPLACE_ALL,
 }
-_CHANGES = {
-    planning.Change.SAME: pb.COLUMN_CHANGE_SAME,
-    planning.Change.NEW: pb.COLUMN_CHANGE_NEW,
-    planning.Change.CHANGED: pb.COLUMN_CHANGE_CHANGED,
-    planning.Change.MISSING: pb.COLUMN_CHANGE_MISSING,
-}
-_PHASES = {
-    watching.Phase.UNKNOWN: pb.LOAD_PHASE_UNKNOWN,
-    watching.Phase.WAITING: pb.LOAD_PHASE_WAITING,
-    watching.Phase.RUNNING: pb.LOAD_PHASE_RUNNING,
-    watching.Phase.SUCCEEDED: pb.LOAD_PHASE_SUCCEEDED,
-    watching.Phase.FAILED: pb.LOAD_PHASE_FAILED,
-}
 
-
-PREVIEW_ROWS = 50
-"""Rows of a preview where the request says nothing."""
+DEFAULT_PREVIEW_ROWS = 50
 
 
 class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
-    """The rpcs; the proto says what each does."""
+    """Implements the RPCs as druid.proto documents them."""
 
     def __init__(
         self,
@@ -80,7 +65,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
         return pb.SubmitLoadResponse(
             druid_task_id=load.druid_task_id,
             already_submitted=not submitted.new,
-            interval=_interval(submitted.interval),
+            interval=_interval_message(submitted.interval),
             segment_granularity=submitted.granularity.value,
         )
 
@@ -115,8 +100,8 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
                 watching.watch_load(
                     self._druid, self._poller, request.druid_task_id, request.datasource
                 )
-            ) as news:
-                async for progress in news:
+            ) as updates:
+                async for progress in updates:
                     yield _progress(progress)
         timings.log("load.watched", phase=progress.phase.value, duration_ms=progress.duration_ms)
 
@@ -125,55 +110,60 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     ) -> pb.VerifyLoadResponse:
         logs.bind(task_id=request.task_id)
         datasource_names.check_readable(request.datasource)
-        interval = Interval(request.interval.start_millis, request.interval.end_millis)
         expected = verifying.Expected(
             request.expected_rows, [(each.column, each.sum) for each in request.expected_sums]
         )
         timings = Timings()
         with self._handover.call(), timings.step("verify"):
             drops = request.mode != LoadMode.LOAD_MODE_UNSPECIFIED and _MODES[request.mode].drops
-            seen = await verifying.verify(
+            found = await verifying.verify(
                 self._druid,
                 request.datasource,
                 request.task_id,
-                interval,
+                _interval(request.interval),
                 expected,
                 request.wait_ms / 1000,
                 drops=drops,
             )
-            own = await self._own(request.datasource, request.task_id) if seen.verified else []
+            segments = await self._created_segments(request, found) if found.verified else []
         timings.log(
             "load.counted",
-            verified=seen.verified,
-            rows=seen.rows,
+            verified=found.verified,
+            rows=found.rows,
             expected=expected.rows,
-            loaded_percent=seen.loaded_percent,
+            loaded_percent=found.loaded_percent,
         )
         return pb.VerifyLoadResponse(
-            verified=seen.verified,
-            rows=seen.rows,
-            segments_loaded_percent=seen.loaded_percent,
-            sums=seen.sums,
-            segments=_segments(
-                request.datasource, sorted({*own, *seen.hiding}) if seen.verified else []
-            ),
-            segments_published=seen.published,
-            segments_available=seen.available,
+            verified=found.verified,
+            rows=found.rows,
+            segments_loaded_percent=found.loaded_percent,
+            sums=found.sums,
+            segments=_segments(request.datasource, segments),
+            segments_published=found.published,
+            segments_available=found.available,
         )
 
-    async def _own(self, datasource: str, load_id: str) -> list[str]:
-        holding = await self._druid.rows_by_segment(datasource, load_id)
-        return await beside.unshared(self._druid, datasource, load_id, holding)
+    async def _created_segments(
+        self, request: pb.VerifyLoadRequest, found: verifying.Found
+    ) -> list[str]:
+        """List the segments that only the load has rows in, and its tombstones."""
+        datasource, load_id = request.datasource, request.task_id
+        with_rows = await self._druid.rows_by_segment(datasource, load_id)
+        own = await other_loads.unshared(self._druid, datasource, load_id, with_rows)
+        return sorted({*own, *found.tombstones})
 
     async def CountLoads(
         self, request: pb.CountLoadsRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.CountLoadsResponse:
         datasource_names.check_readable(request.datasource)
-        interval = Interval(request.interval.start_millis, request.interval.end_millis)
         timings = Timings()
         with self._handover.call(), timings.step("count"):
             found = await counting.count_loads(
-                self._druid, request.datasource, interval, request.task_ids, request.wait_ms / 1000
+                self._druid,
+                request.datasource,
+                _interval(request.interval),
+                request.task_ids,
+                request.wait_ms / 1000,
             )
         timings.log("loads.counted", complete=found.complete, loads=len(request.task_ids))
         return pb.CountLoadsResponse(
@@ -249,7 +239,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     async def ListDatasources(
         self, request: pb.ListDatasourcesRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.ListDatasourcesResponse:
-        found = await catalog.datasources(self._sizes, request.limit or catalog.DATASOURCES)
+        found = await catalog.datasources(self._sizes, request.limit or catalog.DEFAULT_DATASOURCES)
         return pb.ListDatasourcesResponse(datasources=[_datasource(each) for each in found])
 
     async def DescribeDatasource(
@@ -261,7 +251,7 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
             columns=_columns(found.columns),
             loads=[
                 pb.LoadInDatasource(
-                    task_id=each.task_id, rows=each.rows, times=_interval(each.times)
+                    task_id=each.task_id, rows=each.rows, times=_interval_message(each.times)
                 )
                 for each in found.loads
             ],
@@ -270,7 +260,9 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
     async def PreviewRows(
         self, request: pb.PreviewRowsRequest, context: "aio.ServicerContext[Any, Any]"
     ) -> pb.PreviewRowsResponse:
-        found = await catalog.preview(self._druid, request.name, request.limit or PREVIEW_ROWS)
+        found = await catalog.preview(
+            self._druid, request.name, request.limit or DEFAULT_PREVIEW_ROWS
+        )
         return pb.PreviewRowsResponse(
             columns=_columns(found.columns), json=found.json, count=found.count
         )
@@ -287,8 +279,10 @@ class DruidGateway(druid_pb2_grpc.DruidGatewayServiceServicer):
 
 
 def _values(request: pb.QueryRequest) -> list[Value]:
-    kinds = [(each, each.WhichOneof("value")) for each in request.parameters]
-    return [getattr(each, kind) if kind else None for each, kind in kinds]
+    return [
+        getattr(each, kind) if (kind := each.WhichOneof("value")) else None
+        for each in request.parameters
+    ]
 
 
 def _columns(columns: Sequence[tuple[str, str]]) -> list[pb.QueryColumn]:
@@ -301,7 +295,7 @@ def _datasource(found: Datasource) -> pb.Datasource:
         rows=found.rows,
         bytes=found.size,
         segments=found.segments,
-        interval=_interval(found.interval),
+        interval=_interval_message(found.interval),
     )
 
 
@@ -316,21 +310,19 @@ def _load(request: pb.SubmitLoadRequest) -> Load:
         min_millis=request.min_millis,
         max_millis=request.max_millis,
         rows=request.rows,
-        replace=Interval(request.replace.start_millis, request.replace.end_millis)
-        if request.HasField("replace")
-        else None,
+        replace=_interval(request.replace) if request.HasField("replace") else None,
     )
 
 
 def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
     return pb.PlanIngestionResponse(
-        interval=_interval(plan.target.interval),
+        interval=_interval_message(plan.target.interval),
         segment_granularity=plan.target.granularity.value,
         replaced=_segments(load.datasource, plan.replaced),
         columns=[
             pb.PlannedColumn(
                 name=each.name,
-                change=_CHANGES[each.change],
+                change=pb.ColumnChange.Value(f"COLUMN_CHANGE_{each.change.name}"),
                 type=each.type,
                 existing_type=each.existing_type,
             )
@@ -338,7 +330,7 @@ def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
         ],
         chunks=[
             pb.PlannedChunk(
-                interval=_interval(each.interval),
+                interval=_interval_message(each.interval),
                 rows_added=each.rows_added,
                 rows_replaced=each.rows_replaced,
             )
@@ -353,8 +345,10 @@ def _plan(load: Load, plan: planning.Plan) -> pb.PlanIngestionResponse:
 
 
 def _removal(request: pb.RemoveLoadRequest) -> removing.Removal:
-    named = [*request.segment_ids, *request.restore_segment_ids, *request.undone_segment_ids]
-    segment_ids.check(request.datasource, named)
+    segment_ids.check(
+        request.datasource,
+        [*request.segment_ids, *request.restore_segment_ids, *request.undone_segment_ids],
+    )
     return removing.Removal(
         datasource=request.datasource,
         load_id=request.task_id,
@@ -365,20 +359,24 @@ def _removal(request: pb.RemoveLoadRequest) -> removing.Removal:
     )
 
 
-def _interval(interval: Interval) -> pb.Interval:
+def _interval(interval: pb.Interval) -> Interval:
+    return Interval(interval.start_millis, interval.end_millis)
+
+
+def _interval_message(interval: Interval) -> pb.Interval:
     return pb.Interval(start_millis=interval.start_millis, end_millis=interval.end_millis)
 
 
 def _segments(datasource: str, ids: Sequence[str]) -> list[pb.Segment]:
     return [
-        pb.Segment(id=each, interval=_interval(segment_ids.interval(datasource, each)))
+        pb.Segment(id=each, interval=_interval_message(segment_ids.interval(datasource, each)))
         for each in ids
     ]
 
 
 def _progress(progress: watching.Progress) -> pb.WatchLoadResponse:
     return pb.WatchLoadResponse(
-        phase=_PHASES[progress.phase],
+        phase=pb.LoadPhase.Value(f"LOAD_PHASE_{progress.phase.name}"),
         duration_ms=progress.duration_ms,
         rows_processed=progress.rows_processed,
         problem=progress.problem,

@@ -1,4 +1,4 @@
-"""What Druid's answers mean: JSON objects as domain values and errors. Pure."""
+"""Parses Druid's JSON responses to domain values and errors."""
 
 import json
 import re
@@ -14,14 +14,14 @@ _OUT_OF_MEMORY = re.compile(
     r"OutOfMemory|memory usage|not enough (capacity|space|memory)|heap space", re.IGNORECASE
 )
 _LOST = re.compile(r"channel|connection|disconnected|EOF|reset by peer", re.IGNORECASE)
-"""How a broker says that a process with the data left it."""
+"""How a broker reports that it lost a process with the data."""
 _FAILED = frozenset({500, 502, 504})
-"""Status codes of Druid, or of its router, when the answer to a query went wrong. 503 and others
-mean that nobody took the query."""
+"""HTTP statuses of Druid or its router if a query failed. With others, such as 503, no broker has
+accepted it."""
 
 
 def status_of_task(answer: Mapping[str, Any]) -> TaskStatus:
-    """A TaskStatus object of the overlord."""
+    """Parse a TaskStatus of the overlord."""
     location = answer.get("location") or {}
     return TaskStatus(
         state=TaskState(answer["status"]),
@@ -32,24 +32,23 @@ def status_of_task(answer: Mapping[str, Any]) -> TaskStatus:
 
 
 def task_report(answer: Mapping[str, Any]) -> TaskReport | None:
-    """The report of an index_parallel task; None for an error object in its place."""
+    """Parse the report of an index_parallel task; None for an error object."""
     payload = (answer.get("ingestionStatsAndErrors") or {}).get("payload")
     if payload is None:
         return None
-    stats = (payload.get("rowStats") or {}).get("buildSegments") or (
-        payload.get("rowStats") or {}
-    ).get("totals", {}).get("buildSegments")
+    row_stats = payload.get("rowStats") or {}
+    stats = row_stats.get("buildSegments") or row_stats.get("totals", {}).get("buildSegments")
     return TaskReport(
         rows_processed=stats.get("processed") if stats else None,
         error="\n".join(
-            filter(None, [clean(payload.get("errorMsg") or ""), clean(_bad_rows(payload))])
+            filter(None, [clean(payload.get("errorMsg") or ""), clean(_unparseable(payload))])
         ),
     )
 
 
 def is_core(shard_spec: str) -> bool:
-    """Whether queries see nothing of a chunk's version without a segment of this JSON shard spec.
-    Where the spec does not say so it is taken for one.
+    """Whether queries see nothing of a time chunk's version without the segment with this JSON shard
+    spec. True if the spec does not show it.
     """
     spec = json.loads(shard_spec)
     core = spec.get("partitions", spec.get("numCorePartitions"))
@@ -58,8 +57,8 @@ def is_core(shard_spec: str) -> bool:
     return bool(spec.get("partitionNum", 0) < core)
 
 
-def _bad_rows(payload: Mapping[str, Any]) -> str:
-    """Where the rows are that Druid could not read; their text stays in Druid."""
+def _unparseable(payload: Mapping[str, Any]) -> str:
+    """Return where a row is that Druid could not read, without its values."""
     events = (payload.get("unparseableEvents") or {}).get("buildSegments") or []
     details = [
         detail
@@ -71,26 +70,22 @@ def _bad_rows(payload: Mapping[str, Any]) -> str:
 
 
 def query_failure(answer: Mapping[str, Any], http_status: int) -> errors.SluiceError:
-    """The error of a refused SQL query. Druid's message is the user's own SQL explained, so it is
-    handed on, redacted and cut.
+    """Return the error of a rejected SQL query. Druid's message is about the user's own SQL, so it is
+    passed on, redacted and truncated.
     """
-    text = clean(str(answer.get("errorMessage") or answer.get("error") or ""))
+    text = error_text(answer)
     context = answer.get("context") or {}
     kind = _kind(answer)
     line = str(context.get("line") or "")
     match answer.get("category"):
         case "TIMEOUT":
-            return errors.error(
-                ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "The query took longer than it may."
-            )
+            return query_timeout()
         case "CAPACITY_EXCEEDED" if kind != "Query capacity exceeded":
-            return errors.error(
-                ErrorReason.ERROR_REASON_QUERY_TOO_LARGE,
-                f"The query needs more than it may use: {_sentence(text)}",
-            )
+            return _too_large("resources", text)
         case "UNAUTHORIZED" | "FORBIDDEN":
             return errors.error(
-                ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, "Druid does not allow Sluice this query."
+                ErrorReason.ERROR_REASON_QUERY_FORBIDDEN,
+                "Sluice has no permission in Druid for this query.",
             )
         case (
             "INVALID_INPUT"
@@ -107,42 +102,64 @@ def query_failure(answer: Mapping[str, Any], http_status: int) -> errors.SluiceE
                 line=int(line) if line.isdecimal() else None,
             )
         case _:
-            message = f"Druid could not answer the query (HTTP status {http_status})."
+            message = f"Druid could not run the query (HTTP status {http_status})."
             return errors.error(ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE, message, value=text)
 
 
 def user_query_failure(
     answer: Mapping[str, Any], http_status: int, text: str
 ) -> errors.SluiceError:
-    """The error of a user's query, which is not asked again; `text`: the answer where it is no JSON
-    object, such as the page of Druid's router when a broker ended while it answered."""
+    """Return the error of a user's query, which is not retried. `text`: the response if it is not a
+    JSON object, such as the router's error page after a broker crashed."""
     failure = query_failure(answer, http_status)
-    known = clean(str(answer.get("errorMessage") or answer.get("error") or text))
+    known = error_text(answer, text)
     if "Resource limit exceeded" in (answer.get("error"), _kind(answer)):
-        message = f"The query needs more than it may use: {_sentence(known)}"
-        return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, message)
+        return _too_large("resources", known)
     if failure.reason != ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE:
         return failure
     if "StackOverflowError" in known:
-        message = "The query is nested too deeply, or too long, for Druid to plan it."
+        message = "The query is nested too deeply or too long for Druid's planner."
         return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_EXPENSIVE, message)
     if _OUT_OF_MEMORY.search(known):
-        message = f"The query needs more memory than it may use: {_sentence(known)}"
-        return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, message)
+        return _too_large("memory", known)
     if answer.get("category") == "CAPACITY_EXCEEDED" or http_status not in _FAILED:
-        return unavailable("Druid cannot take the query now.", known if answer else "")
-    message = "A process of Druid ended, or was away, while it was to answer the query."
+        return unavailable("Druid cannot accept the query now.", known if answer else "")
+    message = "A Druid process crashed during the query, or was unavailable."
     if answer and not _LOST.search(known):
-        message = f"Druid failed while it ran the query: {_sentence(known)}"
+        message = f"Druid failed to run the query: {_sentence(known)}"
     value = known if answer else ""
     return errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, message, value=value)
 
 
 def unavailable(message: str, value: str = "") -> errors.SluiceError:
-    """DRUID_UNAVAILABLE for a user's query: nobody but the user asks it again."""
-    action = "Run the query again in a moment; GET /readyz shows whether Druid answers."
+    """DRUID_UNAVAILABLE for a user's query, which only the user can retry."""
+    action = "Run the query again in a moment; GET /readyz shows whether Druid responds."
     reason = ErrorReason.ERROR_REASON_DRUID_UNAVAILABLE
     return errors.error(reason, message, value=value, action=action)
+
+
+def query_timeout() -> errors.SluiceError:
+    """QUERY_TIMEOUT."""
+    return errors.error(ErrorReason.ERROR_REASON_QUERY_TIMEOUT, "The query timed out.")
+
+
+def cut_off(value: str = "") -> errors.SluiceError:
+    """QUERY_FAILED for an incomplete result."""
+    return errors.error(
+        ErrorReason.ERROR_REASON_QUERY_FAILED,
+        "Druid closed the connection before the end of the query's result.",
+        value=value,
+    )
+
+
+def error_text(answer: Mapping[str, Any], fallback: str = "") -> str:
+    """Return the message of an error response, cleaned; `fallback` if there is none."""
+    return clean(str(answer.get("errorMessage") or answer.get("error") or fallback))
+
+
+def _too_large(exceeded: str, text: str) -> errors.SluiceError:
+    message = f"The query exceeds its limit on {exceeded}: {_sentence(text)}"
+    return errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, message)
 
 
 def _kind(answer: Mapping[str, Any]) -> str:
@@ -151,7 +168,7 @@ def _kind(answer: Mapping[str, Any]) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Without the parser's list of everything that might have stood there instead."""
+    """Remove the parser's list of expected tokens, and truncate."""
     for marker in (" Was expecting one of:", ", acceptable options:"):
         text = text.partition(marker)[0]
-    return text[:500] or "Druid does not say what is wrong with it."
+    return text[:500] or "Druid gives no reason."

@@ -1,22 +1,21 @@
-"""Druid's `arrayLines` answers: one JSON array a line, and a blank line at the very end of a
-complete answer.
-"""
+"""Druid's `arrayLines` format: one JSON array per line, then an empty line if the result is complete."""
 
 from collections.abc import AsyncIterator
 
 from services.common import errors
+from services.druid_gateway.http.answers import cut_off
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
-"""Longest line; it has to fit into one message."""
+"""Maximum length of a line, which must fit into one message."""
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The answer's lines without the blank one.
+    """Yield the lines of a result, without the empty one.
 
     Raises:
-        SluiceError: QUERY_FAILED where the answer ends without its blank line, QUERY_TOO_LARGE for
-            a line that is too long.
+        SluiceError: QUERY_FAILED if the result ends without its empty line, QUERY_TOO_LARGE if a
+            line is too long.
     """
     rest = b""
     complete = False
@@ -24,7 +23,7 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             if complete:
-                raise _cut()
+                raise cut_off()
             if line:
                 yield line
             else:
@@ -32,13 +31,7 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if len(rest) > MAX_LINE_BYTES:
             raise errors.error(
                 ErrorReason.ERROR_REASON_QUERY_TOO_LARGE,
-                f"A row of the answer has over {MAX_LINE_BYTES:,} bytes.",
+                f"A row of the result is larger than {MAX_LINE_BYTES:,} bytes.",
             )
     if not complete or rest:
-        raise _cut()
-
-
-def _cut() -> errors.SluiceError:
-    return errors.error(
-        ErrorReason.ERROR_REASON_QUERY_FAILED, "Druid broke off its answer to the query."
-    )
+        raise cut_off()

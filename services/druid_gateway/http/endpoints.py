@@ -1,10 +1,11 @@
-"""Druid's addresses and names that differ between its versions, tried on 33.0.0. All are asked at
-the router (management proxy on).
+"""Druid's paths, and names that differ between its versions, tested with 33.0.0. All requests go to
+the router, with its management proxy enabled.
 """
 
 from urllib.parse import quote
 
 ROUTER_HEALTH = "/status/health"
+# The leader paths respond with an error if there is no leader.
 OVERLORD_LEADER = "/druid/indexer/v1/leader"
 COORDINATOR_LEADER = "/druid/coordinator/v1/leader"
 WORKERS = "/druid/indexer/v1/workers"
@@ -16,32 +17,32 @@ SUB_TASK_TYPE = "single_phase_sub_task"
 
 ACTIVE_LOCKS = "/druid/indexer/v1/activeLocks"
 REWRITING_TYPES = frozenset({"compact", "index_parallel", "index", "query_controller"})
-"""Types of tasks that replace segments by others; those that stream rows in only append."""
+"""Types of tasks that replace segments. Streaming tasks only append."""
 
 SQL = "/druid/v2/sql"
 NATIVE_QUERY = "/druid/v2/"
 
 TASK_EXISTS = "entryAlreadyExists"
-"""`errorCode` of a submit under an id that Druid knows."""
+"""`errorCode` of a submit with an id that Druid already knows."""
 
 FORBIDDEN_SCHEMAS = frozenset({"sys", "lookup", "view", "ext"})
-"""SQL schemas beside `druid` and INFORMATION_SCHEMA, in lower case: server internals, lookups,
+"""SQL schemas other than `druid` and INFORMATION_SCHEMA, in lower case: server internals, lookups,
 views and external inputs.
 """
 
 
 def task(task_id: str) -> str:
-    """The task as it was submitted."""
+    """The submitted task."""
     return f"/druid/indexer/v1/task/{quote(task_id, safe='')}"
 
 
 def task_status(task_id: str) -> str:
-    """The task's status, with times."""
+    """Status of the task, with times."""
     return f"{task(task_id)}/status"
 
 
 def task_reports(task_id: str) -> str:
-    """The task's reports, live ones while it runs."""
+    """Reports of the task, live while it runs."""
     return f"{task(task_id)}/reports"
 
 
@@ -51,17 +52,17 @@ def task_shutdown(task_id: str) -> str:
 
 
 def load_status(datasource: str) -> str:
-    """Share of the used segments that are loaded."""
+    """Percentage of the used segments that are loaded."""
     return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/loadstatus"
 
 
 def mark_unused(datasource: str) -> str:
-    """Makes segments disappear from queries."""
+    """Marks segments as unused."""
     return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/markUnused"
 
 
 def mark_used(datasource: str) -> str:
-    """Makes unused segments appear again."""
+    """Marks segments as used."""
     return f"/druid/coordinator/v1/datasources/{quote(datasource, safe='')}/markUsed"
 
 

@@ -1,5 +1,5 @@
-"""Takes secrets out of Druid's texts before they are logged or shown: it repeats signed addresses
-in full.
+"""Removes secrets from Druid's texts before they are logged or shown. Druid quotes presigned URLs in
+full.
 """
 
 import re
@@ -13,9 +13,7 @@ _PARAMETER = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text without the query strings of its URLs, without user names in them, and without
-    values of secret parameters.
-    """
+    """Remove the query strings and user names of URLs, and the values of secret parameters."""
     text = _URL_QUERY.sub(r"\1?[redacted]", text)
     text = _USER.sub(r"\1", text)
     return _PARAMETER.sub(r"\1\2[redacted]", text)

@@ -1,16 +1,16 @@
-"""How long the time chunks are that a load's segments belong to.
+"""Segment granularity of a load, and times as Druid writes them.
 
-The finest of HOUR, DAY, MONTH, YEAR is taken that cuts the load's span into no more chunks than the
-rows are worth:
+The granularity is the finest of HOUR, DAY, MONTH and YEAR that divides the load into no more time
+chunks than allowed:
 
-- one chunk for each 50,000 rows, at most 100: hundreds of small segments make a load and every
-  later query slow (two years in DAY = 730 segments load three times slower than in MONTH);
-- an append may always have 4, as each makes a small segment; a replace 12, so that a small one
-  touches the days or months that it is about, not a whole year. HOUR is not among these: hours only
-  pay where each has rows enough;
-- YEAR where nothing finer fits.
+- One chunk per 50,000 rows, at most 100. Hundreds of small segments slow down the load and every
+  later query: two years in DAY (730 segments) load three times slower than in MONTH.
+- An append may always have 4 chunks, since each makes a small segment. A replace may have 12, so
+  that a small one affects its own days or months, not a whole year. This does not include HOUR,
+  which only pays off if each hour has enough rows.
+- YEAR if nothing finer fits.
 
-No chunk makes a huge segment: Druid starts a new one after MAX_ROWS_PER_SEGMENT rows.
+A long chunk does not make a huge segment: Druid starts a new one after MAX_ROWS_PER_SEGMENT rows.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -26,14 +26,14 @@ MAX_ROWS_PER_SEGMENT = 5_000_000
 EARLIEST_MILLIS = -62_135_596_800_000
 """0001-01-01T00:00:00Z."""
 LATEST_MILLIS = 253_370_764_799_999
-"""The last millisecond of the year 9998, so that the first moment after any chunk has a date."""
+"""The last millisecond of the year 9998, so that the end of every time chunk is a valid date."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Granularity(Enum):
-    """Druid's names, finest first."""
+    """Segment granularities by Druid's names, finest first."""
 
     HOUR = "HOUR"
     DAY = "DAY"
@@ -42,27 +42,25 @@ class Granularity(Enum):
 
 
 def choose(mode: Mode, rows: int, min_millis: int, max_millis: int) -> Granularity:
-    """The granularity of a load of `rows` rows whose times are min_millis to max_millis, both
-    included.
+    """Choose the granularity of a load whose rows have times from min_millis to max_millis, both
+    inclusive.
     """
-    worth = min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)
+    for_rows = min(MAX_CHUNKS, rows // ROWS_PER_CHUNK)
     for granularity in Granularity:
-        allowed = worth if granularity is Granularity.HOUR else max(FREE_CHUNKS[mode], worth)
+        allowed = for_rows if granularity is Granularity.HOUR else max(FREE_CHUNKS[mode], for_rows)
         if chunks(granularity, min_millis, max_millis) <= allowed:
             return granularity
     return Granularity.YEAR
 
 
 def chunks(granularity: Granularity, min_millis: int, max_millis: int) -> int:
-    """Number of chunks that the span touches."""
-    first, last = _moment(min_millis), _moment(max_millis)
+    """Count the time chunks that overlap min_millis to max_millis, both inclusive."""
+    first, last = (_floor(granularity, _datetime(each)) for each in (min_millis, max_millis))
     match granularity:
         case Granularity.HOUR:
-            return (_floor(granularity, last) - _floor(granularity, first)) // timedelta(
-                hours=1
-            ) + 1
+            return (last - first) // timedelta(hours=1) + 1
         case Granularity.DAY:
-            return (_floor(granularity, last) - _floor(granularity, first)).days + 1
+            return (last - first).days + 1
         case Granularity.MONTH:
             return (last.year - first.year) * 12 + last.month - first.month + 1
         case Granularity.YEAR:
@@ -70,47 +68,51 @@ def chunks(granularity: Granularity, min_millis: int, max_millis: int) -> int:
 
 
 def align(granularity: Granularity, min_millis: int, max_millis: int) -> Interval:
-    """The whole chunks that the span touches."""
-    start = _floor(granularity, _moment(min_millis))
-    end = _next(granularity, _floor(granularity, _moment(max_millis)))
+    """Return the time chunks that overlap min_millis to max_millis, both inclusive."""
+    start = _floor(granularity, _datetime(min_millis))
+    end = _next(granularity, _floor(granularity, _datetime(max_millis)))
     return Interval(_millis(start), _millis(end))
 
 
 def iso(millis: int) -> str:
-    """ISO 8601 in UTC, for example 2019-01-03T00:00:00.000Z."""
-    return _moment(millis).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    """Format a time as ISO 8601 in UTC, for example 2019-01-03T00:00:00.000Z."""
+    return _datetime(millis).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def iso_interval(interval: Interval) -> str:
-    """start/end as Druid writes it."""
+    """Format an interval as Druid does: start/end."""
     return f"{iso(interval.start_millis)}/{iso(interval.end_millis)}"
 
 
 def millis_of(text: str) -> int:
-    """Milliseconds of a moment as `iso` writes it."""
+    """Parse a time in the format of `iso`, to milliseconds."""
     return _millis(datetime.fromisoformat(text))
 
 
-def clipped_millis_of(text: str) -> int:
-    """The same of any moment that Druid knows; those outside of the years 1 to 9998 become the
-    nearest inside.
-    """
+def _clipped_millis(text: str) -> int:
+    """Parse a time of Druid, whose years are not limited to 1 to 9998."""
     try:
         return min(max(millis_of(text), EARLIEST_MILLIS), LATEST_MILLIS + 1)
     except ValueError:
         return EARLIEST_MILLIS if text.startswith("-") else LATEST_MILLIS + 1
 
 
-def _moment(millis: int) -> datetime:
+def parse_interval(text: str) -> Interval:
+    """Parse an interval of Druid, clipped to the years 1 to 9998."""
+    start, _, end = text.partition("/")
+    return Interval(_clipped_millis(start), _clipped_millis(end))
+
+
+def _datetime(millis: int) -> datetime:
     return _EPOCH + millis * _MILLISECOND
 
 
-def _millis(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND
+def _millis(time: datetime) -> int:
+    return (time - _EPOCH) // _MILLISECOND
 
 
-def _floor(granularity: Granularity, moment: datetime) -> datetime:
-    hour = moment.replace(minute=0, second=0, microsecond=0)
+def _floor(granularity: Granularity, time: datetime) -> datetime:
+    hour = time.replace(minute=0, second=0, microsecond=0)
     match granularity:
         case Granularity.HOUR:
             return hour

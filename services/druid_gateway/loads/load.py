@@ -1,4 +1,4 @@
-"""The words of a load: what goes into Druid, and what Druid tells of it."""
+"""Domain types of a load: what is submitted to Druid, and what Druid reports about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from services.common.druid_task_ids import druid_task_id
 
 
 class ColumnType(Enum):
-    """How Druid stores a column; the values are Druid's names."""
+    """Storage type of a column; the values are Druid's names."""
 
     STRING = "string"
     LONG = "long"
@@ -16,7 +16,7 @@ class ColumnType(Enum):
 
 
 class Mode(Enum):
-    """How a load meets the rows that are there."""
+    """How a load treats existing rows."""
 
     APPEND = "append"
     REPLACE = "replace"
@@ -25,15 +25,15 @@ class Mode(Enum):
 
     @property
     def drops(self) -> bool:
-        """Whether rows disappear also where no new row comes: Druid hides those chunks behind empty
-        segments, called tombstones.
+        """Whether rows also disappear from time chunks without a new row. Druid hides those chunks
+        behind empty segments, called tombstones.
         """
         return self in (Mode.REPLACE_INTERVAL, Mode.REPLACE_ALL)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the parts, `__time` excepted."""
+    """A column of the parts, except `__time`."""
 
     name: str
     type: ColumnType
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Part:
-    """A CSV file of the load, as s3://bucket/key, and its data rows."""
+    """A CSV file of the load, as s3://bucket/key, and its number of data rows."""
 
     uri: str
     rows: int
@@ -49,19 +49,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of time in milliseconds since 1970-01-01T00:00:00Z; the end is the first moment
-    after it.
-    """
+    """A time interval in milliseconds since 1970-01-01T00:00:00Z, end exclusive."""
 
     start_millis: int
     end_millis: int
 
+    def overlaps(self, other: "Interval") -> bool:
+        """Whether the intervals have a time in common."""
+        return self.start_millis < other.end_millis and self.end_millis > other.start_millis
+
 
 @dataclass(frozen=True)
 class Load:
-    """Everything that Druid must be told. `min_millis` and `max_millis` are the smallest and the
-    largest time of the rows; `replace` is the stretch that REPLACE_INTERVAL and, where it is known
-    already, REPLACE_ALL replace.
+    """A load to submit. `min_millis` and `max_millis`: first and last time of its rows; `replace`:
+    the interval that REPLACE_INTERVAL replaces, and REPLACE_ALL if it is known.
     """
 
     task_id: str
@@ -76,13 +77,18 @@ class Load:
     replace: Interval | None = None
 
     @property
+    def times(self) -> Interval:
+        """The smallest interval with all rows."""
+        return Interval(self.min_millis, self.max_millis + 1)
+
+    @property
     def druid_task_id(self) -> str:
-        """The fixed id: submitting twice under it is harmless."""
+        """The fixed id, which makes a repeated submit harmless."""
         return druid_task_id(self.task_id, self.attempt)
 
 
 class TaskState(Enum):
-    """Druid's own words for a task's state."""
+    """Druid's names for a task's state."""
 
     RUNNING = "RUNNING"
     SUCCESS = "SUCCESS"
@@ -91,10 +97,10 @@ class TaskState(Enum):
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """What the overlord tells of a task.
+    """A task's status, as the overlord reports it.
 
-    `started`: a worker has it, so it no longer waits for locks or a slot. `duration_ms`: 0 until it
-    ends.
+    `started`: a worker runs it, so it no longer waits for locks or a slot. `duration_ms`: 0 until
+    it ends.
     """
 
     state: TaskState
@@ -105,8 +111,8 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class TaskTarget:
-    """Where a task writes. `replaces`: it replaces chunks; `drops`: also those that none of its
-    rows is in; `created`: when it was submitted, ISO 8601 in UTC.
+    """Where a task writes. `replaces`: it replaces time chunks; `drops`: including those without a
+    new row; `created`: when it was submitted, ISO 8601 in UTC.
     """
 
     interval: Interval
@@ -117,8 +123,8 @@ class TaskTarget:
 
 @dataclass(frozen=True)
 class UnusedSegment:
-    """A segment that no query sees. `created` and `unused_since`: ISO 8601 in UTC, so that they
-    compare as texts.
+    """A segment that queries do not see. `created` and `unused_since` are ISO 8601 in UTC, so they
+    compare as strings.
     """
 
     id: str
@@ -128,7 +134,7 @@ class UnusedSegment:
 
 @dataclass(frozen=True)
 class SubTasks:
-    """How many sub-tasks of a load ended well, and how many run."""
+    """Number of a load's sub-tasks that succeeded, and that are running."""
 
     done: int
     running: int
@@ -136,8 +142,8 @@ class SubTasks:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What a task tells of itself. `rows_processed`: None where it does not tell; `error`: empty
-    unless it failed.
+    """A task's own report. `rows_processed`: None if not reported; `error`: empty unless the task
+    failed.
     """
 
     rows_processed: int | None

@@ -1,4 +1,4 @@
-"""What a load would do, before it does anything."""
+"""Predicts what a load would do."""
 
 import asyncio
 from collections import Counter
@@ -9,18 +9,18 @@ from enum import Enum
 from services.druid_gateway.loads import granularity, spec
 from services.druid_gateway.loads.granularity import Granularity
 from services.druid_gateway.loads.load import ColumnType, Interval, Load, Mode
-from services.druid_gateway.loads.targeting import Target, target
+from services.druid_gateway.loads.targeting import Target, choose_target
 from services.druid_gateway.ports import Druid
 from services.druid_gateway.queries import catalog
 from services.druid_gateway.queries.datasource_sizes import rows_if_known
 from services.druid_gateway.queries.sql_text import identifier
 
-SHOWN_CHUNKS = 1_000
-
+MAX_CHUNKS = 1_000
+"""Maximum number of time chunks in a plan."""
 ROWS_PER_SECOND = 25_000
-"""Of one sub-task, on a slow core; where nobody knows better."""
-LEAST_S = 1.5
-"""From the submit of a small load until its rows are counted."""
+"""Assumed rate of one sub-task, on a slow core."""
+MIN_S = 1.5
+"""Time from the submit of a small load to its verification."""
 
 _SQL_TYPES = {ColumnType.STRING: "VARCHAR", ColumnType.LONG: "BIGINT", ColumnType.DOUBLE: "DOUBLE"}
 
@@ -28,7 +28,7 @@ _PERIODS = {Granularity.DAY: "P1D", Granularity.MONTH: "P1M", Granularity.YEAR: 
 
 
 class Change(Enum):
-    """What becomes of a column."""
+    """How a load changes a column."""
 
     SAME = "same"
     NEW = "new"
@@ -38,8 +38,8 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class PlannedColumn:
-    """SQL types; `type` is empty where the load does not have the column, `existing_type` where the
-    datasource does not.
+    """A column with its SQL types. `type` is empty if the load does not have the column,
+    `existing_type` if the datasource does not.
     """
 
     name: str
@@ -50,7 +50,7 @@ class PlannedColumn:
 
 @dataclass(frozen=True)
 class PlannedChunk:
-    """What happens in a chunk of time."""
+    """Rows that a load adds and replaces in a time chunk."""
 
     interval: Interval
     rows_added: int
@@ -59,8 +59,8 @@ class PlannedChunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the rows go, what they meet there, and how they get there. `replaced`: the segments in
-    use whose rows are replaced.
+    """What a load would do. `replaced`: the used segments of which all or some rows are replaced;
+    `sub_tasks`: parallel sub-tasks with the slots that are free now.
     """
 
     target: Target
@@ -75,51 +75,47 @@ class Plan:
 async def plan(
     druid: Druid, load: Load, rows_in_time: Sequence[tuple[int, int]], rows_per_second: float = 0.0
 ) -> Plan:
-    """The plan of a load; `rows_in_time`: moments and the load's rows from each to the next, as far
-    as they are known; `rows_per_second`: what loads of this size had before, 0 where that is not
-    known.
+    """Plan a load. `rows_in_time`: start times of periods with their rows, as far as known;
+    `rows_per_second`: rate of earlier loads of this size, 0 if unknown.
 
     Raises:
-        SluiceError: as `target`.
+        SluiceError: as `choose_target`.
     """
-    aim = await target(druid, load)
-    # Hours are shown as days: the rows are not known so finely.
-    shown = Granularity.DAY if aim.granularity is Granularity.HOUR else aim.granularity
-    replaced, there, existing, slots = await asyncio.gather(
-        _replaced(druid, load, aim),
-        _rows_there(druid, load, aim, shown),
+    target = await choose_target(druid, load)
+    # Hours are shown as days, because rows_in_time is not that precise.
+    shown = Granularity.DAY if target.granularity is Granularity.HOUR else target.granularity
+    replaced, existing_rows, existing_columns, slots = await asyncio.gather(
+        _replaced_segments(druid, load, target),
+        _existing_rows(druid, load, target, shown),
         catalog.columns(druid, load.datasource),
         druid.free_slots(),
     )
-    chunks = _chunks(load, shown, rows_in_time, there)
+    chunks = _chunks(load, shown, rows_in_time, existing_rows)
     concurrency = spec.sub_tasks(len(load.parts), load.rows, slots)
     return Plan(
-        target=aim,
+        target=target,
         replaced=replaced,
-        columns=_columns(load, dict(existing)),
-        chunks=chunks[:SHOWN_CHUNKS],
+        columns=_columns(load, dict(existing_columns)),
+        chunks=chunks[:MAX_CHUNKS],
         rows_replaced=sum(chunk.rows_replaced for chunk in chunks),
         sub_tasks=concurrency,
-        estimated_s=LEAST_S + load.rows / (rows_per_second or ROWS_PER_SECOND * concurrency),
+        estimated_s=MIN_S + load.rows / (rows_per_second or ROWS_PER_SECOND * concurrency),
     )
 
 
-async def _replaced(druid: Druid, load: Load, aim: Target) -> list[str]:
-    """The segments whose rows are replaced, all or a part of them."""
-    return (
-        []
-        if load.mode is Mode.APPEND
-        else sorted(await druid.used_segments(load.datasource, aim.interval))
-    )
+async def _replaced_segments(druid: Druid, load: Load, target: Target) -> list[str]:
+    """List the segments of which all or some rows are replaced."""
+    replaces = load.mode is not Mode.APPEND
+    return sorted(await druid.used_segments(load.datasource, target.interval)) if replaces else []
 
 
-async def _rows_there(
-    druid: Druid, load: Load, aim: Target, shown: Granularity
+async def _existing_rows(
+    druid: Druid, load: Load, target: Target, shown: Granularity
 ) -> Counter[Interval]:
-    """The rows that a replace meets, in chunks of time. Counted by a query: Druid's own figures of
-    a segment come a minute after it, and a segment may be longer than the chunk that is replaced.
+    """Count the rows that a replace affects, per time chunk. By a query, because Druid's row counts
+    of a segment are up to a minute late, and a segment may extend beyond the replaced interval.
     """
-    there: Counter[Interval] = Counter()
+    existing: Counter[Interval] = Counter()
     if load.mode is not Mode.APPEND:
         time = identifier(spec.TIME_COLUMN)
         sql = (
@@ -127,10 +123,10 @@ async def _rows_there(
             f"WHERE {time} >= MILLIS_TO_TIMESTAMP(?) AND {time} < MILLIS_TO_TIMESTAMP(?) GROUP BY 1"
         )
         for start, rows in await rows_if_known(
-            druid, sql, [aim.interval.start_millis, aim.interval.end_millis]
+            druid, sql, [target.interval.start_millis, target.interval.end_millis]
         ):
-            there[granularity.align(shown, int(start or 0), int(start or 0))] += int(rows or 0)
-    return there
+            existing[granularity.align(shown, int(start or 0), int(start or 0))] += int(rows or 0)
+    return existing
 
 
 def _columns(load: Load, existing: Mapping[str, str]) -> list[PlannedColumn]:
@@ -154,15 +150,15 @@ def _chunks(
     load: Load,
     shown: Granularity,
     rows_in_time: Sequence[tuple[int, int]],
-    there: Mapping[Interval, int],
+    existing: Mapping[Interval, int],
 ) -> list[PlannedChunk]:
-    """The chunks in which something happens, in order, and the rows that disappear there."""
+    """Return the time chunks that gain or lose rows, in order."""
     added: Counter[Interval] = Counter()
     for start, rows in rows_in_time:
         added[granularity.align(shown, start, start)] += rows
     lost = {
         chunk: rows
-        for chunk, rows in there.items()
+        for chunk, rows in existing.items()
         if load.mode.drops or chunk in added or not rows_in_time
     }
     chunks = sorted(added.keys() | lost.keys(), key=lambda chunk: chunk.start_millis)

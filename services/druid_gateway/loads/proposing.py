@@ -1,4 +1,4 @@
-"""Three queries to begin with, made from a datasource's own columns."""
+"""Proposes starter queries for a datasource, based on its columns."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from services.druid_gateway.queries.datasource_sizes import DatasourceSizes
 from services.druid_gateway.queries.sql_text import identifier
 
 MAX_CATEGORIES = 20
-"""Text columns whose distinct values are counted."""
+"""Maximum number of text columns whose distinct values are counted."""
 
 TOP = 10
 
@@ -29,12 +29,12 @@ _PERIODS = (
     (93 * 86_400_000, "P1D", "day"),
     (5 * 366 * 86_400_000, "P1M", "month"),
 )
-"""Longest span in milliseconds, and the period that makes a readable line of it."""
+"""Maximum time span in milliseconds, and the period that makes a readable chart of it."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """`chart`: line or bar."""
+    """A query to propose. `chart`: line or bar."""
 
     title: str
     sql: str
@@ -42,8 +42,8 @@ class Proposal:
 
 
 async def propose(druid: Druid, sizes: DatasourceSizes, name: str) -> list[Proposal]:
-    """Rows over time, the top of a category, the sum of a measure; without those that the columns
-    do not allow.
+    """Propose rows over time, the top values of a category and the sum of a measure, as far as the
+    columns allow.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
@@ -90,13 +90,13 @@ async def propose(druid: Druid, sizes: DatasourceSizes, name: str) -> list[Propo
 def _period(interval: Interval) -> tuple[str, str]:
     span = interval.end_millis - interval.start_millis
     return next(
-        ((period, unit) for longest, period, unit in _PERIODS if span <= longest), ("P1Y", "year")
+        ((period, unit) for max_span, period, unit in _PERIODS if span <= max_span), ("P1Y", "year")
     )
 
 
 async def _category(druid: Druid, found: Description) -> str | None:
-    """The text column with the fewest values, but more than one; None where every value is there
-    once or so.
+    """Return the text column with the fewest distinct values, but more than one; None if each has
+    almost as many values as rows.
     """
     texts = [name for name, kind in found.columns if kind == "VARCHAR" and name != LOAD_ID_COLUMN][
         :MAX_CATEGORIES
@@ -108,17 +108,17 @@ async def _category(druid: Druid, found: Description) -> str | None:
     distinct = (
         dict(zip(texts, map(int, (each or 0 for each in rows[0])), strict=True)) if rows else {}
     )
-    worth = [
+    candidates = [
         name
         for name, values in distinct.items()
         if 1 < values <= max(2, found.datasource.rows // 2)
     ]
-    return min(worth, key=lambda name: distinct[name], default=None)
+    return min(candidates, key=lambda name: distinct[name], default=None)
 
 
 def _measure(columns: Sequence[tuple[str, str]]) -> str | None:
-    """The column of numbers whose sum says most: one that is named like an amount, else one that is
-    not named like a price or a key; decimals before whole numbers.
+    """Return the numeric column whose sum is most useful: one named like an amount, otherwise one
+    not named like a price or a key; decimals before integers.
     """
     numbers = [
         name for wanted in ("DOUBLE", "FLOAT", "BIGINT") for name, kind in columns if kind == wanted

@@ -1,4 +1,4 @@
-"""Druid's ingestion spec of a load: built from constants and checked names, pure."""
+"""Druid's ingestion spec of a load, built from constants and checked names."""
 
 import re
 from typing import Any
@@ -18,23 +18,23 @@ TIME_COLUMN = "__time"
 LOAD_ID_COLUMN = "__load_id"
 
 PLACEHOLDER = "noop"
-"""Druid's type of task that does nothing."""
+"""Druid's type of a task that does nothing."""
 
 PARALLEL_FROM_ROWS = 1_000_000
-"""Below, one sub-task inside the task itself is faster than handing work to others."""
+"""With fewer rows, the task itself is faster than sub-tasks."""
 
 _MAX_COLUMN_NAME_CHARS = 1000
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f,]")
-"""Druid writes a segment's table of contents as lines of text cut at commas, so such a name makes a
-segment that cannot be read.
+_UNSTORABLE = re.compile(r"[\x00-\x1f\x7f,]")
+"""Druid writes a segment's index as comma-separated lines, so such a name makes the segment
+unreadable.
 """
-_PLAIN = re.compile(r"[A-Za-z0-9_ -]")
+_UNESCAPED = re.compile(r"[A-Za-z0-9_ -]")
 
 Json = dict[str, Any]
 
 
 def check_names(load: Load) -> None:
-    """Refuses what must not get into a spec, whoever sent it.
+    """Check the names and times that become part of the spec.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID or REQUEST_INVALID.
@@ -43,38 +43,39 @@ def check_names(load: Load) -> None:
     seen = {TIME_COLUMN, LOAD_ID_COLUMN}
     for column in load.columns:
         name = column.name
-        if _NOT_IN_NAMES.search(name) or len(name) > _MAX_COLUMN_NAME_CHARS:
-            raise _invalid(
+        if _UNSTORABLE.search(name) or len(name) > _MAX_COLUMN_NAME_CHARS:
+            raise invalid(
                 "columns",
-                "A column name is over 1,000 characters long, or has a comma or a control character, which Druid cannot store.",
+                "A column name is longer than 1,000 characters, or has a comma or control character, which Druid cannot store.",
                 name,
             )
         if name in seen:
-            raise _invalid(
+            raise invalid(
                 "columns",
-                f"The column name {name!r} is taken: by another column, or by Sluice itself.",
+                f"The column name {name!r} is used twice, or reserved by Sluice.",
                 name,
             )
         seen.add(name)
     if load.min_millis > load.max_millis:
-        raise _invalid("min_millis", "The smallest time is after the largest.", load.min_millis)
+        raise invalid("min_millis", "The earliest time is after the latest.", load.min_millis)
     if load.min_millis < EARLIEST_MILLIS:
-        raise _invalid("min_millis", "The smallest time is before the year 1.", load.min_millis)
+        raise invalid("min_millis", "The earliest time is before the year 1.", load.min_millis)
     if load.max_millis > LATEST_MILLIS:
-        raise _invalid("max_millis", "The largest time is after the year 9998.", load.max_millis)
+        raise invalid("max_millis", "The latest time is after the year 9998.", load.max_millis)
 
 
-def _invalid(field: str, message: str, value: object) -> errors.SluiceError:
+def invalid(field: str, message: str, value: object = "") -> errors.SluiceError:
+    """REQUEST_INVALID for a field of the request."""
     return errors.error(
         ErrorReason.ERROR_REASON_REQUEST_INVALID, message, column=field, value=value
     )
 
 
 def sub_tasks(parts: int, rows: int, free_slots: int | None) -> int:
-    """Sub-tasks at once: no more than parts, as Druid never splits a file.
+    """Return the number of parallel sub-tasks; 1 if the task reads all parts itself.
 
-    Of the free slots one is the load's own task and one stays free for a small load that comes
-    after. 1: the task reads all parts itself.
+    No more than the parts, because Druid never splits a file. Of the free slots, one is for the
+    load's task and one stays free for a later small load.
     """
     if rows < PARALLEL_FROM_ROWS or free_slots is None:
         return 1
@@ -84,11 +85,11 @@ def sub_tasks(parts: int, rows: int, free_slots: int | None) -> int:
 def build(
     load: Load, granularity: Granularity, interval: Interval, input_source: Json, concurrency: int
 ) -> Json:
-    """The task to post. `interval` is aligned to `granularity`; with it Druid skips a pass over the
+    """Return the task to submit. `interval`, aligned to `granularity`, saves Druid a pass over the
     data.
 
-    All tasks have one and the same lock priority: a task of a higher one would take the locks of a
-    running load away and fail it.
+    All tasks have the same lock priority: a task with a higher one would revoke the locks of a
+    running load, which then fails.
     """
     append = load.mode is Mode.APPEND
     dimensions = [{"type": column.type.value, "name": column.name} for column in load.columns]
@@ -99,8 +100,7 @@ def build(
             "dataSchema": {
                 "dataSource": load.datasource,
                 "timestampSpec": {"column": TIME_COLUMN, "format": "millis"},
-                # Types for the columns that we know; discovery alone would make text of every CSV
-                # column.
+                # Explicit types, because schema discovery reads every CSV column as text.
                 "dimensionsSpec": {
                     "dimensions": [*dimensions, {"type": "string", "name": LOAD_ID_COLUMN}],
                     "useSchemaDiscovery": True,
@@ -125,14 +125,14 @@ def build(
             "ioConfig": {
                 "type": "index_parallel",
                 "inputSource": input_source,
-                # Without a list delimiter of ours Druid would cut a text at each U+0001.
+                # With the default list delimiter, Druid would split values at each U+0001.
                 "inputFormat": {
                     "type": "csv",
                     "findColumnsFromHeader": True,
                     "listDelimiter": f"\u0001{load.druid_task_id}\u0001",
                 },
                 "appendToExisting": append,
-                # True empties also the chunks that none of the rows is in.
+                # True also empties the time chunks without a new row.
                 "dropExisting": load.mode.drops,
             },
             "tuningConfig": {
@@ -140,8 +140,8 @@ def build(
                 "partitionsSpec": {"type": "dynamic", "maxRowsPerSegment": MAX_ROWS_PER_SEGMENT},
                 "maxNumConcurrentSubTasks": concurrency,
                 "forceGuaranteedRollup": False,
-                # The parts were validated: a row that does not parse is a fault of ours, told in
-                # the report and not in Druid's log.
+                # The parts were validated, so a row that does not parse is our bug. It appears in
+                # the report, not in Druid's log.
                 "maxParseExceptions": 0,
                 "maxSavedParseExceptions": 3,
                 "logParseExceptions": False,
@@ -152,17 +152,15 @@ def build(
 
 
 def placeholder(task_id: str) -> Json:
-    """A task that does nothing but use up the id: whatever is submitted under it later is
-    refused.
-    """
+    """Return a task that only reserves the id: Druid then refuses a later submit with it."""
     return {"type": PLACEHOLDER, "id": task_id, "context": {}}
 
 
 def expression_string(text: str) -> str:
-    """A string constant of Druid's expression language; everything but plain letters, digits, '_',
-    '-' and blanks is escaped.
+    """Return a string literal of Druid's expression language, with all characters escaped except
+    ASCII letters, digits, '_', '-' and spaces.
     """
-    return "'" + "".join(char if _PLAIN.match(char) else _escaped(char) for char in text) + "'"
+    return "'" + "".join(char if _UNESCAPED.match(char) else _escaped(char) for char in text) + "'"
 
 
 def _escaped(char: str) -> str:

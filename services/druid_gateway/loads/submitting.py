@@ -1,24 +1,23 @@
-"""Handing a load to Druid."""
+"""Submits loads to Druid."""
 
 from dataclasses import dataclass
 
-from services.common import errors
 from services.common.s3 import split_uri
 from services.common.timing import Timings
 from services.druid_gateway.loads import granularity, spec
 from services.druid_gateway.loads.granularity import Granularity
 from services.druid_gateway.loads.load import Interval, Load
-from services.druid_gateway.loads.targeting import target
+from services.druid_gateway.loads.targeting import choose_target
 from services.druid_gateway.ports import Druid, InputSource
-from sluice.common.v1.errors_pb2 import ErrorReason
 
 INPUT_GRACE_S = 15 * 60
-"""How long Druid can read the parts after the load's deadline."""
+"""How long after the load's deadline Druid can still read the parts."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """Where the load's rows go. `new`: False where Druid knew the load already."""
+    """A submitted load. `new`: False if Druid already knew it; `interval`: the time chunks of its
+    rows."""
 
     new: bool
     interval: Interval
@@ -26,15 +25,15 @@ class Submitted:
 
 
 async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int) -> Submitted:
-    """Submits the load under its fixed id; harmless to repeat.
+    """Submit a load with its fixed id. Idempotent.
 
     Raises:
         SluiceError: REQUEST_INVALID, DATASOURCE_NAME_INVALID, ROWS_OUTSIDE_INTERVAL,
             DRUID_UNAVAILABLE, DRUID_NO_CAPACITY, DRUID_SPEC_REFUSED.
     """
-    _check(load)
+    _check_parts(load)
     timings = Timings()
-    aim = await target(druid, load)
+    target = await choose_target(druid, load)
     with timings.step("capacity"):
         slots = (
             await druid.free_slots()
@@ -46,7 +45,7 @@ async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int)
         source = await inputs.of(load.parts, deadline_s + INPUT_GRACE_S)
     with timings.step("submit"):
         new = await druid.submit(
-            spec.build(load, aim.granularity, aim.interval, source, concurrency)
+            spec.build(load, target.granularity, target.interval, source, concurrency)
         )
     timings.log(
         "load.submitted",
@@ -57,20 +56,17 @@ async def submit(druid: Druid, inputs: InputSource, load: Load, deadline_s: int)
         rows=load.rows,
         parts=len(load.parts),
         sub_tasks=concurrency,
-        granularity=aim.granularity.value,
-        interval=granularity.iso_interval(aim.interval),
+        granularity=target.granularity.value,
+        interval=granularity.iso_interval(target.interval),
     )
-    return Submitted(new, aim.interval, aim.granularity)
+    return Submitted(new, target.interval, target.granularity)
 
 
-def _check(load: Load) -> None:
+def _check_parts(load: Load) -> None:
     for part in load.parts:
         try:
             split_uri(part.uri)
         except ValueError as failure:
-            raise errors.error(
-                ErrorReason.ERROR_REASON_REQUEST_INVALID,
-                "A part's address is not s3://bucket/key.",
-                column="parts",
-                value=part.uri,
+            raise spec.invalid(
+                "parts", "A part's URI is not s3://bucket/key.", part.uri
             ) from failure

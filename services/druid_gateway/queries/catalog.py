@@ -1,4 +1,4 @@
-"""What is in Druid: datasources, their columns, the loads in them, and some of their rows."""
+"""What Druid has: datasources, their columns, the loads in them, and sample rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,11 @@ from services.druid_gateway.queries.datasource_sizes import Datasource, Datasour
 from services.druid_gateway.queries.sql_text import identifier
 from sluice.common.v1.errors_pb2 import ErrorReason
 
-DATASOURCES = 1_000
-"""Datasources of a list where the request says nothing."""
+DEFAULT_DATASOURCES = 1_000
 MAX_LOADS = 1_000
 PREVIEW_TIMEOUT_MS = 10_000
 PREVIEW_MAX_BYTES = 3 * 1024 * 1024
-"""A preview is one message."""
+"""A preview must fit into one message."""
 
 _COLUMNS = """
 SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = 'druid' AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION
@@ -25,8 +24,8 @@ SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA
 
 
 @dataclass(frozen=True)
-class LoadIn:
-    """Rows of one load; `times`: from its first row to its last, the last included."""
+class LoadRows:
+    """Rows of one load. `times`: from its first to its last row, both inclusive."""
 
     task_id: str
     rows: int
@@ -35,18 +34,16 @@ class LoadIn:
 
 @dataclass(frozen=True)
 class Description:
-    """A datasource with its columns, as name and SQL type, and the loads in it, the largest
-    first.
-    """
+    """A datasource. `columns`: names and SQL types; `loads`: largest first."""
 
     datasource: Datasource
     columns: Sequence[tuple[str, str]]
-    loads: Sequence[LoadIn]
+    loads: Sequence[LoadRows]
 
 
 @dataclass(frozen=True)
 class Preview:
-    """Some rows: a JSON array of arrays."""
+    """Sample rows, as a JSON array of arrays."""
 
     columns: Sequence[tuple[str, str]]
     json: bytes
@@ -54,19 +51,19 @@ class Preview:
 
 
 async def datasources(sizes: DatasourceSizes, limit: int) -> list[Datasource]:
-    """Those that have rows, by name, at most `limit`. Raises SluiceError DRUID_UNAVAILABLE."""
+    """List the datasources that have rows, by name. Raises SluiceError DRUID_UNAVAILABLE."""
     found = await sizes.all()
     return [found[name] for name in sorted(found)[:limit]]
 
 
 async def describe(druid: Druid, sizes: DatasourceSizes, name: str) -> Description:
-    """One datasource.
+    """Describe a datasource.
 
     Raises:
         SluiceError: DATASOURCE_NAME_INVALID, DATASOURCE_NOT_FOUND, DRUID_UNAVAILABLE.
     """
     datasource_names.check_readable(name)
-    found = await sizes.of(name)
+    found = await sizes.get(name)
     known = await columns(druid, name)
     if found is None or not known:
         raise _not_found(name)
@@ -75,14 +72,14 @@ async def describe(druid: Druid, sizes: DatasourceSizes, name: str) -> Descripti
 
 
 async def columns(druid: Druid, name: str) -> list[tuple[str, str]]:
-    """The columns of a datasource with their SQL types, in Druid's order; none where it has no
+    """Return the columns of a datasource with their SQL types, in Druid's order; none if it has no
     rows. Raises DRUID_UNAVAILABLE.
     """
     return [(str(column), str(kind)) for column, kind in await druid.sql(_COLUMNS, [name])]
 
 
 async def preview(druid: Druid, name: str, limit: int) -> Preview:
-    """The newest rows, without the column that is Sluice's own.
+    """Return the newest rows, without the column that Sluice adds.
 
     Raises:
         SluiceError: as `describe`, QUERY_TIMEOUT, QUERY_TOO_LARGE.
@@ -105,20 +102,20 @@ async def preview(druid: Druid, name: str, limit: int) -> Preview:
     return Preview(header, b"[" + b",".join(batches) + b"]", count)
 
 
-async def _loads(druid: Druid, name: str) -> list[LoadIn]:
+async def _loads(druid: Druid, name: str) -> list[LoadRows]:
     load_id, time = identifier(LOAD_ID_COLUMN), identifier(TIME_COLUMN)
     sql = (
         f"SELECT {load_id}, COUNT(*), TIMESTAMP_TO_MILLIS(MIN({time})), TIMESTAMP_TO_MILLIS(MAX({time})) FROM {identifier(name)} "  # noqa: S608
         f"WHERE {load_id} IS NOT NULL GROUP BY {load_id} ORDER BY COUNT(*) DESC LIMIT {MAX_LOADS}"
     )
     return [
-        LoadIn(str(each), _int(rows), Interval(_int(first), _int(last)))
+        LoadRows(str(each), _int(rows), Interval(_int(first), _int(last)))
         for each, rows, first, last in await druid.sql(sql, [])
     ]
 
 
 def _not_found(name: str) -> errors.SluiceError:
-    message = f"There is no datasource {name} with rows in it."
+    message = f"No datasource {name} with rows exists."
     return errors.error(ErrorReason.ERROR_REASON_DATASOURCE_NOT_FOUND, message, value=name)
 
 

@@ -1,8 +1,8 @@
-"""How large the datasources are: rows as a query counts them, bytes, segments, span of time.
+"""Sizes of the datasources: rows as a query counts them, bytes, segments, time span.
 
-Druid's own figures tell the rows of whole segments. They are what a query counts only where every
-segment is published, loaded and looked through, and none hides a part of another, as a replaced
-stretch of days hides a part of a month's segment. Everything else is counted by a query.
+Druid's metadata has the row count of each segment. It is what a query counts if every segment is
+published, loaded and has a known row count, and none hides a part of another, as replaced days hide
+a part of a month's segment. Otherwise a query counts the rows.
 """
 
 import asyncio
@@ -12,31 +12,30 @@ from itertools import pairwise
 from time import monotonic
 
 from services.common import errors
-from services.druid_gateway.loads.granularity import clipped_millis_of
+from services.druid_gateway.loads.granularity import parse_interval
 from services.druid_gateway.loads.load import Interval
 from services.druid_gateway.ports import Druid, Value
 from services.druid_gateway.queries.sql_text import identifier
 from sluice.common.v1.errors_pb2 import ErrorReason
 
 COUNT_S = 5.0
-"""How long the count of a datasource whose segments stay the same is good."""
-COUNTS_AT_ONCE = 4
+"""How long a counted result is valid if the segments do not change."""
+MAX_CONCURRENT_COUNTS = 4
 
-# Druid cannot take the smallest of texts here, so the chunks of time are put together by us.
-# Tombstones hide what a replace left empty; rows that are not published are still being streamed
-# in.
+# Druid has no MIN of strings here, so the code below merges the time chunks. Tombstones hide what a
+# replace left empty; unpublished rows are still being streamed in.
 _SEGMENTS = """
 SELECT datasource, "start", "end", "version",
     CASE WHEN shard_spec LIKE '%"type":"tombstone"%' THEN 1 ELSE 0 END,
     SUM(num_rows), SUM("size"), COUNT(*),
     SUM(CASE WHEN num_rows > 0 AND is_published = 1 AND is_available = 1 THEN 0 ELSE 1 END)
-FROM sys.segments WHERE is_active = 1 {narrowed} GROUP BY 1, 2, 3, 4, 5
+FROM sys.segments WHERE is_active = 1 {condition} GROUP BY 1, 2, 3, 4, 5
 """
 
 
 @dataclass(frozen=True)
 class Datasource:
-    """A datasource that has rows. `size`: bytes of its segments."""
+    """A datasource that has rows. `size`: bytes of all segments."""
 
     name: str
     rows: int
@@ -47,7 +46,8 @@ class Datasource:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """The segments of one version of a chunk of time. `unsure`: those whose rows are not known."""
+    """Segments of one version of a time chunk. `uncounted`: number of those whose visible rows are
+    unknown."""
 
     interval: Interval
     version: str
@@ -55,7 +55,7 @@ class _Chunk:
     rows: int
     size: int
     segments: int
-    unsure: int
+    uncounted: int
 
 
 @dataclass(frozen=True)
@@ -66,34 +66,36 @@ class _Count:
 
 
 class DatasourceSizes:
-    """The sizes; counts are kept for COUNT_S."""
+    """Sizes of the datasources. Counts are cached for COUNT_S."""
 
     def __init__(self, druid: Druid) -> None:
         self._druid = druid
         self._counts: dict[str, _Count] = {}
-        self._counting = asyncio.Semaphore(COUNTS_AT_ONCE)
+        self._counting = asyncio.Semaphore(MAX_CONCURRENT_COUNTS)
 
     async def all(self) -> Mapping[str, Datasource]:
-        """Every datasource that has rows, by name. Raises SluiceError DRUID_UNAVAILABLE."""
-        return await self._found("", [])
+        """Return all datasources that have rows, by name. Raises SluiceError DRUID_UNAVAILABLE."""
+        return await self._measure("", [])
 
-    async def of(self, name: str) -> Datasource | None:
-        """One datasource; None where it has no rows. Raises SluiceError DRUID_UNAVAILABLE."""
-        return (await self._found("AND datasource = ?", [name])).get(name)
+    async def get(self, name: str) -> Datasource | None:
+        """Return a datasource; None if it has no rows. Raises SluiceError DRUID_UNAVAILABLE."""
+        return (await self._measure("AND datasource = ?", [name])).get(name)
 
-    async def _found(self, narrowed: str, parameters: Sequence[Value]) -> Mapping[str, Datasource]:
+    async def _measure(
+        self, condition: str, parameters: Sequence[Value]
+    ) -> Mapping[str, Datasource]:
         chunks: dict[str, list[_Chunk]] = {}
-        for name, *figures in await self._druid.sql(
-            _SEGMENTS.format(narrowed=narrowed), parameters
+        for name, *values in await self._druid.sql(
+            _SEGMENTS.format(condition=condition), parameters
         ):
-            chunks.setdefault(str(name), []).append(_chunk(figures))
+            chunks.setdefault(str(name), []).append(_chunk(values))
         sizes = await asyncio.gather(*(self._size(name, each) for name, each in chunks.items()))
         return {size.name: size for size in sizes if size is not None}
 
     async def _size(self, name: str, chunks: Sequence[_Chunk]) -> Datasource | None:
         data = [each for each in chunks if not each.tombstones]
         rows = sum(each.rows for each in data)
-        if data and (any(each.unsure for each in data) or _overlap(chunks)):
+        if data and (any(each.uncounted for each in data) or _overlap(chunks)):
             rows = await self._count(name, frozenset(chunks))
         if not data or not rows:
             return None
@@ -119,8 +121,8 @@ class DatasourceSizes:
 
 
 async def rows_if_known(druid: Druid, sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
-    """The rows of a small answer; none where Druid's SQL does not know the table or a column (yet).
-    Raises SluiceError as Druid.sql."""
+    """Return the rows of a small result; none if Druid's SQL does not know the table or a column
+    yet. Raises SluiceError as Druid.sql."""
     try:
         return await druid.sql(sql, parameters)
     except errors.SluiceError as failure:
@@ -130,14 +132,14 @@ async def rows_if_known(druid: Druid, sql: str, parameters: Sequence[Value]) -> 
         raise
 
 
-def _chunk(figures: Sequence[Value]) -> _Chunk:
-    start, end, version, tombstones, *numbers = figures
-    rows, size, segments, unsure = (int(number or 0) for number in numbers)
-    interval = Interval(clipped_millis_of(str(start)), clipped_millis_of(str(end)))
-    return _Chunk(interval, str(version), bool(tombstones), rows, size, segments, unsure)
+def _chunk(values: Sequence[Value]) -> _Chunk:
+    start, end, version, tombstones, *numbers = values
+    rows, size, segments, uncounted = (int(number or 0) for number in numbers)
+    interval = parse_interval(f"{start}/{end}")
+    return _Chunk(interval, str(version), bool(tombstones), rows, size, segments, uncounted)
 
 
 def _overlap(chunks: Iterable[_Chunk]) -> bool:
-    """Whether any two share time, so that one may hide rows of the other."""
+    """Whether two chunks overlap, so that one may hide rows of the other."""
     ordered = sorted((each.interval.start_millis, each.interval.end_millis) for each in chunks)
     return any(start < end for (_, end), (start, _) in pairwise(ordered))

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn, TypeAlias
+from itertools import pairwise
+from typing import NoReturn
 
 from services.druid_gateway.ports import Value
 from services.druid_gateway.queries.sql_tokens import RESERVED, Kind, Token, too_expensive
@@ -45,7 +46,7 @@ _CONVERSION = re.compile(r"%(?:\d+\$)?[-#+ 0,(<]*(\d+)?(?:\.(\d+))?[a-zA-Z%]")
 _MATCHES_SOMETHING = re.compile(
     r"(?:(?:\\[dDsSwW.\-/]|\[\^?[\w .,;:/\\-]+\]|[\w ,;:/\-@%&=<>'\"!~])\+?)+"
 )
-"""Regular expressions that never match the empty string."""
+"""Matches regular expressions that never match the empty string."""
 _LOOKS_AROUND = re.compile(r"\(\?[=!<]")
 
 
@@ -64,7 +65,7 @@ class Assumptions:
 
 AVERAGE = Assumptions(COLUMN_CHARS, _NUMBER_CHARS, ELEMENT_CHARS, 0.25, MAX_CHARS)
 NOTHING_STORED = Assumptions(0, 0, 0, 0, MAX_ADDED_CHARS)
-"""Measures only what the query itself adds."""
+"""To measure what the query itself adds to stored values."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Call:
 
 
 class Limits:
-    """Rejects the query when a value becomes too long."""
+    """Limits of one query; rejects it if a value could become too long."""
 
     def __init__(
         self,
@@ -104,42 +105,34 @@ class Limits:
         self._parameters = dict(zip(placeholders, parameters, strict=False))
         self._padding_chars = 0
 
-    def parameter(self, placeholder: Token) -> Value:
-        """The value of a `?`."""
-        return self._parameters.get(placeholder.start)
-
-    def number(self, nodes: Sequence[Node]) -> int | None:
-        """The integer that an argument consists of, at most 10**18; None for other arguments."""
+    def literal(self, nodes: Sequence[Node]) -> Value:
+        """The value that an argument consists of, integers up to 10**18; None for expressions."""
         match nodes:
-            case [Token(text="-" | "+" as sign), Token(kind=Kind.NUMBER) as number]:
-                found = self.number([number])
-                return -found if sign == "-" and found is not None else found
+            case [Token(kind=Kind.STRING) as token]:
+                return token.string
             case [Token(kind=Kind.NUMBER, text=digits)] if digits.isdecimal():
                 return int(digits) if len(digits) < 19 else 10**18
-            case [Token(text="?") as placeholder]:
-                value = self.parameter(placeholder)
-                return value if isinstance(value, int) and not isinstance(value, bool) else None
+            case [Token(text="?", start=start)]:
+                return self._parameters.get(start)
+            case [Token(text="-" | "+" as sign), Token(kind=Kind.NUMBER) as number]:
+                value = self.literal([number])
+                return -value if sign == "-" and isinstance(value, int) else value
         return None
 
     def string(self, nodes: Sequence[Node]) -> str | None:
         """The string that an argument consists of; None for other arguments."""
-        match nodes:
-            case [Token(kind=Kind.STRING) as token]:
-                return token.string
-            case [Token(text="?") as placeholder]:
-                value = self.parameter(placeholder)
-                return value if isinstance(value, str) else None
-        return None
+        value = self.literal(nodes)
+        return value if isinstance(value, str) else None
 
-    def size(self, call: Call, index: int) -> int:
-        """Return the size that an argument of a padding or repeating function specifies."""
-        size = self.number(call.argument(index))
-        if size is None or size < 0:
-            self.reject(call.token, f"must have a number up to {MAX_PADDING_CHARS:,} as its size")
-        return size
+    def integer(self, call: Call, index: int, low: int, high: int, meaning: str) -> int:
+        """Return an argument; reject the query unless it is an integer from `low` to `high`."""
+        value = self.literal(call.argument(index))
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.reject(call.token, f"must have a number from {low:,} to {high:,} as its {meaning}")
+        return value
 
     def pad(self, call: Call, chars: int) -> int:
-        """Return `chars`, added to what the query pads and repeats."""
+        """Return `chars`; reject the query if it pads and repeats too many in total."""
         self._padding_chars += chars
         if self._padding_chars > MAX_PADDING_CHARS:
             self.reject(
@@ -149,15 +142,15 @@ class Limits:
             )
         return chars
 
-    def check(self, token: Token, chars: int, *parts: Sequence[Node]) -> int:
-        """Return `chars`, the length of a value that is built from `parts`."""
-        refers = any(map(_refers_to_columns, parts))
+    def check(self, call: Call, chars: int) -> int:
+        """Return `chars`, the length of the call's result; reject the query if it is too long."""
+        refers = any(map(_refers_to_columns, call.arguments))
         limit = self.assumptions.max_chars if refers else MAX_CONSTANT_CHARS
         if chars > limit:
             effect = f"could build a value of {_count(chars)} characters"
             if self.assumptions is NOTHING_STORED and refers:
                 effect = f"would add {_count(chars)} characters to the values of a column"
-            self.reject(token, f"{effect}; the limit is {limit:,}")
+            self.reject(call.token, f"{effect}; the limit is {limit:,}")
         return chars
 
     def reject(self, token: Token, problem: str) -> NoReturn:
@@ -182,13 +175,12 @@ def bound(limits: Limits, call: Call) -> int:
 
 def array_bound(limits: Limits, call: Call) -> int:
     """Return the upper bound of ARRAY[...], whose elements are the arguments."""
-    chars = sum(call.lengths) + limits.assumptions.element * len(call.lengths)
-    return limits.check(call.token, chars, *call.arguments)
+    overhead = limits.assumptions.element * len(call.lengths)
+    return limits.check(call, sum(call.lengths) + overhead)
 
 
 def _all_arguments(limits: Limits, call: Call) -> int:
-    chars = limits.check(call.token, sum(call.lengths), *call.arguments)
-    return max(limits.assumptions.number, chars)
+    return max(limits.assumptions.number, limits.check(call, sum(call.lengths)))
 
 
 def _longest_argument(limits: Limits, call: Call) -> int:
@@ -197,27 +189,24 @@ def _longest_argument(limits: Limits, call: Call) -> int:
 
 def _aggregate(limits: Limits, call: Call, size_index: int) -> int:
     size = _AGGREGATE_BYTES
-    if nodes := call.argument(size_index):
-        specified = limits.number(nodes)
-        if specified is None or specified > MAX_AGGREGATE_BYTES:
-            limits.reject(
-                call.token, f"must have a number up to {MAX_AGGREGATE_BYTES:,} as its size"
-            )
-        size = specified
+    if call.argument(size_index):
+        size = limits.integer(call, size_index, 0, MAX_AGGREGATE_BYTES, "size")
     return max(_longest_argument(limits, call), int(size * limits.assumptions.filled))
 
 
 def _repeat(limits: Limits, call: Call) -> int:
-    return limits.pad(call, call.length(0) * limits.size(call, 1))
+    times = limits.integer(call, 1, 0, MAX_PADDING_CHARS, "number of repetitions")
+    return limits.pad(call, call.length(0) * times)
 
 
 def _pad(limits: Limits, call: Call) -> int:
-    return limits.check(call.token, limits.pad(call, limits.size(call, 1)), *call.arguments)
+    size = limits.integer(call, 1, 0, MAX_PADDING_CHARS, "size")
+    return limits.check(call, limits.pad(call, size))
 
 
 def _char(limits: Limits, call: Call) -> int:
     """CHAR(n) pads to n characters."""
-    return limits.pad(call, limits.size(call, 0))
+    return limits.pad(call, limits.integer(call, 0, 0, MAX_PADDING_CHARS, "size"))
 
 
 def _string_format(limits: Limits, call: Call) -> int:
@@ -229,18 +218,12 @@ def _string_format(limits: Limits, call: Call) -> int:
     widths = [int(each[:18]) for found in conversions for each in found.groups() if each]
     padded = limits.pad(call, sum(widths))
     longest = max(limits.assumptions.number, call.longest)
-    chars = sum(call.lengths) + padded + len(conversions) * longest
-    return limits.check(call.token, chars, *call.arguments)
+    return limits.check(call, sum(call.lengths) + padded + len(conversions) * longest)
 
 
 def _round(limits: Limits, call: Call) -> int:
-    if len(call.arguments) > 1:
-        digits = limits.number(call.argument(1))
-        if digits is None or abs(digits) > MAX_DIGITS:
-            limits.reject(
-                call.token,
-                f"must have a number from -{MAX_DIGITS} to {MAX_DIGITS} as its number of digits",
-            )
+    if call.argument(1):
+        limits.integer(call, 1, -MAX_DIGITS, MAX_DIGITS, "number of digits")
     return call.longest
 
 
@@ -249,7 +232,7 @@ def _replace(limits: Limits, call: Call) -> int:
     pattern = limits.string(call.argument(1))
     # The empty string matches between any two characters.
     growth = max(1, -(-replacement // len(pattern))) if pattern else 1 + replacement
-    return limits.check(call.token, text * growth + replacement, *call.arguments)
+    return limits.check(call, text * growth + replacement)
 
 
 def _regexp_replace(limits: Limits, call: Call) -> int:
@@ -263,7 +246,7 @@ def _regexp_replace(limits: Limits, call: Call) -> int:
     references = replacement if template is None else template.count("$")
     looks_around = pattern is None or _LOOKS_AROUND.search(pattern) is not None
     referenced = references * text * (text + 1 if looks_around else 1)
-    return limits.check(call.token, grown + referenced, *call.arguments)
+    return limits.check(call, grown + referenced)
 
 
 def _replacement_chars(limits: Limits, call: Call) -> int:
@@ -272,31 +255,30 @@ def _replacement_chars(limits: Limits, call: Call) -> int:
 
 
 def _array_to_string(limits: Limits, call: Call) -> int:
-    separator = max(call.lengths[1:], default=0)
-    return limits.check(call.token, call.length(0) * (1 + separator), *call.arguments)
+    return limits.check(call, call.length(0) * (1 + max(call.lengths[1:], default=0)))
 
 
 def _string_to_array(limits: Limits, call: Call) -> int:
-    chars = call.longest * (1 + limits.assumptions.element)
-    return limits.check(call.token, chars, *call.arguments)
+    return limits.check(call, call.longest * (1 + limits.assumptions.element))
 
 
 def _to_json_string(limits: Limits, call: Call) -> int:
-    return limits.check(call.token, 2 + call.longest * _JSON_ESCAPE_CHARS, *call.arguments)
+    return limits.check(call, 2 + call.longest * _JSON_ESCAPE_CHARS)
 
 
 def _time_format(limits: Limits, call: Call) -> int:
-    time_format = max(call.lengths[1:], default=0)
-    return limits.check(call.token, time_format * _TIME_LETTER_CHARS, *call.arguments)
+    return limits.check(call, max(call.lengths[1:], default=0) * _TIME_LETTER_CHARS)
 
 
 def _refers_to_columns(nodes: Sequence[Node]) -> bool:
     """Whether a name in the nodes is neither a function nor a keyword."""
-    tokens = [*tokens_of(nodes)]
-    following = [*(token.text for token in tokens[1:]), ""]
+    tokens = [*tokens_of(nodes), None]
     return any(
-        token.name is not None and token.word not in RESERVED and after not in ("(", "[")
-        for token, after in zip(tokens, following, strict=True)
+        token.name is not None
+        and token.word not in RESERVED
+        and (following is None or following.text not in ("(", "["))
+        for token, following in pairwise(tokens)
+        if token is not None
     )
 
 
@@ -318,8 +300,7 @@ _NEVER_LONGER = """
     time_ceil time_extract time_floor time_in_interval time_parse time_shift timestamp_to_millis
     timestampadd timestampdiff trim trunc truncate try_parse_json upper"""
 
-_Rule: TypeAlias = Callable[[Limits, Call], int]
-_RULES: Mapping[str, _Rule] = {
+_RULES: Mapping[str, Callable[[Limits, Call], int]] = {
     **dict.fromkeys(_NEVER_LONGER.split(), _longest_argument),
     **dict.fromkeys(
         ("any_value", "array_agg", "array_concat_agg", "bloom_filter", "earliest", "latest"),

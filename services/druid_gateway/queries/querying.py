@@ -1,5 +1,5 @@
-"""Running a user's query: Druid's lines become batches of JSON rows, byte for byte, so that numbers
-stay exact.
+"""Runs users' queries. Druid's lines become batches of JSON rows unchanged, so that numbers stay
+exact.
 """
 
 import json
@@ -17,7 +17,7 @@ from sluice.common.v1.errors_pb2 import ErrorReason
 DEFAULT_LIMIT = 1_000
 DEFAULT_TIMEOUT_MS = 30_000
 ALL_ROWS_TIMEOUT_MS = 300_000
-"""Of a query that answers all its rows: most of the time goes into the client's reading."""
+"""Timeout of a query for all rows. Most of the time is the client's reading."""
 
 BATCH_BYTES = 256 * 1024
 BATCH_ROWS = 5_000
@@ -25,7 +25,7 @@ BATCH_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Header:
-    """The columns, as name and SQL type."""
+    """Start of a result. `columns`: names and SQL types."""
 
     query_id: str
     columns: Sequence[tuple[str, str]]
@@ -33,7 +33,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows: a JSON array of arrays."""
+    """Some rows of a result, as a JSON array of arrays."""
 
     json: bytes
     count: int
@@ -41,7 +41,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Summary:
-    """The end of an answer."""
+    """End of a result."""
 
     rows: int
     truncated: bool
@@ -56,7 +56,8 @@ async def run(
     max_bytes: int,
     parameters: Sequence[Value] = (),
 ) -> AsyncGenerator[Header | Batch | Summary]:
-    """Header, batches, summary. Not read to its end, the query is cancelled in Druid.
+    """Run a query: yield its header, batches and summary. If they are not read to the end, the
+    query is cancelled in Druid.
 
     Raises:
         SluiceError: QUERY_INVALID, QUERY_FORBIDDEN, QUERY_TOO_EXPENSIVE, QUERY_TIMEOUT,
@@ -67,7 +68,7 @@ async def run(
     started = monotonic()
     ended = False
     try:
-        # One row more than is answered tells whether there are more.
+        # One row beyond the limit shows whether there are more.
         async with druid.query(
             statement.sql,
             query_id,
@@ -96,29 +97,29 @@ async def _columns(lines: AsyncIterator[bytes]) -> list[tuple[str, str]]:
     try:
         names, _native, types = [json.loads(await anext(lines)) for _ in range(3)]
     except (StopAsyncIteration, ValueError) as failure:
-        message = "Druid's answer to the query has no header."
+        message = "Druid's response to the query has no header."
         raise errors.error(ErrorReason.ERROR_REASON_QUERY_FAILED, message) from failure
     return list(zip(names, types, strict=True))
 
 
 async def _batches(
-    lines: AsyncIterator[bytes], most_rows: int, max_bytes: int
+    lines: AsyncIterator[bytes], max_rows: int, max_bytes: int
 ) -> AsyncGenerator[list[bytes]]:
-    """The rows in batches; no more than `most_rows` are read."""
+    """Yield the rows in batches; read at most `max_rows`."""
     batch: list[bytes] = []
-    batch_bytes = answer_bytes = rows = 0
+    batch_bytes = total_bytes = rows = 0
     async for line in lines:
         batch.append(line)
         rows += 1
         batch_bytes += len(line)
-        answer_bytes += len(line)
-        if answer_bytes > max_bytes:
-            message = f"The answer has more than the {max_bytes:,} bytes that one query may give."
+        total_bytes += len(line)
+        if total_bytes > max_bytes:
+            message = f"The result exceeds the limit of {max_bytes:,} bytes per query."
             raise errors.error(ErrorReason.ERROR_REASON_QUERY_TOO_LARGE, message)
         if batch_bytes >= BATCH_BYTES or len(batch) >= BATCH_ROWS:
             yield batch
             batch, batch_bytes = [], 0
-        if rows >= most_rows:
+        if rows >= max_rows:
             break
     if batch:
         yield batch

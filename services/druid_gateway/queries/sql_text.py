@@ -1,6 +1,6 @@
-"""Safe pieces of Druid SQL. Values travel as parameters, never as text."""
+"""Safe fragments of Druid SQL. Values are passed as parameters, never as text."""
 
 
 def identifier(name: str) -> str:
-    """A quoted identifier; any character may stand in it."""
+    """Quote an identifier, which may contain any character."""
     return '"' + name.replace('"', '""') + '"'

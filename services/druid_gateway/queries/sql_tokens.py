@@ -121,14 +121,16 @@ def line_and_column(sql: str, at: int) -> tuple[int, int]:
 
 def forbidden(sql: str, at: int, message: str) -> errors.SluiceError:
     """QUERY_FORBIDDEN with the line of the offset."""
-    line, _ = line_and_column(sql, at)
-    return errors.error(ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, message, line=line)
+    return errors.error(
+        ErrorReason.ERROR_REASON_QUERY_FORBIDDEN, message, line=line_and_column(sql, at)[0]
+    )
 
 
 def invalid(sql: str, at: int, message: str) -> errors.SluiceError:
     """QUERY_INVALID with the line of the offset."""
-    line, _ = line_and_column(sql, at)
-    return errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, message, line=line)
+    return errors.error(
+        ErrorReason.ERROR_REASON_QUERY_INVALID, message, line=line_and_column(sql, at)[0]
+    )
 
 
 def too_expensive(sql: str, at: int, construct: str, message: str) -> errors.SluiceError:

@@ -137,7 +137,7 @@ class _Measurement:
         lengths = [self._operand(node, group, scope) for node, group in _operands(nodes)]
         for node in nodes:
             if isinstance(node, Token) and node.text == "||":
-                return self._limits.check(node, sum(lengths), nodes)
+                return self._limits.check(Call(node, [nodes], lengths), sum(lengths))
         return max(lengths, default=0)
 
     def _operand(self, node: Node, arguments: Group | None, scope: _Scope) -> int:
@@ -146,7 +146,7 @@ class _Measurement:
         if arguments is not None:
             return self._call(node, arguments, scope)
         if node.text == "?":
-            return len(str(self._limits.parameter(node)))
+            return len(str(self._limits.literal([node])))
         if node.name is None:
             return max(1, len(node.text if node.string is None else node.string))
         return scope.column

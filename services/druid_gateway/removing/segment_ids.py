@@ -1,47 +1,38 @@
-"""What a segment's id tells: `{datasource}_{start}_{end}_{version}[_{partition}]`."""
+"""Parser of segment ids: `{datasource}_{start}_{end}_{version}[_{partition}]`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from services.common import errors
-from services.druid_gateway.loads.granularity import clipped_millis_of
+from services.druid_gateway.loads.granularity import parse_interval
 from services.druid_gateway.loads.load import Interval
-from sluice.common.v1.errors_pb2 import ErrorReason
+from services.druid_gateway.loads.spec import invalid
 
 
 def chunk(datasource: str, segment_id: str) -> tuple[str, ...]:
-    """Start, end and version: the segments of one chunk that came, or were appended, together share
-    them.
-    """
+    """Return start, end and version, which all segments of one version of a time chunk share."""
     return tuple(segment_id.removeprefix(f"{datasource}_").split("_")[:3])
 
 
 def interval(datasource: str, segment_id: str) -> Interval:
-    """The stretch of time that the segment belongs to."""
+    """Return the time chunk of a segment."""
     start, end, _ = chunk(datasource, segment_id)
-    return Interval(clipped_millis_of(start), clipped_millis_of(end))
+    return parse_interval(f"{start}/{end}")
 
 
 def check(datasource: str, segment_ids: Iterable[str]) -> None:
-    """Raises REQUEST_INVALID unless all of them have the parts of a segment's id."""
+    """Raise REQUEST_INVALID if one of them is not the id of a segment."""
     for segment_id in segment_ids:
         if len(chunk(datasource, segment_id)) < 3:
-            text = "This is not the id of a segment."
-            raise errors.error(
-                ErrorReason.ERROR_REASON_REQUEST_INVALID,
-                text,
-                column="segment_ids",
-                value=segment_id,
-            )
+            raise invalid("segment_ids", "This is not a segment id.", segment_id)
 
 
 def intervals(datasource: str, segment_ids: Iterable[str]) -> set[Interval]:
-    """The stretches of time that the segments belong to."""
+    """Return the time chunks of the segments."""
     return {interval(datasource, each) for each in segment_ids}
 
 
 def descriptor(datasource: str, segment_id: str) -> dict[str, Any]:
-    """How a native query names a single segment."""
+    """Return the descriptor by which a native query selects the segment."""
     start, end, version = chunk(datasource, segment_id)
     _, _, partition = segment_id.removeprefix(f"{datasource}_{start}_{end}_{version}").partition(
         "_"
@@ -49,11 +40,8 @@ def descriptor(datasource: str, segment_id: str) -> dict[str, Any]:
     return {"itvl": f"{start}/{end}", "ver": version, "part": int(partition or 0)}
 
 
-def hull(intervals: Iterable[Interval]) -> Interval | None:
-    """The smallest interval that has all of them in it; None of none."""
-    every = list(intervals)
-    return (
-        Interval(min(each.start_millis for each in every), max(each.end_millis for each in every))
-        if every
-        else None
+def hull(intervals: Collection[Interval]) -> Interval:
+    """Return the smallest interval that contains all of the intervals, at least one."""
+    return Interval(
+        min(each.start_millis for each in intervals), max(each.end_millis for each in intervals)
     )

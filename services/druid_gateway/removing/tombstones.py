@@ -1,6 +1,4 @@
-"""The empty segments by which Druid hides rows that a load replaced without having rows of its own
-there.
-"""
+"""Tombstones: empty segments that hide replaced rows where a load has no rows of its own."""
 
 from services.druid_gateway.loads.granularity import iso
 from services.druid_gateway.loads.load import Interval
@@ -16,8 +14,8 @@ WHERE datasource = ? AND is_active = 1 AND is_published = 1 AND "start" < ? AND 
 async def tombstones(
     druid: Druid, datasource: str, interval: Interval, since: str = ""
 ) -> dict[str, bool]:
-    """Those in the interval, made at `since` (ISO 8601 in UTC) or later, and whether the broker
-    knows them.
+    """Return the tombstones in the interval that were created at `since` (ISO 8601 in UTC) or
+    later, and whether the broker knows them.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE.

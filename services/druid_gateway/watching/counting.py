@@ -1,4 +1,4 @@
-"""Counting the rows of several loads at once, while no segment is away."""
+"""Counts the rows of several loads at once, while all segments are available."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,9 @@ from services.druid_gateway.watching.pacing import pause_s
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows by load, where it is `complete`: all segments were there before and after the query.
-    `published`, `available`: the segments of the interval, and those that queries reach."""
+    """Row counts by load. `complete`: all segments were available before and after the query,
+    otherwise `rows` is empty; `published`, `available`: number of segments in the interval, and of
+    those that queries can reach."""
 
     complete: bool
     rows: Mapping[str, int]
@@ -24,7 +25,7 @@ class Counts:
 async def count_loads(
     druid: Druid, datasource: str, interval: Interval, load_ids: Sequence[str], wait_s: float
 ) -> Counts:
-    """Counts once all segments in the interval are available, or gives up after `wait_s` seconds.
+    """Count rows once all segments in the interval are available, waiting at most `wait_s` seconds.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE.
@@ -36,12 +37,11 @@ async def count_loads(
         after = before
         if all(before.values()):
             rows = await druid.rows_by_load(datasource, interval, load_ids)
-            # A segment that was lost in between was not counted.
+            # If a segment was lost meanwhile, its rows were not counted.
             after = await druid.used_segments(datasource, interval, refresh=False)
         complete = all(before.values()) and before == after
         age = monotonic() - started
         if complete or age + pause_s(age) > wait_s:
-            reached = sum(after.values())
-            return Counts(complete, rows if complete else {}, len(after), reached)
+            return Counts(complete, rows if complete else {}, len(after), sum(after.values()))
         await asyncio.sleep(pause_s(age))
         before = await druid.used_segments(datasource, interval, refresh=False)

@@ -1,13 +1,11 @@
-"""How often Druid is asked, by how long the question is open."""
+"""Poll intervals, by how long something has been polled."""
 
 FAST_S = 0.05
-"""Seconds between two questions while the matter is young: a small load takes less than a
-second.
-"""
+"""Seconds between polls at first: a small load takes less than a second."""
 FAST_FOR_S = 5.0
 SLOWEST_S = 2.0
 
 
 def pause_s(age_s: float) -> float:
-    """Seconds until the next question: 50 ms for 5 s, then 4 % of the age, 0.2 s to 2 s."""
+    """Return the seconds until the next poll: 50 ms for 5 s, then 4 % of the age, 0.2 s to 2 s."""
     return FAST_S if age_s < FAST_FOR_S else min(SLOWEST_S, age_s / 25)

@@ -1,11 +1,9 @@
-"""Following submitted loads: one poller asks Druid for all watched tasks at once, every watcher
-takes the news of its own.
-"""
+"""Follows submitted loads: one poller asks Druid for the statuses of all watched tasks at once."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
@@ -19,20 +17,18 @@ from sluice.common.v1.errors_pb2 import ErrorReason, Problem
 
 UNKNOWN_POLLS = 5
 UNKNOWN_FOR_S = 1.0
-"""A task is called unknown when the overlord said so that often, over that many seconds, in a
-row.
+"""A task is unknown if the overlord does not know it in this many polls in a row, over at least
+this many seconds.
 """
 
 PROGRESS_S = 2.0
-"""Seconds between two questions for what a running task has read and which of its sub-tasks have
-ended.
-"""
+"""Seconds between progress reports of a running task."""
 
 _NO_SUB_TASKS = SubTasks(0, 0)
 
 
 class Phase(Enum):
-    """Where a load is."""
+    """State of a load's Druid task."""
 
     UNKNOWN = "unknown"
     WAITING = "waiting"
@@ -43,7 +39,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """News of a load; the last has phase SUCCEEDED, FAILED (with a problem) or UNKNOWN."""
+    """Progress of a load; the last one has phase SUCCEEDED, FAILED (with a problem) or UNKNOWN."""
 
     phase: Phase
     duration_ms: int = 0
@@ -54,27 +50,25 @@ class Progress:
 
 @dataclass(eq=False)
 class _Watch:
-    """One watcher. `news` holds the latest answer only: the status, None for a task that the
-    overlord does not know, or a failure.
+    """One watcher. `updates` only holds the latest one: the status, None if the overlord does not
+    know the task, or a failure.
     """
 
     started: float = field(default_factory=monotonic)
-    news: "asyncio.Queue[TaskStatus | errors.SluiceError | None]" = field(
+    updates: "asyncio.Queue[TaskStatus | errors.SluiceError | None]" = field(
         default_factory=lambda: asyncio.Queue(1)
     )
 
-    def tell(self, news: TaskStatus | errors.SluiceError | None) -> None:
-        if self.news.full():
-            self.news.get_nowait()
-        self.news.put_nowait(news)
+    def notify(self, update: TaskStatus | errors.SluiceError | None) -> None:
+        if self.updates.full():
+            self.updates.get_nowait()
+        self.updates.put_nowait(update)
 
 
 class TaskPoller:
-    """Asks for the statuses of all watched tasks with one request. `run` belongs into a task of its
-    own.
+    """Polls the statuses of all watched tasks with one request. `run` needs its own asyncio task.
 
-    An outage of Druid is waited for up to `outage_s` seconds; then every watcher gets
-    DRUID_UNAVAILABLE.
+    After an outage of Druid of `outage_s` seconds, every watcher gets DRUID_UNAVAILABLE.
     """
 
     def __init__(self, druid: Druid, outage_s: float) -> None:
@@ -84,25 +78,25 @@ class TaskPoller:
         self._added = asyncio.Event()
 
     async def follow(self, task_id: str) -> AsyncGenerator[TaskStatus | None]:
-        """The task's status after every poll, None where the overlord does not know it. Ends never
-        by itself.
+        """Yield the task's status after every poll, None if the overlord does not know it. Never
+        ends by itself.
         """
         watch = _Watch()
         self._watches[task_id].add(watch)
         self._added.set()
         try:
             while True:
-                news = await watch.news.get()
-                if isinstance(news, errors.SluiceError):
-                    raise news
-                yield news
+                update = await watch.updates.get()
+                if isinstance(update, errors.SluiceError):
+                    raise update
+                yield update
         finally:
             self._watches[task_id].discard(watch)
             if not self._watches[task_id]:
                 del self._watches[task_id]
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Poll until cancelled."""
         answered = monotonic()
         while True:
             if not self._watches:
@@ -114,56 +108,52 @@ class TaskPoller:
             try:
                 statuses = await self._druid.task_statuses(task_ids)
             except Exception as raised:
-                failure = _known(raised)
+                failure = _as_sluice_error(raised)
                 silent_s = monotonic() - answered
                 log = logs.get().bind(silent_s=round(silent_s, 1), tasks=len(task_ids))
                 log.warning("druid.poll_failed", reason=str(failure))
                 if silent_s >= self._outage_s:
-                    self._tell_all(failure)
+                    for watches in self._watches.values():
+                        for watch in watches:
+                            watch.notify(failure)
             else:
                 answered = monotonic()
                 for task_id in task_ids:
                     for watch in self._watches.get(task_id, ()):
-                        watch.tell(statuses.get(task_id))
+                        watch.notify(statuses.get(task_id))
             await self._pause()
 
-    def _tell_all(self, failure: errors.SluiceError) -> None:
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.tell(failure)
-
     async def _pause(self) -> None:
-        """As long as the youngest watch allows, cut short by a new one."""
+        """Sleep until the next poll of the youngest watch, or until a watch is added."""
         now = monotonic()
         ages = [now - watch.started for watches in self._watches.values() for watch in watches]
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(min(map(pause_s, ages), default=0)):
                 await self._added.wait()
-        except TimeoutError:
-            return
 
 
-def _known(raised: Exception) -> errors.SluiceError:
-    """A failure that watchers can be given."""
+def _as_sluice_error(raised: Exception) -> errors.SluiceError:
     if isinstance(raised, errors.SluiceError):
         return raised
     logs.get().error("druid.poll_broke", exc_info=raised)
-    message = "Druid's answer for the load's status could not be understood."
-    return errors.error(ErrorReason.ERROR_REASON_INTERNAL, message)
+    return errors.error(
+        ErrorReason.ERROR_REASON_INTERNAL,
+        "Druid's response about the load's status could not be parsed.",
+    )
 
 
 async def watch_load(
     druid: Druid, poller: TaskPoller, task_id: str, datasource: str = ""
 ) -> AsyncGenerator[Progress]:
-    """News of a load: at every change of phase, and while it runs every PROGRESS_S seconds with the
-    rows read so far and, where the datasource is named, its sub-tasks.
+    """Yield the progress of a load at every change of phase, and every PROGRESS_S seconds while it
+    runs, with the rows read so far and, if the datasource is given, the sub-tasks.
 
     Raises:
-        SluiceError: DRUID_UNAVAILABLE when Druid was away for longer than the poller waits.
+        SluiceError: DRUID_UNAVAILABLE after an outage of Druid, as in TaskPoller.
     """
     phase: Phase | None = None
     unknown_polls, unknown_since = 0, 0.0
-    asked = monotonic()
+    reported = monotonic()
     async with aclosing(poller.follow(task_id)) as statuses:
         async for status in statuses:
             now = monotonic()
@@ -177,36 +167,32 @@ async def watch_load(
             unknown_polls = 0
             match status.state:
                 case TaskState.SUCCESS:
-                    so_far = await _so_far(druid, task_id)
-                    yield Progress(Phase.SUCCEEDED, status.duration_ms, so_far.rows_processed)
+                    final = await _running_progress(druid, task_id)
+                    yield Progress(Phase.SUCCEEDED, status.duration_ms, final.rows_processed)
                     return
                 case TaskState.FAILED:
-                    yield Progress(
-                        Phase.FAILED,
-                        status.duration_ms,
-                        problem=await _why_failed(druid, task_id, status),
-                    )
+                    problem = await _failure(druid, task_id, status)
+                    yield Progress(Phase.FAILED, status.duration_ms, problem=problem)
                     return
                 case TaskState.RUNNING:
-                    # The overlord forgets the worker again just before the end.
+                    # Just before the end, the overlord no longer knows the worker.
                     current = (
                         Phase.RUNNING if status.started or phase is Phase.RUNNING else Phase.WAITING
                     )
                     if current is not phase:
                         yield Progress(current)
-                    elif current is Phase.RUNNING and now - asked >= PROGRESS_S:
-                        yield await _so_far(druid, task_id, datasource)
-                        asked = monotonic()
+                    elif current is Phase.RUNNING and now - reported >= PROGRESS_S:
+                        yield await _running_progress(druid, task_id, datasource)
+                        reported = monotonic()
                     phase = current
 
 
-async def _so_far(druid: Druid, task_id: str, datasource: str = "") -> Progress:
+async def _running_progress(druid: Druid, task_id: str, datasource: str = "") -> Progress:
     try:
         report = await druid.task_report(task_id)
         sub_tasks = await druid.sub_tasks(task_id, datasource) if datasource else _NO_SUB_TASKS
     except errors.SluiceError as failure:
-        # A figure is not worth a failed watch; the poller decides when Druid is gone, and a count
-        # whether all rows are there.
+        # Progress is optional: the poller detects outages of Druid, and verification counts rows.
         logs.get().debug("druid.no_progress", reason=str(failure))
         return Progress(Phase.RUNNING)
     return Progress(
@@ -214,9 +200,9 @@ async def _so_far(druid: Druid, task_id: str, datasource: str = "") -> Progress:
     )
 
 
-async def _why_failed(druid: Druid, task_id: str, status: TaskStatus) -> Problem:
-    """The status has Druid's text cut to 100 characters or so; the report, where there is one, has
-    all of it.
+async def _failure(druid: Druid, task_id: str, status: TaskStatus) -> Problem:
+    """Return why the task failed. The status has only about 100 characters of Druid's text; the
+    report, if there is one, has all of it.
     """
     try:
         report = await druid.task_report(task_id)

@@ -1,9 +1,9 @@
-"""Counting a load's rows as a query sees them."""
+"""Verifies a load: counts its rows as a query sees them."""
 
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 
 from services.druid_gateway.loads.load import Interval
@@ -19,8 +19,8 @@ RELATIVE_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Sum:
-    """A column's sum, and the sum of its magnitudes: values that cancel out leave a rounding error
-    of that size.
+    """A column's sum, and the sum of its absolute values, which bounds the rounding error of values
+    that cancel out.
     """
 
     value: float
@@ -29,24 +29,24 @@ class Sum:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a query must see of a load: its rows, and sums by column name."""
+    """What a query should find of a load: its row count, and sums by column name."""
 
     rows: int
     sums: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a query sees. `loaded_percent`: share of the interval's segments that queries reach;
-    `hiding`: the empty segments that hide what was replaced; `published`, `available`: the
-    interval's segments, and those that queries reach, where not all is as it should be.
+class Found:
+    """What a query found. `loaded_percent`: percentage of the interval's segments that are loaded;
+    `tombstones`: the empty segments that hide replaced rows; `published`, `available`: number of
+    segments in the interval, and of those that queries can reach, set if not verified.
     """
 
     verified: bool
     rows: int
     sums: Sequence[float]
     loaded_percent: float
-    hiding: Sequence[str] = ()
+    tombstones: Sequence[str] = ()
     published: int = 0
     available: int = 0
 
@@ -60,58 +60,48 @@ async def verify(
     wait_s: float,
     *,
     drops: bool = False,
-) -> Seen:
-    """Counts until everything agrees, or `wait_s` seconds are over. `drops`: rows had to disappear
-    also where no new ones came.
+) -> Found:
+    """Count until everything matches, for at most `wait_s` seconds. `drops`: rows also had to
+    disappear from time chunks without new rows.
 
     Raises:
         SluiceError: DRUID_UNAVAILABLE.
     """
     started = monotonic()
-    # Makes the coordinator read its database now, not at its next turn, and so hand our segments
-    # out at once.
-    percent = await druid.loaded_percent(datasource, interval, refresh=True)
+    # Makes the coordinator read its database now, so that it assigns our segments at once.
+    await druid.loaded_percent(datasource, interval, refresh=True)
+    columns = [column for column, _ in expected.sums]
     while True:
-        rows, sums = await count(
-            druid, datasource, load_id, interval, [column for column, _ in expected.sums]
-        )
-        agree = rows == expected.rows and all(
-            agrees(found, sum_) for found, (_, sum_) in zip(sums, expected.sums, strict=True)
+        rows, sums = await count(druid, datasource, load_id, interval, columns)
+        match = rows == expected.rows and all(
+            matches(found, sum_) for found, (_, sum_) in zip(sums, expected.sums, strict=True)
         )
         age = monotonic() - started
         out_of_time = age + pause_s(age) > wait_s
-        if agree or out_of_time:
-            # After the count, and by a coordinator that knows our segments.
+        if match or out_of_time:
+            # After the count, when the coordinator knows our segments.
             percent = await druid.loaded_percent(datasource, interval, refresh=False)
-            hiding = await tombstones(druid, datasource, interval) if drops else {}
-            loaded = (percent == 100.0 or (percent is None and expected.rows == 0)) and all(
-                hiding.values()
-            )
-            if out_of_time or loaded:
-                # Where Druid knows no segment none is waited for.
-                seen = Seen(
-                    agree and loaded,
+            empty = await tombstones(druid, datasource, interval) if drops else {}
+            # None: Druid has no segment in the interval.
+            all_loaded = percent == 100.0 or (percent is None and expected.rows == 0)
+            verified = match and all_loaded and all(empty.values())
+            if out_of_time or verified:
+                used = {} if verified else await druid.used_segments(datasource, interval)
+                return Found(
+                    verified,
                     rows,
                     [found.value for found in sums],
                     100.0 if percent is None else percent,
-                    sorted(hiding),
-                )
-                return (
-                    seen
-                    if seen.verified
-                    else await _with_segments(druid, datasource, interval, seen)
+                    sorted(empty),
+                    len(used),
+                    sum(used.values()),
                 )
         await asyncio.sleep(pause_s(age))
 
 
-async def _with_segments(druid: Druid, datasource: str, interval: Interval, seen: Seen) -> Seen:
-    used = await druid.used_segments(datasource, interval)
-    return replace(seen, published=len(used), available=sum(used.values()))
-
-
-def agrees(found: Sum, expected: float) -> bool:
-    """Within RELATIVE_TOLERANCE of the larger of the expected sum and the magnitudes that were
-    added up.
+def matches(found: Sum, expected: float) -> bool:
+    """Whether a sum is as expected, within RELATIVE_TOLERANCE of the larger of the expected sum and
+    the sum of absolute values.
     """
     if math.isnan(expected) or math.isinf(expected):
         return found.value == expected or (math.isnan(expected) and math.isnan(found.value))
@@ -121,15 +111,15 @@ def agrees(found: Sum, expected: float) -> bool:
 async def count(
     druid: Druid, datasource: str, load_id: str, interval: Interval, columns: Sequence[str]
 ) -> tuple[int, list[Sum]]:
-    """Rows of the load in the interval, and the columns' sums. A datasource or column that SQL does
-    not know yet: no rows so far.
+    """Count the load's rows in the interval, and sum the columns. No rows if SQL does not know the
+    datasource or a column yet.
     """
-    # As DOUBLE, so that large integers do not overflow, and a column that is text in other loads
-    # can be added up.
+    # As DOUBLE, so that large integers do not overflow, and columns that are text in other loads
+    # can be summed.
     values = [f"CAST({identifier(column)} AS DOUBLE)" for column in columns]
-    asked = ["COUNT(*)", *(f"SUM({value}), SUM(ABS({value}))" for value in values)]
+    aggregates = ["COUNT(*)", *(f"SUM({value}), SUM(ABS({value}))" for value in values)]
     sql = (
-        f"SELECT {', '.join(asked)} FROM {identifier(datasource)} WHERE {identifier(LOAD_ID_COLUMN)} = ? "  # noqa: S608 (quoted)
+        f"SELECT {', '.join(aggregates)} FROM {identifier(datasource)} WHERE {identifier(LOAD_ID_COLUMN)} = ? "  # noqa: S608 (quoted)
         f"AND {identifier(TIME_COLUMN)} >= MILLIS_TO_TIMESTAMP(?) AND {identifier(TIME_COLUMN)} < MILLIS_TO_TIMESTAMP(?)"
     )
     found = await rows_if_known(druid, sql, [load_id, interval.start_millis, interval.end_millis])
@@ -144,5 +134,5 @@ async def count(
 
 
 def _number(value: Value) -> float:
-    """A sum over nothing is NULL; NaN and Infinity come as text."""
+    """Convert a sum: NULL if there are no values, text for NaN and Infinity."""
     return 0.0 if value is None else float(value)

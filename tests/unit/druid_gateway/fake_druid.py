@@ -1,4 +1,4 @@
-"""A Druid of the tests' own: what it knows is set by them, what it is asked is kept."""
+"""A fake Druid: tests set what it knows, and read which calls it received."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -36,8 +36,8 @@ Polled = dict[str, TaskStatus] | errors.SluiceError
 class FakeDruid:
     """Implements ports.Druid.
 
-    `polls` answers task_statuses, one after the other, the last again and again. `answers` answers
-    sql by its text.
+    `polls`: responses of task_statuses in order, the last one repeats. `answers`: responses of sql,
+    by its text.
     """
 
     polls: list[Polled] = field(default_factory=lambda: [{}])
@@ -52,12 +52,12 @@ class FakeDruid:
     percents: list[float | None] = field(default_factory=lambda: [100.0])
     answers: Callable[[str, Sequence[Value]], list[list[Value]]] = lambda sql, parameters: []
     segments: dict[str, int] = field(default_factory=dict)
-    """Rows of the load that is asked about, by segment."""
+    """Rows of the queried load, by segment."""
     strangers: dict[str, dict[str, int]] = field(default_factory=dict)
     """Rows of other loads: segment -> load -> rows."""
     core: set[str] = field(default_factory=set)
     writing: list[list[str]] = field(default_factory=lambda: [[]])
-    """Answers rewriting_tasks, one after the other, the last again and again."""
+    """Responses of rewriting_tasks in order; the last one repeats."""
     lines: Sequence[bytes] = ()
 
     specs: list[dict[str, Any]] = field(default_factory=list)

@@ -1,5 +1,5 @@
-"""Every rpc with numbers and texts at their limits: an answer or a refusal, never a fault of
-ours."""
+"""Every RPC with numbers and texts at their limits: a response or a rejection, never an internal
+error."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def channel() -> AsyncIterator[aio.Channel]:
 
 
 @pytest.mark.parametrize("method", list(SERVICE.methods), ids=lambda method: method.name)
-async def test_limits_of_types_are_no_fault_of_ours(
+async def test_limits_of_types_cause_no_internal_error(
     channel: aio.Channel, method: MethodDescriptor
 ) -> None:
     base = GetMessageClass(method.input_type)(**SOUND[method.name])

@@ -1,6 +1,4 @@
-"""How Druid's failures over HTTP are met: what is asked again, and what comes out. Shapes as Druid
-33.0.0 sent them.
-"""
+"""Druid's failures over HTTP: what is retried, and which errors result. Responses of Druid 33.0.0."""
 
 import json
 from collections.abc import AsyncIterator
@@ -39,9 +37,7 @@ def web() -> "respx.MockRouter":
     return respx.mock(base_url=URL, assert_all_called=True)
 
 
-async def test_an_id_that_is_taken_was_submitted_before(
-    druid: HttpDruid, web: respx.MockRouter
-) -> None:
+async def test_a_known_id_was_submitted_before(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         web.post("/druid/indexer/v1/task").mock(
             side_effect=[httpx.Response(200, json={"task": "a"}), httpx.Response(400, json=EXISTS)]
@@ -50,7 +46,7 @@ async def test_an_id_that_is_taken_was_submitted_before(
         assert await druid.submit({"id": "a"}) is False
 
 
-async def test_a_lost_answer_is_asked_for_again(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_a_lost_response_is_retried(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         web.post("/druid/indexer/v1/task").mock(
             side_effect=[
@@ -62,7 +58,7 @@ async def test_a_lost_answer_is_asked_for_again(druid: HttpDruid, web: respx.Moc
         assert await druid.submit({"id": "a"}) is False
 
 
-async def test_a_refused_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_a_rejected_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
     refusal = {
         "error": "Cannot construct instance of X, problem: at http://s3/b/k?X-Amz-Signature=0123abcd"
     }
@@ -75,7 +71,7 @@ async def test_a_refused_spec(druid: HttpDruid, web: respx.MockRouter) -> None:
     assert "0123abcd" not in raised.value.problem.value + json.dumps(lines)
 
 
-async def test_a_router_that_finds_no_overlord_says_nothing_of_the_spec(
+async def test_a_router_without_an_overlord_is_no_verdict_on_the_spec(
     druid: HttpDruid, web: respx.MockRouter
 ) -> None:
     answer = {
@@ -106,7 +102,7 @@ async def test_a_full_queue(druid: HttpDruid, web: respx.MockRouter) -> None:
         httpx.Response(502),
     ],
 )
-async def test_the_budget_of_tries_ends(
+async def test_the_retry_budget_ends(
     druid: HttpDruid, web: respx.MockRouter, failure: httpx.Response | Exception
 ) -> None:
     with web:
@@ -120,7 +116,7 @@ async def test_the_budget_of_tries_ends(
     assert "<html" not in raised.value.problem.message
 
 
-async def test_an_error_that_druid_explains_is_not_asked_for_again(
+async def test_an_error_with_a_message_is_not_retried(
     druid: HttpDruid, web: respx.MockRouter
 ) -> None:
     answer = {
@@ -168,7 +164,7 @@ async def test_load_status_of_nothing(druid: HttpDruid, web: respx.MockRouter) -
         )
 
 
-async def test_segments_that_came_back_though_druid_says_500(
+async def test_segments_are_marked_used_despite_status_500(
     druid: HttpDruid, web: respx.MockRouter
 ) -> None:
     with web:
@@ -176,9 +172,7 @@ async def test_segments_that_came_back_though_druid_says_500(
         await druid.mark_used("sales", ["s1"])
 
 
-async def test_names_cannot_leave_their_place_in_an_address(
-    druid: HttpDruid, web: respx.MockRouter
-) -> None:
+async def test_names_are_escaped_in_paths(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         route = web.post(url__startswith=URL).respond(200, json={})
         await druid.shut_down("../../x?y=1#z")
@@ -188,7 +182,7 @@ async def test_names_cannot_leave_their_place_in_an_address(
         )
 
 
-async def test_a_user_query_is_asked_once(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_a_user_query_is_not_retried(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         route = web.post("/druid/v2/sql").mock(side_effect=httpx.ConnectError("no"))
         with pytest.raises(SluiceError) as raised:
@@ -208,7 +202,7 @@ async def test_a_user_query_is_asked_once(druid: HttpDruid, web: respx.MockRoute
         (httpx.ConnectTimeout("slow"), "DRUID_UNAVAILABLE"),
     ],
 )
-async def test_a_query_that_druid_leaves(
+async def test_an_interrupted_query(
     druid: HttpDruid, web: respx.MockRouter, failure: Exception, code: str
 ) -> None:
     with web:
@@ -220,7 +214,9 @@ async def test_a_query_that_druid_leaves(
     assert "othing to do" not in raised.value.problem.action
 
 
-async def test_a_broker_that_ends_while_it_answers(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_a_broker_that_crashes_during_a_query(
+    druid: HttpDruid, web: respx.MockRouter
+) -> None:
     with web:
         web.post("/druid/v2/sql").respond(502, text=HTML)
         with pytest.raises(SluiceError) as raised:
@@ -230,7 +226,7 @@ async def test_a_broker_that_ends_while_it_answers(druid: HttpDruid, web: respx.
     assert "<html" not in raised.value.problem.message
 
 
-async def test_an_answer_that_breaks_off(druid: HttpDruid, web: respx.MockRouter) -> None:
+async def test_an_incomplete_response(druid: HttpDruid, web: respx.MockRouter) -> None:
     with web:
         web.post("/druid/v2/sql").respond(200, content=b'["a"]\n["LONG"]\n["BIGINT"]\n[1]\n')
         async with druid.query("SELECT 1", "id", 1, 1000) as lines:
@@ -277,7 +273,7 @@ async def test_capacity(druid: HttpDruid, web: respx.MockRouter) -> None:
 
 
 @pytest.mark.parametrize("answer", [HTML, "[]", ""])
-async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(
+async def test_an_unreadable_response_does_not_hide_a_task(
     druid: HttpDruid, web: respx.MockRouter, answer: str
 ) -> None:
     with web:
@@ -288,7 +284,7 @@ async def test_an_answer_that_cannot_be_read_does_not_deny_a_task(
 
 
 @pytest.mark.parametrize("status", [307, 500, 404])
-async def test_a_router_without_an_overlord_has_not_refused_the_load(
+async def test_a_router_without_an_overlord_has_not_rejected_the_load(
     druid: HttpDruid, web: respx.MockRouter, status: int
 ) -> None:
     with web:

@@ -1,4 +1,4 @@
-"""What differs between Druid's versions: in one place, and the same version everywhere."""
+"""Version-specific names of Druid are in one place, and every stack has the same version."""
 
 import re
 from pathlib import Path
@@ -30,11 +30,11 @@ QUOTED = "a%2Fb%20%3F%23%C3%A4"
         (endpoints.sql_query(NAME), "/druid/v2/sql/{}"),
     ],
 )
-def test_names_cannot_leave_their_place_in_an_address(address: str, expected: str) -> None:
+def test_names_are_escaped_in_paths(address: str, expected: str) -> None:
     assert address == expected.format(QUOTED)
 
 
-def test_no_other_module_knows_an_address_of_druid() -> None:
+def test_no_other_module_has_a_path_of_druid() -> None:
     modules = [path for path in (ROOT / "services").rglob("*.py") if path.name != "endpoints.py"]
     assert modules
     assert [

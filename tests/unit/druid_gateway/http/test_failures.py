@@ -1,4 +1,4 @@
-"""Druid's texts: secrets taken out, causes told in plain words."""
+"""Druid's failure texts: redaction, and causes in plain language."""
 
 import pytest
 from hypothesis import given
@@ -39,14 +39,14 @@ URL = (
         "GET /x?Signature=0123abcd&AWSAccessKeyId=AKIA",
     ],
 )
-def test_secrets_are_taken_out(text: str) -> None:
+def test_secrets_are_removed(text: str) -> None:
     shown = redact(text)
     assert "0123abcd" not in shown.lower()
     assert "AKIA" not in shown
     assert redact(shown) == shown
 
 
-def test_what_helps_stays() -> None:
+def test_useful_text_stays() -> None:
     assert (
         redact(f"reading {URL} failed")
         == "reading http://127.0.0.1:8333/sluice/tasks/3f/1/parts/000.csv?[redacted] failed"
@@ -86,19 +86,19 @@ FAILURES = [
     (
         "This task disappeared on the worker where it was assigned. See overlord logs",
         "DRUID_UNAVAILABLE",
-        "went away",
+        "was lost",
     ),
-    ("Failed to assign task, worker[127.0.0.1:8091] is gone", "DRUID_UNAVAILABLE", "went away"),
+    ("Failed to assign task, worker[127.0.0.1:8091] is gone", "DRUID_UNAVAILABLE", "was lost"),
     ("Lock for interval [x] was revoked", "DRUID_LOCKED", "Another Druid task"),
     ("Failed to push segments to deep storage", "DRUID_STORE_FAILED", "store"),
-    ("Failed to publish segments", "DRUID_STORE_FAILED", "known"),
+    ("Failed to publish segments", "DRUID_STORE_FAILED", "publish"),
     (
         "Task assignment timed out on worker [127.0.0.1:8091], never ran task [x] in timeout[PT1M]!",
         "DRUID_UNAVAILABLE",
-        "went away",
+        "was lost",
     ),
     ("something nobody has seen", "DRUID_TASK_FAILED", "failed"),
-    ("", "DRUID_TASK_FAILED", "does not say why"),
+    ("", "DRUID_TASK_FAILED", "without an error message"),
 ]
 
 
@@ -112,7 +112,7 @@ def test_causes(text: str, code: str, word: str) -> None:
     assert len(problem.value) <= 200
 
 
-def test_stack_frames_are_neither_shown_nor_taken_for_causes() -> None:
+def test_stack_frames_are_neither_shown_nor_matched() -> None:
     text = (
         "java.lang.RuntimeException: odd at org.apache.druid.indexing.publish.Metadata.publish(Metadata.java:96) at "
         "java.base/java.lang.Thread.run(Thread.java:840)\n\t... 12 more\n\tat org.apache.druid.indexing."
@@ -215,12 +215,12 @@ BAD_GATEWAY = "<html><body><h2>HTTP ERROR 502 Bad Gateway</h2></body></html>"
 OVERFLOW = "<title>Error 500 javax.servlet.ServletException: java.lang.StackOverflowError</title>"
 NO_BROKER = "<title>Error 503 Service Unavailable</title>"
 
-# As Druid 33.0.0 said them.
+# Messages of Druid 33.0.0.
 USER_QUERY_FAILURES = [
-    # The broker ended while it answered.
+    # The broker crashed during the query.
     (502, BAD_GATEWAY, "QUERY_FAILED"),
     (504, "<html>Gateway Timeout</html>", "QUERY_FAILED"),
-    # A historical did.
+    # A historical crashed.
     (
         500,
         {
@@ -278,7 +278,7 @@ USER_QUERY_FAILURES = [
         "QUERY_TOO_LARGE",
     ),
     (500, OVERFLOW, "QUERY_TOO_EXPENSIVE"),
-    # Druid was not there, or is busy.
+    # Druid was unavailable or busy.
     (503, NO_BROKER, "DRUID_UNAVAILABLE"),
     (
         503,
@@ -297,14 +297,14 @@ USER_QUERY_FAILURES = [
         "DRUID_UNAVAILABLE",
     ),
     (307, "", "DRUID_UNAVAILABLE"),
-    # What query_failure tells is told as it is.
+    # Errors of query_failure are unchanged.
     (400, {"category": "INVALID_INPUT", "errorMessage": "Object 'x' not found"}, "QUERY_INVALID"),
     (504, {"category": "TIMEOUT", "error": "Query timeout"}, "QUERY_TIMEOUT"),
 ]
 
 
 @pytest.mark.parametrize(("status", "answer", "code"), USER_QUERY_FAILURES)
-def test_nobody_who_asked_a_question_is_told_to_do_nothing(
+def test_every_query_failure_has_an_action(
     status: int, answer: dict[str, object] | str, code: str
 ) -> None:
     known, text = (answer, "") if isinstance(answer, dict) else ({}, answer)

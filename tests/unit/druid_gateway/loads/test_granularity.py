@@ -1,4 +1,4 @@
-"""Which chunks a load is cut into."""
+"""Segment granularity of a load."""
 
 from datetime import UTC, datetime
 
@@ -56,9 +56,7 @@ def test_examples(rows: int, first: str, last: str, append: str, replace: str) -
 
 
 @given(st.sampled_from(Mode), st.integers(1, 10**9), spans)
-def test_never_more_chunks_than_the_rows_are_worth_unless_years(
-    mode: Mode, rows: int, span: list[int]
-) -> None:
+def test_no_more_chunks_than_allowed_unless_years(mode: Mode, rows: int, span: list[int]) -> None:
     chosen = choose(mode, rows, *span)
     count = chunks(chosen, *span)
     assert (
@@ -68,7 +66,7 @@ def test_never_more_chunks_than_the_rows_are_worth_unless_years(
 
 
 @given(granularities, spans)
-def test_the_interval_holds_the_span_in_whole_chunks(
+def test_the_interval_contains_the_span_in_whole_chunks(
     granularity: Granularity, span: list[int]
 ) -> None:
     first, last = span
@@ -94,11 +92,11 @@ def test_neighbouring_chunks_touch(granularity: Granularity, moment: int) -> Non
 
 
 @given(moments)
-def test_a_moment_survives_being_written(moment: int) -> None:
+def test_times_round_trip(moment: int) -> None:
     assert millis_of(iso(moment)) == moment
 
 
-def test_intervals_are_written_as_druid_does() -> None:
+def test_intervals_are_formatted_like_druid() -> None:
     month = align(Granularity.MONTH, at("2020-02-29"), at("2020-02-29"))
     assert iso_interval(month) == "2020-02-01T00:00:00.000Z/2020-03-01T00:00:00.000Z"
     assert iso(at("2019-12-31T23:59:59.999")) == "2019-12-31T23:59:59.999Z"

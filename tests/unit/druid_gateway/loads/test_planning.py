@@ -59,7 +59,7 @@ async def test_columns_are_compared() -> None:
     ]
 
 
-async def test_a_replace_takes_the_rows_of_its_own_chunks() -> None:
+async def test_a_replace_replaces_the_rows_of_its_chunks() -> None:
     made = await planning.plan(
         druid(),
         load(Mode.REPLACE, "2024-03-01T01:00:00", "2024-03-03T01:00:00"),
@@ -73,7 +73,7 @@ async def test_a_replace_takes_the_rows_of_its_own_chunks() -> None:
     assert made.rows_replaced == 65
 
 
-async def test_a_replaced_stretch_loses_also_where_nothing_comes() -> None:
+async def test_a_replaced_interval_loses_rows_in_all_chunks() -> None:
     given = ("2024-03-01T00:00:00", "2024-03-04T00:00:00")
     made = await planning.plan(
         druid(),
@@ -88,17 +88,17 @@ async def test_a_replaced_stretch_loses_also_where_nothing_comes() -> None:
     assert made.rows_replaced == 85
 
 
-async def test_the_sub_tasks_and_the_time() -> None:
+async def test_sub_tasks_and_estimated_time() -> None:
     big = replace(load(Mode.APPEND, "2024-03-01T01:00:00", "2024-03-03T01:00:00", rows=2_000_000))
     big = replace(big, parts=[*big.parts, *big.parts])
     made = await planning.plan(FakeDruid(slots=4), big, [])
-    assert (made.sub_tasks, made.estimated_s) == (2, planning.LEAST_S + 40)
+    assert (made.sub_tasks, made.estimated_s) == (2, planning.MIN_S + 40)
     assert made.chunks == []
 
 
-async def test_the_time_is_told_by_loads_before_where_there_were_any() -> None:
+async def test_the_time_is_estimated_from_earlier_loads() -> None:
     asked = load(Mode.APPEND, "2024-03-01T01:00:00", "2024-03-03T01:00:00")
     guessed = await planning.plan(druid(), asked, [])
-    assert guessed.estimated_s == planning.LEAST_S + asked.rows / planning.ROWS_PER_SECOND
+    assert guessed.estimated_s == planning.MIN_S + asked.rows / planning.ROWS_PER_SECOND
     known = await planning.plan(druid(), asked, [], rows_per_second=500)
-    assert known.estimated_s == planning.LEAST_S + asked.rows / 500
+    assert known.estimated_s == planning.MIN_S + asked.rows / 500

@@ -1,4 +1,4 @@
-"""The ingestion spec, and what is kept out of it."""
+"""The ingestion spec, and the checks of its names and times."""
 
 import dataclasses
 import json
@@ -100,7 +100,7 @@ def test_the_whole_spec() -> None:
     }
 
 
-def test_replace_empties_no_chunk_that_has_no_row() -> None:
+def test_replace_drops_no_chunk_without_a_row() -> None:
     io_config = build(dataclasses.replace(LOAD, mode=Mode.REPLACE))["spec"]["ioConfig"]
     assert (io_config["appendToExisting"], io_config["dropExisting"]) == (False, False)
 
@@ -120,7 +120,7 @@ def test_names_stay_inside_their_strings(names: list[str]) -> None:
 
 
 @given(st.text())
-def test_a_string_constant_cannot_be_left(text: str) -> None:
+def test_a_string_literal_cannot_be_closed_early(text: str) -> None:
     written = spec.expression_string(text)
     body = written[1:-1]
     assert written[0] == written[-1] == "'"
@@ -139,7 +139,7 @@ def test_a_task_id_needs_no_escape(task_id: uuid.UUID) -> None:
     [["__time"], ["__load_id"], ["a", "a"], ["a\n"], ["a\x00"], ["a,b"], ["\x7f"], ["x" * 1001]],
     ids=["time", "load id", "twice", "line break", "nul", "comma", "delete", "long"],
 )
-def test_column_names_that_are_refused(names: list[str]) -> None:
+def test_rejected_column_names(names: list[str]) -> None:
     with pytest.raises(SluiceError) as refused:
         spec.check_names(
             dataclasses.replace(LOAD, columns=[Column(name, ColumnType.LONG) for name in names])
@@ -151,7 +151,7 @@ def test_column_names_that_are_refused(names: list[str]) -> None:
 @pytest.mark.parametrize(
     "names", [["a", "A"], ["größe"], ['"'], ["'; --"], [" "], ["select"], ["x" * 1000], ["💧"]]
 )
-def test_column_names_that_are_taken(names: list[str]) -> None:
+def test_accepted_column_names(names: list[str]) -> None:
     spec.check_names(
         dataclasses.replace(LOAD, columns=[Column(name, ColumnType.LONG) for name in names])
     )
@@ -179,14 +179,14 @@ def test_column_names_that_are_taken(names: list[str]) -> None:
         "a\u2028",
     ],
 )
-def test_datasource_names_that_are_refused(name: str) -> None:
+def test_rejected_datasource_names(name: str) -> None:
     with pytest.raises(SluiceError) as refused:
         datasource_names.check_readable(name)
     assert refused.value.code == "DATASOURCE_NAME_INVALID"
 
 
 @pytest.mark.parametrize("name", ["a", "superstore", "Sales_2020-q1.v2", "7up", "x" * 128, "größe"])
-def test_datasource_names_that_are_taken(name: str) -> None:
+def test_accepted_datasource_names(name: str) -> None:
     datasource_names.check_readable(name)
 
 
@@ -195,7 +195,7 @@ def test_datasource_names_that_are_taken(name: str) -> None:
     [(1, 0), (-62_135_596_800_001, 0), (0, 253_370_764_800_000)],
     ids=["backwards", "year 0", "year 9999"],
 )
-def test_times_that_are_refused(first: int, last: int) -> None:
+def test_rejected_times(first: int, last: int) -> None:
     with pytest.raises(SluiceError) as refused:
         spec.check_names(dataclasses.replace(LOAD, min_millis=first, max_millis=last))
     assert refused.value.code == "REQUEST_INVALID"

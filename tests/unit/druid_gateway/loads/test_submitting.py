@@ -1,4 +1,4 @@
-"""Handing loads over: how they are read, and for how long."""
+"""Submitting loads: how Druid reads the parts, and for how long."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from services.common import s3
 from services.common.errors import SluiceError
 from services.common.settings import S3Settings
-from services.druid_gateway.loads.inputs import LONGEST_SIGNATURE_S, S3Extension, SignedAddresses
+from services.druid_gateway.loads.inputs import MAX_SIGNATURE_S, PresignedUrls, S3Extension
 from services.druid_gateway.loads.load import Column, ColumnType, Load, Mode, Part
 from services.druid_gateway.loads.submitting import submit
 from tests.unit.druid_gateway.fake_druid import FakeDruid
@@ -30,7 +30,7 @@ LOAD = Load(
 
 
 class Lifetimes(S3Extension):
-    """Keeps what it was asked for."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -40,7 +40,7 @@ class Lifetimes(S3Extension):
         return await super().of(parts, lifetime_s)
 
 
-async def test_addresses_outlive_the_deadline_by_a_quarter_of_an_hour() -> None:
+async def test_urls_outlive_the_deadline_by_15_minutes() -> None:
     druid, inputs = FakeDruid(), Lifetimes()
     first = await submit(druid, inputs, LOAD, 600)
     again = await submit(druid, inputs, LOAD, 600)
@@ -62,7 +62,7 @@ async def test_sub_tasks_leave_a_slot_free(slots: int | None, rows: int, expecte
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key"])
-async def test_a_part_without_place_is_refused(uri: str) -> None:
+async def test_an_invalid_part_uri_is_rejected(uri: str) -> None:
     druid = FakeDruid()
     with pytest.raises(SluiceError) as raised:
         await submit(druid, S3Extension(), replace(LOAD, parts=[Part(uri, 1)]), 60)
@@ -70,7 +70,7 @@ async def test_a_part_without_place_is_refused(uri: str) -> None:
     assert druid.specs == []
 
 
-async def test_signed_addresses() -> None:
+async def test_presigned_urls() -> None:
     settings = S3Settings(
         aws_access_key_id="AKIA",
         aws_secret_access_key="secret",
@@ -78,11 +78,9 @@ async def test_signed_addresses() -> None:
         s3_bucket_name="bucket",
     )
     async with s3.client(settings) as client:
-        source = await SignedAddresses(client).of(
-            [Part("s3://bucket/tasks/a b+c/000.csv", 1)], 10**9
-        )
+        source = await PresignedUrls(client).of([Part("s3://bucket/tasks/a b+c/000.csv", 1)], 10**9)
     assert source["type"] == "http"
     [uri] = source["uris"]
     assert uri.startswith("http://127.0.0.1:1/bucket/tasks/a%20b%2Bc/000.csv?")
-    assert f"X-Amz-Expires={LONGEST_SIGNATURE_S}" in uri
+    assert f"X-Amz-Expires={MAX_SIGNATURE_S}" in uri
     assert "X-Amz-Signature=" in uri

@@ -1,4 +1,4 @@
-"""What is in Druid, and what to ask first."""
+"""Datasources and starter queries."""
 
 import asyncio
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def segments(
     segments: int = 1,
     unsure: int = 0,
 ) -> list[Value]:
-    """A row of what Druid knows of its segments."""
+    """A row of Druid's segment metadata."""
     return [name, start, end, version, int(tombstone), rows, size, segments, unsure]
 
 
@@ -102,7 +102,7 @@ async def test_datasources() -> None:
     ] == [("sales", 100, 5000, 2, 86_400_000)]
 
 
-async def test_what_druid_knows_for_certain_is_not_counted_again() -> None:
+async def test_known_row_counts_are_not_queried() -> None:
     asked = Counting(
         segments("a", *JANUARY, rows=310),
         segments("a", *FEBRUARY, rows=290, version="v2"),
@@ -118,31 +118,31 @@ async def test_what_druid_knows_for_certain_is_not_counted_again() -> None:
         # Days of a month were replaced, by rows or by nothing.
         [segments("a", *TENTH, version="v2", rows=100)],
         [segments("a", *TENTH, version="v2", rows=0, tombstone=True)],
-        # The whole chunk was, and the coordinator does not know it yet.
+        # The whole chunk was replaced, and the coordinator does not know it yet.
         [segments("a", *JANUARY, version="v2", rows=100)],
-        # Rows that are not (yet) counted, not published, or not loaded.
+        # Rows that are uncounted, unpublished or not loaded.
         [segments("a", *FEBRUARY, rows=40, segments=2, unsure=1)],
         [segments("a", *FEBRUARY, rows=0, unsure=1)],
     ],
 )
-async def test_everything_else_is_counted_by_a_query(hiding: list[list[Value]]) -> None:
+async def test_uncertain_row_counts_are_queried(hiding: list[list[Value]]) -> None:
     asked = Counting(
         segments("a", *JANUARY, rows=310), *hiding, segments("b", *JANUARY, rows=5), a=210
     )
     assert await asked.found() == {"a": 210, "b": 5}
     assert asked.queries == ['SELECT COUNT(*) FROM "a"']
-    described = await asked.sizes.of("a")
+    described = await asked.sizes.get("a")
     assert described is not None
     assert described.rows == 210
 
 
-async def test_a_count_is_kept_for_a_while_and_not_longer_than_its_segments(
+async def test_a_count_is_cached_until_its_segments_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = Counting(
         segments("a", *JANUARY, rows=310), segments("a", *TENTH, version="v2", rows=100), a=210
     )
-    await asyncio.gather(asked.found(), asked.found(), asked.sizes.of("a"))
+    await asyncio.gather(asked.found(), asked.found(), asked.sizes.get("a"))
     assert len(asked.queries) == 1
     asked.rows.append(segments("a", *FEBRUARY, rows=7))
     asked.counted["a"] = 217
@@ -186,7 +186,7 @@ async def test_not_all_datasources_are_counted_at_once() -> None:
 
     found = await DatasourceSizes(Slow()).all()
     assert {name: each.rows for name, each in found.items()} == dict.fromkeys(names, 3)
-    assert most == datasource_sizes.COUNTS_AT_ONCE
+    assert most == datasource_sizes.MAX_CONCURRENT_COUNTS
 
 
 async def test_segments_of_all_time_are_clipped() -> None:
@@ -209,13 +209,13 @@ async def test_a_datasource_is_described() -> None:
 @pytest.mark.parametrize(
     ("name", "code"), [("nothing", "DATASOURCE_NOT_FOUND"), ('x" --', "DATASOURCE_NAME_INVALID")]
 )
-async def test_what_is_not_there(name: str, code: str) -> None:
+async def test_missing_datasources(name: str, code: str) -> None:
     with pytest.raises(SluiceError) as raised:
         await catalog.describe(fake := druid(), DatasourceSizes(fake), name)
     assert raised.value.code == code
 
 
-async def test_three_queries_to_begin_with() -> None:
+async def test_three_starter_queries() -> None:
     proposals = await propose(druid())
     assert [(each.title, each.chart) for each in proposals] == [
         ("Rows per hour", "line"),
@@ -247,19 +247,19 @@ async def test_the_period_fits_the_span(end: str, unit: str) -> None:
         (["unit price DOUBLE"], "unit price"),
     ],
 )
-async def test_what_is_summed_says_something(numbers: list[str], summed: str) -> None:
+async def test_the_summed_column_is_useful(numbers: list[str], summed: str) -> None:
     columns: list[list[Value]] = [["__time", "TIMESTAMP"]]
     columns.extend([*each.rsplit(" ", 1)] for each in numbers)
     assert (await propose(druid(columns)))[-1].title == f"Sum of {summed} per hour"
 
 
-async def test_columns_that_are_not_there_are_not_asked_for() -> None:
+async def test_missing_columns_are_not_queried() -> None:
     assert len(await propose(druid([["__time", "TIMESTAMP"]]))) == 1
     proposals = await propose(druid([["__time", "TIMESTAMP"], ["n", "BIGINT"]]))
     assert [each.chart for each in proposals] == ["line", "line"]
 
 
-async def test_a_preview_leaves_out_what_is_sluice_s_own() -> None:
+async def test_a_preview_omits_the_column_of_sluice() -> None:
     fake = druid()
     fake.lines = [
         b'["__time","n"]',

@@ -1,6 +1,4 @@
-"""Queries that would use up a Druid process's memory, in every disguise; and those that only look
-like them.
-"""
+"""Queries that would exhaust a Druid process's memory, in many notations, and harmless lookalikes."""
 
 import time
 from itertools import pairwise
@@ -20,7 +18,7 @@ def unnest(count: int, items: int = 10) -> str:
 
 
 def nested(function: str, depth: int, value: str, *rest: str) -> str:
-    """The function of its own answer; `rest` are its other arguments."""
+    """Nest the function in itself; `rest` are its other arguments."""
     return (
         "SELECT "
         + f"{function}(" * depth
@@ -67,7 +65,7 @@ TOO_EXPENSIVE = [
     f"SELECT STRING_FORMAT('{'%1$s' * 2000}', city) FROM t",
     "SELECT CAST('a' AS CHAR(65536))",
     "SELECT CAST('a' AS CHARACTER(65536)) || 'b'",
-    # Written another way.
+    # The same in other notations.
     "SELECT repeat('a', 1000000000)",
     "SELECT RePeAt('a', 1000000000)",
     "SELECT REPEAT ('a', 1000000000)",
@@ -98,7 +96,7 @@ TOO_EXPENSIVE = [
     "SELECT x FROM (VALUES (REPEAT('a', 1000000000))) v(x)",
     "SELECT ARRAY[REPEAT('a', 1000000000)]",
     "SELECT x[LENGTH(REPEAT('a', 1000000000))] FROM t",
-    # A size that is no small literal.
+    # Sizes other than small literals.
     "SELECT REPEAT('a', 1000 * 1000000)",
     "SELECT REPEAT('a', 500 + 500)",
     "SELECT REPEAT('a', (1000000000))",
@@ -124,7 +122,7 @@ TOO_EXPENSIVE = [
     "SELECT LATEST(city, 2000000000) FROM t",
     "SELECT EARLIEST_BY(city, __time, 2000000000) FROM t",
     "SELECT ANY_VALUE(city, 2000000000, TRUE) FROM t",
-    # One in another, and many.
+    # Nested and repeated.
     "SELECT REPEAT(REPEAT('a', 1000), 1000)",
     "SELECT REPEAT(UPPER(REPEAT('a', 10)), 10)",
     "SELECT LPAD(RPAD(city, 10), 20) FROM t",
@@ -163,7 +161,7 @@ TOO_EXPENSIVE = [
     f"SELECT MV_TO_STRING(STRING_TO_MV('{LONG}', ''), '{LONG}')",
     "SELECT z FROM t, "
     + ", ".join(f"UNNEST(ARRAY[{a}||{a}||{a}||{a}]) AS u_{a}({b})" for a, b in pairwise("abcdefz")),
-    # Many rows and plans out of a short text.
+    # Many rows and plans from a short text.
     f"SELECT x0 FROM {unnest(8)} ORDER BY x1",
     f"SELECT COUNT(*) FROM {unnest(1, 1000)} CROSS JOIN {unnest(1, 1000).replace('u0', 'v0')}",
     f"SELECT COUNT(*) FROM (SELECT * FROM {unnest(3)}) a, (SELECT * FROM {unnest(3)}) b",
@@ -312,7 +310,7 @@ def refused(sql: str, *parameters: Value) -> SluiceError:
 
 
 @pytest.mark.parametrize("sql", TOO_EXPENSIVE, ids=lambda sql: sql[:60])
-def test_what_would_use_up_the_memory_is_refused(sql: str) -> None:
+def test_expensive_queries_are_rejected(sql: str) -> None:
     failure = refused(sql)
     assert failure.code == "QUERY_TOO_EXPENSIVE", failure
     assert failure.problem.line is not None
@@ -320,11 +318,11 @@ def test_what_would_use_up_the_memory_is_refused(sql: str) -> None:
 
 
 @pytest.mark.parametrize("sql", ALLOWED, ids=lambda sql: sql[:60])
-def test_what_only_looks_like_it_is_let_through(sql: str) -> None:
+def test_harmless_queries_are_allowed(sql: str) -> None:
     check(sql)
 
 
-def test_the_place_is_named() -> None:
+def test_line_and_column_are_named() -> None:
     failure = refused("SELECT city,\n  /* x */ REPEAT('a', 5000) AS long\nFROM t")
     assert failure.problem.line == 2
     assert failure.metadata["sql_column"] == "11"
@@ -332,7 +330,7 @@ def test_the_place_is_named() -> None:
     assert failure.problem.value == "REPEAT"
 
 
-def test_a_parameter_is_the_value_that_it_has() -> None:
+def test_parameters_count_as_their_values() -> None:
     check("SELECT ?, REPEAT('a', ?)", ["x", 10])
     check("SELECT REPLACE(city, ?, ?), LPAD(city, ?) FROM t", ["a", "b", 5])
     assert refused("SELECT REPEAT('a', ?)", 1_000_000_000).code == "QUERY_TOO_EXPENSIVE"
@@ -350,7 +348,7 @@ def test_a_parameter_is_the_value_that_it_has() -> None:
 
 
 def test_a_number_in_quotes_is_not_a_decimal() -> None:
-    # Druid's planner never ends with it.
+    # Druid's planner never finishes with it.
     assert refused("SELECT DECIMAL '1e9999999'").code == "QUERY_FORBIDDEN"
     assert refused("SELECT decimal /**/ '1e9999999'").code == "QUERY_FORBIDDEN"
 
@@ -358,7 +356,7 @@ def test_a_number_in_quotes_is_not_a_decimal() -> None:
 @pytest.mark.parametrize(
     "sql", ["SELECT (1", "SELECT 1)", "SELECT ARRAY[1", "SELECT ARRAY[1)", "SELECT SUM(city FROM t"]
 )
-def test_a_bracket_without_its_partner_is_named(sql: str) -> None:
+def test_an_unmatched_bracket_is_named(sql: str) -> None:
     failure = refused(sql)
     assert failure.code == "QUERY_INVALID"
     assert failure.problem.line == 1
@@ -410,7 +408,7 @@ def test_neither_case_nor_quotes_nor_comments_hide_a_function(
     ],
     ids=lambda sql: sql[:40],
 )
-def test_a_long_statement_is_looked_at_in_a_moment(sql: str) -> None:
+def test_long_statements_are_checked_quickly(sql: str) -> None:
     started = time.process_time()
     try:
         check(sql[:100_000])

@@ -1,4 +1,4 @@
-"""What may be asked of Druid, and a table of attempts at what may not."""
+"""Allowed queries, and a table of attempts at forbidden ones."""
 
 import re
 
@@ -79,7 +79,7 @@ FORBIDDEN = [
     "'SELECT 1'",
     "1 SELECT",
     "(INSERT INTO t SELECT 1)",
-    # A write behind something allowed.
+    # A write after an allowed statement.
     "SELECT 1; INSERT INTO t SELECT 1",
     "SELECT 1;SELECT 2",
     "SELECT 1; -- and\n DROP TABLE t",
@@ -135,7 +135,7 @@ FORBIDDEN = [
     "SELECT '/*' FROM sys.segments WHERE '*/' = ''",
     "SELECT 1.FROM sys.segments",
     "SELECT \u017fys.x FROM \u017fys.segments",
-    # What the real parser would cut into other words than ours.
+    # Text that Druid's parser would tokenize differently.
     "SELECT /*+ x */ 1",
     "SELECT /*+ ' */ FROM t -- ' */ * FROM sys.segments",
     r"SELECT E'\' FROM sys.segments -- '",
@@ -208,7 +208,7 @@ def test_invalid(sql: str) -> None:
     assert refused.value.code == "QUERY_INVALID"
 
 
-def test_comments_go_and_lines_stay() -> None:
+def test_comments_are_removed_and_lines_stay() -> None:
     with_comments = "SELECT a, -- one; '\n/* two\n\" */ b FROM t;"
     assert check(with_comments).sql.split("\n") == [
         "SELECT a, " + " " * 9,
@@ -226,7 +226,7 @@ def test_comments_go_and_lines_stay() -> None:
         ("SELECT '\n' 'a", 2),
     ],
 )
-def test_the_line_is_told(sql: str, line: int) -> None:
+def test_the_line_is_named(sql: str, line: int) -> None:
     with pytest.raises(SluiceError) as refused:
         check(sql)
     assert refused.value.problem.line == line
@@ -241,7 +241,7 @@ blanks = st.sampled_from([" ", "\n", "\t", "/* x */", "/**/", "-- x\n", "// '\n"
     st.sampled_from(["sys", "SYS", '"sys"', '"Sys"', "Lookup"]),
     st.text(),
 )
-def test_no_blank_hides_a_schema(
+def test_blanks_do_not_hide_a_schema(
     before: list[str], between: list[str], schema: str, text: str
 ) -> None:
     quoted = "'" + text.replace("'", "''") + "'"
@@ -258,7 +258,7 @@ def outcome(sql: str) -> tuple[str, str]:
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_let_through_or_refused_with_a_code(text: str) -> None:
+def test_any_text_is_allowed_or_rejected_with_a_code(text: str) -> None:
     for sql in (text, f"SELECT {text} FROM t"):
         statement, code = outcome(sql)
         assert code in {"", "QUERY_FORBIDDEN", "QUERY_INVALID", "QUERY_TOO_EXPENSIVE"}

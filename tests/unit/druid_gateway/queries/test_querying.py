@@ -1,4 +1,4 @@
-"""Answers of queries: batches, limits, cut answers, cancelling."""
+"""Results of queries: batches, limits, incomplete results, cancelling."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def answer(
     return header, [batch for batch in batches if isinstance(batch, Batch)], summary
 
 
-async def test_rows_go_through_byte_for_byte() -> None:
+async def test_rows_are_passed_on_unchanged() -> None:
     row = b'[9223372036854775807,"\\u00e4",1.0E-7,1234567890.123456789]'
     druid = FakeDruid(lines=[*HEADER, row, b'[null,""]'])
     header, batches, summary = await answer(druid)
@@ -53,7 +53,7 @@ async def test_limits(rows: int, limit: int, given_: int, truncated: bool) -> No
     assert sum(batch.count for batch in batches) == given_
     assert (summary.rows, summary.truncated) == (given_, truncated)
     assert druid.queries == [("SELECT 1", limit + 1, 1000)]
-    # No more is read than it takes to know that there is more.
+    # Reads only one row beyond the limit.
     assert druid.lines_read == 3 + min(rows, limit + 1)
     assert len(druid.cancelled) == truncated
 
@@ -88,7 +88,7 @@ async def test_a_caller_that_stops_reading_cancels_the_query() -> None:
     assert druid.cancelled == [header.query_id]
 
 
-async def test_what_is_forbidden_does_not_reach_druid() -> None:
+async def test_forbidden_queries_do_not_reach_druid() -> None:
     druid = FakeDruid()
     with pytest.raises(SluiceError) as raised:
         await anext(run(druid, "DROP TABLE x", 1, 1, 1))
@@ -96,7 +96,7 @@ async def test_what_is_forbidden_does_not_reach_druid() -> None:
     assert (druid.queries, druid.cancelled) == ([], [])
 
 
-async def test_an_answer_without_header_is_an_error() -> None:
+async def test_a_response_without_header_is_an_error() -> None:
     with pytest.raises(SluiceError) as raised:
         await answer(FakeDruid(lines=HEADER[:2]))
     assert raised.value.code == "QUERY_FAILED"
@@ -119,7 +119,7 @@ def test_lines_do_not_depend_on_how_they_arrive(whole: list[bytes], cuts: list[i
     at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     chunks = [text[start:end] for start, end in pairwise(at)]
     assert asyncio.run(split(chunks)) == whole
-    # Every shorter answer was cut off.
+    # Every shorter result was cut off.
     for end in {0, len(text) // 2, len(text) - 1}:
         with pytest.raises(SluiceError):
             asyncio.run(split([text[:end]]))
@@ -131,7 +131,7 @@ async def test_nothing_may_follow_the_end() -> None:
             await split([b"[1]\n\n" + rest])
 
 
-async def test_an_endless_line_is_refused() -> None:
+async def test_an_endless_line_is_rejected() -> None:
     with pytest.raises(SluiceError) as raised:
         await split([b"x" * (MAX_LINE_BYTES + 1)])
     assert raised.value.code == "QUERY_TOO_LARGE"

@@ -1,4 +1,4 @@
-"""Taking a load back."""
+"""Removing a load."""
 
 from collections.abc import Collection, Sequence
 
@@ -22,14 +22,14 @@ async def test_running_tasks_are_stopped_and_waited_for() -> None:
     assert druid.stopped == ["a"]
 
 
-async def test_a_submit_that_comes_late_finds_its_id_taken() -> None:
+async def test_a_late_submit_finds_its_id_reserved() -> None:
     druid = FakeDruid(polls=[{"a": SUCCESS}])
     assert await run(druid, "a", "frozen") == Left(True, 0)
     assert [task["id"] for task in druid.specs] == ["frozen"]
     assert await druid.submit({"id": "frozen"}) is False
 
 
-async def test_a_task_that_does_not_end_is_told() -> None:
+async def test_a_task_that_does_not_end_is_reported() -> None:
     druid = FakeDruid(polls=[{"a": RUNNING}], segments={"s1": 5, "s2": 2})
     assert await run(druid, "a", wait_s=0.3) == Left(False, 7)
     # Nothing is marked while it may still publish.
@@ -42,7 +42,7 @@ async def test_segments_are_marked_unused() -> None:
     assert sorted(druid.marked) == [OURS, f"{OURS}_1"]
 
 
-async def test_segments_that_stay_are_told() -> None:
+async def test_segments_that_stay_are_reported() -> None:
     class Stubborn(FakeDruid):
         async def mark_unused(self, datasource: str, segment_ids: Sequence[str]) -> None:
             self.stopped.extend(segment_ids)
@@ -58,9 +58,9 @@ CHUNK = "sales_1970-01-01T00:00:00.000Z_1970-01-02T00:00:00.000Z"
 OURS = f"{CHUNK}_2026-01-01T00:00:01.000Z"
 
 
-async def test_published_segments_that_no_query_reaches_are_waited_for() -> None:
+async def test_waits_for_unavailable_segments() -> None:
     class Loading(FakeDruid):
-        """The segment is seen in the third round."""
+        """The segment becomes available in the third round."""
 
         rounds = 0
 
@@ -77,7 +77,7 @@ async def test_published_segments_that_no_query_reaches_are_waited_for() -> None
     assert druid.marked == [OURS]
 
 
-async def test_what_a_replace_replaced_comes_back() -> None:
+async def test_replaced_segments_are_restored() -> None:
     before, during, after = (
         "2025-12-31T00:00:00.000Z",
         "2026-01-01T00:00:01.500Z",
@@ -100,7 +100,7 @@ async def test_what_a_replace_replaced_comes_back() -> None:
     assert (druid.marked, druid.brought_back) == ([OURS], ["replaced"])
 
 
-async def test_what_was_undone_meanwhile_does_not_come_back_with_what_a_replace_replaced() -> None:
+async def test_segments_that_were_reverted_meanwhile_are_not_restored() -> None:
     undone, after = f"{CHUNK}_2025-01-01T00:00:00.000Z", "2026-01-01T00:00:03.000Z"
     druid = FakeDruid(
         polls=[{"a": SUCCESS}],
@@ -117,7 +117,7 @@ async def test_what_was_undone_meanwhile_does_not_come_back_with_what_a_replace_
     assert (druid.marked, druid.brought_back) == ([OURS], [])
 
 
-async def test_a_replace_that_never_came_brings_nothing_back() -> None:
+async def test_a_replace_that_never_ran_restores_nothing() -> None:
     unused = [
         UnusedSegment("undone meanwhile", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")
     ]
@@ -126,7 +126,7 @@ async def test_a_replace_that_never_came_brings_nothing_back() -> None:
     assert druid.brought_back == []
 
 
-async def test_what_a_later_load_replaced_too_is_tried_once() -> None:
+async def test_segments_that_a_later_load_replaced_are_restored_once() -> None:
     class Covered(FakeDruid):
         async def mark_used(self, datasource: str, segment_ids: Sequence[str]) -> None:
             self.stopped.extend(segment_ids)
@@ -146,7 +146,7 @@ async def test_what_a_later_load_replaced_too_is_tried_once() -> None:
     assert druid.stopped == ["covered"]
 
 
-async def test_an_append_brings_nothing_back() -> None:
+async def test_an_append_restores_nothing() -> None:
     unused = [UnusedSegment("other", "2025-12-31T00:00:00.000Z", "2026-01-01T00:00:03.000Z")]
     druid = FakeDruid(polls=[{"a": SUCCESS}], target=APPENDED, unused=unused)
     assert await run(druid, "a") == Left(True, 0)
@@ -170,7 +170,7 @@ async def test_a_replace_under_later_appends_stays(other: str) -> None:
 
 
 async def test_rows_of_others_in_a_compacted_segment_stay() -> None:
-    """Druid compacted four loads into one segment, whoever asked it to."""
+    """Druid compacted four loads into one segment."""
     others = {"two": 5, "three": 5, "four": 5, "": 1}
     druid = FakeDruid(segments={OURS: 3}, used={OURS: True}, core={OURS}, strangers={OURS: others})
     with pytest.raises(SluiceError) as raised:
@@ -181,8 +181,8 @@ async def test_rows_of_others_in_a_compacted_segment_stay() -> None:
     assert druid.marked == []
 
 
-async def test_what_was_appended_beside_a_load_that_was_compacted_alone_stays() -> None:
-    """An append that was compacted alone is the core of its chunk, as if it had replaced it."""
+async def test_appends_to_a_load_that_was_compacted_alone_stay() -> None:
+    """An append that was compacted alone is the core of its chunk, like a replace."""
     druid = FakeDruid(
         segments={OURS: 3},
         used={OURS: True, f"{OURS}_1": True},
@@ -195,8 +195,8 @@ async def test_what_was_appended_beside_a_load_that_was_compacted_alone_stays() 
     assert druid.marked == []
 
 
-async def test_a_task_that_rewrites_the_chunk_is_waited_for() -> None:
-    """What it has read already it would publish once more, after the rows were counted away."""
+async def test_waits_for_a_task_that_rewrites_the_chunk() -> None:
+    """It would publish again what it has read, after the removal was verified."""
     compacting = [["compact_1"]] * 4
     druid = FakeDruid(segments={OURS: 3}, used={OURS: True}, writing=[*compacting, []])
     assert await remove(druid, undo(restore=frozenset()), 5) == Left(True, 0)
@@ -207,8 +207,8 @@ async def test_a_task_that_rewrites_the_chunk_is_waited_for() -> None:
     assert held.marked == []
 
 
-async def test_what_a_task_that_began_before_publishes_after_is_seen() -> None:
-    """It began between the last look and the removal, and had read the rows."""
+async def test_segments_published_by_an_earlier_task_are_checked() -> None:
+    """The task started between the last check and the removal, and had read the rows."""
 
     class Racing(FakeDruid):
         async def rewriting_tasks(self, datasource: str, chunks: Collection[Interval]) -> list[str]:
@@ -226,22 +226,22 @@ async def test_what_a_task_that_began_before_publishes_after_is_seen() -> None:
     assert raised.value.code == "SHARED_SEGMENTS"
 
 
-async def test_own_segments_that_others_have_replaced_go_too() -> None:
-    """They would be seen again as soon as what replaced them is undone."""
+async def test_own_segments_that_others_have_replaced_are_removed() -> None:
+    """They would be visible again once the load that replaced them is reverted."""
     druid = FakeDruid(segments={f"{OURS}_1": 3}, used={f"{OURS}_1": True}, overshadowed={OURS})
     removal = Removal("sales", "load", own=frozenset({OURS, f"{OURS}_1"}))
     assert await remove(druid, removal, 5) == Left(True, 0)
     assert sorted(druid.marked) == [OURS, f"{OURS}_1"]
 
 
-async def test_an_own_segment_that_no_query_reaches_counts_as_rows() -> None:
-    """A compacted segment that is away may hold rows of the load: a count of zero says nothing."""
+async def test_an_unavailable_own_segment_counts_as_rows() -> None:
+    """An unavailable compacted segment may have rows of the load, so a count of 0 proves nothing."""
     druid = FakeDruid(used={f"{CHUNK}_2027-01-01T00:00:00.000Z": False})
     removal = Removal("sales", "load", own=frozenset({OURS}))
     assert await remove(druid, removal, 0.3) == Left(False, 0)
 
 
-async def test_an_append_under_later_appends_goes() -> None:
+async def test_an_append_under_later_appends_is_removed() -> None:
     druid = FakeDruid(
         polls=[{"a": SUCCESS}],
         target=APPENDED,
@@ -251,7 +251,7 @@ async def test_an_append_under_later_appends_goes() -> None:
     assert await run(druid, "a") == Left(True, 0)
 
 
-async def test_druid_away_is_an_error() -> None:
+async def test_an_outage_of_druid_is_an_error() -> None:
     with pytest.raises(SluiceError) as raised:
         await run(FakeDruid(polls=[AWAY]), "a")
     assert raised.value.code == "DRUID_UNAVAILABLE"
@@ -264,7 +264,7 @@ def undo(restore: frozenset[str] = frozenset({OLD})) -> Removal:
     return Removal("sales", "load", own=frozenset({OURS}), restore=restore)
 
 
-async def test_recorded_segments_come_back_before_ours_go() -> None:
+async def test_recorded_segments_are_restored_before_ours_are_removed() -> None:
     class Ordered(FakeDruid):
         order: list[str]
 
@@ -279,10 +279,8 @@ async def test_recorded_segments_come_back_before_ours_go() -> None:
     assert (druid.marked, druid.brought_back) == ([OURS], [OLD])
 
 
-async def test_what_was_left_undone_by_a_call_that_broke_off_is_done() -> None:
-    """Ours are gone already, and what they had replaced is not back yet: nothing of the load is
-    visible any more.
-    """
+async def test_an_interrupted_call_is_completed() -> None:
+    """The load's segments are already unused, but what they had replaced is not restored yet."""
     druid = FakeDruid(
         unused=[UnusedSegment(OLD, "2025", "2026"), UnusedSegment(OURS, "2026", "2026")]
     )
@@ -296,7 +294,7 @@ async def test_replaced_segments_that_are_still_in_use_are_left_alone() -> None:
     assert (druid.marked, druid.brought_back) == ([OURS], [])
 
 
-async def test_a_replace_stays_where_what_it_replaced_is_gone() -> None:
+async def test_a_replace_stays_if_druid_has_deleted_what_it_replaced() -> None:
     druid = FakeDruid(segments={OURS: 3}, used={OURS: True})
     with pytest.raises(SluiceError) as raised:
         await remove(druid, undo(), 5)
@@ -304,7 +302,7 @@ async def test_a_replace_stays_where_what_it_replaced_is_gone() -> None:
     assert druid.marked == []
 
 
-async def test_a_recorded_segment_that_no_query_reaches_goes_too() -> None:
+async def test_an_unavailable_recorded_segment_is_removed() -> None:
     druid = FakeDruid(used={OURS: False})
     assert await remove(druid, undo(restore=frozenset()), 5) == Left(True, 0)
     assert druid.marked == [OURS]

@@ -1,4 +1,4 @@
-"""Counting several loads at once: only while no segment is away."""
+"""Counting several loads at once, only while all segments are available."""
 
 from collections.abc import Sequence
 
@@ -22,12 +22,12 @@ async def test_all_loads_are_counted_by_one_query_and_one_refresh() -> None:
     assert druid.refreshed == 1
 
 
-async def test_nothing_is_counted_while_a_segment_is_away() -> None:
+async def test_nothing_is_counted_while_a_segment_is_unavailable() -> None:
     druid = FakeDruid(used={"s1": True, "s2": False}, strangers={"s1": {"a": 3}})
     assert await counts(druid, "a") == Counts(False, {}, 2, 1)
 
 
-async def test_segments_that_are_away_are_waited_for() -> None:
+async def test_waits_for_unavailable_segments() -> None:
     class Loading(FakeDruid):
         rounds = 0
 
@@ -41,7 +41,7 @@ async def test_segments_that_are_away_are_waited_for() -> None:
     assert await counts(druid, "a", wait_s=5) == Counts(True, {"a": 3}, 1, 1)
 
 
-async def test_a_segment_that_is_lost_during_the_query_makes_the_count_void() -> None:
+async def test_a_segment_lost_during_the_query_invalidates_the_count() -> None:
     class Losing(FakeDruid):
         async def rows_by_load(
             self, datasource: str, interval: Interval, load_ids: Sequence[str]
@@ -53,5 +53,5 @@ async def test_a_segment_that_is_lost_during_the_query_makes_the_count_void() ->
     assert await counts(druid, "a") == Counts(False, {}, 2, 1)
 
 
-async def test_where_there_is_no_segment_there_is_no_row() -> None:
+async def test_without_segments_there_are_no_rows() -> None:
     assert await counts(FakeDruid(), "a") == Counts(True, {}, 0, 0)

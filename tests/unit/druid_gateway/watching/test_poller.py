@@ -1,4 +1,4 @@
-"""Watching loads: what is told, when it ends, and how often Druid is asked."""
+"""Watching loads: what is reported, when it ends, and how often Druid is polled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -48,7 +48,7 @@ async def watch(druid: FakeDruid, task_id: str = "a", outage_s: float = 30.0) ->
         return [progress async for progress in watch_load(druid, poller, task_id)]
 
 
-async def test_every_phase_is_told_once() -> None:
+async def test_every_phase_is_reported_once() -> None:
     druid = FakeDruid(
         polls=[
             {"a": WAITING},
@@ -64,7 +64,9 @@ async def test_every_phase_is_told_once() -> None:
     assert news[-1].duration_ms == 900
 
 
-async def test_rows_and_sub_tasks_are_told_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rows_and_sub_tasks_are_reported_while_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(watching, "PROGRESS_S", 0.0)
     druid = FakeDruid(
         polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}],
@@ -79,7 +81,7 @@ async def test_rows_and_sub_tasks_are_told_on_the_way(monkeypatch: pytest.Monkey
     ]
 
 
-async def test_a_success_tells_the_rows_that_were_read() -> None:
+async def test_a_success_reports_the_rows_read() -> None:
     assert [
         each.rows_processed
         for each in await watch(FakeDruid(polls=[{"a": SUCCESS}], report=TaskReport(70, "")))
@@ -106,7 +108,7 @@ async def test_a_failure_without_report_is_explained_by_the_status() -> None:
     assert "stopped" in end.problem.message
 
 
-async def test_unknown_needs_several_answers_in_a_row() -> None:
+async def test_unknown_needs_several_polls_in_a_row() -> None:
     silence: list[Polled] = [{}] * (watching.UNKNOWN_POLLS - 1)
     druid = FakeDruid(polls=[*silence, {"a": RUNNING}, *silence, {"a": SUCCESS}])
     assert [each.phase for each in await watch(druid)] == [Phase.RUNNING, Phase.SUCCEEDED]
@@ -128,7 +130,7 @@ async def test_a_long_outage_ends_the_watch() -> None:
 
 
 class Garbled(FakeDruid):
-    """Answers something that is understood nowhere, `times` in a row."""
+    """Returns unparsable responses, `times` in a row."""
 
     times = 3
 
@@ -154,7 +156,7 @@ async def test_a_failure_that_stays_ends_the_watch() -> None:
     assert raised.value.code == "INTERNAL"
 
 
-async def test_all_watched_tasks_are_asked_at_once() -> None:
+async def test_all_watched_tasks_are_polled_with_one_request() -> None:
     druid = FakeDruid(polls=[*[{"a": RUNNING, "b": RUNNING}] * 5, {"a": SUCCESS, "b": SUCCESS}])
     async with polling(druid) as poller:
 
@@ -166,7 +168,7 @@ async def test_all_watched_tasks_are_asked_at_once() -> None:
     assert ["a", "b"] in druid.asked_ids
 
 
-async def test_nobody_watches_nothing_is_asked() -> None:
+async def test_without_watchers_nothing_is_polled() -> None:
     druid = FakeDruid(polls=[{"a": SUCCESS}])
     async with polling(druid) as poller:
         assert [each.phase async for each in watch_load(druid, poller, "a")] == [Phase.SUCCEEDED]
@@ -176,7 +178,7 @@ async def test_nobody_watches_nothing_is_asked() -> None:
         assert len(druid.asked_ids) == asked
 
 
-async def test_rows_are_told_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rows_are_reported_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PROGRESS_S", 0.0)
     druid = FakeDruid(
         polls=[{"a": RUNNING}, {"a": RUNNING}, {"a": SUCCESS}], report=TaskReport(7, "")

@@ -1,4 +1,4 @@
-"""Counting a load: when it agrees, when it is waited for."""
+"""Verifying a load: when it matches, and when to wait."""
 
 import math
 import random
@@ -17,8 +17,8 @@ from services.druid_gateway.watching.verifying import (
     RELATIVE_TOLERANCE,
     Expected,
     Sum,
-    agrees,
     count,
+    matches,
     verify,
 )
 from sluice.common.v1.errors_pb2 import ErrorReason
@@ -32,7 +32,7 @@ async def seen(druid: FakeDruid, expected: Expected, wait_s: float = 5.0) -> tup
     return found.verified, found.rows
 
 
-async def test_values_travel_as_parameters_and_names_are_quoted() -> None:
+async def test_values_are_parameters_and_names_are_quoted() -> None:
     asked: list[tuple[str, Sequence[Value]]] = []
 
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
@@ -51,7 +51,7 @@ async def test_values_travel_as_parameters_and_names_are_quoted() -> None:
     assert parameters == ["load'--", 0, 86_400_000]
 
 
-async def test_rows_that_come_one_by_one_are_waited_for() -> None:
+async def test_waits_for_rows_that_appear_one_by_one() -> None:
     counts = [1, 2, 3]
     druid = FakeDruid(
         answers=lambda sql, parameters: [[counts.pop(0) if len(counts) > 1 else counts[0]]]
@@ -66,7 +66,7 @@ async def test_a_count_is_not_enough_while_segments_are_missing() -> None:
     assert await seen(druid, Expected(3, []), wait_s=0.1) == (False, 3)
 
 
-async def test_time_is_kept() -> None:
+async def test_the_time_limit_is_kept() -> None:
     druid = FakeDruid(answers=lambda sql, parameters: [[2]])
     started = monotonic()
     assert await seen(druid, Expected(3, []), wait_s=0.2) == (False, 2)
@@ -74,7 +74,7 @@ async def test_time_is_kept() -> None:
     assert await seen(druid, Expected(3, []), wait_s=0) == (False, 2)
 
 
-async def test_the_segments_are_counted_while_it_is_not_all_there() -> None:
+async def test_segments_are_counted_if_not_verified() -> None:
     druid = FakeDruid(
         answers=lambda sql, parameters: [[2]],
         used={"one": True, "two": False, "three": True},
@@ -84,7 +84,7 @@ async def test_the_segments_are_counted_while_it_is_not_all_there() -> None:
     assert (found.verified, found.published, found.available) == (False, 3, 2)
 
 
-async def test_a_sum_must_agree_too() -> None:
+async def test_sums_must_match() -> None:
     druid = FakeDruid(answers=lambda sql, parameters: [[3, 10.0, 10.0]])
     assert await seen(druid, Expected(3, [("v", 10.0 * (1 + 5e-10))])) == (True, 3)
     assert await seen(druid, Expected(3, [("v", 10.0 * (1 + 5e-9))]), wait_s=0) == (False, 3)
@@ -94,7 +94,7 @@ async def test_a_sum_must_agree_too() -> None:
     "message",
     ["Object 'sales' not found (line [1], column [3])", "Column 'v' not found in any table"],
 )
-async def test_what_sql_does_not_know_yet_has_no_rows(message: str) -> None:
+async def test_an_unknown_table_or_column_has_no_rows(message: str) -> None:
     def answer(sql: str, parameters: Sequence[Value]) -> list[list[Value]]:
         raise errors.error(ErrorReason.ERROR_REASON_QUERY_INVALID, message)
 
@@ -125,14 +125,14 @@ values = st.floats(-1e15, 1e15, allow_subnormal=False)
 def test_the_order_of_adding_does_not_matter(numbers: list[float], order: random.Random) -> None:
     expected = sum(numbers)
     order.shuffle(numbers)
-    assert agrees(Sum(sum(numbers), sum(map(abs, numbers))), expected)
+    assert matches(Sum(sum(numbers), sum(map(abs, numbers))), expected)
 
 
 @given(st.floats(1e-300, 1e300), st.floats(2, 1e6))
 def test_a_lost_value_shows(value: float, others: float) -> None:
     whole = value * others
-    assert not agrees(Sum(whole - value, whole - value), whole)
-    assert agrees(Sum(whole, whole), whole * (1 + RELATIVE_TOLERANCE / 2))
+    assert not matches(Sum(whole - value, whole - value), whole)
+    assert matches(Sum(whole, whole), whole * (1 + RELATIVE_TOLERANCE / 2))
 
 
 async def test_more_rows_than_expected_are_no_success() -> None:
