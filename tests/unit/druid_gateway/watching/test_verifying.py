@@ -150,4 +150,4 @@ async def test_replaced_rows_are_gone_once_the_broker_knows_every_tombstone(avai
     druid = FakeDruid(answers=answer)
     found = await verify(druid, "sales", "load", INTERVAL, Expected(3, []), 0.1, drops=True)
     assert found.verified is bool(available)
-    assert list(found.hiding) == ["known", "tombstone"]
+    assert list(found.tombstones) == ["known", "tombstone"]

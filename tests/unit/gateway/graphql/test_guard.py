@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from graphql import get_introspection_query
+from graphql import get_introspection_query, parse, print_ast, separate_operations
 
 from gateway.graphql import guard
 from gateway.graphql.schema import schema
@@ -204,7 +204,12 @@ TAKEN = {
     ),
     "the first clients' documents": UPLOAD,
     "a status": STATUS,
-    **{path.name: path.read_text() for path in PAGE.glob("*.graphql")},
+    **{
+        f"the page's {name}": print_ast(document)
+        for name, document in separate_operations(
+            parse("".join(path.read_text() for path in PAGE.glob("*.graphql")))
+        ).items()
+    },
     "a query of 30 KB": '{queryData(sql: "' + "x" * 30_000 + '") {rowCount}}',
 }
 
