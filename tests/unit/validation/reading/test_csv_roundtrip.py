@@ -60,8 +60,7 @@ def test_rows_types_and_values_are_those_of_the_table(
     encoding: tuple[str, bytes],
     last_line_ends: bool,
 ) -> None:
-    # Values in apostrophes read as quoted by them as well: nothing in the file tells which is
-    # meant.
+    # Values in apostrophes are ambiguous: the apostrophes may also be quotes.
     assume(not any(name.startswith("'") for _, name, _, _, _ in rows))
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting)  # type: ignore[arg-type]
@@ -116,7 +115,7 @@ def test_rows_types_and_values_are_those_of_the_table(
     escape=st.sampled_from(["", "\\"]),
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
 )
-def test_a_dialect_that_is_said_is_read_whatever_the_values_are(
+def test_a_specified_dialect_reads_any_values(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[datetime, str, int, float, str | None]],
     delimiter: str,
@@ -140,7 +139,7 @@ def test_a_dialect_that_is_said_is_read_whatever_the_values_are(
             [time.isoformat(sep=" "), name, units, repr(amount), "" if remark is None else remark]
         )
     options = ReadOptions(delimiter=delimiter, quote=quote, escape=escape or quote, header_row=1)
-    folder = new_folder(tmp_path_factory.mktemp("said"))
+    folder = new_folder(tmp_path_factory.mktemp("specified"))
 
     examined = examine_bytes(folder, text.getvalue().encode(), "table.csv", options=options)
 

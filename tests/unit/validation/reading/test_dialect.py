@@ -1,6 +1,4 @@
-"""How a text is built, and where its table begins and ends, is told from the text, or said by who
-sends it.
-"""
+"""The dialect and the bounds of the table are detected from the text, or specified by the sender."""
 
 import pytest
 
@@ -32,15 +30,15 @@ def write(delimiter: str, quote: str, escape: str) -> str:
         *((delimiter, '"', "\\") for delimiter in [",", ";", "\t", "|", ", "]),
     ],
 )
-def test_grammars_are_told(examine: Examine, delimiter: str, quote: str, escape: str) -> None:
+def test_dialects_are_detected(examine: Examine, delimiter: str, quote: str, escape: str) -> None:
     examined = examine(write(delimiter, quote, escape).encode())
     assert examined.codes == []
     found = [[row["__time"], row["region"], row["note"], row["amount"]] for row in examined.rows()]
     assert sorted(row[1:] for row in found) == sorted(
         [row[1], row[2], f"{float(row[3])}"] for row in ROWS * 3
     )
-    told = examined.report.dialect
-    assert (told.delimiter, told.quote) == (delimiter, quote)
+    dialect = examined.report.dialect
+    assert (dialect.delimiter, dialect.quote) == (delimiter, quote)
 
 
 @pytest.mark.parametrize("rows", [["'", "'", "-"], ["'a", "b", "c'"]])
@@ -152,7 +150,7 @@ def test_a_header_that_does_not_fit_its_rows_is_never_shifted(
     assert (examined.report.rows_read, len(examined.report.columns)) == (5, 5)
 
 
-def test_what_is_said_is_taken(examine: Examine) -> None:
+def test_specified_options_are_used(examine: Examine) -> None:
     text = b"title; x\n2024-01-02;'a;b';1\n2024-01-03;c;2\n"
     options = ReadOptions(delimiter=";", quote="'", header=Header.HEADER_NO, header_row=2)
     examined = examine(text, options=options)
@@ -160,8 +158,18 @@ def test_what_is_said_is_taken(examine: Examine) -> None:
     assert examined.report.options == options
 
 
-@pytest.mark.parametrize("options", [ReadOptions(header_row=9), ReadOptions(delimiter="ab")])
-def test_what_is_said_and_does_not_fit_is_refused(examine: Examine, options: ReadOptions) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ReadOptions(header_row=9),
+        # The sample ends with an empty line 3, in which there is no header.
+        ReadOptions(header_row=3),
+        ReadOptions(delimiter="ab"),
+    ],
+)
+def test_specified_options_that_do_not_fit_are_rejected(
+    examine: Examine, options: ReadOptions
+) -> None:
     assert examine(b"date,a\n2024-01-02,1\n", options=options).codes == ["OPTION_MISFIT"]
 
 

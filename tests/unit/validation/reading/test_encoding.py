@@ -1,4 +1,4 @@
-"""Encodings: certain, or refused."""
+"""Encodings are detected with certainty, assumed with a warning, or rejected."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_texts_are_read_exactly(examine: Examine, data: bytes, encoding: str, bo
         ("ıssız ağaç şişe", "cp1254"),
     ],
 )
-def test_other_code_pages_are_refused_not_guessed(
+def test_other_code_pages_are_rejected_not_guessed(
     examine: Examine, text: str, encoding: str
 ) -> None:
     examined = examine(table(encoding, [("2024-01-01", "plain", 1), ("2024-01-02", text, 2)]))
@@ -83,7 +83,7 @@ GREEK = [
         (GREEK, "iso8859-7"),
     ],
 )
-def test_a_code_page_is_told_by_the_language_and_said_to_be_assumed(
+def test_a_code_page_is_detected_by_its_language_and_assumed(
     examine: Examine, texts: list[str], encoding: str
 ) -> None:
     examined = examine(table(encoding, [("2024-01-01", text, 1) for text in texts]))
@@ -91,7 +91,7 @@ def test_a_code_page_is_told_by_the_language_and_said_to_be_assumed(
     assert [row["text"] for row in examined.rows()] == texts
 
 
-def test_the_likeliest_code_page_of_a_refused_text_is_shown(examine: Examine) -> None:
+def test_the_most_likely_code_page_of_a_rejected_text_is_shown(examine: Examine) -> None:
     examined = examine(
         table(
             "shift_jis",
@@ -112,19 +112,19 @@ def test_the_likeliest_code_page_of_a_refused_text_is_shown(examine: Examine) ->
         b"date,a\n2024-01-01,\xff\xfe\x81\n",
     ],
 )
-def test_what_is_no_text_is_refused(examine: Examine, data: bytes) -> None:
+def test_binary_data_is_rejected(examine: Examine, data: bytes) -> None:
     assert examine(data).codes == ["ENCODING_UNKNOWN"]
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_its_mark_is_told_by_its_zeros(examine: Examine, codec: str) -> None:
+def test_utf16_without_a_bom_is_detected_by_its_zero_bytes(examine: Examine, codec: str) -> None:
     examined = examine("date,a\n2024-01-01,1\n2024-01-02,2\n".encode(codec))
     assert examined.codes == ["ENCODING_ASSUMED"]
     assert [row["a"] for row in examined.rows()] == ["1", "2"]
 
 
 @pytest.mark.parametrize("codec", ["iso8859-2", "cp1251", "shift_jis", "utf-16"])
-def test_a_stated_encoding_is_taken(examine: Examine, codec: str) -> None:
+def test_a_specified_encoding_is_used(examine: Examine, codec: str) -> None:
     word = {"iso8859-2": "źródło", "cp1251": "слово", "shift_jis": "言葉", "utf-16": "слово"}[codec]
     examined = examine(
         f"date,a\n2024-01-01,{word}\n".encode(codec), options=ReadOptions(encoding=codec)
@@ -133,7 +133,7 @@ def test_a_stated_encoding_is_taken(examine: Examine, codec: str) -> None:
     assert [row["a"] for row in examined.rows()] == [word]
 
 
-def test_an_encoding_that_is_none_is_refused(examine: Examine) -> None:
+def test_an_unknown_encoding_is_rejected(examine: Examine) -> None:
     assert examine(b"date,a\n2024-01-01,1\n", options=ReadOptions(encoding="base64")).codes == [
         "OPTION_MISFIT"
     ]

@@ -115,8 +115,8 @@ def loaded(examined: Examined) -> tuple[list[str], list[list[str]]]:
 def check(examined: Examined, columns: Sequence[tuple[str, str]], place: int) -> None:
     header, rows = table(columns, place)
     assert examined.passed, examined.report.summary
-    told = [clean(column.source_name) for column in examined.report.columns]
-    assert told == [clean(name) for name in header]
+    names = [clean(column.source_name) for column in examined.report.columns]
+    assert names == [clean(name) for name in header]
     expected, _ = druid_names(header, place)
     loads = [column for column in examined.report.columns if column.load_type]
     assert [column.name for column in loads] == [expected[column.position] for column in loads]
@@ -126,10 +126,10 @@ def check(examined: Examined, columns: Sequence[tuple[str, str]], place: int) ->
     numeric = any(kind in NUMBERS for _, kind in columns)
     good = [row for number, row in enumerate(rows) if not (numeric and number == BAD_ROW)]
     assert [row[1:] for row in found] == [[row[position] for position in others] for row in good]
-    refused = [line for line in examined.rejects_cells() if line]
-    assert len(refused) == numeric
+    rejected = [line for line in examined.rejects_cells() if line]
+    assert len(rejected) == numeric
     if numeric:
-        assert refused[0][5:] == [without_formula(text) for text in rows[BAD_ROW]]
+        assert rejected[0][5:] == [rejects.without_formula(text) for text in rows[BAD_ROW]]
 
 
 def in_csv(columns: Sequence[tuple[str, str]], place: int) -> bytes:
@@ -239,5 +239,5 @@ def test_no_name_of_a_user_reaches_an_expression(
     assert given_names == []
 
 
-def test_a_name_that_is_too_long_is_refused(examine: Examine) -> None:
+def test_a_name_that_is_too_long_is_rejected(examine: Examine) -> None:
     assert examine(in_csv([("x" * 501, "text")], 0)).codes == ["HEADER_DAMAGED"]

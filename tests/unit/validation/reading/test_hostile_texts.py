@@ -1,4 +1,4 @@
-"""Texts that are made to break a reader end with a typed result, soon."""
+"""Hostile texts end with a typed result within seconds."""
 
 import pytest
 

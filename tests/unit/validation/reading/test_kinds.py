@@ -1,4 +1,4 @@
-"""Bytes against names: nothing is read as what it is not."""
+"""The content of a file decides over its name."""
 
 import io
 import zipfile
@@ -56,7 +56,7 @@ def archive(**entries: bytes) -> bytes:
         (b"a,b,c\n\n ,,\n", "table.csv", "NO_ROWS"),
     ],
 )
-def test_files_that_are_refused_before_their_rows_are_judged(
+def test_files_that_are_rejected_before_their_rows_are_read(
     examine: Examine, data: bytes, filename: str, code: str
 ) -> None:
     examined = examine(data, filename)

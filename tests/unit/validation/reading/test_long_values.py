@@ -50,16 +50,15 @@ def written(
 
 
 def holds_a_record(notes: Sequence[str], delimiter: str) -> bool:
-    """Whether a line within a value is a whole row by itself: then it is taken for one, and the
-    quote before it for a broken one."""
+    """Return whether a line inside a value is a complete row: then it is read as one, and the quote
+    before it is broken."""
     lines = {line.replace('"', '""') for note in notes for line in note.split("\n")}
     rows = (next(csv.reader([line], delimiter=delimiter), []) for line in lines)
     return any(len(row) == len(HEADER) for row in rows)
 
 
 def read(text: str, folder: Path, delimiter: str) -> tuple[list[list[str]], list[list[str]], int]:
-    """The rows as they come batch by batch, the rows when they are read once more, and how many are
-    broken."""
+    """Return the rows of the batches, the rows of the frame, and the number of broken rows."""
     source = folder / "source"
     source.write_bytes(text.encode())
     batches: list[Batch] = []
@@ -175,7 +174,7 @@ def test_a_long_note_is_one_value_of_one_row(
     assert [row["note"] for row in examined.rows()] == [*short, long.replace("\n", " "), "after"]
 
 
-def test_a_long_value_of_a_refused_row_stands_in_the_workbook_of_rejects(examine: Examine) -> None:
+def test_the_workbook_of_rejects_has_long_values(examine: Examine) -> None:
     good = ["short"] * 40
     without_number, _, _ = written([*good, "a\n" * 100_000], ",", "\n").rpartition(",")
     examined = examine(f"{without_number},no number\n".encode())
@@ -196,7 +195,7 @@ def test_a_long_value_of_a_refused_row_stands_in_the_workbook_of_rejects(examine
     ("line", "quote"),
     [(b"2024-01-02,'it is\n", "'"), (b'x","y\n', '"'), (b'a,"b\n', '"'), (b"\"'\n", '"')],
 )
-def test_quotes_that_never_close_end_soon(examine: Examine, line: bytes, quote: str) -> None:
+def test_unclosed_quotes_do_not_take_forever(examine: Examine, line: bytes, quote: str) -> None:
     options = ReadOptions(delimiter=",", quote=quote, header_row=1)
     data = b"date,note\n2024-01-02,x\n" + line * (200_000 // len(line))
     assert examine(data, options=options).report.summary

@@ -25,7 +25,7 @@ COMMA = Grammar(b",")
         (b'"a\nb",c', [b"a\nb", b"c"]),
     ],
 )
-def test_what_the_grammar_takes(record: bytes, values: list[bytes]) -> None:
+def test_valid_records(record: bytes, values: list[bytes]) -> None:
     parsed = COMMA.parse(record)
     assert isinstance(parsed, Fields)
     assert (parsed.values, parsed.plain) == (values, True)
@@ -41,7 +41,7 @@ def test_what_the_grammar_takes(record: bytes, values: list[bytes]) -> None:
         (b'"a" ,c', Flaw.BROKEN),
     ],
 )
-def test_what_breaks_the_grammar(record: bytes, flaw: Flaw) -> None:
+def test_invalid_records(record: bytes, flaw: Flaw) -> None:
     assert COMMA.parse(record) is flaw
 
 
@@ -55,7 +55,7 @@ def test_a_quote_inside_an_unquoted_field_is_data() -> None:
     st.lists(st.text(alphabet="ab ,;\"'\n", max_size=6), min_size=1, max_size=5),
     st.sampled_from(",;"),
 )
-def test_what_is_written_is_read_again(values: list[str], delimiter: str) -> None:
+def test_written_records_parse_to_the_same_fields(values: list[str], delimiter: str) -> None:
     encoded = [value.encode() for value in values]
     empty = frozenset(place for place, value in enumerate(encoded) if not value)
     for fields in (Fields(encoded), Fields(encoded, quoted_empty=empty)):
@@ -63,7 +63,7 @@ def test_what_is_written_is_read_again(values: list[str], delimiter: str) -> Non
 
 
 @given(st.lists(st.text(alphabet='ab ,;"', max_size=6), min_size=2, max_size=5))
-def test_the_standard_library_agrees_on_what_it_writes(values: list[str]) -> None:
+def test_records_of_the_csv_module_parse_to_the_same_values(values: list[str]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(values)
     parsed = COMMA.parse(text.getvalue().encode())

@@ -86,7 +86,7 @@ def test_tiny_numbers_keep_their_digits(examine: Examine) -> None:
     assert [float(row["fine"]) for row in found] == [1.23456789012345e-5, 3.0]
 
 
-def test_cells_with_an_error_are_null_and_said(examine: Examine) -> None:
+def test_cells_with_an_error_are_null_and_reported(examine: Examine) -> None:
     rows: list[list[object]] = [["date", "ratio"], *([date(2024, 1, 1), 1.5] for _ in range(30))]
     made = io.BytesIO()
     with (
@@ -137,7 +137,7 @@ FAR_WITHOUT_ROW_NUMBER = (
 
 
 @pytest.mark.parametrize("body", [FAR, FAR_WITHOUT_ROW_NUMBER])
-def test_a_far_cell_is_refused_before_it_is_read(examine: Examine, body: str) -> None:
+def test_a_far_cell_is_rejected_before_it_is_read(examine: Examine, body: str) -> None:
     assert examine(sheet_xml(body), "t.xlsx").codes == ["RESOURCE_LIMIT"]
 
 
@@ -156,18 +156,18 @@ def bomb(size: int) -> bytes:
     return made.getvalue()
 
 
-def test_a_piece_that_is_packed_too_tightly_is_refused(examine: Examine) -> None:
+def test_an_entry_with_a_high_compression_ratio_is_rejected(examine: Examine) -> None:
     assert examine(bomb(4 * 1024**2), "t.xlsx").codes == ["RESOURCE_LIMIT"]
 
 
-def test_what_unpacks_to_too_much_is_refused_also_where_the_directory_lies(
+def test_an_archive_that_unpacks_to_too_much_is_rejected_even_if_its_directory_is_wrong(
     examine: Examine,
 ) -> None:
     data = xlsx(SALES)
     limits = replace(LIMITS, max_inflated_bytes=5_000)
     assert examine(data, "t.xlsx", limits=limits).codes == ["RESOURCE_LIMIT"]
     lying = bytearray(bomb(900_000))
-    # The size stands in the entry's own header and in the directory.
+    # Both the entry's own header and the directory have the size.
     for place in [
         match.start() for match in re.finditer((900_000).to_bytes(4, "little"), bytes(lying))
     ]:
@@ -175,7 +175,7 @@ def test_what_unpacks_to_too_much_is_refused_also_where_the_directory_lies(
     assert examine(bytes(lying), "t.xlsx", limits=limits).codes == ["FILE_CORRUPT"]
 
 
-def test_too_many_pieces_are_refused(examine: Examine) -> None:
+def test_too_many_entries_are_rejected(examine: Examine) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as writing:
         writing.writestr("xl/workbook.xml", b"<workbook/>")
@@ -199,7 +199,7 @@ ROWS: list[list[Any]] = [
 NAMES = ["date", "region", "amount"]
 
 
-def test_the_sheet_and_the_header_row_can_be_said(examine: Examine) -> None:
+def test_the_sheet_and_the_header_row_can_be_specified(examine: Examine) -> None:
     first: Rows = [["a", "b", "c"], *ROWS * 3]
     second: Rows = [["not", "this", "row"], NAMES, *ROWS]
     data = xlsx(first, second, names=["First", "Second"])
@@ -216,7 +216,7 @@ def test_a_sheet_without_names_keeps_its_first_row(examine: Examine) -> None:
     assert examined.codes == ["NO_HEADER"]
 
 
-def test_that_there_are_no_names_can_be_said(examine: Examine) -> None:
+def test_a_missing_header_can_be_specified(examine: Examine) -> None:
     rows = [["x", "y"], ["a", "b"]]
     assert (
         examine(
@@ -245,7 +245,7 @@ def test_merged_titles_above_the_table_are_skipped(examine: Examine) -> None:
         (ReadOptions(header_row=99), "OPTION_MISFIT"),
     ],
 )
-def test_what_is_said_and_is_not_there_is_refused(
+def test_a_specified_sheet_or_row_that_does_not_exist_is_rejected(
     examine: Examine, options: ReadOptions, code: str
 ) -> None:
     assert examine(xlsx([NAMES, *ROWS]), "book.xlsx", options=options).codes == [code]
