@@ -56,6 +56,12 @@ TaskArgument = Annotated[
         metavar="TASK", help="The task id, as shown by `sluice upload` and `sluice tasks`."
     ),
 ]
+Target = Annotated[
+    str, typer.Option("--datasource", "-d", help="The table to load into; created if missing.")
+]
+AllowDuplicate = Annotated[
+    bool, typer.Option("--allow-duplicate", help="Load a file even if it was already loaded.")
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document per line; no progress bars.")
 ]
@@ -100,10 +106,7 @@ def upload(
             metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV or Excel files."
         ),
     ],
-    datasource: Annotated[
-        str,
-        typer.Option("--datasource", "-d", help="The table to load into; created if missing."),
-    ],
+    datasource: Target,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Follow each task until it ends.")
     ] = False,
@@ -128,9 +131,7 @@ def upload(
         bool,
         typer.Option("--plan", help="Stop before the load; see `sluice plan` and `sluice apply`."),
     ] = False,
-    allow_duplicate: Annotated[
-        bool, typer.Option("--allow-duplicate", help="Load a file even if it was already loaded.")
-    ] = False,
+    allow_duplicate: AllowDuplicate = False,
     as_json: AsJson = False,
 ) -> None:
     """Upload files. Each file becomes a task."""
@@ -192,10 +193,7 @@ def import_object(
             metavar="URI", help="s3://bucket/key, in a location that the server allows."
         ),
     ],
-    datasource: Annotated[
-        str,
-        typer.Option("--datasource", "-d", help="The table to load into; created if missing."),
-    ],
+    datasource: Target,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Follow the task until it ends.")
     ] = False,
@@ -205,9 +203,7 @@ def import_object(
             "--replace", help="Replace the time chunks of the new rows instead of appending."
         ),
     ] = False,
-    allow_duplicate: Annotated[
-        bool, typer.Option("--allow-duplicate", help="Load a file even if it was already loaded.")
-    ] = False,
+    allow_duplicate: AllowDuplicate = False,
     as_json: AsJson = False,
 ) -> None:
     """Load a file from a bucket."""

@@ -146,11 +146,11 @@ def query_result(result: QueryResult, out: Console) -> None:
 
 def truncated(result: QueryResult) -> None:
     """Print to standard error that the query has more rows."""
-    text = (
+    console(stderr=True).print(
         f"TRUNCATED: showing only the first {result.row_count:,} rows. "
-        "Raise --limit, or download all rows from POST /api/query (text/csv)."
+        "Raise --limit, or download all rows from POST /api/query (text/csv).",
+        style="bold red",
     )
-    console(stderr=True).print(text, style="bold red")
 
 
 def _cell(value: Any) -> Text:
