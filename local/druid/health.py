@@ -73,7 +73,7 @@ class DruidHealth:
         url = f"http://{self.ports.address('DRUID_ROUTER')}"
         answer = client.post(f"{url}/druid/v2/sql", json=query).raise_for_status().json()
         self._get(client, "DRUID_ROUTER", "/druid/indexer/v1/leader")
-        return None if answer else "the broker does not know a historical yet"
+        return None if answer else "the broker sees no historical yet"
 
     def _get(self, client: httpx.Client, port: str, path: str) -> httpx.Response:
         return client.get(f"http://{self.ports.address(port)}{path}").raise_for_status()
