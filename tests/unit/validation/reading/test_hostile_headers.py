@@ -129,7 +129,7 @@ def check(examined: Examined, columns: Sequence[tuple[str, str]], place: int) ->
     rejected = [line for line in examined.rejects_cells() if line]
     assert len(rejected) == numeric
     if numeric:
-        assert rejected[0][5:] == [rejects.without_formula(text) for text in rows[BAD_ROW]]
+        assert rejected[0][5:] == [without_formula(text) for text in rows[BAD_ROW]]
 
 
 def in_csv(columns: Sequence[tuple[str, str]], place: int) -> bytes:
