@@ -8,6 +8,8 @@ import type { PlanQuery, ReceiptQuery, ReportQuery, StarterQueriesQuery, TaskQue
 vi.mock("virtual:schema", () => ({ has: () => true }));
 
 const PROBLEM = { code: "MANY_REJECTS", message: "6 of 40 rows were rejected.", line: 3, column: "net", value: "x", action: "Fix them.", actor: "you" };
+// Apollo's cache matches fragments by type.
+const CACHED = { __typename: "Problem", ...PROBLEM };
 
 const task: TaskQuery["getIngestionTaskStatus"] = {
   taskId: "t1",
@@ -33,7 +35,7 @@ const task: TaskQuery["getIngestionTaskStatus"] = {
   queuePosition: null,
   estimatedSecondsLeft: null,
   problems: [],
-  warnings: [PROBLEM],
+  warnings: [CACHED],
   failure: null,
   stageTimings: [{ stage: "receive", seconds: 1, startedAt: "2026-01-31T12:00:00Z", completedAt: "2026-01-31T12:00:01Z" }],
 };
@@ -174,7 +176,7 @@ test("a planned task shows its plan", async () => {
 });
 
 test("a failed task shows why, and a document that fails shows its problem", async () => {
-  shown = { ...(task as NonNullable<typeof task>), status: "FAILED", warnings: [], failure: PROBLEM };
+  shown = { ...(task as NonNullable<typeof task>), status: "FAILED", warnings: [], failure: CACHED };
   await open("Fix them.");
   expect(host.querySelector("[data-code=MANY_REJECTS]")).not.toBeNull();
   act(() => root.unmount());
