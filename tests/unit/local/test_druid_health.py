@@ -10,7 +10,7 @@ from local.supervision import loopback
 
 @pytest.mark.parametrize(
     ("rows", "problem"),
-    [([], "the broker does not know a historical yet"), ([["127.0.0.1:8083"]], None)],
+    [([], "the broker sees no historical yet"), ([["127.0.0.1:8083"]], None)],
 )
 def test_a_broker_that_starts_may_answer_with_no_row(
     monkeypatch: pytest.MonkeyPatch, rows: list[list[str]], problem: str | None
