@@ -11,6 +11,7 @@ from gateway.documents import models, wire
 from gateway.graphql.documents import Document, of_model
 from gateway.graphql.types import JSON, ContextInfo, Long, in_range, translating_errors
 from gateway.live.event_stream import KEEP_ALIVE_S
+from services.common import task_states
 from services.common.errors import SluiceError
 from sluice.common.v1.errors_pb2 import ErrorReason
 from sluice.status.v1 import status_pb2
@@ -21,10 +22,7 @@ MAX_LIST = 500
 @strawberry.type(description="A file on its way into a datasource. Times are ISO 8601 in UTC.")
 class IngestionTaskStatus:
     task_id: strawberry.ID = strawberry.field(description="UUID of the task.")
-    status: str = strawberry.field(
-        description="PENDING, UPLOADED, VALIDATING, PLANNED, INGESTING, VERIFYING, CLEANING; at the end SUCCEEDED, REJECTED, FAILED, "
-        "CANCELLED or TIMEOUT."
-    )
+    status: str = strawberry.field(description=f"One of {', '.join(task_states.NAMES)}.")
     message: str | None = strawberry.field(
         description="What is happening, or how the task ended: one sentence."
     )

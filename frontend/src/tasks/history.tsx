@@ -1,5 +1,6 @@
 // All loads, with filter, search and pages.
 import { Link, useLocation, useSearch } from "wouter";
+import { statesOf } from "../api/states";
 import { useTasks } from "../api/tasks";
 import { t } from "../texts";
 import { Empty, Loading, ProblemBox, useTitle } from "../ui/parts";
@@ -10,9 +11,9 @@ const PAGE = 25;
 
 const GROUPS: Record<string, string[] | undefined> = {
   all: undefined,
-  running: ["PENDING", "UPLOADED", "VALIDATING", "PLANNED", "INGESTING", "VERIFYING", "CLEANING"],
-  loaded: ["SUCCEEDED"],
-  bad: ["REJECTED", "FAILED", "CANCELLED", "TIMEOUT"],
+  running: statesOf("running"),
+  loaded: statesOf("loaded"),
+  bad: statesOf("bad"),
 };
 
 export function HistoryPage() {

@@ -1,16 +1,9 @@
 // Positions of the stages of a task on a time axis.
+import { STATES } from "../api/states";
 import { ended, type Task, type Timing } from "../api/task";
 
 const EXPECTED = ["receive", "validate", "ingest", "verify"];
 const ORDER = ["receive", "validate", "plan", "ingest", "verify", "clean"];
-const RUNNING: Record<string, string> = {
-  PENDING: "receive",
-  VALIDATING: "validate",
-  PLANNED: "plan",
-  INGESTING: "ingest",
-  VERIFYING: "verify",
-  CLEANING: "clean",
-};
 
 export interface Span {
   stage: string;
@@ -27,7 +20,7 @@ export function spans(task: Pick<Task, "status" | "createdAt" | "completedAt">, 
   const begin = Math.min(Date.parse(task.createdAt ?? ""), ...timings.map(({ startedAt }) => Date.parse(startedAt ?? "") || Infinity));
   const end = over ? Date.parse(task.completedAt ?? "") || now : Math.max(now, begin);
   const whole = Math.max(end - begin, 1);
-  const running = over ? undefined : RUNNING[task.status];
+  const running = over ? undefined : STATES[task.status]?.stage;
   const names = new Set([...EXPECTED, ...timings.map(({ stage }) => stage), ...(running ? [running] : [])]);
   return [...ORDER.filter((stage) => names.has(stage)), ...[...names].filter((stage) => !ORDER.includes(stage))]
     .map((stage): Span => {

@@ -22,7 +22,7 @@ import { ReportView } from "./report_view";
 import { RowAccount } from "./row_account";
 import { Timeline } from "./timeline";
 
-const REPORTED = new Set(["INGESTING", "VERIFYING", "PLANNED", "SUCCEEDED", "REJECTED", "FAILED", "TIMEOUT", "CANCELLED", "CLEANING"]);
+const NOT_VALIDATED = new Set(["PENDING", "UPLOADED", "VALIDATING"]);
 
 export function TaskPage({ id }: { id: string }) {
   const { task, problem, live } = useTask(id);
@@ -51,7 +51,7 @@ export function TaskPage({ id }: { id: string }) {
 }
 
 function Shown({ task, live, problem }: Live & { task: Task }) {
-  const validated = REPORTED.has(task.status) && task.rowsRead !== null && !task.filesDeletedAt;
+  const validated = !NOT_VALIDATED.has(task.status) && task.rowsRead !== null && !task.filesDeletedAt;
   const report = useDocument(ReportDocument, validated ? { taskId: task.taskId } : null).data?.report;
   const before = useRef(ended(task));
   useEffect(() => {

@@ -1,6 +1,7 @@
 // Small components that many pages use.
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import type { Problem } from "../api/problems";
+import { STATES } from "../api/states";
 import { t } from "../texts";
 import { Icon } from "./icon";
 
@@ -54,18 +55,9 @@ export function ProblemBox({ problem, tone = "bad", retry }: { problem: Problem;
   );
 }
 
-const TONES: Record<string, string> = {
-  SUCCEEDED: "good",
-  REJECTED: "bad",
-  FAILED: "bad",
-  TIMEOUT: "bad",
-  CANCELLED: "quiet",
-  PLANNED: "warn",
-};
-
 export function Status({ status }: { status: string }) {
   return (
-    <span className={`status ${TONES[status] ?? "busy"}`} data-status={status}>
+    <span className={`status ${STATES[status]?.tone ?? "busy"}`} data-status={status}>
       {t.status[status] ?? status}
     </span>
   );

@@ -40,6 +40,12 @@ def test_the_copies_in_sql_and_on_the_page_have_every_state() -> None:
     assert len(checks) == 2
     for check in checks:
         assert re.findall(r"'(\w+)'", check) == list(task_states.NAMES)
+    page = (ROOT / "frontend/src/api/states.ts").read_text()
+    row = re.compile(r'^  (\w+): { group: "(\w+)", tone: "\w+"(?:, stage: "(\w+)")? },$', re.M)
+    infos = {name: task_states.info_of(task_states.state_of(name)) for name in task_states.NAMES}
+    assert {name: (group == "running", stage) for name, group, stage in row.findall(page)} == {
+        name: (not info.terminal, info.stage) for name, info in infos.items()
+    }
     texts = (ROOT / "frontend/src/texts.ts").read_text()
     found = re.search(r"\n +PENDING: (?:.*\n)+? +}", texts)
     assert found
