@@ -8,7 +8,7 @@ BLOCK_ROWS = 500_000
 FIRST_SECOND = 1_640_995_200
 SPAN_S = 730 * 86_400
 BAD_EVERY = 10_000
-"""In the damaged copy, one of so many rows has a surplus field."""
+"""In the damaged copy, one of this many rows has a surplus field."""
 
 
 def _random(seed: int, below: int) -> pl.Expr:

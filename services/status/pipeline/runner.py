@@ -125,7 +125,7 @@ class Pipeline:
             failure = failed.problem
         except Exception as bug:
             logs.get().error("pipeline.stage_broke", state=task.status, exc_info=bug)
-            message = f"Something failed on our side; the log has it under trace {trace.current()}."
+            message = f"An internal error occurred; search the logs for trace {trace.current()}."
             failure = errors.problem(ErrorReason.ERROR_REASON_INTERNAL, message)
         if task.status in retry.NEEDS_DRUID:
             self._update_gate(failure)
