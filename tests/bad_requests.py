@@ -1,6 +1,7 @@
 """Requests that every service must reject, generated from the descriptors of the RPCs, for each
 field including those of nested messages."""
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from grpc import aio
 
 from services.common import errors
 from services.common.values import FROM_FILES, NOT_FINITE
+
+NOBODY = str(uuid.UUID(int=0))
+"""The id of no task."""
 
 TIMESTAMP = "google.protobuf.Timestamp"
 UNKNOWN_ENUM_VALUE = 9_999
@@ -43,6 +47,60 @@ _LOAD: dict[str, Any] = {
     "deadline_s": 60,
     "replace": {"start_millis": 0, "end_millis": 3_600_000},
 }
+
+BREAKS_A_RULE: dict[str, dict[str, Any]] = {
+    "CreateUpload": {"request_id": "", "filename": "a.csv"},
+    "WriteUpload": {"chunk": {"data": b""}},
+    "GetUpload": {"upload_id": "x"},
+    "AbortUpload": {"upload_id": "x"},
+    "ImportObject": {"request_id": "r", "uri": "http://x/a.csv"},
+    "DeleteObjects": {"task_id": "x"},
+    "ValidateObject": {"task_id": "x"},
+    "Inspect": {"header": {"task_id": "x", "filename": "a.csv"}},
+    "GetReport": {"task_id": NOBODY, "attempt": 0},
+    "GetRejects": {"task_id": "x", "attempt": 1},
+    "DeleteResults": {"task_id": "x"},
+    "SubmitLoad": {"task_id": NOBODY, "attempt": 0},
+    "PlanIngestion": {"load": {"task_id": "x"}},
+    "WatchLoad": {"druid_task_id": ""},
+    "VerifyLoad": {"task_id": "x"},
+    "CountLoads": {"datasource": "x", "interval": {"end_millis": 1}, "task_ids": []},
+    "RemoveLoad": {"task_id": NOBODY, "datasource": "x", "wait_ms": -1},
+    "Query": {"sql": ""},
+    "ListDatasources": {"limit": -1},
+    "DescribeDatasource": {"name": ""},
+    "PreviewRows": {"name": "x", "limit": 1001},
+    "ProposeQueries": {"name": ""},
+    "CreateTask": {"request_id": ""},
+    "ReportReceiving": {"task_id": NOBODY, "received_size": -1},
+    "CompleteUpload": {"task_id": NOBODY, "file_size": 0},
+    "EndUpload": {"task_id": NOBODY, "state": 3},
+    "GetTask": {"task_id": ""},
+    "GetTasks": {"task_ids": [""]},
+    "ListTasks": {"page_size": 501},
+    "CancelTask": {"task_id": "x"},
+    "GetDatasourceSettings": {"datasource": ""},
+    "SetDatasourceSettings": {
+        "datasource": "x",
+        "settings": {"policy": {"rules": [{"name": "max_nulls"}]}},
+    },
+    "ListQuality": {"datasource": "x", "limit": 101},
+    "RetryTask": {"task_id": "x"},
+    "DeleteTaskFiles": {"task_id": "x"},
+    "GetHistory": {"task_id": "x"},
+    "GetStatistics": {"hours": -1},
+    "RevertLoad": {"task_id": "x"},
+    "GetPlan": {"task_id": "x"},
+    "ApplyPlan": {"task_id": NOBODY, "plan_hash": ""},
+    "GetReceipt": {"task_id": "x"},
+    "SetWebhook": {"datasource": "x"},
+    "GetWebhook": {"datasource": ""},
+    "DeleteWebhook": {"datasource": ""},
+    "ListWebhookDeliveries": {"datasource": "x", "page_size": -1},
+    "WatchTask": {"task_id": ""},
+    "WatchTasks": {"from_position": -1},
+}
+"""An invalid request for each RPC whose request has fields."""
 
 SOUND: dict[str, dict[str, Any]] = {
     "CreateUpload": {
