@@ -57,3 +57,11 @@ def test_the_report_shows_the_first_hundred(examine: Examine) -> None:
     examined = examine(b"date,number\n" + b"2024-01-01,5\n" * 4000 + b"never,5\n" * 150)
     assert len(examined.report.first_rejects) == 100
     assert len(examined.rejects()) == examined.report.rows_rejected == 150
+
+
+def test_the_guide_columns_escape_formulas_too(examine: Examine) -> None:
+    examined = examine(b"date,=number\n" + b"2024-01-01,5\n" * 50 + b"2024-01-01,=SUM(A1)\n")
+    [row] = examined.rejects()
+    assert (row["column"], row["value"]) == ("'=number", "'=SUM(A1)")
+    [problem] = examined.report.first_rejects[0].problems
+    assert (problem.column, problem.value) == ("=number", "=SUM(A1)")
