@@ -11,6 +11,7 @@ import pytest
 
 from services.common import errors
 from services.common.errors import SluiceError
+from services.upload.receiving.admission import Admission, Limits
 from services.upload.receiving.steps import Chunk, Finish, Header, Step
 from sluice.common.v1.task_pb2 import TaskState, UploadMode
 from sluice.status.v1.status_pb2 import Task
@@ -264,3 +265,41 @@ async def test_a_rejection_does_not_end_an_upload_of_another_process() -> None:
     go_on.set()
     states = {task.state for task in await asyncio.gather(*receiving)}
     assert states == {TaskState.TASK_STATE_UPLOADED}
+
+
+@pytest.mark.parametrize("sizes", [[5, 5], [10]], ids=["at the limit", "one file of any size"])
+@pytest.mark.parametrize("whose", ["total", "per client"])
+def test_the_limit_of_bytes_may_be_reached_and_not_exceeded(whose: str, sizes: list[int]) -> None:
+    tight, wide = Limits(10, 10), Limits(10, 1_000)
+    admission = Admission(*((tight, wide) if whose == "total" else (wide, tight)))
+    slots = [admission.take("client", size) for size in sizes]
+    other = "client" if whose == "per client" else "another client"
+    with pytest.raises(
+        SluiceError, match=r"limit of bytes .* is 10; 10 are being received"
+    ) as full:
+        admission.take(other, 1)
+    assert full.value.code == "TOO_MANY_UPLOADS"
+    assert ("from one client" in str(full.value)) == (whose == "per client")
+    if whose == "per client":
+        admission.take("another client", 10)
+    admission.give_back(slots[0])
+    admission.take(other, sizes[0])
+
+
+def test_a_file_of_any_size_is_accepted_alone() -> None:
+    admission = Admission(Limits(10, 10), Limits(10, 10))
+    slot = admission.take("client", 1_000)
+    with pytest.raises(SluiceError):
+        admission.take("another client", 1)
+    admission.give_back(slot)
+    admission.take("another client", 1)
+
+
+def test_bytes_beyond_the_announced_size_count() -> None:
+    admission = Admission(Limits(10, 10), Limits(10, 10))
+    slot = admission.take("client", 0)
+    admission.check("client", 10)
+    slot.received = 6
+    admission.check("client", 4)
+    with pytest.raises(SluiceError):
+        admission.check("client", 5)
