@@ -55,12 +55,14 @@ class Gateway:
         deadline = monotonic() + seconds
         while True:
             try:
-                task = await self.task(task_id)
-            except (AssertionError, httpx.TransportError):
-                # A test may have stopped a service.
-                if monotonic() > deadline:
-                    raise
-                task = {"status": "unknown"}
+                answer = await self.http.get(f"/api/ingest/tasks/{task_id}")
+                # A test may have stopped the status service or PostgreSQL.
+                away = answer.status_code == 503
+            except httpx.TransportError:
+                away = True
+            if not away:
+                assert answer.status_code == 200, answer.text
+            task = {"status": "unknown"} if away else dict(answer.json())
             if task["status"] in states:
                 return task
             assert task["status"] not in TERMINAL, task
@@ -72,6 +74,13 @@ class Gateway:
     async def succeeded(self, task_id: str, seconds: float = 120) -> dict[str, Any]:
         """Wait until the task is SUCCEEDED; return it."""
         return await self.until(task_id, {"SUCCEEDED"}, seconds)
+
+    async def submitted(self, task_id: str, seconds: float = 60) -> None:
+        """Wait until Druid has the task's load."""
+        deadline = monotonic() + seconds
+        while not (await self.task(task_id))["druid_task_id"]:
+            assert monotonic() < deadline, f"not submitted after {seconds:g} s"
+            await asyncio.sleep(0.02)
 
     async def ready(self, seconds: float = 60) -> None:
         """Wait until the gateway and all services are ready."""
