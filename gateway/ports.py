@@ -53,13 +53,11 @@ class Tasks(Protocol):
 
     async def list(self, request: ListTasksRequest) -> ListTasksResponse:
         """One page of tasks, newest first."""
-        ...
 
     async def cancel(self, task_id: str) -> Task: ...
 
     async def retry(self, request: RetryTaskRequest) -> Task:
         """Create a task that loads the stored file again; returns it."""
-        ...
 
     async def delete_files(self, task_id: str) -> Task: ...
 
@@ -69,13 +67,11 @@ class Tasks(Protocol):
 
     async def revert(self, task_id: str) -> Task:
         """Start to revert a load."""
-        ...
 
     async def plan(self, task_id: str) -> GetPlanResponse: ...
 
     async def apply_plan(self, task_id: str, plan_hash: str) -> Task:
         """Start the load of a PLANNED task."""
-        ...
 
     async def receipt(self, task_id: str) -> GetReceiptResponse: ...
 
@@ -85,7 +81,6 @@ class Tasks(Protocol):
         """Events of all matching tasks, as they happen. Raises DEADLINE_EXCEEDED after
         `timeout_s`; call again from the next position.
         """
-        ...
 
     def watch(
         self, task_id: str, from_sequence: int, timeout_s: float
@@ -93,7 +88,6 @@ class Tasks(Protocol):
         """Events from a sequence number on; ends after the terminal one. Raises DEADLINE_EXCEEDED
         after `timeout_s`; call again from the next sequence number.
         """
-        ...
 
 
 class Uploads(Protocol):
@@ -105,7 +99,6 @@ class Uploads(Protocol):
         """Send the messages with back-pressure; returns once the task is UPLOADED or a pause is
         stored. Cancelling it breaks the stream.
         """
-        ...
 
     async def get(self, upload_id: str) -> Upload: ...
 
@@ -113,11 +106,9 @@ class Uploads(Protocol):
 
     async def import_object(self, request: ImportObjectRequest) -> Upload:
         """Copy a file from a bucket."""
-        ...
 
     async def limits(self) -> GetLimitsResponse:
         """Limits and allowed names of files and datasources."""
-        ...
 
 
 class Reports(Protocol):
@@ -129,7 +120,6 @@ class Reports(Protocol):
         self, task_id: str, attempt: int, format: "RejectsFormat.ValueType"
     ) -> AsyncIterator[bytes]:
         """The rejects file, in pieces."""
-        ...
 
 
 class Quality(Protocol):
@@ -152,7 +142,6 @@ class Queries(Protocol):
     ) -> AsyncIterator[QueryResponse]:
         """Header, rows, rows, ..., summary. Without a limit, all rows up to the server's maximum.
         Closing the iterator cancels the query."""
-        ...
 
     async def datasources(self) -> ListDatasourcesResponse: ...
 
@@ -162,7 +151,6 @@ class Queries(Protocol):
 
     async def proposals(self, datasource: str) -> ProposeQueriesResponse:
         """Starter queries."""
-        ...
 
 
 class Webhooks(Protocol):
@@ -176,7 +164,6 @@ class Webhooks(Protocol):
 
     async def deliveries(self, datasource: str, limit: int) -> list[WebhookDelivery]:
         """Deliveries, newest first."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,9 @@ class Validation(Protocol):
         self, request: ValidateObjectRequest, timeout_s: float
     ) -> AsyncGenerator[ValidateObjectResponse, None]:
         """Yields the progress, then the report. Closing the iterator stops the work."""
-        ...
 
     async def report(self, task_id: str, attempt: int) -> Report:
         """Returns the report of an attempt."""
-        ...
 
 
 class Loads(Protocol):
@@ -59,29 +57,23 @@ class Loads(Protocol):
 
     async def plan(self, request: PlanIngestionRequest) -> PlanIngestionResponse:
         """Returns what a load would do."""
-        ...
 
     async def submit(self, request: SubmitLoadRequest) -> SubmitLoadResponse:
         """Submits a load to Druid."""
-        ...
 
     def watch(
         self, request: WatchLoadRequest, timeout_s: float
     ) -> AsyncGenerator[WatchLoadResponse, None]:
         """Follows a load to SUCCEEDED, FAILED or UNKNOWN."""
-        ...
 
     async def verify(self, request: VerifyLoadRequest) -> VerifyLoadResponse:
         """Counts a load's rows."""
-        ...
 
     async def count(self, request: CountLoadsRequest) -> CountLoadsResponse:
         """Counts the rows of several loads."""
-        ...
 
     async def remove(self, request: RemoveLoadRequest) -> RemoveLoadResponse:
         """Removes a load's rows."""
-        ...
 
 
 class Files(Protocol):
@@ -91,11 +83,9 @@ class Files(Protocol):
 
     async def delete_upload(self, task_id: str) -> None:
         """Deletes the uploaded object."""
-        ...
 
     async def delete_results(self, task_id: str) -> None:
         """Deletes everything that validation derived from it."""
-        ...
 
 
 class PipelineStore(Protocol):
