@@ -20,6 +20,7 @@ from standardwebhooks import Webhook
 from services.common import logs
 from services.common.backoff import Backoff
 from services.common.errors import SluiceError
+from services.common.serving.cancelling import cancel
 from services.status.ports import WebhookDeliveries
 from services.status.webhooks.targets import Target, Targets
 from services.status.webhooks.webhook import ClaimedDelivery
@@ -104,13 +105,9 @@ class WebhookSender:
     async def _stop(self) -> None:
         if self._claiming:
             await asyncio.wait([self._claiming], timeout=STOP_PATIENCE_S)
-            self._claiming.cancel()
-            await asyncio.wait([self._claiming])
+            await cancel(self._claiming)
         sending, self._sending = self._sending, {}
-        for task in sending:
-            task.cancel()
-        if sending:
-            await asyncio.wait(sending)
+        await cancel(*sending)
         aborted = [delivery for task, delivery in sending.items() if task.cancelled()]
         if not aborted:
             return

@@ -330,8 +330,7 @@ async def _while_receiving(
             response = await answer
         finally:
             if not answer.done():
-                answer.cancel()
-                await asyncio.wait([answer])
+                await cancel(answer)
         if response is None:
             return
         yield response
